@@ -1,0 +1,22 @@
+//! An evaluation problem: one row of `data/<specialist>_tests.jsonl`, a held-out problem with the tests that judge
+//! a model's answer. No solution stands in it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Domain, ProblemText, TestCase};
+
+/// A held-out problem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationProblem {
+    /// What the model is shown.
+    pub text: ProblemText,
+    /// The domain a classifier gave it.
+    pub domain: Domain,
+    /// Every test must pass.
+    pub tests: Vec<TestCase>,
+    /// The dataset's own time limit, in milliseconds.
+    pub time_limit_ms: Option<u64>,
+    /// The dataset's own memory limit, in bytes.
+    pub memory_limit_bytes: Option<u64>,
+}

@@ -1,0 +1,13 @@
+//! The nouns of the data path: what a loader yields, what a specialist learns from, what it is measured on.
+//!
+//! These are plain values. They know no plugin, no file and no tensor, and every other module may import them.
+
+mod domain;
+mod evaluation_problem;
+mod example;
+mod problem;
+
+pub use domain::Domain;
+pub use evaluation_problem::EvaluationProblem;
+pub use example::Example;
+pub use problem::{Language, Problem, ProblemText, SkippedRow, Solution, TestCase};

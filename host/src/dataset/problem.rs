@@ -1,0 +1,87 @@
+//! A problem: a statement, the tests that define a right answer, and programs that claim to give it.
+
+use serde::{Deserialize, Serialize};
+
+/// A language that a solution is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// Python 3.
+    Python3,
+    /// JavaScript.
+    Javascript,
+}
+
+impl std::fmt::Display for Language {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Python3 => "python3",
+            Self::Javascript => "javascript",
+        })
+    }
+}
+
+/// A program that claims to solve a problem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Solution {
+    /// The language of `code`.
+    pub language: Language,
+    /// The whole program, or the definitions that the problem's entry point names.
+    pub code: String,
+}
+
+/// One input and the output it must produce.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestCase {
+    /// What the program reads on standard input.
+    pub input: String,
+    /// What it must write to standard output. It never enters the guest that runs the program.
+    pub output: String,
+}
+
+/// The part of a problem that a model may see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemText {
+    /// Unique within its dataset.
+    pub id: String,
+    /// A short name; may be empty.
+    pub title: String,
+    /// The statement.
+    pub statement: String,
+    /// The dataset's own tags.
+    pub tags: Vec<String>,
+    /// The dataset's own word for how hard it is.
+    pub difficulty: Option<String>,
+}
+
+/// A problem with everything its dataset tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What a model may see.
+    pub text: ProblemText,
+    /// Where it came from within the dataset; may be empty.
+    pub source: String,
+    /// Programs that claim to solve it.
+    pub solutions: Vec<Solution>,
+    /// Its tests.
+    pub tests: Vec<TestCase>,
+    /// The function that the tests call; `None` for a whole program on standard input and output.
+    pub entry_point: Option<String>,
+    /// The dataset's own time limit, in milliseconds.
+    pub time_limit_ms: Option<u64>,
+    /// The dataset's own memory limit, in bytes.
+    pub memory_limit_bytes: Option<u64>,
+}
+
+/// A row that yielded no problem, counted by reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedRow {
+    /// Index of the row in reading order, from 0, over all files.
+    pub row: u64,
+    /// The row's identifier where it could be read.
+    pub id: Option<String>,
+    /// A short kebab-case word that can be counted.
+    pub reason: String,
+    /// What exactly was found.
+    pub detail: String,
+}

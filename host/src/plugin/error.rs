@@ -1,0 +1,154 @@
+//! What can go wrong with a plugin. A wrong answer is the plugin's own error, said in its interface; a trap, an
+//! exceeded limit and a component that cannot be loaded are the host's.
+
+use std::path::PathBuf;
+
+use super::{Capability, ManifestError, PluginIdentity, PluginKind};
+
+/// Which of the host's limits a call went over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitKind {
+    /// Instructions executed, in fuel units.
+    Fuel,
+    /// Thread CPU time.
+    CpuTime,
+    /// Wall-clock time.
+    WallClock,
+    /// Linear memory.
+    Memory,
+}
+
+impl std::fmt::Display for LimitKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Fuel => "fuel",
+            Self::CpuTime => "CPU time",
+            Self::WallClock => "wall clock",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+/// An error that names its plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// The file cannot be read.
+    #[error("cannot read the plugin {path}: {error}", path = path.display())]
+    Unreadable {
+        /// The component's file.
+        path: PathBuf,
+        /// The operating system's words.
+        error: std::io::Error,
+    },
+    /// The file is not a component, or exports none or several of our interfaces, or another version of them.
+    #[error("{path} is not a plugin for this host: expected {expected}, got {got}", path = path.display())]
+    NotAPlugin {
+        /// The component's file.
+        path: PathBuf,
+        /// What was needed.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+    /// The component is of another kind than the place it was given for.
+    #[error("{path} is a {got}, expected a {expected}", path = path.display())]
+    WrongKind {
+        /// The component's file.
+        path: PathBuf,
+        /// The kind that was needed.
+        expected: PluginKind,
+        /// The kind it is.
+        got: PluginKind,
+    },
+    /// The manifest is missing or wrong.
+    #[error("{path} carries no usable manifest: {reason}", path = path.display())]
+    Manifest {
+        /// The component's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The component imports an interface its manifest does not ask for, or the user did not grant.
+    #[error("{plugin} needs the capability `{capability}`, which {denied_by}")]
+    CapabilityDenied {
+        /// Which plugin.
+        plugin: PluginIdentity,
+        /// What it needs.
+        capability: Capability,
+        /// Which side is missing.
+        denied_by: &'static str,
+    },
+    /// The component imports something that no capability stands for.
+    #[error("{plugin} imports `{import}`, which this host does not offer")]
+    UnknownImport {
+        /// Which plugin.
+        plugin: PluginIdentity,
+        /// The import's name.
+        import: String,
+    },
+    /// The plugin says that it cannot do what was asked: its interface's error, in words.
+    #[error("{plugin}: {message}")]
+    Refused {
+        /// Which plugin.
+        plugin: PluginIdentity,
+        /// What it said, with file and row where it named them.
+        message: String,
+    },
+    /// The plugin answered something its interface forbids (a wrong count, an unknown name).
+    #[error("{plugin} broke its contract in `{call}`{at}: {message}", at = place(row))]
+    Contract {
+        /// Which plugin.
+        plugin: PluginIdentity,
+        /// The function that was called.
+        call: &'static str,
+        /// The row or item at fault, where one is.
+        row: Option<String>,
+        /// Expected and got.
+        message: String,
+    },
+    /// The plugin trapped: an event, not an answer.
+    #[error("{plugin} trapped in `{call}`{at}: {message}", at = place(row))]
+    Trap {
+        /// Which plugin.
+        plugin: PluginIdentity,
+        /// The function that was called.
+        call: &'static str,
+        /// The row or item at fault, where one is.
+        row: Option<String>,
+        /// The engine's words.
+        message: String,
+    },
+    /// The plugin went over a limit.
+    #[error("{plugin} went over its {limit} limit in `{call}`{at}: at most {allowed}", at = place(row))]
+    Limit {
+        /// Which plugin.
+        plugin: PluginIdentity,
+        /// The function that was called.
+        call: &'static str,
+        /// The row or item at fault, where one is.
+        row: Option<String>,
+        /// Which limit.
+        limit: LimitKind,
+        /// The limit with its unit.
+        allowed: String,
+    },
+    /// The engine itself failed: not the plugin's fault.
+    #[error("the plugin engine failed on {what}: {message}")]
+    Engine {
+        /// What was being done.
+        what: String,
+        /// The engine's words.
+        message: String,
+    },
+}
+
+impl PluginError {
+    /// A manifest error at a file.
+    pub fn manifest(path: impl Into<PathBuf>, error: &ManifestError) -> Self {
+        Self::Manifest { path: path.into(), reason: error.to_string() }
+    }
+}
+
+fn place(row: &Option<String>) -> String {
+    row.as_ref().map(|row| format!(" at {row}")).unwrap_or_default()
+}

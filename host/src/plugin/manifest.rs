@@ -1,0 +1,72 @@
+//! A plugin's manifest: `plugin.toml` in its source, a custom section named `hilora:manifest` in its component.
+
+use serde::{Deserialize, Serialize};
+
+use super::Capability;
+
+/// Who the plugin is and what it asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The plugin's name: lower-case letters, digits and dashes, beginning with a letter.
+    pub name: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// What it asks for beyond nothing.
+    #[serde(default)]
+    pub capabilities: Vec<Capability>,
+}
+
+/// Why a manifest is not one.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The text is not the TOML it must be.
+    #[error("the plugin's manifest cannot be read: {0}")]
+    Syntax(#[from] toml::de::Error),
+    /// The name would be ambiguous in messages and file names.
+    #[error("the plugin's name `{0}` must be lower-case letters, digits and dashes, beginning with a letter")]
+    Name(String),
+    /// The version is empty.
+    #[error("the plugin `{0}` states no version")]
+    Version(String),
+}
+
+impl Manifest {
+    /// Reads and checks a manifest's text.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        let manifest: Self = toml::from_str(text)?;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !manifest.name.starts_with(|c: char| c.is_ascii_lowercase()) || !manifest.name.chars().all(plain) {
+            return Err(ManifestError::Name(manifest.name));
+        }
+        if manifest.version.is_empty() {
+            return Err(ManifestError::Version(manifest.name));
+        }
+        Ok(manifest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_manifest() {
+        let manifest =
+            Manifest::parse("name = \"codecontests\"\nversion = \"0.1.0\"\ncapabilities = [\"read-source\"]");
+        assert_eq!(manifest.expect("it is well-formed").capabilities, [Capability::ReadSource]);
+    }
+
+    #[test]
+    fn refuses_unknown_keys_capabilities_and_names() {
+        for wrong in [
+            "name = \"a\"\nversion = \"1\"\nnetwork = true",
+            "name = \"a\"\nversion = \"1\"\ncapabilities = [\"network\"]",
+            "name = \"../a\"\nversion = \"1\"",
+            "name = \"\"\nversion = \"1\"",
+            "name = \"a\"\nversion = \"\"",
+        ] {
+            assert!(Manifest::parse(wrong).is_err(), "accepted {wrong:?}");
+        }
+    }
+}

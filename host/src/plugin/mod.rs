@@ -1,0 +1,23 @@
+//! Plugins as the rest of the host sees them: one trait per kind, an identity, a manifest, capabilities and errors.
+//!
+//! Nothing here knows WebAssembly. `wasm` implements these traits over components; tests implement them natively.
+
+mod capability;
+mod checker;
+mod classifier;
+mod error;
+mod formatter;
+mod identity;
+mod loader;
+mod manifest;
+mod runner;
+
+pub use capability::Capability;
+pub use checker::{Decision, OutputChecker};
+pub use classifier::{Classification, DomainClassifier, DomainInfo, Score};
+pub use error::{LimitKind, PluginError};
+pub use formatter::{FormatterExample, Message, Prompt, PromptFormatter, Role, Segment, SegmentKind};
+pub use identity::{PluginIdentity, PluginKind};
+pub use loader::{Batch, Column, DatasetInfo, DatasetLoader, DatasetReader};
+pub use manifest::{Manifest, ManifestError};
+pub use runner::{RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination};

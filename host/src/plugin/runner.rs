@@ -1,0 +1,88 @@
+//! A solution runner: one untrusted program, once, in a fresh instance, under the host's limits.
+
+use super::{LimitKind, PluginError, PluginIdentity};
+use crate::dataset::Language;
+
+/// What a runner runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunnerInfo {
+    /// The language.
+    pub language: Language,
+    /// The interpreter and its version.
+    pub interpreter: String,
+}
+
+/// The limits of one run. Each is absolute; none depends on the machine's load except the two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunLimits {
+    /// Instructions, in fuel units: the only limit whose verdict is the same on every machine.
+    pub fuel: u64,
+    /// Thread CPU time, in milliseconds.
+    pub cpu_time_ms: u64,
+    /// Wall-clock time, in milliseconds; the candidate's virtual clock ends here too.
+    pub wall_time_ms: u64,
+    /// Linear memory, in bytes.
+    pub memory_bytes_max: u64,
+    /// Standard output and standard error, each, in bytes.
+    pub output_bytes_max: u64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Termination {
+    /// The program ended by itself with this exit code.
+    Exited(u8),
+    /// An exception that nobody caught.
+    Raised {
+        /// Its type.
+        exception: String,
+        /// Its message.
+        message: String,
+    },
+    /// It needs a module that the runner does not have.
+    Unsupported {
+        /// The module's name.
+        module: String,
+    },
+    /// A limit of time or memory ended it.
+    LimitExceeded(LimitKind),
+    /// It wrote more than it may.
+    OutputLimitExceeded,
+    /// The instance trapped: `abort`, a stack overflow in C, a deadlock.
+    Trapped {
+        /// The engine's words.
+        message: String,
+    },
+}
+
+/// What the host saw of one run. Everything but `termination`'s texts is measured outside the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunReport {
+    /// How it ended.
+    pub termination: Termination,
+    /// What it wrote to standard output, up to the limit.
+    pub stdout: Vec<u8>,
+    /// What it wrote to standard error, up to the limit.
+    pub stderr: Vec<u8>,
+    /// Fuel used.
+    pub fuel: u64,
+    /// Thread CPU time, in microseconds.
+    pub cpu_time_us: u64,
+    /// Wall-clock time, in microseconds.
+    pub wall_time_us: u64,
+    /// The most linear memory it had, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// Runs untrusted programs.
+pub trait SolutionRunner: Send + Sync {
+    /// Which plugin this is.
+    fn identity(&self) -> &PluginIdentity;
+
+    /// What it runs.
+    fn describe(&self) -> Result<RunnerInfo, PluginError>;
+
+    /// Runs `code` with `stdin` in an instance that no other program has touched. An error is the host's or the
+    /// runner's fault, never the program's.
+    fn run(&self, code: &str, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError>;
+}

@@ -1,0 +1,40 @@
+//! The integration tests: the real binary, real components, real files. One binary, because linking is slow.
+//!
+//! A test that needs real data (`HILORA_REAL_DATA=<folder>`) shows as ignored where the variable is unset and fails
+//! where it is set but the file is missing. Components come from `cargo xtask build`, which `cargo xtask test` runs.
+
+use std::path::PathBuf;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+mod architecture;
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// A test that needs a file of the real data, given by its path in that folder.
+pub fn real_data_trial(
+    name: &str,
+    file: &'static str,
+    test: impl FnOnce(PathBuf) -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    let folder = std::env::var_os("HILORA_REAL_DATA").map(PathBuf::from);
+    let absent = folder.is_none();
+    Trial::test(name, move || {
+        let path = folder.expect("an ignored test runs only when asked for with HILORA_REAL_DATA set").join(file);
+        if !path.exists() {
+            return Err(format!("HILORA_REAL_DATA is set, but {} does not exist", path.display()).into());
+        }
+        test(path)
+    })
+    .with_ignored_flag(absent)
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    trials.extend(architecture::trials());
+    libtest_mimic::run(&arguments, trials).exit();
+}
