@@ -5,6 +5,8 @@
 
 mod atomic_file;
 mod content_hash;
+mod stage;
 
 pub use atomic_file::{AtomicFile, write_atomic};
 pub use content_hash::ContentHash;
+pub use stage::{StageInputs, StageLedger, hash_of_artifact};

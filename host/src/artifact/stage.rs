@@ -1,0 +1,133 @@
+//! Stages: which steps of a run are done, with what went in and what came out.
+//!
+//! A stage is current while every input has the hash it had and every output still has the hash that was written;
+//! then it need not run again. The ledger (`stages.json` in the run folder) is bookkeeping, not an artefact: it
+//! names the program that ran, so it differs between builds that write the same bytes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{ContentHash, write_atomic};
+
+/// What went into a stage: a name for each input, and its hash.
+pub type StageInputs = BTreeMap<String, ContentHash>;
+
+/// One finished stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct StageReceipt {
+    inputs: StageInputs,
+    /// Paths relative to the run folder.
+    outputs: BTreeMap<String, ContentHash>,
+}
+
+/// The finished stages of one run folder.
+pub struct StageLedger {
+    folder: PathBuf,
+    stages: BTreeMap<String, StageReceipt>,
+}
+
+impl StageLedger {
+    /// The ledger of a run folder. An absent or damaged ledger means that nothing is known to be done, which costs
+    /// work and never correctness.
+    pub fn open(folder: &Path) -> Self {
+        let stages = std::fs::read(folder.join("stages.json"))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
+        Self { folder: folder.to_owned(), stages }
+    }
+
+    /// Whether the stage was run on exactly these inputs and its outputs stand unchanged.
+    pub fn is_current(&self, stage: &str, inputs: &StageInputs) -> bool {
+        self.stages.get(stage).is_some_and(|receipt| {
+            receipt.inputs == *inputs
+                && receipt
+                    .outputs
+                    .iter()
+                    .all(|(path, hash)| hash_of_artifact(&self.folder.join(path)).ok() == Some(*hash))
+        })
+    }
+
+    /// The names of the inputs that differ from the last time, for a message; empty where the stage never ran.
+    pub fn changed_inputs(&self, stage: &str, inputs: &StageInputs) -> Vec<String> {
+        let Some(receipt) = self.stages.get(stage) else { return Vec::new() };
+        let names = inputs.keys().chain(receipt.inputs.keys());
+        let mut changed: Vec<String> =
+            names.filter(|name| inputs.get(*name) != receipt.inputs.get(*name)).cloned().collect();
+        changed.sort();
+        changed.dedup();
+        changed
+    }
+
+    /// Records that the stage ran, with its outputs (files or folders, relative to the run folder).
+    pub fn record(&mut self, stage: &str, inputs: StageInputs, outputs: &[&str]) -> io::Result<()> {
+        let outputs = outputs
+            .iter()
+            .map(|path| Ok(((*path).to_owned(), hash_of_artifact(&self.folder.join(path))?)))
+            .collect::<io::Result<_>>()?;
+        self.stages.insert(stage.to_owned(), StageReceipt { inputs, outputs });
+        let text = serde_json::to_vec_pretty(&self.stages).map_err(io::Error::other)?;
+        write_atomic(&self.folder.join("stages.json"), &text)
+    }
+}
+
+/// The hash of a file, or of a folder's files with their relative names, in the order of their names.
+pub fn hash_of_artifact(path: &Path) -> io::Result<ContentHash> {
+    if !path.is_dir() {
+        return ContentHash::of_file(path);
+    }
+    let mut files = Vec::new();
+    collect_files(path, &mut files)?;
+    files.sort();
+    let mut listing = Vec::new();
+    for file in files {
+        let name = file.strip_prefix(path).expect("the file was found below this folder");
+        let hash = ContentHash::of_file(&file)?;
+        listing.push(format!("{}\0{hash}", name.display()));
+    }
+    Ok(ContentHash::of_parts(listing.iter().map(|line| line.as_bytes())))
+}
+
+fn collect_files(folder: &Path, into: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { collect_files(&path, into)? } else { into.push(path) }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_is_current_until_an_input_or_an_output_changes() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        write_atomic(&folder.path().join("data/train.jsonl"), b"rows")?;
+        let inputs = StageInputs::from([("config".to_owned(), ContentHash::of(b"1"))]);
+        let mut ledger = StageLedger::open(folder.path());
+        assert!(!ledger.is_current("prepare", &inputs));
+        ledger.record("prepare", inputs.clone(), &["data"])?;
+
+        let ledger = StageLedger::open(folder.path());
+        assert!(ledger.is_current("prepare", &inputs));
+        let other = StageInputs::from([("config".to_owned(), ContentHash::of(b"2"))]);
+        assert!(!ledger.is_current("prepare", &other));
+        assert_eq!(ledger.changed_inputs("prepare", &other), ["config"]);
+
+        write_atomic(&folder.path().join("data/train.jsonl"), b"touched")?;
+        assert!(!ledger.is_current("prepare", &inputs));
+        Ok(())
+    }
+
+    #[test]
+    fn a_damaged_ledger_means_nothing_is_done() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        write_atomic(&folder.path().join("stages.json"), b"{\"prepare\":")?;
+        assert!(!StageLedger::open(folder.path()).is_current("prepare", &StageInputs::new()));
+        Ok(())
+    }
+}
