@@ -1,1 +1,3 @@
-//! To be written in this slice.
+//! The command line: a file and a struct per subcommand.
+
+pub mod model_probe;

@@ -1,0 +1,42 @@
+//! `model probe`: the numbers of one batch, in the layout of the reference fixtures, so that anyone can hold the
+//! trainer against PEFT on a model of their own.
+
+use std::path::PathBuf;
+
+/// Arguments of `model probe`.
+#[derive(Debug, clap::Args)]
+pub struct ProbeArguments {
+    /// The model's folder in the Hugging Face layout.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// The adapter's folder in PEFT's layout.
+    #[arg(long)]
+    pub adapter: PathBuf,
+    /// A safetensors file with input_ids, labels and attention_mask, each [B, T] i64.
+    #[arg(long)]
+    pub batch: PathBuf,
+    /// The safetensors file to write: logits, loss and grad.<PEFT key>.
+    #[arg(long)]
+    pub output: PathBuf,
+    /// How the base is held: f32, bf16 or nf4.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub base: ProbeBase,
+}
+
+/// The base's precision, as spelled on the command line.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum ProbeBase {
+    /// 32 bits.
+    F32,
+    /// 16 bits.
+    Bf16,
+    /// 4 bits with double quantization.
+    Nf4,
+}
+
+impl ProbeArguments {
+    /// Computes and writes the numbers.
+    pub fn execute(&self) -> anyhow::Result<()> {
+        unimplemented!()
+    }
+}

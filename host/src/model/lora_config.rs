@@ -1,0 +1,228 @@
+//! The configuration of a LoRA adapter, in PEFT's words: y = W x + (alpha / r) B A dropout(x).
+//!
+//! PEFT's other adapters (DoRA, QA-LoRA, trained biases, saved modules) are refused by name, never ignored.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::ModelError;
+
+/// A linear layer of a decoder block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Projection {
+    /// Queries.
+    QProj,
+    /// Keys.
+    KProj,
+    /// Values.
+    VProj,
+    /// The attention's output.
+    OProj,
+    /// The gate of the feed-forward network.
+    GateProj,
+    /// Its other half.
+    UpProj,
+    /// Its output.
+    DownProj,
+}
+
+impl Projection {
+    /// All seven, in the order of the forward pass.
+    pub const ALL: [Self; 7] =
+        [Self::QProj, Self::KProj, Self::VProj, Self::OProj, Self::GateProj, Self::UpProj, Self::DownProj];
+
+    /// Its name within a block in a Hugging Face checkpoint.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::QProj => "self_attn.q_proj",
+            Self::KProj => "self_attn.k_proj",
+            Self::VProj => "self_attn.v_proj",
+            Self::OProj => "self_attn.o_proj",
+            Self::GateProj => "mlp.gate_proj",
+            Self::UpProj => "mlp.up_proj",
+            Self::DownProj => "mlp.down_proj",
+        }
+    }
+
+    /// Its index in `ALL`, which keys dropout and arrays.
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Projection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path();
+        f.write_str(path.rsplit('.').next().unwrap_or(path))
+    }
+}
+
+/// Which biases are trained; only none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoraBias {
+    /// No bias is trained.
+    #[default]
+    None,
+}
+
+/// What the base model does; only causal language modelling.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskType {
+    /// Predicts the next token.
+    #[default]
+    #[serde(rename = "CAUSAL_LM")]
+    CausalLm,
+}
+
+/// The configuration of a LoRA adapter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank of the update.
+    pub r: usize,
+    /// Numerator of the scale alpha / r.
+    pub lora_alpha: f64,
+    /// Probability that an input element is zeroed on its way into A during training.
+    #[serde(default)]
+    pub lora_dropout: f64,
+    /// The linear layers that get an update.
+    #[serde(default = "all_projections")]
+    pub target_modules: Vec<Projection>,
+    /// Which biases are trained.
+    #[serde(default)]
+    pub bias: LoraBias,
+    /// What the base model does.
+    #[serde(default)]
+    pub task_type: TaskType,
+    /// Whether the scale is alpha / sqrt(r).
+    #[serde(default)]
+    pub use_rslora: bool,
+}
+
+fn all_projections() -> Vec<Projection> {
+    Projection::ALL.to_vec()
+}
+
+impl LoraConfig {
+    /// The factor of the update: alpha / r, or alpha / sqrt(r) with rsLoRA.
+    pub fn scale(&self) -> f32 {
+        let rank = self.r as f64;
+        (self.lora_alpha / if self.use_rslora { rank.sqrt() } else { rank }) as f32
+    }
+
+    /// Whether a layer gets an update.
+    pub fn targets(&self, projection: Projection) -> bool {
+        self.target_modules.contains(&projection)
+    }
+
+    /// Every problem of this configuration.
+    pub fn validate(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.r == 0 {
+            problems.push("lora.r: expected at least 1, got 0".to_owned());
+        }
+        if !(self.lora_alpha.is_finite() && self.lora_alpha > 0.0) {
+            problems.push(format!("lora.lora_alpha: expected a positive number, got {}", self.lora_alpha));
+        }
+        if !(0.0..1.0).contains(&self.lora_dropout) {
+            problems.push(format!("lora.lora_dropout: expected 0 <= p < 1, got {}", self.lora_dropout));
+        }
+        if self.target_modules.is_empty() {
+            problems.push("lora.target_modules: expected at least one module, got none".to_owned());
+        }
+        let unique: BTreeSet<_> = self.target_modules.iter().collect();
+        if unique.len() != self.target_modules.len() {
+            problems.push("lora.target_modules: a module is named twice".to_owned());
+        }
+        problems
+    }
+
+    /// Reads PEFT's adapter_config.json; refuses by name every kind of adapter that this project does not compute.
+    pub(crate) fn from_peft_json(path: &Path, text: &str) -> Result<Self, ModelError> {
+        let wrong = |message: String| ModelError::config(path, message);
+        let value: serde_json::Value = serde_json::from_str(text).map_err(|e| wrong(format!("not valid JSON: {e}")))?;
+        let fields = value.as_object().ok_or_else(|| wrong("expected a JSON object".to_owned()))?;
+        if fields.get("peft_type").and_then(|v| v.as_str()) != Some("LORA") {
+            return Err(wrong(format!("peft_type: expected \"LORA\", got {:?}", fields.get("peft_type"))));
+        }
+        const REFUSED: [&str; 18] = [
+            "use_dora",
+            "use_qalora",
+            "use_bdlora",
+            "lora_bias",
+            "fan_in_fan_out",
+            "modules_to_save",
+            "rank_pattern",
+            "alpha_pattern",
+            "layers_to_transform",
+            "layers_pattern",
+            "layer_replication",
+            "target_parameters",
+            "trainable_token_indices",
+            "alora_invocation_tokens",
+            "exclude_modules",
+            "arrow_config",
+            "monteclora_config",
+            "velora_config",
+        ];
+        for name in REFUSED {
+            let set = match fields.get(name) {
+                None | Some(serde_json::Value::Null | serde_json::Value::Bool(false)) => false,
+                Some(serde_json::Value::Object(map)) => !map.is_empty(),
+                Some(serde_json::Value::Array(list)) => !list.is_empty(),
+                Some(_) => true,
+            };
+            if set {
+                return Err(wrong(format!(
+                    "{name}: expected it unset, got {}; only plain LoRA is computed",
+                    fields[name]
+                )));
+            }
+        }
+        let known: serde_json::Map<_, _> = fields
+            .iter()
+            .filter(|(name, _)| {
+                ["r", "lora_alpha", "lora_dropout", "target_modules", "bias", "task_type", "use_rslora"]
+                    .contains(&name.as_str())
+            })
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        if !known.get("target_modules").is_some_and(serde_json::Value::is_array) {
+            return Err(wrong("target_modules: expected a list of module names".to_owned()));
+        }
+        let mut config: Self = serde_json::from_value(known.into()).map_err(|e| wrong(e.to_string()))?;
+        config.target_modules.sort();
+        match config.validate().first() {
+            None => Ok(config),
+            Some(problem) => Err(wrong(problem.clone())),
+        }
+    }
+
+    /// PEFT's adapter_config.json.
+    pub(crate) fn to_peft_json(&self, base_model: Option<&str>) -> String {
+        let mut targets = self.target_modules.clone();
+        targets.sort();
+        let value = serde_json::json!({
+            "base_model_name_or_path": base_model,
+            "bias": self.bias,
+            "fan_in_fan_out": false,
+            "inference_mode": true,
+            "init_lora_weights": true,
+            "lora_alpha": self.lora_alpha,
+            "lora_dropout": self.lora_dropout,
+            "modules_to_save": null,
+            "peft_type": "LORA",
+            "r": self.r,
+            "target_modules": targets,
+            "task_type": self.task_type,
+            "use_dora": false,
+            "use_rslora": self.use_rslora,
+        });
+        format!("{value:#}\n")
+    }
+}
