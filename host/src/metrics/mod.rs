@@ -1,1 +1,10 @@
-//! To be written in this slice.
+//! Metrics: what a person watches while a run goes on, and what stays on disk of it.
+//!
+//! Progress goes to standard error, never to standard output, which belongs to results. This module counts nothing
+//! itself and knows no model and no data; it shows and keeps what it is told.
+
+mod jsonl;
+mod progress;
+
+pub use jsonl::{MetricsError, MetricsFile};
+pub use progress::{Progress, ProgressStyle, Stage, StderrAroundBars};
