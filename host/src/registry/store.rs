@@ -156,7 +156,8 @@ impl Registry {
         let name: String = row.try_get("name").map_err(failed)?;
         let version = row.try_get::<i64, _>("version").map_err(failed)? as u64;
         let text = |column| row.try_get::<String, _>(column).map_err(failed);
-        let damaged = |column, message: String| RegistryError::DamagedRow { name: name.clone(), version, column, message };
+        let damaged =
+            |column, message: String| RegistryError::DamagedRow { name: name.clone(), version, column, message };
         let hash = |column| text(column)?.parse::<ContentHash>().map_err(|message| damaged(column, message));
         let json = |column| serde_json::from_str(&text(column)?).map_err(|e| damaged(column, e.to_string()));
         Ok(Version {
@@ -302,7 +303,10 @@ mod tests {
     fn a_file_that_is_no_database_is_left_alone() -> std::io::Result<()> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("registry.sqlite");
-        std::fs::write(&path, "a text that is longer than the header of a database file, which has 100 bytes. ".repeat(9))?;
+        std::fs::write(
+            &path,
+            "a text that is longer than the header of a database file, which has 100 bytes. ".repeat(9),
+        )?;
         let before = std::fs::read(&path)?;
         assert!(matches!(Registry::open(&path), Err(RegistryError::Unusable { .. })));
         assert_eq!(std::fs::read(&path)?, before);
