@@ -1,1 +1,5 @@
-//! To be written in this slice.
+//! The data path: from the files of a dataset to what one specialist learns from and is measured on.
+
+mod config;
+
+pub use config::{DataConfig, DataFiles};
