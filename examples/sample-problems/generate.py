@@ -215,7 +215,7 @@ def parquet_bytes(problems: list[Problem]) -> bytes:
     # Rows are shuffled so that reading the first hundred shows many families.
     shuffled = Random(f"{SEED} order").sample(problems, len(problems))
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([row(p) for p in shuffled], schema=COLUMNS), sink, compression="zstd")
+    pq.write_table(pa.Table.from_pylist([row(p) for p in shuffled], schema=COLUMNS), sink, compression="gzip")
     return sink.getvalue()
 
 
