@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use crate::model::{Adapter, BasePrecision, Model, ProbeBatch, probe};
+
 /// Arguments of `model probe`.
 #[derive(Debug, clap::Args)]
 pub struct ProbeArguments {
@@ -37,6 +39,15 @@ pub enum ProbeBase {
 impl ProbeArguments {
     /// Computes and writes the numbers.
     pub fn execute(&self) -> anyhow::Result<()> {
-        unimplemented!()
+        let precision = match self.base {
+            ProbeBase::F32 => BasePrecision::F32,
+            ProbeBase::Bf16 => BasePrecision::Bf16,
+            ProbeBase::Nf4 => BasePrecision::Nf4,
+        };
+        let batch = ProbeBatch::load(&self.batch)?;
+        let model = Model::load(&self.model, precision)?;
+        let adapter = Adapter::load(&self.adapter)?;
+        probe(&model, &adapter, &batch)?.save(&self.output, &batch)?;
+        Ok(())
     }
 }

@@ -1,1 +1,21 @@
 //! Kernels: the operations that training and decoding are made of, each in a file that opens with its equation.
+//!
+//! An operation takes candle tensors and launches a body for their device (`launch`); its gradient is a second
+//! operation beside it, called by name. Nothing here builds a graph, and candle's autograd is never used. Results
+//! depend on the inputs alone: not on the number of threads, the batch, or the processor's vector width.
+
+pub(crate) mod adamw;
+pub(crate) mod attention;
+pub(crate) mod cross_entropy;
+pub(crate) mod embedding;
+mod launch;
+pub(crate) mod linear;
+pub(crate) mod lora;
+pub(crate) mod matmul;
+pub(crate) mod nf4;
+pub(crate) mod philox;
+pub(crate) mod rms_norm;
+pub(crate) mod rope;
+pub(crate) mod scratch;
+mod simd;
+pub(crate) mod swiglu;

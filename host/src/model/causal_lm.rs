@@ -1,8 +1,25 @@
-//! A causal language model.
+//! A causal language model: embedding, decoder blocks, a last norm and an output layer, which may be the embedding.
+//!
+//! Documents are packed one after another without padding: a document's positions start at 0 and attention never
+//! crosses into another document, so the numbers of a packed document are those it gets alone.
 
 use std::path::Path;
 
-use super::{ModelConfig, ModelError};
+use candle_core::{DType, Device, Tensor};
+use half::bf16;
+use safetensors::Dtype;
+
+use super::block::{Block, BlockGradients, BlockSaved, DropoutKey, Pass};
+use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
+use super::linear::Linear;
+use super::{Adapter, ModelConfig, ModelError, Projection};
+use crate::kernels::attention::{Document, Heads};
+use crate::kernels::linear::{self, Onto, Weight};
+use crate::kernels::nf4::{self, Nf4Matrix};
+use crate::kernels::philox::{Purpose, Sequence};
+use crate::kernels::rope::RopeTable;
+use crate::kernels::scratch::Scratch;
+use crate::kernels::{cross_entropy, embedding, rms_norm};
 
 /// How the frozen weights are held in memory. Arithmetic is in f32 over all three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -12,23 +29,389 @@ pub enum BasePrecision {
     F32,
     /// 16 bits, rounded to nearest even on load.
     Bf16,
-    /// 4 bits with double quantization, exactly as bitsandbytes makes them.
+    /// The blocks' linear layers in 4 bits with double quantization, exactly as bitsandbytes makes them.
     Nf4,
 }
 
-/// A frozen language model.
+/// All weights of a model, or one f32 tensor for each of them: gradients and moments have the same shape.
+#[derive(Debug, Clone)]
+pub(crate) struct Weights {
+    pub(crate) embedding: Weight,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) norm: Tensor,
+    /// Absent where the output layer is the embedding.
+    pub(crate) head: Option<Weight>,
+}
+
+/// A language model.
 pub struct Model {
-    pub(crate) config: ModelConfig,
+    config: ModelConfig,
+    pub(crate) weights: Weights,
+    rope: RopeTable,
+}
+
+/// Documents packed for one pass, and what is predicted in them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PackedDocuments {
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) positions: Vec<u32>,
+    pub(crate) documents: Vec<Document>,
+    /// Rows whose next token is a target.
+    pub(crate) predicting: Vec<usize>,
+    /// The targets of those rows.
+    pub(crate) targets: Vec<u32>,
+}
+
+impl PackedDocuments {
+    /// Appends a document; `trained[i]` says whether token i is a target.
+    pub(crate) fn push(&mut self, tokens: &[u32], trained: impl Fn(usize) -> bool) {
+        self.push_padded(tokens, tokens.len(), trained);
+    }
+
+    /// Appends a document of which only the first `seen` tokens are real.
+    pub(crate) fn push_padded(&mut self, tokens: &[u32], seen: usize, trained: impl Fn(usize) -> bool) {
+        let start = self.tokens.len();
+        self.tokens.extend_from_slice(tokens);
+        self.positions.extend(0..tokens.len() as u32);
+        self.documents.push(Document { rows: start..start + tokens.len(), seen });
+        for i in (1..tokens.len()).filter(|i| trained(*i)) {
+            self.predicting.push(start + i - 1);
+            self.targets.push(tokens[i]);
+        }
+    }
+}
+
+/// Where a training pass adds its gradients.
+pub(crate) enum Gradients {
+    /// To the adapter's tensors.
+    Adapter(Adapter),
+    /// To all weights.
+    Full(Weights),
+}
+
+/// How a training pass is run.
+#[derive(Clone, Copy)]
+pub(crate) struct TrainingPass {
+    /// Multiplies the summed loss before it is differentiated: one over the targets of the optimizer step.
+    pub(crate) scale: f32,
+    pub(crate) dropout: Option<DropoutKey>,
+    /// Whether blocks are computed again instead of kept.
+    pub(crate) checkpointing: bool,
+}
+
+/// The weights' names in a checkpoint.
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const NORM: &str = "model.norm.weight";
+const HEAD: &str = "lm_head.weight";
+const NOT_THIS_CONFIG: &str = "does config.json belong to this checkpoint?";
+
+fn layer_key(layer: usize, name: &str) -> String {
+    format!("model.layers.{layer}.{name}")
+}
+
+impl ModelConfig {
+    /// (out, in) of a projection.
+    pub(crate) fn projection_dims(&self, projection: Projection) -> (usize, usize) {
+        let (hidden, query, key_value) = (self.hidden_size, self.query_width(), self.key_value_width());
+        match projection {
+            Projection::QProj => (query, hidden),
+            Projection::KProj | Projection::VProj => (key_value, hidden),
+            Projection::OProj => (hidden, query),
+            Projection::GateProj | Projection::UpProj => (self.intermediate_size, hidden),
+            Projection::DownProj => (hidden, self.intermediate_size),
+        }
+    }
+
+    fn has_bias(&self, projection: Projection) -> bool {
+        self.attention_bias && matches!(projection, Projection::QProj | Projection::KProj | Projection::VProj)
+    }
+
+    fn heads(&self) -> Heads {
+        Heads { queries: self.num_attention_heads, keys: self.num_key_value_heads, dim: self.head_dim }
+    }
+}
+
+impl Weights {
+    /// Builds every weight from a function of its name, its shape and whether it is a block's linear layer.
+    fn build(
+        config: &ModelConfig,
+        tensor: &mut dyn FnMut(&str, &[usize]) -> Result<Tensor, ModelError>,
+        weight: &mut dyn FnMut(&str, [usize; 2], bool) -> Result<Weight, ModelError>,
+    ) -> Result<Self, ModelError> {
+        let table = [config.vocab_size, config.hidden_size];
+        let embedding = weight(EMBEDDING, table, false)?;
+        let mut blocks = Vec::with_capacity(config.num_hidden_layers);
+        for layer in 0..config.num_hidden_layers {
+            let mut linears = Vec::with_capacity(Projection::ALL.len());
+            for projection in Projection::ALL {
+                let (outputs, inputs) = config.projection_dims(projection);
+                let key = |part: &str| layer_key(layer, &format!("{}.{part}", projection.path()));
+                let bias = config.has_bias(projection).then(|| tensor(&key("bias"), &[outputs])).transpose()?;
+                linears.push(Linear { weight: weight(&key("weight"), [outputs, inputs], true)?, bias });
+            }
+            let linears =
+                linears.try_into().map_err(|_| ModelError::Input("a block has seven linear layers".to_owned()))?;
+            blocks.push(Block {
+                input_norm: tensor(&layer_key(layer, "input_layernorm.weight"), &[config.hidden_size])?,
+                linears,
+                post_attention_norm: tensor(
+                    &layer_key(layer, "post_attention_layernorm.weight"),
+                    &[config.hidden_size],
+                )?,
+            });
+        }
+        let norm = tensor(NORM, &[config.hidden_size])?;
+        let head = if config.tie_word_embeddings { None } else { Some(weight(HEAD, table, false)?) };
+        Ok(Self { embedding, blocks, norm, head })
+    }
+
+    /// One f32 tensor of zeros for every weight.
+    pub(crate) fn zeros(config: &ModelConfig) -> Result<Self, ModelError> {
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu);
+        Self::build(config, &mut |_, shape| Ok(zeros(shape)?), &mut |_, shape, _| Ok(Weight::F32(zeros(&shape)?)))
+    }
+
+    /// The output layer.
+    pub(crate) fn output(&self) -> &Weight {
+        self.head.as_ref().unwrap_or(&self.embedding)
+    }
+
+    /// Every f32 tensor with its name in a checkpoint; quantized weights are not among them.
+    pub(crate) fn tensors(&self) -> Vec<(String, &Tensor)> {
+        let mut tensors = Vec::new();
+        let dense = |weight| match weight {
+            &Weight::F32(ref tensor) => Some(tensor),
+            _ => None,
+        };
+        tensors.extend(dense(&self.embedding).map(|tensor| (EMBEDDING.to_owned(), tensor)));
+        for (layer, block) in self.blocks.iter().enumerate() {
+            tensors.push((layer_key(layer, "input_layernorm.weight"), &block.input_norm));
+            for projection in Projection::ALL {
+                let linear = block.linear(projection);
+                let key = |part: &str| layer_key(layer, &format!("{}.{part}", projection.path()));
+                tensors.extend(dense(&linear.weight).map(|tensor| (key("weight"), tensor)));
+                tensors.extend(linear.bias.as_ref().map(|tensor| (key("bias"), tensor)));
+            }
+            tensors.push((layer_key(layer, "post_attention_layernorm.weight"), &block.post_attention_norm));
+        }
+        tensors.push((NORM.to_owned(), &self.norm));
+        tensors.extend(self.head.as_ref().and_then(dense).map(|tensor| (HEAD.to_owned(), tensor)));
+        tensors
+    }
 }
 
 impl Model {
     /// Loads a folder of the Hugging Face layout: `config.json` and safetensors, sharded or not.
-    pub fn load(_folder: &Path, _precision: BasePrecision) -> Result<Self, ModelError> {
-        unimplemented!()
+    pub fn load(folder: &Path, precision: BasePrecision) -> Result<Self, ModelError> {
+        let config = ModelConfig::load(folder)?;
+        let files = CheckpointFiles::open_model(folder)?;
+        let rounded = |mut values: Vec<f32>| {
+            if precision == BasePrecision::Bf16 {
+                values.iter_mut().for_each(|x| *x = bf16::from_f32(*x).to_f32());
+            }
+            values
+        };
+        let weights = Weights::build(
+            &config,
+            &mut |name, shape| {
+                let values = rounded(files.floats(name, shape, NOT_THIS_CONFIG)?);
+                Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+            },
+            &mut |name, shape, in_block| {
+                let values = files.floats(name, &shape, NOT_THIS_CONFIG)?;
+                Ok(match precision {
+                    BasePrecision::Nf4 if in_block => {
+                        if shape[0] * shape[1] % 64 != 0 {
+                            let message =
+                                format!("tensor `{name}`: NF4 needs a multiple of 64 elements, got {shape:?}");
+                            return Err(ModelError::config(&folder.join("config.json"), message));
+                        }
+                        Weight::Nf4(Nf4Matrix::new(nf4::quantize(&values), shape[0], shape[1], &Device::Cpu)?)
+                    }
+                    BasePrecision::Bf16 => {
+                        let values: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
+                        Weight::Bf16(Tensor::from_vec(values, (shape[0], shape[1]), &Device::Cpu)?)
+                    }
+                    _ => Weight::F32(Tensor::from_vec(values, (shape[0], shape[1]), &Device::Cpu)?),
+                })
+            },
+        )?;
+        if config.tie_word_embeddings && files.contains(HEAD) {
+            tracing::debug!("{}: `{HEAD}` is not read, the embeddings are tied", folder.display());
+        }
+        Self::assemble(config, weights)
+    }
+
+    /// A model with weights drawn from a seed: linear layers and the embedding normal, norms one, biases zero.
+    pub(crate) fn random(config: ModelConfig, seed: u64) -> Result<Self, ModelError> {
+        let deviation = config.initializer_range;
+        let mut stream = 0;
+        let weights = Weights::build(
+            &config,
+            &mut |name, shape| {
+                let value = if name.ends_with("bias") { 0.0f32 } else { 1.0 };
+                Ok(Tensor::full(value, shape, &Device::Cpu)?)
+            },
+            &mut |_, shape, _| {
+                let mut numbers = Sequence::new(seed, Purpose::Weights, stream);
+                stream += 1;
+                let values: Vec<f32> =
+                    (0..shape[0] * shape[1]).map(|_| (numbers.normal() * deviation) as f32).collect();
+                Ok(Weight::F32(Tensor::from_vec(values, (shape[0], shape[1]), &Device::Cpu)?))
+            },
+        )?;
+        Self::assemble(config, weights)
+    }
+
+    fn assemble(config: ModelConfig, weights: Weights) -> Result<Self, ModelError> {
+        let rope = RopeTable::new(config.max_position_embeddings, config.head_dim, config.rope_theta, &Device::Cpu)?;
+        Ok(Self { config, weights, rope })
     }
 
     /// The model's shape.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// Writes `model.safetensors` in f32 or bf16. Only a model whose weights are all in f32 can be written.
+    pub(crate) fn save_weights(&self, folder: &Path, dtype: Dtype) -> Result<(), ModelError> {
+        let tensors = self
+            .weights
+            .tensors()
+            .into_iter()
+            .map(|(name, tensor)| {
+                Ok(NamedFloats { name, shape: tensor.dims().to_vec(), values: tensor.flatten_all()?.to_vec1()? })
+            })
+            .collect::<Result<Vec<_>, ModelError>>()?;
+        write_floats(&folder.join("model.safetensors"), &tensors, dtype)
+    }
+
+    /// Checks that tokens and lengths are within the model's range.
+    pub(crate) fn check(&self, documents: &PackedDocuments) -> Result<(), ModelError> {
+        if let Some(token) = documents.tokens.iter().find(|token| **token as usize >= self.config.vocab_size) {
+            return Err(ModelError::Input(format!(
+                "token id {token}: expected an id below the vocabulary's size {}\nhint: does the tokenizer belong to this model?",
+                self.config.vocab_size
+            )));
+        }
+        match documents.documents.iter().map(|document| document.rows.len()).max() {
+            Some(longest) if longest > self.config.max_position_embeddings => Err(ModelError::Input(format!(
+                "a sequence of {longest} tokens: the model's max_position_embeddings is {}",
+                self.config.max_position_embeddings
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn pass<'a>(
+        &'a self,
+        documents: &'a PackedDocuments,
+        adapter: Option<&'a Adapter>,
+        dropout: Option<DropoutKey>,
+    ) -> Pass<'a> {
+        Pass {
+            documents: &documents.documents,
+            positions: &documents.positions,
+            rope: &self.rope,
+            heads: self.config.heads(),
+            epsilon: self.config.rms_norm_eps,
+            adapter,
+            dropout,
+        }
+    }
+
+    /// Runs all blocks without keeping them; `observe` sees each block's keys and values. Returns the last hidden
+    /// states before the last norm.
+    pub(crate) fn hidden(
+        &self,
+        documents: &PackedDocuments,
+        adapter: Option<&Adapter>,
+        mut observe: impl FnMut(usize, &Tensor, &Tensor) -> Result<(), ModelError>,
+    ) -> Result<Scratch, ModelError> {
+        self.check(documents)?;
+        let pass = self.pass(documents, adapter, None);
+        let mut x = embedding::forward(&documents.tokens, &self.weights.embedding)?;
+        for (layer, block) in self.weights.blocks.iter().enumerate() {
+            let mut saved = block.forward_saved(layer, &x, &pass)?;
+            let (keys, values) = saved.keys_and_values();
+            observe(layer, keys, values)?;
+            x = block.output(layer, &mut saved, &pass)?;
+        }
+        Ok(x)
+    }
+
+    /// The logits of some rows of hidden states, [rows, vocabulary] row by row.
+    pub(crate) fn logits(&self, hidden: &Tensor, rows: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let x = embedding::gather(hidden, rows)?;
+        let (h, _) = rms_norm::forward(&x, &self.weights.norm, self.config.rms_norm_eps)?;
+        let logits = Scratch::arbitrary((rows.len(), self.config.vocab_size), h.device())?;
+        linear::forward(&h, &self.weights.output().packed_transposed()?, Onto::Nothing, &logits)?;
+        Ok(logits.flatten_all()?.to_vec1()?)
+    }
+
+    /// Adds the gradients of `scale` · Σ loss to `gradients`; returns the summed loss in nats.
+    pub(crate) fn forward_backward(
+        &self,
+        documents: &PackedDocuments,
+        adapter: Option<&Adapter>,
+        how: TrainingPass,
+        gradients: &Gradients,
+    ) -> Result<f64, ModelError> {
+        self.check(documents)?;
+        let pass = self.pass(documents, adapter, how.dropout);
+        let mut inputs = Vec::with_capacity(self.weights.blocks.len());
+        let mut kept: Vec<Option<BlockSaved>> = Vec::with_capacity(self.weights.blocks.len());
+        let mut x = embedding::forward(&documents.tokens, &self.weights.embedding)?;
+        for (layer, block) in self.weights.blocks.iter().enumerate() {
+            let mut saved = block.forward_saved(layer, &x, &pass)?;
+            let y = block.output(layer, &mut saved, &pass)?;
+            kept.push((!how.checkpointing).then_some(saved));
+            inputs.push(std::mem::replace(&mut x, y));
+        }
+        let full = match gradients {
+            Gradients::Full(weights) => Some(weights),
+            Gradients::Adapter(_) => None,
+        };
+
+        let last = embedding::gather(&x, &documents.predicting)?;
+        let (h, rstd) = rms_norm::forward(&last, &self.weights.norm, self.config.rms_norm_eps)?;
+        let dw = full.and_then(|weights| match weights.output() {
+            Weight::F32(dw) => Some(dw),
+            _ => None,
+        });
+        let (loss, dh) = cross_entropy::forward_backward(&h, self.weights.output(), &documents.targets, how.scale, dw)?;
+        if let Some(weights) = full {
+            rms_norm::backward_weight(&dh, &last, &rstd, &weights.norm)?;
+        }
+        let d_last = Scratch::zeros(last.shape(), last.device())?;
+        rms_norm::backward(&dh, &last, &self.weights.norm, &rstd, &d_last)?;
+        let mut dx = embedding::scatter(&d_last, &documents.predicting, documents.tokens.len())?;
+        drop((x, last, h, dh, d_last));
+
+        for (layer, block) in self.weights.blocks.iter().enumerate().rev() {
+            let (Some(x), Some(kept)) = (inputs.pop(), kept.pop()) else { break };
+            let saved = match kept {
+                Some(saved) => saved,
+                None => {
+                    let mut saved = block.forward_saved(layer, &x, &pass)?;
+                    block.restore_down(layer, &mut saved, &pass)?;
+                    saved
+                }
+            };
+            let into = match gradients {
+                Gradients::Adapter(adapter) => BlockGradients::Adapter(adapter),
+                Gradients::Full(weights) => BlockGradients::Block(&weights.blocks[layer]),
+            };
+            // Nothing below the first block is trained beside an adapter.
+            let input = layer > 0 || full.is_some();
+            match block.backward(layer, dx, &x, saved, &pass, &into, input)? {
+                Some(gradient) => dx = gradient,
+                None => return Ok(loss),
+            }
+        }
+        if let Some(Weights { embedding: Weight::F32(dw), .. }) = full {
+            embedding::backward(&documents.tokens, &dx, dw)?;
+        }
+        Ok(loss)
     }
 }

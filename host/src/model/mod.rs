@@ -6,13 +6,21 @@
 //! module optimizes nothing (that is `trainer`) and has never heard of plugins.
 
 mod adapter;
+mod block;
 mod causal_lm;
+mod checkpoint_files;
 mod config;
 mod decode;
 mod error;
 mod generation;
+mod linear;
 mod lora_config;
+mod probe;
 mod tokenizer;
+
+pub(crate) use block::DropoutKey;
+pub(crate) use causal_lm::{Gradients, PackedDocuments, TrainingPass, Weights};
+pub(crate) use checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
 
 pub use adapter::{Adapter, AdapterModule};
 pub use causal_lm::{BasePrecision, Model};
@@ -21,4 +29,5 @@ pub use decode::DecodeSession;
 pub use error::ModelError;
 pub use generation::{Generation, GenerationOptions, GenerationRequest, generate};
 pub use lora_config::{LoraBias, LoraConfig, Projection, TaskType};
+pub use probe::{ProbeBatch, ProbeNumbers, probe};
 pub use tokenizer::Tokenizer;

@@ -1,9 +1,17 @@
-//! A training run.
+//! A training run: samples and a configuration in, an adapter or a model out.
+//!
+//! The same base, samples, configuration and seed give the same bytes, whether the run was stopped and resumed or not.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{TrainingConfig, TrainingError, TrainingSample};
-use crate::model::LoraConfig;
+use safetensors::Dtype;
+
+use super::batches::Batches;
+use super::learner::{Learner, StepOptions};
+use super::{TrainingConfig, TrainingError, TrainingMode, TrainingSample, checkpoint, schedule};
+use crate::artifact::{ContentHash, write_atomic};
+use crate::model::{BasePrecision, LoraConfig, Model, ModelConfig, ModelError};
 
 /// Where the weights come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,8 +89,151 @@ pub struct TrainingOutcome {
 
 /// Trains. The observer sees every step and may ask to stop.
 pub fn train(
-    _run: &TrainingRun<'_>,
-    _observer: &mut dyn FnMut(&StepReport) -> AfterStep,
+    run: &TrainingRun<'_>,
+    observer: &mut dyn FnMut(&StepReport) -> AfterStep,
 ) -> Result<TrainingOutcome, TrainingError> {
-    unimplemented!()
+    let config = run.config;
+    let mut problems = config.validate();
+    if config.mode != TrainingMode::Full {
+        problems.extend(run.lora.validate());
+        if matches!(run.base, StartingPoint::Random(_)) {
+            problems.push("training.mode: a model with random weights is trained in mode full only".to_owned());
+        }
+    }
+    if !problems.is_empty() {
+        return Err(TrainingError::Config(problems));
+    }
+    let batches = Batches::new(run.samples, config, run.seed)?;
+    let steps_total = batches.steps();
+    let mut learner = run.learner()?;
+    let fingerprint = run.fingerprint()?;
+    let resumed_from = checkpoint::resume(run.checkpoints, &mut learner, fingerprint)?;
+    if resumed_from.is_none() {
+        learner.audit(&batches.for_audit())?;
+    }
+    let warmup = schedule::warmup_steps(config.warmup_ratio, steps_total);
+    let mut outcome = TrainingOutcome {
+        steps: learner.steps(),
+        steps_total,
+        finished: false,
+        resumed_from,
+        final_loss: f64::NAN,
+        trained_parameters: learner.trained_parameters(),
+        samples_too_long: batches.too_long.clone(),
+    };
+    for step in learner.steps()..steps_total {
+        let options = StepOptions {
+            learning_rate: config.learning_rate * schedule::factor(config.lr_scheduler, step, warmup, steps_total),
+            weight_decay: config.weight_decay,
+            max_grad_norm: config.max_grad_norm,
+            gradient_checkpointing: config.gradient_checkpointing,
+        };
+        let numbers = learner.step_packed(&batches.step(step), &options)?;
+        (outcome.steps, outcome.final_loss) = (step + 1, numbers.loss);
+        let after = observer(&StepReport {
+            step: step + 1,
+            steps_total,
+            loss: numbers.loss,
+            learning_rate: options.learning_rate,
+            gradient_norm: numbers.gradient_norm,
+            tokens: numbers.tokens,
+            target_tokens: numbers.target_tokens,
+        });
+        let stop = after == AfterStep::SaveAndStop && step + 1 < steps_total;
+        if stop || (config.save_steps > 0 && (step + 1) % config.save_steps == 0) {
+            checkpoint::save(run.checkpoints, &learner, fingerprint)?;
+        }
+        if stop {
+            return Ok(outcome);
+        }
+    }
+    match learner.adapter() {
+        Some(adapter) => adapter.save(run.output)?,
+        None => run.save_model(learner.model())?,
+    }
+    outcome.finished = true;
+    Ok(outcome)
+}
+
+/// Files of a model's folder that are carried over to a model trained from it.
+const CARRIED_FILES: [&str; 8] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+];
+
+impl TrainingRun<'_> {
+    fn folder(&self) -> &Path {
+        match &self.base {
+            StartingPoint::Checkpoint(folder) | StartingPoint::Random(folder) => folder,
+        }
+    }
+
+    fn learner(&self) -> Result<Learner, TrainingError> {
+        let folder = self.folder();
+        match (&self.base, self.config.mode) {
+            (StartingPoint::Random(_), _) => {
+                Learner::full(Model::random(ModelConfig::load(folder)?, self.seed)?, self.seed)
+            }
+            (_, TrainingMode::Full) => Learner::full(Model::load(folder, BasePrecision::F32)?, self.seed),
+            (_, TrainingMode::Lora) => {
+                Learner::new_adapter(Model::load(folder, BasePrecision::F32)?, self.lora, self.seed)
+            }
+            (_, TrainingMode::Qlora) => {
+                Learner::new_adapter(Model::load(folder, BasePrecision::Nf4)?, self.lora, self.seed)
+            }
+        }
+    }
+
+    /// The hash of everything that decides the numbers of a run. How often it saves does not.
+    fn fingerprint(&self) -> Result<ContentHash, TrainingError> {
+        let unserializable = |e: serde_json::Error| TrainingError::Config(vec![e.to_string()]);
+        let config = TrainingConfig { save_steps: 0, ..self.config.clone() };
+        let mut parts = vec![
+            serde_json::to_vec(&config).map_err(unserializable)?,
+            serde_json::to_vec(self.lora).map_err(unserializable)?,
+            self.seed.to_le_bytes().to_vec(),
+            vec![u8::from(matches!(self.base, StartingPoint::Random(_)))],
+        ];
+        for sample in self.samples {
+            parts.push(sample.tokens.iter().flat_map(|token| token.to_le_bytes()).collect());
+            parts.push(sample.trained.iter().map(|trained| u8::from(*trained)).collect());
+        }
+        let mut files: Vec<PathBuf> = fs::read_dir(self.folder())
+            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
+            .map_err(|e| ModelError::file(self.folder(), e))?;
+        files.sort();
+        for path in files {
+            let weights = path.extension().is_some_and(|extension| extension == "safetensors");
+            if weights || path.file_name().is_some_and(|name| name == "config.json") {
+                let hash = ContentHash::of_file(&path).map_err(|e| ModelError::file(&path, e))?;
+                parts.push(hash.to_string().into_bytes());
+            }
+        }
+        Ok(ContentHash::of_parts(parts.iter().map(Vec::as_slice)))
+    }
+
+    /// Writes weights in the type that the base's config.json names, and carries the other files over.
+    fn save_model(&self, model: &Model) -> Result<(), TrainingError> {
+        let config_path = self.folder().join("config.json");
+        let text = fs::read_to_string(&config_path).map_err(|e| ModelError::file(&config_path, e))?;
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| ModelError::config(&config_path, e.to_string()))?;
+        let name = value.get("dtype").or_else(|| value.get("torch_dtype")).and_then(|name| name.as_str());
+        let dtype = if name == Some("bfloat16") { Dtype::BF16 } else { Dtype::F32 };
+        model.save_weights(self.output, dtype)?;
+        for name in CARRIED_FILES {
+            let (from, to) = (self.folder().join(name), self.output.join(name));
+            if from.exists() && from != to {
+                let bytes = fs::read(&from).map_err(|e| ModelError::file(&from, e))?;
+                write_atomic(&to, &bytes).map_err(|e| ModelError::file(&to, e))?;
+            }
+        }
+        Ok(())
+    }
 }

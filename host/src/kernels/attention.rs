@@ -1,0 +1,335 @@
+//! Causal attention with grouped queries, blocked by document.
+//!
+//! Within a document and a head of width d: S = Q Kᵀ / √d below and on the diagonal, P = softmax(S), O = P V. Query
+//! heads h · group … (h + 1) · group − 1 share key and value head h. q, o [rows, heads · d]; k, v [rows, key heads · d].
+//! A row sees only rows of its own document: documents packed together get the numbers each gets alone.
+//!
+//! Only the log-sum-exp of each row, lse [rows, heads], is saved. Backward computes P = exp(S − lse) again, block of
+//! queries by block of queries: dV += Pᵀ dO, dP = dO Vᵀ, dS = P · (dP − Σ dO · O) / √d, dQ = dS K, dK += dSᵀ Q.
+
+use std::ops::Range;
+
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+use super::launch::write;
+use super::matmul::{Dense, Operand, Packed, Start, multiply_here};
+use super::scratch::Scratch;
+use super::simd::{add_scaled, dot, exp, maximum, sum, vectorized};
+
+/// Queries of a block.
+const BLOCK: usize = 64;
+
+/// The heads of an attention layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Heads {
+    pub(crate) queries: usize,
+    pub(crate) keys: usize,
+    pub(crate) dim: usize,
+}
+
+impl Heads {
+    fn group(self) -> usize {
+        self.queries / self.keys
+    }
+
+    fn scale(self) -> f32 {
+        1.0 / (self.dim as f32).sqrt()
+    }
+}
+
+/// Rows that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Document {
+    pub(crate) rows: Range<usize>,
+    /// The first so many rows are seen by those after them; the others are padding, which sees but is not seen.
+    pub(crate) seen: usize,
+}
+
+impl Document {
+    /// How many rows a row sees.
+    fn sees(&self, row: usize) -> usize {
+        self.seen.min(row + 1)
+    }
+}
+
+/// The columns of one head of one document.
+fn rows<'a>(values: &'a [f32], document: &Document, head: usize, heads: usize, dim: usize) -> Dense<'a> {
+    let stride = heads * dim;
+    let start = document.rows.start * stride + head * dim;
+    Dense { values: &values[start..], rows: document.rows.len(), columns: dim, stride }
+}
+
+fn operand<'a>(matrix: &Dense<'a>, first_row: usize) -> Operand<'a> {
+    Operand { values: &matrix.values[first_row * matrix.stride..], row_stride: matrix.stride, depth_stride: 1 }
+}
+
+/// Copies [rows, width] into the columns from `column` on of [_, stride], from `row` on.
+fn place(from: &[f32], width: usize, to: &mut [f32], stride: usize, row: usize, column: usize) {
+    for (i, from) in from.chunks_exact(width).enumerate() {
+        let start = (row + i) * stride + column;
+        to[start..start + width].copy_from_slice(from);
+    }
+}
+
+vectorized! {
+    /// Turns scores into probabilities; returns their log-sum-exp.
+    fn softmax(row: &mut [f32]) -> f32 {
+        let greatest = maximum(row);
+        row.iter_mut().for_each(|s| *s = exp(*s - greatest));
+        let total = sum(row);
+        let inverse = 1.0 / total;
+        row.iter_mut().for_each(|s| *s *= inverse);
+        greatest + total.ln()
+    }
+}
+
+vectorized! {
+    /// Turns a row of scores into probabilities, and their gradients dP into dS.
+    fn score_gradients(p: &mut [f32], ds: &mut [f32], lse: f32, d_o: &[f32], o: &[f32], scale: f32) {
+        let delta = dot(d_o, o);
+        for (p, ds) in p.iter_mut().zip(ds) {
+            *p = exp(*p - lse);
+            *ds = *p * (*ds - delta) * scale;
+        }
+    }
+}
+
+vectorized! {
+    /// All heads of one query over the cache of its sequence.
+    fn decode_row(q: &[f32], k: &[f32], v: &[f32], scores: &mut [f32], heads: Heads, o: &mut [f32]) {
+        let (dim, key_width) = (heads.dim, heads.keys * heads.dim);
+        for (index, (o, q)) in o.chunks_exact_mut(dim).zip(q.chunks_exact(dim)).enumerate() {
+            let column = index / heads.group() * dim;
+            for (score, k) in scores.iter_mut().zip(k.chunks_exact(key_width)) {
+                *score = heads.scale() * dot(q, &k[column..column + dim]);
+            }
+            let greatest = maximum(scores);
+            scores.iter_mut().for_each(|s| *s = exp(*s - greatest));
+            let inverse = 1.0 / sum(scores);
+            o.fill(0.0);
+            for (score, v) in scores.iter().zip(v.chunks_exact(key_width)) {
+                add_scaled(o, score * inverse, &v[column..column + dim]);
+            }
+        }
+    }
+}
+
+/// Pairs of a document and a key head: what one thread does at a time.
+fn jobs(documents: &[Document], heads: Heads) -> Vec<(&Document, usize)> {
+    documents.iter().flat_map(|document| (0..heads.keys).map(move |head| (document, head))).collect()
+}
+
+/// Returns (o, lse).
+pub(crate) fn forward(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    documents: &[Document],
+    heads: Heads,
+) -> Result<(Scratch, Scratch)> {
+    let tokens = q.dims2()?.0;
+    let o = Scratch::arbitrary(q.shape(), q.device())?;
+    let lse = Scratch::arbitrary((tokens, heads.queries), q.device())?;
+    write("attention", [&o, &lse], [q, k, v], |[o, lse], [q, k, v]| {
+        let results: Vec<_> = jobs(documents, heads)
+            .into_par_iter()
+            .map(|(document, key_head)| {
+                let (o, lse) = forward_job(q, k, v, document, key_head, heads);
+                (document, key_head, o, lse)
+            })
+            .collect();
+        let group = heads.group();
+        for (document, key_head, job_o, job_lse) in results {
+            let (width, column) = (group * heads.dim, key_head * group * heads.dim);
+            place(&job_o, width, o, heads.queries * heads.dim, document.rows.start, column);
+            place(&job_lse, group, lse, heads.queries, document.rows.start, key_head * group);
+        }
+    })?;
+    Ok((o, lse))
+}
+
+fn forward_job(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    document: &Document,
+    key_head: usize,
+    heads: Heads,
+) -> (Vec<f32>, Vec<f32>) {
+    let (length, dim, group) = (document.rows.len(), heads.dim, heads.group());
+    let keys = Packed::of_transposed(&rows(k, document, key_head, heads.keys, dim));
+    let values = Packed::of(&rows(v, document, key_head, heads.keys, dim));
+    let (mut o, mut lse) = (vec![0.0; length * group * dim], vec![0.0; length * group]);
+    let mut scores = vec![0.0; BLOCK.min(length) * length];
+    for member in 0..group {
+        let queries = rows(q, document, key_head * group + member, heads.queries, dim);
+        for first in (0..length).step_by(BLOCK) {
+            let count = BLOCK.min(length - first);
+            let seen = first + count;
+            let scores = &mut scores[..count * seen];
+            multiply_here(
+                operand(&queries, first),
+                count,
+                keys.first_columns(seen),
+                scores,
+                seen,
+                heads.scale(),
+                Start::Zero,
+            );
+            for (i, row) in scores.chunks_exact_mut(seen).enumerate() {
+                let (row, future) = row.split_at_mut(document.sees(first + i));
+                future.fill(0.0);
+                lse[(first + i) * group + member] = softmax(row);
+            }
+            let target = &mut o[first * group * dim + member * dim..];
+            multiply_here(
+                Operand::rows_of(scores, seen),
+                count,
+                values.first_rows(seen),
+                target,
+                group * dim,
+                1.0,
+                Start::Zero,
+            );
+        }
+    }
+    (o, lse)
+}
+
+/// What forward saved and the gradient of its result.
+pub(crate) struct Backward<'a> {
+    pub(crate) q: &'a Tensor,
+    pub(crate) k: &'a Tensor,
+    pub(crate) v: &'a Tensor,
+    pub(crate) o: &'a Tensor,
+    pub(crate) lse: &'a Tensor,
+    pub(crate) d_o: &'a Tensor,
+}
+
+/// Returns (dq, dk, dv).
+pub(crate) fn backward(
+    saved: &Backward<'_>,
+    documents: &[Document],
+    heads: Heads,
+) -> Result<(Scratch, Scratch, Scratch)> {
+    let Backward { q, k, v, o, lse, d_o } = *saved;
+    let dq = Scratch::arbitrary(q.shape(), q.device())?;
+    let (dk, dv) = (Scratch::arbitrary(k.shape(), k.device())?, Scratch::arbitrary(v.shape(), v.device())?);
+    write("attention backward", [&dq, &dk, &dv], [q, k, v, o, lse, d_o], |[dq, dk, dv], slices| {
+        let results: Vec<_> = jobs(documents, heads)
+            .into_par_iter()
+            .map(|(document, key_head)| {
+                let gradients = backward_job(slices, document, key_head, heads);
+                (document, key_head, gradients)
+            })
+            .collect();
+        let (dim, group) = (heads.dim, heads.group());
+        for (document, key_head, [job_dq, job_dk, job_dv]) in results {
+            place(&job_dq, group * dim, dq, heads.queries * dim, document.rows.start, key_head * group * dim);
+            place(&job_dk, dim, dk, heads.keys * dim, document.rows.start, key_head * dim);
+            place(&job_dv, dim, dv, heads.keys * dim, document.rows.start, key_head * dim);
+        }
+    })?;
+    Ok((dq, dk, dv))
+}
+
+fn backward_job(
+    [q, k, v, o, lse, d_o]: [&[f32]; 6],
+    document: &Document,
+    key_head: usize,
+    heads: Heads,
+) -> [Vec<f32>; 3] {
+    let (length, dim, group) = (document.rows.len(), heads.dim, heads.group());
+    let k_rows = rows(k, document, key_head, heads.keys, dim);
+    let keys_transposed = Packed::of_transposed(&k_rows);
+    let keys = Packed::of(&k_rows);
+    let values_transposed = Packed::of_transposed(&rows(v, document, key_head, heads.keys, dim));
+    let mut dq = vec![0.0; length * group * dim];
+    let (mut dk, mut dv) = (vec![0.0; length * dim], vec![0.0; length * dim]);
+    let mut p = vec![0.0; BLOCK.min(length) * length];
+    let mut ds = vec![0.0; BLOCK.min(length) * length];
+    for member in 0..group {
+        let query_head = key_head * group + member;
+        let q_rows = rows(q, document, query_head, heads.queries, dim);
+        let o_rows = rows(o, document, query_head, heads.queries, dim);
+        let do_rows = rows(d_o, document, query_head, heads.queries, dim);
+        for first in (0..length).step_by(BLOCK) {
+            let count = BLOCK.min(length - first);
+            let seen = first + count;
+            let (p, ds) = (&mut p[..count * seen], &mut ds[..count * seen]);
+            let (q_block, do_block) = (operand(&q_rows, first), operand(&do_rows, first));
+            multiply_here(q_block, count, keys_transposed.first_columns(seen), p, seen, heads.scale(), Start::Zero);
+            multiply_here(do_block, count, values_transposed.first_columns(seen), ds, seen, 1.0, Start::Zero);
+            for (i, (p, ds)) in p.chunks_exact_mut(seen).zip(ds.chunks_exact_mut(seen)).enumerate() {
+                let row = first + i;
+                let at = row * q_rows.stride;
+                let lse = lse[(document.rows.start + row) * heads.queries + query_head];
+                let (p, p_future) = p.split_at_mut(document.sees(row));
+                let (ds, ds_future) = ds.split_at_mut(document.sees(row));
+                p_future.fill(0.0);
+                ds_future.fill(0.0);
+                score_gradients(p, ds, lse, &do_rows.values[at..at + dim], &o_rows.values[at..at + dim], heads.scale());
+            }
+            let target = &mut dq[first * group * dim + member * dim..];
+            multiply_here(
+                Operand::rows_of(ds, seen),
+                count,
+                keys.first_rows(seen),
+                target,
+                group * dim,
+                1.0,
+                Start::Zero,
+            );
+            let block = |matrix: &Dense<'_>| {
+                let start = first * matrix.stride;
+                Packed::of(&Dense { values: &matrix.values[start..], rows: count, ..*matrix })
+            };
+            multiply_here(
+                Operand::columns_of(ds, seen),
+                seen,
+                block(&q_rows).all(),
+                &mut dk,
+                dim,
+                1.0,
+                Start::Existing,
+            );
+            multiply_here(
+                Operand::columns_of(p, seen),
+                seen,
+                block(&do_rows).all(),
+                &mut dv,
+                dim,
+                1.0,
+                Start::Existing,
+            );
+        }
+    }
+    [dq, dk, dv]
+}
+
+/// One new query per sequence over its cached keys and values: `sequences[i]` is (slot, keys seen, the new one included).
+///
+/// k and v [slots, capacity, key heads · d]. Every sequence is computed by itself, whatever else is in the batch.
+pub(crate) fn decode(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    sequences: &[(usize, usize)],
+    heads: Heads,
+) -> Result<Scratch> {
+    let o = Scratch::arbitrary(q.shape(), q.device())?;
+    let capacity = k.dims3()?.1;
+    let (query_width, key_width, dim, group) =
+        (heads.queries * heads.dim, heads.keys * heads.dim, heads.dim, heads.group());
+    write("attention of one query", [&o], [q, k, v], |[o], [q, k, v]| {
+        let rows = o.par_chunks_mut(query_width).zip(q.par_chunks(query_width)).zip(sequences).with_min_len(4);
+        rows.for_each(|((o, q), (slot, seen))| {
+            let cache = slot * capacity * key_width..(slot * capacity + seen) * key_width;
+            let (k, v) = (&k[cache.clone()], &v[cache]);
+            let mut scores = vec![0.0; *seen];
+            decode_row(q, k, v, &mut scores, heads, o);
+        });
+    })?;
+    Ok(o)
+}

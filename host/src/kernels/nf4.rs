@@ -1,0 +1,320 @@
+//! NF4 with double quantization, byte for byte as bitsandbytes makes it on the CPU.
+//!
+//! A weight [rows, columns] is flattened row by row into blocks of 64. w ≈ code[nibble] · absmax(block), where
+//! absmax(block) = map[c] · nested_absmax(block / 256) + offset: the 16 codes are the quantiles of a normal
+//! distribution, `map` is bitsandbytes' signed dynamic map of 256 values, and offset is the mean of all block maxima.
+//! The first element of a pair stands in the high nibble. A weight takes 4.13 bits.
+//!
+//! Quantization happens once, on load; nothing here is trained.
+
+use candle_core::{Device, Result, Tensor};
+
+use super::launch;
+use super::matmul::RowSource;
+
+/// Elements that share one maximum.
+const BLOCK: usize = 64;
+/// Maxima that share one second-level maximum.
+const NESTED_BLOCK: usize = 256;
+
+/// The 16 values of the format.
+pub(crate) const CODES: [f32; 16] = {
+    const BITS: [u32; 16] = [
+        0xbf80_0000,
+        0xbf32_39b1,
+        0xbf06_6b30,
+        0xbeca_32a0,
+        0xbe91_a24d,
+        0xbe3d_353f,
+        0xbdba_7871,
+        0x0000_0000,
+        0x3da2_faff,
+        0x3e24_cae3,
+        0x3e7c_04dd,
+        0x3ead_033a,
+        0x3ee1_a4b8,
+        0x3f10_07ab,
+        0x3f39_13b3,
+        0x3f80_0000,
+    ];
+    let mut codes = [0.0; 16];
+    let mut i = 0;
+    while i < 16 {
+        codes[i] = f32::from_bits(BITS[i]);
+        i += 1;
+    }
+    codes
+};
+
+/// bitsandbytes' signed dynamic map: seven decades with 1, 2, 4 … 64 steps, both signs, zero and one.
+pub(crate) fn dynamic_map() -> [f32; 256] {
+    let mut map = Vec::with_capacity(256);
+    for decade in 0..7u32 {
+        let points = (1usize << decade) + 1;
+        let step = (1.0f32 - 0.1) / (points - 1) as f32;
+        // The boundaries are torch.linspace's: the first half counted from the start, the second from the end.
+        let boundary = |i: usize| {
+            if i < points / 2 { step.mul_add(i as f32, 0.1) } else { (-step).mul_add((points - 1 - i) as f32, 1.0) }
+        };
+        let factor = 10f64.powi(decade as i32 - 6) as f32;
+        for i in 0..points - 1 {
+            let value = factor * ((boundary(i) + boundary(i + 1)) / 2.0);
+            map.extend([value, -value]);
+        }
+    }
+    map.extend([0.0, 1.0]);
+    map.sort_by(f32::total_cmp);
+    let mut result = [0.0; 256];
+    result.copy_from_slice(&map);
+    result
+}
+
+/// The sum of f32 in the order of torch's CPU kernel: eight lanes by four rows, in cascades of 16.
+fn cascade_sum(x: &[f32]) -> f32 {
+    const LANES: usize = 8;
+    const ROWS: usize = 4;
+    const LEVELS: usize = 4;
+    let vectors = x.len() / LANES;
+    let size = vectors / ROWS;
+    let ceil_log2 = |n: usize| if n <= 1 { 0 } else { (n - 1).ilog2() + 1 };
+    let power = (ceil_log2(size) / LEVELS as u32).max(4);
+    let step = 1usize << power;
+    let mut sums = [[[0.0f32; LANES]; ROWS]; LEVELS];
+    let add_row = |sums: &mut [[f32; LANES]; ROWS], i: usize| {
+        for (row, sums) in sums.iter_mut().enumerate() {
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                *sum += x[(i * ROWS + row) * LANES + lane];
+            }
+        }
+    };
+    let mut i = 0;
+    while i + step <= size {
+        for _ in 0..step {
+            add_row(&mut sums[0], i);
+            i += 1;
+        }
+        for level in 1..LEVELS {
+            let below = std::mem::replace(&mut sums[level - 1], [[0.0; LANES]; ROWS]);
+            for (sums, below) in sums[level].as_flattened_mut().iter_mut().zip(below.as_flattened()) {
+                *sums += below;
+            }
+            if i & ((step - 1) << (level as u32 * power)) != 0 {
+                break;
+            }
+        }
+    }
+    while i < size {
+        add_row(&mut sums[0], i);
+        i += 1;
+    }
+    let mut rows = sums[0];
+    for level in &sums[1..] {
+        for (sum, value) in rows.as_flattened_mut().iter_mut().zip(level.as_flattened()) {
+            *sum += value;
+        }
+    }
+    let mut lanes = rows[0];
+    for vector in size * ROWS..vectors {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            *sum += x[vector * LANES + lane];
+        }
+    }
+    for row in &rows[1..] {
+        for (sum, value) in lanes.iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
+    let rest = x[vectors * LANES..].iter().fold(0.0, |sum, x| sum + x);
+    lanes.iter().fold(rest, |sum, x| sum + x)
+}
+
+fn absolute_maximum(x: &[f32]) -> f32 {
+    x.iter().fold(0.0, |maximum, x| f32::max(maximum, x.abs()))
+}
+
+/// The bytes of a quantized matrix, as they stand in a bitsandbytes checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Nf4Bytes {
+    /// Two elements a byte.
+    pub(crate) packed: Vec<u8>,
+    /// One index into the dynamic map per block of 64.
+    pub(crate) absmax: Vec<u8>,
+    /// One scale per 256 block maxima.
+    pub(crate) nested_absmax: Vec<f32>,
+    /// The mean of the block maxima.
+    pub(crate) nested_offset: f32,
+}
+
+/// Quantizes a flattened matrix.
+pub(crate) fn quantize(values: &[f32]) -> Nf4Bytes {
+    let mut midpoints = [0.0; 15];
+    for (i, midpoint) in midpoints.iter_mut().enumerate() {
+        *midpoint = (CODES[i] + CODES[i + 1]) / 2.0;
+    }
+    let mut packed = vec![0u8; values.len().div_ceil(2)];
+    let mut maxima = Vec::with_capacity(values.len().div_ceil(BLOCK));
+    for (block, bytes) in values.chunks(BLOCK).zip(packed.chunks_mut(BLOCK / 2)) {
+        let maximum = absolute_maximum(block);
+        maxima.push(maximum);
+        let inverse = 1.0 / maximum.max(1e-38);
+        let index = |x: f32| {
+            let scaled = (x * inverse).clamp(-1.0, 1.0);
+            midpoints.iter().filter(|midpoint| **midpoint < scaled).count() as u8
+        };
+        for (byte, pair) in bytes.iter_mut().zip(block.chunks(2)) {
+            *byte = index(pair[0]) << 4 | pair.get(1).map_or(0, |x| index(*x));
+        }
+    }
+    let nested_offset = cascade_sum(&maxima) / maxima.len() as f32;
+    let map = dynamic_map();
+    let table = nearest_codes(&map);
+    let mut absmax = Vec::with_capacity(maxima.len());
+    let mut nested_absmax = Vec::with_capacity(maxima.len().div_ceil(NESTED_BLOCK));
+    for block in maxima.chunks(NESTED_BLOCK) {
+        let centred: Vec<f32> = block.iter().map(|maximum| maximum - nested_offset).collect();
+        let scale = absolute_maximum(&centred);
+        nested_absmax.push(scale);
+        let inverse = 1.0 / scale.max(f32::MIN_POSITIVE);
+        absmax.extend(centred.iter().map(|x| {
+            let index = ((x * inverse + 1.0) * 0.5 * 65_535.0 + 0.5).floor();
+            table[index.clamp(0.0, 65_535.0) as usize]
+        }));
+    }
+    Nf4Bytes { packed, absmax, nested_absmax, nested_offset }
+}
+
+/// For each of 65,536 evenly spaced values of [-1, 1] the index of the nearest code of the map.
+fn nearest_codes(map: &[f32; 256]) -> Vec<u8> {
+    let mut nearest = 0usize;
+    (0..65_536)
+        .map(|index| {
+            let value = index as f32 * 2.0 / 65_535.0 - 1.0;
+            while nearest < 255 && (map[nearest + 1] - value).abs() < (map[nearest] - value).abs() {
+                nearest += 1;
+            }
+            nearest as u8
+        })
+        .collect()
+}
+
+/// A quantized matrix in a device's memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Nf4Matrix {
+    rows: usize,
+    columns: usize,
+    packed: Tensor,
+    absmax: Tensor,
+    nested_absmax: Tensor,
+    nested_offset: f32,
+    map: [f32; 256],
+}
+
+impl Nf4Matrix {
+    /// Puts quantized bytes of a [rows, columns] matrix into a device's memory.
+    pub(crate) fn new(bytes: Nf4Bytes, rows: usize, columns: usize, device: &Device) -> Result<Self> {
+        Ok(Self {
+            rows,
+            columns,
+            packed: Tensor::from_vec(bytes.packed, rows * columns / 2, device)?,
+            absmax: Tensor::new(bytes.absmax, device)?,
+            nested_absmax: Tensor::new(bytes.nested_absmax, device)?,
+            nested_offset: bytes.nested_offset,
+            map: dynamic_map(),
+        })
+    }
+
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Lends the matrix as rows that are dequantized as they are read.
+    pub(crate) fn with_rows<R>(&self, body: impl FnOnce(&dyn RowSource) -> R) -> Result<R> {
+        launch::read::<u8, 2, _>("nf4", [&self.packed, &self.absmax], |[packed, absmax]| {
+            launch::read::<f32, 1, _>("nf4", [&self.nested_absmax], |[nested_absmax]| {
+                let maxima: Vec<f32> = absmax
+                    .iter()
+                    .enumerate()
+                    // Two roundings, not one fused: this is how bitsandbytes does it.
+                    .map(|(i, code)| {
+                        self.map[usize::from(*code)] * nested_absmax[i / NESTED_BLOCK] + self.nested_offset
+                    })
+                    .collect();
+                body(&Nf4Rows { rows: self.rows, columns: self.columns, packed, maxima })
+            })
+        })?
+    }
+}
+
+struct Nf4Rows<'a> {
+    rows: usize,
+    columns: usize,
+    packed: &'a [u8],
+    maxima: Vec<f32>,
+}
+
+impl RowSource for Nf4Rows<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn read<'b>(&'b self, row: usize, column: usize, length: usize, buffer: &'b mut [f32]) -> &'b [f32] {
+        let first = row * self.columns + column;
+        let mut at = first;
+        while at < first + length {
+            let end = (at / BLOCK + 1) * BLOCK;
+            let end = end.min(first + length);
+            let maximum = self.maxima[at / BLOCK];
+            let target = &mut buffer[at - first..end - first];
+            for (i, target) in target.iter_mut().enumerate() {
+                let element = at + i;
+                let byte = self.packed[element / 2];
+                let nibble = if element % 2 == 0 { byte >> 4 } else { byte & 15 };
+                *target = CODES[usize::from(nibble)] * maximum;
+            }
+            at = end;
+        }
+        &buffer[..length]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_block_packs_to_the_code_of_zero() {
+        assert!(quantize(&[0.0; 128]).packed.iter().all(|byte| *byte == 0x77));
+    }
+
+    #[test]
+    fn dequantizing_is_within_the_widest_gap_of_the_codes() -> Result<()> {
+        let values: Vec<f32> = (0..64 * 96).map(|i| ((i * 7_919) % 1_009) as f32 / 1_009.0 - 0.5).collect();
+        let matrix = Nf4Matrix::new(quantize(&values), 64, 96, &Device::Cpu)?;
+        matrix.with_rows(|rows| {
+            let mut buffer = [0.0; 96];
+            for row in 0..64 {
+                for (got, expected) in rows.read(row, 0, 96, &mut buffer).iter().zip(&values[row * 96..]) {
+                    assert!((got - expected).abs() < 0.5 * 0.16, "{got} {expected}");
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn the_cascade_sums_everything_once() {
+        for length in [1, 7, 31, 32, 33, 600, 5_000] {
+            let x: Vec<f32> = (0..length).map(|i| (i % 13) as f32).collect();
+            assert_eq!(cascade_sum(&x), x.iter().sum::<f32>());
+        }
+    }
+}

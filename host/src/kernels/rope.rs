@@ -1,0 +1,73 @@
+//! Rotary position embedding: in each head of width d, the pair (x_i, x_{i + d/2}) turns by the angle
+//! position · theta^(−2 i / d). In place over x [rows, heads · d]; backward is the turn by the opposite angle.
+
+use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
+
+use super::launch::write;
+use super::simd::vectorized;
+
+/// Cosines and sines of every position, [positions, d / 2] each.
+#[derive(Debug, Clone)]
+pub(crate) struct RopeTable {
+    cosines: Tensor,
+    sines: Tensor,
+    head_dim: usize,
+}
+
+impl RopeTable {
+    /// The table of all positions below `positions`.
+    pub(crate) fn new(positions: usize, head_dim: usize, theta: f64, device: &Device) -> Result<Self> {
+        let half = head_dim / 2;
+        let frequencies: Vec<f32> =
+            (0..half).map(|i| 1.0 / (theta as f32).powf(2.0 * i as f32 / head_dim as f32)).collect();
+        let angles: Vec<f64> = (0..positions)
+            .flat_map(|position| frequencies.iter().map(move |frequency| f64::from(position as f32 * frequency)))
+            .collect();
+        let table = |f: fn(f64) -> f64| {
+            Tensor::from_vec(
+                angles.par_iter().map(|angle| f(*angle) as f32).collect::<Vec<f32>>(),
+                (positions, half),
+                device,
+            )
+        };
+        Ok(Self { cosines: table(f64::cos)?, sines: table(f64::sin)?, head_dim })
+    }
+
+    /// Turns x by each row's position.
+    pub(crate) fn forward(&self, x: &Tensor, positions: &[u32]) -> Result<()> {
+        self.turn(x, positions, 1.0)
+    }
+
+    /// Turns dx back.
+    pub(crate) fn backward(&self, dx: &Tensor, positions: &[u32]) -> Result<()> {
+        self.turn(dx, positions, -1.0)
+    }
+
+    fn turn(&self, x: &Tensor, positions: &[u32], sign: f32) -> Result<()> {
+        let width = x.dims2()?.1;
+        let head_dim = self.head_dim;
+        write("rope", [x], [&self.cosines, &self.sines], |[x], [cosines, sines]| {
+            x.par_chunks_mut(64 * width)
+                .zip(positions.par_chunks(64))
+                .for_each(|(x, positions)| turn_rows(x, positions, cosines, sines, head_dim, sign));
+        })
+    }
+}
+
+vectorized! {
+    fn turn_rows(x: &mut [f32], positions: &[u32], cosines: &[f32], sines: &[f32], head_dim: usize, sign: f32) {
+        let (width, half) = (x.len() / positions.len(), head_dim / 2);
+        for (row, position) in x.chunks_exact_mut(width).zip(positions) {
+            let at = *position as usize * half;
+            let (cosines, sines) = (&cosines[at..at + half], &sines[at..at + half]);
+            for head in row.chunks_exact_mut(head_dim) {
+                let (left, right) = head.split_at_mut(half);
+                for (((l, r), c), s) in left.iter_mut().zip(right).zip(cosines).zip(sines) {
+                    let s = s * sign;
+                    (*l, *r) = (*l * c - *r * s, *r * c + *l * s);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Scratch: a tensor for one operation's result, whose memory comes from a pool and goes back to it.
+//!
+//! A training step makes the same few hundred results over and over; asking the system for fresh pages each time took
+//! about a third of the time. What a scratch tensor holds at first is left over from its last use: every operation
+//! writes its whole destination, or asks for zeros.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{DType, Device, Result, Shape, Tensor};
+
+/// Free memory by number of elements. Only this module touches it.
+static POOL: Mutex<BTreeMap<usize, Vec<Tensor>>> = Mutex::new(BTreeMap::new());
+
+/// A tensor on loan from the pool. It has the last use's content until an operation writes it.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    /// The whole loan, one-dimensional.
+    whole: Option<Tensor>,
+    /// The part in use, in its shape.
+    view: Tensor,
+}
+
+impl Scratch {
+    /// A tensor of f32 with arbitrary content.
+    pub(crate) fn arbitrary(shape: impl Into<Shape>, device: &Device) -> Result<Self> {
+        let shape = shape.into();
+        let elements = shape.elem_count();
+        let size = size_class(elements);
+        let free = match device {
+            Device::Cpu => POOL.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&size).and_then(Vec::pop),
+            _ => None,
+        };
+        let whole = match free {
+            Some(tensor) => tensor,
+            None => Tensor::zeros(size, DType::F32, device)?,
+        };
+        let view = whole.narrow(0, 0, elements)?.reshape(shape)?;
+        Ok(Self { whole: Some(whole), view })
+    }
+
+    /// A copy of a tensor.
+    pub(crate) fn copy_of(tensor: &Tensor) -> Result<Self> {
+        let copy = Self::arbitrary(tensor.shape(), tensor.device())?;
+        super::launch::write("copy", [&copy], [tensor], |[copy], [tensor]| copy.copy_from_slice(tensor))?;
+        Ok(copy)
+    }
+
+    /// A tensor of zeros.
+    pub(crate) fn zeros(shape: impl Into<Shape>, device: &Device) -> Result<Self> {
+        let zeros = Self::arbitrary(shape, device)?;
+        super::launch::write("fill", [&zeros], [], |[zeros], []| zeros.fill(0.0))?;
+        Ok(zeros)
+    }
+}
+
+/// Sizes are rounded up to an eighth of a power of two, so that batches of about the same length share memory.
+fn size_class(elements: usize) -> usize {
+    let step = (elements.next_power_of_two() / 16).max(64);
+    elements.next_multiple_of(step)
+}
+
+impl Deref for Scratch {
+    type Target = Tensor;
+
+    fn deref(&self) -> &Tensor {
+        &self.view
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Some(whole) = self.whole.take()
+            && matches!(whole.device(), Device::Cpu)
+        {
+            let size = whole.elem_count();
+            POOL.lock().unwrap_or_else(PoisonError::into_inner).entry(size).or_default().push(whole);
+        }
+    }
+}

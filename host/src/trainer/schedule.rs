@@ -1,0 +1,46 @@
+//! The learning rate's schedule, as transformers defines it: a line from zero over the warm-up, then a cosine, a line
+//! or nothing down to zero at the last step.
+
+use super::LearningRateSchedule;
+
+/// The learning rate's factor of the peak at a step, counted from 0.
+pub(crate) fn factor(schedule: LearningRateSchedule, step: usize, warmup: usize, total: usize) -> f64 {
+    if step < warmup {
+        return step as f64 / warmup as f64;
+    }
+    let progress = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
+    match schedule {
+        LearningRateSchedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()).max(0.0),
+        LearningRateSchedule::Linear => (1.0 - progress).max(0.0),
+        LearningRateSchedule::Constant => 1.0,
+    }
+}
+
+/// The number of warm-up steps.
+pub(crate) fn warmup_steps(ratio: f64, total: usize) -> usize {
+    // A ratio such as 0.15 is a little more than 3 of 20 in binary; that must not become 4.
+    (ratio * total as f64 - 1e-9).ceil() as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equals_transformers() {
+        // get_cosine_schedule_with_warmup(optimizer, 3, 20).get_last_lr() for a peak of 2e-3.
+        let rate = |step| 2e-3 * factor(LearningRateSchedule::Cosine, step, warmup_steps(0.15, 20), 20);
+        assert_eq!(rate(0), 0.0);
+        assert!((rate(1) - 0.000_666_666_666_666_666_6).abs() < 1e-12);
+        assert!((rate(3) - 2e-3).abs() < 1e-12);
+        assert!((rate(4) - 0.001_982_973_099_683_901_7).abs() < 1e-12);
+    }
+
+    #[test]
+    fn ends_at_zero() {
+        for schedule in [LearningRateSchedule::Cosine, LearningRateSchedule::Linear] {
+            assert!(factor(schedule, 10, 0, 10).abs() < 1e-12);
+        }
+        assert_eq!(factor(LearningRateSchedule::Constant, 10, 0, 10), 1.0);
+    }
+}
