@@ -308,6 +308,29 @@ fn backward_job(
     [dq, dk, dv]
 }
 
+/// Writes rows of keys or values into a cache [slots, capacity, key heads · d]; `places[i]` is (slot, position).
+pub(crate) fn store(rows: &Tensor, places: &[(usize, usize)], cache: &Tensor) -> Result<()> {
+    let (_, capacity, width) = cache.dims3()?;
+    write("cache", [cache], [rows], |[cache], [rows]| {
+        for (row, (slot, position)) in rows.chunks_exact(width).zip(places) {
+            let start = (slot * capacity + position) * width;
+            cache[start..start + width].copy_from_slice(row);
+        }
+    })
+}
+
+/// Copies a cache into a larger one.
+pub(crate) fn move_cache(from: &Tensor, to: &Tensor) -> Result<()> {
+    let ((_, from_capacity, width), (_, to_capacity, _)) = (from.dims3()?, to.dims3()?);
+    if from_capacity == 0 {
+        return Ok(());
+    }
+    write("cache", [to], [from], |[to], [from]| {
+        let slots = from.chunks_exact(from_capacity * width).zip(to.chunks_exact_mut(to_capacity * width));
+        slots.for_each(|(from, to)| to[..from.len()].copy_from_slice(from));
+    })
+}
+
 /// One new query per sequence over its cached keys and values: `sequences[i]` is (slot, keys seen, the new one included).
 ///
 /// k and v [slots, capacity, key heads · d]. Every sequence is computed by itself, whatever else is in the batch.
@@ -320,8 +343,7 @@ pub(crate) fn decode(
 ) -> Result<Scratch> {
     let o = Scratch::arbitrary(q.shape(), q.device())?;
     let capacity = k.dims3()?.1;
-    let (query_width, key_width, dim, group) =
-        (heads.queries * heads.dim, heads.keys * heads.dim, heads.dim, heads.group());
+    let (query_width, key_width) = (heads.queries * heads.dim, heads.keys * heads.dim);
     write("attention of one query", [&o], [q, k, v], |[o], [q, k, v]| {
         let rows = o.par_chunks_mut(query_width).zip(q.par_chunks(query_width)).zip(sequences).with_min_len(4);
         rows.for_each(|((o, q), (slot, seen))| {

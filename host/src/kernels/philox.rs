@@ -52,6 +52,11 @@ impl Sequence {
         Self { key: key_of(seed), stream, purpose, next: 0 }
     }
 
+    /// The sequence from one of its numbers on.
+    pub(crate) fn from(seed: u64, purpose: Purpose, stream: u64, next: u32) -> Self {
+        Self { next, ..Self::new(seed, purpose, stream) }
+    }
+
     fn words(&mut self) -> [u32; 4] {
         let counter = [self.next, self.purpose as u32, self.stream as u32, (self.stream >> 32) as u32];
         self.next += 1;

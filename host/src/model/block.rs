@@ -67,11 +67,18 @@ pub(crate) struct BlockSaved {
     updates: [Saved; Projection::ALL.len()],
 }
 
+impl Adapter {
+    /// The update of a layer, without dropout.
+    pub(crate) fn update(&self, layer: usize, projection: Projection) -> Option<Update<'_>> {
+        let module = self.module(layer, projection)?;
+        Some(Update { module, scale: self.config().scale(), dropout: None })
+    }
+}
+
 impl<'a> Pass<'a> {
     fn update(&self, layer: usize, projection: Projection) -> Option<Update<'a>> {
-        let adapter = self.adapter?;
-        let module = adapter.module(layer, projection)?;
-        let probability = adapter.config().lora_dropout;
+        let update = self.adapter?.update(layer, projection)?;
+        let probability = self.adapter?.config().lora_dropout;
         let dropout = self.dropout.filter(|_| probability > 0.0).map(|key| Dropout {
             probability,
             seed: key.seed,
@@ -79,7 +86,7 @@ impl<'a> Pass<'a> {
             layer: layer as u32,
             module: projection.index() as u32,
         });
-        Some(Update { module, scale: adapter.config().scale(), dropout })
+        Some(Update { dropout, ..update })
     }
 }
 
@@ -189,12 +196,5 @@ impl Block {
         let dx = dx2;
         rms_norm::backward(&d_n1, x, &self.input_norm, &saved.rstd1, &dx)?;
         Ok(Some(dx))
-    }
-}
-
-impl BlockSaved {
-    /// Keys, after rope, and values.
-    pub(crate) fn keys_and_values(&self) -> (&Tensor, &Tensor) {
-        (&self.k, &self.v)
     }
 }

@@ -47,7 +47,7 @@ pub(crate) struct Weights {
 pub struct Model {
     config: ModelConfig,
     pub(crate) weights: Weights,
-    rope: RopeTable,
+    pub(crate) rope: RopeTable,
 }
 
 /// Documents packed for one pass, and what is predicted in them.
@@ -126,7 +126,7 @@ impl ModelConfig {
         self.attention_bias && matches!(projection, Projection::QProj | Projection::KProj | Projection::VProj)
     }
 
-    fn heads(&self) -> Heads {
+    pub(crate) fn heads(&self) -> Heads {
         Heads { queries: self.num_attention_heads, keys: self.num_key_value_heads, dim: self.head_dim }
     }
 }
@@ -320,21 +320,13 @@ impl Model {
         }
     }
 
-    /// Runs all blocks without keeping them; `observe` sees each block's keys and values. Returns the last hidden
-    /// states before the last norm.
-    pub(crate) fn hidden(
-        &self,
-        documents: &PackedDocuments,
-        adapter: Option<&Adapter>,
-        mut observe: impl FnMut(usize, &Tensor, &Tensor) -> Result<(), ModelError>,
-    ) -> Result<Scratch, ModelError> {
+    /// Runs all blocks without keeping them; returns the hidden states before the last norm.
+    pub(crate) fn hidden(&self, documents: &PackedDocuments, adapter: Option<&Adapter>) -> Result<Scratch, ModelError> {
         self.check(documents)?;
         let pass = self.pass(documents, adapter, None);
         let mut x = embedding::forward(&documents.tokens, &self.weights.embedding)?;
         for (layer, block) in self.weights.blocks.iter().enumerate() {
             let mut saved = block.forward_saved(layer, &x, &pass)?;
-            let (keys, values) = saved.keys_and_values();
-            observe(layer, keys, values)?;
             x = block.output(layer, &mut saved, &pass)?;
         }
         Ok(x)

@@ -53,7 +53,7 @@ impl ModelConfig {
         Self::parse(&path, &text)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, ModelError> {
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ModelError> {
         let wrong = |message: String| ModelError::config(path, message);
         let value: Value = serde_json::from_str(text).map_err(|e| wrong(format!("not valid JSON: {e}")))?;
         let fields = Fields { path, value: &value };

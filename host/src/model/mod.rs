@@ -31,3 +31,60 @@ pub use generation::{Generation, GenerationOptions, GenerationRequest, generate}
 pub use lora_config::{LoraBias, LoraConfig, Projection, TaskType};
 pub use probe::{ProbeBatch, ProbeNumbers, probe};
 pub use tokenizer::Tokenizer;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    //! A small model and adapter for the tests of this module and of the trainer.
+
+    use std::path::Path;
+
+    use super::*;
+
+    /// The shape of the small model: grouped queries, tied embeddings, a head of 16.
+    pub(crate) const SMALL_CONFIG: &str = r#"{"model_type":"qwen2","hidden_act":"silu","hidden_size":64,
+        "intermediate_size":96,"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":2,"vocab_size":96,
+        "max_position_embeddings":128,"rms_norm_eps":1e-6,"rope_theta":10000.0,"tie_word_embeddings":true,
+        "initializer_range":0.1}"#;
+
+    pub(crate) fn small_model(seed: u64) -> Result<Model, ModelError> {
+        Model::random(ModelConfig::parse(Path::new("config.json"), SMALL_CONFIG)?, seed)
+    }
+
+    pub(crate) fn small_lora() -> LoraConfig {
+        LoraConfig {
+            r: 4,
+            lora_alpha: 8.0,
+            lora_dropout: 0.0,
+            target_modules: Projection::ALL.to_vec(),
+            bias: LoraBias::None,
+            task_type: TaskType::CausalLm,
+            use_rslora: false,
+        }
+    }
+
+    /// An adapter whose update is not zero.
+    pub(crate) fn perturbed_adapter(model: &Model) -> Result<Adapter, ModelError> {
+        let adapter = Adapter::new(&small_lora(), model.config(), 9)?;
+        for (i, (_, tensor)) in adapter.tensors().enumerate() {
+            let values: Vec<f32> =
+                (0..tensor.elem_count()).map(|j| ((i * 17 + j * 13) % 29) as f32 * 0.01 - 0.14).collect();
+            tensor.slice_set(&candle_core::Tensor::from_vec(values, tensor.shape(), tensor.device())?, 0, 0)?;
+        }
+        Ok(adapter)
+    }
+
+    #[test]
+    fn packed_documents_get_the_numbers_each_gets_alone() -> Result<(), ModelError> {
+        let model = small_model(4)?;
+        let (first, second): (Vec<u32>, Vec<u32>) = ((0..70).map(|i| i % 90).collect(), (5..38).collect());
+        let logits = |lists: &[&[u32]]| {
+            let mut documents = PackedDocuments::default();
+            lists.iter().for_each(|tokens| documents.push(tokens, |_| true));
+            let rows: Vec<usize> = (0..documents.tokens.len()).collect();
+            model.logits(&*model.hidden(&documents, None)?, &rows)
+        };
+        let alone = [logits(&[&first])?, logits(&[&second])?].concat();
+        assert_eq!(logits(&[&first, &second])?, alone);
+        Ok(())
+    }
+}

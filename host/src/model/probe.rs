@@ -116,7 +116,7 @@ pub fn probe(model: &Model, adapter: &Adapter, batch: &ProbeBatch) -> Result<Pro
         return Err(ModelError::Input("labels: expected at least one target, got none".to_owned()));
     }
 
-    let hidden = model.hidden(&documents, Some(adapter), |_, _, _| Ok(()))?;
+    let hidden = model.hidden(&documents, Some(adapter))?;
     let rows: Vec<usize> = (0..documents.tokens.len()).collect();
     let logits = model.logits(&hidden, &rows)?;
 

@@ -237,3 +237,171 @@ impl TrainingRun<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::{SMALL_CONFIG, small_lora, small_model};
+    use crate::trainer::{LearningRateSchedule, OptimizerKind};
+
+    fn config(mode: TrainingMode) -> TrainingConfig {
+        TrainingConfig {
+            mode,
+            num_epochs: 3,
+            batch_size: 3,
+            gradient_accumulation_steps: 2,
+            learning_rate: 5e-3,
+            lr_scheduler: LearningRateSchedule::Cosine,
+            warmup_ratio: 0.1,
+            weight_decay: 0.01,
+            max_grad_norm: 1.0,
+            max_seq_length: 40,
+            gradient_checkpointing: false,
+            optim: OptimizerKind::Adamw,
+            save_steps: 2,
+        }
+    }
+
+    fn samples() -> Vec<TrainingSample> {
+        let sample = |i: u32| {
+            let tokens: Vec<u32> = (0..12 + i % 20).map(|j| (i * 11 + j * (1 + i % 3)) % 90).collect();
+            let trained = (0..tokens.len()).map(|j| j > 4).collect();
+            TrainingSample { tokens, trained }
+        };
+        (0..20).map(sample).collect()
+    }
+
+    /// A folder with a small model in the Hugging Face layout.
+    fn base() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("config.json"), SMALL_CONFIG)?;
+        small_model(7)?.save_weights(folder.path(), Dtype::F32)?;
+        Ok(folder)
+    }
+
+    type Losses = Vec<f64>;
+
+    /// Runs until `stop_after` steps were done in this process; returns the losses and the outcome.
+    fn run(
+        base: &Path,
+        config: &TrainingConfig,
+        lora: &LoraConfig,
+        work: &Path,
+        stop_after: usize,
+    ) -> Result<(Losses, TrainingOutcome), TrainingError> {
+        let samples = samples();
+        let run = TrainingRun {
+            base: StartingPoint::Checkpoint(base.to_owned()),
+            config,
+            lora,
+            seed: 3,
+            samples: &samples,
+            checkpoints: &work.join("checkpoints"),
+            output: &work.join("output"),
+        };
+        let mut losses = Vec::new();
+        let outcome = train(&run, &mut |report| {
+            losses.push(report.loss);
+            if losses.len() == stop_after { AfterStep::SaveAndStop } else { AfterStep::Continue }
+        })?;
+        Ok((losses, outcome))
+    }
+
+    fn output(work: &Path, file: &str) -> std::io::Result<Vec<u8>> {
+        fs::read(work.join("output").join(file))
+    }
+
+    #[test]
+    fn a_resumed_run_ends_in_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
+        let base = base()?;
+        let lora = LoraConfig { lora_dropout: 0.1, ..small_lora() };
+        for (mode, file) in [
+            (TrainingMode::Qlora, "adapter_model.safetensors"),
+            (TrainingMode::Lora, "adapter_model.safetensors"),
+            (TrainingMode::Full, "model.safetensors"),
+        ] {
+            let (whole, parts) = (tempfile::tempdir()?, tempfile::tempdir()?);
+            let config = config(mode);
+            let (losses, outcome) = run(base.path(), &config, &lora, whole.path(), usize::MAX)?;
+            assert!(outcome.finished && losses.len() == 12, "{outcome:?}");
+            assert!(losses[11] < losses[0] - 0.1, "{mode:?} does not learn: {losses:?}");
+            let mut resumed = Vec::new();
+            for (stop_after, done) in [(3, 3), (4, 7), (usize::MAX, 12)] {
+                let (losses, outcome) = run(base.path(), &config, &lora, parts.path(), stop_after)?;
+                assert_eq!(outcome.steps, done);
+                resumed.extend(losses);
+            }
+            assert_eq!(resumed, losses);
+            assert_eq!(output(parts.path(), file)?, output(whole.path(), file)?, "{mode:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn checkpointed_blocks_give_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
+        let base = base()?;
+        let lora = LoraConfig { lora_dropout: 0.2, ..small_lora() };
+        for (mode, file) in
+            [(TrainingMode::Qlora, "adapter_model.safetensors"), (TrainingMode::Full, "model.safetensors")]
+        {
+            let (kept, again) = (tempfile::tempdir()?, tempfile::tempdir()?);
+            let config = config(mode);
+            run(base.path(), &config, &lora, kept.path(), usize::MAX)?;
+            let config = TrainingConfig { gradient_checkpointing: true, ..config };
+            run(base.path(), &config, &lora, again.path(), usize::MAX)?;
+            assert_eq!(output(kept.path(), file)?, output(again.path(), file)?, "{mode:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_run_or_a_damaged_one_is_refused() -> Result<(), Box<dyn std::error::Error>> {
+        let (base, work) = (base()?, tempfile::tempdir()?);
+        let lora = small_lora();
+        run(base.path(), &config(TrainingMode::Lora), &lora, work.path(), 3)?;
+        let other = TrainingConfig { learning_rate: 1e-3, ..config(TrainingMode::Lora) };
+        let error = run(base.path(), &other, &lora, work.path(), 1).err().ok_or("resumed another run")?.to_string();
+        assert!(error.contains("a checkpoint of another run"), "{error}");
+        let path = work.path().join("checkpoints/step-000003/state.safetensors");
+        let mut bytes = fs::read(&path)?;
+        if let Some(last) = bytes.last_mut() {
+            *last ^= 1;
+        }
+        fs::write(&path, bytes)?;
+        let same = config(TrainingMode::Lora);
+        let error = run(base.path(), &same, &lora, work.path(), 1).err().ok_or("resumed a damaged one")?.to_string();
+        assert!(error.contains("damaged: expected the hash"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_stops_at_its_step() -> Result<(), Box<dyn std::error::Error>> {
+        let (base, work) = (base()?, tempfile::tempdir()?);
+        let hot = TrainingConfig {
+            learning_rate: 1e36,
+            lr_scheduler: LearningRateSchedule::Constant,
+            warmup_ratio: 0.0,
+            ..config(TrainingMode::Full)
+        };
+        let error = run(base.path(), &hot, &small_lora(), work.path(), usize::MAX).err().ok_or("went on")?;
+        assert!(matches!(error, TrainingError::NotFinite { step: 2, .. }), "{error}");
+        assert!(!work.path().join("output").exists());
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_do_not_depend_on_the_number_of_threads() -> Result<(), Box<dyn std::error::Error>> {
+        let base = base()?;
+        let bytes = |threads| -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+            pool.install(|| {
+                let work = tempfile::tempdir()?;
+                run(base.path(), &config(TrainingMode::Full), &small_lora(), work.path(), usize::MAX)?;
+                Ok(output(work.path(), "model.safetensors")?)
+            })
+        };
+        let alone = bytes(1).map_err(|e| e.to_string())?;
+        assert!(bytes(4).map_err(|e| e.to_string())? == alone);
+        Ok(())
+    }
+}
