@@ -86,6 +86,16 @@ pub enum PluginError {
         /// The import's name.
         import: String,
     },
+    /// A file that the user named for the plugin cannot be opened.
+    #[error("{plugin}: cannot open {path}: {error}", path = path.display())]
+    SourceFile {
+        /// Which plugin was to read it.
+        plugin: PluginIdentity,
+        /// The file.
+        path: PathBuf,
+        /// The operating system's words.
+        error: std::io::Error,
+    },
     /// The plugin says that it cannot do what was asked: its interface's error, in words.
     #[error("{plugin}: {message}")]
     Refused {

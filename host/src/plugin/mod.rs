@@ -20,4 +20,4 @@ pub use formatter::{FormatterExample, Message, Prompt, PromptFormatter, Role, Se
 pub use identity::{PluginIdentity, PluginKind};
 pub use loader::{Batch, Column, DatasetInfo, DatasetLoader, DatasetReader};
 pub use manifest::{Manifest, ManifestError};
-pub use runner::{RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination};
+pub use runner::{FUEL_PER_SECOND, RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination};

@@ -12,6 +12,11 @@ pub struct RunnerInfo {
     pub interpreter: String,
 }
 
+/// Fuel units that stand for one second: the rate of a program's virtual clock and the measure of its time limit.
+///
+/// A unit is about one WebAssembly instruction.
+pub const FUEL_PER_SECOND: u64 = 20_000_000_000;
+
 /// The limits of one run. Each is absolute; none depends on the machine's load except the two clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunLimits {

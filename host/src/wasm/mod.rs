@@ -1,1 +1,28 @@
-//! To be written in this slice.
+//! Plugins as WebAssembly components: the one module that knows wasmtime.
+//!
+//! It implements the traits of `plugin` over components, each kind in a file of its own. A component gets nothing by
+//! default: no files, no network, no environment, a virtual clock and fixed randomness; every call has a limit of
+//! memory, time and output. Nothing of wasmtime or of the generated bindings leaves this module.
+
+mod bindings;
+mod cache;
+mod checker;
+mod classifier;
+mod clock;
+mod component_file;
+mod engine;
+mod execution;
+mod formatter;
+mod guest;
+mod limits;
+mod linker;
+mod loaded_plugin;
+mod loader;
+mod pack;
+mod plugin_host;
+mod runner;
+mod source;
+mod stdio;
+
+pub use pack::{PackError, pack};
+pub use plugin_host::{HostOptions, Inspection, PluginHost};

@@ -1,0 +1,170 @@
+//! A guest: one instance's store with everything the host holds of it, and the calls made into it.
+//!
+//! A guest that trapped or went over a limit is not used again; the adapters drop it.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store, Trap};
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
+use wasmtime_wasi::{Deterministic, I32Exit, WasiCtx, WasiCtxView, WasiView};
+
+use super::clock::VirtualClock;
+use super::engine::FUEL_BETWEEN_CHECKS;
+use super::execution::{Stopwatch, drive};
+use super::limits::MemoryLimiter;
+use super::stdio::OutputPipe;
+use crate::plugin::{LimitKind, RunLimits};
+
+/// What WASI's randomness repeats: 4 KiB of SHA-256 in counter mode, the same for every guest.
+static RANDOM_BYTES: LazyLock<Vec<u8>> =
+    LazyLock::new(|| (0..128_u64).flat_map(|counter| Sha256::digest(counter.to_le_bytes())).collect());
+
+/// What a guest's host functions work on.
+pub(super) struct GuestState {
+    context: WasiCtx,
+    pub(super) table: ResourceTable,
+    pub(super) limiter: MemoryLimiter,
+    pub(super) clock: VirtualClock,
+    fuel_allowed: u64,
+    fuel_of_earlier_calls: u64,
+}
+
+impl GuestState {
+    /// All fuel the guest has used, where so much is left of the present call's.
+    pub(super) fn fuel_used(&self, fuel_left: u64) -> u64 {
+        self.fuel_of_earlier_calls.saturating_add(self.fuel_allowed.saturating_sub(fuel_left))
+    }
+}
+
+impl WasiView for GuestState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.context, table: &mut self.table }
+    }
+}
+
+/// Why a call did not return.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// A limit of fuel, time or memory.
+    Limit(LimitKind),
+    /// It wrote more than it may.
+    Output,
+    /// It ended the instance with this code.
+    Exit(u8),
+    /// It trapped; the engine's words.
+    Trap(String),
+}
+
+/// One instance's surroundings.
+pub(super) struct Guest {
+    pub(super) store: Store<GuestState>,
+    limits: RunLimits,
+    stdout: OutputPipe,
+    stderr: OutputPipe,
+}
+
+impl Guest {
+    /// A store with nothing in it yet. `arguments` and `stdin` are all that the guest will find.
+    pub(super) fn new(
+        engine: &Engine,
+        limits: &RunLimits,
+        arguments: &[String],
+        stdin: &[u8],
+    ) -> wasmtime::Result<Self> {
+        let stdout = OutputPipe::new(limits.output_bytes_max);
+        let stderr = OutputPipe::new(limits.output_bytes_max);
+        let context = WasiCtx::builder()
+            .args(arguments)
+            .stdin(MemoryInputPipe::new(Bytes::copy_from_slice(stdin)))
+            .stdout(stdout.clone())
+            .stderr(stderr.clone())
+            .secure_random(Deterministic::new(RANDOM_BYTES.clone()))
+            .insecure_random(Deterministic::new(RANDOM_BYTES.clone()))
+            .insecure_random_seed(0)
+            .max_random_size(1 << 20)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .build();
+        let state = GuestState {
+            context,
+            table: ResourceTable::new(),
+            limiter: MemoryLimiter::new(limits.memory_bytes_max),
+            clock: VirtualClock::new(limits.wall_time_ms),
+            fuel_allowed: 0,
+            fuel_of_earlier_calls: 0,
+        };
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| &mut state.limiter);
+        store.fuel_async_yield_interval(Some(FUEL_BETWEEN_CHECKS))?;
+        Ok(Self { store, limits: *limits, stdout, stderr })
+    }
+
+    /// Makes one call under the limits, each of which begins anew; memory is the instance's.
+    pub(super) fn call<T>(
+        &mut self,
+        stopwatch: &Stopwatch,
+        call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
+    ) -> Result<T, Stop> {
+        self.refuel()?;
+        let clock = self.store.data().clock.clone();
+        match drive(call(&mut self.store), &self.limits, stopwatch, &clock) {
+            Err(limit) => Err(Stop::Limit(limit)),
+            Ok(Err(error)) => Err(self.why(&error)),
+            Ok(Ok(answer)) => Ok(answer),
+        }
+    }
+
+    fn refuel(&mut self) -> Result<(), Stop> {
+        let engine = |error: wasmtime::Error| Stop::Trap(format!("{error:#}"));
+        let left = self.store.get_fuel().map_err(engine)?;
+        let used = self.store.data().fuel_used(left);
+        self.store.data_mut().fuel_of_earlier_calls = used;
+        self.store.data_mut().fuel_allowed = self.limits.fuel;
+        self.store.set_fuel(self.limits.fuel).map_err(engine)
+    }
+
+    fn why(&self, error: &wasmtime::Error) -> Stop {
+        if self.stdout.exceeded() || self.stderr.exceeded() {
+            return Stop::Output;
+        }
+        if let Some(I32Exit(code)) = error.downcast_ref() {
+            return Stop::Exit(code.to_le_bytes()[0]);
+        }
+        if let Some(Trap::OutOfFuel) = error.downcast_ref() {
+            return Stop::Limit(LimitKind::Fuel);
+        }
+        if self.memory_denied() {
+            return Stop::Limit(LimitKind::Memory);
+        }
+        Stop::Trap(error.root_cause().to_string())
+    }
+
+    /// All fuel used so far.
+    pub(super) fn fuel_used(&self) -> u64 {
+        let left = self.store.get_fuel().unwrap_or(0);
+        self.store.data().fuel_used(left)
+    }
+
+    /// The most linear memory there was.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.store.data().limiter.bytes()
+    }
+
+    /// Whether the instance asked for more memory than it may have.
+    pub(super) fn memory_denied(&self) -> bool {
+        self.store.data().limiter.denied()
+    }
+
+    /// Takes what was written to standard output.
+    pub(super) fn take_stdout(&self) -> Vec<u8> {
+        self.stdout.take()
+    }
+
+    /// Takes what was written to standard error.
+    pub(super) fn take_stderr(&self) -> Vec<u8> {
+        self.stderr.take()
+    }
+}

@@ -1,0 +1,179 @@
+//! The plugin host: opens a component's file and gives back the plugin of the kind that was asked for.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use super::cache::CompiledCodeCache;
+use super::checker::ComponentChecker;
+use super::classifier::ComponentClassifier;
+use super::component_file::ComponentFile;
+use super::engine::engine;
+use super::formatter::ComponentFormatter;
+use super::guest::GuestState;
+use super::linker::linker;
+use super::loaded_plugin::LoadedPlugin;
+use super::loader::ComponentLoader;
+use super::runner::ComponentRunner;
+use crate::artifact::ContentHash;
+use crate::plugin::{
+    DatasetLoader, DomainClassifier, Manifest, OutputChecker, PluginError, PluginIdentity, PluginKind, PromptFormatter,
+    RunLimits, SolutionRunner,
+};
+
+/// How plugins are run.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// Where compiled code is kept; made with mode 0700 where it is missing.
+    pub cache_dir: PathBuf,
+    /// The limits of one call of a loader, classifier, formatter or checker. A run of a program has limits of its own.
+    pub call_limits: RunLimits,
+    /// How many instances may live at once.
+    pub instances_max: u32,
+}
+
+impl Default for HostOptions {
+    /// The user's cache folder; per call 1 GiB of memory, a minute of processor time, five minutes of wall-clock
+    /// time, 64 KiB on each output and no limit of fuel, because these plugins are chosen, not written by a model;
+    /// four instances per processor and sixteen more.
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+        Self {
+            cache_dir: cache_folder(),
+            call_limits: RunLimits {
+                fuel: u64::MAX,
+                cpu_time_ms: 60_000,
+                wall_time_ms: 300_000,
+                memory_bytes_max: 1 << 30,
+                output_bytes_max: 64 << 10,
+            },
+            instances_max: u32::try_from(4 * processors + 16).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// `$XDG_CACHE_HOME/hilora-host`, `$HOME/.cache/hilora-host`, or a folder of the system's temporary one.
+fn cache_folder() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_CACHE_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".cache")))
+        .unwrap_or_else(std::env::temp_dir)
+        .join("hilora-host")
+}
+
+/// What can be told of a component before it is called.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    /// Who it is.
+    pub identity: PluginIdentity,
+    /// What it asks for.
+    pub manifest: Manifest,
+    /// What it imports.
+    pub imports: Vec<String>,
+}
+
+/// Opens plugins. One host serves a whole process; what it opens may outlive it.
+pub struct PluginHost {
+    engine: Engine,
+    linker: Linker<GuestState>,
+    loader_linker: Linker<GuestState>,
+    cache: CompiledCodeCache,
+    call_limits: RunLimits,
+    components: Mutex<BTreeMap<ContentHash, Component>>,
+}
+
+impl PluginHost {
+    /// Starts the engine.
+    pub fn new(options: &HostOptions) -> Result<Self, PluginError> {
+        let engine = engine(options.instances_max)?;
+        let failed =
+            |error: wasmtime::Error| PluginError::Engine { what: "start".to_owned(), message: format!("{error:#}") };
+        Ok(Self {
+            linker: linker(&engine, false).map_err(failed)?,
+            loader_linker: linker(&engine, true).map_err(failed)?,
+            cache: CompiledCodeCache::open(&options.cache_dir, &engine),
+            call_limits: options.call_limits,
+            components: Mutex::default(),
+            engine,
+        })
+    }
+
+    /// Reads a component's identity, manifest and imports without running any of it.
+    pub fn inspect(&self, path: &Path) -> Result<Inspection, PluginError> {
+        let file = ComponentFile::read(path)?;
+        Ok(Inspection { identity: file.identity, manifest: file.manifest, imports: file.imports })
+    }
+
+    /// Opens a dataset loader.
+    pub fn loader(&self, path: &Path) -> Result<Box<dyn DatasetLoader>, PluginError> {
+        let (file, plugin) = self.open(path, PluginKind::DatasetLoader)?;
+        Ok(Box::new(ComponentLoader::new(plugin).map_err(|error| other_interface(&file, &error))?))
+    }
+
+    /// Opens a domain classifier.
+    pub fn classifier(&self, path: &Path) -> Result<Box<dyn DomainClassifier>, PluginError> {
+        let (file, plugin) = self.open(path, PluginKind::DomainClassifier)?;
+        Ok(Box::new(ComponentClassifier::new(plugin).map_err(|error| other_interface(&file, &error))?))
+    }
+
+    /// Opens a prompt formatter.
+    pub fn formatter(&self, path: &Path) -> Result<Box<dyn PromptFormatter>, PluginError> {
+        let (file, plugin) = self.open(path, PluginKind::PromptFormatter)?;
+        Ok(Box::new(ComponentFormatter::new(plugin).map_err(|error| other_interface(&file, &error))?))
+    }
+
+    /// Opens an output checker.
+    pub fn checker(&self, path: &Path) -> Result<Box<dyn OutputChecker>, PluginError> {
+        let (file, plugin) = self.open(path, PluginKind::OutputChecker)?;
+        Ok(Box::new(ComponentChecker::new(plugin).map_err(|error| other_interface(&file, &error))?))
+    }
+
+    /// Opens a solution runner, to be shared by the threads that judge.
+    pub fn runner(&self, path: &Path) -> Result<Arc<dyn SolutionRunner>, PluginError> {
+        let (file, plugin) = self.open(path, PluginKind::SolutionRunner)?;
+        Ok(Arc::new(ComponentRunner::new(plugin).map_err(|error| other_interface(&file, &error))?))
+    }
+
+    fn open(&self, path: &Path, expected: PluginKind) -> Result<(ComponentFile, LoadedPlugin), PluginError> {
+        let file = ComponentFile::read(path)?;
+        if file.identity.kind != expected {
+            return Err(PluginError::WrongKind { path: path.to_owned(), expected, got: file.identity.kind });
+        }
+        let component = self.compiled(&file)?;
+        let linker = if expected == PluginKind::DatasetLoader { &self.loader_linker } else { &self.linker };
+        let instance = linker.instantiate_pre(&component).map_err(|error| other_interface(&file, &error))?;
+        let plugin = LoadedPlugin {
+            identity: file.identity.clone(),
+            engine: self.engine.clone(),
+            instance,
+            limits: self.call_limits,
+        };
+        Ok((file, plugin))
+    }
+
+    fn compiled(&self, file: &ComponentFile) -> Result<Component, PluginError> {
+        // The lock is held while compiling, so that two threads do not compile the same component.
+        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(component) = components.get(&file.identity.content) {
+            return Ok(component.clone());
+        }
+        let component = self
+            .cache
+            .component(&self.engine, file.identity.content, &file.bytes)
+            .map_err(|error| other_interface(file, &error))?;
+        components.insert(file.identity.content, component.clone());
+        Ok(component)
+    }
+}
+
+/// The component is valid by its outline, but not in its details: a function of another type, invalid code.
+fn other_interface(file: &ComponentFile, error: &wasmtime::Error) -> PluginError {
+    PluginError::NotAPlugin {
+        path: file.path.clone(),
+        expected: format!("a valid {} of this host's WIT package", file.identity.kind),
+        got: format!("{error:#}"),
+    }
+}
