@@ -1,1 +1,18 @@
-//! To be written in this slice.
+//! Judging: whether a program solves a problem, found out by running it on the problem's tests.
+//!
+//! The host compares bytes that it captured itself with expected outputs that never leave it; nothing that a program
+//! or its runner says can turn into a pass. The limits that decide are counted in instructions, so that the same
+//! submission gets the same verdict on any machine at any load.
+
+mod compare;
+mod limits;
+mod verdict;
+
+// The module's own noun shares its name.
+#[expect(clippy::module_inception, reason = "the judge is the noun of this file and of its folder")]
+mod judge;
+
+pub use compare::outputs_match;
+pub use judge::{Judge, JudgeError, Judgement, Submission, TestReport};
+pub use limits::run_limits;
+pub use verdict::Verdict;

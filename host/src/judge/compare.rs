@@ -1,0 +1,52 @@
+//! The comparison of outputs, line by line.
+//!
+//! Two outputs match where they have the same lines once each line has lost its trailing white space (space, tab,
+//! carriage return, form feed, vertical tab) and the output its trailing empty lines. Everything else counts: case,
+//! leading and inner white space, empty lines between others, the last digit of a number. Bytes are compared, so an
+//! output that is not UTF-8 matches nothing that is.
+
+/// Whether a program wrote what was expected.
+pub fn outputs_match(expected: &[u8], actual: &[u8]) -> bool {
+    lines(expected).eq(lines(actual))
+}
+
+fn lines(output: &[u8]) -> impl Iterator<Item = &[u8]> {
+    trimmed(output).split(|byte| *byte == b'\n').map(trimmed)
+}
+
+fn trimmed(text: &[u8]) -> &[u8] {
+    let white = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let end = text.iter().rposition(|byte| !white(byte)).map_or(0, |last| last + 1);
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailing_white_space_does_not_count() {
+        for (expected, actual) in
+            [("1 2\n3", "1 2  \r\n3\n\n \n"), ("", "\n\n"), ("", ""), ("a\n\nb\n", "a\n \nb"), ("x\t", "x\x0b\x0c")]
+        {
+            assert!(outputs_match(expected.as_bytes(), actual.as_bytes()), "{expected:?} {actual:?}");
+        }
+    }
+
+    #[test]
+    fn everything_else_does() {
+        for (expected, actual) in [
+            ("YES", "yes"),
+            ("1 2", "1  2"),
+            ("1", " 1"),
+            ("1\n2", "1\n\n2"),
+            ("1\n2", "1"),
+            ("1", "1\n2"),
+            ("0.50", "0.5"),
+            ("", "0"),
+        ] {
+            assert!(!outputs_match(expected.as_bytes(), actual.as_bytes()), "{expected:?} {actual:?}");
+        }
+        assert!(!outputs_match("é".as_bytes(), b"\xe9"));
+    }
+}

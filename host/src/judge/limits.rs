@@ -1,0 +1,60 @@
+//! The limits of a run, from what a problem's dataset says of time and memory.
+//!
+//! A second of a problem's limit becomes `FUEL_PER_SECOND` units, which decide; the two clocks are backstops that only
+//! a program that the fuel does not measure (one huge instruction in C) or a starved machine can reach.
+
+use crate::plugin::{FUEL_PER_SECOND, RunLimits};
+
+/// The limit of a problem that states none, in milliseconds.
+const TIME_LIMIT_MS_DEFAULT: u64 = 2_000;
+/// Time limits of real datasets lie within these bounds; what is outside is a slip of the dataset.
+const TIME_LIMIT_MS_BOUNDS: (u64, u64) = (500, 20_000);
+/// A unit of fuel takes several times as long in the worst programs as in the best, and machines differ.
+const CPU_TIME_FACTOR: u64 = 6;
+/// Other work on the machine must not turn a pass into a time-out.
+const WALL_TIME_FACTOR: u64 = 30;
+
+/// The limit of a problem that states none, in bytes.
+const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
+/// What the interpreter itself takes of its linear memory, above what a native one takes.
+const INTERPRETER_BYTES: u64 = 64 << 20;
+/// A 32-bit memory ends at 4 GiB; one run may have a quarter of it.
+const MEMORY_BYTES_BOUNDS: (u64, u64) = (64 << 20, 1 << 30);
+
+/// Standard output and standard error, each. The largest expected output of the real datasets is below 8 MB.
+const OUTPUT_BYTES_MAX: u64 = 16 << 20;
+
+/// The limits for a problem with these limits of its own.
+pub fn run_limits(time_limit_ms: Option<u64>, memory_limit_bytes: Option<u64>) -> RunLimits {
+    let (shortest, longest) = TIME_LIMIT_MS_BOUNDS;
+    let time_ms = time_limit_ms.unwrap_or(TIME_LIMIT_MS_DEFAULT).clamp(shortest, longest);
+    let (smallest, largest) = MEMORY_BYTES_BOUNDS;
+    let memory_bytes = memory_limit_bytes.unwrap_or(MEMORY_BYTES_DEFAULT).clamp(smallest, largest);
+    RunLimits {
+        fuel: time_ms * (FUEL_PER_SECOND / 1_000),
+        cpu_time_ms: time_ms * CPU_TIME_FACTOR,
+        wall_time_ms: time_ms * WALL_TIME_FACTOR,
+        memory_bytes_max: memory_bytes + INTERPRETER_BYTES,
+        output_bytes_max: OUTPUT_BYTES_MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_is_a_second_of_fuel() {
+        let limits = run_limits(Some(1_000), Some(128 << 20));
+        assert_eq!(limits.fuel, FUEL_PER_SECOND);
+        assert_eq!(limits.memory_bytes_max, 192 << 20);
+        assert!(limits.cpu_time_ms < limits.wall_time_ms);
+    }
+
+    #[test]
+    fn a_slip_of_the_dataset_stays_within_bounds() {
+        assert_eq!(run_limits(Some(0), Some(0)), run_limits(Some(500), Some(64 << 20)));
+        assert_eq!(run_limits(Some(u64::MAX), Some(u64::MAX)), run_limits(Some(20_000), Some(1 << 30)));
+        assert_eq!(run_limits(None, None), run_limits(Some(2_000), Some(256 << 20)));
+    }
+}

@@ -1,0 +1,117 @@
+//! A verdict: the one word that is said of a test or of a whole submission.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::compare::outputs_match;
+use crate::plugin::{LimitKind, RunReport, Termination};
+
+/// What is said of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It ended with exit code 0 and wrote what was expected.
+    Accepted,
+    /// It ended with exit code 0 and wrote something else.
+    WrongAnswer,
+    /// It used up its instructions or its time.
+    TimeLimit,
+    /// It failed where it was refused more memory.
+    MemoryLimit,
+    /// It wrote more than it may.
+    OutputLimit,
+    /// It ended with an exception, with another exit code, or trapped.
+    RuntimeError,
+    /// It needs a module that the runner does not have.
+    Unsupported,
+    /// The runner or the host failed; nothing is said of the program.
+    InternalError,
+}
+
+impl Verdict {
+    /// Every verdict, in the order of reports.
+    pub const ALL: [Self; 8] = [
+        Self::Accepted,
+        Self::WrongAnswer,
+        Self::TimeLimit,
+        Self::MemoryLimit,
+        Self::OutputLimit,
+        Self::RuntimeError,
+        Self::Unsupported,
+        Self::InternalError,
+    ];
+
+    /// The verdict on a run, given what it had to write.
+    pub fn of(report: &RunReport, expected: &str) -> Self {
+        match &report.termination {
+            Termination::Exited(0) if outputs_match(expected.as_bytes(), &report.stdout) => Self::Accepted,
+            Termination::Exited(0) => Self::WrongAnswer,
+            Termination::LimitExceeded(LimitKind::Memory) => Self::MemoryLimit,
+            Termination::LimitExceeded(LimitKind::Fuel | LimitKind::CpuTime | LimitKind::WallClock) => Self::TimeLimit,
+            Termination::OutputLimitExceeded => Self::OutputLimit,
+            Termination::Exited(_) | Termination::Raised { .. } | Termination::Trapped { .. } => Self::RuntimeError,
+            Termination::Unsupported { .. } => Self::Unsupported,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Accepted => "accepted",
+            Self::WrongAnswer => "wrong-answer",
+            Self::TimeLimit => "time-limit",
+            Self::MemoryLimit => "memory-limit",
+            Self::OutputLimit => "output-limit",
+            Self::RuntimeError => "runtime-error",
+            Self::Unsupported => "unsupported",
+            Self::InternalError => "internal-error",
+        })
+    }
+}
+
+impl std::str::FromStr for Verdict {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|verdict| verdict.to_string() == word)
+            .ok_or_else(|| format!("expected a verdict, got `{word}`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(termination: Termination, stdout: &str) -> RunReport {
+        RunReport {
+            termination,
+            stdout: stdout.into(),
+            stderr: Vec::new(),
+            fuel: 0,
+            cpu_time_us: 0,
+            wall_time_us: 0,
+            memory_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn only_exit_code_0_with_the_right_output_is_accepted() {
+        assert_eq!(Verdict::of(&report(Termination::Exited(0), "42\n"), "42"), Verdict::Accepted);
+        assert_eq!(Verdict::of(&report(Termination::Exited(0), "43\n"), "42"), Verdict::WrongAnswer);
+        assert_eq!(Verdict::of(&report(Termination::Exited(1), "42\n"), "42"), Verdict::RuntimeError);
+        assert_eq!(Verdict::of(&report(Termination::OutputLimitExceeded, "42\n"), "42"), Verdict::OutputLimit);
+    }
+
+    #[test]
+    fn its_words_are_those_of_its_json() -> Result<(), Box<dyn std::error::Error>> {
+        for verdict in Verdict::ALL {
+            assert_eq!(serde_json::to_string(&verdict)?, format!("\"{verdict}\""));
+            assert_eq!(verdict.to_string().parse(), Ok(verdict));
+        }
+        Ok(())
+    }
+}
