@@ -1,0 +1,198 @@
+//! `cargo xtask build`: every plugin becomes one file under `plugins/`, every test guest one under `target/guests/`.
+//!
+//! What this machine lacks is said by name before anything is built. The rest is installed here: the WebAssembly
+//! target by rustup, componentize-py in a virtual environment under `target/`. It does not build the host.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use wasm_encoder::{CustomSection, Section};
+
+const TARGET: &str = "wasm32-wasip2";
+/// The Cargo profile that guests are built with.
+const PROFILE: &str = "guest";
+/// The plugins that are written in Rust.
+const RUST_PLUGINS: [&str; 3] = ["codecontests", "keyword-classifier", "chatml-formatter"];
+/// The plugin that is written in Python.
+const PYTHON_PLUGIN: &str = "python-runner";
+/// The custom section that the host reads a manifest from.
+const MANIFEST_SECTION: &str = "hilora:manifest";
+
+/// Builds the plugins and, where asked, the guests that the tests load.
+pub fn build(repository: &Path, with_test_guests: bool) -> Result<()> {
+    check_requirements()?;
+    install_target()?;
+    build_rust_guests(repository, with_test_guests)?;
+    build_python_runner(repository)
+}
+
+/// Names everything that is missing at once.
+pub fn check_requirements() -> Result<()> {
+    const VENV: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
+    let needs: [(&str, &[&str], &str); 4] = [
+        ("cc", &["--version"], "a C linker (`cc`): install gcc or clang"),
+        ("rustup", &["--version"], "rustup: see https://rustup.rs"),
+        ("cargo", &["--version"], "cargo: see https://rustup.rs"),
+        ("python3", &["-c", VENV], "python3 3.10 or newer with the module venv (Debian: python3-venv)"),
+    ];
+    let missing: Vec<&str> = needs
+        .into_iter()
+        .filter(|(program, arguments, _)| !succeeds(Command::new(program).args(*arguments)))
+        .map(|(_, _, what)| what)
+        .collect();
+    ensure!(missing.is_empty(), "this machine lacks:\n  {}", missing.join("\n  "));
+    Ok(())
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+}
+
+/// Runs a command and names it where it fails. What it prints goes to standard error.
+fn run(command: &mut Command) -> Result<()> {
+    let words: Vec<_> =
+        [command.get_program()].into_iter().chain(command.get_args()).map(OsStr::to_string_lossy).collect();
+    let words = words.join(" ");
+    let status = command.stdout(std::io::stderr()).status().with_context(|| format!("cannot start `{words}`"))?;
+    ensure!(status.success(), "`{words}` failed: {status}");
+    Ok(())
+}
+
+fn install_target() -> Result<()> {
+    let listed = Command::new("rustup")
+        .args(["target", "list", "--installed"])
+        .output()
+        .context("cannot start `rustup target list --installed`")?;
+    if String::from_utf8_lossy(&listed.stdout).lines().any(|line| line.trim() == TARGET) {
+        return Ok(());
+    }
+    run(Command::new("rustup").args(["target", "add", TARGET]))
+}
+
+fn target_folder(repository: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository.join("target"), PathBuf::from)
+}
+
+/// The packages under `tests/guests`, one folder each.
+fn test_guests(repository: &Path) -> Result<Vec<String>> {
+    let folder = repository.join("tests/guests");
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder)? {
+        let entry = entry?;
+        if entry.path().join("Cargo.toml").is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn build_rust_guests(repository: &Path, with_test_guests: bool) -> Result<()> {
+    let target = target_folder(repository);
+    let mut built: Vec<(String, PathBuf)> =
+        RUST_PLUGINS.iter().map(|name| ((*name).to_owned(), repository.join("plugins"))).collect();
+    if with_test_guests {
+        built.extend(test_guests(repository)?.into_iter().map(|name| (name, target.join("guests"))));
+    }
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(repository).args(["build", "--profile", PROFILE, "--target", TARGET]);
+    for (name, _) in &built {
+        command.args(["--package", name]);
+    }
+    run(&mut command)?;
+    for (name, folder) in built {
+        let component = target.join(TARGET).join(PROFILE).join(format!("{}.wasm", name.replace('-', "_")));
+        let bytes = fs::read(&component).with_context(|| format!("cannot read {}", component.display()))?;
+        write_if_changed(&folder.join(format!("{name}.wasm")), &bytes)?;
+    }
+    Ok(())
+}
+
+/// Replaces a file in one step, so that nobody ever loads half a component.
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    let folder = path.parent().context("a file stands in a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    fs::write(&temporary, bytes).with_context(|| format!("cannot write {}", temporary.display()))?;
+    fs::rename(&temporary, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes the Python runner anew where one of its inputs changed; the stamp holds the inputs themselves.
+fn build_python_runner(repository: &Path) -> Result<()> {
+    let source = repository.join("plugins").join(PYTHON_PLUGIN);
+    let output = repository.join("plugins").join(format!("{PYTHON_PLUGIN}.wasm"));
+    let work = target_folder(repository).join(PYTHON_PLUGIN);
+    let stamp = work.join("inputs");
+    let inputs = python_inputs(repository, &source)?;
+    if output.is_file() && fs::read(&stamp).is_ok_and(|old| old == inputs) {
+        return Ok(());
+    }
+    let environment = python_environment(repository, &source.join("requirements.txt"))?;
+    fs::create_dir_all(&work)?;
+    let component = work.join("component.wasm");
+    run(Command::new(environment.join("bin/componentize-py"))
+        .current_dir(&source)
+        .env("VIRTUAL_ENV", &environment)
+        .arg("--wit-path")
+        .arg(repository.join("wit"))
+        .args(["--wit-path", "wit", "--world", "hilora:python-runner/python-runner"])
+        .args(["componentize", "--python-path", ".", "app", "--output"])
+        .arg(&component))?;
+    let mut packed = fs::read(&component).with_context(|| format!("cannot read {}", component.display()))?;
+    let manifest = fs::read(source.join("plugin.toml")).context("cannot read the Python runner's plugin.toml")?;
+    CustomSection { name: MANIFEST_SECTION.into(), data: (&manifest[..]).into() }.append_to(&mut packed);
+    write_if_changed(&output, &packed)?;
+    write_if_changed(&stamp, &inputs)
+}
+
+/// Everything that the Python component is made of, file by file.
+fn python_inputs(repository: &Path, source: &Path) -> Result<Vec<u8>> {
+    let mut files: Vec<PathBuf> =
+        ["app.py", "plugin.toml", "requirements.txt"].into_iter().map(|name| source.join(name)).collect();
+    for folder in [repository.join("wit"), source.join("wit"), source.join("wit/deps/wasi-cli")] {
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+            files.push(entry?.path());
+        }
+    }
+    files.retain(|path| path.is_file());
+    files.sort();
+    let mut inputs = Vec::new();
+    for file in files {
+        let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let name = file.strip_prefix(repository).unwrap_or(&file).display().to_string();
+        inputs.extend_from_slice(format!("{name} {}\n", bytes.len()).as_bytes());
+        inputs.extend_from_slice(&bytes);
+    }
+    Ok(inputs)
+}
+
+/// The virtual environment with the pinned packages, made where it is missing or of other requirements.
+fn python_environment(repository: &Path, requirements: &Path) -> Result<PathBuf> {
+    let environment = target_folder(repository).join("python-venv");
+    let stamp = environment.join("requirements.txt");
+    let wanted = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    if fs::read(&stamp).is_ok_and(|old| old == wanted) {
+        return Ok(environment);
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+    let python = environment.join("bin/python");
+    if !python.is_file() {
+        bail!("`python3 -m venv` made no {}", python.display());
+    }
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+        .arg(requirements))?;
+    write_if_changed(&stamp, &wanted)?;
+    Ok(environment)
+}
