@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 mod architecture;
+mod registry;
 
 /// The repository's root.
 pub fn repository() -> PathBuf {
@@ -33,8 +34,14 @@ pub fn real_data_trial(
 }
 
 fn main() {
+    // A test of the registry starts this program again as a writer that it can kill.
+    if let Err(error) = registry::write_until_killed_where_asked() {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(architecture::trials());
+    trials.extend(registry::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
