@@ -79,7 +79,11 @@ fn write_and_kill(path: &Path, writers: usize, enough: impl Fn(&[Version]) -> bo
 fn check_whole(path: &Path) -> Result<usize, Failed> {
     let numbers: Vec<u64> = Registry::open_existing(path)?.list()?.iter().map(|version| version.version).collect();
     let expected: Vec<u64> = (1..=numbers.len() as u64).collect();
-    if numbers == expected { Ok(numbers.len()) } else { Err(format!("expected versions {expected:?}, got {numbers:?}").into()) }
+    if numbers == expected {
+        Ok(numbers.len())
+    } else {
+        Err(format!("expected versions {expected:?}, got {numbers:?}").into())
+    }
 }
 
 fn survives_kills() -> Result<(), Failed> {
@@ -96,7 +100,7 @@ fn survives_kills() -> Result<(), Failed> {
     }
     // The next version goes on where the killed writers stopped.
     let next = Registry::open(&path)?.register(&content("after the kills", 0))?;
-    if next.version.version != before as u64 + 1 || next.existed {
+    if next.version.version != before as u64 + 1 || next.already_there {
         return Err(format!("expected version {} anew, got {next:?}", before + 1).into());
     }
     Ok(())

@@ -34,7 +34,7 @@ pub struct Registration {
     /// The version, old or new.
     pub version: Version,
     /// Whether it was there before: the same adapter with the same evaluation registers once.
-    pub existed: bool,
+    pub already_there: bool,
 }
 
 impl Registry {
@@ -96,7 +96,7 @@ impl Registry {
         .await
         .map_err(failed)?;
         if let Some(row) = same {
-            return Ok(Registration { version: self.version(&row)?, existed: true });
+            return Ok(Registration { version: self.version(&row)?, already_there: true });
         }
         let latest: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM adapter_versions WHERE name = $1")
             .bind(&content.name)
@@ -124,7 +124,7 @@ impl Registry {
         .map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         let version = Version { version: (latest + 1) as u64, created_unix_s, content: content.clone() };
-        Ok(Registration { version, existed: false })
+        Ok(Registration { version, already_there: false })
     }
 
     /// Every version, by name and number.
@@ -263,7 +263,7 @@ mod tests {
         let registry = Registry::open(&folder.path().join("registry.sqlite"))?;
         let first = registry.register(&content("python-lora", b"1"))?;
         let again = registry.register(&content("python-lora", b"1"))?;
-        assert!(!first.existed && again.existed);
+        assert!(!first.already_there && again.already_there);
         assert_eq!(first.version, again.version);
         // The same adapter measured anew is a new version.
         let mut measured_anew = content("python-lora", b"1");
