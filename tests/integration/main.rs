@@ -5,14 +5,27 @@
 
 use std::path::PathBuf;
 
+use hilora_host::plugin::PluginError;
+use hilora_host::wasm::{HostOptions, PluginHost};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 mod architecture;
+mod evaluate;
 mod registry;
 
 /// The repository's root.
 pub fn repository() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// A built component.
+pub fn component(name: &str) -> PathBuf {
+    repository().join("plugins").join(name).with_extension("wasm")
+}
+
+/// A plugin host whose compiled code is kept between runs of the tests.
+pub fn plugin_host() -> Result<PluginHost, PluginError> {
+    PluginHost::new(&HostOptions { cache_dir: repository().join("target/compiled-plugins"), ..HostOptions::default() })
 }
 
 /// A test that needs a file of the real data, given by its path in that folder.
@@ -42,6 +55,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(architecture::trials());
+    trials.extend(evaluate::trials());
     trials.extend(registry::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
