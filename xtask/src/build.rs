@@ -1,16 +1,17 @@
 //! `cargo xtask build`: every plugin becomes one file under `plugins/`, every test guest one under `target/guests/`.
 //!
-//! What this machine lacks is said by name before anything is built. The rest is installed here: the WebAssembly
-//! target by rustup, componentize-py in a virtual environment under `target/`. It does not build the host.
+//! It installs componentize-py, pinned, in a virtual environment under `target/`. It does not build the host, and what
+//! the machine itself must have was checked before.
 
 use std::env;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use wasm_encoder::{CustomSection, Section};
+
+use crate::program::{run, target_folder};
 
 const TARGET: &str = "wasm32-wasip2";
 /// The Cargo profile that guests are built with.
@@ -23,58 +24,9 @@ const PYTHON_PLUGIN: &str = "python-runner";
 const MANIFEST_SECTION: &str = "hilora:manifest";
 
 /// Builds the plugins and, where asked, the guests that the tests load.
-pub fn build(repository: &Path, with_test_guests: bool) -> Result<()> {
-    check_requirements()?;
-    install_target()?;
+pub(crate) fn build(repository: &Path, with_test_guests: bool) -> Result<()> {
     build_rust_guests(repository, with_test_guests)?;
     build_python_runner(repository)
-}
-
-/// Names everything that is missing at once.
-pub fn check_requirements() -> Result<()> {
-    const VENV: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
-    let needs: [(&str, &[&str], &str); 4] = [
-        ("cc", &["--version"], "a C linker (`cc`): install gcc or clang"),
-        ("rustup", &["--version"], "rustup: see https://rustup.rs"),
-        ("cargo", &["--version"], "cargo: see https://rustup.rs"),
-        ("python3", &["-c", VENV], "python3 3.10 or newer with the module venv (Debian: python3-venv)"),
-    ];
-    let missing: Vec<&str> = needs
-        .into_iter()
-        .filter(|(program, arguments, _)| !succeeds(Command::new(program).args(*arguments)))
-        .map(|(_, _, what)| what)
-        .collect();
-    ensure!(missing.is_empty(), "this machine lacks:\n  {}", missing.join("\n  "));
-    Ok(())
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
-}
-
-/// Runs a command and names it where it fails. What it prints goes to standard error.
-fn run(command: &mut Command) -> Result<()> {
-    let words: Vec<_> =
-        [command.get_program()].into_iter().chain(command.get_args()).map(OsStr::to_string_lossy).collect();
-    let words = words.join(" ");
-    let status = command.stdout(std::io::stderr()).status().with_context(|| format!("cannot start `{words}`"))?;
-    ensure!(status.success(), "`{words}` failed: {status}");
-    Ok(())
-}
-
-fn install_target() -> Result<()> {
-    let listed = Command::new("rustup")
-        .args(["target", "list", "--installed"])
-        .output()
-        .context("cannot start `rustup target list --installed`")?;
-    if String::from_utf8_lossy(&listed.stdout).lines().any(|line| line.trim() == TARGET) {
-        return Ok(());
-    }
-    run(Command::new("rustup").args(["target", "add", TARGET]))
-}
-
-fn target_folder(repository: &Path) -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository.join("target"), PathBuf::from)
 }
 
 /// The packages under `tests/guests`, one folder each.

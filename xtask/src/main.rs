@@ -1,2 +1,75 @@
-//! stub
-fn main() {}
+//! `cargo xtask`: the project's own tasks. Each says on standard error what it is doing, and checks by name what the
+//! machine lacks before it builds anything.
+//!
+//! A task drives cargo, rustup and the built binary; it holds no logic of the product.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+mod build;
+mod program;
+mod quickstart;
+mod requirements;
+mod test;
+
+/// The project's own tasks.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Build the plugins (plugins/*.wasm)
+    Build {
+        /// Build the guests of the tests too (target/guests/*.wasm)
+        #[arg(long)]
+        test_guests: bool,
+    },
+    /// Build everything and run the main job on the sample data
+    Quickstart {
+        /// Further arguments for hilora-host
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Build what the tests need and run every test
+    Test,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().task) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the task; the result is the process's exit code.
+fn run(task: &Task) -> Result<u8> {
+    let repository = repository()?;
+    requirements::check()?;
+    match task {
+        Task::Build { test_guests } => build::build(&repository, *test_guests).map(|()| 0),
+        Task::Quickstart { arguments } => quickstart::run(&repository, arguments),
+        Task::Test => test::run(&repository),
+    }
+}
+
+/// The repository's root, where every path of a task begins.
+fn repository() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the repository")?;
+    std::env::set_current_dir(root).with_context(|| format!("cannot enter {}", root.display()))?;
+    Ok(root.to_owned())
+}
+
+/// Says what begins.
+fn announce(what: &str) {
+    eprintln!("==> {what}");
+}

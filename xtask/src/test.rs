@@ -1,0 +1,106 @@
+//! `cargo xtask test`: every test of the project, natively and against real components.
+//!
+//! All suites run even where one fails; the closing line counts what passed, failed and was ignored.
+
+use std::fmt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{announce, build, program};
+
+/// What each `cargo test` runs. Guests link only as components, so only their libraries are tested natively.
+const SUITES: [(&str, &[&str]); 2] = [
+    ("the host", &["--package", "hilora-host", "--package", "xtask"]),
+    (
+        "the plugins' own logic",
+        &[
+            "--lib",
+            "--package",
+            "hilora-plugin-sdk",
+            "--package",
+            "codecontests",
+            "--package",
+            "keyword-classifier",
+            "--package",
+            "chatml-formatter",
+        ],
+    ),
+];
+
+/// How tests ended.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} ignored", self.passed, self.failed, self.ignored)
+    }
+}
+
+impl Counts {
+    /// Adds the figures of a harness's closing line; other lines add nothing.
+    fn add_line(&mut self, line: &str) {
+        let Some((_, figures)) = line.trim().strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
+        else {
+            return;
+        };
+        for figure in figures.split(';') {
+            match figure.trim().split_once(' ').map(|(count, word)| (count.parse::<u64>(), word)) {
+                Some((Ok(count), "passed")) => self.passed += count,
+                Some((Ok(count), "failed")) => self.failed += count,
+                Some((Ok(count), "ignored")) => self.ignored += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Builds what the tests need and runs them; 0 where all passed.
+pub(crate) fn run(repository: &Path) -> Result<u8> {
+    announce("building the plugins and the guests of the tests");
+    build::build(repository, true)?;
+    let mut counts = Counts::default();
+    let mut broken = Vec::new();
+    for (name, packages) in SUITES {
+        announce(&format!("testing {name}"));
+        let mut command = Command::new("cargo");
+        command.args(["test", "--release", "--no-fail-fast"]).args(packages);
+        if !program::tee(&mut command, |line| counts.add_line(line))?.success() {
+            broken.push(name);
+        }
+    }
+    if std::env::var_os("HILORA_REAL_DATA").is_none() {
+        announce("ignored tests need real data: HILORA_REAL_DATA=<folder>");
+    }
+    announce(&format!("{counts}"));
+    if !broken.is_empty() {
+        announce(&format!("not all is well with {}", broken.join(" and ")));
+    }
+    Ok(u8::from(!broken.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_the_closing_lines_of_harnesses() {
+        let mut counts = Counts::default();
+        for line in [
+            "test a ... ok",
+            "test result: ok. 17 passed; 0 failed; 2 ignored; 0 measured; 8 filtered out; finished in 0.02s",
+            "test result: FAILED. 1 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.02s",
+            "test result: that is a line of a test's own",
+        ] {
+            counts.add_line(line);
+        }
+        assert_eq!(counts, Counts { passed: 18, failed: 3, ignored: 2 });
+        assert_eq!(counts.to_string(), "18 passed, 3 failed, 2 ignored");
+    }
+}
