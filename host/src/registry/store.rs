@@ -138,11 +138,11 @@ impl Registry {
 
     /// One version; without a number, the latest.
     pub fn show(&self, name: &str, version: Option<u64>) -> Result<Version, RegistryError> {
-        let found = self.list()?.into_iter().filter(|row| row.content.name == name);
-        let found = match version {
-            Some(number) => found.filter(|row| row.version == number).last(),
-            None => found.last(),
-        };
+        // The list is by rising version, so the latest is the last that matches.
+        let found = self
+            .list()?
+            .into_iter()
+            .rfind(|row| row.content.name == name && version.is_none_or(|number| row.version == number));
         found.ok_or_else(|| RegistryError::NotFound {
             what: match version {
                 Some(number) => format!("version {number} of `{name}`"),

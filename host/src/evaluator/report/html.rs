@@ -238,10 +238,13 @@ fn count_rows(
     }
 }
 
+/// Whether a problem with so many right answers of the base and of the adapter is of a kind.
+type Belongs = fn(u64, u64) -> bool;
+
 fn shown_problems(report: &Report<'_>) -> Markup {
     let comparison = &report.record.comparison;
     let pairs: Vec<_> = comparison.base.outcomes.iter().zip(&comparison.adapter.outcomes).collect();
-    let kinds: [(&str, fn(u64, u64) -> bool); 3] = [
+    let kinds: [(&str, Belongs); 3] = [
         ("solved more often with the adapter", |base, adapter| adapter > base),
         ("solved less often with the adapter", |base, adapter| adapter < base),
         ("solved by neither", |base, adapter| base == 0 && adapter == 0),
