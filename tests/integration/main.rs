@@ -11,6 +11,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 mod architecture;
 mod evaluate;
+mod prepare;
 mod registry;
 
 /// The repository's root.
@@ -56,6 +57,7 @@ fn main() {
     let mut trials = Vec::new();
     trials.extend(architecture::trials());
     trials.extend(evaluate::trials());
+    trials.extend(prepare::trials());
     trials.extend(registry::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
