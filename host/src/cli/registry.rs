@@ -28,7 +28,7 @@ enum RegistryCommand {
         /// The adapter's name
         name: String,
         /// Its version [default: the latest]
-        #[arg(long = "version-number", value_name = "N")]
+        #[arg(value_name = "VERSION")]
         version: Option<u64>,
     },
 }

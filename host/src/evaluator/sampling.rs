@@ -174,6 +174,12 @@ pub(super) fn stream(problem: &str, sample: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluator::fakes::{FakeFormatter, doubling_problem};
+    use crate::model::tests::{perturbed_adapter, small_model};
+    use crate::plugin::{FormatterExample, PluginError, PluginIdentity};
+    use serde_json::json;
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_stream_follows_its_problem_and_sample() {
@@ -182,5 +188,101 @@ mod tests {
         assert_eq!(streams.len(), 6);
         // SHA-256 over (8-byte length, id, 8-byte length, 4-byte sample), by Python's hashlib.
         assert_eq!(stream("a", 1), 0x014f_398b_bae9_c5f8);
+    }
+
+    /// A tokenizer of single characters with the control token `<end>`.
+    fn tokenizer() -> Result<Tokenizer, EvaluatorError> {
+        let characters = "abcdefghijklmnopqrstuvwxyz0123456789:,.<> ";
+        let mut vocabulary: BTreeMap<String, usize> =
+            characters.chars().enumerate().map(|(id, character)| (character.to_string(), id)).collect();
+        let (unknown, end) = (vocabulary.len(), vocabulary.len() + 1);
+        vocabulary.insert("?".to_owned(), unknown);
+        let special =
+            json!({"single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+        let mut token = json!({"id": end, "content": "<end>"});
+        token.as_object_mut().expect("an object").extend(special.as_object().expect("an object").clone());
+        let json = json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [token], "normalizer": null,
+            "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": false},
+            "post_processor": null, "decoder": {"type": "Fuse"},
+            "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "?"},
+        });
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("tokenizer.json"), json.to_string()).expect("the file can be written");
+        Ok(Tokenizer::load(folder.path())?)
+    }
+
+    fn content(text: &str) -> Vec<Segment> {
+        vec![Segment { text: text.to_owned(), kind: SegmentKind::Content, trained: false }]
+    }
+
+    #[test]
+    fn a_statement_cannot_spell_a_control_token() -> Result<(), EvaluatorError> {
+        let tokenizer = tokenizer()?;
+        let mut segments = content("a<end>");
+        assert_eq!(prompt_tokens(&tokenizer, &segments)?.len(), 6);
+        segments[0].kind = SegmentKind::Control;
+        assert_eq!(prompt_tokens(&tokenizer, &segments)?.len(), 2);
+        assert_eq!(stop_tokens(&tokenizer, &FakeFormatter::new())?, prompt_tokens(&tokenizer, &segments)?[1..]);
+        Ok(())
+    }
+
+    #[test]
+    fn completions_do_not_depend_on_batch_or_order_and_a_long_prompt_is_told() -> Result<(), EvaluatorError> {
+        let (tokenizer, model, formatter) = (tokenizer()?, small_model(3)?, FakeFormatter::new());
+        let adapter = perturbed_adapter(&model)?;
+        let config = EvaluationConfig { max_new_tokens: 12, temperature: 1.0, ..EvaluationConfig::default() };
+        let prompts = [content("print the sum"), content(&"x".repeat(117)), content("sort"), content("reverse a line")];
+        let mut requests: Vec<SampleRequest<'_>> =
+            prompts.iter().zip(1..).map(|(segments, stream)| SampleRequest { segments, stream }).collect();
+        let complete = |requests: &[SampleRequest<'_>], adapter, rows| {
+            let done = Cell::new(0);
+            let generator = ModelGenerator::new(&model, adapter, &tokenizer, &formatter, &config, 5, rows)?;
+            let completions = generator.generate(requests, &|more| done.set(done.get() + more))?;
+            assert_eq!(done.get(), requests.len());
+            Ok::<_, EvaluatorError>(completions)
+        };
+        let one = complete(&requests, None, 1)?;
+        assert_eq!(one, complete(&requests, None, 64)?);
+        assert_ne!(one, complete(&requests, Some(&adapter), 1)?);
+        requests.reverse();
+        let mut reversed = complete(&requests, None, 2)?;
+        reversed.reverse();
+        assert_eq!(one, reversed);
+        // 117 tokens and room for 12 are more than the model's 128.
+        let ends: Vec<bool> = one.iter().map(|completion| completion.end == CompletionEnd::PromptTooLong).collect();
+        assert_eq!(ends, [false, true, false, false]);
+        assert!(one[0].tokens > 0 && one[0].tokens <= 12);
+        Ok(())
+    }
+
+    #[test]
+    fn a_stop_sequence_must_be_a_token() -> Result<(), EvaluatorError> {
+        struct OtherFormatter(FakeFormatter);
+        impl PromptFormatter for OtherFormatter {
+            fn identity(&self) -> &PluginIdentity {
+                self.0.identity()
+            }
+            fn stop_sequences(&self) -> Result<Vec<String>, PluginError> {
+                Ok(vec!["</s>".to_owned()])
+            }
+            fn format_examples(&self, _: &str, _: &[FormatterExample]) -> Result<Vec<Vec<Segment>>, PluginError> {
+                Ok(Vec::new())
+            }
+            fn format_prompts(&self, _: &str, _: &[ProblemText]) -> Result<Vec<Prompt>, PluginError> {
+                Ok(Vec::new())
+            }
+            fn extract_solution(&self, _: &str) -> Result<Option<String>, PluginError> {
+                Ok(None)
+            }
+        }
+        let formatter = OtherFormatter(FakeFormatter::new());
+        let error = stop_tokens(&tokenizer()?, &formatter).expect_err("`</s>` is no token");
+        assert!(error.to_string().contains("ends a completion at `</s>`"), "{error}");
+        assert!(matches!(
+            prompts(&formatter, "python", &[doubling_problem("p").text]),
+            Err(EvaluatorError::Count { .. })
+        ));
+        Ok(())
     }
 }
