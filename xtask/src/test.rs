@@ -25,6 +25,8 @@ const SUITES: [(&str, &[&str]); 2] = [
             "keyword-classifier",
             "--package",
             "chatml-formatter",
+            "--package",
+            "custom-classifier",
         ],
     ),
 ];
