@@ -11,8 +11,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 mod architecture;
 mod evaluate;
+mod parity;
 mod prepare;
 mod registry;
+mod tokenizer;
 
 /// The repository's root.
 pub fn repository() -> PathBuf {
@@ -59,5 +61,7 @@ fn main() {
     trials.extend(evaluate::trials());
     trials.extend(prepare::trials());
     trials.extend(registry::trials());
+    trials.extend(parity::trials());
+    trials.extend(tokenizer::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -11,10 +11,8 @@ pub struct CustomClassifier;
 
 impl DomainClassifier for CustomClassifier {
     fn domains() -> Vec<DomainInfo> {
-        let info = |name: &str, description: &str| DomainInfo {
-            name: name.to_owned(),
-            description: description.to_owned(),
-        };
+        let info =
+            |name: &str, description: &str| DomainInfo { name: name.to_owned(), description: description.to_owned() };
         vec![info("strings", "The input is text"), info("numbers", "Everything else")]
     }
 

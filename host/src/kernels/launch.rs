@@ -48,7 +48,7 @@ fn nest<'s>(
     slices: Vec<&'s mut [f32]>,
     body: impl FnOnce(Vec<&mut [f32]>) + 's,
 ) -> Result<()> {
-    let body: Box<dyn FnOnce(Vec<&mut [f32]>) + 's> = Box::new(body);
+    let body: Body<'s> = Box::new(body);
     let Some((first, rest)) = destinations.split_first() else {
         body(slices);
         return Ok(());
@@ -57,7 +57,10 @@ fn nest<'s>(
 }
 
 /// What is left of a launch: the slices held so far and the body that waits for all of them.
-type Held<'s> = (Vec<&'s mut [f32]>, Box<dyn FnOnce(Vec<&mut [f32]>) + 's>);
+type Held<'s> = (Vec<&'s mut [f32]>, Body<'s>);
+
+/// What runs once every destination is held.
+type Body<'s> = Box<dyn FnOnce(Vec<&mut [f32]>) + 's>;
 
 struct Nested<'a, 's> {
     name: &'static str,

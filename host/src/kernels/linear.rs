@@ -20,7 +20,7 @@ pub(crate) enum Weight {
     /// 16 bits.
     Bf16(Tensor),
     /// 4 bits.
-    Nf4(Nf4Matrix),
+    Nf4(Box<Nf4Matrix>),
 }
 
 struct Bf16Rows<'a> {
@@ -53,6 +53,14 @@ impl Weight {
         match self {
             Self::F32(weight) | Self::Bf16(weight) => weight.dims2(),
             Self::Nf4(weight) => Ok((weight.rows(), weight.columns())),
+        }
+    }
+
+    /// The tensor of a weight in f32, the only kind that can be trained.
+    pub(crate) fn dense(&self) -> Option<&Tensor> {
+        match self {
+            Self::F32(weight) => Some(weight),
+            Self::Bf16(_) | Self::Nf4(_) => None,
         }
     }
 

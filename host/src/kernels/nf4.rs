@@ -278,7 +278,7 @@ impl RowSource for Nf4Rows<'_> {
             for (i, target) in target.iter_mut().enumerate() {
                 let element = at + i;
                 let byte = self.packed[element / 2];
-                let nibble = if element % 2 == 0 { byte >> 4 } else { byte & 15 };
+                let nibble = if element.is_multiple_of(2) { byte >> 4 } else { byte & 15 };
                 *target = CODES[usize::from(nibble)] * maximum;
             }
             at = end;
@@ -289,6 +289,8 @@ impl RowSource for Nf4Rows<'_> {
 
 #[cfg(test)]
 mod tests {
+    use safetensors::SafeTensors;
+
     use super::*;
 
     #[test]
@@ -316,5 +318,42 @@ mod tests {
             let x: Vec<f32> = (0..length).map(|i| (i % 13) as f32).collect();
             assert_eq!(cascade_sum(&x), x.iter().sum::<f32>());
         }
+    }
+
+    /// `tests/oracle/make_reference.py` made the files with bitsandbytes itself.
+    #[test]
+    fn every_byte_equals_bitsandbytes() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/oracle/qwen2");
+        let (packed, model) = (
+            std::fs::read(folder.join("nf4_weights.safetensors"))?,
+            std::fs::read(folder.join("model/model.safetensors"))?,
+        );
+        let (packed, model) = (SafeTensors::deserialize(&packed)?, SafeTensors::deserialize(&model)?);
+        let floats =
+            |bytes: &[u8]| -> Vec<f32> { bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect() };
+        let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
+        let mut compared = 0;
+        for name in packed.names().into_iter().filter(|name| name.ends_with("weight") || *name == "large") {
+            let values = if name == "large" {
+                let value = |i: u32| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 16_777_216.0 - 0.5;
+                (0..256 * 160).map(value).collect()
+            } else {
+                floats(model.tensor(name)?.data())
+            };
+            let ours = quantize(&values);
+            let theirs = |part: &str| packed.tensor(&format!("{name}{part}")).map(|tensor| tensor.data().to_vec());
+            assert_eq!(ours.packed, theirs("")?, "{name}");
+            assert_eq!(ours.absmax, theirs(".absmax")?, "{name}.absmax");
+            assert_eq!(bytes(&ours.nested_absmax), theirs(".nested_absmax")?, "{name}.nested_absmax");
+            assert_eq!(bytes(&CODES), theirs(".quant_map")?, "{name}.quant_map");
+            assert_eq!(bytes(&dynamic_map()), theirs(".nested_quant_map")?, "{name}.nested_quant_map");
+            let state = String::from_utf8(theirs(".quant_state.bitsandbytes__nf4")?)?;
+            let offset: f64 =
+                serde_json::from_str::<serde_json::Value>(&state)?["nested_offset"].as_f64().ok_or("offset")?;
+            assert_eq!(ours.nested_offset.to_bits(), (offset as f32).to_bits(), "{name}: offset {offset}");
+            compared += 1;
+        }
+        assert_eq!(compared, 15);
+        Ok(())
     }
 }

@@ -41,8 +41,15 @@ pub(crate) struct Pass<'a> {
     pub(crate) dropout: Option<DropoutKey>,
 }
 
+/// Where a block's gradients go.
+pub(crate) struct BlockGradients<'a> {
+    pub(crate) trained: TrainedGradients<'a>,
+    /// Whether somebody below needs the gradient of the block's input.
+    pub(crate) input: bool,
+}
+
 /// Where gradients are added: tensors of the shape of what is trained.
-pub(crate) enum BlockGradients<'a> {
+pub(crate) enum TrainedGradients<'a> {
     /// The adapter's.
     Adapter(&'a Adapter),
     /// The block's.
@@ -136,7 +143,7 @@ impl Block {
         Ok(())
     }
 
-    /// Turns the gradient of the output into that of the input; `None` where `input` says that nobody needs it.
+    /// Turns the gradient of the output into that of the input; `None` where nobody needs it.
     pub(crate) fn backward(
         &self,
         layer: usize,
@@ -144,15 +151,14 @@ impl Block {
         x: &Tensor,
         saved: BlockSaved,
         pass: &Pass<'_>,
-        gradients: &BlockGradients<'_>,
-        input: bool,
+        into: &BlockGradients<'_>,
     ) -> Result<Option<Scratch>> {
         let tokens = x.dims2()?.0;
         let like = |tensor: &Tensor| Scratch::arbitrary((tokens, tensor.dims2()?.1), tensor.device());
         let propagate = |projection: Projection, dy: &Tensor, x: &Tensor, dx: Option<(&Tensor, bool)>| {
-            let into = match gradients {
-                BlockGradients::Block(block) => LinearGradients::Weight(block.linear(projection)),
-                BlockGradients::Adapter(adapter) => {
+            let into = match &into.trained {
+                TrainedGradients::Block(block) => LinearGradients::Weight(block.linear(projection)),
+                TrainedGradients::Adapter(adapter) => {
                     match (pass.update(layer, projection), adapter.module(layer, projection)) {
                         (Some(update), Some(module)) => LinearGradients::Update(update, module),
                         _ => LinearGradients::None,
@@ -169,7 +175,7 @@ impl Block {
         let d_n2 = like(&saved.n2)?;
         propagate(Projection::GateProj, &saved.gate, &saved.n2, Some((&d_n2, false)))?;
         propagate(Projection::UpProj, &saved.up, &saved.n2, Some((&d_n2, true)))?;
-        if let BlockGradients::Block(into) = gradients {
+        if let TrainedGradients::Block(into) = &into.trained {
             rms_norm::backward_weight(&d_n2, &saved.x2, &saved.rstd2, &into.post_attention_norm)?;
         }
         let dx2 = dy;
@@ -183,14 +189,14 @@ impl Block {
         pass.rope.backward(&dq, pass.positions)?;
         pass.rope.backward(&dk, pass.positions)?;
         let d_n1 = d_n2;
-        let into = |accumulate: bool| input.then_some((&*d_n1, accumulate));
-        propagate(Projection::QProj, &dq, &saved.n1, into(false))?;
-        propagate(Projection::KProj, &dk, &saved.n1, into(true))?;
-        propagate(Projection::VProj, &dv, &saved.n1, into(true))?;
-        if !input {
+        let target = |accumulate: bool| into.input.then_some((&*d_n1, accumulate));
+        propagate(Projection::QProj, &dq, &saved.n1, target(false))?;
+        propagate(Projection::KProj, &dk, &saved.n1, target(true))?;
+        propagate(Projection::VProj, &dv, &saved.n1, target(true))?;
+        if !into.input {
             return Ok(None);
         }
-        if let BlockGradients::Block(into) = gradients {
+        if let TrainedGradients::Block(into) = &into.trained {
             rms_norm::backward_weight(&d_n1, x, &saved.rstd1, &into.input_norm)?;
         }
         let dx = dx2;

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use safetensors::Dtype;
 
-use super::block::{Block, BlockGradients, BlockSaved, DropoutKey, Pass};
+use super::block::{Block, BlockGradients, BlockSaved, DropoutKey, Pass, TrainedGradients};
 use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
 use super::linear::Linear;
 use super::{Adapter, ModelConfig, ModelError, Projection};
@@ -86,7 +86,7 @@ pub(crate) enum Gradients {
     /// To the adapter's tensors.
     Adapter(Adapter),
     /// To all weights.
-    Full(Weights),
+    Full(Box<Weights>),
 }
 
 /// How a training pass is run.
@@ -131,12 +131,18 @@ impl ModelConfig {
     }
 }
 
+/// Makes a vector of this name and shape.
+type MakeTensor<'a> = dyn FnMut(&str, &[usize]) -> Result<Tensor, ModelError> + 'a;
+
+/// Makes a matrix of this name and shape; the last argument says whether it is a block's linear layer.
+type MakeWeight<'a> = dyn FnMut(&str, [usize; 2], bool) -> Result<Weight, ModelError> + 'a;
+
 impl Weights {
     /// Builds every weight from a function of its name, its shape and whether it is a block's linear layer.
     fn build(
         config: &ModelConfig,
-        tensor: &mut dyn FnMut(&str, &[usize]) -> Result<Tensor, ModelError>,
-        weight: &mut dyn FnMut(&str, [usize; 2], bool) -> Result<Weight, ModelError>,
+        tensor: &mut MakeTensor<'_>,
+        weight: &mut MakeWeight<'_>,
     ) -> Result<Self, ModelError> {
         let table = [config.vocab_size, config.hidden_size];
         let embedding = weight(EMBEDDING, table, false)?;
@@ -179,23 +185,19 @@ impl Weights {
     /// Every f32 tensor with its name in a checkpoint; quantized weights are not among them.
     pub(crate) fn tensors(&self) -> Vec<(String, &Tensor)> {
         let mut tensors = Vec::new();
-        let dense = |weight| match weight {
-            &Weight::F32(ref tensor) => Some(tensor),
-            _ => None,
-        };
-        tensors.extend(dense(&self.embedding).map(|tensor| (EMBEDDING.to_owned(), tensor)));
+        tensors.extend(self.embedding.dense().map(|tensor| (EMBEDDING.to_owned(), tensor)));
         for (layer, block) in self.blocks.iter().enumerate() {
             tensors.push((layer_key(layer, "input_layernorm.weight"), &block.input_norm));
             for projection in Projection::ALL {
                 let linear = block.linear(projection);
                 let key = |part: &str| layer_key(layer, &format!("{}.{part}", projection.path()));
-                tensors.extend(dense(&linear.weight).map(|tensor| (key("weight"), tensor)));
+                tensors.extend(linear.weight.dense().map(|tensor| (key("weight"), tensor)));
                 tensors.extend(linear.bias.as_ref().map(|tensor| (key("bias"), tensor)));
             }
             tensors.push((layer_key(layer, "post_attention_layernorm.weight"), &block.post_attention_norm));
         }
         tensors.push((NORM.to_owned(), &self.norm));
-        tensors.extend(self.head.as_ref().and_then(dense).map(|tensor| (HEAD.to_owned(), tensor)));
+        tensors.extend(self.head.as_ref().and_then(Weight::dense).map(|tensor| (HEAD.to_owned(), tensor)));
         tensors
     }
 }
@@ -226,7 +228,7 @@ impl Model {
                                 format!("tensor `{name}`: NF4 needs a multiple of 64 elements, got {shape:?}");
                             return Err(ModelError::config(&folder.join("config.json"), message));
                         }
-                        Weight::Nf4(Nf4Matrix::new(nf4::quantize(&values), shape[0], shape[1], &Device::Cpu)?)
+                        Weight::Nf4(Box::new(Nf4Matrix::new(nf4::quantize(&values), shape[0], shape[1], &Device::Cpu)?))
                     }
                     BasePrecision::Bf16 => {
                         let values: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
@@ -390,18 +392,18 @@ impl Model {
                     saved
                 }
             };
-            let into = match gradients {
-                Gradients::Adapter(adapter) => BlockGradients::Adapter(adapter),
-                Gradients::Full(weights) => BlockGradients::Block(&weights.blocks[layer]),
+            let trained = match gradients {
+                Gradients::Adapter(adapter) => TrainedGradients::Adapter(adapter),
+                Gradients::Full(weights) => TrainedGradients::Block(&weights.blocks[layer]),
             };
             // Nothing below the first block is trained beside an adapter.
-            let input = layer > 0 || full.is_some();
-            match block.backward(layer, dx, &x, saved, &pass, &into, input)? {
+            let into = BlockGradients { trained, input: layer > 0 || full.is_some() };
+            match block.backward(layer, dx, &x, saved, &pass, &into)? {
                 Some(gradient) => dx = gradient,
                 None => return Ok(loss),
             }
         }
-        if let Some(Weights { embedding: Weight::F32(dw), .. }) = full {
+        if let Some(Weight::F32(dw)) = full.map(|weights| &weights.embedding) {
             embedding::backward(&documents.tokens, &dx, dw)?;
         }
         Ok(loss)

@@ -87,4 +87,31 @@ pub(crate) mod tests {
         assert_eq!(logits(&[&first, &second])?, alone);
         Ok(())
     }
+
+    /// `tests/oracle/make_reference.py` made the file with torch's autograd.
+    #[test]
+    fn gradients_of_all_weights_equal_torchs() -> Result<(), ModelError> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/oracle/qwen2");
+        let model = Model::load(&folder.join("model"), BasePrecision::F32)?;
+        let batch = ProbeBatch::load(&folder.join("batch.safetensors"))?;
+        let documents = batch.documents()?;
+        let gradients = Gradients::Full(Box::new(Weights::zeros(model.config())?));
+        let targets = documents.targets.len() as f64;
+        let how = TrainingPass { scale: (1.0 / targets) as f32, dropout: None, checkpointing: false };
+        let loss = model.forward_backward(&documents, None, how, &gradients)? / targets;
+        let expected = CheckpointFiles::open_file(&folder.join("full.safetensors"))?;
+        assert!((loss - f64::from(expected.floats("loss", &[1], "")?[0])).abs() < 1e-6, "{loss}");
+        let Gradients::Full(weights) = &gradients else { return Err(ModelError::Input("not full".to_owned())) };
+        let tensors = weights.tensors();
+        assert_eq!(tensors.len(), 27);
+        for (name, tensor) in tensors {
+            let got: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
+            let expected = expected.floats(&format!("grad.{name}"), tensor.dims(), "")?;
+            let square = |x: f32| f64::from(x) * f64::from(x);
+            let error: f64 = got.iter().zip(&expected).map(|(got, expected)| square(got - expected)).sum();
+            let relative = (error / expected.iter().map(|x| square(*x)).sum::<f64>()).sqrt();
+            assert!(relative < 2e-5, "{name}: {relative:e}");
+        }
+        Ok(())
+    }
 }

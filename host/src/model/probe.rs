@@ -86,36 +86,41 @@ impl ProbeBatch {
             })
             .collect()
     }
+
+    /// The rows, packed one behind the other.
+    pub(crate) fn documents(&self) -> Result<PackedDocuments, ModelError> {
+        let lengths = self.lengths()?;
+        let mut documents = PackedDocuments::default();
+        for (row, length) in lengths.iter().enumerate() {
+            let start = row * self.length;
+            let tokens = self.input_ids[start..start + self.length]
+                .iter()
+                .map(|id| {
+                    u32::try_from(*id).map_err(|_| ModelError::Input(format!("row {row}: input_ids: negative id {id}")))
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            let labels = &self.labels[start..start + self.length];
+            let wrong = |i: &usize| labels[*i] != -100 && (labels[*i] != self.input_ids[start + i] || i >= length);
+            if let Some(at) = (0..self.length).find(wrong) {
+                return Err(ModelError::Input(format!(
+                    "row {row}, position {at}: labels: expected -100 or the token {} where attention_mask is 1, got {}",
+                    self.input_ids[start + at],
+                    labels[at]
+                )));
+            }
+            documents.push_padded(&tokens, *length, |i| labels[i] != -100);
+        }
+        if documents.targets.is_empty() {
+            return Err(ModelError::Input("labels: expected at least one target, got none".to_owned()));
+        }
+        Ok(documents)
+    }
 }
 
 /// Runs one batch through a model with an adapter.
 pub fn probe(model: &Model, adapter: &Adapter, batch: &ProbeBatch) -> Result<ProbeNumbers, ModelError> {
     adapter.check_against(model)?;
-    let lengths = batch.lengths()?;
-    let mut documents = PackedDocuments::default();
-    for (row, length) in lengths.iter().enumerate() {
-        let start = row * batch.length;
-        let tokens = batch.input_ids[start..start + batch.length]
-            .iter()
-            .map(|id| {
-                u32::try_from(*id).map_err(|_| ModelError::Input(format!("row {row}: input_ids: negative id {id}")))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let labels = &batch.labels[start..start + batch.length];
-        let wrong = |i: &usize| labels[*i] != -100 && (labels[*i] != batch.input_ids[start + i] || i >= length);
-        if let Some(at) = (0..batch.length).find(wrong) {
-            return Err(ModelError::Input(format!(
-                "row {row}, position {at}: labels: expected -100 or the token {} where attention_mask is 1, got {}",
-                batch.input_ids[start + at],
-                labels[at]
-            )));
-        }
-        documents.push_padded(&tokens, *length, |i| labels[i] != -100);
-    }
-    if documents.targets.is_empty() {
-        return Err(ModelError::Input("labels: expected at least one target, got none".to_owned()));
-    }
-
+    let documents = batch.documents()?;
     let hidden = model.hidden(&documents, Some(adapter))?;
     let rows: Vec<usize> = (0..documents.tokens.len()).collect();
     let logits = model.logits(&hidden, &rows)?;

@@ -76,7 +76,7 @@ impl Learner {
 
     /// A learner of all weights, which must be in f32.
     pub fn full(model: Model, seed: u64) -> Result<Self, TrainingError> {
-        let zeros = || Ok::<_, TrainingError>(Gradients::Full(Weights::zeros(model.config())?));
+        let zeros = || Ok::<_, TrainingError>(Gradients::Full(Box::new(Weights::zeros(model.config())?)));
         let (gradients, first_moments, second_moments) = (zeros()?, zeros()?, zeros()?);
         Ok(Self { model, adapter: None, gradients, first_moments, second_moments, seed, step: 0, micro_batch: 0 })
     }

@@ -1,0 +1,276 @@
+//! The trainer against transformers, PEFT and bitsandbytes, and the forward pass against candle-transformers.
+//!
+//! The reference numbers under tests/data/oracle were made by tests/oracle/make_reference.py, which says how.
+
+use std::fs;
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor};
+use hilora_host::cli::model_probe::{ProbeArguments, ProbeBase};
+use hilora_host::model::{Adapter, BasePrecision, DecodeSession, Model, ModelError};
+use hilora_host::trainer::{Learner, StepOptions, TrainingSample};
+use libtest_mimic::{Failed, Trial};
+use safetensors::SafeTensors;
+
+use crate::repository;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("parity::f32_logits_loss_and_gradients", || exact("f32", ProbeBase::F32)),
+        Trial::test("parity::nf4_logits_loss_and_gradients", || exact("nf4", ProbeBase::Nf4)),
+        Trial::test("parity::bf16_is_no_worse_than_torchs_bf16", bf16),
+        Trial::test("parity::nf4_trajectory", trajectory),
+        Trial::test("parity::logits_equal_candle_transformers", candle_transformers_logits),
+        Trial::test("parity::adapter_survives_saving", adapter_survives_saving),
+        Trial::test("parity::wrong_checkpoints_are_one_clear_error", wrong_checkpoints),
+    ]
+}
+
+fn fixture(name: &str) -> PathBuf {
+    repository().join("tests/data/oracle/qwen2").join(name)
+}
+
+/// All f32 tensors of a file, by name.
+struct Numbers(Vec<u8>);
+
+impl Numbers {
+    fn load(path: PathBuf) -> Result<Self, Failed> {
+        Ok(Self(fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?))
+    }
+
+    fn names(&self) -> Result<Vec<String>, Failed> {
+        let mut names: Vec<String> =
+            SafeTensors::deserialize(&self.0)?.names().into_iter().map(str::to_owned).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn floats(&self, name: &str) -> Result<Vec<f32>, Failed> {
+        let tensors = SafeTensors::deserialize(&self.0)?;
+        Ok(tensors.tensor(name)?.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
+
+    fn integers(&self, name: &str) -> Result<(usize, Vec<i64>), Failed> {
+        let tensors = SafeTensors::deserialize(&self.0)?;
+        let tensor = tensors.tensor(name)?;
+        let values = tensor.data().as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect();
+        Ok((tensor.shape()[1], values))
+    }
+}
+
+/// |got − expected| / |expected| in the Euclidean norm.
+fn relative(got: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+    norm(&mut got.iter().zip(expected).map(|(a, b)| f64::from(*a) - f64::from(*b)))
+        / norm(&mut expected.iter().map(|x| f64::from(*x)))
+}
+
+fn probe(base: ProbeBase) -> Result<Numbers, Failed> {
+    let folder = tempfile::tempdir()?;
+    let output = folder.path().join("probe.safetensors");
+    let arguments = ProbeArguments {
+        model: fixture("model"),
+        adapter: fixture("adapter"),
+        batch: fixture("batch.safetensors"),
+        output: output.clone(),
+        base,
+    };
+    arguments.execute().map_err(|e| format!("{e:#}"))?;
+    Numbers::load(output)
+}
+
+/// The largest error of logits and loss, and of the gradients.
+fn errors(got: &Numbers, expected: &Numbers) -> Result<(f64, f64), Failed> {
+    assert_eq!(got.names()?, expected.names()?);
+    let (mut values, mut gradients) = (0.0f64, 0.0f64);
+    for name in expected.names()? {
+        let error = relative(&got.floats(&name)?, &expected.floats(&name)?);
+        let worst = if name.starts_with("grad.") { &mut gradients } else { &mut values };
+        *worst = worst.max(error);
+    }
+    Ok((values, gradients))
+}
+
+fn exact(reference: &str, base: ProbeBase) -> Result<(), Failed> {
+    let (values, gradients) = errors(&probe(base)?, &Numbers::load(fixture(&format!("{reference}.safetensors")))?)?;
+    if values > 2e-5 || gradients > 2e-5 {
+        return Err(format!("logits and loss are off by {values:e}, gradients by {gradients:e}; bound 2e-5").into());
+    }
+    Ok(())
+}
+
+fn bf16() -> Result<(), Failed> {
+    let exact = Numbers::load(fixture("f32.safetensors"))?;
+    let ours = errors(&probe(ProbeBase::Bf16)?, &exact)?;
+    let torchs = errors(&Numbers::load(fixture("bf16.safetensors"))?, &exact)?;
+    if ours.0 > torchs.0 || ours.1 > torchs.1 {
+        return Err(format!("against f32: ours {ours:?}, torch's {torchs:?}").into());
+    }
+    Ok(())
+}
+
+fn trajectory() -> Result<(), Failed> {
+    let text = fs::read_to_string(fixture("trajectory.json"))?;
+    let value: serde_json::Value = serde_json::from_str(&text)?;
+    let batches = Numbers::load(fixture("trajectory_batches.safetensors"))?;
+    let micro_batches = value["micro_batches"].as_u64().ok_or("micro_batches")?;
+    let model = Model::load(&fixture("model"), BasePrecision::Nf4)?;
+    let mut learner = Learner::of_adapter(model, Adapter::load(&fixture("adapter"))?, 0)?;
+    let number = |value: &serde_json::Value, key: &str| value[key].as_f64().ok_or(format!("{key} is missing"));
+    for (step, expected) in value["steps"].as_array().ok_or("steps")?.iter().enumerate() {
+        let numbers = (0..micro_batches).map(|i| 1 + step as u64 * micro_batches + i);
+        let packed = numbers.map(|number| samples(&batches, number)).collect::<Result<Vec<_>, _>>()?;
+        let options = StepOptions {
+            learning_rate: number(expected, "learning_rate")?,
+            weight_decay: number(&value, "weight_decay")?,
+            max_grad_norm: 1.0,
+            gradient_checkpointing: step % 2 == 1,
+        };
+        let got = learner.step(&packed, &options)?;
+        let (loss, norm) = (number(expected, "loss")?, number(expected, "gradient_norm")?);
+        if (got.loss - loss).abs() > 1e-4 || (got.gradient_norm - norm).abs() > 1e-3 * norm {
+            return Err(format!("step {step}: expected loss {loss} and norm {norm}, got {got:?}").into());
+        }
+    }
+    let folder = tempfile::tempdir()?;
+    learner.adapter().ok_or("no adapter")?.save(folder.path())?;
+    let got = Numbers::load(folder.path().join("adapter_model.safetensors"))?;
+    let expected = Numbers::load(fixture("trajectory.safetensors"))?;
+    assert_eq!(got.names()?, expected.names()?);
+    for name in expected.names()? {
+        let error = relative(&got.floats(&name)?, &expected.floats(&name)?);
+        if error > 1e-3 {
+            return Err(format!("`{name}` is off by {error:e} after the last step").into());
+        }
+    }
+    Ok(())
+}
+
+/// The rows of a padded batch as samples.
+fn samples(batches: &Numbers, number: u64) -> Result<Vec<TrainingSample>, Failed> {
+    let (length, ids) = batches.integers(&format!("{number}.input_ids"))?;
+    let labels = batches.integers(&format!("{number}.labels"))?.1;
+    let mask = batches.integers(&format!("{number}.attention_mask"))?.1;
+    let rows = ids.chunks(length).zip(labels.chunks(length)).zip(mask.chunks(length));
+    Ok(rows
+        .map(|((ids, labels), mask)| {
+            let real = mask.iter().filter(|mask| **mask == 1).count();
+            TrainingSample {
+                tokens: ids[..real].iter().map(|id| *id as u32).collect(),
+                trained: labels[..real].iter().map(|label| *label != -100).collect(),
+            }
+        })
+        .collect())
+}
+
+fn candle_transformers_logits() -> Result<(), Failed> {
+    use candle_transformers::models::qwen2::{Config, ModelForCausalLM};
+    let config = Model::load(&fixture("model"), BasePrecision::F32)?.config().clone();
+    let theirs = Config {
+        vocab_size: config.vocab_size,
+        hidden_size: config.hidden_size,
+        intermediate_size: config.intermediate_size,
+        num_hidden_layers: config.num_hidden_layers,
+        num_attention_heads: config.num_attention_heads,
+        num_key_value_heads: config.num_key_value_heads,
+        max_position_embeddings: config.max_position_embeddings,
+        sliding_window: config.max_position_embeddings,
+        max_window_layers: config.num_hidden_layers,
+        tie_word_embeddings: config.tie_word_embeddings,
+        rope_theta: config.rope_theta,
+        rms_norm_eps: config.rms_norm_eps,
+        use_sliding_window: false,
+        hidden_act: candle_nn::Activation::Silu,
+    };
+    let tensors = candle_core::safetensors::load(fixture("model/model.safetensors"), &Device::Cpu)?;
+    let weights = candle_nn::VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    let mut reference = ModelForCausalLM::new(&theirs, weights)?;
+    let model = Model::load(&fixture("model"), BasePrecision::F32)?;
+    let tokens: Vec<u32> = (0..90).map(|i| (i * i * 3 + 7) % 160).collect();
+    let mut session = DecodeSession::new(&model, None)?;
+    let mut got = session.prefill(&[&tokens[..60]])?;
+    for length in 60..tokens.len() {
+        reference.clear_kv_cache();
+        let input = Tensor::new(&tokens[..length], &Device::Cpu)?.unsqueeze(0)?;
+        let expected: Vec<f32> = reference.forward(&input, 0)?.flatten_all()?.to_vec1()?;
+        let error = relative(&got, &expected);
+        if error > 2e-5 {
+            return Err(format!("logits after {length} tokens are off by {error:e}").into());
+        }
+        got = session.step(&[tokens[length]])?;
+    }
+    Ok(())
+}
+
+fn adapter_survives_saving() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let adapter = Adapter::load(&fixture("adapter"))?;
+    adapter.save(folder.path())?;
+    let again = Adapter::load(folder.path())?;
+    assert_eq!(again.config(), adapter.config());
+    let (got, expected) = (
+        Numbers::load(folder.path().join("adapter_model.safetensors"))?,
+        Numbers::load(fixture("adapter/adapter_model.safetensors"))?,
+    );
+    assert_eq!(got.names()?, expected.names()?);
+    for name in expected.names()? {
+        assert_eq!(got.floats(&name)?, expected.floats(&name)?);
+    }
+    Ok(())
+}
+
+/// A copy of a fixture folder with one JSON field replaced.
+fn altered(name: &str, file: &str, from: &str, to: &str) -> Result<tempfile::TempDir, Failed> {
+    let folder = tempfile::tempdir()?;
+    for entry in fs::read_dir(fixture(name))? {
+        let entry = entry?;
+        fs::copy(entry.path(), folder.path().join(entry.file_name()))?;
+    }
+    let path = folder.path().join(file);
+    let text = fs::read_to_string(&path)?;
+    assert!(text.contains(from), "{} lacks {from}", path.display());
+    fs::write(&path, text.replace(from, to))?;
+    Ok(folder)
+}
+
+fn wrong_checkpoints() -> Result<(), Failed> {
+    fn expect<T>(result: Result<T, ModelError>, parts: &[&str]) -> Result<(), Failed> {
+        let error = result.err().ok_or("what is wrong was loaded")?.to_string();
+        match parts.iter().find(|part| !error.contains(**part)) {
+            None => Ok(()),
+            Some(part) => Err(format!("expected `{part}` in: {error}").into()),
+        }
+    }
+    let load = |folder: &tempfile::TempDir| Model::load(folder.path(), BasePrecision::F32);
+    let folder = altered("model", "config.json", "\"intermediate_size\": 128", "\"intermediate_size\": 192")?;
+    expect(load(&folder), &["mlp.gate_proj.weight", "expected shape [192, 64], got [128, 64]", "hint:"])?;
+    let folder = altered("model", "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3")?;
+    expect(load(&folder), &["the tensor `model.layers.2.", "is missing", "hint:"])?;
+    let folder = altered("model", "config.json", "qwen2\"", "mamba\"")?;
+    expect(load(&folder), &["model_type: expected \"qwen2\", got \"mamba\""])?;
+    let weights = fs::read(fixture("model/model.safetensors"))?;
+    fs::write(folder.path().join("config.json"), fs::read(fixture("model/config.json"))?)?;
+    fs::write(folder.path().join("model.safetensors"), &weights[..weights.len() / 2])?;
+    expect(load(&folder), &["not a readable safetensors file", "hint:"])?;
+
+    let folder = altered("adapter", "adapter_config.json", "\"r\": 4", "\"r\": 8")?;
+    expect(Adapter::load(folder.path()), &["lora_A.weight", "expected shape [8, 64], got [4, 64]"])?;
+    let folder = altered("adapter", "adapter_config.json", "\"down_proj\",", "")?;
+    expect(Adapter::load(folder.path()), &["unexpected tensor", "down_proj"])?;
+    let folder = altered("adapter", "adapter_config.json", "\"use_dora\": false", "\"use_dora\": true")?;
+    expect(Adapter::load(folder.path()), &["use_dora: expected it unset, got true"])?;
+    let folder = altered("model", "config.json", "\"num_attention_heads\": 4", "\"num_attention_heads\": 4")?;
+    let model = load(&folder)?;
+    let other = altered("adapter", "adapter_config.json", "\"r\": 4", "\"r\": 4")?;
+    let path = other.path().join("adapter_model.safetensors");
+    let kept: Vec<(String, Tensor)> = candle_core::safetensors::load(&path, &Device::Cpu)?
+        .into_iter()
+        .filter(|(name, _)| !name.contains("layers.1."))
+        .collect();
+    candle_core::safetensors::save(&kept.into_iter().collect(), &path)?;
+    expect(
+        Adapter::load(other.path())?.check_against(&model),
+        &["expected updates for the base's 2 layers, got 1", "hint:"],
+    )
+}
