@@ -1,3 +1,105 @@
-//! The command line: a file and a struct per subcommand.
+//! The command line: a file and a struct per subcommand, each with `execute`.
+//!
+//! Without a subcommand the main job runs: prepare → train → evaluate against the base → gate → register, skipping
+//! what has not changed. This module joins the parts; none of them knows another.
 
-pub mod model_probe;
+use anyhow::Result;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+mod completions;
+mod console;
+mod failure;
+mod interrupt;
+mod job;
+
+mod main_job;
+
+mod breakdowns;
+mod evaluate;
+mod gate;
+mod prepare;
+mod register;
+mod registry;
+mod train;
+
+mod model_pretrain;
+mod model_probe;
+
+pub use console::Console;
+pub use failure::{ExitStatus, Failure};
+pub use job::{Job, JobArguments};
+
+/// Trains and proves LoRA domain specialists.
+///
+/// Without a subcommand: prepare the data, train the adapter, measure it against its base, hold it to the gate and
+/// register it. Stages whose inputs have not changed are skipped.
+#[derive(Debug, Parser)]
+#[command(name = "hilora-host", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    job: JobArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// How results and progress are shown.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct OutputArguments {
+    /// Print the result as one JSON object on standard output
+    #[arg(long, global = true)]
+    json: bool,
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Load, verify, classify, deduplicate and split a dataset
+    Prepare(prepare::PrepareCommand),
+    /// Train the adapter on the prepared data
+    Train(train::TrainCommand),
+    /// Measure the adapter and its base on the held-out problems
+    Evaluate(evaluate::EvaluateCommand),
+    /// Hold an evaluation to the gate (exit code 3 where it says no)
+    Gate(gate::GateArguments),
+    /// List registered adapters and show one
+    Registry(registry::RegistryArguments),
+    /// Work on models: probe, pretrain
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Print shell completions
+    Completions(completions::CompletionsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelCommand {
+    /// Write logits, loss and LoRA gradients of one batch, in the layout of PEFT's names
+    Probe(model_probe::ProbeArguments),
+    /// Train a small base model from scratch on plain text
+    Pretrain(model_pretrain::PretrainCommand),
+}
+
+impl Cli {
+    /// Runs the command.
+    pub fn execute(&self) -> Result<ExitStatus> {
+        tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_writer(std::io::stderr)
+            .init();
+        let console = Console::new(self.output.json, self.output.quiet);
+        match &self.command {
+            None => main_job::execute(&self.job, console),
+            Some(Command::Prepare(command)) => command.execute(console),
+            Some(Command::Train(command)) => command.execute(console),
+            Some(Command::Evaluate(command)) => command.execute(console),
+            Some(Command::Gate(command)) => command.execute(console),
+            Some(Command::Registry(command)) => command.execute(console),
+            Some(Command::Model(ModelCommand::Probe(command))) => command.execute().map(|()| ExitStatus::Done),
+            Some(Command::Model(ModelCommand::Pretrain(command))) => command.execute(console),
+            Some(Command::Completions(command)) => command.execute(Self::command()),
+        }
+    }
+}

@@ -103,6 +103,11 @@ impl Stage {
         self.line_if_due();
     }
 
+    /// Learns how many there are in all, where that is known only on the way.
+    pub fn set_total(&self, units: u64) {
+        self.bar.set_length(units);
+    }
+
     /// So many units are done in all.
     pub fn set_position(&self, units: u64) {
         self.bar.set_position(units);

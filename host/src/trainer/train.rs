@@ -22,14 +22,16 @@ pub enum StartingPoint {
     Random(PathBuf),
 }
 
+const NO_LORA: &str = "lora: missing, expected the adapter's shape";
+
 /// Everything that decides a training run.
 pub struct TrainingRun<'a> {
     /// Where the weights come from.
     pub base: StartingPoint,
     /// How it is trained.
     pub config: &'a TrainingConfig,
-    /// The adapter's shape; not read in mode full.
-    pub lora: &'a LoraConfig,
+    /// The adapter's shape; mode full has none.
+    pub lora: Option<&'a LoraConfig>,
     /// Keys the order of samples, dropout and new weights.
     pub seed: u64,
     /// What is learned.
@@ -95,7 +97,7 @@ pub fn train(
     let config = run.config;
     let mut problems = config.validate();
     if config.mode != TrainingMode::Full {
-        problems.extend(run.lora.validate());
+        problems.extend(run.lora.map_or_else(|| vec![NO_LORA.to_owned()], LoraConfig::validate));
         if matches!(run.base, StartingPoint::Random(_)) {
             problems.push("training.mode: a model with random weights is trained in mode full only".to_owned());
         }
@@ -174,6 +176,10 @@ impl TrainingRun<'_> {
         }
     }
 
+    fn adapter_shape(&self) -> Result<&LoraConfig, TrainingError> {
+        self.lora.ok_or_else(|| TrainingError::Config(vec![NO_LORA.to_owned()]))
+    }
+
     fn learner(&self) -> Result<Learner, TrainingError> {
         let folder = self.folder();
         match (&self.base, self.config.mode) {
@@ -182,10 +188,10 @@ impl TrainingRun<'_> {
             }
             (_, TrainingMode::Full) => Learner::full(Model::load(folder, BasePrecision::F32)?, self.seed),
             (_, TrainingMode::Lora) => {
-                Learner::new_adapter(Model::load(folder, BasePrecision::F32)?, self.lora, self.seed)
+                Learner::new_adapter(Model::load(folder, BasePrecision::F32)?, self.adapter_shape()?, self.seed)
             }
             (_, TrainingMode::Qlora) => {
-                Learner::new_adapter(Model::load(folder, BasePrecision::Nf4)?, self.lora, self.seed)
+                Learner::new_adapter(Model::load(folder, BasePrecision::Nf4)?, self.adapter_shape()?, self.seed)
             }
         }
     }
@@ -196,7 +202,7 @@ impl TrainingRun<'_> {
         let config = TrainingConfig { save_steps: 0, ..self.config.clone() };
         let mut parts = vec![
             serde_json::to_vec(&config).map_err(unserializable)?,
-            serde_json::to_vec(self.lora).map_err(unserializable)?,
+            serde_json::to_vec(&self.lora).map_err(unserializable)?,
             self.seed.to_le_bytes().to_vec(),
             vec![u8::from(matches!(self.base, StartingPoint::Random(_)))],
         ];
@@ -293,7 +299,7 @@ mod tests {
         let run = TrainingRun {
             base: StartingPoint::Checkpoint(base.to_owned()),
             config,
-            lora,
+            lora: Some(lora),
             seed: 3,
             samples: &samples,
             checkpoints: &work.join("checkpoints"),

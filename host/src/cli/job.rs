@@ -1,0 +1,235 @@
+//! A job: one config, one run folder, the plugins that do the work, and the ledger of what is already done.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::Console;
+use super::failure::BadInput;
+use crate::artifact::{ContentHash, StageInputs, StageLedger, hash_of_artifact, write_atomic};
+use crate::config::{DEFAULT_CONFIG, RunConfig};
+use crate::plugin::{DatasetLoader, DomainClassifier, PluginKind, PromptFormatter, SolutionRunner};
+use crate::wasm::{HostOptions, PluginHost};
+
+/// Which run to work on.
+#[derive(Debug, Clone, Args)]
+pub struct JobArguments {
+    /// A plugin component; replaces the config's plugin of the same kind (may be given several times)
+    #[arg(long, value_name = "FILE")]
+    plugin: Vec<PathBuf>,
+    /// The run's configuration
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// The run folder [default: runs/<the config's file name>]
+    #[arg(long, value_name = "FOLDER")]
+    run: Option<PathBuf>,
+    /// Replaces the config's seed
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Threads that run untrusted programs [default: one per core]
+    #[arg(long, value_name = "N")]
+    workers: Option<std::num::NonZeroUsize>,
+    /// The registry's database
+    #[arg(long, value_name = "FILE", default_value = "runs/registry.sqlite")]
+    registry: PathBuf,
+    /// Tell what would be done and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// One run, opened and locked.
+pub struct Job {
+    /// The resolved configuration.
+    pub config: RunConfig,
+    /// Where everything is written.
+    pub folder: PathBuf,
+    /// What is already done.
+    pub ledger: StageLedger,
+    /// How to speak.
+    pub console: Console,
+    /// Threads that run untrusted programs.
+    pub workers: usize,
+    /// The registry's database.
+    pub registry: PathBuf,
+    /// Whether nothing may be written.
+    pub dry_run: bool,
+    plugins: PluginHost,
+    plugin_files: PluginFiles,
+    program: ContentHash,
+    /// Held until the job ends: two processes must not write one run folder.
+    _lock: Option<File>,
+}
+
+/// The component file of each kind.
+struct PluginFiles {
+    loader: PathBuf,
+    classifier: PathBuf,
+    formatter: PathBuf,
+    runner: PathBuf,
+}
+
+impl Job {
+    /// Reads the config, checks the plugins' kinds and takes the run folder.
+    pub fn open(arguments: &JobArguments, console: Console) -> Result<Self> {
+        let mut config = RunConfig::load(&arguments.config)?;
+        if let Some(seed) = arguments.seed {
+            config.seed = seed;
+        }
+        let folder = match &arguments.run {
+            Some(folder) => folder.clone(),
+            None => Path::new("runs").join(arguments.config.file_stem().unwrap_or("run".as_ref())),
+        };
+        let plugins = PluginHost::new(&HostOptions::default())?;
+        let plugin_files = place_plugins(&plugins, &mut config, &arguments.plugin)?;
+        let program =
+            std::env::current_exe().and_then(|path| ContentHash::of_file(&path)).context("cannot hash the program")?;
+        let lock = if arguments.dry_run { None } else { Some(lock_folder(&folder)?) };
+        let workers = arguments.workers.map(usize::from).unwrap_or_else(available_cores);
+        let job = Self {
+            ledger: StageLedger::open(&folder),
+            config,
+            folder,
+            console,
+            workers,
+            registry: arguments.registry.clone(),
+            dry_run: arguments.dry_run,
+            plugins,
+            plugin_files,
+            program,
+            _lock: lock,
+        };
+        if !job.dry_run {
+            job.write_config()?;
+        }
+        Ok(job)
+    }
+
+    /// The run's dataset loader, which must serve the config's `data.source`.
+    pub fn loader(&self) -> Result<Box<dyn DatasetLoader>> {
+        let loader = self.plugins.loader(&self.plugin_files.loader)?;
+        let serves = loader.describe()?.source;
+        if serves != self.config.data.source {
+            return Err(BadInput::with_hint(
+                format!(
+                    "{} serves the source `{serves}`, but the config's data.source is `{}`",
+                    loader.identity(),
+                    self.config.data.source
+                ),
+                format!("set `data.source: {serves}` and `data.files` to files of that format"),
+            )
+            .into());
+        }
+        Ok(loader)
+    }
+
+    /// The run's domain classifier.
+    pub fn classifier(&self) -> Result<Box<dyn DomainClassifier>> {
+        Ok(self.plugins.classifier(&self.plugin_files.classifier)?)
+    }
+
+    /// The run's prompt formatter.
+    pub fn formatter(&self) -> Result<Box<dyn PromptFormatter>> {
+        Ok(self.plugins.formatter(&self.plugin_files.formatter)?)
+    }
+
+    /// The run's solution runner.
+    pub fn runner(&self) -> Result<Arc<dyn SolutionRunner>> {
+        Ok(self.plugins.runner(&self.plugin_files.runner)?)
+    }
+
+    /// The inputs every stage has: the program itself.
+    pub fn stage_inputs(&self) -> StageInputs {
+        StageInputs::from([("program".to_owned(), self.program)])
+    }
+
+    /// The hash of a file or folder that a stage reads.
+    pub fn hash_of(&self, path: &Path) -> Result<ContentHash> {
+        hash_of_artifact(path).map_err(|error| BadInput::new(format!("cannot read {}: {error}", path.display())).into())
+    }
+
+    /// The hash of one kind of plugin's component.
+    pub fn plugin_hash(&self, kind: PluginKind) -> Result<ContentHash> {
+        let files = &self.plugin_files;
+        self.hash_of(match kind {
+            PluginKind::DatasetLoader => &files.loader,
+            PluginKind::DomainClassifier => &files.classifier,
+            PluginKind::PromptFormatter => &files.formatter,
+            PluginKind::SolutionRunner => &files.runner,
+            PluginKind::OutputChecker => anyhow::bail!("a run names no output checker"),
+        })
+    }
+
+    /// One of the specialist's data files: `train`, `eval` or `tests`.
+    pub fn data_file(&self, side: &str) -> PathBuf {
+        let data = &self.config.data;
+        let named = match side {
+            "train" => data.train_file.as_ref(),
+            "eval" => data.eval_file.as_ref(),
+            _ => None,
+        };
+        let usual = || PathBuf::from(format!("data/{}_{side}.jsonl", self.config.specialist_name()));
+        self.folder.join(named.cloned().unwrap_or_else(usual))
+    }
+
+    /// A path in the run folder.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.folder.join(relative)
+    }
+
+    fn write_config(&self) -> Result<()> {
+        let text = serde_saphyr::to_string(&self.config).context("cannot write the resolved config")?;
+        let path = self.path("config.yaml");
+        write_atomic(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// How many programs run at once where nobody said.
+pub(super) fn available_cores() -> usize {
+    std::thread::available_parallelism().map(usize::from).unwrap_or(1)
+}
+
+/// Puts each `--plugin` in the place of its kind, and finds the shipped loader where none is named.
+fn place_plugins(host: &PluginHost, config: &mut RunConfig, given: &[PathBuf]) -> Result<PluginFiles> {
+    for path in given {
+        let identity = host.inspect(path)?.identity;
+        match identity.kind {
+            PluginKind::DatasetLoader => config.plugins.loader = Some(path.clone()),
+            PluginKind::DomainClassifier => config.plugins.classifier = path.clone(),
+            PluginKind::PromptFormatter => config.plugins.formatter = path.clone(),
+            PluginKind::SolutionRunner => config.plugins.runner = path.clone(),
+            PluginKind::OutputChecker => {
+                return Err(BadInput::new(format!(
+                    "{} is a {}, which a run has no place for",
+                    path.display(),
+                    identity.kind
+                ))
+                .into());
+            }
+        }
+    }
+    let shipped = || PathBuf::from(format!("plugins/{}.wasm", config.data.source));
+    Ok(PluginFiles {
+        loader: config.plugins.loader.clone().unwrap_or_else(shipped),
+        classifier: config.plugins.classifier.clone(),
+        formatter: config.plugins.formatter.clone(),
+        runner: config.plugins.runner.clone(),
+    })
+}
+
+/// Takes the run folder for this process; the lock goes with the process, however it ends.
+fn lock_folder(folder: &Path) -> Result<File> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the run folder {}", folder.display()))?;
+    let file = File::create(folder.join(".lock")).with_context(|| format!("cannot write into {}", folder.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(BadInput::with_hint(
+            format!("the run folder {} is in use by another process", folder.display()),
+            "wait for it to end, or name another folder with `--run`",
+        )
+        .into()),
+        Err(TryLockError::Error(error)) => Err(error).context("cannot lock the run folder"),
+    }
+}

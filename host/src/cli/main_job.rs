@@ -1,0 +1,113 @@
+//! The main job: prepare → train → evaluate against the base → gate → register, each stage only where something it
+//! reads has changed, and a closing table.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::evaluate::{Measured, evaluate_stage};
+use super::job::Job;
+use super::prepare::{PreparedStage, prepare_stage};
+use super::register::{Registered, register_stage};
+use super::train::{Answers, TrainStage, train_stage};
+use super::{Console, ExitStatus, JobArguments};
+use crate::evaluator::{GateDecision, GateMeasurements, Report};
+
+/// What a machine reads at the end.
+#[derive(Serialize)]
+struct JobResult {
+    /// The run's folder.
+    run: String,
+    /// Whether no stage had anything to do.
+    unchanged: bool,
+    /// The figures without the single answers.
+    evaluation: serde_json::Value,
+    /// Decode times.
+    latency: crate::evaluator::Latency,
+    /// The gate's decision.
+    gate: GateDecision,
+    /// The registry's entry, where the gate said yes.
+    registered: Option<Registered>,
+}
+
+/// Runs the main job.
+pub(super) fn execute(arguments: &JobArguments, console: Console) -> Result<ExitStatus> {
+    let mut job = Job::open(arguments, console)?;
+    let prepared = prepare_stage(&mut job)?;
+    console.note(&prepared.summary(job.dry_run));
+    if job.dry_run {
+        return dry_run(&mut job, &prepared);
+    }
+    let mut unchanged = matches!(prepared, PreparedStage::Unchanged);
+    let mut trainings = vec![Answers::Own];
+    if job.config.controls.shuffled_answers {
+        trainings.push(Answers::Shuffled);
+    }
+    for answers in trainings {
+        let stage = train_stage(&mut job, answers)?;
+        console.note(&stage.summary(answers));
+        if stage.exit_status() == ExitStatus::Interrupted {
+            return Ok(ExitStatus::Interrupted);
+        }
+        unchanged &= matches!(stage, TrainStage::Unchanged);
+    }
+    let Some(measured) = evaluate_stage(&mut job)? else { anyhow::bail!("only a dry run leaves the evaluation out") };
+    if measured.unchanged {
+        console.note("evaluate: nothing has changed, no work done");
+    }
+    unchanged &= measured.unchanged;
+
+    let decision = job.config.gate.decide(&GateMeasurements::of(&measured.record.comparison, &measured.latency));
+    let registered = if decision.passed { Some(register_stage(&job, &measured, &decision)?) } else { None };
+    let report = Report {
+        record: &measured.record,
+        latency: &measured.latency,
+        decision: Some(&decision),
+        problems: &measured.problems,
+    };
+    report.write_html(&job.path("report.html"))?;
+
+    let mut text = report.to_string();
+    match &registered {
+        Some(registered) => text.push_str(&format!("\n{}", registered.sentence())),
+        None => text.push_str("\nnot registered: the gate said no"),
+    }
+    if unchanged {
+        text.push_str("\nnothing has changed since the last run, so no work was done");
+    }
+    text.push_str(&format!("\neverything is in {}; open {}", job.folder.display(), job.path("report.html").display()));
+    let status = if decision.passed { ExitStatus::Done } else { ExitStatus::GateRefused };
+    let result = JobResult {
+        run: job.folder.display().to_string(),
+        unchanged,
+        evaluation: measured.record.summary(),
+        latency: measured.latency,
+        gate: decision,
+        registered,
+    };
+    console.result(&result, &text)?;
+    Ok(status)
+}
+
+/// Says which stages would run. What follows a stage that would run cannot be known, so it would run too.
+fn dry_run(job: &mut Job, prepared: &PreparedStage) -> Result<ExitStatus> {
+    let mut would_run = Vec::new();
+    if !matches!(prepared, PreparedStage::Unchanged) {
+        would_run.extend(["prepare", "train", "evaluate"]);
+    } else if !matches!(train_stage(job, Answers::Own)?, TrainStage::Unchanged) {
+        would_run.extend(["train", "evaluate"]);
+    } else if evaluate_stage(job)?.is_none() {
+        would_run.push("evaluate");
+    }
+    let text = match would_run.as_slice() {
+        [] => "dry run: nothing has changed, no stage would run".to_owned(),
+        stages => format!("dry run: would run {}", stages.join(", ")),
+    };
+    job.console.result(&serde_json::json!({ "would_run": would_run }), &text)?;
+    Ok(ExitStatus::Done)
+}
+
+/// The closing table of a measurement that is not held to a gate.
+pub(super) fn closing_table(measured: &Measured) -> String {
+    Report { record: &measured.record, latency: &measured.latency, decision: None, problems: &measured.problems }
+        .to_string()
+}
