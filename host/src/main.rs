@@ -11,7 +11,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match Cli::parse().execute() {
-        Ok(code) => code.into(),
+        Ok(code) => code,
         Err(error) => {
             let failure = Failure::of(&error);
             eprintln!("{failure}");

@@ -12,8 +12,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 mod architecture;
 mod evaluate;
 mod parity;
+mod plugins;
 mod prepare;
 mod registry;
+mod sandbox;
 mod tokenizer;
 
 /// The repository's root.
@@ -63,5 +65,7 @@ fn main() {
     trials.extend(registry::trials());
     trials.extend(parity::trials());
     trials.extend(tokenizer::trials());
+    trials.extend(plugins::trials());
+    trials.extend(sandbox::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -12,7 +12,7 @@ use crate::evaluator::{EvaluationRecord, GateConfig, GateDecision, GateMeasureme
 
 /// Which evaluation, and which thresholds.
 #[derive(Debug, Args)]
-pub struct GateArguments {
+pub(super) struct GateArguments {
     /// The `evaluation.json` of a run
     #[arg(long, value_name = "FILE")]
     evaluation: PathBuf,
@@ -35,7 +35,7 @@ struct Answer {
 
 impl GateArguments {
     /// Decides and prints the decision; the exit code is 3 where the gate says no.
-    pub fn execute(&self, console: Console) -> Result<ExitStatus> {
+    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
         let record = EvaluationRecord::read(&self.evaluation)?;
         let latency = Latency::read(&self.latency.clone().unwrap_or_else(|| beside(&self.evaluation, "latency.json")))?;
         let thresholds = self.thresholds()?;

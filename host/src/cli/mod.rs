@@ -3,6 +3,8 @@
 //! Without a subcommand the main job runs: prepare → train → evaluate against the base → gate → register, skipping
 //! what has not changed. This module joins the parts; none of them knows another.
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -22,8 +24,10 @@ mod register;
 mod registry;
 mod train;
 
+mod judge;
 mod model_pretrain;
 mod model_probe;
+mod plugin;
 
 pub use console::Console;
 pub use failure::{ExitStatus, Failure};
@@ -67,6 +71,12 @@ enum Command {
     Gate(gate::GateArguments),
     /// List registered adapters and show one
     Registry(registry::RegistryArguments),
+    /// Run untrusted programs in the sandbox
+    #[command(subcommand)]
+    Judge(judge::JudgeCommand),
+    /// Look into plugin components and make them
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Work on models: probe, pretrain
     #[command(subcommand)]
     Model(ModelCommand),
@@ -84,22 +94,26 @@ enum ModelCommand {
 
 impl Cli {
     /// Runs the command.
-    pub fn execute(&self) -> Result<ExitStatus> {
+    pub fn execute(&self) -> Result<ExitCode> {
         tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_writer(std::io::stderr)
             .init();
         let console = Console::new(self.output.json, self.output.quiet);
-        match &self.command {
-            None => main_job::execute(&self.job, console),
-            Some(Command::Prepare(command)) => command.execute(console),
-            Some(Command::Train(command)) => command.execute(console),
-            Some(Command::Evaluate(command)) => command.execute(console),
-            Some(Command::Gate(command)) => command.execute(console),
-            Some(Command::Registry(command)) => command.execute(console),
-            Some(Command::Model(ModelCommand::Probe(command))) => command.execute().map(|()| ExitStatus::Done),
-            Some(Command::Model(ModelCommand::Pretrain(command))) => command.execute(console),
-            Some(Command::Completions(command)) => command.execute(Self::command()),
-        }
+        let status = match &self.command {
+            None => main_job::execute(&self.job, console)?,
+            Some(Command::Prepare(command)) => command.execute(console)?,
+            Some(Command::Train(command)) => command.execute(console)?,
+            Some(Command::Evaluate(command)) => command.execute(console)?,
+            Some(Command::Gate(command)) => command.execute(console)?,
+            Some(Command::Registry(command)) => command.execute(console)?,
+            // A program that ran in the sandbox has an exit code of its own.
+            Some(Command::Judge(command)) => return command.execute(console.is_json()).map(ExitCode::from),
+            Some(Command::Plugin(command)) => command.execute(console.is_json()).map(|()| ExitStatus::Done)?,
+            Some(Command::Model(ModelCommand::Probe(command))) => command.execute().map(|()| ExitStatus::Done)?,
+            Some(Command::Model(ModelCommand::Pretrain(command))) => command.execute(console)?,
+            Some(Command::Completions(command)) => command.execute(Self::command())?,
+        };
+        Ok(status.into())
     }
 }

@@ -7,7 +7,7 @@ use crate::model::{Adapter, BasePrecision, Model, ProbeBatch, probe};
 
 /// Arguments of `model probe`.
 #[derive(Debug, clap::Args)]
-pub struct ProbeArguments {
+pub(super) struct ProbeArguments {
     /// The model's folder in the Hugging Face layout.
     #[arg(long)]
     pub model: PathBuf,
@@ -27,7 +27,7 @@ pub struct ProbeArguments {
 
 /// The base's precision, as spelled on the command line.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub enum ProbeBase {
+pub(super) enum ProbeBase {
     /// 32 bits.
     F32,
     /// 16 bits.
@@ -38,7 +38,7 @@ pub enum ProbeBase {
 
 impl ProbeArguments {
     /// Computes and writes the numbers.
-    pub fn execute(&self) -> anyhow::Result<()> {
+    pub(super) fn execute(&self) -> anyhow::Result<()> {
         let precision = match self.base {
             ProbeBase::F32 => BasePrecision::F32,
             ProbeBase::Bf16 => BasePrecision::Bf16,

@@ -11,7 +11,7 @@ use crate::registry::{Registry, Version};
 
 /// What to show, and of which registry.
 #[derive(Debug, Args)]
-pub struct RegistryArguments {
+pub(super) struct RegistryArguments {
     /// The registry's database
     #[arg(long, value_name = "FILE", default_value = "runs/registry.sqlite", global = true)]
     registry: PathBuf,
@@ -41,7 +41,7 @@ struct VersionList {
 
 impl RegistryArguments {
     /// Prints what was asked for.
-    pub fn execute(&self, console: Console) -> Result<ExitStatus> {
+    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
         let registry = Registry::open_existing(&self.registry)?;
         match &self.command {
             RegistryCommand::List => {

@@ -152,7 +152,7 @@ impl Outline {
         PluginKind::ALL
             .into_iter()
             .find(|kind| interface == format!("{PACKAGE}{}@{WIT_VERSION}", exported_interface(*kind)))
-            .ok_or_else(|| not_a_plugin(format!("{interface}; hint: rebuild the plugin against wit/ of this host")))
+            .ok_or_else(|| not_a_plugin((*interface).to_owned()))
     }
 
     fn manifest(&self, path: &Path) -> Result<Manifest, PluginError> {
@@ -160,8 +160,8 @@ impl Outline {
         let [section] = &self.manifests[..] else {
             return Err(wrong(match self.manifests.len() {
                 0 => format!(
-                    "expected a custom section `{MANIFEST_SECTION}`, found none; hint: embed plugin.toml with \
-                     `hilora-host plugin pack`"
+                    "expected a custom section `{MANIFEST_SECTION}`, which the SDK's `manifest!` or `hilora-host plugin \
+                     pack` writes, found none"
                 ),
                 several => format!("expected one custom section `{MANIFEST_SECTION}`, found {several}"),
             }));

@@ -1,0 +1,4 @@
+# expect: runtime-error: trap
+import os
+
+os.abort()

@@ -1,0 +1,4 @@
+# expect: runtime-error: AttributeError
+import signal
+
+signal.alarm(1)

@@ -1,0 +1,7 @@
+# expect: time-limit: fuel
+while True:
+    try:
+        while True:
+            pass
+    except BaseException:
+        pass

@@ -1,0 +1,5 @@
+# expect: runtime-error: ValueError
+import sys
+
+sys.stdout.close()
+print("ok")

@@ -1,0 +1,4 @@
+# expect: runtime-error: ModuleNotFoundError
+import ctypes
+
+ctypes.string_at(0)

@@ -1,0 +1,6 @@
+# expect: runtime-error: trap
+import threading
+
+lock = threading.Lock()
+lock.acquire()
+lock.acquire()

@@ -1,0 +1,2 @@
+# expect: runtime-error: exit code 1
+raise SystemExit("a message")

@@ -1,0 +1,4 @@
+# expect: runtime-error: AttributeError
+import os
+
+os.fork()

@@ -1,0 +1,4 @@
+# expect: memory-limit
+kept = b"x"
+while True:
+    kept += kept

@@ -1,0 +1,3 @@
+# expect: time-limit: fuel
+while True:
+    pass

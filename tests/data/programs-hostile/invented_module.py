@@ -1,0 +1,4 @@
+# expect: runtime-error: ModuleNotFoundError
+import the_answer
+
+print(the_answer)

@@ -1,0 +1,4 @@
+# expect: runtime-error: AttributeError
+import os
+
+os.kill(1, 9)

@@ -1,0 +1,4 @@
+# expect: runtime-error: FileNotFoundError
+import os
+
+print(os.listdir("/"))

@@ -1,0 +1,4 @@
+# expect: unsupported: no module `numpy`
+import numpy as np
+
+print(np.zeros(3))

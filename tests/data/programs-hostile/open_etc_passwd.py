@@ -1,0 +1,2 @@
+# expect: runtime-error: FileNotFoundError
+print(open("/etc/passwd").read())

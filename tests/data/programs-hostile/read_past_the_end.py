@@ -1,0 +1,3 @@
+# expect: runtime-error: EOFError
+input()
+input()

@@ -1,0 +1,6 @@
+# expect: runtime-error: RecursionError
+def deeper(n):
+    return deeper(n + 1) + 1
+
+
+deeper(0)

@@ -1,0 +1,4 @@
+# expect: time-limit: wall clock
+import select
+
+select.select([], [], [], 1000)

@@ -1,0 +1,4 @@
+# expect: output-limit
+import sys
+
+sys.stdout.write("x" * (64 << 20))

@@ -1,0 +1,4 @@
+# expect: runtime-error: OSError
+import subprocess
+
+print(subprocess.run(["ls"], capture_output=True))

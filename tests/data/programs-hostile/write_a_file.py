@@ -1,0 +1,2 @@
+# expect: runtime-error: FileNotFoundError
+open("trace.txt", "w").write("I was here")

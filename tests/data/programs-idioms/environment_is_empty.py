@@ -1,0 +1,4 @@
+# expect: accepted
+import os
+
+print("ok" if not os.environ else "no")

@@ -1,0 +1,4 @@
+# expect: accepted
+import atexit
+
+atexit.register(print, "ok")

@@ -1,0 +1,6 @@
+# expect: accepted
+import sys
+
+print("ok")
+sys.exit()
+print("never")

@@ -1,0 +1,2 @@
+# expect: accepted
+print("ok" if open(0).read() == "5\n" else "no")

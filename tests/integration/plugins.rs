@@ -1,0 +1,266 @@
+//! Plugins that are not what they should be: each is one clear error that names the plugin and the call, and the host
+//! goes on.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use hilora_host::dataset::{Domain, ProblemText};
+use hilora_host::plugin::{FormatterExample, PluginError, RunLimits};
+use hilora_host::wasm::{HostOptions, PluginHost};
+use libtest_mimic::{Failed, Trial};
+use tempfile::TempDir;
+
+use crate::sandbox::{component, host};
+
+const CLASSIFIER: &str = "plugins/keyword-classifier.wasm";
+
+/// A host whose calls end soon.
+static STRICT_HOST: LazyLock<Result<PluginHost, String>> = LazyLock::new(|| {
+    let cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+    let call_limits = RunLimits {
+        fuel: u64::MAX,
+        cpu_time_ms: 300,
+        wall_time_ms: 60_000,
+        memory_bytes_max: 64 << 20,
+        output_bytes_max: 4 << 10,
+    };
+    PluginHost::new(&HostOptions { cache_dir, call_limits, ..HostOptions::default() })
+        .map_err(|error| error.to_string())
+});
+
+fn strict_host() -> Result<&'static PluginHost, Failed> {
+    STRICT_HOST.as_ref().map_err(|error| error.as_str().into())
+}
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("plugins::shipped_plugins_say_who_they_are", shipped_plugins_say_who_they_are),
+        Trial::test("plugins::files_that_are_no_plugins_are_refused", files_that_are_no_plugins_are_refused),
+        Trial::test("plugins::a_component_of_another_world_is_refused", a_component_of_another_world_is_refused),
+        Trial::test("plugins::a_capability_needs_the_manifests_ask", a_capability_needs_the_manifests_ask),
+        Trial::test("plugins::compiled_code_is_kept_and_mended", compiled_code_is_kept_and_mended),
+        Trial::test("plugins::hostile_classifier", hostile_classifier),
+        Trial::test("plugins::hostile_loader", hostile_loader),
+        Trial::test("plugins::hostile_formatter", hostile_formatter),
+    ]
+}
+
+fn problem(id: &str, statement: &str) -> ProblemText {
+    ProblemText {
+        id: id.to_owned(),
+        title: String::new(),
+        statement: statement.to_owned(),
+        tags: Vec::new(),
+        difficulty: None,
+    }
+}
+
+/// The error's text must hold each of these parts.
+fn expect_error<T>(answer: Result<T, PluginError>, parts: &[&str]) -> Result<(), Failed> {
+    let error = match answer {
+        Ok(_) => return Err(format!("expected an error with {parts:?}, got an answer").into()),
+        Err(error) => error.to_string(),
+    };
+    match parts.iter().find(|part| !error.contains(**part)) {
+        Some(part) => Err(format!("expected `{part}` in: {error}").into()),
+        None => Ok(()),
+    }
+}
+
+/// A shipped component with some bytes replaced by others of the same length.
+fn altered(folder: &TempDir, component_path: &str, from: &str, to: &str) -> Result<PathBuf, Failed> {
+    assert_eq!(from.len(), to.len(), "a component's sections keep their sizes");
+    let mut bytes = fs::read(component(component_path)?)?;
+    let places: Vec<usize> =
+        (0..bytes.len() - from.len()).filter(|start| bytes[*start..].starts_with(from.as_bytes())).collect();
+    if places.is_empty() {
+        return Err(format!("{component_path} does not hold `{from}`").into());
+    }
+    for place in places {
+        bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
+    }
+    let path = folder.path().join("altered.wasm");
+    fs::write(&path, bytes)?;
+    Ok(path)
+}
+
+fn shipped_plugins_say_who_they_are() -> Result<(), Failed> {
+    for (name, kind) in [
+        ("codecontests", "dataset-loader"),
+        ("keyword-classifier", "domain-classifier"),
+        ("chatml-formatter", "prompt-formatter"),
+        ("python-runner", "solution-runner"),
+    ] {
+        let inspection = host()?.inspect(&component(&format!("plugins/{name}.wasm"))?)?;
+        assert_eq!((inspection.identity.name.as_str(), inspection.identity.kind.to_string().as_str()), (name, kind));
+        assert!(!inspection.identity.version.is_empty());
+    }
+    Ok(())
+}
+
+fn files_that_are_no_plugins_are_refused() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("plugin.wasm");
+    let host = host()?;
+    expect_error(host.inspect(&path), &["cannot read", "plugin.wasm"])?;
+
+    let whole = fs::read(component(CLASSIFIER)?)?;
+    let cases: [(&[u8], &str); 5] = [
+        (b"", "another format"),
+        (b"not a component at all", "another format"),
+        (b"\0asm\x01\0\0\0", "a core WebAssembly module"),
+        (b"\0asm\x0d\0\x01\0", "no export"),
+        (&whole[..whole.len() / 2], "a damaged file"),
+    ];
+    for (bytes, got) in cases {
+        fs::write(&path, bytes)?;
+        expect_error(host.inspect(&path), &["is not a plugin", got])?;
+    }
+
+    let newer = altered(&folder, CLASSIFIER, "hilora:plugin/classifier@0.1.0", "hilora:plugin/classifier@0.9.0")?;
+    expect_error(host.inspect(&newer), &["expected", "@0.1.0", "got hilora:plugin/classifier@0.9.0"])?;
+    let unnamed = altered(&folder, CLASSIFIER, "hilora:manifest", "hilora:manifist")?;
+    expect_error(host.inspect(&unnamed), &["no usable manifest", "hilora:manifest", "found none"])?;
+    let wrong = altered(&folder, CLASSIFIER, "capabilities = []", "capabilitie$ = []")?;
+    expect_error(host.inspect(&wrong), &["no usable manifest"])?;
+    let curious = altered(&folder, CLASSIFIER, "wasi:cli/environment@", "wasi:cli/environmint@")?;
+    expect_error(host.inspect(&curious), &["imports `wasi:cli/environmint@", "keyword-classifier"])
+}
+
+fn a_component_of_another_world_is_refused() -> Result<(), Failed> {
+    let path = component(CLASSIFIER)?;
+    let host = host()?;
+    let parts = ["keyword-classifier.wasm is a domain-classifier, expected a"];
+    expect_error(host.loader(&path), &parts)?;
+    expect_error(host.formatter(&path), &parts)?;
+    expect_error(host.checker(&path), &parts)?;
+    expect_error(host.runner(&path), &parts)
+}
+
+fn a_capability_needs_the_manifests_ask() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let silent = altered(&folder, "target/guests/hostile-loader.wasm", "[\"read-source\"]", "[             ]")?;
+    expect_error(host()?.loader(&silent), &["needs the capability `read-source`", "manifest does not ask"])
+}
+
+fn compiled_code_is_kept_and_mended() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let options = HostOptions { cache_dir: folder.path().join("cache"), ..HostOptions::default() };
+    let path = component(CLASSIFIER)?;
+    let classify = || -> Result<Domain, Failed> {
+        let classifier = PluginHost::new(&options)?.classifier(&path)?;
+        Ok(classifier.classify(&[problem("a", "Use a heap.")])?.remove(0).domain)
+    };
+    let first = classify()?;
+    let entries: Vec<PathBuf> =
+        fs::read_dir(&options.cache_dir)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    let [entry] = &entries[..] else { return Err(format!("expected one entry, got {entries:?}").into()) };
+    assert_eq!(classify()?, first);
+    let mut bytes = fs::read(entry)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    fs::write(entry, &bytes)?;
+    assert_eq!(classify()?, first);
+    assert_ne!(fs::read(entry)?, bytes, "the damaged entry still stands");
+    Ok(())
+}
+
+fn hostile_classifier() -> Result<(), Failed> {
+    let classifier = strict_host()?.classifier(&component("target/guests/hostile-classifier.wasm")?)?;
+    let name = "domain-classifier hostile-classifier 0.0.1";
+    let cases: [(&str, &[&str]); 12] = [
+        ("loop", &["CPU time limit in `classify` at problem b", "300 ms"]),
+        ("sleep", &["wall clock limit in `classify` at problem b"]),
+        ("allocate", &["memory limit in `classify` at problem b", "67108864 bytes"]),
+        ("panic", &["trapped in `classify` at problem b", "the statement asked for it"]),
+        ("exit", &["trapped in `classify` at problem b", "exit code 0"]),
+        ("print", &["trapped in `classify` at problem b", "wrote more than 4096 bytes"]),
+        ("refuse", &["problem b: not today"]),
+        ("refuse a stranger", &["item 99 of 3: who?"]),
+        ("answer too little", &["broke its contract in `classify`", "expected 3 answers, got 2"]),
+        ("unknown domain", &["broke its contract in `classify` at problem b", "`astrology`"]),
+        ("negative score", &["broke its contract in `classify` at problem b", "-1"]),
+        ("undefined score", &["broke its contract in `classify` at problem b", "NaN"]),
+    ];
+    for (statement, parts) in cases {
+        let batch = [problem("a", "fine"), problem("b", statement), problem("c", "fine")];
+        expect_error(classifier.classify(&batch), &[&[name], parts].concat())
+            .map_err(|failed| format!("{statement}: {}", failed.message().unwrap_or_default()))?;
+    }
+    assert_eq!(classifier.classify(&[problem("a", "fine")])?[0].domain.0, "python");
+    assert_eq!(classifier.classify(&[])?, []);
+    Ok(())
+}
+
+fn hostile_loader() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("rows.txt");
+    let loader = strict_host()?.loader(&component("target/guests/hostile-loader.wasm")?)?;
+    expect_error(loader.open(&[folder.path().join("absent.txt")]), &["hostile-loader", "absent.txt"])?;
+    expect_error(loader.open(&[folder.path().to_owned()]), &["hostile-loader", "expected a file"])?;
+
+    let at_open: [(&str, &[&str]); 4] = [
+        ("missing column", &["rows.txt: column `tests`: expected `list`, found no such column"]),
+        ("malformed", &["rows.txt: row 3: not a row"]),
+        ("read past the end", &["0 bytes past the end"]),
+        ("open another file", &["Err("]),
+    ];
+    for (asked, parts) in at_open {
+        fs::write(&path, asked)?;
+        expect_error(loader.open(std::slice::from_ref(&path)), parts)?;
+    }
+
+    let at_reading: [(&str, &[&str]); 7] = [
+        ("empty batches", &["`next-batch` at row 0", "expected 1 to 10 rows, got 0"]),
+        ("too many rows", &["`next-batch` at row 0", "expected 1 to 10 rows, got 11"]),
+        ("wrong row", &["`next-batch` at row 0", "got row 7"]),
+        ("row twice", &["`next-batch` at row 0", "each once"]),
+        ("wrong reason", &["`next-batch` at row 0", "`No Solution!`"]),
+        ("no identifier", &["`next-batch` at row 0", "an empty one"]),
+        ("panic at the second batch", &["trapped in `next-batch` at row 2", "the file asked for it"]),
+    ];
+    for (asked, parts) in at_reading {
+        fs::write(&path, asked)?;
+        let mut reader = loader.open(std::slice::from_ref(&path))?;
+        if asked == "panic at the second batch" {
+            assert!(reader.next_batch(10)?.is_some());
+        }
+        expect_error(reader.next_batch(10), parts)?;
+        assert_eq!(reader.next_batch(10)?, None, "a reader that failed is asked again");
+    }
+
+    fs::write(&path, "nothing wrong")?;
+    let mut reader = loader.open(&[path])?;
+    let mut rows = 0;
+    while let Some(batch) = reader.next_batch(10)? {
+        rows += batch.problems.len() + batch.skipped.len();
+    }
+    assert_eq!((rows, reader.rows_total()?), (3, None));
+    Ok(())
+}
+
+fn hostile_formatter() -> Result<(), Failed> {
+    let formatter = strict_host()?.formatter(&component("target/guests/hostile-formatter.wasm")?)?;
+    let example = |statement: &str| FormatterExample {
+        problem: problem("b", statement),
+        reasoning: None,
+        solution: "print(1)".to_owned(),
+        domain: Domain("python".to_owned()),
+    };
+    let broke = "broke its contract in";
+    expect_error(formatter.stop_sequences(), &[broke, "`stop-sequences`"])?;
+    expect_error(
+        formatter.format_examples("python", &[example("fine"), example("nothing to learn")]),
+        &[broke, "`format-examples` at problem b"],
+    )?;
+    expect_error(formatter.format_examples("python", &[example("answer too little")]), &[broke, "got 0"])?;
+    expect_error(formatter.format_examples("astrology", &[example("fine")]), &["`astrology`"])?;
+    for statement in ["trained prompt", "empty prompt"] {
+        let prompts = formatter.format_prompts("python", &[problem("a", "fine"), problem("b", statement)]);
+        expect_error(prompts, &[broke, "`format-prompts` at problem b"])?;
+    }
+    expect_error(formatter.extract_solution("panic"), &["trapped in `extract-solution`", "asked for it"])?;
+    assert_eq!(formatter.extract_solution("fine")?, None);
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! The sandbox: real programs in the real Python component, each in an instance of its own.
+//!
+//! A program under `tests/data/programs-*` states what must become of it in its first line:
+//! `# expect: <verdict>[: <beginning of the detail>]`. All of them read `5` and are to write `ok`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use hilora_host::dataset::TestCase;
+use hilora_host::judge::{Judge, Judgement, Submission, Verdict, outputs_match, run_limits};
+use hilora_host::plugin::{RunLimits, SolutionRunner, Termination};
+use hilora_host::wasm::{HostOptions, PluginHost};
+use libtest_mimic::{Failed, Trial};
+use serde::Deserialize;
+
+use crate::{real_data_trial, repository};
+
+/// Small enough that every hostile program ends within seconds, large enough for the interpreter.
+const LIMITS: RunLimits = RunLimits {
+    fuel: 4_000_000_000,
+    cpu_time_ms: 20_000,
+    wall_time_ms: 60_000,
+    memory_bytes_max: 256 << 20,
+    output_bytes_max: 1 << 20,
+};
+
+/// One real program in so many is run by the suite.
+const REAL_PROGRAMS_STEP: usize = 10;
+
+pub(crate) static HOST: LazyLock<Result<PluginHost, String>> = LazyLock::new(|| {
+    let cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+    PluginHost::new(&HostOptions { cache_dir, ..HostOptions::default() }).map_err(|error| error.to_string())
+});
+
+/// The host that the tests share.
+pub(crate) fn host() -> Result<&'static PluginHost, Failed> {
+    HOST.as_ref().map_err(|error| error.as_str().into())
+}
+
+/// A component that `cargo xtask build` makes.
+pub(crate) fn component(path: &str) -> Result<PathBuf, Failed> {
+    let path = repository().join(path);
+    if !path.is_file() {
+        return Err(format!("{} is missing; hint: `cargo xtask build` makes it", path.display()).into());
+    }
+    Ok(path)
+}
+
+fn runner() -> Result<Arc<dyn SolutionRunner>, Failed> {
+    Ok(host()?.runner(&component("plugins/python-runner.wasm")?)?)
+}
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        Trial::test("sandbox::the_runner_says_what_it_runs", the_runner_says_what_it_runs),
+        Trial::test("sandbox::fuel_is_the_same_in_every_run", fuel_is_the_same_in_every_run),
+        Trial::test("sandbox::nothing_stays_between_runs", nothing_stays_between_runs),
+        Trial::test("sandbox::captured_bytes_are_the_programs_own", captured_bytes_are_the_programs_own),
+        Trial::test("sandbox::a_traceback_is_cpythons", a_traceback_is_cpythons),
+        real_data_trial(
+            "sandbox::real_programs_pass_their_tests",
+            "programs/verified.jsonl",
+            real_programs_pass_their_tests,
+        ),
+    ];
+    for folder in ["programs-hostile", "programs-idioms"] {
+        for path in programs(folder) {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            trials.push(Trial::test(format!("sandbox::{folder}::{name}"), move || expectation_holds(&path)));
+        }
+    }
+    trials
+}
+
+fn programs(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(repository().join("tests/data").join(folder)).expect("the folder is committed");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("it is readable").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "py"));
+    paths.sort();
+    assert!(!paths.is_empty(), "no programs in {folder}");
+    paths
+}
+
+fn judge(code: &str) -> Result<Judgement, Failed> {
+    let test = TestCase { input: "5\n".to_owned(), output: "ok\n".to_owned() };
+    let submission = Submission { id: "program".to_owned(), code: code.to_owned(), tests: vec![test], limits: LIMITS };
+    Ok(Judge::new(runner()?, 1).judge(&submission, true)?)
+}
+
+fn expectation_holds(path: &Path) -> Result<(), Failed> {
+    let code = fs::read_to_string(path)?;
+    let expectation = code.lines().next().and_then(|line| line.strip_prefix("# expect: ")).ok_or("no expectation")?;
+    let (word, detail) = expectation.split_once(": ").unwrap_or((expectation, ""));
+    let verdict: Verdict = word.parse()?;
+    let judgement = judge(&code)?;
+    let got = &judgement.tests[0];
+    if judgement.verdict != verdict || !got.detail.starts_with(detail) {
+        return Err(format!("expected {expectation}, got {}: {}", judgement.verdict, got.detail).into());
+    }
+    // The host is alive, and the next program finds nothing of this one.
+    let next = judge("print('ok' if input() == '5' else 'no')")?;
+    if !next.is_accepted() {
+        return Err(format!("the next program got {}: {}", next.verdict, next.tests[0].detail).into());
+    }
+    Ok(())
+}
+
+fn the_runner_says_what_it_runs() -> Result<(), Failed> {
+    let info = runner()?.describe()?;
+    assert_eq!(info.language, hilora_host::dataset::Language::Python3);
+    assert!(info.interpreter.starts_with("CPython 3.14"), "{}", info.interpreter);
+    Ok(())
+}
+
+fn fuel_is_the_same_in_every_run() -> Result<(), Failed> {
+    let code = "import random, time\nvalues = {str(random.random()) for _ in range(1000)}\n\
+                print(sum(map(hash, values)), time.time())";
+    let runner = runner()?;
+    let first = runner.run(code, b"", &LIMITS)?;
+    assert_eq!(first.termination, Termination::Exited(0));
+    for _ in 0..20 {
+        let again = runner.run(code, b"", &LIMITS)?;
+        assert_eq!((again.fuel, &again.stdout), (first.fuel, &first.stdout));
+    }
+    Ok(())
+}
+
+fn nothing_stays_between_runs() -> Result<(), Failed> {
+    let runner = runner()?;
+    let mark = "import sys, builtins\nsys.modules['mark'] = builtins.mark = sys.path.append('mark')\nprint('ok')";
+    let look =
+        "import sys, builtins\nprint('ok' if not hasattr(builtins, 'mark') and 'mark' not in sys.path else 'no')";
+    for _ in 0..3 {
+        assert_eq!(runner.run(mark, b"", &LIMITS)?.stdout, b"ok\n");
+        assert_eq!(runner.run(look, b"", &LIMITS)?.stdout, b"ok\n");
+    }
+    Ok(())
+}
+
+fn captured_bytes_are_the_programs_own() -> Result<(), Failed> {
+    let code =
+        "import sys\ndata = sys.stdin.buffer.read()\nsys.stdout.buffer.write(data)\nsys.stderr.write('e\\ud800')";
+    let input: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    let report = runner()?.run(code, &input, &LIMITS)?;
+    assert_eq!(report.termination, Termination::Exited(0));
+    assert!(report.stdout == input, "the output is not the input");
+    assert_eq!(report.stderr, b"e\\ud800");
+    assert!(report.memory_bytes > 0 && report.fuel > 0 && report.cpu_time_us > 0);
+    Ok(())
+}
+
+fn a_traceback_is_cpythons() -> Result<(), Failed> {
+    let report = runner()?.run("def half(x):\n    return 1 / x\n\nprint('before')\nhalf(0)\n", b"", &LIMITS)?;
+    let expected = "Traceback (most recent call last):\n  File \"program.py\", line 5, in <module>\n    half(0)\n    \
+                    ~~~~^^^\n  File \"program.py\", line 2, in half\n    return 1 / x\n           ~~^~~\n\
+                    ZeroDivisionError: division by zero\n";
+    assert_eq!(String::from_utf8_lossy(&report.stderr), expected);
+    assert_eq!(report.stdout, b"before\n");
+    let raised =
+        Termination::Raised { exception: "ZeroDivisionError".to_owned(), message: "division by zero".to_owned() };
+    assert_eq!(report.termination, raised);
+    Ok(())
+}
+
+/// A program that CPython 3.11 was seen to pass with.
+#[derive(Deserialize)]
+struct RealProgram {
+    id: String,
+    code: String,
+    tests: Vec<RealTest>,
+}
+
+#[derive(Deserialize)]
+struct RealTest {
+    input: String,
+    output: String,
+    /// How the real judge compared: `exact`, `tokens`, `float` or `case`.
+    r#match: String,
+}
+
+impl RealTest {
+    fn accepts(&self, actual: &[u8]) -> bool {
+        let actual = String::from_utf8_lossy(actual);
+        let same_tokens = |same: fn(&str, &str) -> bool| {
+            let (expected, actual): (Vec<_>, Vec<_>) =
+                (self.output.split_whitespace().collect(), actual.split_whitespace().collect());
+            expected.len() == actual.len() && expected.iter().zip(&actual).all(|(a, b)| same(a, b))
+        };
+        match self.r#match.as_str() {
+            "tokens" => same_tokens(|a, b| a == b),
+            "case" => same_tokens(|a, b| a.eq_ignore_ascii_case(b)),
+            "float" => same_tokens(|a, b| match (a.parse::<f64>(), b.parse::<f64>()) {
+                (Ok(a), Ok(b)) => (a - b).abs() <= 1e-6 * a.abs().max(1.0),
+                _ => a == b,
+            }),
+            _ => outputs_match(self.output.as_bytes(), actual.as_bytes()),
+        }
+    }
+}
+
+fn real_programs_pass_their_tests(path: PathBuf) -> Result<(), Failed> {
+    let runner = runner()?;
+    let limits = run_limits(Some(20_000), Some(1 << 30));
+    let (mut passed, mut failures) = (0, Vec::new());
+    for line in fs::read_to_string(path)?.lines().step_by(REAL_PROGRAMS_STEP) {
+        let program: RealProgram = serde_json::from_str(line)?;
+        for (index, test) in program.tests.iter().enumerate() {
+            let report = runner.run(&program.code, test.input.as_bytes(), &limits)?;
+            if report.termination == Termination::Exited(0) && test.accepts(&report.stdout) {
+                passed += 1;
+            } else {
+                failures.push(format!("{} test {index}: {:?}", program.id, report.termination));
+            }
+        }
+    }
+    if failures.is_empty() && passed > 100 {
+        return Ok(());
+    }
+    Err(format!("{passed} tests passed; not: {}", failures.join("; ")).into())
+}
