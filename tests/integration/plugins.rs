@@ -11,13 +11,13 @@ use hilora_host::wasm::{HostOptions, PluginHost};
 use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
 
-use crate::sandbox::{component, host};
+use crate::sandbox::{built, host};
 
 const CLASSIFIER: &str = "plugins/keyword-classifier.wasm";
 
 /// A host whose calls end soon.
 static STRICT_HOST: LazyLock<Result<PluginHost, String>> = LazyLock::new(|| {
-    let cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
+    let cache_dir = crate::repository().join("target/compiled-plugins");
     let call_limits = RunLimits {
         fuel: u64::MAX,
         cpu_time_ms: 300,
@@ -71,7 +71,7 @@ fn expect_error<T>(answer: Result<T, PluginError>, parts: &[&str]) -> Result<(),
 /// A shipped component with some bytes replaced by others of the same length.
 fn altered(folder: &TempDir, component_path: &str, from: &str, to: &str) -> Result<PathBuf, Failed> {
     assert_eq!(from.len(), to.len(), "a component's sections keep their sizes");
-    let mut bytes = fs::read(component(component_path)?)?;
+    let mut bytes = fs::read(built(component_path)?)?;
     let places: Vec<usize> =
         (0..bytes.len() - from.len()).filter(|start| bytes[*start..].starts_with(from.as_bytes())).collect();
     if places.is_empty() {
@@ -92,7 +92,7 @@ fn shipped_plugins_say_who_they_are() -> Result<(), Failed> {
         ("chatml-formatter", "prompt-formatter"),
         ("python-runner", "solution-runner"),
     ] {
-        let inspection = host()?.inspect(&component(&format!("plugins/{name}.wasm"))?)?;
+        let inspection = host()?.inspect(&built(&format!("plugins/{name}.wasm"))?)?;
         assert_eq!((inspection.identity.name.as_str(), inspection.identity.kind.to_string().as_str()), (name, kind));
         assert!(!inspection.identity.version.is_empty());
     }
@@ -105,7 +105,7 @@ fn files_that_are_no_plugins_are_refused() -> Result<(), Failed> {
     let host = host()?;
     expect_error(host.inspect(&path), &["cannot read", "plugin.wasm"])?;
 
-    let whole = fs::read(component(CLASSIFIER)?)?;
+    let whole = fs::read(built(CLASSIFIER)?)?;
     let cases: [(&[u8], &str); 5] = [
         (b"", "another format"),
         (b"not a component at all", "another format"),
@@ -129,7 +129,7 @@ fn files_that_are_no_plugins_are_refused() -> Result<(), Failed> {
 }
 
 fn a_component_of_another_world_is_refused() -> Result<(), Failed> {
-    let path = component(CLASSIFIER)?;
+    let path = built(CLASSIFIER)?;
     let host = host()?;
     let parts = ["keyword-classifier.wasm is a domain-classifier, expected a"];
     expect_error(host.loader(&path), &parts)?;
@@ -147,7 +147,7 @@ fn a_capability_needs_the_manifests_ask() -> Result<(), Failed> {
 fn compiled_code_is_kept_and_mended() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let options = HostOptions { cache_dir: folder.path().join("cache"), ..HostOptions::default() };
-    let path = component(CLASSIFIER)?;
+    let path = built(CLASSIFIER)?;
     let classify = || -> Result<Domain, Failed> {
         let classifier = PluginHost::new(&options)?.classifier(&path)?;
         Ok(classifier.classify(&[problem("a", "Use a heap.")])?.remove(0).domain)
@@ -167,7 +167,7 @@ fn compiled_code_is_kept_and_mended() -> Result<(), Failed> {
 }
 
 fn hostile_classifier() -> Result<(), Failed> {
-    let classifier = strict_host()?.classifier(&component("target/guests/hostile-classifier.wasm")?)?;
+    let classifier = strict_host()?.classifier(&built("target/guests/hostile-classifier.wasm")?)?;
     let name = "domain-classifier hostile-classifier 0.0.1";
     let cases: [(&str, &[&str]); 12] = [
         ("loop", &["CPU time limit in `classify` at problem b", "300 ms"]),
@@ -196,7 +196,7 @@ fn hostile_classifier() -> Result<(), Failed> {
 fn hostile_loader() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("rows.txt");
-    let loader = strict_host()?.loader(&component("target/guests/hostile-loader.wasm")?)?;
+    let loader = strict_host()?.loader(&built("target/guests/hostile-loader.wasm")?)?;
     expect_error(loader.open(&[folder.path().join("absent.txt")]), &["hostile-loader", "absent.txt"])?;
     expect_error(loader.open(&[folder.path().to_owned()]), &["hostile-loader", "expected a file"])?;
 
@@ -241,7 +241,7 @@ fn hostile_loader() -> Result<(), Failed> {
 }
 
 fn hostile_formatter() -> Result<(), Failed> {
-    let formatter = strict_host()?.formatter(&component("target/guests/hostile-formatter.wasm")?)?;
+    let formatter = strict_host()?.formatter(&built("target/guests/hostile-formatter.wasm")?)?;
     let example = |statement: &str| FormatterExample {
         problem: problem("b", statement),
         reasoning: None,

@@ -10,15 +10,15 @@ use std::sync::{Arc, LazyLock};
 use hilora_host::dataset::TestCase;
 use hilora_host::judge::{Judge, Judgement, Submission, Verdict, outputs_match, run_limits};
 use hilora_host::plugin::{RunLimits, SolutionRunner, Termination};
-use hilora_host::wasm::{HostOptions, PluginHost};
+use hilora_host::wasm::PluginHost;
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
 
-use crate::{real_data_trial, repository};
+use crate::{plugin_host, real_data_trial, repository};
 
 /// Small enough that every hostile program ends within seconds, large enough for the interpreter.
 const LIMITS: RunLimits = RunLimits {
-    fuel: 4_000_000_000,
+    fuel: 20_000_000_000,
     cpu_time_ms: 20_000,
     wall_time_ms: 60_000,
     memory_bytes_max: 256 << 20,
@@ -28,10 +28,7 @@ const LIMITS: RunLimits = RunLimits {
 /// One real program in so many is run by the suite.
 const REAL_PROGRAMS_STEP: usize = 10;
 
-pub(crate) static HOST: LazyLock<Result<PluginHost, String>> = LazyLock::new(|| {
-    let cache_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
-    PluginHost::new(&HostOptions { cache_dir, ..HostOptions::default() }).map_err(|error| error.to_string())
-});
+static HOST: LazyLock<Result<PluginHost, String>> = LazyLock::new(|| plugin_host().map_err(|error| error.to_string()));
 
 /// The host that the tests share.
 pub(crate) fn host() -> Result<&'static PluginHost, Failed> {
@@ -39,7 +36,7 @@ pub(crate) fn host() -> Result<&'static PluginHost, Failed> {
 }
 
 /// A component that `cargo xtask build` makes.
-pub(crate) fn component(path: &str) -> Result<PathBuf, Failed> {
+pub(crate) fn built(path: &str) -> Result<PathBuf, Failed> {
     let path = repository().join(path);
     if !path.is_file() {
         return Err(format!("{} is missing; hint: `cargo xtask build` makes it", path.display()).into());
@@ -48,7 +45,7 @@ pub(crate) fn component(path: &str) -> Result<PathBuf, Failed> {
 }
 
 fn runner() -> Result<Arc<dyn SolutionRunner>, Failed> {
-    Ok(host()?.runner(&component("plugins/python-runner.wasm")?)?)
+    Ok(host()?.runner(&built("plugins/python-runner.wasm")?)?)
 }
 
 pub(crate) fn trials() -> Vec<Trial> {
