@@ -14,7 +14,10 @@ pub struct RunnerInfo {
 
 /// Fuel units that stand for one second: the rate of a program's virtual clock and the measure of its time limit.
 ///
-/// A unit is about one WebAssembly instruction.
+/// A unit is about one WebAssembly instruction. Measured with CPython in a component on 2,525 tests of real programs:
+/// 5 to 11 units per nanosecond of processor time (median 8), so that a second of fuel is 2 to 4 s of the sandbox and
+/// about 1 to 2 s of native CPython. 2,511 of those tests stay within one second of fuel, all but 3 within two, all
+/// within three.
 pub const FUEL_PER_SECOND: u64 = 20_000_000_000;
 
 /// The limits of one run. Each is absolute; none depends on the machine's load except the two clocks.
