@@ -4,9 +4,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use candle_core::{DType, Device, Tensor};
-use hilora_host::cli::model_probe::{ProbeArguments, ProbeBase};
 use hilora_host::model::{Adapter, BasePrecision, DecodeSession, Model, ModelError};
 use hilora_host::trainer::{Learner, StepOptions, TrainingSample};
 use libtest_mimic::{Failed, Trial};
@@ -16,8 +16,8 @@ use crate::repository;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        Trial::test("parity::f32_logits_loss_and_gradients", || exact("f32", ProbeBase::F32)),
-        Trial::test("parity::nf4_logits_loss_and_gradients", || exact("nf4", ProbeBase::Nf4)),
+        Trial::test("parity::f32_logits_loss_and_gradients", || exact("f32")),
+        Trial::test("parity::nf4_logits_loss_and_gradients", || exact("nf4")),
         Trial::test("parity::bf16_is_no_worse_than_torchs_bf16", bf16),
         Trial::test("parity::nf4_trajectory", trajectory),
         Trial::test("parity::logits_equal_candle_transformers", candle_transformers_logits),
@@ -66,17 +66,23 @@ fn relative(got: &[f32], expected: &[f32]) -> f64 {
         / norm(&mut expected.iter().map(|x| f64::from(*x)))
 }
 
-fn probe(base: ProbeBase) -> Result<Numbers, Failed> {
+/// The numbers that `hilora-host model probe` writes.
+fn probe(base: &str) -> Result<Numbers, Failed> {
     let folder = tempfile::tempdir()?;
     let output = folder.path().join("probe.safetensors");
-    let arguments = ProbeArguments {
-        model: fixture("model"),
-        adapter: fixture("adapter"),
-        batch: fixture("batch.safetensors"),
-        output: output.clone(),
-        base,
-    };
-    arguments.execute().map_err(|e| format!("{e:#}"))?;
+    let run = Command::new(env!("CARGO_BIN_EXE_hilora-host"))
+        .args(["model", "probe", "--base", base, "--model"])
+        .arg(fixture("model"))
+        .arg("--adapter")
+        .arg(fixture("adapter"))
+        .arg("--batch")
+        .arg(fixture("batch.safetensors"))
+        .arg("--output")
+        .arg(&output)
+        .output()?;
+    if !run.status.success() {
+        return Err(format!("model probe: {}: {}", run.status, String::from_utf8_lossy(&run.stderr)).into());
+    }
     Numbers::load(output)
 }
 
@@ -92,8 +98,8 @@ fn errors(got: &Numbers, expected: &Numbers) -> Result<(f64, f64), Failed> {
     Ok((values, gradients))
 }
 
-fn exact(reference: &str, base: ProbeBase) -> Result<(), Failed> {
-    let (values, gradients) = errors(&probe(base)?, &Numbers::load(fixture(&format!("{reference}.safetensors")))?)?;
+fn exact(base: &str) -> Result<(), Failed> {
+    let (values, gradients) = errors(&probe(base)?, &Numbers::load(fixture(&format!("{base}.safetensors")))?)?;
     if values > 2e-5 || gradients > 2e-5 {
         return Err(format!("logits and loss are off by {values:e}, gradients by {gradients:e}; bound 2e-5").into());
     }
@@ -102,7 +108,7 @@ fn exact(reference: &str, base: ProbeBase) -> Result<(), Failed> {
 
 fn bf16() -> Result<(), Failed> {
     let exact = Numbers::load(fixture("f32.safetensors"))?;
-    let ours = errors(&probe(ProbeBase::Bf16)?, &exact)?;
+    let ours = errors(&probe("bf16")?, &exact)?;
     let torchs = errors(&Numbers::load(fixture("bf16.safetensors"))?, &exact)?;
     if ours.0 > torchs.0 || ours.1 > torchs.1 {
         return Err(format!("against f32: ours {ours:?}, torch's {torchs:?}").into());

@@ -16,6 +16,7 @@ use super::launch::write;
 use super::matmul::{Dense, Operand, Packed, Start, multiply_here};
 use super::scratch::Scratch;
 use super::simd::{add_scaled, dot, exp, maximum, sum, vectorized};
+use super::softmax::softmax;
 
 /// Queries of a block.
 const BLOCK: usize = 64;
@@ -69,18 +70,6 @@ fn place(from: &[f32], width: usize, to: &mut [f32], stride: usize, row: usize, 
     for (i, from) in from.chunks_exact(width).enumerate() {
         let start = (row + i) * stride + column;
         to[start..start + width].copy_from_slice(from);
-    }
-}
-
-vectorized! {
-    /// Turns scores into probabilities; returns their log-sum-exp.
-    fn softmax(row: &mut [f32]) -> f32 {
-        let greatest = maximum(row);
-        row.iter_mut().for_each(|s| *s = exp(*s - greatest));
-        let total = sum(row);
-        let inverse = 1.0 / total;
-        row.iter_mut().for_each(|s| *s *= inverse);
-        greatest + total.ln()
     }
 }
 

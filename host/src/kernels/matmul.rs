@@ -22,7 +22,7 @@ const TILE_ROWS: usize = 12;
 /// Panels whose block stays in the second-level cache while tiles pass over it.
 const PANEL_GROUP: usize = 16;
 /// Multiply-adds below which a second thread costs more than it brings.
-const PARALLEL_WORK: usize = 1 << 19;
+const PARALLEL_WORK: usize = 1 << 21;
 
 /// A matrix that is read row by row, widened to f32.
 pub(crate) trait RowSource: Sync {

@@ -18,4 +18,11 @@ pub(crate) mod rms_norm;
 pub(crate) mod rope;
 pub(crate) mod scratch;
 mod simd;
+pub(crate) mod softmax;
 pub(crate) mod swiglu;
+
+/// Runs a whole pass on a thread of the pool, where each operation's parallel loops begin without waking another
+/// thread: a pass has hundreds of them, and from outside the pool each would wait for a thread to wake up.
+pub(crate) fn in_pool<R: Send>(pass: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| pass())
+}

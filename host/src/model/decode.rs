@@ -13,7 +13,7 @@ use crate::kernels::attention::{self, Document};
 use crate::kernels::linear::{self, Onto};
 use crate::kernels::matmul::Packed;
 use crate::kernels::scratch::Scratch;
-use crate::kernels::{embedding, rms_norm, swiglu};
+use crate::kernels::{embedding, in_pool, rms_norm, swiglu};
 
 /// A batch of sequences that grow token by token.
 pub struct DecodeSession<'a> {
@@ -100,9 +100,10 @@ impl<'a> DecodeSession<'a> {
             last_rows.push(document.rows.end - 1);
         }
         let attention = Attention::Documents(&documents.documents);
-        let hidden = self.blocks(&documents.tokens, &documents.positions, &places, &attention)?;
-        let hidden = embedding::gather(&hidden, &last_rows)?;
-        self.logits(&hidden)
+        in_pool(|| {
+            let hidden = self.blocks(&documents.tokens, &documents.positions, &places, &attention)?;
+            self.logits(&*embedding::gather(&hidden, &last_rows)?)
+        })
     }
 
     /// Appends one token to every sequence; returns the next logits, row by row.
@@ -125,9 +126,12 @@ impl<'a> DecodeSession<'a> {
         let places: Vec<_> = self.sequences.iter().map(|sequence| (sequence.slot, sequence.length)).collect();
         let attention =
             Attention::Cache(self.sequences.iter().map(|sequence| (sequence.slot, sequence.length + 1)).collect());
-        let hidden = self.blocks(tokens, &documents.positions, &places, &attention)?;
+        let logits = in_pool(|| {
+            let hidden = self.blocks(tokens, &documents.positions, &places, &attention)?;
+            self.logits(&hidden)
+        })?;
         self.sequences.iter_mut().for_each(|sequence| sequence.length += 1);
-        self.logits(&hidden)
+        Ok(logits)
     }
 
     /// Drops the sequences whose entry is false; the others keep their order.
@@ -143,7 +147,7 @@ impl<'a> DecodeSession<'a> {
     }
 
     fn blocks(
-        &mut self,
+        &self,
         tokens: &[u32],
         positions: &[u32],
         places: &[(usize, usize)],

@@ -6,8 +6,11 @@
 
 use std::collections::VecDeque;
 
+use rayon::prelude::*;
+
 use super::{Adapter, DecodeSession, Model, ModelError};
 use crate::kernels::philox::{Purpose, Sequence};
+use crate::kernels::softmax::softmax;
 
 /// How tokens are drawn.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,11 +84,20 @@ pub fn generate(
         };
         // A prefill returns logits of the new rows only, which are the last ones.
         let first = active.len() - logits.len() / vocabulary;
+        let drawing: Vec<_> = active[first..]
+            .iter()
+            .map(|row| (requests[row.request].stream, row.tokens.len()))
+            .zip(logits.chunks_exact(vocabulary))
+            .collect();
+        let tokens = drawing
+            .into_par_iter()
+            .with_min_len(8)
+            .map(|((stream, position), logits)| options.draw(logits, stream, position))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut keep = vec![true; active.len()];
-        for (row, logits) in (first..).zip(logits.chunks_exact(vocabulary)) {
+        for (row, token) in (first..).zip(tokens) {
             let Active { request, tokens } = &mut active[row];
             let request = &requests[*request];
-            let token = options.draw(logits, request.stream, tokens.len())?;
             let finished = stop.contains(&token);
             if !finished {
                 tokens.push(token);
@@ -137,24 +149,29 @@ impl GenerationOptions {
         if self.temperature == 0.0 {
             return Ok(likeliest as u32);
         }
-        let greatest = f64::from(logits[likeliest]);
-        let weight = |token: usize| ((f64::from(logits[token]) - greatest) / self.temperature).exp();
-        let mut candidates: Vec<(usize, f64)> = (0..logits.len()).map(|token| (token, weight(token))).collect();
-        let total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
+        let inverse = (1.0 / self.temperature as f32).min(f32::MAX);
+        let mut probabilities: Vec<f32> = logits.iter().map(|logit| (logit - logits[likeliest]) * inverse).collect();
+        softmax(&mut probabilities);
+        let total: f64 = probabilities.iter().map(|p| f64::from(*p)).sum();
+        let mut candidates: Vec<(usize, f64)> = probabilities.iter().map(|p| f64::from(*p)).enumerate().collect();
         if self.top_p < 1.0 {
-            candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            // All tokens below this together have less than 1 - top_p, so none of them is in the set; this leaves few
+            // to be sorted.
+            let negligible = (1.0 - self.top_p) * total / logits.len() as f64;
+            candidates.retain(|(_, probability)| *probability >= negligible);
+            candidates.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             let mut mass = 0.0;
-            let reaches = |(_, weight): &(usize, f64)| {
-                mass += weight;
+            let reaches = |(_, probability): &(usize, f64)| {
+                mass += probability;
                 mass >= self.top_p * total
             };
             let kept = candidates.iter().position(reaches).map_or(candidates.len(), |last| last + 1);
             candidates.truncate(kept);
         }
-        let kept: f64 = candidates.iter().map(|(_, weight)| weight).sum();
+        let kept: f64 = candidates.iter().map(|(_, probability)| probability).sum();
         let mut left = kept * Sequence::from(self.seed, Purpose::Sampling, stream, position as u32).uniform();
-        for (token, weight) in &candidates {
-            left -= weight;
+        for (token, probability) in &candidates {
+            left -= probability;
             if left < 0.0 {
                 return Ok(*token as u32);
             }

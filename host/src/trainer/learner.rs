@@ -6,6 +6,7 @@ use candle_core::Tensor;
 use super::batches::pack;
 use super::{TrainingError, TrainingMode, TrainingSample};
 use crate::kernels::adamw::{self, AdamwStep};
+use crate::kernels::in_pool;
 use crate::kernels::philox::{Purpose, Sequence};
 use crate::model::{Adapter, DropoutKey, Gradients, LoraConfig, Model, PackedDocuments, TrainingPass, Weights};
 
@@ -142,12 +143,17 @@ impl Learner {
         self.step_packed(&packed, options)
     }
 
-    /// One optimizer step: the loss is the mean over all targets of all micro-batches together.
+    /// One optimizer step over packed micro-batches, on the pool's threads.
     pub(crate) fn step_packed(
         &mut self,
         batches: &[PackedDocuments],
         options: &StepOptions,
     ) -> Result<StepNumbers, TrainingError> {
+        in_pool(|| self.step_here(batches, options))
+    }
+
+    /// One optimizer step: the loss is the mean over all targets of all micro-batches together.
+    fn step_here(&mut self, batches: &[PackedDocuments], options: &StepOptions) -> Result<StepNumbers, TrainingError> {
         let target_tokens: usize = batches.iter().map(|batch| batch.targets.len()).sum();
         let tokens = batches.iter().map(|batch| batch.tokens.len()).sum();
         self.step += 1;
