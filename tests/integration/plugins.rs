@@ -43,6 +43,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("plugins::hostile_classifier", hostile_classifier),
         Trial::test("plugins::hostile_loader", hostile_loader),
         Trial::test("plugins::hostile_formatter", hostile_formatter),
+        Trial::test("plugins::a_batch_is_as_large_as_memory_allows", a_batch_is_as_large_as_memory_allows),
     ]
 }
 
@@ -238,6 +239,19 @@ fn hostile_loader() -> Result<(), Failed> {
     }
     assert_eq!((rows, reader.rows_total()?), (3, None));
     Ok(())
+}
+
+fn a_batch_is_as_large_as_memory_allows() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("rows.txt");
+    fs::write(&path, "large batch")?;
+    let guest = built("target/guests/hostile-loader.wasm")?;
+    let batch = host()?.loader(&guest)?.open(std::slice::from_ref(&path))?.next_batch(10)?;
+    assert_eq!(batch.map(|batch| batch.problems[0].text.statement.len()), Some(160 << 20));
+    expect_error(
+        strict_host()?.loader(&guest)?.open(&[path])?.next_batch(10),
+        &["memory limit in `next-batch` at row 0"],
+    )
 }
 
 fn hostile_formatter() -> Result<(), Failed> {

@@ -15,9 +15,9 @@ pub struct RunnerInfo {
 /// Fuel units that stand for one second: the rate of a program's virtual clock and the measure of its time limit.
 ///
 /// A unit is about one WebAssembly instruction. Measured with CPython in a component on 2,525 tests of real programs:
-/// 5 to 11 units per nanosecond of processor time (median 8), so that a second of fuel is 2 to 4 s of the sandbox and
-/// about 1 to 2 s of native CPython. 2,511 of those tests stay within one second of fuel, all but 3 within two, all
-/// within three.
+/// 5 to 11 units per nanosecond of the sandbox's processor time (median 8), so that a second of fuel is 2 to 4 s there,
+/// and 1 to 22 units (median 4) per nanosecond of the native time recorded with the tests. 2,511 of the tests stay
+/// within one second of fuel, all but 3 within two, all within three.
 pub const FUEL_PER_SECOND: u64 = 20_000_000_000;
 
 /// The limits of one run. Each is absolute; none depends on the machine's load except the two clocks.

@@ -98,6 +98,9 @@ impl Guest {
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limiter);
+        // What the host takes over in one call is at most what the guest itself may hold: a batch of a real dataset is
+        // larger than wasmtime's default of 128 MiB.
+        store.set_hostcall_fuel(usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX));
         store.fuel_async_yield_interval(Some(FUEL_BETWEEN_CHECKS))?;
         Ok(Self { store, limits: *limits, stdout, stderr })
     }

@@ -64,6 +64,11 @@ impl DatasetReader for Reader {
             ("row twice", _) => batch(vec![], vec![skipped(0, "nothing"), skipped(0, "nothing")]),
             ("wrong reason", _) => batch(vec![], vec![skipped(0, "No Solution!")]),
             ("no identifier", _) => batch(vec![problem("")], vec![]),
+            ("large batch", 1) => {
+                let mut large = problem("a");
+                large.text.statement = "x".repeat(160 << 20);
+                batch(vec![large], vec![])
+            }
             ("panic at the second batch", 2) => panic!("the file asked for it"),
             (_, 1) => batch(vec![problem("a")], vec![skipped(1, "no-tests")]),
             (_, 2) => batch(vec![problem("b")], vec![]),
