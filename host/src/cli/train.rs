@@ -190,7 +190,7 @@ pub(super) fn observed_training(
 ) -> Result<TrainingOutcome> {
     let interrupt = InterruptGuard::arm()?;
     let progress = console.progress();
-    let bar = progress.stage(label, 0, "steps");
+    let mut bar = None;
     let started = std::time::Instant::now();
     let mut tokens = 0;
     let mut file = None;
@@ -207,13 +207,15 @@ pub(super) fn observed_training(
             failure = Some(error);
         }
         tokens += report.tokens;
-        bar.set_total(report.steps_total as u64);
+        let bar = bar.get_or_insert_with(|| progress.stage(label, report.steps_total as u64, "steps"));
         bar.set_position(report.step as u64);
         let rate = tokens as f64 / started.elapsed().as_secs_f64();
         bar.set_message(&format!("loss {:.4}, {rate:.0} tokens/s", report.loss));
         if interrupt.requested() || failure.is_some() { AfterStep::SaveAndStop } else { AfterStep::Continue }
     })?;
-    bar.finish();
+    if let Some(bar) = bar {
+        bar.finish();
+    }
     failure.map_or(Ok(outcome), |error| Err(error).context("cannot write the metrics"))
 }
 
