@@ -270,7 +270,7 @@ def install_descriptors():
 
 
 def open_standard_streams():
-    """The three text streams as CPython opens them on pipes in a UTF-8 locale."""
+    """The three text streams as CPython opens them on pipes in a UTF-8 locale; returns the one for output."""
 
     def stream(fd, mode, errors, line_buffering):
         raw = io.FileIO(fd, mode, closefd=False)
@@ -284,6 +284,7 @@ def open_standard_streams():
     sys.stdin = sys.__stdin__ = stream(0, "r", "strict", False)
     sys.stdout = sys.__stdout__ = stream(1, "w", "strict", False)
     sys.stderr = sys.__stderr__ = stream(2, "w", "backslashreplace", True)
+    return sys.stdout
 
 
 def plain_text(make):
@@ -369,7 +370,7 @@ def execute(code):
         return Outcome_Raised(Uncaught(name, plain_text(lambda: str(error))))
 
 
-def finish(outcome):
+def finish(outcome, first_stdout):
     """Runs the exit handlers and flushes, as CPython does on its way out."""
     atexit._run_exitfuncs()
     try:
@@ -379,6 +380,12 @@ def finish(outcome):
         traceback.print_exception(error)
         # CPython's own code for output that could not be written.
         outcome = Outcome_Exited(120) if outcome == Outcome_Exited(0) else outcome
+    try:
+        # A program may have put another stream in place of this one and still have written to it. CPython flushes it
+        # when it is freed, and says nothing where that fails.
+        first_stdout.flush()
+    except BaseException:
+        pass
     try:
         sys.stderr.flush()
     except BaseException:
@@ -394,8 +401,8 @@ class Runner(exports.Runner):
         return RunnerInfo(Language.PYTHON3, f"CPython {sys.version.split()[0]}")
 
     def run(self, code: str):
-        open_standard_streams()
-        return finish(execute(code))
+        first_stdout = open_standard_streams()
+        return finish(execute(code), first_stdout)
 
 
 import_standard_library()
