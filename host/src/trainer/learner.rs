@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use super::batches::pack;
-use super::{TrainingError, TrainingMode, TrainingSample};
+use super::{TrainingError, TrainingSample};
 use crate::kernels::adamw::{self, AdamwStep};
 use crate::kernels::in_pool;
 use crate::kernels::philox::{Purpose, Sequence};
@@ -80,14 +80,6 @@ impl Learner {
         let zeros = || Ok::<_, TrainingError>(Gradients::Full(Box::new(Weights::zeros(model.config())?)));
         let (gradients, first_moments, second_moments) = (zeros()?, zeros()?, zeros()?);
         Ok(Self { model, adapter: None, gradients, first_moments, second_moments, seed, step: 0, micro_batch: 0 })
-    }
-
-    /// What is trained.
-    pub fn mode(&self) -> TrainingMode {
-        match self.adapter {
-            Some(_) => TrainingMode::Lora,
-            None => TrainingMode::Full,
-        }
     }
 
     /// The model.
