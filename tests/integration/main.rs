@@ -10,6 +10,7 @@ use hilora_host::wasm::{HostOptions, PluginHost};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 mod architecture;
+mod command_line;
 mod evaluate;
 mod parity;
 mod plugins;
@@ -60,6 +61,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(architecture::trials());
+    trials.extend(command_line::trials());
     trials.extend(evaluate::trials());
     trials.extend(prepare::trials());
     trials.extend(registry::trials());

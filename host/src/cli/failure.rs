@@ -4,7 +4,9 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::evaluator::EvaluatorError;
 use crate::plugin::PluginError;
+use crate::registry::RegistryError;
 
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,8 @@ type Cause<'a> = &'a (dyn std::error::Error + 'static);
 fn is_internal(cause: Cause<'_>) -> bool {
     matches!(cause.downcast_ref::<PluginError>(), Some(PluginError::Engine { .. }))
         || cause.downcast_ref::<serde_json::Error>().is_some_and(serde_json::Error::is_io)
+        || cause.downcast_ref::<RegistryError>().is_some_and(|error| !error.is_bad_input())
+        || matches!(cause.downcast_ref::<EvaluatorError>(), Some(EvaluatorError::JudgeFailed { .. }))
 }
 
 /// What would mend it, where that is known.

@@ -62,8 +62,8 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Whether the caller asked for something that is not there or not allowed, rather than something breaking.
+    /// Whether the caller gave or asked for something wrong, rather than something breaking.
     pub fn is_bad_input(&self) -> bool {
-        matches!(self, Self::Absent { .. } | Self::Unusable { .. } | Self::BadName { .. } | Self::NotFound { .. })
+        !matches!(self, Self::Database { .. } | Self::DamagedRow { .. })
     }
 }
