@@ -22,6 +22,7 @@ import sys
 import threading
 import traceback
 import types
+import weakref
 
 from wit_world import exports
 from wit_world.exports.runner import (
@@ -370,28 +371,51 @@ def execute(code):
         return Outcome_Raised(Uncaught(name, plain_text(lambda: str(error))))
 
 
-def finish(outcome, first_stdout):
-    """Runs the exit handlers and flushes, as CPython does on its way out."""
-    atexit._run_exitfuncs()
+def destroy_globals(first_stdout):
+    """Lets go of everything the program made, in CPython's order on its way out.
+
+    A stream class of the program's own that nobody flushed writes its output only when it is destroyed. It must find
+    the globals it uses, so they are collected together first; only a module that something still holds is emptied.
+    """
+    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, first_stdout, sys.__stderr__
+    module = weakref.ref(sys.modules.pop("__main__"))
+    # The snapshot is frozen, so this looks at what the program left and at nothing else.
+    gc.collect()
+    if module() is not None:
+        names = module().__dict__
+        for name in names:
+            if name != "__builtins__":
+                names[name] = None
+        gc.collect()
+
+
+def flush(outcome):
+    """Flushes both streams; CPython's own exit code 120 where a program's output could not be written."""
     try:
         if sys.stdout is not None and not sys.stdout.closed:
             sys.stdout.flush()
     except BaseException as error:
         traceback.print_exception(error)
-        # CPython's own code for output that could not be written.
         outcome = Outcome_Exited(120) if outcome == Outcome_Exited(0) else outcome
-    try:
-        # A program may have put another stream in place of this one and still have written to it. CPython flushes it
-        # when it is freed, and says nothing where that fails.
-        first_stdout.flush()
-    except BaseException:
-        pass
     try:
         sys.stderr.flush()
     except BaseException:
         # There is nowhere left to say it.
         pass
     return outcome
+
+
+def finish(outcome, first_stdout):
+    """Runs the exit handlers, destroys what is left and flushes, as CPython does on its way out."""
+    atexit._run_exitfuncs()
+    outcome = flush(outcome)
+    try:
+        destroy_globals(first_stdout)
+    except BaseException as error:
+        # The program may have put anything in the place of its own module.
+        traceback.print_exception(error)
+    # A program may have put another stream in place of the first one and still have written to it.
+    return flush(outcome)
 
 
 class Runner(exports.Runner):
