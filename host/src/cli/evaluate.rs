@@ -200,7 +200,7 @@ fn stage_inputs(job: &Job) -> Result<StageInputs> {
     ))?;
     let mut inputs = job.stage_inputs();
     inputs.insert("config".to_owned(), ContentHash::of(&section));
-    inputs.insert("base model".to_owned(), job.hash_of(&config.base_model)?);
+    inputs.insert("base model".to_owned(), job.base_model_hash()?);
     inputs.insert("adapter".to_owned(), job.hash_of(&job.path(Answers::Own.adapter()))?);
     if config.controls.shuffled_answers {
         inputs.insert("shuffled adapter".to_owned(), job.hash_of(&job.path(Answers::Shuffled.adapter()))?);

@@ -150,6 +150,22 @@ impl Job {
         hash_of_artifact(path).map_err(|error| BadInput::new(format!("cannot read {}: {error}", path.display())).into())
     }
 
+    /// The hash of the files that make the base model; what else lies in its folder (a README) changes no number.
+    pub fn base_model_hash(&self) -> Result<ContentHash> {
+        let folder = &self.config.base_model;
+        let unreadable = |error| BadInput::new(format!("cannot read the base model {}: {error}", folder.display()));
+        let mut listing = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path.extension().is_some_and(|extension| extension == "json" || extension == "safetensors") {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                listing.push(format!("{name}\0{}", self.hash_of(&path)?));
+            }
+        }
+        listing.sort();
+        Ok(ContentHash::of_parts(listing.iter().map(String::as_bytes)))
+    }
+
     /// The hash of one kind of plugin's component.
     pub fn plugin_hash(&self, kind: PluginKind) -> Result<ContentHash> {
         let files = &self.plugin_files;

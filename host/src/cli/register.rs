@@ -39,7 +39,7 @@ pub(super) fn register_stage(job: &Job, measured: &Measured, decision: &GateDeci
         name: job.config.adapter_name.clone(),
         adapter: job.hash_of(&adapter)?,
         adapter_folder: adapter.display().to_string(),
-        base_model: job.hash_of(&job.config.base_model)?,
+        base_model: job.base_model_hash()?,
         dataset_manifest: job.hash_of(&job.path("manifest.json"))?,
         config: job.hash_of(&job.path("config.yaml"))?,
         evaluation: job.hash_of(&job.path("evaluation.json"))?,

@@ -154,7 +154,7 @@ fn stage_inputs(job: &Job, data: &Path) -> Result<StageInputs> {
     let recipe = serde_json::to_vec(&(&config.lora, &config.training, config.seed, config.specialist_type()))?;
     let mut inputs = job.stage_inputs();
     inputs.insert("training data".to_owned(), job.hash_of(data)?);
-    inputs.insert("base model".to_owned(), job.hash_of(&config.base_model)?);
+    inputs.insert("base model".to_owned(), job.base_model_hash()?);
     inputs.insert("prompt formatter".to_owned(), job.plugin_hash(PluginKind::PromptFormatter)?);
     inputs.insert("config".to_owned(), ContentHash::of(&recipe));
     Ok(inputs)
