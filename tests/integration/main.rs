@@ -12,6 +12,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 mod architecture;
 mod command_line;
 mod evaluate;
+mod main_job;
 mod parity;
 mod plugins;
 mod prepare;
@@ -63,6 +64,7 @@ fn main() {
     trials.extend(architecture::trials());
     trials.extend(command_line::trials());
     trials.extend(evaluate::trials());
+    trials.extend(main_job::trials());
     trials.extend(prepare::trials());
     trials.extend(registry::trials());
     trials.extend(parity::trials());

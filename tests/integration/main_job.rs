@@ -1,0 +1,211 @@
+//! The main job through the real binary, on a small part of the sample: it ends, an unchanged second run does no work,
+//! a kill loses nothing, and bad input is one clear error that leaves the run as it was.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use hilora_host::artifact::hash_of_artifact;
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+use crate::repository;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("main_job::runs_to_its_end_then_does_no_work_and_a_kill_changes_no_byte", runs_and_resumes),
+        Trial::test("main_job::bad_input_is_one_error_with_a_hint_and_exit_code_2", bad_input),
+        Trial::test("main_job::every_shipped_config_is_valid", shipped_configs),
+    ]
+}
+
+/// One domain of the sample, two epochs: every stage is real and takes seconds.
+const CONFIG: &str = "
+adapter_name: python-lora
+base_model: examples/tiny-base
+seed: 3
+lora: {r: 4, lora_alpha: 8, lora_dropout: 0.1}
+training: {mode: qlora, num_epochs: 2, batch_size: 4, learning_rate: 1e-3, max_seq_length: 256, save_steps: 3}
+data:
+  source: codecontests
+  files: [examples/sample-problems/sample_problems.parquet]
+  domains: [data_structures]
+  eval_fraction: 0.1
+evaluation: {samples_per_problem: 2, temperature: 0.5, max_new_tokens: 64, k: [1, 2]}
+gate: {pass_at_1_min: 0, improvement_points_min: -100, latency_increase_max: 10, error_rate_max: 1}
+controls: {nearest_copy: true}
+";
+
+/// A folder for one test's config, run and registry; commands run in the repository, where the plugins are.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(config: &str) -> Result<Self, Failed> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("small.yaml"), config)?;
+        Ok(Self { folder })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The binary with this bench's config, run folder and registry.
+    fn command(&self, subcommand: &[&str], run: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
+        command.current_dir(repository()).args(subcommand);
+        command.arg("--config").arg(self.path("small.yaml"));
+        command.arg("--run").arg(self.path(run));
+        command.arg("--registry").arg(self.path("registry.sqlite"));
+        command.stderr(Stdio::piped()).stdout(Stdio::piped());
+        command
+    }
+}
+
+fn stdout_json(output: &Output) -> Result<Value, Failed> {
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}").into())
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let target = to.join(path.file_name().expect("an entry has a name"));
+        if path.is_dir() { copy_folder(&path, &target)? } else { fs::copy(&path, &target).map(|_| ())? }
+    }
+    Ok(())
+}
+
+fn runs_and_resumes() -> Result<(), Failed> {
+    let bench = Bench::new(CONFIG)?;
+    let prepared = bench.command(&["prepare", "--json"], "run").output()?;
+    if prepared.status.code() != Some(0) {
+        return Err(format!("prepare failed: {prepared:?}").into());
+    }
+    // A second run of the same preparation, to be trained with a kill in between.
+    copy_folder(&bench.path("run"), &bench.path("killed"))?;
+
+    let first = bench.command(&["--plugin", "plugins/codecontests.wasm", "--json"], "run").output()?;
+    let result = stdout_json(&first)?;
+    let passed = result["gate"]["passed"].as_bool().ok_or("no decision")?;
+    assert_eq!(first.status.code(), Some(if passed { 0 } else { 3 }), "{first:?}");
+    assert_eq!(result["registered"].is_null(), !passed, "registered if and only if the gate said yes");
+    assert_eq!(result["unchanged"], false);
+    let evaluated = hash_of_artifact(&bench.path("run/evaluation.json"))?;
+
+    let second = bench.command(&["--json"], "run").output()?;
+    assert_eq!(stdout_json(&second)?["unchanged"], true, "{second:?}");
+    assert_eq!(hash_of_artifact(&bench.path("run/evaluation.json"))?, evaluated);
+
+    kill_while_training(&bench)?;
+    let resumed = bench.command(&["train", "--json"], "killed").output()?;
+    assert_eq!(resumed.status.code(), Some(0), "{resumed:?}");
+    assert!(stdout_json(&resumed)?["resumed_from"].is_u64(), "{resumed:?}");
+    assert_eq!(hash_of_artifact(&bench.path("killed/adapter"))?, hash_of_artifact(&bench.path("run/adapter"))?);
+    let steps = |run: &str| fs::read_to_string(bench.path(run).join("metrics.jsonl")).map(|text| text.lines().count());
+    assert_eq!(steps("killed")?, steps("run")?, "one line for each step, killed or not");
+    Ok(())
+}
+
+/// Trains until a checkpoint stands, then kills the process without a warning.
+fn kill_while_training(bench: &Bench) -> Result<(), Failed> {
+    let mut child = bench.command(&["train", "--json"], "killed").spawn()?;
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let checkpoint_stands = || {
+        fs::read_dir(bench.path("killed/checkpoints")).is_ok_and(|mut entries| {
+            entries.any(|entry| entry.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("step-")))
+        })
+    };
+    while !checkpoint_stands() {
+        if Instant::now() > deadline || child.try_wait()?.is_some() {
+            child.kill().ok();
+            return Err("no checkpoint stood while the training ran".into());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill()?;
+    child.wait()?;
+    if bench.path("killed/adapter").exists() {
+        return Err("the training ended before it could be killed".into());
+    }
+    Ok(())
+}
+
+fn bad_input() -> Result<(), Failed> {
+    let hidden = repository().join("tests/data/oracle/qwen2/adapter");
+    let cases: [(&str, String, &[&str], &str); 7] = [
+        ("an unknown key", format!("{CONFIG}\nlearning_rate: 1"), &[], "learning_rate"),
+        (
+            "two bad values at once",
+            CONFIG.replace("r: 4", "r: 0").replace("seed: 3", "seed: 3\nspecialist: {type: x}"),
+            &[],
+            "lora.r",
+        ),
+        (
+            "a missing source file",
+            CONFIG.replace("sample_problems.parquet", "absent.parquet"),
+            &["prepare"],
+            "absent.parquet",
+        ),
+        (
+            "a source that is no Parquet",
+            CONFIG.replace("sample_problems.parquet", "generate.py"),
+            &["prepare"],
+            "generate.py",
+        ),
+        (
+            "a base that is not there",
+            CONFIG.replace("examples/tiny-base", "examples/no-base"),
+            &["train"],
+            "training data",
+        ),
+        (
+            "a component of another world",
+            CONFIG.to_owned() + "plugins: {runner: plugins/keyword-classifier.wasm}",
+            &["prepare"],
+            "domain-classifier",
+        ),
+        (
+            "a plugin that is missing",
+            CONFIG.to_owned() + "plugins: {loader: plugins/absent.wasm}",
+            &["prepare"],
+            "absent.wasm",
+        ),
+    ];
+    for (what, config, subcommand, names) in cases {
+        let bench = Bench::new(&config)?;
+        let output = bench.command(subcommand, "run").output()?;
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{what}: {message}");
+        assert!(message.contains("error: ") && message.contains(names), "{what}: {message}");
+        assert_eq!(message.matches("error: ").count(), 1, "{what}: {message}");
+        assert!(!bench.path("run/manifest.json").exists(), "{what} wrote a manifest");
+    }
+    // An adapter of another base is refused by tensor and shape, and the evaluation that stood there stays.
+    let bench = Bench::new(CONFIG)?;
+    copy_folder(&hidden, &bench.path("run/adapter"))?;
+    fs::create_dir_all(bench.path("run/data"))?;
+    let row = r#"{"text":{"id":"a","title":"","statement":"Print 1.","tags":[],"difficulty":null},"domain":"python","tests":[{"input":"","output":"1"}],"time_limit_ms":null,"memory_limit_bytes":null}"#;
+    fs::write(bench.path("run/data/python_tests.jsonl"), format!("{row}\n"))?;
+    fs::write(bench.path("run/data/python_train.jsonl"), "")?;
+    fs::write(bench.path("run/evaluation.json"), "stands")?;
+    let output = bench.command(&["evaluate"], "run").output()?;
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("expected") && message.contains("lora_"), "{message}");
+    assert_eq!(fs::read_to_string(bench.path("run/evaluation.json"))?, "stands");
+    Ok(())
+}
+
+fn shipped_configs() -> Result<(), Failed> {
+    let mut seen = 0;
+    for entry in fs::read_dir(repository().join("configs"))? {
+        hilora_host::config::RunConfig::load(&entry?.path())?;
+        seen += 1;
+    }
+    hilora_host::config::PretrainingConfig::load(&repository().join("examples/tiny-base/pretrain.yaml"))?;
+    if seen == 0 { Err("configs/ is empty".into()) } else { Ok(()) }
+}
