@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::evaluator::EvaluatorError;
-use crate::plugin::PluginError;
+use crate::pipeline::PrepareError;
+use crate::plugin::{PluginError, PluginKind};
 use crate::registry::RegistryError;
 
 /// What the exit code says.
@@ -90,10 +91,22 @@ type Cause<'a> = &'a (dyn std::error::Error + 'static);
 
 /// Whether this cause is the host's fault. Everything else is something the user gave.
 fn is_internal(cause: Cause<'_>) -> bool {
-    matches!(cause.downcast_ref::<PluginError>(), Some(PluginError::Engine { .. }))
+    matches!(plugin_error_of(cause), Some(PluginError::Engine { .. }))
         || cause.downcast_ref::<serde_json::Error>().is_some_and(serde_json::Error::is_io)
         || cause.downcast_ref::<RegistryError>().is_some_and(|error| !error.is_bad_input())
         || matches!(cause.downcast_ref::<EvaluatorError>(), Some(EvaluatorError::JudgeFailed { .. }))
+}
+
+/// The plugin's error that this cause is or wraps; a transparent wrapper does not show it in the chain.
+fn plugin_error_of(cause: Cause<'_>) -> Option<&PluginError> {
+    let prepare = cause.downcast_ref::<PrepareError>();
+    let evaluator = cause.downcast_ref::<EvaluatorError>();
+    match (cause.downcast_ref::<PluginError>(), prepare, evaluator) {
+        (Some(error), _, _)
+        | (_, Some(PrepareError::Plugin(error)), _)
+        | (_, _, Some(EvaluatorError::Plugin(error))) => Some(error),
+        _ => None,
+    }
 }
 
 /// What would mend it, where that is known.
@@ -101,7 +114,7 @@ fn hint_of(cause: Cause<'_>) -> Option<String> {
     if let Some(bad) = cause.downcast_ref::<BadInput>() {
         return bad.hint.clone();
     }
-    if let Some(error) = cause.downcast_ref::<PluginError>() {
+    if let Some(error) = plugin_error_of(cause) {
         return match error {
             PluginError::Unreadable { error, .. } if error.kind() == std::io::ErrorKind::NotFound => {
                 Some("`cargo xtask build` makes the shipped plugins under plugins/".into())
@@ -110,13 +123,24 @@ fn hint_of(cause: Cause<'_>) -> Option<String> {
                 "`--plugin` puts a {got} in its own place; the config's `plugins` section names one per kind"
             )),
             PluginError::NotAPlugin { .. } => Some("`hilora-host plugin inspect FILE` tells what a file is".into()),
+            PluginError::Manifest { .. } => Some("`hilora-host plugin pack` gives a component its manifest".into()),
+            PluginError::Refused { plugin, .. } if plugin.kind == PluginKind::DatasetLoader => Some(
+                "`hilora-host plugin inspect FILE` tells which columns a loader reads; a cut download must be repeated"
+                    .into(),
+            ),
             _ => None,
         };
+    }
+    if let Some(error) = cause.downcast_ref::<PrepareError>() {
+        return error.hint();
     }
     match cause.downcast_ref::<ConfigError>() {
         Some(ConfigError::Unreadable { .. }) => {
             Some("paths are relative to the current folder; `--config FILE` names another config".into())
         }
-        _ => None,
+        Some(ConfigError::Syntax { .. } | ConfigError::Values { .. }) => {
+            Some("configs/quickstart.yaml is a working example".into())
+        }
+        None => None,
     }
 }

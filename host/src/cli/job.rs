@@ -147,13 +147,19 @@ impl Job {
 
     /// The hash of a file or folder that a stage reads.
     pub fn hash_of(&self, path: &Path) -> Result<ContentHash> {
-        hash_of_artifact(path).map_err(|error| BadInput::new(format!("cannot read {}: {error}", path.display())).into())
+        hash_of_artifact(path).map_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            BadInput::with_hint(message, "the config's paths are relative to the current folder").into()
+        })
     }
 
     /// The hash of the files that make the base model; what else lies in its folder (a README) changes no number.
     pub fn base_model_hash(&self) -> Result<ContentHash> {
         let folder = &self.config.base_model;
-        let unreadable = |error| BadInput::new(format!("cannot read the base model {}: {error}", folder.display()));
+        let unreadable = |error| {
+            let message = format!("cannot read the base model {}: {error}", folder.display());
+            BadInput::with_hint(message, "`base_model` names a folder with config.json, tokenizer.json and safetensors")
+        };
         let mut listing = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();

@@ -144,6 +144,13 @@ pub(super) fn train_stage(job: &mut Job, answers: Answers) -> Result<TrainStage>
     }
     if outcome.finished {
         job.ledger.record(answers.stage(), inputs, &[answers.adapter()])?;
+        // They were there to resume from; left behind, they would stand in the way of a run with another config.
+        match std::fs::remove_dir_all(job.path(answers.checkpoints())) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context("cannot remove the finished run's checkpoints");
+            }
+            _ => {}
+        }
     }
     Ok(TrainStage::Ran(outcome))
 }

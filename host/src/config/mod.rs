@@ -173,8 +173,12 @@ impl RunConfig {
 fn parse_file<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     let text =
         std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-    serde_saphyr::from_str(&text)
-        .map_err(|error| ConfigError::Syntax { path: path.to_owned(), message: error.to_string() })
+    serde_saphyr::from_str(&text).map_err(|error| {
+        // The parser's text begins with a word of its own; the line that a person reads has one already.
+        let message = error.to_string();
+        let message = message.strip_prefix("error: ").unwrap_or(&message).trim_end().to_owned();
+        ConfigError::Syntax { path: path.to_owned(), message }
+    })
 }
 
 /// Turns a list of problems into one error.

@@ -78,7 +78,9 @@ impl Progress {
             bar,
             last_line: Mutex::new(Instant::now()),
         };
-        stage.line(&format!("0/{total} {unit}"));
+        if total > 0 {
+            stage.line(&format!("0/{total} {unit}"));
+        }
         stage
     }
 
@@ -136,7 +138,8 @@ impl Stage {
     }
 
     fn line_if_due(&self) {
-        if self.style != ProgressStyle::Lines {
+        // Before anything is known there is nothing to say.
+        if self.style != ProgressStyle::Lines || self.bar.length() == Some(0) {
             return;
         }
         // A poisoned lock means another thread panicked while printing; the time in it is still a time.
