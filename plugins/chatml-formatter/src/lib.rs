@@ -5,10 +5,8 @@
 
 mod fences;
 
-use hilora_plugin_sdk::formatter::{
-    Example, FormatError, Message, Prompt, PromptFormatter, Role, Segment, SegmentKind,
-};
-use hilora_plugin_sdk::types::ProblemText;
+use hilora_plugin_sdk::formatter::{Example, FormatError, Lesson, Prompt, PromptFormatter, Segment, SegmentKind};
+use hilora_plugin_sdk::types::{Conversation, Message, ProblemText, Role};
 
 /// The token that ends a turn.
 const END: &str = "<|im_end|>";
@@ -23,12 +21,19 @@ impl PromptFormatter for ChatmlFormatter {
         vec![END.to_owned()]
     }
 
-    fn format_examples(specialist: String, examples: Vec<Example>) -> Result<Vec<Vec<Segment>>, FormatError> {
-        let system = system_message(&specialist)?;
-        let format = |(index, example): (usize, Example)| {
-            format_example(&system, &example).map_err(|why| FormatError::Rejected((index as u32, why)))
+    fn format_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Vec<Segment>>, FormatError> {
+        let composed = Self::compose_lessons(specialist, lessons)?;
+        Ok(composed.iter().map(|messages| segments(messages)).collect())
+    }
+
+    fn compose_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Vec<Message>>, FormatError> {
+        // A conversation has its own words; only a problem needs the specialist's.
+        let needs_words = lessons.iter().any(|lesson| matches!(lesson, Lesson::Solved(_)));
+        let system = if needs_words { system_message(&specialist)? } else { String::new() };
+        let compose = |(index, lesson): (usize, Lesson)| {
+            compose(&system, lesson).map_err(|why| FormatError::Rejected((index as u32, why)))
         };
-        examples.into_iter().enumerate().map(format).collect()
+        lessons.into_iter().enumerate().map(compose).collect()
     }
 
     fn format_prompts(specialist: String, problems: Vec<ProblemText>) -> Result<Vec<Prompt>, FormatError> {
@@ -64,37 +69,86 @@ fn content(text: impl Into<String>, trained: bool) -> Segment {
     Segment { text: text.into(), kind: SegmentKind::Content, trained }
 }
 
-/// Everything up to where the model goes on. Examples begin with exactly these segments.
-fn prompt_segments(system: &str, problem: &ProblemText) -> Vec<Segment> {
-    vec![
-        control(format!("<|im_start|>system\n{system}{END}\n<|im_start|>user\n"), false),
-        content(&problem.statement, false),
-        control(format!("{END}\n<|im_start|>assistant\n"), false),
-    ]
+fn message(role: Role, content: impl Into<String>) -> Message {
+    Message { role, content: content.into() }
 }
 
+/// Everything up to where the model goes on. Lessons begin with exactly these segments.
 fn format_prompt(system: &str, problem: &ProblemText) -> Prompt {
-    let message = |role, content: &str| Message { role, content: content.to_owned() };
-    Prompt {
-        messages: vec![message(Role::System, system), message(Role::User, &problem.statement)],
-        segments: prompt_segments(system, problem),
+    let messages = vec![message(Role::System, system), message(Role::User, &*problem.statement)];
+    let mut segments = segments(&messages);
+    segments.push(control("<|im_start|>assistant\n", false));
+    Prompt { segments: merged(segments), messages }
+}
+
+/// A lesson as chat messages, the assistant's last.
+fn compose(system: &str, lesson: Lesson) -> Result<Vec<Message>, String> {
+    match lesson {
+        Lesson::Solved(example) => {
+            let answer = answer(&example)?;
+            Ok(vec![
+                message(Role::System, system),
+                message(Role::User, example.problem.statement),
+                message(Role::Assistant, answer),
+            ])
+        }
+        Lesson::Conversation(Conversation { id, messages, .. }) => {
+            if messages.iter().any(|message| message.role == Role::Assistant && message.content.trim().is_empty()) {
+                return Err(format!("an answer in `{id}` is empty"));
+            }
+            Ok(messages)
+        }
+        Lesson::Policy(example) => Err(format!(
+            "`{}` is a policy example, which this formatter does not know; expected a solved problem or a \
+                         conversation",
+            example.id
+        )),
     }
 }
 
-/// The whole sequence. The answer is one segment: the model writes it token by token without a seam, so it is learned
-/// without one. The newline after the end token belongs to the layout and is not trained on.
-fn format_example(system: &str, example: &Example) -> Result<Vec<Segment>, String> {
+/// The reasoning and the program. It is one text: the model writes it token by token without a seam, so it is learned
+/// without one.
+fn answer(example: &Example) -> Result<String, String> {
     let solution = example.solution.trim_matches(['\n', '\r']);
     if solution.trim().is_empty() {
         return Err(format!("the solution of `{}` is empty", example.problem.id));
     }
     let reasoning = example.reasoning.as_deref().map(str::trim).filter(|reasoning| !reasoning.is_empty());
     let fence = fences::fence_around(solution);
-    let answer = format!("{}\n\n{fence}python\n{solution}\n{fence}", reasoning.unwrap_or(DEFAULT_REASONING));
+    Ok(format!("{}\n\n{fence}python\n{solution}\n{fence}", reasoning.unwrap_or(DEFAULT_REASONING)))
+}
 
-    let mut segments = prompt_segments(system, &example.problem);
-    segments.extend([content(answer, true), control(END, true), control("\n", false)]);
-    Ok(segments)
+/// The messages as ChatML turns. The newline after an end token belongs to the layout and is not trained on.
+fn segments(messages: &[Message]) -> Vec<Segment> {
+    let turn = |message: &Message| {
+        let role = match message.role {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        };
+        let trained = message.role == Role::Assistant;
+        [
+            control(format!("<|im_start|>{role}\n"), false),
+            content(&*message.content, trained),
+            control(END, trained),
+            control("\n", false),
+        ]
+    };
+    merged(messages.iter().flat_map(turn).collect())
+}
+
+/// Joins neighbours of one kind, so that the tokenizer sees no seam where there is none.
+fn merged(segments: Vec<Segment>) -> Vec<Segment> {
+    let mut merged: Vec<Segment> = Vec::new();
+    for segment in segments {
+        match merged.last_mut() {
+            Some(last) if last.kind == segment.kind && last.trained == segment.trained => {
+                last.text.push_str(&segment.text);
+            }
+            _ => merged.push(segment),
+        }
+    }
+    merged
 }
 
 #[cfg(test)]
@@ -121,8 +175,8 @@ mod tests {
     }
 
     fn format(specialist: &str, example: Example) -> Vec<Segment> {
-        let mut formatted =
-            ChatmlFormatter::format_examples(specialist.to_owned(), vec![example]).expect("it is well-formed");
+        let mut formatted = ChatmlFormatter::format_lessons(specialist.to_owned(), vec![Lesson::Solved(example)])
+            .expect("it is well-formed");
         formatted.remove(0)
     }
 
@@ -161,7 +215,7 @@ mod tests {
     fn missing_or_blank_reasoning_becomes_the_default() {
         for reasoning in [None, Some(""), Some(" \n")] {
             let segments = format("math", example("s", reasoning, "pass"));
-            assert!(segments[3].text.starts_with("Let me solve this step by step.\n\n```python\npass"));
+            assert!(segments[5].text.starts_with("Let me solve this step by step.\n\n```python\npass"));
         }
     }
 
@@ -195,14 +249,15 @@ mod tests {
             ["print(1)", "def f():\n    return 1\n\n\nprint(f())", "s = '''\n```\n'''\nprint(s)", "````", "  x = 1"]
         {
             let segments = format("python", example("s", None, solution));
-            assert_eq!(ChatmlFormatter::extract_solution(segments[3].text.clone()).as_deref(), Some(solution));
+            assert_eq!(ChatmlFormatter::extract_solution(segments[5].text.clone()).as_deref(), Some(solution));
         }
     }
 
     #[test]
     fn an_empty_solution_is_refused_by_its_index() {
         let examples = vec![example("s", None, "pass"), example("s", None, " \n")];
-        let refused = ChatmlFormatter::format_examples("python".to_owned(), examples);
+        let lessons = examples.into_iter().map(Lesson::Solved).collect();
+        let refused = ChatmlFormatter::format_lessons("python".to_owned(), lessons);
         assert_eq!(refused, Err(FormatError::Rejected((1, "the solution of `p1` is empty".to_owned()))));
     }
 }

@@ -10,7 +10,9 @@ mod row;
 
 use std::collections::VecDeque;
 
-use hilora_plugin_sdk::loader::{Batch, Column, DatasetInfo, DatasetLoader, DatasetReader, LoadError, SourceFile};
+use hilora_plugin_sdk::loader::{
+    Column, DatasetInfo, DatasetLoader, DatasetReader, LoadError, LoadedRow, SourceFile, no_options,
+};
 
 use columns::COLUMNS;
 use parquet_file::{ParquetFile, ParquetRows};
@@ -42,7 +44,8 @@ impl DatasetLoader for CodeContests {
         }
     }
 
-    fn open(files: Vec<SourceFile>) -> Result<Reader, LoadError> {
+    fn open(files: Vec<SourceFile>, options: &str) -> Result<Reader, LoadError> {
+        no_options(options)?;
         let waiting: VecDeque<ParquetFile> = files.into_iter().map(ParquetFile::open).collect::<Result<_, _>>()?;
         let rows_total = waiting.iter().map(ParquetFile::rows).sum();
         Ok(Reader { waiting, current: None, rows_total, rows_read: 0 })
@@ -50,10 +53,9 @@ impl DatasetLoader for CodeContests {
 }
 
 impl DatasetReader for Reader {
-    fn next_batch(&mut self, rows_max: u32) -> Result<Option<Batch>, LoadError> {
-        let mut batch = Batch { problems: Vec::new(), skipped: Vec::new() };
-        let mut rows = 0;
-        while rows < rows_max {
+    fn next_batch(&mut self, rows_max: u32) -> Result<Vec<LoadedRow>, LoadError> {
+        let mut rows = Vec::new();
+        while rows.len() < rows_max as usize {
             let Some(current) = &mut self.current else {
                 let Some(file) = self.waiting.pop_front() else { break };
                 self.current = Some(file.into_rows()?);
@@ -63,14 +65,10 @@ impl DatasetReader for Reader {
                 self.current = None;
                 continue;
             };
-            match row::problem(&row, self.rows_read) {
-                Ok(problem) => batch.problems.push(problem),
-                Err(skipped) => batch.skipped.push(skipped),
-            }
+            rows.push(row::load(&row, self.rows_read));
             self.rows_read += 1;
-            rows += 1;
         }
-        Ok((rows > 0).then_some(batch))
+        Ok(rows)
     }
 
     fn rows_total(&self) -> Option<u64> {

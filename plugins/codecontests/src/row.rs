@@ -8,6 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
+use hilora_plugin_sdk::loader::LoadedRow;
 use hilora_plugin_sdk::types::{Language, Problem, ProblemText, SkippedRow, Solution, TestCase};
 
 use crate::difficulty::{difficulty, title};
@@ -23,16 +24,18 @@ const TEST_COLUMNS: [&str; 3] = ["public_tests", "private_tests", "generated_tes
 struct Skip(&'static str, String);
 
 /// Reads the row; `number` is its index over all files.
-pub(crate) fn problem(row: &Row<'_>, number: u64) -> Result<Problem, SkippedRow> {
+pub(crate) fn load(row: &Row<'_>, number: u64) -> LoadedRow {
     let name = row.text("name").unwrap_or_default();
     let skipped = |Skip(reason, detail): Skip| SkippedRow {
-        row: number,
         id: (!name.is_empty()).then(|| name.to_owned()),
         reason: reason.to_owned(),
         detail,
     };
     let id = if name.is_empty() { format!("row-{number}") } else { name.to_owned() };
-    read(row, id).map_err(skipped)
+    match read(row, id) {
+        Ok(problem) => LoadedRow::Problem(problem),
+        Err(skip) => LoadedRow::Skipped(skipped(skip)),
+    }
 }
 
 fn read(row: &Row<'_>, id: String) -> Result<Problem, Skip> {
@@ -59,10 +62,12 @@ fn read(row: &Row<'_>, id: String) -> Result<Problem, Skip> {
         text,
         source: source_word(row.integer("source")).to_owned(),
         solutions,
+        incorrect_solutions: Vec::new(),
         tests,
         entry_point: None,
         time_limit_ms: time_limit_ms(row)?,
         memory_limit_bytes: u64::try_from(row.integer("memory_limit_bytes")).ok().filter(|&bytes| bytes > 0),
+        attributes: Vec::new(),
     })
 }
 

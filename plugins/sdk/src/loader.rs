@@ -8,7 +8,7 @@ use crate::bindings::dataset_loader::exports::hilora::plugin::loader as world;
 use crate::bindings::dataset_loader::hilora::plugin::source::File;
 
 pub use crate::source_file::SourceFile;
-pub use world::{Batch, Column, ColumnMismatch, DatasetInfo, LoadError, MalformedFile};
+pub use world::{Column, ColumnMismatch, DatasetInfo, LoadError, LoadedRow, MalformedFile};
 
 /// A loader. The host makes a fresh instance of the component for every run.
 pub trait DatasetLoader: 'static {
@@ -18,18 +18,29 @@ pub trait DatasetLoader: 'static {
     /// States what the loader reads. Pure.
     fn describe() -> DatasetInfo;
 
-    /// Checks the files' headers and makes a reader over all of them, in the order given.
-    fn open(files: Vec<SourceFile>) -> Result<Self::Reader, LoadError>;
+    /// Checks the files' headers and makes a reader over all of them, in the order given. `options` is the config's
+    /// `data.options` as one JSON object; a key that the loader does not know must be refused ([`no_options`] refuses
+    /// all).
+    fn open(files: Vec<SourceFile>, options: &str) -> Result<Self::Reader, LoadError>;
 }
 
 /// Reads the opened files once, from the first row to the last, keeping no more than a few rows in memory.
 pub trait DatasetReader: 'static {
-    /// The next rows, at most `rows_max`; `None` at the end. Problems and skipped rows together are exactly the rows
-    /// consumed.
-    fn next_batch(&mut self, rows_max: u32) -> Result<Option<Batch>, LoadError>;
+    /// The next rows in file order, one answer for each row consumed; empty at the end and only there. At most
+    /// `rows_max`, and fewer where the rows are large, so that memory stays flat.
+    fn next_batch(&mut self, rows_max: u32) -> Result<Vec<LoadedRow>, LoadError>;
 
     /// How many rows the files hold in all, where the format tells it before reading.
     fn rows_total(&self) -> Option<u64>;
+}
+
+/// For a loader that has no options: refuses whatever stands in `options`.
+pub fn no_options(options: &str) -> Result<(), LoadError> {
+    let empty = options.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    if empty.is_some_and(|inner| inner.trim().is_empty()) {
+        return Ok(());
+    }
+    Err(LoadError::Options(format!("this loader has no options, expected none under `data.options`, got {options}")))
 }
 
 /// Binds a [`DatasetLoader`] to the generated world.
@@ -47,14 +58,14 @@ impl<L: DatasetLoader> world::Guest for Exported<L> {
         L::describe()
     }
 
-    fn open(files: Vec<File>) -> Result<world::Reader, LoadError> {
-        let reader = L::open(files.into_iter().map(SourceFile::from_host).collect())?;
+    fn open(files: Vec<File>, options: String) -> Result<world::Reader, LoadError> {
+        let reader = L::open(files.into_iter().map(SourceFile::from_host).collect(), &options)?;
         Ok(world::Reader::new(ExportedReader(RefCell::new(reader))))
     }
 }
 
 impl<R: DatasetReader> world::GuestReader for ExportedReader<R> {
-    fn next_batch(&self, rows_max: u32) -> Result<Option<Batch>, LoadError> {
+    fn next_batch(&self, rows_max: u32) -> Result<Vec<LoadedRow>, LoadError> {
         self.0.borrow_mut().next_batch(rows_max)
     }
 

@@ -1,5 +1,6 @@
-//! The nouns every kind of plugin shares: problems, tests, solutions and skipped rows.
+//! The nouns every kind of plugin shares: problems, conversations, policy examples and skipped rows.
 
 pub use crate::bindings::dataset_loader::hilora::plugin::types::{
-    Language, Problem, ProblemText, SkippedRow, Solution, TestCase,
+    Action, Attribute, Conversation, Language, Message, PolicyExample, Problem, ProblemText, Role, SkippedRow,
+    Solution, TestCase,
 };

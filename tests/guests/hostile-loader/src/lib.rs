@@ -1,9 +1,9 @@
 //! A loader for the host's tests: it does what its file's content says, and most of what it can do is wrong.
 
 use hilora_plugin_sdk::loader::{
-    Batch, ColumnMismatch, DatasetInfo, DatasetLoader, DatasetReader, LoadError, MalformedFile, SourceFile,
+    ColumnMismatch, DatasetInfo, DatasetLoader, DatasetReader, LoadError, LoadedRow, MalformedFile, SourceFile,
 };
-use hilora_plugin_sdk::types::{Problem, ProblemText, SkippedRow};
+use hilora_plugin_sdk::types::{Conversation, Message, Problem, ProblemText, Role, SkippedRow};
 
 /// The plugin.
 pub struct HostileLoader;
@@ -21,12 +21,13 @@ impl DatasetLoader for HostileLoader {
         DatasetInfo { source: "hostile".to_owned(), licence: "none".to_owned(), columns: Vec::new() }
     }
 
-    fn open(files: Vec<SourceFile>) -> Result<Reader, LoadError> {
+    fn open(files: Vec<SourceFile>, options: &str) -> Result<Reader, LoadError> {
         let Some(file) = files.first() else { return Ok(Reader { asked: String::new(), batches: 0 }) };
         let length = usize::try_from(file.size()).expect("the file is short");
         let bytes = file.read_at(0, length).map_err(|error| LoadError::Unreadable(error.to_string()))?;
         let asked = String::from_utf8_lossy(&bytes).trim().to_owned();
         match asked.as_str() {
+            "tell the options" => Err(LoadError::Options(options.to_owned())),
             "missing column" => Err(LoadError::Column(ColumnMismatch {
                 file: file.name().to_owned(),
                 column: "tests".to_owned(),
@@ -52,28 +53,20 @@ impl DatasetLoader for HostileLoader {
 }
 
 impl DatasetReader for Reader {
-    fn next_batch(&mut self, rows_max: u32) -> Result<Option<Batch>, LoadError> {
+    fn next_batch(&mut self, rows_max: u32) -> Result<Vec<LoadedRow>, LoadError> {
         self.batches += 1;
-        let skipped =
-            |row, reason: &str| SkippedRow { row, id: None, reason: reason.to_owned(), detail: String::new() };
-        let batch = |problems, skipped| Ok(Some(Batch { problems, skipped }));
-        match (self.asked.as_str(), self.batches) {
-            ("empty batches", _) => batch(vec![], vec![]),
-            ("too many rows", _) => batch((0..=rows_max).map(|i| problem(&i.to_string())).collect(), vec![]),
-            ("wrong row", _) => batch(vec![], vec![skipped(7, "nothing")]),
-            ("row twice", _) => batch(vec![], vec![skipped(0, "nothing"), skipped(0, "nothing")]),
-            ("wrong reason", _) => batch(vec![], vec![skipped(0, "No Solution!")]),
-            ("no identifier", _) => batch(vec![problem("")], vec![]),
-            ("large batch", 1) => {
-                let mut large = problem("a");
-                large.text.statement = "x".repeat(160 << 20);
-                batch(vec![large], vec![])
-            }
+        Ok(match (self.asked.as_str(), self.batches) {
+            ("too many rows", _) => (0..=rows_max).map(|i| problem(&i.to_string())).collect(),
+            ("wrong reason", _) => vec![skipped("No Solution!")],
+            ("no identifier", _) => vec![problem("")],
+            ("nobody answers", _) => vec![conversation(&[Role::System, Role::User])],
+            ("user speaks last", _) => vec![conversation(&[Role::User, Role::Assistant, Role::User])],
+            ("large batch", 1) => vec![large_problem()],
             ("panic at the second batch", 2) => panic!("the file asked for it"),
-            (_, 1) => batch(vec![problem("a")], vec![skipped(1, "no-tests")]),
-            (_, 2) => batch(vec![problem("b")], vec![]),
-            _ => Ok(None),
-        }
+            (_, 1) => vec![problem("a"), skipped("no-tests")],
+            (_, 2) => vec![problem("b")],
+            _ => Vec::new(),
+        })
     }
 
     fn rows_total(&self) -> Option<u64> {
@@ -81,22 +74,40 @@ impl DatasetReader for Reader {
     }
 }
 
-fn problem(id: &str) -> Problem {
-    Problem {
-        text: ProblemText {
-            id: id.to_owned(),
-            title: String::new(),
-            statement: "Print 1.".to_owned(),
-            tags: Vec::new(),
-            difficulty: None,
-        },
+fn skipped(reason: &str) -> LoadedRow {
+    LoadedRow::Skipped(SkippedRow { id: None, reason: reason.to_owned(), detail: String::new() })
+}
+
+fn conversation(roles: &[Role]) -> LoadedRow {
+    let message = |role: &Role| Message { role: *role, content: "text".to_owned() };
+    LoadedRow::Conversation(Conversation {
+        id: "c".to_owned(),
+        messages: roles.iter().map(message).collect(),
+        tags: Vec::new(),
+        difficulty: None,
+    })
+}
+
+fn problem(id: &str) -> LoadedRow {
+    problem_with(id, "Print 1.".to_owned())
+}
+
+fn large_problem() -> LoadedRow {
+    problem_with("a", "x".repeat(160 << 20))
+}
+
+fn problem_with(id: &str, statement: String) -> LoadedRow {
+    LoadedRow::Problem(Problem {
+        text: ProblemText { id: id.to_owned(), title: String::new(), statement, tags: Vec::new(), difficulty: None },
         source: String::new(),
         solutions: Vec::new(),
+        incorrect_solutions: Vec::new(),
         tests: Vec::new(),
         entry_point: None,
         time_limit_ms: None,
         memory_limit_bytes: None,
-    }
+        attributes: Vec::new(),
+    })
 }
 
 hilora_plugin_sdk::export_loader!(HostileLoader);
