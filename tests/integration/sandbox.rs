@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use hilora_host::dataset::TestCase;
-use hilora_host::judge::{Judge, Judgement, Submission, Verdict, outputs_match, run_limits};
+use hilora_host::judge::{Judge, Judgement, StopAt, Submission, Verdict, outputs_match, run_limits};
 use hilora_host::plugin::{RunLimits, SolutionRunner, Termination};
 use hilora_host::wasm::PluginHost;
 use libtest_mimic::{Failed, Trial};
@@ -82,7 +82,7 @@ fn programs(folder: &str) -> Vec<PathBuf> {
 fn judge(code: &str) -> Result<Judgement, Failed> {
     let test = TestCase { input: "5\n".to_owned(), output: "ok\n".to_owned() };
     let submission = Submission { id: "program".to_owned(), code: code.to_owned(), tests: vec![test], limits: LIMITS };
-    Ok(Judge::new(runner()?, 1).judge(&submission, true)?)
+    Ok(Judge::new(runner()?, 1).judge(&submission, StopAt::FirstFailure)?)
 }
 
 fn expectation_holds(path: &Path) -> Result<(), Failed> {

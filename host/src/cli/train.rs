@@ -15,11 +15,11 @@ use super::interrupt::InterruptGuard;
 use super::job::Job;
 use super::{Console, ExitStatus, JobArguments};
 use crate::artifact::{ContentHash, StageInputs};
-use crate::dataset::{Example, ProblemText};
+use crate::dataset::{Conversation, ConversationLesson, Example, Lesson, PolicyExample, PolicyLesson, ProblemText};
 use crate::evaluator::ShuffledAnswers;
 use crate::metrics::MetricsFile;
 use crate::model::Tokenizer;
-use crate::plugin::{FormatterExample, PluginKind, PromptFormatter, Segment, SegmentKind};
+use crate::plugin::{FormatterExample, FormatterLesson, PluginKind, PromptFormatter, Segment, SegmentKind};
 use crate::trainer::{AfterStep, StartingPoint, TrainingMode, TrainingOutcome, TrainingRun, TrainingSample, train};
 
 /// Train the adapter on the prepared data.
@@ -132,12 +132,15 @@ pub(super) fn train_stage(job: &mut Job, answers: Answers) -> Result<TrainStage>
     if job.dry_run {
         return Ok(TrainStage::WouldRun);
     }
-    let mut examples = read_examples(&data)?;
-    if answers == Answers::Shuffled {
-        examples = ShuffledAnswers::of(&examples, job.config.seed)?.examples;
-    }
+    let lessons = match answers {
+        Answers::Own => read_rows(&data)?,
+        Answers::Shuffled => {
+            let shuffled = ShuffledAnswers::of(&read_examples(&data)?, job.config.seed)?.examples;
+            shuffled.into_iter().map(Lesson::Solved).collect()
+        }
+    };
     let tokenizer = Tokenizer::load(&job.config.base_model)?;
-    let samples = tokenize(&*job.formatter()?, &tokenizer, job.config.specialist_type(), &examples)?;
+    let samples = tokenize(&*job.formatter()?, &tokenizer, job.config.specialist_type(), &lessons)?;
     let outcome = run_training(job, answers, &samples)?;
     for index in &outcome.samples_too_long {
         tracing::warn!(row = index, file = %data.display(), "left out: longer than training.max_seq_length");
@@ -226,7 +229,7 @@ pub(super) fn observed_training(
     failure.map_or(Ok(outcome), |error| Err(error).context("cannot write the metrics"))
 }
 
-/// Reads a specialist's rows.
+/// Reads a specialist's rows where each is a solved problem.
 pub(super) fn read_examples(path: &Path) -> Result<Vec<Example>> {
     read_rows(path)
 }
@@ -249,26 +252,29 @@ fn tokenize(
     formatter: &dyn PromptFormatter,
     tokenizer: &Tokenizer,
     specialist: &str,
-    examples: &[Example],
+    examples: &[Lesson],
 ) -> Result<Vec<TrainingSample>> {
-    let rows: Vec<FormatterExample> = examples
-        .iter()
-        .enumerate()
-        .map(|(row, example)| FormatterExample {
-            problem: ProblemText {
-                id: format!("row {row}"),
-                title: String::new(),
-                statement: example.problem.clone(),
-                tags: Vec::new(),
-                difficulty: example.difficulty.clone(),
-            },
-            reasoning: example.reasoning.clone(),
-            solution: example.solution.clone(),
-            domain: example.domain.clone(),
-        })
-        .collect();
-    let sequences = formatter.format_examples(specialist, &rows)?;
+    let rows: Vec<FormatterLesson> =
+        examples.iter().enumerate().map(|(row, lesson)| formatter_lesson(format!("row {row}"), lesson)).collect();
+    let sequences = formatter.format_lessons(specialist, &rows)?;
     sequences.iter().map(|segments| sample_of(tokenizer, segments)).collect()
+}
+
+/// A row as a formatter takes it.
+fn formatter_lesson(id: String, lesson: &Lesson) -> FormatterLesson {
+    match lesson.clone() {
+        Lesson::Solved(Example { problem, reasoning, solution, domain, difficulty }) => {
+            let problem = ProblemText { id, title: String::new(), statement: problem, tags: Vec::new(), difficulty };
+            FormatterLesson::Solved(FormatterExample { problem, reasoning, solution, domain })
+        }
+        Lesson::Conversation(ConversationLesson { messages, difficulty, .. }) => {
+            FormatterLesson::Conversation(Conversation { id, messages, tags: Vec::new(), difficulty })
+        }
+        Lesson::Policy(PolicyLesson { instruction, policy, actions, outputs, difficulty, .. }) => {
+            let tags = Vec::new();
+            FormatterLesson::Policy(PolicyExample { id, instruction, policy, actions, outputs, tags, difficulty })
+        }
+    }
 }
 
 fn sample_of(tokenizer: &Tokenizer, segments: &[Segment]) -> Result<TrainingSample> {

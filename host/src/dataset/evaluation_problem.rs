@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Domain, ProblemText, TestCase};
+use super::{Attribute, Domain, ProblemText, TestCase};
 
 /// A held-out problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,8 +15,14 @@ pub struct EvaluationProblem {
     pub domain: Domain,
     /// Every test must pass.
     pub tests: Vec<TestCase>,
+    /// The function that the tests call; absent for a whole program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_point: Option<String>,
     /// The dataset's own time limit, in milliseconds.
     pub time_limit_ms: Option<u64>,
     /// The dataset's own memory limit, in bytes.
     pub memory_limit_bytes: Option<u64>,
+    /// What else the dataset tells; shown to people, never to a model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<Attribute>,
 }

@@ -2,12 +2,16 @@
 //!
 //! These are plain values. They know no plugin, no file and no tensor, and every other module may import them.
 
+mod conversation;
 mod domain;
 mod evaluation_problem;
 mod example;
+mod lesson;
 mod problem;
 
+pub use conversation::{Action, Conversation, Message, PolicyExample, Role};
 pub use domain::Domain;
 pub use evaluation_problem::EvaluationProblem;
 pub use example::Example;
-pub use problem::{Language, Problem, ProblemText, SkippedRow, Solution, TestCase};
+pub use lesson::{ConversationLesson, Lesson, PolicyLesson};
+pub use problem::{Attribute, Language, Problem, ProblemText, SkippedRow, Solution, TestCase};

@@ -63,21 +63,33 @@ pub struct Problem {
     pub source: String,
     /// Programs that claim to solve it.
     pub solutions: Vec<Solution>,
+    /// Programs that the dataset says do not solve it; they show which tests are weak.
+    pub incorrect_solutions: Vec<Solution>,
     /// Its tests.
     pub tests: Vec<TestCase>,
-    /// The function that the tests call; `None` for a whole program on standard input and output.
+    /// The function that the tests call, or the method of a class `Solution`; `None` for a whole program on standard
+    /// input and output. A test's input then has one JSON value a line for each argument, its output is one JSON value.
     pub entry_point: Option<String>,
     /// The dataset's own time limit, in milliseconds.
     pub time_limit_ms: Option<u64>,
     /// The dataset's own memory limit, in bytes.
     pub memory_limit_bytes: Option<u64>,
+    /// What else the dataset tells; shown to people, never to a model.
+    pub attributes: Vec<Attribute>,
 }
 
-/// A row that yielded no problem, counted by reason.
+/// A fact of a row that has no field of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attribute {
+    /// Its name in kebab case, for example `contest-date`.
+    pub name: String,
+    /// Its value as the dataset writes it.
+    pub value: String,
+}
+
+/// A row that yielded nothing, counted by reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkippedRow {
-    /// Index of the row in reading order, from 0, over all files.
-    pub row: u64,
     /// The row's identifier where it could be read.
     pub id: Option<String>,
     /// A short kebab-case word that can be counted.

@@ -6,11 +6,11 @@ use super::EvaluatorError;
 use super::evaluation::{ProblemOutcome, SampleOutcome};
 use super::sampling::{Completion, CompletionEnd, Generator, SampleRequest};
 use crate::artifact::ContentHash;
-use crate::dataset::{Domain, EvaluationProblem, Language, ProblemText, TestCase};
+use crate::dataset::{Domain, EvaluationProblem, Language, Message, ProblemText, TestCase};
 use crate::judge::{Judge, Verdict};
 use crate::plugin::{
-    FormatterExample, LimitKind, PluginError, PluginIdentity, PluginKind, Prompt, PromptFormatter, RunLimits,
-    RunReport, RunnerInfo, Segment, SegmentKind, SolutionRunner, Termination,
+    FormatterLesson, LimitKind, PluginError, PluginIdentity, PluginKind, Prompt, PromptFormatter, RunLimits, RunReport,
+    RunnerInfo, Segment, SegmentKind, SolutionRunner, Termination,
 };
 
 /// A problem of which the first `correct` of `samples` answers were right and the rest wrong.
@@ -43,6 +43,8 @@ pub(super) fn doubling_problem(id: &str) -> EvaluationProblem {
         },
         domain: Domain("python".to_owned()),
         tests: vec![test(3), test(0)],
+        entry_point: None,
+        attributes: Vec::new(),
         time_limit_ms: None,
         memory_limit_bytes: None,
     }
@@ -70,7 +72,11 @@ impl PromptFormatter for FakeFormatter {
         Ok(vec!["<end>".to_owned()])
     }
 
-    fn format_examples(&self, _: &str, _: &[FormatterExample]) -> Result<Vec<Vec<Segment>>, PluginError> {
+    fn format_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Vec<Segment>>, PluginError> {
+        Ok(Vec::new())
+    }
+
+    fn compose_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Vec<Message>>, PluginError> {
         Ok(Vec::new())
     }
 

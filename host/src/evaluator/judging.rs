@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::EvaluatorError;
 use crate::dataset::EvaluationProblem;
-use crate::judge::{Judge, Judgement, Submission, Verdict, run_limits};
+use crate::judge::{Judge, Judgement, StopAt, Submission, Verdict, run_limits};
 
 /// Programs that one call hands to the judge: enough to keep its workers busy, few enough to hold their tests.
 const PROGRAMS_PER_CALL: usize = 512;
@@ -46,7 +46,7 @@ pub(super) fn judge_answers(
     let mut judged = Vec::with_capacity(programs.len());
     for part in programs.chunks(PROGRAMS_PER_CALL) {
         let submissions: Vec<Submission> = part.iter().map(submission).collect();
-        for judgement in judge.judge_all(&submissions, true, &|_| on_done(1))? {
+        for judgement in judge.judge_all(&submissions, StopAt::FirstFailure, &|_| on_done(1))? {
             judged.push(judged_answer(&judgement)?);
         }
     }
@@ -63,6 +63,7 @@ fn submission(answer: &Answer<'_>) -> Submission {
         id: problem.text.id.clone(),
         code: answer.code.to_owned(),
         tests: problem.tests.clone(),
+        entry_point: problem.entry_point.clone(),
         limits: run_limits(problem.time_limit_ms, problem.memory_limit_bytes),
     }
 }

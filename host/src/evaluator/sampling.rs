@@ -174,9 +174,10 @@ pub(super) fn stream(problem: &str, sample: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Message;
     use crate::evaluator::fakes::{FakeFormatter, doubling_problem};
     use crate::model::tests::{perturbed_adapter, small_model};
-    use crate::plugin::{FormatterExample, PluginError, PluginIdentity};
+    use crate::plugin::{FormatterLesson, PluginError, PluginIdentity};
     use serde_json::json;
     use std::cell::Cell;
     use std::collections::BTreeMap;
@@ -266,7 +267,11 @@ mod tests {
             fn stop_sequences(&self) -> Result<Vec<String>, PluginError> {
                 Ok(vec!["</s>".to_owned()])
             }
-            fn format_examples(&self, _: &str, _: &[FormatterExample]) -> Result<Vec<Vec<Segment>>, PluginError> {
+            fn format_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Vec<Segment>>, PluginError> {
+                Ok(Vec::new())
+            }
+
+            fn compose_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Vec<Message>>, PluginError> {
                 Ok(Vec::new())
             }
             fn format_prompts(&self, _: &str, _: &[ProblemText]) -> Result<Vec<Prompt>, PluginError> {

@@ -5,7 +5,28 @@
 //! leading and inner white space, empty lines between others, the last digit of a number. Bytes are compared, so an
 //! output that is not UTF-8 matches nothing that is.
 
-/// Whether a program wrote what was expected.
+use super::json_value::json_values_match;
+
+/// How an output is held against the expected one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// Line by line, as this module's text says.
+    Lines,
+    /// As JSON values: what a called function returned.
+    JsonValue,
+}
+
+impl Comparison {
+    /// Whether a program wrote what was expected.
+    pub fn matches(self, expected: &[u8], actual: &[u8]) -> bool {
+        match self {
+            Self::Lines => outputs_match(expected, actual),
+            Self::JsonValue => json_values_match(expected, actual),
+        }
+    }
+}
+
+/// Whether a program wrote what was expected, line by line.
 pub fn outputs_match(expected: &[u8], actual: &[u8]) -> bool {
     lines(expected).eq(lines(actual))
 }

@@ -1,5 +1,6 @@
 //! The judge: runs submissions on their tests over a number of threads and gives the judgements in input order.
 
+use std::borrow::Cow;
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,8 +8,10 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::Comparison;
+use super::function_call;
 use super::verdict::Verdict;
-use crate::dataset::TestCase;
+use crate::dataset::{Language, TestCase};
 use crate::plugin::{PluginError, RunLimits, RunReport, SolutionRunner, Termination};
 
 /// The most characters of a program's own words that a report repeats.
@@ -23,6 +26,8 @@ pub struct Submission {
     pub code: String,
     /// Every test must pass. Without a test nothing is accepted.
     pub tests: Vec<TestCase>,
+    /// The function that the tests call, or the method of a class `Solution`; `None` for a whole program.
+    pub entry_point: Option<String>,
     /// The limits of each run.
     pub limits: RunLimits,
 }
@@ -60,9 +65,44 @@ impl Judgement {
     }
 }
 
+/// When a submission that has failed is not run on further tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopAt {
+    /// At the first test that it does not pass: enough to know that it is wrong.
+    FirstFailure,
+    /// At the first limit or lacking module: every test that costs no more than the program itself is run, so that one
+    /// sees which tests let it pass.
+    FirstLimit,
+    /// Never.
+    End,
+}
+
+impl StopAt {
+    fn stops(self, verdict: Verdict) -> bool {
+        match self {
+            Self::FirstFailure => verdict != Verdict::Accepted,
+            Self::FirstLimit => !matches!(verdict, Verdict::Accepted | Verdict::WrongAnswer | Verdict::RuntimeError),
+            Self::End => false,
+        }
+    }
+}
+
 /// Why nothing could be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
+    /// No driver calls a function in the runner's language.
+    #[error("cannot judge `{submission}`: no driver calls `{entry_point}` in {language}")]
+    EntryPoint {
+        /// The submission's id.
+        submission: String,
+        /// The function that the tests call.
+        entry_point: String,
+        /// The runner's language.
+        language: Language,
+    },
+    /// The runner does not say what it runs.
+    #[error(transparent)]
+    Describe(#[from] PluginError),
     /// The runner failed before or beside the program.
     #[error("cannot judge `{submission}`, test {test}: {error}")]
     Runner {
@@ -93,15 +133,29 @@ impl Judge {
         &*self.runner
     }
 
+    /// The program that runs, and how its output is compared.
+    fn program<'a>(&self, submission: &'a Submission) -> Result<(Cow<'a, str>, Comparison), JudgeError> {
+        let Some(entry_point) = &submission.entry_point else {
+            return Ok((Cow::Borrowed(&submission.code), Comparison::Lines));
+        };
+        let language = self.runner.describe()?.language;
+        let program = function_call::program(language, &submission.code, entry_point).ok_or_else(|| {
+            let (submission, entry_point) = (submission.id.clone(), entry_point.clone());
+            JudgeError::EntryPoint { submission, entry_point, language }
+        })?;
+        Ok((Cow::Owned(program), Comparison::JsonValue))
+    }
+
     /// Judges one submission on the calling thread.
-    pub fn judge(&self, submission: &Submission, stop_at_first_failure: bool) -> Result<Judgement, JudgeError> {
+    pub fn judge(&self, submission: &Submission, stop_at: StopAt) -> Result<Judgement, JudgeError> {
+        let (program, comparison) = self.program(submission)?;
         let mut tests = Vec::with_capacity(submission.tests.len());
         for (index, test) in submission.tests.iter().enumerate() {
             let report = self
                 .runner
-                .run(&submission.code, test.input.as_bytes(), &submission.limits)
+                .run(&program, test.input.as_bytes(), &submission.limits)
                 .map_err(|error| JudgeError::Runner { submission: submission.id.clone(), test: index, error })?;
-            let verdict = Verdict::of(&report, &test.output);
+            let verdict = Verdict::of(&report, &test.output, comparison);
             tests.push(TestReport {
                 verdict,
                 detail: detail(&report),
@@ -109,7 +163,7 @@ impl Judge {
                 memory_bytes: report.memory_bytes,
                 cpu_time_us: report.cpu_time_us,
             });
-            if stop_at_first_failure && verdict != Verdict::Accepted {
+            if stop_at.stops(verdict) {
                 break;
             }
         }
@@ -127,7 +181,7 @@ impl Judge {
     pub fn judge_all(
         &self,
         submissions: &[Submission],
-        stop_at_first_failure: bool,
+        stop_at: StopAt,
         on_done: &(dyn Fn(u64) + Sync),
     ) -> Result<Vec<Judgement>, JudgeError> {
         let slots: Vec<Mutex<Option<Result<Judgement, JudgeError>>>> =
@@ -139,7 +193,7 @@ impl Judge {
             while !failed.load(Ordering::Relaxed) {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(submission) = submissions.get(index) else { break };
-                let judged = self.judge(submission, stop_at_first_failure);
+                let judged = self.judge(submission, stop_at);
                 failed.fetch_or(judged.is_err(), Ordering::Relaxed);
                 *slots[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(judged);
                 on_done(done.fetch_add(1, Ordering::Relaxed) + 1);
@@ -230,6 +284,7 @@ mod tests {
             id: id.to_owned(),
             code: code.to_owned(),
             tests: tests.iter().map(test).collect(),
+            entry_point: None,
             limits: super::super::run_limits(None, None),
         }
     }
@@ -239,9 +294,10 @@ mod tests {
         let submissions: Vec<Submission> = (0..20)
             .map(|i| submission(&i.to_string(), "echo", &[(if i % 3 == 0 { "slow" } else { "x" }, "x")]))
             .collect();
-        let one = judge(1).judge_all(&submissions, true, &|_| {})?;
+        let one = judge(1).judge_all(&submissions, StopAt::FirstFailure, &|_| {})?;
         let done = AtomicU64::new(0);
-        let four = judge(4).judge_all(&submissions, true, &|_| _ = done.fetch_add(1, Ordering::Relaxed))?;
+        let four =
+            judge(4).judge_all(&submissions, StopAt::FirstFailure, &|_| _ = done.fetch_add(1, Ordering::Relaxed))?;
         assert_eq!(one, four);
         assert_eq!(done.into_inner(), 20);
         assert!(four.iter().enumerate().all(|(i, judgement)| judgement.id == i.to_string()));
@@ -252,21 +308,24 @@ mod tests {
     #[test]
     fn stops_at_the_first_failure_only_where_asked() -> Result<(), JudgeError> {
         let wrong = submission("a", "echo", &[("1", "1"), ("2", "3"), ("4", "4")]);
-        assert_eq!(judge(1).judge(&wrong, true)?.tests.len(), 2);
-        let whole = judge(1).judge(&wrong, false)?;
+        assert_eq!(judge(1).judge(&wrong, StopAt::FirstFailure)?.tests.len(), 2);
+        let whole = judge(1).judge(&wrong, StopAt::End)?;
         assert_eq!((whole.tests.len(), whole.verdict), (3, Verdict::WrongAnswer));
         Ok(())
     }
 
     #[test]
     fn nothing_is_accepted_without_a_test() -> Result<(), JudgeError> {
-        assert_eq!(judge(1).judge(&submission("a", "echo", &[]), true)?.verdict, Verdict::InternalError);
+        assert_eq!(
+            judge(1).judge(&submission("a", "echo", &[]), StopAt::FirstFailure)?.verdict,
+            Verdict::InternalError
+        );
         Ok(())
     }
 
     #[test]
     fn the_exception_is_told() -> Result<(), JudgeError> {
-        let judged = judge(1).judge(&submission("a", "fail", &[("1", "1")]), true)?;
+        let judged = judge(1).judge(&submission("a", "fail", &[("1", "1")]), StopAt::FirstFailure)?;
         assert_eq!((judged.verdict, &judged.tests[0].detail[..]), (Verdict::RuntimeError, "ValueError: no"));
         Ok(())
     }
@@ -274,7 +333,7 @@ mod tests {
     #[test]
     fn a_broken_runner_is_an_error_that_names_the_submission() {
         let submissions = [submission("a", "echo", &[("1", "1")]), submission("b", "broken", &[("1", "1")])];
-        let error = judge(2).judge_all(&submissions, true, &|_| {}).expect_err("the runner is broken");
+        let error = judge(2).judge_all(&submissions, StopAt::FirstFailure, &|_| {}).expect_err("the runner is broken");
         assert!(error.to_string().contains("`b`"), "{error}");
     }
 }

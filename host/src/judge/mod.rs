@@ -5,6 +5,8 @@
 //! submission gets the same verdict on any machine at any load.
 
 mod compare;
+mod function_call;
+mod json_value;
 mod limits;
 mod verdict;
 
@@ -13,6 +15,6 @@ mod verdict;
 mod judge;
 
 pub use compare::outputs_match;
-pub use judge::{Judge, JudgeError, Judgement, Submission, TestReport};
+pub use judge::{Judge, JudgeError, Judgement, StopAt, Submission, TestReport};
 pub use limits::run_limits;
 pub use verdict::Verdict;

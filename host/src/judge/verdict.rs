@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::outputs_match;
+use super::compare::Comparison;
 use crate::plugin::{LimitKind, RunReport, Termination};
 
 /// What is said of a program.
@@ -42,10 +42,10 @@ impl Verdict {
         Self::InternalError,
     ];
 
-    /// The verdict on a run, given what it had to write.
-    pub fn of(report: &RunReport, expected: &str) -> Self {
+    /// The verdict on a run, given what it had to write and how the two are compared.
+    pub fn of(report: &RunReport, expected: &str, comparison: Comparison) -> Self {
         match &report.termination {
-            Termination::Exited(0) if outputs_match(expected.as_bytes(), &report.stdout) => Self::Accepted,
+            Termination::Exited(0) if comparison.matches(expected.as_bytes(), &report.stdout) => Self::Accepted,
             Termination::Exited(0) => Self::WrongAnswer,
             Termination::LimitExceeded(LimitKind::Memory) => Self::MemoryLimit,
             Termination::LimitExceeded(LimitKind::Fuel | LimitKind::CpuTime | LimitKind::WallClock) => Self::TimeLimit,
@@ -98,12 +98,17 @@ mod tests {
         }
     }
 
+    /// The verdict where 42 is expected.
+    fn lines(termination: Termination, stdout: &str) -> Verdict {
+        Verdict::of(&report(termination, stdout), "42", Comparison::Lines)
+    }
+
     #[test]
     fn only_exit_code_0_with_the_right_output_is_accepted() {
-        assert_eq!(Verdict::of(&report(Termination::Exited(0), "42\n"), "42"), Verdict::Accepted);
-        assert_eq!(Verdict::of(&report(Termination::Exited(0), "43\n"), "42"), Verdict::WrongAnswer);
-        assert_eq!(Verdict::of(&report(Termination::Exited(1), "42\n"), "42"), Verdict::RuntimeError);
-        assert_eq!(Verdict::of(&report(Termination::OutputLimitExceeded, "42\n"), "42"), Verdict::OutputLimit);
+        assert_eq!(lines(Termination::Exited(0), "42\n"), Verdict::Accepted);
+        assert_eq!(lines(Termination::Exited(0), "43\n"), Verdict::WrongAnswer);
+        assert_eq!(lines(Termination::Exited(1), "42\n"), Verdict::RuntimeError);
+        assert_eq!(lines(Termination::OutputLimitExceeded, "42\n"), Verdict::OutputLimit);
     }
 
     #[test]

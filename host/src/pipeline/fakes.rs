@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use super::verify::VerifiedProblem;
 use crate::artifact::ContentHash;
-use crate::dataset::{Domain, Language, Problem, ProblemText, SkippedRow, Solution, TestCase};
+use crate::dataset::{Domain, Language, Problem, ProblemText, Solution, TestCase};
 use crate::plugin::{
-    Batch, Classification, DatasetInfo, DatasetLoader, DatasetReader, DomainClassifier, DomainInfo, LimitKind,
-    PluginError, PluginIdentity, PluginKind, RunLimits, RunReport, RunnerInfo, Score, SolutionRunner, Termination,
+    Classification, DatasetInfo, DatasetLoader, DatasetReader, DomainClassifier, DomainInfo, LimitKind, LoadedRow,
+    LoaderOptions, PluginError, PluginIdentity, PluginKind, RunLimits, RunReport, RunnerInfo, Score, SolutionRunner,
+    Termination,
 };
 
 fn identity(name: &str, kind: PluginKind) -> PluginIdentity {
@@ -29,10 +30,12 @@ pub(super) fn problem_with(id: &str, statement: &str, programs: &[&str], tests: 
         },
         source: String::new(),
         solutions: programs.iter().map(solution).collect(),
+        incorrect_solutions: Vec::new(),
         tests: tests.iter().map(test).collect(),
         entry_point: None,
         time_limit_ms: None,
         memory_limit_bytes: None,
+        attributes: Vec::new(),
     }
 }
 
@@ -57,11 +60,11 @@ pub(super) fn verified(id: &str, statement: &str, programs: &[&str]) -> Verified
 /// Yields given rows, whatever file it is given.
 pub(super) struct FakeLoader {
     identity: PluginIdentity,
-    rows: Vec<Result<Problem, SkippedRow>>,
+    rows: Vec<LoadedRow>,
 }
 
 impl FakeLoader {
-    pub(super) fn new(rows: Vec<Result<Problem, SkippedRow>>) -> Self {
+    pub(super) fn new(rows: Vec<LoadedRow>) -> Self {
         Self { identity: identity("fake-loader", PluginKind::DatasetLoader), rows }
     }
 }
@@ -75,30 +78,23 @@ impl DatasetLoader for FakeLoader {
         Ok(DatasetInfo { source: "fake".to_owned(), licence: "none".to_owned(), columns: Vec::new() })
     }
 
-    fn open(&self, _: &[PathBuf]) -> Result<Box<dyn DatasetReader>, PluginError> {
+    fn open(&self, _: &[PathBuf], _: &LoaderOptions) -> Result<Box<dyn DatasetReader>, PluginError> {
         Ok(Box::new(FakeReader { rows: self.rows.clone(), read: 0 }))
     }
 }
 
 struct FakeReader {
-    rows: Vec<Result<Problem, SkippedRow>>,
+    rows: Vec<LoadedRow>,
     read: usize,
 }
 
 impl DatasetReader for FakeReader {
-    fn next_batch(&mut self, rows_max: u32) -> Result<Option<Batch>, PluginError> {
+    fn next_batch(&mut self, rows_max: u32) -> Result<Vec<LoadedRow>, PluginError> {
         // Small batches, so that what crosses a batch's end is tested too.
         let end = (self.read + rows_max.min(7) as usize).min(self.rows.len());
-        let mut batch = Batch::default();
-        for row in &self.rows[self.read..end] {
-            match row {
-                Ok(problem) => batch.problems.push(problem.clone()),
-                Err(skipped) => batch.skipped.push(skipped.clone()),
-            }
-        }
-        let rows = end - self.read;
+        let batch = self.rows[self.read..end].to_vec();
         self.read = end;
-        Ok((rows > 0).then_some(batch))
+        Ok(batch)
     }
 
     fn rows_total(&mut self) -> Result<Option<u64>, PluginError> {

@@ -87,8 +87,8 @@ impl Ledger {
         self.enter(row, Some(id.to_owned()), fate);
     }
 
-    pub(super) fn skipped_by_loader(&mut self, skipped: SkippedRow) {
-        let SkippedRow { row, id, reason, detail } = skipped;
+    pub(super) fn skipped_by_loader(&mut self, row: u64, skipped: SkippedRow) {
+        let SkippedRow { id, reason, detail } = skipped;
         self.enter(row, id, Fate::Skipped { reason, detail });
     }
 

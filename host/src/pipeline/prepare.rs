@@ -22,7 +22,7 @@ use super::{DataConfig, Fate, InputFile, OutputFile, PrepareError, PrepareManife
 use crate::artifact::{ContentHash, write_atomic};
 use crate::dataset::{EvaluationProblem, Example, ProblemText};
 use crate::judge::Judge;
-use crate::plugin::{DatasetLoader, DomainClassifier, SolutionRunner};
+use crate::plugin::{DatasetLoader, DomainClassifier, LoadedRow, LoaderOptions, SolutionRunner};
 
 /// What is prepared, by whom and whereto.
 pub struct PrepareInputs<'a> {
@@ -172,15 +172,26 @@ fn read_and_verify(
     let on_done = |done, known| progress(PrepareProgress { stage: PrepareStage::Verify, done, total: Some(known) });
     let mut verifier = Verifier::new(&judge, language, inputs.config.max_solutions_per_problem, &on_done);
     let classifier = Classifier::new(inputs.classifier)?;
-    let mut reader = RowReader::open(inputs.loader, &inputs.config.files)?;
+    let mut reader = RowReader::open(inputs.loader, &inputs.config.files, &LoaderOptions::new())?;
     let mut ids = HashSet::new();
     let mut kept = Vec::new();
-    while let Some(batch) = reader.next_batch()? {
+    loop {
+        let batch = reader.next_batch()?;
+        if batch.is_empty() {
+            break;
+        }
         let (done, total) = (reader.rows_read(), reader.rows_total());
         progress(PrepareProgress { stage: PrepareStage::Load, done, total });
-        batch.skipped.into_iter().for_each(|skipped| ledger.skipped_by_loader(skipped));
         let mut problems = Vec::new();
-        for (row, problem) in batch.problems {
+        for (row, loaded) in batch {
+            let problem = match loaded {
+                LoadedRow::Problem(problem) => problem,
+                LoadedRow::Skipped(skipped) => {
+                    ledger.skipped_by_loader(row, skipped);
+                    continue;
+                }
+                LoadedRow::Conversation(_) | LoadedRow::Policy(_) => continue,
+            };
             // The split goes by name: two problems of one name could end on both sides.
             if ids.insert(problem.text.id.clone()) {
                 problems.push((row, problem));
@@ -249,6 +260,8 @@ fn split(inputs: &PrepareInputs<'_>, kept: Vec<Kept>, ledger: &mut Ledger) -> Ou
                     text: problem.text,
                     domain,
                     tests: problem.tests,
+                    entry_point: None,
+                    attributes: Vec::new(),
                     time_limit_ms: problem.time_limit_ms,
                     memory_limit_bytes: problem.memory_limit_bytes,
                 });
@@ -310,17 +323,17 @@ mod tests {
 
     use super::super::fakes::{FakeClassifier, FakeLoader, FakeRunner, problem, problem_with};
     use super::*;
-    use crate::dataset::{Domain, Problem, SkippedRow};
+    use crate::dataset::{Domain, SkippedRow};
 
     /// A dataset of one file, and the run that is prepared from it.
     struct Run {
         folder: tempfile::TempDir,
         config: DataConfig,
-        rows: Vec<Result<Problem, SkippedRow>>,
+        rows: Vec<LoadedRow>,
     }
 
     impl Run {
-        fn new(rows: Vec<Result<Problem, SkippedRow>>) -> Self {
+        fn new(rows: Vec<LoadedRow>) -> Self {
             let folder = tempfile::tempdir().expect("a temporary folder can be made");
             let file = folder.path().join("rows");
             fs::write(&file, "a fake loader reads no file").expect("it can be written to");
@@ -364,21 +377,17 @@ mod tests {
     }
 
     /// Rows of every kind: 30 good ones, then one for each way to be skipped.
-    fn mixed_rows() -> Vec<Result<Problem, SkippedRow>> {
-        let skipped = SkippedRow {
-            row: 30,
-            id: None,
-            reason: "no-python3-solution".to_owned(),
-            detail: "found 1 in Python 2".to_owned(),
-        };
-        let mut rows: Vec<Result<Problem, SkippedRow>> =
-            (0..30).map(|i| Ok(problem(&format!("p{i}"), &i.to_string()))).collect();
-        rows.push(Err(skipped));
-        rows.push(Ok(problem("p3", "333")));
-        rows.push(Ok(problem_with("wrong", "Wrong.", &["print(0)"], &[("", "1")])));
-        rows.push(Ok(problem("again", "7")));
-        rows.push(Ok(problem_with("renamed", "print  7 .", &["echo"], &[("7", "7")])));
-        rows.push(Ok(problem_with("hard", "A proof.", &["print(88)"], &[("", "88")])));
+    fn mixed_rows() -> Vec<LoadedRow> {
+        let skipped =
+            SkippedRow { id: None, reason: "no-python3-solution".to_owned(), detail: "found 1 in Python 2".to_owned() };
+        let mut rows: Vec<LoadedRow> =
+            (0..30).map(|i| LoadedRow::Problem(problem(&format!("p{i}"), &i.to_string()))).collect();
+        rows.push(LoadedRow::Skipped(skipped));
+        rows.push(LoadedRow::Problem(problem("p3", "333")));
+        rows.push(LoadedRow::Problem(problem_with("wrong", "Wrong.", &["print(0)"], &[("", "1")])));
+        rows.push(LoadedRow::Problem(problem("again", "7")));
+        rows.push(LoadedRow::Problem(problem_with("renamed", "print  7 .", &["echo"], &[("7", "7")])));
+        rows.push(LoadedRow::Problem(problem_with("hard", "A proof.", &["print(88)"], &[("", "88")])));
         rows
     }
 

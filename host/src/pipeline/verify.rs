@@ -10,7 +10,7 @@ use super::PrepareError;
 use super::deduplicate::normalized_code;
 use super::fate::Skip;
 use crate::dataset::{Language, Problem, ProblemText, TestCase};
-use crate::judge::{Judge, Judgement, Submission, Verdict, run_limits};
+use crate::judge::{Judge, Judgement, StopAt, Submission, Verdict, run_limits};
 
 /// A problem with programs that passed all of its tests.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,7 +116,7 @@ impl<'a> Verifier<'a> {
         self.known += submissions.len() as u64;
         let (known, judged, on_done) = (self.known, &self.judged, self.on_done);
         let count = |_: u64| on_done(judged.fetch_add(1, Ordering::Relaxed) + 1, known);
-        let judgements = self.judge.judge_all(&submissions, true, &count)?;
+        let judgements = self.judge.judge_all(&submissions, StopAt::FirstFailure, &count)?;
         for ((owner, submission), judgement) in owners.into_iter().zip(submissions).zip(judgements) {
             let Ok(candidate) = &mut answers[owner] else { continue };
             if judgement.is_accepted() {
@@ -137,6 +137,7 @@ impl Candidate {
             id: format!("{} #{}", self.problem.text.id, self.tried),
             code,
             tests: self.problem.tests.clone(),
+            entry_point: None,
             limits: run_limits(self.problem.time_limit_ms, self.problem.memory_limit_bytes),
         }
     }

@@ -1,7 +1,7 @@
 //! A prompt formatter: the text a model reads and learns, and which of it is trained on.
 
 use super::{PluginError, PluginIdentity};
-use crate::dataset::{Domain, ProblemText};
+use crate::dataset::{Conversation, Domain, Message, PolicyExample, ProblemText};
 
 /// How the tokenizer reads a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,26 +23,6 @@ pub struct Segment {
     pub trained: bool,
 }
 
-/// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The instructions.
-    System,
-    /// The question.
-    User,
-    /// The answer.
-    Assistant,
-}
-
-/// A chat message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Who speaks.
-    pub role: Role,
-    /// What is said.
-    pub content: String,
-}
-
 /// A solved problem as a formatter takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormatterExample {
@@ -54,6 +34,28 @@ pub struct FormatterExample {
     pub solution: String,
     /// The problem's domain.
     pub domain: Domain,
+}
+
+/// Something to learn from as a formatter takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FormatterLesson {
+    /// A solved problem.
+    Solved(FormatterExample),
+    /// A conversation.
+    Conversation(Conversation),
+    /// A case under a policy.
+    Policy(PolicyExample),
+}
+
+impl FormatterLesson {
+    /// What messages call it.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Solved(example) => &example.problem.id,
+            Self::Conversation(conversation) => &conversation.id,
+            Self::Policy(example) => &example.id,
+        }
+    }
 }
 
 /// What a model is asked.
@@ -73,12 +75,11 @@ pub trait PromptFormatter: Send + Sync {
     /// The texts at which a completion ends, each a special token of the model.
     fn stop_sequences(&self) -> Result<Vec<String>, PluginError>;
 
-    /// The sequence to train on for each example.
-    fn format_examples(
-        &self,
-        specialist: &str,
-        examples: &[FormatterExample],
-    ) -> Result<Vec<Vec<Segment>>, PluginError>;
+    /// The sequence to train on for each lesson.
+    fn format_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Segment>>, PluginError>;
+
+    /// The same lessons as chat messages, for a model's own template; the last message is the assistant's.
+    fn compose_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Message>>, PluginError>;
 
     /// The prompt for each problem.
     fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Prompt>, PluginError>;

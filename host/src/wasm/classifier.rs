@@ -69,12 +69,13 @@ impl ComponentClassifier {
     fn classify_batch(&self, problems: &[ProblemText]) -> Result<Vec<Classification>, PluginError> {
         let known = self.known()?;
         let texts: Vec<types::ProblemText> = problems.iter().map(types::ProblemText::from).collect();
-        let answer = self.plugin.call("classify", batch_name(problems), async |store: &mut Store<GuestState>| {
+        let ids: Vec<&str> = problems.iter().map(|problem| problem.id.as_str()).collect();
+        let answer = self.plugin.call("classify", batch_name(&ids), async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
             instance.hilora_plugin_classifier().call_classify(store, &texts).await
         })?;
         let classified = answer.map_err(|ClassifyError::Rejected((index, why))| {
-            self.plugin.refused(&format!("{}: {why}", item_name(problems, index)))
+            self.plugin.refused(&format!("{}: {why}", item_name(&ids, index)))
         })?;
         self.plugin.check_count("classify", problems.len(), classified.len())?;
         problems.iter().zip(classified).map(|(problem, answer)| self.checked(known, problem, answer)).collect()
@@ -86,7 +87,7 @@ impl ComponentClassifier {
         problem: &ProblemText,
         answer: WitClassification,
     ) -> Result<Classification, PluginError> {
-        let wrong = |message| self.plugin.contract("classify", Some(format!("problem {}", problem.id)), message);
+        let wrong = |message| self.plugin.contract("classify", Some(format!("`{}`", problem.id)), message);
         let is_known = |name: &str| known.iter().any(|info| info.domain.0 == name);
         if let Some(name) =
             answer.scores.iter().map(|score| &score.domain).chain([&answer.domain]).find(|name| !is_known(name))
@@ -110,21 +111,19 @@ impl ComponentClassifier {
     }
 }
 
-/// How messages call a batch: by its one problem, or by its first.
-pub(super) fn batch_name(problems: &[ProblemText]) -> Option<String> {
-    match problems {
+/// How messages call a batch: by its one item, or by its first.
+pub(super) fn batch_name(ids: &[&str]) -> Option<String> {
+    match ids {
         [] => None,
-        [problem] => Some(format!("problem {}", problem.id)),
-        [first, ..] => Some(format!("one of {} problems from {}", problems.len(), first.id)),
+        [id] => Some(format!("`{id}`")),
+        [first, ..] => Some(format!("one of {} from `{first}`", ids.len())),
     }
 }
 
-/// How messages call the problem with this index, which a plugin stated.
-pub(super) fn item_name(problems: &[ProblemText], index: u32) -> String {
-    usize::try_from(index)
-        .ok()
-        .and_then(|index| problems.get(index))
-        .map_or_else(|| format!("item {index} of {}", problems.len()), |problem| format!("problem {}", problem.id))
+/// How messages call the item with this index, which a plugin stated.
+pub(super) fn item_name(ids: &[&str], index: u32) -> String {
+    let id = usize::try_from(index).ok().and_then(|index| ids.get(index));
+    id.map_or_else(|| format!("item {index} of {}", ids.len()), |id| format!("`{id}`"))
 }
 
 impl DomainClassifier for ComponentClassifier {

@@ -9,10 +9,8 @@ use super::bindings::types;
 use super::classifier::{batch_name, item_name};
 use super::guest::GuestState;
 use super::loaded_plugin::LoadedPlugin;
-use crate::dataset::ProblemText;
-use crate::plugin::{
-    FormatterExample, Message, PluginError, PluginIdentity, Prompt, PromptFormatter, Role, Segment, SegmentKind,
-};
+use crate::dataset::{Action, Message, ProblemText, Role};
+use crate::plugin::{FormatterLesson, PluginError, PluginIdentity, Prompt, PromptFormatter, Segment, SegmentKind};
 
 /// A prompt formatter in a component.
 pub(super) struct ComponentFormatter {
@@ -25,57 +23,63 @@ impl ComponentFormatter {
         Ok(Self { world: PromptFormatterPre::new(plugin.instance.clone())?, plugin })
     }
 
-    fn refusal(&self, error: wit::FormatError, problems: &[ProblemText]) -> PluginError {
+    fn refusal(&self, error: wit::FormatError, ids: &[&str]) -> PluginError {
         self.plugin.refused(&match error {
-            wit::FormatError::Rejected((index, why)) => format!("{}: {why}", item_name(problems, index)),
+            wit::FormatError::Rejected((index, why)) => format!("{}: {why}", item_name(ids, index)),
             wit::FormatError::UnknownSpecialist(name) => {
                 format!("no layout is known for the specialist `{name}`; hint: see `specialist.type` in the config")
             }
         })
     }
 
-    fn examples_batch(
-        &self,
-        specialist: &str,
-        examples: &[FormatterExample],
-    ) -> Result<Vec<Vec<Segment>>, PluginError> {
-        let problems: Vec<ProblemText> = examples.iter().map(|example| example.problem.clone()).collect();
-        let asked: Vec<wit::Example> = examples
-            .iter()
-            .map(|example| wit::Example {
-                problem: types::ProblemText::from(&example.problem),
-                reasoning: example.reasoning.clone(),
-                solution: example.solution.clone(),
-                domain: example.domain.0.clone(),
-            })
-            .collect();
-        let call = "format-examples";
-        let answer = self.plugin.call(call, batch_name(&problems), async |store: &mut Store<GuestState>| {
+    fn segments_batch(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Segment>>, PluginError> {
+        let call = "format-lessons";
+        let (ids, asked) = asked(lessons);
+        let answer = self.plugin.call(call, batch_name(&ids), async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
-            instance.hilora_plugin_formatter().call_format_examples(store, specialist, &asked).await
+            instance.hilora_plugin_formatter().call_format_lessons(store, specialist, &asked).await
         })?;
-        let sequences = answer.map_err(|error| self.refusal(error, &problems))?;
-        self.plugin.check_count(call, examples.len(), sequences.len())?;
-        for (problem, sequence) in problems.iter().zip(&sequences) {
+        let sequences = answer.map_err(|error| self.refusal(error, &ids))?;
+        self.plugin.check_count(call, lessons.len(), sequences.len())?;
+        for (id, sequence) in ids.iter().zip(&sequences) {
             if !sequence.iter().any(|segment| segment.trained && !segment.text.is_empty()) {
-                let row = Some(format!("problem {}", problem.id));
+                let row = Some(format!("`{id}`"));
                 return Err(self.plugin.contract(call, row, "expected a segment to train on, got none".to_owned()));
             }
         }
         Ok(sequences.into_iter().map(|sequence| sequence.into_iter().map(Segment::from).collect()).collect())
     }
 
+    fn messages_batch(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Message>>, PluginError> {
+        let call = "compose-lessons";
+        let (ids, asked) = asked(lessons);
+        let answer = self.plugin.call(call, batch_name(&ids), async |store: &mut Store<GuestState>| {
+            let instance = self.world.instantiate_async(&mut *store).await?;
+            instance.hilora_plugin_formatter().call_compose_lessons(store, specialist, &asked).await
+        })?;
+        let composed = answer.map_err(|error| self.refusal(error, &ids))?;
+        self.plugin.check_count(call, lessons.len(), composed.len())?;
+        for (id, messages) in ids.iter().zip(&composed) {
+            if messages.last().is_none_or(|last| last.role != types::Role::Assistant || last.content.is_empty()) {
+                let message = "expected messages that end with the assistant's, got none to learn".to_owned();
+                return Err(self.plugin.contract(call, Some(format!("`{id}`")), message));
+            }
+        }
+        Ok(composed.into_iter().map(|messages| messages.into_iter().map(Message::from).collect()).collect())
+    }
+
     fn prompts_batch(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Prompt>, PluginError> {
         let texts: Vec<types::ProblemText> = problems.iter().map(types::ProblemText::from).collect();
+        let ids: Vec<&str> = problems.iter().map(|problem| problem.id.as_str()).collect();
         let call = "format-prompts";
-        let answer = self.plugin.call(call, batch_name(problems), async |store: &mut Store<GuestState>| {
+        let answer = self.plugin.call(call, batch_name(&ids), async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
             instance.hilora_plugin_formatter().call_format_prompts(store, specialist, &texts).await
         })?;
-        let prompts = answer.map_err(|error| self.refusal(error, problems))?;
+        let prompts = answer.map_err(|error| self.refusal(error, &ids))?;
         self.plugin.check_count(call, problems.len(), prompts.len())?;
         for (problem, prompt) in problems.iter().zip(&prompts) {
-            let row = || Some(format!("problem {}", problem.id));
+            let row = || Some(format!("`{}`", problem.id));
             if prompt.segments.iter().any(|segment| segment.trained) {
                 let message = "expected a prompt without trained segments, got one".to_owned();
                 return Err(self.plugin.contract(call, row(), message));
@@ -85,6 +89,57 @@ impl ComponentFormatter {
             }
         }
         Ok(prompts.into_iter().map(Prompt::from).collect())
+    }
+}
+
+/// The lessons as the interface takes them, and what messages call each.
+fn asked(lessons: &[FormatterLesson]) -> (Vec<&str>, Vec<wit::Lesson>) {
+    (lessons.iter().map(FormatterLesson::id).collect(), lessons.iter().map(wit::Lesson::from).collect())
+}
+
+impl From<&FormatterLesson> for wit::Lesson {
+    fn from(lesson: &FormatterLesson) -> Self {
+        match lesson {
+            FormatterLesson::Solved(example) => Self::Solved(wit::Example {
+                problem: types::ProblemText::from(&example.problem),
+                reasoning: example.reasoning.clone(),
+                solution: example.solution.clone(),
+                domain: example.domain.0.clone(),
+            }),
+            FormatterLesson::Conversation(conversation) => Self::Conversation(types::Conversation {
+                id: conversation.id.clone(),
+                messages: conversation.messages.iter().map(types::Message::from).collect(),
+                tags: conversation.tags.clone(),
+                difficulty: conversation.difficulty.clone(),
+            }),
+            FormatterLesson::Policy(example) => Self::Policy(types::PolicyExample {
+                id: example.id.clone(),
+                instruction: example.instruction.clone(),
+                policy: example.policy.clone(),
+                actions: example.actions.iter().map(types::Action::from).collect(),
+                outputs: example.outputs.clone(),
+                tags: example.tags.clone(),
+                difficulty: example.difficulty.clone(),
+            }),
+        }
+    }
+}
+
+impl From<&Message> for types::Message {
+    fn from(message: &Message) -> Self {
+        let role = match message.role {
+            Role::System => types::Role::System,
+            Role::User => types::Role::User,
+            Role::Assistant => types::Role::Assistant,
+        };
+        Self { role, content: message.content.clone() }
+    }
+}
+
+impl From<&Action> for types::Action {
+    fn from(action: &Action) -> Self {
+        let arguments = serde_json::Value::Object(action.arguments.clone()).to_string();
+        Self { name: action.name.clone(), arguments }
     }
 }
 
@@ -100,16 +155,8 @@ impl From<wit::Segment> for Segment {
 
 impl From<wit::Prompt> for Prompt {
     fn from(prompt: wit::Prompt) -> Self {
-        let message = |message: wit::Message| Message {
-            role: match message.role {
-                wit::Role::System => Role::System,
-                wit::Role::User => Role::User,
-                wit::Role::Assistant => Role::Assistant,
-            },
-            content: message.content,
-        };
         Self {
-            messages: prompt.messages.into_iter().map(message).collect(),
+            messages: prompt.messages.into_iter().map(Message::from).collect(),
             segments: prompt.segments.into_iter().map(Segment::from).collect(),
         }
     }
@@ -132,13 +179,15 @@ impl PromptFormatter for ComponentFormatter {
         Ok(stops)
     }
 
-    fn format_examples(
-        &self,
-        specialist: &str,
-        examples: &[FormatterExample],
-    ) -> Result<Vec<Vec<Segment>>, PluginError> {
-        self.plugin.locate(examples, self.examples_batch(specialist, examples), |example| {
-            self.examples_batch(specialist, std::slice::from_ref(example))
+    fn format_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Segment>>, PluginError> {
+        self.plugin.locate(lessons, self.segments_batch(specialist, lessons), |lesson| {
+            self.segments_batch(specialist, std::slice::from_ref(lesson))
+        })
+    }
+
+    fn compose_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Message>>, PluginError> {
+        self.plugin.locate(lessons, self.messages_batch(specialist, lessons), |lesson| {
+            self.messages_batch(specialist, std::slice::from_ref(lesson))
         })
     }
 

@@ -7,14 +7,18 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
-use super::bindings::dataset_loader::exports::hilora::plugin::loader::{Batch as WitBatch, LoadError};
+use super::bindings::dataset_loader::exports::hilora::plugin::loader::{LoadError, LoadedRow as WitRow};
 use super::bindings::dataset_loader::{DatasetLoader as World, DatasetLoaderPre};
 use super::bindings::types;
 use super::guest::{Guest, GuestState};
 use super::loaded_plugin::LoadedPlugin;
 use super::source::SourceFile;
-use crate::dataset::{Problem, ProblemText, SkippedRow, Solution, TestCase};
-use crate::plugin::{Batch, Column, DatasetInfo, DatasetLoader, DatasetReader, PluginError, PluginIdentity};
+use crate::dataset::{
+    Action, Attribute, Conversation, Message, PolicyExample, Problem, ProblemText, Role, SkippedRow, Solution, TestCase,
+};
+use crate::plugin::{
+    Column, DatasetInfo, DatasetLoader, DatasetReader, LoadedRow, LoaderOptions, PluginError, PluginIdentity,
+};
 
 /// A reason is counted and printed in tables.
 const REASON_CHARACTERS_MAX: usize = 64;
@@ -57,7 +61,8 @@ impl DatasetLoader for ComponentLoader {
         })
     }
 
-    fn open(&self, files: &[PathBuf]) -> Result<Box<dyn DatasetReader>, PluginError> {
+    fn open(&self, files: &[PathBuf], options: &LoaderOptions) -> Result<Box<dyn DatasetReader>, PluginError> {
+        let options = serde_json::Value::Object(options.clone()).to_string();
         let opened =
             files.iter().map(|path| SourceFile::open(&self.plugin.identity, path)).collect::<Result<Vec<_>, _>>()?;
         let mut guest = self.plugin.guest()?;
@@ -65,7 +70,7 @@ impl DatasetLoader for ComponentLoader {
             let handles =
                 opened.into_iter().map(|file| store.data_mut().table.push(file)).collect::<Result<Vec<_>, _>>()?;
             let instance = self.world.instantiate_async(&mut *store).await?;
-            let answer = instance.hilora_plugin_loader().call_open(store, &handles).await?;
+            let answer = instance.hilora_plugin_loader().call_open(store, &handles, &options).await?;
             Ok(answer.map(|reader| (instance, reader)))
         })?;
         let (instance, reader) = answer.map_err(|error| refusal(&self.plugin, error))?;
@@ -91,6 +96,7 @@ fn refusal(plugin: &LoadedPlugin, error: LoadError) -> PluginError {
             None => format!("{}: {}", place.file, place.detail),
         },
         LoadError::Unreadable(why) => why,
+        LoadError::Options(why) => format!("data.options: {why}"),
     })
 }
 
@@ -105,31 +111,19 @@ struct ComponentReader {
 }
 
 impl ComponentReader {
-    /// Refuses a batch that does not account for its rows, one by one.
-    fn check(&self, batch: &WitBatch, rows_max: u32) -> Result<u64, PluginError> {
-        let wrong = |message| self.plugin.contract("next-batch", Some(self.place()), message);
-        let rows = (batch.problems.len() + batch.skipped.len()) as u64;
-        if rows == 0 || rows > u64::from(rows_max) {
-            return Err(wrong(format!("expected 1 to {rows_max} rows, got {rows}")));
+    /// Refuses rows that nobody could account for or learn from.
+    fn check(&self, rows: &[WitRow], rows_max: u32) -> Result<(), PluginError> {
+        if rows.len() > rows_max as usize {
+            return Err(self.wrong(self.rows_consumed, format!("expected 1 to {rows_max} rows, got {}", rows.len())));
         }
-        let expected = self.rows_consumed..self.rows_consumed + rows;
-        if let Some(row) = batch.skipped.iter().map(|skipped| skipped.row).find(|row| !expected.contains(row)) {
-            return Err(wrong(format!("expected skipped rows within {expected:?}, got row {row}")));
+        for (row, loaded) in (self.rows_consumed..).zip(rows) {
+            check_row(loaded).map_err(|message| self.wrong(row, message))?;
         }
-        if !batch.skipped.is_sorted_by(|a, b| a.row < b.row) {
-            return Err(wrong("expected skipped rows in file order, each once".to_owned()));
-        }
-        let plain = |reason: &str| {
-            let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            !reason.is_empty() && reason.len() <= REASON_CHARACTERS_MAX && reason.chars().all(kebab)
-        };
-        if let Some(skipped) = batch.skipped.iter().find(|skipped| !plain(&skipped.reason)) {
-            return Err(wrong(format!("expected a reason in kebab case, got `{}`", skipped.reason)));
-        }
-        if batch.problems.iter().any(|problem| problem.text.id.is_empty()) {
-            return Err(wrong("expected an identifier for every problem, got an empty one".to_owned()));
-        }
-        Ok(rows)
+        Ok(())
+    }
+
+    fn wrong(&self, row: u64, message: String) -> PluginError {
+        self.plugin.contract("next-batch", Some(format!("row {row}")), message)
     }
 
     fn place(&self) -> String {
@@ -137,10 +131,40 @@ impl ComponentReader {
     }
 }
 
+/// What is wrong with a row that a loader yielded.
+fn check_row(row: &WitRow) -> Result<(), String> {
+    let (id, messages) = match row {
+        WitRow::Skipped(skipped) => {
+            let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            let reason = &skipped.reason;
+            let plain = !reason.is_empty() && reason.len() <= REASON_CHARACTERS_MAX && reason.chars().all(kebab);
+            return if plain { Ok(()) } else { Err(format!("expected a reason in kebab case, got `{reason}`")) };
+        }
+        WitRow::Problem(problem) => (&problem.text.id, None),
+        WitRow::Conversation(conversation) => (&conversation.id, Some(&conversation.messages)),
+        WitRow::Policy(example) => {
+            for action in &example.actions {
+                let arguments: Result<serde_json::Map<_, _>, _> = serde_json::from_str(&action.arguments);
+                if let Err(error) = arguments {
+                    return Err(format!("expected a JSON object as arguments of `{}`: {error}", action.name));
+                }
+            }
+            (&example.id, None)
+        }
+    };
+    if id.is_empty() {
+        return Err("expected an identifier, got an empty one".to_owned());
+    }
+    if messages.is_some_and(|messages| messages.last().is_none_or(|last| last.role != types::Role::Assistant)) {
+        return Err("expected a conversation whose last message is the assistant's".to_owned());
+    }
+    Ok(())
+}
+
 impl DatasetReader for ComponentReader {
-    fn next_batch(&mut self, rows_max: u32) -> Result<Option<Batch>, PluginError> {
+    fn next_batch(&mut self, rows_max: u32) -> Result<Vec<LoadedRow>, PluginError> {
         if self.finished {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         // Whatever goes wrong, an instance that failed is not asked again.
         self.finished = true;
@@ -150,12 +174,11 @@ impl DatasetReader for ComponentReader {
             self.plugin.call_in(&mut self.guest, "next-batch", row, async |store: &mut Store<GuestState>| {
                 instance.hilora_plugin_loader().reader().call_next_batch(store, reader, rows_max).await
             })?;
-        let Some(batch) = answer.map_err(|error| refusal(&self.plugin, error))? else {
-            return Ok(None);
-        };
-        self.rows_consumed += self.check(&batch, rows_max)?;
-        self.finished = false;
-        Ok(Some(batch.into()))
+        let rows = answer.map_err(|error| refusal(&self.plugin, error))?;
+        self.check(&rows, rows_max)?;
+        self.rows_consumed += rows.len() as u64;
+        self.finished = rows.is_empty();
+        Ok(rows.into_iter().map(LoadedRow::from).collect())
     }
 
     fn rows_total(&mut self) -> Result<Option<u64>, PluginError> {
@@ -166,14 +189,47 @@ impl DatasetReader for ComponentReader {
     }
 }
 
-impl From<WitBatch> for Batch {
-    fn from(batch: WitBatch) -> Self {
-        let skipped =
-            |row: types::SkippedRow| SkippedRow { row: row.row, id: row.id, reason: row.reason, detail: row.detail };
-        Self {
-            problems: batch.problems.into_iter().map(Problem::from).collect(),
-            skipped: batch.skipped.into_iter().map(skipped).collect(),
+impl From<WitRow> for LoadedRow {
+    fn from(row: WitRow) -> Self {
+        match row {
+            WitRow::Problem(problem) => Self::Problem(problem.into()),
+            WitRow::Conversation(conversation) => Self::Conversation(Conversation {
+                id: conversation.id,
+                messages: conversation.messages.into_iter().map(Message::from).collect(),
+                tags: conversation.tags,
+                difficulty: conversation.difficulty,
+            }),
+            WitRow::Policy(example) => Self::Policy(PolicyExample {
+                id: example.id,
+                instruction: example.instruction,
+                policy: example.policy,
+                actions: example.actions.into_iter().map(Action::from).collect(),
+                outputs: example.outputs,
+                tags: example.tags,
+                difficulty: example.difficulty,
+            }),
+            WitRow::Skipped(types::SkippedRow { id, reason, detail }) => {
+                Self::Skipped(SkippedRow { id, reason, detail })
+            }
         }
+    }
+}
+
+impl From<types::Message> for Message {
+    fn from(message: types::Message) -> Self {
+        let role = match message.role {
+            types::Role::System => Role::System,
+            types::Role::User => Role::User,
+            types::Role::Assistant => Role::Assistant,
+        };
+        Self { role, content: message.content }
+    }
+}
+
+impl From<types::Action> for Action {
+    fn from(action: types::Action) -> Self {
+        // `check_row` has refused what is no object.
+        Self { name: action.name, arguments: serde_json::from_str(&action.arguments).unwrap_or_default() }
     }
 }
 
@@ -181,6 +237,7 @@ impl From<types::Problem> for Problem {
     fn from(problem: types::Problem) -> Self {
         let text = problem.text;
         let solution = |solution: types::Solution| Solution { language: solution.language.into(), code: solution.code };
+        let attribute = |fact: types::Attribute| Attribute { name: fact.name, value: fact.value };
         let test = |test: types::TestCase| TestCase { input: test.input, output: test.expected };
         Self {
             text: ProblemText {
@@ -192,10 +249,12 @@ impl From<types::Problem> for Problem {
             },
             source: problem.source,
             solutions: problem.solutions.into_iter().map(solution).collect(),
+            incorrect_solutions: problem.incorrect_solutions.into_iter().map(solution).collect(),
             tests: problem.tests.into_iter().map(test).collect(),
             entry_point: problem.entry_point,
             time_limit_ms: problem.time_limit_ms,
             memory_limit_bytes: problem.memory_limit_bytes,
+            attributes: problem.attributes.into_iter().map(attribute).collect(),
         }
     }
 }

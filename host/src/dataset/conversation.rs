@@ -1,0 +1,67 @@
+//! What is learned from as it stands: conversations, and cases under a policy. Nothing of it can be run.
+
+use serde::{Deserialize, Serialize};
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The instructions.
+    System,
+    /// The question.
+    User,
+    /// The answer.
+    Assistant,
+}
+
+/// A chat message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+/// A conversation. Its last message is the assistant's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// Unique within its dataset.
+    pub id: String,
+    /// What is said, in order.
+    pub messages: Vec<Message>,
+    /// The dataset's own tags.
+    pub tags: Vec<String>,
+    /// The dataset's own word for how hard it is.
+    pub difficulty: Option<String>,
+}
+
+/// An action that a policy demands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// The tool's name.
+    pub name: String,
+    /// Its arguments.
+    pub arguments: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A case under a policy: what a user wants, and what the policy makes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyExample {
+    /// Unique within its dataset.
+    pub id: String,
+    /// What the user wants.
+    pub instruction: String,
+    /// The policy's text.
+    pub policy: String,
+    /// The actions that follow, in order.
+    pub actions: Vec<Action>,
+    /// What the answer must tell the user.
+    pub outputs: Vec<String>,
+    /// The dataset's own tags.
+    pub tags: Vec<String>,
+    /// The dataset's own word for how hard it is.
+    pub difficulty: Option<String>,
+}
