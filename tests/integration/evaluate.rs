@@ -92,6 +92,8 @@ fn problem(id: &str, tests: &[(&str, &str)]) -> EvaluationProblem {
             .iter()
             .map(|(input, output)| TestCase { input: (*input).to_owned(), output: (*output).to_owned() })
             .collect(),
+        entry_point: None,
+        attributes: Vec::new(),
         time_limit_ms: Some(1_000),
         memory_limit_bytes: None,
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use hilora_host::dataset::{Domain, ProblemText};
-use hilora_host::plugin::{FormatterExample, PluginError, RunLimits};
+use hilora_host::plugin::{FormatterExample, FormatterLesson, LoadedRow, LoaderOptions, PluginError, RunLimits};
 use hilora_host::wasm::{HostOptions, PluginHost};
 use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
@@ -171,18 +171,18 @@ fn hostile_classifier() -> Result<(), Failed> {
     let classifier = strict_host()?.classifier(&built("target/guests/hostile-classifier.wasm")?)?;
     let name = "domain-classifier hostile-classifier 0.0.1";
     let cases: [(&str, &[&str]); 12] = [
-        ("loop", &["CPU time limit in `classify` at problem b", "300 ms"]),
-        ("sleep", &["wall clock limit in `classify` at problem b"]),
-        ("allocate", &["memory limit in `classify` at problem b", "67108864 bytes"]),
-        ("panic", &["trapped in `classify` at problem b", "the statement asked for it"]),
-        ("exit", &["trapped in `classify` at problem b", "exit code 0"]),
-        ("print", &["trapped in `classify` at problem b", "wrote more than 4096 bytes"]),
-        ("refuse", &["problem b: not today"]),
+        ("loop", &["CPU time limit in `classify` at `b`", "300 ms"]),
+        ("sleep", &["wall clock limit in `classify` at `b`"]),
+        ("allocate", &["memory limit in `classify` at `b`", "67108864 bytes"]),
+        ("panic", &["trapped in `classify` at `b`", "the statement asked for it"]),
+        ("exit", &["trapped in `classify` at `b`", "exit code 0"]),
+        ("print", &["trapped in `classify` at `b`", "wrote more than 4096 bytes"]),
+        ("refuse", &["`b`: not today"]),
         ("refuse a stranger", &["item 99 of 3: who?"]),
         ("answer too little", &["broke its contract in `classify`", "expected 3 answers, got 2"]),
-        ("unknown domain", &["broke its contract in `classify` at problem b", "`astrology`"]),
-        ("negative score", &["broke its contract in `classify` at problem b", "-1"]),
-        ("undefined score", &["broke its contract in `classify` at problem b", "NaN"]),
+        ("unknown domain", &["broke its contract in `classify` at `b`", "`astrology`"]),
+        ("negative score", &["broke its contract in `classify` at `b`", "-1"]),
+        ("undefined score", &["broke its contract in `classify` at `b`", "NaN"]),
     ];
     for (statement, parts) in cases {
         let batch = [problem("a", "fine"), problem("b", statement), problem("c", "fine")];
@@ -198,8 +198,9 @@ fn hostile_loader() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("rows.txt");
     let loader = strict_host()?.loader(&built("target/guests/hostile-loader.wasm")?)?;
-    expect_error(loader.open(&[folder.path().join("absent.txt")]), &["hostile-loader", "absent.txt"])?;
-    expect_error(loader.open(&[folder.path().to_owned()]), &["hostile-loader", "expected a file"])?;
+    let none = LoaderOptions::new();
+    expect_error(loader.open(&[folder.path().join("absent.txt")], &none), &["hostile-loader", "absent.txt"])?;
+    expect_error(loader.open(&[folder.path().to_owned()], &none), &["hostile-loader", "expected a file"])?;
 
     let at_open: [(&str, &[&str]); 4] = [
         ("missing column", &["rows.txt: column `tests`: expected `list`, found no such column"]),
@@ -209,35 +210,42 @@ fn hostile_loader() -> Result<(), Failed> {
     ];
     for (asked, parts) in at_open {
         fs::write(&path, asked)?;
-        expect_error(loader.open(std::slice::from_ref(&path)), parts)?;
+        expect_error(loader.open(std::slice::from_ref(&path), &none), parts)?;
     }
+    fs::write(&path, "tell the options")?;
+    let options = LoaderOptions::from_iter([("kind".to_owned(), "chat".into())]);
+    expect_error(loader.open(std::slice::from_ref(&path), &options), &[r#"data.options: {"kind":"chat"}"#])?;
 
-    let at_reading: [(&str, &[&str]); 7] = [
-        ("empty batches", &["`next-batch` at row 0", "expected 1 to 10 rows, got 0"]),
+    let at_reading: [(&str, &[&str]); 6] = [
         ("too many rows", &["`next-batch` at row 0", "expected 1 to 10 rows, got 11"]),
-        ("wrong row", &["`next-batch` at row 0", "got row 7"]),
-        ("row twice", &["`next-batch` at row 0", "each once"]),
+        ("nobody answers", &["`next-batch` at row 0", "last message is the assistant's"]),
+        ("user speaks last", &["`next-batch` at row 0", "last message is the assistant's"]),
         ("wrong reason", &["`next-batch` at row 0", "`No Solution!`"]),
         ("no identifier", &["`next-batch` at row 0", "an empty one"]),
         ("panic at the second batch", &["trapped in `next-batch` at row 2", "the file asked for it"]),
     ];
     for (asked, parts) in at_reading {
         fs::write(&path, asked)?;
-        let mut reader = loader.open(std::slice::from_ref(&path))?;
+        let mut reader = loader.open(std::slice::from_ref(&path), &none)?;
         if asked == "panic at the second batch" {
-            assert!(reader.next_batch(10)?.is_some());
+            assert_eq!(reader.next_batch(10)?.len(), 2);
         }
         expect_error(reader.next_batch(10), parts)?;
-        assert_eq!(reader.next_batch(10)?, None, "a reader that failed is asked again");
+        assert_eq!(reader.next_batch(10)?, [], "a reader that failed is asked again");
     }
 
     fs::write(&path, "nothing wrong")?;
-    let mut reader = loader.open(&[path])?;
-    let mut rows = 0;
-    while let Some(batch) = reader.next_batch(10)? {
-        rows += batch.problems.len() + batch.skipped.len();
+    let mut reader = loader.open(&[path], &none)?;
+    let mut rows = Vec::new();
+    loop {
+        let batch = reader.next_batch(10)?;
+        if batch.is_empty() {
+            break;
+        }
+        rows.extend(batch);
     }
-    assert_eq!((rows, reader.rows_total()?), (3, None));
+    assert!(matches!(rows[1], LoadedRow::Skipped(_)), "rows come in file order");
+    assert_eq!((rows.len(), reader.rows_total()?), (3, None));
     Ok(())
 }
 
@@ -246,33 +254,40 @@ fn a_batch_is_as_large_as_memory_allows() -> Result<(), Failed> {
     let path = folder.path().join("rows.txt");
     fs::write(&path, "large batch")?;
     let guest = built("target/guests/hostile-loader.wasm")?;
-    let batch = host()?.loader(&guest)?.open(std::slice::from_ref(&path))?.next_batch(10)?;
-    assert_eq!(batch.map(|batch| batch.problems[0].text.statement.len()), Some(160 << 20));
+    let none = LoaderOptions::new();
+    let batch = host()?.loader(&guest)?.open(std::slice::from_ref(&path), &none)?.next_batch(10)?;
+    assert!(matches!(&batch[..], [LoadedRow::Problem(problem)] if problem.text.statement.len() == 160 << 20));
     expect_error(
-        strict_host()?.loader(&guest)?.open(&[path])?.next_batch(10),
+        strict_host()?.loader(&guest)?.open(&[path], &none)?.next_batch(10),
         &["memory limit in `next-batch` at row 0"],
     )
 }
 
 fn hostile_formatter() -> Result<(), Failed> {
     let formatter = strict_host()?.formatter(&built("target/guests/hostile-formatter.wasm")?)?;
-    let example = |statement: &str| FormatterExample {
-        problem: problem("b", statement),
-        reasoning: None,
-        solution: "print(1)".to_owned(),
-        domain: Domain("python".to_owned()),
+    let lesson = |statement: &str| {
+        FormatterLesson::Solved(FormatterExample {
+            problem: problem("b", statement),
+            reasoning: None,
+            solution: "print(1)".to_owned(),
+            domain: Domain("python".to_owned()),
+        })
     };
     let broke = "broke its contract in";
     expect_error(formatter.stop_sequences(), &[broke, "`stop-sequences`"])?;
     expect_error(
-        formatter.format_examples("python", &[example("fine"), example("nothing to learn")]),
-        &[broke, "`format-examples` at problem b"],
+        formatter.format_lessons("python", &[lesson("fine"), lesson("nothing to learn")]),
+        &[broke, "`format-lessons` at `b`"],
     )?;
-    expect_error(formatter.format_examples("python", &[example("answer too little")]), &[broke, "got 0"])?;
-    expect_error(formatter.format_examples("astrology", &[example("fine")]), &["`astrology`"])?;
+    expect_error(formatter.format_lessons("python", &[lesson("answer too little")]), &[broke, "got 0"])?;
+    expect_error(formatter.format_lessons("astrology", &[lesson("fine")]), &["`astrology`"])?;
+    for statement in ["no message", "user speaks last"] {
+        let composed = formatter.compose_lessons("python", &[lesson("fine"), lesson(statement)]);
+        expect_error(composed, &[broke, "`compose-lessons` at `b`", "end with the assistant's"])?;
+    }
     for statement in ["trained prompt", "empty prompt"] {
         let prompts = formatter.format_prompts("python", &[problem("a", "fine"), problem("b", statement)]);
-        expect_error(prompts, &[broke, "`format-prompts` at problem b"])?;
+        expect_error(prompts, &[broke, "`format-prompts` at `b`"])?;
     }
     expect_error(formatter.extract_solution("panic"), &["trapped in `extract-solution`", "asked for it"])?;
     assert_eq!(formatter.extract_solution("fine")?, None);

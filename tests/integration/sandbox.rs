@@ -81,7 +81,13 @@ fn programs(folder: &str) -> Vec<PathBuf> {
 
 fn judge(code: &str) -> Result<Judgement, Failed> {
     let test = TestCase { input: "5\n".to_owned(), output: "ok\n".to_owned() };
-    let submission = Submission { id: "program".to_owned(), code: code.to_owned(), tests: vec![test], limits: LIMITS };
+    let submission = Submission {
+        id: "program".to_owned(),
+        code: code.to_owned(),
+        tests: vec![test],
+        entry_point: None,
+        limits: LIMITS,
+    };
     Ok(Judge::new(runner()?, 1).judge(&submission, StopAt::FirstFailure)?)
 }
 

@@ -41,9 +41,30 @@ impl ContentHash {
         }
     }
 
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The first 12 digits: enough for a person to tell two apart.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
+    }
+}
+
+/// The hash of bytes that come in pieces.
+#[derive(Clone, Default)]
+pub struct ContentHasher(Sha256);
+
+impl ContentHasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of all bytes so far.
+    pub fn finish(self) -> ContentHash {
+        ContentHash(self.0.finalize().into())
     }
 }
 

@@ -8,5 +8,5 @@ mod content_hash;
 mod stage;
 
 pub use atomic_file::{AtomicFile, write_atomic};
-pub use content_hash::ContentHash;
+pub use content_hash::{ContentHash, ContentHasher};
 pub use stage::{StageInputs, StageLedger, hash_of_artifact};

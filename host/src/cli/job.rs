@@ -125,6 +125,22 @@ impl Job {
         Ok(loader)
     }
 
+    /// A loader for each of the config's evaluation sets, in their order.
+    pub fn set_loaders(&self) -> Result<Vec<Box<dyn DatasetLoader>>> {
+        let sets = self.config.data.decontaminate.iter();
+        sets.map(|set| Ok(self.plugins.loader(&self.loader_file(&set.source))?)).collect()
+    }
+
+    /// The component that reads this format: the run's own loader for its own source, else the shipped one.
+    pub fn loader_file(&self, source: &str) -> PathBuf {
+        if source == self.config.data.source { self.plugin_files.loader.clone() } else { shipped_loader(source) }
+    }
+
+    /// The hash of the program itself.
+    pub fn program(&self) -> ContentHash {
+        self.program
+    }
+
     /// The run's domain classifier.
     pub fn classifier(&self) -> Result<Box<dyn DomainClassifier>> {
         Ok(self.plugins.classifier(&self.plugin_files.classifier)?)
@@ -232,13 +248,18 @@ fn place_plugins(host: &PluginHost, config: &mut RunConfig, given: &[PathBuf]) -
             }
         }
     }
-    let shipped = || PathBuf::from(format!("plugins/{}.wasm", config.data.source));
+    let source = &config.data.source;
     Ok(PluginFiles {
-        loader: config.plugins.loader.clone().unwrap_or_else(shipped),
+        loader: config.plugins.loader.clone().unwrap_or_else(|| shipped_loader(source)),
         classifier: config.plugins.classifier.clone(),
         formatter: config.plugins.formatter.clone(),
         runner: config.plugins.runner.clone(),
     })
+}
+
+/// Where the shipped loader of a format lies.
+fn shipped_loader(source: &str) -> PathBuf {
+    PathBuf::from(format!("plugins/{source}.wasm"))
 }
 
 /// Takes the run folder for this process; the lock goes with the process, however it ends.

@@ -1,5 +1,7 @@
 //! `hilora-host prepare`, and the first stage of the main job.
 
+use std::sync::OnceLock;
+
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
@@ -7,7 +9,7 @@ use serde::Serialize;
 use super::job::Job;
 use super::{Console, ExitStatus, JobArguments};
 use crate::artifact::{ContentHash, StageInputs};
-use crate::pipeline::{PrepareInputs, PrepareManifest, PrepareStage, prepare};
+use crate::pipeline::{PrepareInputs, PrepareManifest, PrepareStage, WeakTests, prepare};
 use crate::plugin::PluginKind;
 
 /// Load, verify, classify, deduplicate and split a dataset.
@@ -53,12 +55,25 @@ impl PreparedStage {
             counts.eval_problems,
             counts.skipped
         );
+        if !manifest.config.verify {
+            text.push_str("\n  data.verify is false: no solution was run, the dataset is believed");
+        }
         for (reason, rows) in &manifest.skipped {
             text.push_str(&format!("\n  {:>6}  {reason}", rows.count));
         }
         for (domain, found) in &manifest.domains {
             let note = if found.taken { "" } else { "  (no specialist of this run takes it)" };
             text.push_str(&format!("\n  {:>6}  domain {domain}{note}", found.problems));
+        }
+        let WeakTests { tests, weak, .. } = &manifest.weak_tests;
+        if *weak > 0 {
+            text.push_str(&format!("\n  {weak:>6}  of {tests} tests are weak: each accepted a wrong program"));
+        }
+        for set in &manifest.decontamination.sets {
+            text.push_str(&format!(
+                "\n  {:>6}  left out for `{}` ({} problems; {} more share 10 words, {} share 8)",
+                set.removed, set.name, set.problems, set.kept_with_10_words, set.kept_with_8_words
+            ));
         }
         text
     }
@@ -71,23 +86,26 @@ pub(super) fn prepare_stage(job: &mut Job) -> Result<PreparedStage> {
         return Ok(PreparedStage::Unchanged);
     }
     let (loader, classifier) = (job.loader()?, job.classifier()?);
+    let set_loaders = job.set_loaders()?;
     let progress = job.console.progress();
-    let bars = [PrepareStage::Load, PrepareStage::Verify].map(|stage| {
-        (stage, progress.stage(stage.name(), 0, if stage == PrepareStage::Load { "rows" } else { "programs" }))
-    });
+    let bars = PrepareStage::ALL.map(|stage| (stage, OnceLock::new()));
     let report = prepare(
         &PrepareInputs {
             config: &job.config.data,
             specialist: job.config.specialist_name(),
             seed: job.config.seed,
+            program: job.program(),
             loader: &*loader,
+            set_loaders: &set_loaders,
             classifier: &*classifier,
             runner: job.runner()?,
             workers: job.workers,
             run_folder: (!job.dry_run).then_some(job.folder.as_path()),
         },
         &|at| {
-            if let Some((_, bar)) = bars.iter().find(|(stage, _)| *stage == at.stage) {
+            if let Some((stage, bar)) = bars.iter().find(|(stage, _)| *stage == at.stage) {
+                // A bar appears with its stage: what was found done has none.
+                let bar = bar.get_or_init(|| progress.stage(stage.name(), 0, stage.unit()));
                 if let Some(total) = at.total {
                     bar.set_total(total);
                 }
@@ -95,7 +113,7 @@ pub(super) fn prepare_stage(job: &mut Job) -> Result<PreparedStage> {
             }
         },
     )?;
-    bars.into_iter().for_each(|(_, bar)| bar.finish());
+    bars.into_iter().filter_map(|(_, bar)| bar.into_inner()).for_each(|bar| bar.finish());
     if !job.dry_run {
         let files = job.config.data.files_of(job.config.specialist_name());
         let written = [&files.train, &files.eval, &files.tests].map(|path| path.to_string_lossy().into_owned());
@@ -113,6 +131,13 @@ fn stage_inputs(job: &Job) -> Result<StageInputs> {
     inputs.insert("config".to_owned(), ContentHash::of(&section));
     for file in &config.data.files {
         inputs.insert(format!("source {}", file.display()), job.hash_of(file)?);
+    }
+    for set in &config.data.decontaminate {
+        for file in &set.files {
+            inputs.insert(format!("evaluation set {} {}", set.name, file.display()), job.hash_of(file)?);
+        }
+        let loader = job.loader_file(&set.source);
+        inputs.insert(format!("evaluation set {} loader", set.name), job.hash_of(&loader)?);
     }
     for kind in [PluginKind::DatasetLoader, PluginKind::DomainClassifier, PluginKind::SolutionRunner] {
         inputs.insert(kind.to_string(), job.plugin_hash(kind)?);

@@ -48,6 +48,11 @@ def __call_entry_point():
 __call_entry_point()
 ";
 
+/// Whether tests can call a function of this name in this language.
+pub fn can_call(language: Language, entry_point: &str) -> bool {
+    program(language, "", entry_point).is_some()
+}
+
 /// The whole program that calls `entry_point` of this code; `None` where the name is no identifier or there is no driver
 /// for the language.
 pub(super) fn program(language: Language, code: &str, entry_point: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
@@ -120,12 +120,13 @@ pub enum JudgeError {
 pub struct Judge {
     runner: Arc<dyn SolutionRunner>,
     workers: usize,
+    language: OnceLock<Language>,
 }
 
 impl Judge {
     /// A judge that runs at most `workers` programs at once; at least one.
     pub fn new(runner: Arc<dyn SolutionRunner>, workers: usize) -> Self {
-        Self { runner, workers: workers.max(1) }
+        Self { runner, workers: workers.max(1), language: OnceLock::new() }
     }
 
     /// The runner.
@@ -133,12 +134,19 @@ impl Judge {
         &*self.runner
     }
 
+    fn language(&self) -> Result<Language, PluginError> {
+        match self.language.get() {
+            Some(language) => Ok(*language),
+            None => self.runner.describe().map(|info| *self.language.get_or_init(|| info.language)),
+        }
+    }
+
     /// The program that runs, and how its output is compared.
     fn program<'a>(&self, submission: &'a Submission) -> Result<(Cow<'a, str>, Comparison), JudgeError> {
         let Some(entry_point) = &submission.entry_point else {
             return Ok((Cow::Borrowed(&submission.code), Comparison::Lines));
         };
-        let language = self.runner.describe()?.language;
+        let language = self.language()?;
         let program = function_call::program(language, &submission.code, entry_point).ok_or_else(|| {
             let (submission, entry_point) = (submission.id.clone(), entry_point.clone());
             JudgeError::EntryPoint { submission, entry_point, language }

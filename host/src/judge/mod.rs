@@ -14,7 +14,8 @@ mod verdict;
 #[expect(clippy::module_inception, reason = "the judge is the noun of this file and of its folder")]
 mod judge;
 
-pub use compare::outputs_match;
+pub use compare::{Comparison, outputs_match};
+pub use function_call::can_call;
 pub use judge::{Judge, JudgeError, Judgement, StopAt, Submission, TestReport};
 pub use limits::run_limits;
 pub use verdict::Verdict;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::dataset::{Domain, ProblemText};
 use crate::plugin::{Classification, DomainClassifier, PluginError};
 
 /// A problem's domain and those whose score was as high.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ChosenDomain {
     pub(super) domain: Domain,
     pub(super) tied_with: Vec<Domain>,

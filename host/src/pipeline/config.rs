@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Domain;
+use crate::plugin::LoaderOptions;
 
 /// The `data` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,13 @@ pub struct DataConfig {
     pub source: String,
     /// The dataset's files, read in this order.
     pub files: Vec<PathBuf>,
+    /// What the loader is told beside them; its README lists what it understands.
+    #[serde(default, skip_serializing_if = "LoaderOptions::is_empty")]
+    pub options: LoaderOptions,
+    /// Whether every solution must pass its problem's tests. Without, the dataset is believed, and the manifest and
+    /// the screen say that it was.
+    #[serde(default = "default_verify")]
+    pub verify: bool,
     /// The domains that this specialist takes.
     pub domains: Vec<Domain>,
     /// The part of the problems that is held out for evaluation, in [0, 1).
@@ -24,6 +32,13 @@ pub struct DataConfig {
     /// How many solutions of one problem become examples.
     #[serde(default = "default_max_solutions_per_problem")]
     pub max_solutions_per_problem: usize,
+    /// How many programs of each problem that the dataset calls incorrect are run, to find weak tests.
+    #[serde(default)]
+    pub max_incorrect_solutions_per_problem: usize,
+    /// What the model will be measured on elsewhere: training problems that stand there too are left out. The run's own
+    /// held-out problems always count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decontaminate: Vec<EvaluationSetConfig>,
     /// With fewer training examples, preparing fails.
     #[serde(default = "default_min_examples")]
     pub min_examples: usize,
@@ -33,6 +48,25 @@ pub struct DataConfig {
     /// The evaluation file, relative to the run; `data/<specialist>_eval.jsonl` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eval_file: Option<PathBuf>,
+}
+
+/// A set of problems that the model is measured on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationSetConfig {
+    /// What reports call it ("livecodebench").
+    pub name: String,
+    /// The format of its files: the name that a loader serves.
+    pub source: String,
+    /// Its files.
+    pub files: Vec<PathBuf>,
+    /// What the loader is told beside them.
+    #[serde(default, skip_serializing_if = "LoaderOptions::is_empty")]
+    pub options: LoaderOptions,
+}
+
+fn default_verify() -> bool {
+    true
 }
 
 fn default_eval_fraction() -> f64 {
@@ -78,6 +112,22 @@ impl DataConfig {
         }
         if self.files.is_empty() {
             problems.push("data.files is empty, expected at least one file".to_owned());
+        }
+        for (index, set) in self.decontaminate.iter().enumerate() {
+            let key = format!("data.decontaminate[{index}]");
+            if set.name.trim().is_empty() {
+                problems.push(format!("{key}.name is empty, expected a name for reports"));
+            }
+            if self.decontaminate[..index].iter().any(|earlier| earlier.name == set.name) {
+                problems.push(format!("{key}.name is `{}`, which an earlier set has", set.name));
+            }
+            if set.files.is_empty() {
+                problems.push(format!("{key}.files is empty, expected at least one file"));
+            }
+        }
+        if !self.verify && self.max_incorrect_solutions_per_problem > 0 {
+            problems
+                .push("data.max_incorrect_solutions_per_problem runs programs, but data.verify is false".to_owned());
         }
         if self.domains.is_empty() {
             problems.push("data.domains is empty, expected at least one domain".to_owned());

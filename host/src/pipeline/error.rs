@@ -61,6 +61,24 @@ pub enum PrepareError {
         /// Rows with a fate.
         fates: usize,
     },
+    /// A file that an earlier step wrote cannot be read back.
+    #[error("cannot read back {}: {error}", path.display())]
+    StageFile {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's words.
+        error: io::Error,
+    },
+    /// A loader of an evaluation set yields what has no statement.
+    #[error("the evaluation set `{set}` has no problem to compare with ({rows} rows: {skipped})")]
+    EmptyEvaluationSet {
+        /// The set's name.
+        set: String,
+        /// Rows read.
+        rows: u64,
+        /// Reasons with their counts.
+        skipped: String,
+    },
     /// An artefact cannot be written.
     #[error("cannot write {}: {error}", path.display())]
     Write {
@@ -79,6 +97,12 @@ impl PrepareError {
                 "set `data.source: {served}` with files of that format, or give a loader that reads the config's source"
             )),
             Self::SourceFile { .. } => Some("check `data.files` in the config".to_owned()),
+            Self::EmptyEvaluationSet { .. } => Some(
+                "a check against nothing would say that everything is clean: correct its files and options, or leave \
+                 it out of `data.decontaminate`"
+                    .to_owned(),
+            ),
+            Self::StageFile { .. } => Some("delete the run's `stages` folder; it is made anew".to_owned()),
             Self::TooFewExamples { .. } => {
                 Some("add files to `data.files`, add domains to `data.domains` or lower `data.min_examples`".to_owned())
             }

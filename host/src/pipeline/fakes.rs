@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::verify::VerifiedProblem;
+use super::classify::ChosenDomain;
+use super::entry::{Entry, entries};
+use super::material::Material;
 use crate::artifact::ContentHash;
 use crate::dataset::{Domain, Language, Problem, ProblemText, Solution, TestCase};
 use crate::plugin::{
@@ -44,17 +46,14 @@ pub(super) fn problem(id: &str, number: &str) -> Problem {
     problem_with(id, &format!("Print {number} ."), &[&format!("print({number})")], &[("", number)])
 }
 
-/// A problem whose programs have passed.
-pub(super) fn verified(id: &str, statement: &str, programs: &[&str]) -> VerifiedProblem {
+/// An entry of a problem with these programs.
+pub(super) fn entry(id: &str, statement: &str, programs: &[&str]) -> Entry {
     let problem = problem_with(id, statement, programs, &[("", "1")]);
-    VerifiedProblem {
-        row: 0,
-        text: problem.text,
-        solutions: problem.solutions.into_iter().map(|solution| solution.code).collect(),
-        tests: problem.tests,
-        time_limit_ms: None,
-        memory_limit_bytes: None,
-    }
+    let codes = programs.iter().map(|code| (*code).to_owned()).collect();
+    let material = Material::solved(0, problem, codes);
+    let domain = ChosenDomain { domain: Domain("python".to_owned()), tied_with: Vec::new() };
+    let mut entries = entries([Ok(material)].into_iter(), vec![domain], &|_| {}).expect("nothing is read");
+    entries.remove(0)
 }
 
 /// Yields given rows, whatever file it is given.

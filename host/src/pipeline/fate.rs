@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::PrepareError;
-use crate::dataset::{Domain, SkippedRow};
+use crate::dataset::Domain;
 
 /// Which side of the split a problem is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -87,9 +87,9 @@ impl Ledger {
         self.enter(row, Some(id.to_owned()), fate);
     }
 
-    pub(super) fn skipped_by_loader(&mut self, row: u64, skipped: SkippedRow) {
-        let SkippedRow { id, reason, detail } = skipped;
-        self.enter(row, id, Fate::Skipped { reason, detail });
+    /// Enters what was decided before.
+    pub(super) fn decided(&mut self, row: RowFate) {
+        self.enter(row.row, row.id, row.fate);
     }
 
     /// The fates in row order, one for each of `rows` rows.

@@ -1,28 +1,32 @@
-//! Preparing: the whole data path for one specialist, from files to files. It writes only once everything is known,
-//! so that an error leaves what stood there before.
+//! Preparing: the whole data path for one specialist, from files to files. What costs much is kept in stage files; the
+//! specialist's files become visible only once everything is known, so that an error leaves what stood there before.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use super::classify::{ChosenDomain, Classifier};
-use super::deduplicate::Deduplicator;
-use super::fate::{Ledger, Skip};
+use super::classified::classified;
+use super::decontaminate::{EvaluationSet, Measured, decontaminate};
+use super::deduplicate::deduplicate;
+use super::entry::{Decision, Entry, entries};
+use super::fate::{Fate, Ledger};
 use super::load::RowReader;
-use super::manifest::{counts, skipped_by_reason};
+use super::manifest::{DecontaminatedSet, Decontamination, SideCounts, counts, skipped_by_reason};
 use super::route::Route;
-use super::split::sides;
-use super::verify::{VerifiedProblem, Verifier};
-use super::{DataConfig, Fate, InputFile, OutputFile, PrepareError, PrepareManifest, Side};
+use super::split::{Grouped, sides};
+use super::stage_file::StageFolder;
+use super::verified::verified;
+use super::{DataConfig, EvaluationSetConfig, InputFile, PrepareError, PrepareManifest, Side, output};
 use crate::artifact::{ContentHash, write_atomic};
-use crate::dataset::{EvaluationProblem, Example, ProblemText};
-use crate::judge::Judge;
-use crate::plugin::{DatasetLoader, DomainClassifier, LoadedRow, LoaderOptions, SolutionRunner};
+use crate::plugin::{DatasetLoader, DomainClassifier, LoadedRow, SolutionRunner};
+
+/// What the manifest calls the run's own held-out problems.
+const OWN_SET: &str = "held-out problems";
 
 /// What is prepared, by whom and whereto.
 pub struct PrepareInputs<'a> {
@@ -32,8 +36,12 @@ pub struct PrepareInputs<'a> {
     pub specialist: &'a str,
     /// The seed of the split.
     pub seed: u64,
+    /// The hash of the program that prepares; what another build left is not taken for its own.
+    pub program: ContentHash,
     /// Reads the files.
     pub loader: &'a dyn DatasetLoader,
+    /// Reads the files of each of the config's evaluation sets, in their order.
+    pub set_loaders: &'a [Box<dyn DatasetLoader>],
     /// Names each problem's domain.
     pub classifier: &'a dyn DomainClassifier,
     /// Runs the programs.
@@ -51,17 +59,34 @@ pub enum PrepareStage {
     Load,
     /// Programs run against their tests.
     Verify,
+    /// Rows get their domains.
+    Classify,
+    /// Rows are made ready to be compared.
+    Compare,
     /// Files are written.
     Write,
 }
 
 impl PrepareStage {
+    /// Every stage in its order.
+    pub const ALL: [Self; 5] = [Self::Load, Self::Verify, Self::Classify, Self::Compare, Self::Write];
+
     /// The stage in a word, for progress bars.
     pub fn name(self) -> &'static str {
         match self {
             Self::Load => "load",
             Self::Verify => "verify",
+            Self::Classify => "classify",
+            Self::Compare => "compare",
             Self::Write => "write",
+        }
+    }
+
+    /// What it counts.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Verify => "programs",
+            Self::Load | Self::Classify | Self::Compare | Self::Write => "rows",
         }
     }
 }
@@ -71,7 +96,7 @@ impl PrepareStage {
 pub struct PrepareProgress {
     /// The stage.
     pub stage: PrepareStage,
-    /// Rows, programs or files done.
+    /// Rows or programs done.
     pub done: u64,
     /// Of how many, as far as is known. It grows while programs are found.
     pub total: Option<u64>,
@@ -84,12 +109,8 @@ pub struct PrepareReport {
     pub manifest: PrepareManifest,
     /// Wall time, in seconds.
     pub wall_seconds: f64,
-}
-
-/// A problem on its way to a file.
-struct Kept {
-    problem: VerifiedProblem,
-    domain: ChosenDomain,
+    /// Wall time until every row was read and verified, in seconds; next to nothing where that was found done.
+    pub load_seconds: f64,
 }
 
 /// Prepares a specialist's data.
@@ -98,177 +119,193 @@ pub fn prepare(
     progress: &(dyn Fn(PrepareProgress) + Sync),
 ) -> Result<PrepareReport, PrepareError> {
     let started = Instant::now();
-    let problems = inputs.config.validate();
+    let config = inputs.config;
+    let problems = config.validate();
     if !problems.is_empty() {
         return Err(PrepareError::Config(problems));
     }
-    let served = inputs.loader.describe()?.source;
-    if served != inputs.config.source {
-        let loader = inputs.loader.identity().clone();
-        return Err(PrepareError::SourceMismatch { loader, served, wanted: inputs.config.source.clone() });
-    }
-    let input_files: Vec<InputFile> =
-        inputs.config.files.iter().map(|file| input_file(file)).collect::<Result<_, _>>()?;
+    check_source(inputs.loader, &config.source)?;
+    let input_files = input_files(&config.files)?;
+    let sets = evaluation_sets(inputs)?;
 
-    let mut ledger = Ledger::default();
-    let (verified, rows, programs_judged) = read_and_verify(inputs, &mut ledger, progress)?;
-    let mut route = Route::new(inputs.specialist, &inputs.config.domains);
-    let kept = keep(verified, &mut route, &mut ledger);
-    let outputs = split(inputs, kept, &mut ledger);
-    let fates = ledger.close(rows)?;
-    let counts = counts(&fates, programs_judged);
-    let skipped = skipped_by_reason(&fates);
-    if counts.train_examples < inputs.config.min_examples {
-        let mut reasons: Vec<(usize, &str)> =
-            skipped.iter().map(|(reason, rows)| (rows.count, reason.as_str())).collect();
-        reasons.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
-        let reasons: Vec<String> = reasons.iter().map(|(count, reason)| format!("{count} {reason}")).collect();
-        return Err(PrepareError::TooFewExamples {
-            specialist: inputs.specialist.to_owned(),
-            found: counts.train_examples,
-            expected: inputs.config.min_examples,
-            rows,
-            skipped: if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") },
-        });
+    let stages = StageFolder::new(inputs.run_folder)?;
+    let verified = verified(inputs, &input_files, &stages, progress)?;
+    let load_seconds = started.elapsed().as_secs_f64();
+    let domains = classified(inputs, &verified, &stages, progress)?;
+    let total = Some(domains.len() as u64);
+    let compared = |done| progress(PrepareProgress { stage: PrepareStage::Compare, done, total });
+    let mut entries = entries(verified.rows()?, domains, &compared)?;
+
+    let mut duplicates = deduplicate(&mut entries);
+    duplicates.near_solutions = verified.summary.near_duplicate_solutions;
+    let mut route = Route::new(inputs.specialist, &config.domains);
+    for entry in entries.iter_mut().filter(|entry| matches!(entry.decision, Decision::Kept { .. })) {
+        if let Err(skip) = route.check(&entry.domain.domain) {
+            entry.decision = Decision::Skipped(skip);
+        }
+    }
+    split(&mut entries, inputs.seed, config.eval_fraction);
+    let mut decontamination = decontaminate(&mut entries, sets, DecontaminatedSet::named(OWN_SET));
+
+    let names = config.files_of(inputs.specialist);
+    let tests_file = names.tests.clone();
+    let written = output::write(&verified, &mut entries, names, inputs.run_folder, progress)?;
+    name_own_set(&mut decontamination, &written.files, &tests_file);
+    let (counts, skipped, fates, side_counts) = account(&verified.summary, &entries)?;
+    if counts.train_examples < config.min_examples {
+        return Err(too_few(inputs, &counts, &skipped));
     }
 
-    let files = [
-        (outputs.files.train, lines(&outputs.train)),
-        (outputs.files.eval, lines(&outputs.eval)),
-        (outputs.files.tests, lines(&outputs.tests)),
-    ];
     let manifest = PrepareManifest {
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
         specialist: inputs.specialist.to_owned(),
         seed: inputs.seed,
-        config: inputs.config.clone(),
-        config_hash: ContentHash::of(&json(inputs.config)),
+        config: config.clone(),
+        config_hash: ContentHash::of(&json(config)),
         inputs: input_files,
-        plugins: vec![
-            inputs.loader.identity().clone(),
-            inputs.classifier.identity().clone(),
-            inputs.runner.identity().clone(),
-        ],
+        plugins: std::iter::once(inputs.loader.identity().clone())
+            .chain([inputs.classifier.identity().clone(), inputs.runner.identity().clone()])
+            .chain(inputs.set_loaders.iter().map(|loader| loader.identity().clone()))
+            .collect(),
         counts,
         domains: route.into_counts(),
+        sides: side_counts,
+        duplicates,
+        decontamination,
+        weak_tests: verified.summary.weak_tests.clone(),
         skipped,
-        outputs: files.iter().map(|(file, bytes)| output_file(file, bytes)).collect(),
+        outputs: written.files.clone(),
         fates,
     };
+    // The manifest last: it names the hashes of the others, so that a kill in between shows.
+    written.commit()?;
     if let Some(folder) = inputs.run_folder {
-        write(folder, &files, &manifest, progress)?;
+        write_manifest(folder, &manifest)?;
     }
-    Ok(PrepareReport { manifest, wall_seconds: started.elapsed().as_secs_f64() })
+    Ok(PrepareReport { manifest, wall_seconds: started.elapsed().as_secs_f64(), load_seconds })
 }
 
-/// Reads every row, runs its programs and names its domain, batch by batch.
-fn read_and_verify(
-    inputs: &PrepareInputs<'_>,
-    ledger: &mut Ledger,
-    progress: &(dyn Fn(PrepareProgress) + Sync),
-) -> Result<(Vec<Kept>, u64, u64), PrepareError> {
-    let judge = Judge::new(Arc::clone(&inputs.runner), inputs.workers);
-    let language = inputs.runner.describe()?.language;
-    let on_done = |done, known| progress(PrepareProgress { stage: PrepareStage::Verify, done, total: Some(known) });
-    let mut verifier = Verifier::new(&judge, language, inputs.config.max_solutions_per_problem, &on_done);
-    let classifier = Classifier::new(inputs.classifier)?;
-    let mut reader = RowReader::open(inputs.loader, &inputs.config.files, &LoaderOptions::new())?;
-    let mut ids = HashSet::new();
-    let mut kept = Vec::new();
+fn check_source(loader: &dyn DatasetLoader, wanted: &str) -> Result<(), PrepareError> {
+    let served = loader.describe()?.source;
+    if served == wanted {
+        return Ok(());
+    }
+    let loader = loader.identity().clone();
+    Err(PrepareError::SourceMismatch { loader, served, wanted: wanted.to_owned() })
+}
+
+/// Reads the problems that the model will be measured on elsewhere.
+fn evaluation_sets(inputs: &PrepareInputs<'_>) -> Result<Vec<EvaluationSet>, PrepareError> {
+    let sets = inputs.config.decontaminate.iter().zip(inputs.set_loaders);
+    sets.map(|(set, loader)| evaluation_set(set, &**loader)).collect()
+}
+
+fn evaluation_set(set: &EvaluationSetConfig, loader: &dyn DatasetLoader) -> Result<EvaluationSet, PrepareError> {
+    check_source(loader, &set.source)?;
+    let mut report = DecontaminatedSet::named(&set.name);
+    report.files = input_files(&set.files)?;
+    let mut reader = RowReader::open(loader, &set.files, &set.options)?;
+    let mut problems = Vec::new();
+    let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
     loop {
-        let batch = reader.next_batch()?;
-        if batch.is_empty() {
+        let rows = reader.next_batch()?;
+        if rows.is_empty() {
             break;
         }
-        let (done, total) = (reader.rows_read(), reader.rows_total());
-        progress(PrepareProgress { stage: PrepareStage::Load, done, total });
-        let mut problems = Vec::new();
-        for (row, loaded) in batch {
-            let problem = match loaded {
-                LoadedRow::Problem(problem) => problem,
-                LoadedRow::Skipped(skipped) => {
-                    ledger.skipped_by_loader(row, skipped);
-                    continue;
+        for (_, row) in rows {
+            match row {
+                LoadedRow::Problem(problem) => {
+                    problems.push(Measured::new(problem.text.id, &problem.text.statement));
                 }
-                LoadedRow::Conversation(_) | LoadedRow::Policy(_) => continue,
-            };
-            // The split goes by name: two problems of one name could end on both sides.
-            if ids.insert(problem.text.id.clone()) {
-                problems.push((row, problem));
-            } else {
-                let skip = Skip::new("duplicate-id", "an earlier row has the same identifier");
-                ledger.skip(row, &problem.text.id, skip);
-            }
-        }
-        let mut passed = Vec::new();
-        for verified in verifier.verify(problems)? {
-            match verified {
-                Ok(problem) => passed.push(problem),
-                Err((row, id, skip)) => ledger.skip(row, &id, skip),
-            }
-        }
-        let texts: Vec<ProblemText> = passed.iter().map(|problem| problem.text.clone()).collect();
-        let domains = classifier.choose(&texts)?;
-        kept.extend(passed.into_iter().zip(domains).map(|(problem, domain)| Kept { problem, domain }));
-    }
-    Ok((kept, reader.rows_read(), verifier.programs_judged()))
-}
-
-/// Leaves out duplicates, then problems of domains that the specialist does not take.
-fn keep(verified: Vec<Kept>, route: &mut Route<'_>, ledger: &mut Ledger) -> Vec<Kept> {
-    let mut seen = Deduplicator::default();
-    let mut kept = Vec::new();
-    for candidate in verified {
-        match seen.check(&candidate.problem).and_then(|()| route.check(&candidate.domain.domain)) {
-            Ok(()) => kept.push(candidate),
-            Err(skip) => ledger.skip(candidate.problem.row, &candidate.problem.text.id, skip),
-        }
-    }
-    kept
-}
-
-/// The rows of the three files and their names.
-struct Outputs {
-    files: super::DataFiles,
-    train: Vec<Example>,
-    eval: Vec<Example>,
-    tests: Vec<EvaluationProblem>,
-}
-
-/// Cuts the problems in two and makes their rows, in the dataset's order.
-fn split(inputs: &PrepareInputs<'_>, kept: Vec<Kept>, ledger: &mut Ledger) -> Outputs {
-    let ids: Vec<&str> = kept.iter().map(|kept| kept.problem.text.id.as_str()).collect();
-    let sides = sides(&ids, inputs.seed, inputs.config.eval_fraction);
-    let files = inputs.config.files_of(inputs.specialist);
-    let mut outputs = Outputs { files, train: Vec::new(), eval: Vec::new(), tests: Vec::new() };
-    for (Kept { problem, domain: ChosenDomain { domain, tied_with } }, side) in kept.into_iter().zip(sides) {
-        let (solutions, tests) = (problem.solutions.len(), problem.tests.len());
-        let fate = Fate::Accepted { side, domain: domain.clone(), tied_with, solutions, tests };
-        ledger.enter(problem.row, Some(problem.text.id.clone()), fate);
-        let examples = problem.solutions.into_iter().map(|solution| Example {
-            problem: problem.text.statement.clone(),
-            reasoning: None,
-            solution,
-            domain: domain.clone(),
-            difficulty: problem.text.difficulty.clone(),
-        });
-        match side {
-            Side::Train => outputs.train.extend(examples),
-            Side::Eval => {
-                outputs.eval.extend(examples);
-                outputs.tests.push(EvaluationProblem {
-                    text: problem.text,
-                    domain,
-                    tests: problem.tests,
-                    entry_point: None,
-                    attributes: Vec::new(),
-                    time_limit_ms: problem.time_limit_ms,
-                    memory_limit_bytes: problem.memory_limit_bytes,
-                });
+                LoadedRow::Conversation(conversation) => {
+                    let said: Vec<String> = conversation.messages.into_iter().map(|message| message.content).collect();
+                    problems.push(Measured::new(conversation.id, &said.join("\n\n")));
+                }
+                LoadedRow::Policy(example) => problems.push(Measured::new(example.id, &example.instruction)),
+                LoadedRow::Skipped(row) => *skipped.entry(row.reason).or_default() += 1,
             }
         }
     }
-    outputs
+    if problems.is_empty() {
+        let reasons: Vec<String> = skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let skipped = if reasons.is_empty() { "none skipped".to_owned() } else { reasons.join(", ") };
+        return Err(PrepareError::EmptyEvaluationSet { set: set.name.clone(), rows: reader.rows_read(), skipped });
+    }
+    Ok(EvaluationSet { report, problems })
+}
+
+/// Puts every entry that is left on a side.
+fn split(entries: &mut [Entry], seed: u64, eval_fraction: f64) {
+    let mut places = Vec::new();
+    let mut problems = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        if let Decision::Kept { group } = entry.decision {
+            places.push(place);
+            problems.push(Grouped { id: &entry.id, group });
+        }
+    }
+    let sides = sides(&problems, seed, eval_fraction);
+    for (place, side) in places.into_iter().zip(sides) {
+        entries[place].decision = Decision::Accepted(side);
+    }
+}
+
+/// The run's own set is the file of held-out problems that was just written.
+fn name_own_set(decontamination: &mut Decontamination, files: &[super::OutputFile], tests: &Path) {
+    let own = decontamination.sets.last_mut();
+    if let (Some(own), Some(file)) = (own, files.iter().find(|file| file.file == tests)) {
+        own.files = vec![InputFile { file: file.file.clone(), bytes: file.bytes, content: file.content }];
+    }
+}
+
+type Account = (super::Counts, BTreeMap<String, super::SkippedReason>, Vec<super::RowFate>, BTreeMap<Side, SideCounts>);
+
+/// Every row's fate, and what is counted over them.
+fn account(summary: &super::verified::VerifiedSummary, entries: &[Entry]) -> Result<Account, PrepareError> {
+    let mut ledger = Ledger::default();
+    let mut sides: BTreeMap<Side, SideCounts> = BTreeMap::new();
+    summary.skipped.iter().cloned().for_each(|row| ledger.decided(row));
+    for entry in entries {
+        match &entry.decision {
+            Decision::Accepted(side) => {
+                let domain = entry.domain.domain.clone();
+                let counts = sides.entry(*side).or_default();
+                *counts.domains.entry(domain.clone()).or_default() += 1;
+                *counts.difficulties.entry(entry.difficulty.clone().unwrap_or_default()).or_default() += 1;
+                let tied_with = entry.domain.tied_with.clone();
+                let (solutions, tests) = (entry.lessons, entry.tests);
+                let fate = Fate::Accepted { side: *side, domain, tied_with, solutions, tests };
+                ledger.enter(entry.row, Some(entry.id.clone()), fate);
+            }
+            Decision::Skipped(skip) => ledger.skip(entry.row, &entry.id, skip.clone()),
+            // No row is left undecided; the ledger would refuse to close over one.
+            Decision::Kept { .. } | Decision::Contaminated(_) => {}
+        }
+    }
+    let fates = ledger.close(summary.rows)?;
+    let counts = counts(&fates, summary.programs_judged);
+    Ok((counts, skipped_by_reason(&fates), fates, sides))
+}
+
+fn too_few(
+    inputs: &PrepareInputs<'_>,
+    counts: &super::Counts,
+    skipped: &BTreeMap<String, super::SkippedReason>,
+) -> PrepareError {
+    let mut reasons: Vec<(usize, &str)> = skipped.iter().map(|(reason, rows)| (rows.count, reason.as_str())).collect();
+    reasons.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+    let reasons: Vec<String> = reasons.iter().map(|(count, reason)| format!("{count} {reason}")).collect();
+    PrepareError::TooFewExamples {
+        specialist: inputs.specialist.to_owned(),
+        found: counts.train_examples,
+        expected: inputs.config.min_examples,
+        rows: counts.rows,
+        skipped: if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") },
+    }
+}
+
+fn input_files(paths: &[std::path::PathBuf]) -> Result<Vec<InputFile>, PrepareError> {
+    paths.iter().map(|path| input_file(path)).collect()
 }
 
 fn input_file(path: &Path) -> Result<InputFile, PrepareError> {
@@ -282,48 +319,26 @@ fn input_file(path: &Path) -> Result<InputFile, PrepareError> {
     read().map_err(|error| PrepareError::SourceFile { path: path.to_owned(), error })
 }
 
-fn output_file(path: &Path, bytes: &[u8]) -> OutputFile {
-    let rows = bytes.iter().filter(|&&byte| byte == b'\n').count();
-    OutputFile { file: path.to_owned(), rows, bytes: bytes.len() as u64, content: ContentHash::of(bytes) }
-}
-
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("plain structs with text keys always serialize")
 }
 
-fn lines(rows: &[impl Serialize]) -> Vec<u8> {
-    rows.iter().flat_map(|row| json(row).into_iter().chain([b'\n'])).collect()
-}
-
-/// Writes the files, the manifest last: it names the hashes of the others, so that a kill in between shows.
-fn write(
-    folder: &Path,
-    files: &[(PathBuf, Vec<u8>)],
-    manifest: &PrepareManifest,
-    progress: &(dyn Fn(PrepareProgress) + Sync),
-) -> Result<(), PrepareError> {
-    let mut manifest_bytes =
-        serde_json::to_vec_pretty(manifest).expect("plain structs with text keys always serialize");
-    manifest_bytes.push(b'\n');
-    let manifest_path = PathBuf::from("manifest.json");
-    let all = files.iter().map(|(path, bytes)| (path, bytes)).chain([(&manifest_path, &manifest_bytes)]);
-    let total = files.len() as u64 + 1;
-    for ((path, bytes), done) in all.zip(1..) {
-        let path = folder.join(path);
-        write_atomic(&path, bytes).map_err(|error| PrepareError::Write { path, error })?;
-        progress(PrepareProgress { stage: PrepareStage::Write, done, total: Some(total) });
-    }
-    Ok(())
+fn write_manifest(folder: &Path, manifest: &PrepareManifest) -> Result<(), PrepareError> {
+    let mut bytes = serde_json::to_vec_pretty(manifest).expect("plain structs with text keys always serialize");
+    bytes.push(b'\n');
+    let path = folder.join("manifest.json");
+    write_atomic(&path, &bytes).map_err(|error| PrepareError::Write { path, error })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::path::PathBuf;
     use std::sync::Mutex;
 
     use super::super::fakes::{FakeClassifier, FakeLoader, FakeRunner, problem, problem_with};
     use super::*;
-    use crate::dataset::{Domain, SkippedRow};
+    use crate::dataset::{Domain, EvaluationProblem, SkippedRow};
+    use crate::plugin::LoaderOptions;
 
     /// A dataset of one file, and the run that is prepared from it.
     struct Run {
@@ -342,7 +357,11 @@ mod tests {
                 files: vec![file],
                 domains: vec![Domain("python".to_owned()), Domain("data_structures".to_owned())],
                 eval_fraction: 0.1,
+                options: LoaderOptions::new(),
+                verify: true,
                 max_solutions_per_problem: 1,
+                max_incorrect_solutions_per_problem: 0,
+                decontaminate: Vec::new(),
                 min_examples: 1,
                 train_file: None,
                 eval_file: None,
@@ -360,7 +379,9 @@ mod tests {
                 config: &self.config,
                 specialist: "python",
                 seed,
+                program: ContentHash::of(b"program"),
                 loader: &FakeLoader::new(self.rows.clone()),
+                set_loaders: &[],
                 classifier: &FakeClassifier::new(),
                 runner: Arc::new(FakeRunner),
                 workers,
@@ -458,7 +479,9 @@ mod tests {
             config: &run.config,
             specialist: "python",
             seed: 1,
+            program: ContentHash::of(b"program"),
             loader: &FakeLoader::new(run.rows.clone()),
+            set_loaders: &[],
             classifier: &FakeClassifier::new(),
             runner: Arc::new(FakeRunner),
             workers: 1,
@@ -478,7 +501,8 @@ mod tests {
         let verified = PrepareProgress { stage: PrepareStage::Verify, done: judged, total: Some(judged) };
         assert_eq!(last(PrepareStage::Verify), Some(verified));
         assert_eq!(last(PrepareStage::Load).map(|progress| progress.done), Some(36));
-        assert_eq!(last(PrepareStage::Write), None);
+        let written = last(PrepareStage::Write).map(|progress| (progress.done, progress.total));
+        assert_eq!(written, Some((33, Some(33))), "every row that was verified is looked at");
         Ok(())
     }
 

@@ -1,100 +1,156 @@
 //! Verifying: every program runs against its problem's tests, and only one that passes all of them is kept.
 //!
 //! A problem's programs run in the dataset's order until enough have passed. They run in rounds over a whole batch of
-//! problems, so that every worker has something to do and the order of results depends on no worker.
+//! problems, so that every worker has something to do and the order of results depends on no worker. A program that
+//! fails is still run on the other tests, as long as it fails cheaply: what accepts a wrong program is a weak test.
+//! What was found of a problem is remembered by the hash of everything that decides it, so that nothing runs twice.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use super::PrepareError;
 use super::deduplicate::normalized_code;
 use super::fate::Skip;
-use crate::dataset::{Language, Problem, ProblemText, TestCase};
-use crate::judge::{Judge, Judgement, StopAt, Submission, Verdict, run_limits};
+use super::fingerprint::{Shingles, Words};
+use super::verdict_ledger::VerdictLedger;
+use crate::artifact::ContentHash;
+use crate::dataset::{Language, Problem};
+use crate::judge::{Judge, Judgement, StopAt, Submission, Verdict, can_call, run_limits};
 
-/// A problem with programs that passed all of its tests.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct VerifiedProblem {
-    pub(super) row: u64,
-    pub(super) text: ProblemText,
-    pub(super) solutions: Vec<String>,
-    pub(super) tests: Vec<TestCase>,
-    pub(super) time_limit_ms: Option<u64>,
-    pub(super) memory_limit_bytes: Option<u64>,
+/// What was found of one problem's programs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Outcome {
+    /// The programs that passed all tests, by their index among the problem's solutions.
+    pub(super) passed: Vec<usize>,
+    /// Programs that ran, the incorrect ones too.
+    pub(super) judged: u64,
+    /// Solutions that did not run, because one that passed resembles them.
+    pub(super) near_duplicates: usize,
+    /// How many solutions failed with which verdict.
+    failed: BTreeMap<Verdict, usize>,
+    /// How the first of them failed.
+    first_failure: Option<String>,
+    /// Weak tests: by index, how many programs each accepted that other tests or the dataset refuse.
+    pub(super) weak_tests: BTreeMap<usize, u64>,
+    /// Programs that the dataset calls incorrect and that all tests accepted.
+    pub(super) incorrect_accepted: u64,
+}
+
+/// A program that waits to run.
+struct Waiting {
+    /// Its index among the problem's solutions; `None` for one that the dataset calls incorrect.
+    solution: Option<usize>,
+    code: String,
 }
 
 /// A problem whose programs are still being tried.
 struct Candidate {
     row: u64,
     problem: Problem,
-    /// Programs not tried yet, the next one last.
-    untried: Vec<String>,
-    tried: usize,
-    passed: Vec<String>,
-    failed: BTreeMap<Verdict, usize>,
-    first_failure: Option<String>,
+    key: ContentHash,
+    /// Solutions not tried yet, the next one last.
+    untried: Vec<Waiting>,
+    /// Incorrect programs not tried yet, the next one last.
+    incorrect: Vec<Waiting>,
+    passed: Vec<Shingles>,
+    outcome: Outcome,
+    /// Whether the outcome was known before.
+    known: bool,
+}
+
+/// What decides how a problem is verified, beside the problem itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct VerifyOptions {
+    /// The language of the programs that can run.
+    pub(super) language: Language,
+    /// How many solutions of a problem are kept.
+    pub(super) solutions_max: usize,
+    /// How many incorrect programs are run to find weak tests.
+    pub(super) incorrect_max: usize,
+    /// The hash of whatever judges: the program and the runner.
+    pub(super) judged_by: ContentHash,
 }
 
 /// Verifies batch after batch.
 pub(super) struct Verifier<'a> {
     judge: &'a Judge,
-    language: Language,
-    solutions_max: usize,
+    options: VerifyOptions,
+    ledger: VerdictLedger,
     /// Told after every program: programs judged, programs known so far.
     on_done: &'a (dyn Fn(u64, u64) + Sync),
     judged: AtomicU64,
     known: u64,
 }
 
-/// What verifying makes of a row: a problem, or its identifier and the reason why not.
-pub(super) type Verified = Result<VerifiedProblem, (u64, String, Skip)>;
+/// What verifying makes of a row: a problem and what was found of it, or its identifier and the reason why not.
+pub(super) type Verified = Result<(u64, Problem, Outcome), (u64, String, Skip, Outcome)>;
 
 impl<'a> Verifier<'a> {
     pub(super) fn new(
         judge: &'a Judge,
-        language: Language,
-        solutions_max: usize,
+        options: VerifyOptions,
+        ledger: VerdictLedger,
         on_done: &'a (dyn Fn(u64, u64) + Sync),
     ) -> Self {
-        Self { judge, language, solutions_max, on_done, judged: AtomicU64::new(0), known: 0 }
+        Self { judge, options, ledger, on_done, judged: AtomicU64::new(0), known: 0 }
     }
 
-    /// How many programs have run.
-    pub(super) fn programs_judged(&self) -> u64 {
-        self.judged.load(Ordering::Relaxed)
+    /// The ledger, to be closed.
+    pub(super) fn into_ledger(self) -> VerdictLedger {
+        self.ledger
     }
 
-    /// One answer per problem, in the same order.
+    /// One answer per problem, in the same order. Outcomes are durable when this returns.
     pub(super) fn verify(&mut self, problems: Vec<(u64, Problem)>) -> Result<Vec<Verified>, PrepareError> {
         let mut answers: Vec<Result<Candidate, (u64, String, Skip)>> =
             problems.into_iter().map(|(row, problem)| self.candidate(row, problem)).collect();
         while self.round(&mut answers)? {}
-        Ok(answers.into_iter().map(|answer| answer.and_then(Candidate::settle)).collect())
+        let fresh = answers.iter().flatten().filter(|candidate| !candidate.known);
+        self.ledger.append(fresh.map(|candidate| (candidate.key, &candidate.outcome)))?;
+        let settle = |answer: Result<Candidate, (u64, String, Skip)>| match answer {
+            Ok(candidate) => candidate.settle(),
+            Err((row, id, skip)) => Err((row, id, skip, Outcome::default())),
+        };
+        Ok(answers.into_iter().map(settle).collect())
     }
 
     /// Refuses what needs no run.
-    fn candidate(&self, row: u64, problem: Problem) -> Result<Candidate, (u64, String, Skip)> {
+    fn candidate(&mut self, row: u64, problem: Problem) -> Result<Candidate, (u64, String, Skip)> {
         let refuse = |reason, detail: String| Err((row, problem.text.id.clone(), Skip::new(reason, detail)));
-        if let Some(entry_point) = &problem.entry_point {
-            let detail = format!("the tests call `{entry_point}`, expected a whole program");
-            return refuse("functional-tests-not-supported", detail);
+        let language = self.options.language;
+        if let Some(entry_point) = problem.entry_point.as_ref().filter(|name| !can_call(language, name)) {
+            let detail = format!("the tests call `{entry_point}`, expected a function's name in {language}");
+            return refuse("entry-point-not-callable", detail);
         }
         if problem.tests.is_empty() {
             return refuse("no-tests", "there is nothing to verify a program with".to_owned());
         }
         let mut seen = HashSet::new();
-        let mut untried: Vec<String> = problem
-            .solutions
-            .iter()
-            .filter(|solution| solution.language == self.language && seen.insert(normalized_code(&solution.code)))
-            .map(|solution| solution.code.clone())
+        let solutions = problem.solutions.iter().enumerate();
+        let mut untried: Vec<Waiting> = solutions
+            .filter(|(_, solution)| solution.language == language && seen.insert(normalized_code(&solution.code)))
+            .map(|(index, solution)| Waiting { solution: Some(index), code: solution.code.clone() })
             .collect();
         if untried.is_empty() {
-            return refuse("no-solution", format!("there is no program in {}", self.language));
+            return refuse("no-solution", format!("there is no program in {language}"));
+        }
+        let incorrect = problem.incorrect_solutions.iter().filter(|program| program.language == language);
+        let mut incorrect: Vec<Waiting> = incorrect
+            .take(self.options.incorrect_max)
+            .map(|program| Waiting { solution: None, code: program.code.clone() })
+            .collect();
+        let key = key(&self.options, &problem, &untried, &incorrect);
+        let known = self.ledger.find(key);
+        if known.is_some() {
+            untried.clear();
+            incorrect.clear();
         }
         untried.reverse();
-        let (passed, failed) = (Vec::new(), BTreeMap::new());
-        Ok(Candidate { row, problem, untried, tried: 0, passed, failed, first_failure: None })
+        incorrect.reverse();
+        let (known, outcome) = (known.is_some(), known.unwrap_or_default());
+        Ok(Candidate { row, problem, key, untried, incorrect, passed: Vec::new(), outcome, known })
     }
 
     /// Tries the next programs of every unsettled problem; false where there are none.
@@ -103,11 +159,9 @@ impl<'a> Verifier<'a> {
         let mut owners = Vec::new();
         for (index, candidate) in answers.iter_mut().enumerate() {
             let Ok(candidate) = candidate else { continue };
-            let wanted = self.solutions_max.saturating_sub(candidate.passed.len());
-            for _ in 0..wanted {
-                let Some(code) = candidate.untried.pop() else { break };
-                submissions.push(candidate.submission(code));
-                owners.push(index);
+            for waiting in candidate.next(self.options.solutions_max) {
+                submissions.push(candidate.submission(&waiting));
+                owners.push((index, waiting));
             }
         }
         if submissions.is_empty() {
@@ -116,63 +170,123 @@ impl<'a> Verifier<'a> {
         self.known += submissions.len() as u64;
         let (known, judged, on_done) = (self.known, &self.judged, self.on_done);
         let count = |_: u64| on_done(judged.fetch_add(1, Ordering::Relaxed) + 1, known);
-        let judgements = self.judge.judge_all(&submissions, StopAt::FirstFailure, &count)?;
-        for ((owner, submission), judgement) in owners.into_iter().zip(submissions).zip(judgements) {
-            let Ok(candidate) = &mut answers[owner] else { continue };
-            if judgement.is_accepted() {
-                candidate.passed.push(submission.code);
-            } else {
-                *candidate.failed.entry(judgement.verdict).or_default() += 1;
-                candidate.first_failure.get_or_insert_with(|| failure(&judgement));
+        let judgements = self.judge.judge_all(&submissions, StopAt::FirstLimit, &count)?;
+        for ((owner, waiting), judgement) in owners.into_iter().zip(judgements) {
+            if let Ok(candidate) = &mut answers[owner] {
+                candidate.enter(&waiting, &judgement);
             }
         }
         Ok(true)
     }
 }
 
+/// The hash of everything that decides a problem's outcome.
+fn key(options: &VerifyOptions, problem: &Problem, untried: &[Waiting], incorrect: &[Waiting]) -> ContentHash {
+    let decides = serde_json::to_vec(&(
+        options.judged_by,
+        options.solutions_max,
+        &problem.entry_point,
+        problem.time_limit_ms,
+        problem.memory_limit_bytes,
+        &problem.tests,
+        untried.iter().map(|waiting| (waiting.solution, &waiting.code)).collect::<Vec<_>>(),
+        incorrect.iter().map(|waiting| &waiting.code).collect::<Vec<_>>(),
+    ));
+    ContentHash::of(&decides.expect("plain values always serialize"))
+}
+
 impl Candidate {
-    fn submission(&mut self, code: String) -> Submission {
-        self.tried += 1;
+    /// The programs to run next: as many solutions as are still wanted, then the incorrect ones.
+    fn next(&mut self, solutions_max: usize) -> Vec<Waiting> {
+        let wanted = solutions_max.saturating_sub(self.outcome.passed.len());
+        let mut next = Vec::new();
+        while next.len() < wanted {
+            let Some(waiting) = self.untried.pop() else { break };
+            let shingles = Words::of_code(&waiting.code).shingles();
+            if self.passed.iter().any(|passed| passed.near(&shingles)) {
+                self.outcome.near_duplicates += 1;
+            } else {
+                next.push(waiting);
+            }
+        }
+        if next.is_empty() && wanted == 0 {
+            self.untried.clear();
+        }
+        next.extend(self.incorrect.drain(..).rev());
+        next
+    }
+
+    fn submission(&self, waiting: &Waiting) -> Submission {
+        let program = waiting.solution.map_or("incorrect".to_owned(), |index| format!("#{}", index + 1));
         Submission {
-            id: format!("{} #{}", self.problem.text.id, self.tried),
-            code,
+            id: format!("{} {program}", self.problem.text.id),
+            code: waiting.code.clone(),
             tests: self.problem.tests.clone(),
-            entry_point: None,
+            entry_point: self.problem.entry_point.clone(),
             limits: run_limits(self.problem.time_limit_ms, self.problem.memory_limit_bytes),
         }
     }
 
-    fn settle(self) -> Verified {
-        let Self { row, problem, tried, passed, failed, first_failure, .. } = self;
-        if passed.is_empty() {
-            let verdicts: Vec<String> = failed.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-            // A program that needs what the runner lacks is not known to be wrong.
-            let unsupported = failed.keys().all(|verdict| *verdict == Verdict::Unsupported);
-            let reason = if unsupported { "solution-unsupported" } else { "no-solution-passed" };
-            let detail = format!(
-                "0 of {tried} programs passed {} tests: {}; the first: {}",
-                problem.tests.len(),
-                verdicts.join(", "),
-                first_failure.unwrap_or_default()
-            );
-            return Err((row, problem.text.id, Skip::new(reason, detail)));
+    /// Enters what was found of one program.
+    fn enter(&mut self, waiting: &Waiting, judgement: &Judgement) {
+        let outcome = &mut self.outcome;
+        outcome.judged += 1;
+        let accepted = judgement.is_accepted();
+        match waiting.solution {
+            Some(index) if accepted => {
+                let shingles = Words::of_code(&waiting.code).shingles();
+                // Two of one round may resemble each other: they ran at the same time.
+                if self.passed.iter().any(|passed| passed.near(&shingles)) {
+                    outcome.near_duplicates += 1;
+                } else {
+                    self.passed.push(shingles);
+                    outcome.passed.push(index);
+                }
+                return;
+            }
+            Some(_) => {
+                *outcome.failed.entry(judgement.verdict).or_default() += 1;
+                outcome.first_failure.get_or_insert_with(|| failure(judgement));
+            }
+            None => outcome.incorrect_accepted += u64::from(accepted),
         }
-        Ok(VerifiedProblem {
-            row,
-            text: problem.text,
-            solutions: passed,
-            tests: problem.tests,
-            time_limit_ms: problem.time_limit_ms,
-            memory_limit_bytes: problem.memory_limit_bytes,
-        })
+        // A program that lacks a module says nothing of any test.
+        if judgement.verdict != Verdict::Unsupported {
+            for (test, report) in judgement.tests.iter().enumerate() {
+                if report.verdict == Verdict::Accepted {
+                    *outcome.weak_tests.entry(test).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    fn settle(self) -> Verified {
+        let Self { row, problem, outcome, .. } = self;
+        if !outcome.passed.is_empty() {
+            return Ok((row, problem, outcome));
+        }
+        let failed = &outcome.failed;
+        let verdicts: Vec<String> = failed.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        // A program that needs what the runner lacks is not known to be wrong.
+        let unsupported = failed.keys().all(|verdict| *verdict == Verdict::Unsupported);
+        let reason = if unsupported { "solution-unsupported" } else { "no-solution-passed" };
+        let detail = format!(
+            "0 of {} programs passed {} tests: {}; the first: {}",
+            failed.values().sum::<usize>(),
+            problem.tests.len(),
+            verdicts.join(", "),
+            outcome.first_failure.as_deref().unwrap_or_default()
+        );
+        Err((row, problem.text.id, Skip::new(reason, detail), outcome))
     }
 }
 
 /// Which test stopped a program and how.
 fn failure(judgement: &Judgement) -> String {
-    let last = judgement.tests.last().map_or("", |test| test.detail.as_str());
-    let detail = if last.is_empty() { String::new() } else { format!(" ({last})") };
-    format!("{} at test {}{detail}", judgement.verdict, judgement.tests.len())
+    let failed = judgement.tests.iter().enumerate().find(|(_, test)| test.verdict != Verdict::Accepted);
+    let (index, detail) = failed.map_or((0, ""), |(index, test)| (index, test.detail.as_str()));
+    let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+    format!("{} at test {}{detail}", judgement.verdict, index + 1)
 }
 
 #[cfg(test)]
@@ -184,15 +298,32 @@ mod tests {
 
     fn verify(problems: Vec<Problem>, solutions_max: usize, workers: usize) -> (Vec<Verified>, u64) {
         let judge = Judge::new(Arc::new(FakeRunner), workers);
-        let mut verifier = Verifier::new(&judge, Language::Python3, solutions_max, &|_, _| {});
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let ledger = VerdictLedger::open(folder.path()).expect("it is empty");
+        let mut verifier = Verifier::new(&judge, options(solutions_max), ledger, &|_, _| {});
         let rows = (0..).zip(problems).collect();
         let verified = verifier.verify(rows).unwrap_or_else(|error| panic!("{error}"));
-        let judged = verifier.programs_judged();
+        let judged = verified.iter().map(|verified| outcome(verified).judged).sum();
         (verified, judged)
     }
 
+    fn options(solutions_max: usize) -> VerifyOptions {
+        let judged_by = ContentHash::of(b"fake");
+        VerifyOptions { language: Language::Python3, solutions_max, incorrect_max: 2, judged_by }
+    }
+
+    fn outcome(verified: &Verified) -> &Outcome {
+        match verified {
+            Ok((_, _, outcome)) | Err((_, _, _, outcome)) => outcome,
+        }
+    }
+
+    fn passed(verified: &Verified) -> &[usize] {
+        &outcome(verified).passed
+    }
+
     fn reason(verified: &Verified) -> (&'static str, &str) {
-        let (_, _, skip) = verified.as_ref().expect_err("it must be skipped");
+        let (_, _, skip, _) = verified.as_ref().expect_err("it must be skipped");
         (skip.reason, &skip.detail)
     }
 
@@ -200,11 +331,10 @@ mod tests {
     fn keeps_the_first_programs_that_pass_everything() {
         let programs = ["print(2)", "print(1)", "print(1) ", "echo", "print(1)\nprint(1)"];
         let (verified, judged) = verify(vec![problem_with("a", "Print 1.", &programs, &[("1", "1")])], 1, 1);
-        assert_eq!(verified[0].as_ref().map(|problem| problem.solutions.clone()), Ok(vec!["print(1)".to_owned()]));
+        assert_eq!(passed(&verified[0]), [1]);
         assert_eq!(judged, 2, "nothing runs after enough have passed");
         let (verified, judged) = verify(vec![problem_with("a", "Print 1.", &programs, &[("1", "1")])], 9, 1);
-        let expected = vec!["print(1)".to_owned(), "echo".to_owned()];
-        assert_eq!(verified[0].as_ref().map(|problem| problem.solutions.clone()), Ok(expected));
+        assert_eq!(passed(&verified[0]), [1, 3]);
         assert_eq!(judged, 4, "the same program under another spelling runs once");
     }
 
@@ -220,14 +350,44 @@ mod tests {
     #[test]
     fn what_cannot_be_run_is_named() {
         let mut functional = problem("a", "1");
-        functional.entry_point = Some("solve".to_owned());
+        functional.entry_point = Some("solve()".to_owned());
         let untested = problem_with("b", "s", &["print(1)"], &[]);
         let unsolved = problem_with("c", "s", &[], &[("", "1")]);
         let unsupported = problem_with("d", "s", &["import numpy"], &[("", "1")]);
         let (verified, judged) = verify(vec![functional, untested, unsolved, unsupported], 1, 1);
         let reasons: Vec<&str> = verified.iter().map(|verified| reason(verified).0).collect();
-        assert_eq!(reasons, ["functional-tests-not-supported", "no-tests", "no-solution", "solution-unsupported"]);
+        assert_eq!(reasons, ["entry-point-not-callable", "no-tests", "no-solution", "solution-unsupported"]);
         assert_eq!(judged, 1);
+    }
+
+    #[test]
+    fn a_test_that_accepts_a_wrong_program_is_weak() {
+        let tests = [("1", "1"), ("2", "1"), ("1", "1")];
+        let mut weak = problem_with("a", "Print 1.", &["echo", "print(1)"], &tests);
+        weak.incorrect_solutions = problem_with("a", "", &["print(1)", "loop"], &[]).solutions;
+        let (verified, judged) = verify(vec![weak], 1, 2);
+        let outcome = outcome(&verified[0]);
+        // `echo` passes tests 1 and 3; the incorrect `print(1)` passes all three; `loop` stops at the first.
+        assert_eq!(outcome.weak_tests, BTreeMap::from([(0, 2), (1, 1), (2, 2)]));
+        assert_eq!((outcome.incorrect_accepted, judged), (1, 4));
+    }
+
+    #[test]
+    fn nothing_that_is_known_runs_again() -> Result<(), PrepareError> {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let judge = Judge::new(Arc::new(FakeRunner), 1);
+        let runs = AtomicU64::new(0);
+        let count = |_, _| _ = runs.fetch_add(1, Ordering::Relaxed);
+        let problems = || (0..).zip([problem("a", "1"), problem_with("b", "s", &["echo"], &[("1", "2")])]).collect();
+        let mut answers = Vec::new();
+        for solutions_max in [1, 1, 2] {
+            let ledger = VerdictLedger::open(folder.path())?;
+            let mut verifier = Verifier::new(&judge, options(solutions_max), ledger, &count);
+            answers.push(verifier.verify(problems())?);
+        }
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(runs.into_inner(), 4, "another limit of solutions is another question");
+        Ok(())
     }
 
     #[test]

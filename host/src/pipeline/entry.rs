@@ -1,0 +1,100 @@
+//! Entries: what is kept in memory of each row while rows are compared, a few kilobytes however long its tests are.
+
+use rayon::prelude::*;
+
+use super::classify::ChosenDomain;
+use super::deduplicate::{normalized_code, normalized_statement};
+use super::fate::Skip;
+use super::fingerprint::{Bands, Shingles, Words};
+use super::material::Material;
+use super::{PrepareError, Side};
+use crate::artifact::ContentHash;
+
+/// Rows that are fingerprinted together.
+const ROWS_AT_ONCE: usize = 512;
+
+/// One row as it is compared.
+pub(super) struct Entry {
+    pub(super) row: u64,
+    pub(super) id: String,
+    pub(super) difficulty: Option<String>,
+    pub(super) domain: ChosenDomain,
+    pub(super) lessons: usize,
+    pub(super) tests: usize,
+    /// The hash of what is compared, without differences of case and white space.
+    pub(super) statement: ContentHash,
+    /// The hashes of its programs, normalised.
+    pub(super) programs: Vec<ContentHash>,
+    pub(super) words: Words,
+    pub(super) shingles: Shingles,
+    pub(super) bands: Bands,
+    /// Its first program.
+    pub(super) program: Option<(Shingles, Bands)>,
+    /// What becomes of it.
+    pub(super) decision: Decision,
+}
+
+/// What becomes of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Nothing is decided against it yet.
+    Kept {
+        /// Rows with one number resemble each other and stay on one side.
+        group: usize,
+    },
+    /// It is on a side.
+    Accepted(Side),
+    /// It is left out.
+    Skipped(Skip),
+    /// It is left out because it shares words with a problem that the model is measured on; the text of the shared
+    /// words is looked up when the row is read again.
+    Contaminated(super::decontaminate::Contamination),
+}
+
+/// Makes an entry of each row with its domain.
+pub(super) fn entries(
+    materials: impl Iterator<Item = Result<Material, PrepareError>>,
+    domains: Vec<ChosenDomain>,
+    on_read: &dyn Fn(u64),
+) -> Result<Vec<Entry>, PrepareError> {
+    let mut entries = Vec::with_capacity(domains.len());
+    let mut domains = domains.into_iter();
+    let mut materials = materials.peekable();
+    while materials.peek().is_some() {
+        let part: Vec<Material> = materials.by_ref().take(ROWS_AT_ONCE).collect::<Result<_, _>>()?;
+        let part: Vec<(Material, ChosenDomain)> = part.into_iter().zip(domains.by_ref()).collect();
+        entries.par_extend(part.into_par_iter().map(|(material, domain)| entry(&material, domain)));
+        on_read(entries.len() as u64);
+    }
+    for (group, entry) in entries.iter_mut().enumerate() {
+        entry.decision = Decision::Kept { group };
+    }
+    Ok(entries)
+}
+
+fn entry(material: &Material, domain: ChosenDomain) -> Entry {
+    let compared = material.compared();
+    let words = Words::of_text(&compared);
+    let shingles = words.shingles();
+    let program = material.solutions().first().map(|code| {
+        let shingles = Words::of_code(code).shingles();
+        let bands = shingles.bands();
+        (shingles, bands)
+    });
+    let hash_of_program = |code: &String| ContentHash::of(normalized_code(code).as_bytes());
+    Entry {
+        row: material.row,
+        id: material.text.id.clone(),
+        difficulty: material.text.difficulty.clone(),
+        domain,
+        lessons: material.lessons(),
+        tests: material.tests(),
+        statement: ContentHash::of(normalized_statement(&compared).as_bytes()),
+        programs: material.solutions().iter().map(hash_of_program).collect(),
+        bands: shingles.bands(),
+        words,
+        shingles,
+        program,
+        decision: Decision::Kept { group: 0 },
+    }
+}

@@ -1,0 +1,277 @@
+//! Fingerprints: what is compared of a text, so that two texts need not be at hand at the same time.
+//!
+//! A text is a sequence of words; its shingles are its word 5-grams (the whole text where it is shorter). Two texts
+//! resemble each other as Jaccard's index over their shingle sets says:
+//!
+//! ```text
+//! J(A, B) = |A ∩ B| / |A ∪ B|
+//! ```
+//!
+//! MinHash finds pairs of a high index without comparing all: 112 hash functions in 14 bands of 8, the parameters of
+//! datatrove's deduplication. A pair with J = 0.8 shares a band with probability 1 − (1 − 0.8⁸)¹⁴ = 0.92, one with
+//! J = 0.9 with 0.9996. What a band proposes is then decided by the exact index, so chance removes nothing.
+
+use std::collections::HashMap;
+
+/// Words in a shingle.
+const SHINGLE_WORDS: usize = 5;
+const BANDS: usize = 14;
+const HASHES_PER_BAND: usize = 8;
+const HASHES: usize = BANDS * HASHES_PER_BAND;
+
+/// A text as hashes of its words, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Words(Vec<u32>);
+
+impl Words {
+    /// The words of prose: runs of letters and digits, in lower case.
+    pub(super) fn of_text(text: &str) -> Self {
+        let mut words = Vec::new();
+        let mut hash = None;
+        for c in text.chars().chain([' ']) {
+            if c.is_alphanumeric() {
+                let lower = if c.is_ascii() { c.to_ascii_lowercase() } else { c.to_lowercase().next().unwrap_or(c) };
+                hash = Some(fed(hash.unwrap_or(FNV_OFFSET), lower));
+            } else if let Some(word) = hash.take() {
+                words.push(folded(word));
+            }
+        }
+        Self(words)
+    }
+
+    /// The words of a program: identifiers and numbers as they are, and every other character that is no space.
+    pub(super) fn of_code(code: &str) -> Self {
+        let mut words = Vec::new();
+        let mut hash = None;
+        for c in code.chars().chain([' ']) {
+            if c.is_alphanumeric() || c == '_' {
+                hash = Some(fed(hash.unwrap_or(FNV_OFFSET), c));
+                continue;
+            }
+            words.extend(hash.take().map(folded));
+            if !c.is_whitespace() {
+                words.push(folded(fed(FNV_OFFSET, c)));
+            }
+        }
+        Self(words)
+    }
+
+    /// The hash of every run of `n` words with the place where it begins; none where the text is shorter.
+    pub(super) fn grams(&self, n: usize) -> impl Iterator<Item = (usize, u64)> {
+        self.0.windows(n).enumerate().map(|(start, words)| (start, mixed(words)))
+    }
+
+    /// The set of shingles, sorted.
+    pub(super) fn shingles(&self) -> Shingles {
+        let mut set: Vec<u32> = if self.0.len() < SHINGLE_WORDS {
+            vec![folded(mixed(&self.0))]
+        } else {
+            self.grams(SHINGLE_WORDS).map(|(_, gram)| folded(gram)).collect()
+        };
+        set.sort_unstable();
+        set.dedup();
+        Shingles(set)
+    }
+}
+
+/// The words of a text from its `start`th one on, for a message.
+pub(super) fn words_in_text(text: &str, start: usize, count: usize) -> String {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.skip(start).take(count).collect::<Vec<_>>().join(" ")
+}
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// FNV-1a, a character at a time.
+fn fed(hash: u64, c: char) -> u64 {
+    (hash ^ u64::from(u32::from(c))).wrapping_mul(FNV_PRIME)
+}
+
+fn folded(hash: u64) -> u32 {
+    let mixed = hash ^ (hash >> 29);
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+}
+
+fn mixed(words: &[u32]) -> u64 {
+    words.iter().fold(FNV_OFFSET, |hash, word| {
+        let hash = (hash ^ u64::from(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^ (hash >> 31)
+    })
+}
+
+/// A set of shingles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shingles(Vec<u32>);
+
+impl Shingles {
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Jaccard's index as shared and all shingles.
+    fn shared_and_all(&self, other: &Self) -> (usize, usize) {
+        let (mut left, mut right) = (self.0.iter().peekable(), other.0.iter().peekable());
+        let mut shared = 0;
+        while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+            match a.cmp(b) {
+                std::cmp::Ordering::Less => _ = left.next(),
+                std::cmp::Ordering::Greater => _ = right.next(),
+                std::cmp::Ordering::Equal => {
+                    shared += 1;
+                    left.next();
+                    right.next();
+                }
+            }
+        }
+        (shared, self.0.len() + other.0.len() - shared)
+    }
+
+    /// Whether the two resemble each other by at least [`NEAR`].
+    pub(super) fn near(&self, other: &Self) -> bool {
+        let (shared, all) = self.shared_and_all(other);
+        shared * 5 >= all * 4
+    }
+
+    fn signature(&self) -> [u32; HASHES] {
+        let mut signature = [u32::MAX; HASHES];
+        for shingle in &self.0 {
+            let x = u64::from(*shingle);
+            for (least, (a, b)) in signature.iter_mut().zip(&FUNCTIONS) {
+                // Multiply-shift: universal on 32-bit keys, and the compiler makes vectors of it.
+                *least = (*least).min((a.wrapping_mul(x).wrapping_add(*b) >> 32) as u32);
+            }
+        }
+        signature
+    }
+
+    /// One key for each band.
+    pub(super) fn bands(&self) -> Bands {
+        let signature = self.signature();
+        let mut bands = [0; BANDS];
+        for (band, hashes) in bands.iter_mut().zip(signature.chunks_exact(HASHES_PER_BAND)) {
+            *band = mixed(hashes);
+        }
+        bands
+    }
+}
+
+/// From which index of Jaccard's on two texts count as one.
+pub(super) const NEAR: f64 = 0.8;
+
+/// The keys under which a text is looked for.
+pub(super) type Bands = [u64; BANDS];
+
+/// The hash functions x ↦ (a·x + b) >> 32, from the generator SplitMix64 started at 1.
+static FUNCTIONS: [(u64, u64); HASHES] = {
+    let mut functions = [(0, 0); HASHES];
+    let mut state = 1_u64;
+    let mut index = 0;
+    while index < HASHES {
+        let (a, next) = split_mix(state);
+        let (b, next) = split_mix(next);
+        functions[index] = (a | 1, b);
+        state = next;
+        index += 1;
+    }
+    functions
+};
+
+const fn split_mix(state: u64) -> (u64, u64) {
+    let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31), state)
+}
+
+/// Texts that were seen, to be found again by what resembles them.
+#[derive(Default)]
+pub(super) struct NearIndex<'a> {
+    bands: HashMap<(usize, u64), Vec<usize>>,
+    texts: Vec<(usize, &'a Shingles)>,
+}
+
+impl<'a> NearIndex<'a> {
+    /// The names of all texts that resemble this one, in the order in which they were added.
+    pub(super) fn near(&self, shingles: &Shingles, bands: &Bands) -> Vec<usize> {
+        let found = bands.iter().enumerate().filter_map(|(band, key)| self.bands.get(&(band, *key)));
+        let mut places: Vec<usize> = found.flatten().copied().collect();
+        places.sort_unstable();
+        places.dedup();
+        let near = places.into_iter().map(|place| self.texts[place]);
+        near.filter(|(_, text)| text.near(shingles)).map(|(name, _)| name).collect()
+    }
+
+    /// Adds a text under a name.
+    pub(super) fn add(&mut self, name: usize, shingles: &'a Shingles, bands: &Bands) {
+        let place = self.texts.len();
+        self.texts.push((name, shingles));
+        for (band, key) in bands.iter().enumerate() {
+            self.bands.entry((band, *key)).or_default().push(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(words: &[u32]) -> String {
+        words.iter().map(|word| format!("w{word} ")).collect()
+    }
+
+    #[test]
+    fn case_and_punctuation_make_no_word() {
+        assert_eq!(Words::of_text("Add two, numbers!"), Words::of_text(" add TWO numbers"));
+        assert_ne!(Words::of_text("two add numbers"), Words::of_text("add two numbers"));
+        assert_eq!(Words::of_code("a=b+1"), Words::of_code("a  =  b + 1\n"));
+        assert_ne!(Words::of_code("a=B"), Words::of_code("a=b"));
+        assert_eq!(words_in_text("One, two: (three) four.", 1, 2), "two three");
+        assert_eq!(Words::of_text("a b c").grams(4).count(), 0);
+        assert_eq!(Words::of_text("a b c").grams(2).map(|(start, _)| start).collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn the_index_is_exact() {
+        // 24 words give 20 shingles; another last word changes one of them: 19 shared of 21.
+        let words: Vec<u32> = (0..24).collect();
+        let mut other = words.clone();
+        other[23] = 99;
+        let (a, b) = (Words::of_text(&text(&words)).shingles(), Words::of_text(&text(&other)).shingles());
+        assert_eq!(a.shared_and_all(&b), (19, 21));
+        assert!(a.near(&b) && a.near(&a));
+        other[10] = 98;
+        let c = Words::of_text(&text(&other)).shingles();
+        assert_eq!(a.shared_and_all(&c), (14, 26));
+        assert!(!a.near(&c));
+    }
+
+    #[test]
+    fn what_resembles_is_found_and_what_does_not_is_not() {
+        let texts: Vec<Vec<u32>> = (0..200).map(|i| (0..100).map(|word| word + i * 1000).collect()).collect();
+        let shingles: Vec<Shingles> = texts.iter().map(|words| Words::of_text(&text(words)).shingles()).collect();
+        let mut index = NearIndex::default();
+        for (name, shingles) in shingles.iter().enumerate() {
+            index.add(name, shingles, &shingles.bands());
+        }
+        let mut found = 0;
+        for (name, words) in texts.iter().enumerate() {
+            let mut changed = words.clone();
+            changed[50] = 7;
+            let changed = Words::of_text(&text(&changed)).shingles();
+            let near = index.near(&changed, &changed.bands());
+            assert!(near.is_empty() || near == [name], "{near:?}");
+            found += near.len();
+        }
+        // 91 of 101 shared: J = 0.90, of which MinHash misses one in two thousand.
+        assert!(found >= 198, "{found}");
+        let other = Words::of_text(&text(&(500_000..500_100).collect::<Vec<_>>())).shingles();
+        assert!(index.near(&other, &other.bands()).is_empty());
+    }
+
+    #[test]
+    fn a_short_text_is_one_shingle() {
+        assert_eq!(Words::of_text("yes no").shingles().count(), 1);
+        assert_eq!(Words::of_text("").shingles().count(), 1);
+    }
+}

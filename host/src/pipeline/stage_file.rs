@@ -1,0 +1,151 @@
+//! Stage files: what a costly step of preparing has made, one JSON object a line, kept under `stages/` in the run and
+//! found again by the hash of everything that went in. Nothing of it is an artefact of the run; deleted, it is made
+//! anew and gives the same bytes.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::PrepareError;
+use crate::artifact::{AtomicFile, ContentHash, write_atomic};
+
+/// Where stage files stand: in the run, or in a temporary folder that a dry run leaves nothing in.
+pub(super) struct StageFolder {
+    path: PathBuf,
+    _temporary: Option<TempDir>,
+}
+
+/// What stands beside a whole stage file.
+#[derive(Serialize, Deserialize)]
+struct Receipt<S> {
+    /// The hash of everything that went in.
+    key: ContentHash,
+    /// The hash of the rows' file.
+    content: ContentHash,
+    summary: S,
+}
+
+impl StageFolder {
+    pub(super) fn new(run_folder: Option<&Path>) -> Result<Self, PrepareError> {
+        if let Some(run) = run_folder {
+            return Ok(Self { path: run.join("stages"), _temporary: None });
+        }
+        let temporary =
+            tempfile::tempdir().map_err(|error| PrepareError::Write { path: std::env::temp_dir(), error })?;
+        Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary) })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The stage's file where it is whole and was made of exactly this.
+    pub(super) fn find<R, S: DeserializeOwned>(&self, stage: &str, key: ContentHash) -> Option<StageFile<R, S>> {
+        let receipt: Receipt<S> = serde_json::from_slice(&fs::read(self.receipt(stage)).ok()?).ok()?;
+        let path = self.rows(stage);
+        let whole = receipt.key == key && ContentHash::of_file(&path).ok()? == receipt.content;
+        whole.then_some(StageFile { path, content: receipt.content, summary: receipt.summary, rows: PhantomData })
+    }
+
+    /// Begins the stage's file anew.
+    pub(super) fn create<R: Serialize>(&self, stage: &str) -> Result<StageWriter<R>, PrepareError> {
+        let path = self.rows(stage);
+        let file = AtomicFile::create(&path).map_err(|error| PrepareError::Write { path: path.clone(), error })?;
+        Ok(StageWriter { path, receipt: self.receipt(stage), file, rows: PhantomData })
+    }
+
+    fn rows(&self, stage: &str) -> PathBuf {
+        self.path.join(format!("{stage}.jsonl"))
+    }
+
+    fn receipt(&self, stage: &str) -> PathBuf {
+        self.path.join(format!("{stage}.json"))
+    }
+}
+
+/// A stage file that is being written.
+pub(super) struct StageWriter<R> {
+    path: PathBuf,
+    receipt: PathBuf,
+    file: AtomicFile,
+    rows: PhantomData<R>,
+}
+
+impl<R: Serialize> StageWriter<R> {
+    pub(super) fn push(&mut self, row: &R) -> Result<(), PrepareError> {
+        let mut line = serde_json::to_vec(row).expect("plain structs with text keys always serialize");
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(|error| PrepareError::Write { path: self.path.clone(), error })
+    }
+
+    /// Makes the file findable under `key`.
+    pub(super) fn finish<S: Serialize>(self, key: ContentHash, summary: S) -> Result<StageFile<R, S>, PrepareError> {
+        let failed = |path: &Path, error| PrepareError::Write { path: path.to_owned(), error };
+        self.file.commit().map_err(|error| failed(&self.path, error))?;
+        let content = ContentHash::of_file(&self.path).map_err(|error| failed(&self.path, error))?;
+        let receipt = Receipt { key, content, summary };
+        let text = serde_json::to_vec(&receipt).expect("plain structs with text keys always serialize");
+        write_atomic(&self.receipt, &text).map_err(|error| failed(&self.receipt, error))?;
+        Ok(StageFile { path: self.path, content, summary: receipt.summary, rows: PhantomData })
+    }
+}
+
+impl<R, S> StageFile<R, S> {
+    /// The hash of the rows.
+    pub(super) fn content(&self) -> ContentHash {
+        self.content
+    }
+}
+
+/// A whole stage file: its rows, read one after another, and what was counted over them.
+pub(super) struct StageFile<R, S> {
+    path: PathBuf,
+    content: ContentHash,
+    pub(super) summary: S,
+    rows: PhantomData<R>,
+}
+
+impl<R: DeserializeOwned, S> StageFile<R, S> {
+    /// The rows from the first to the last.
+    pub(super) fn rows(&self) -> Result<impl Iterator<Item = Result<R, PrepareError>> + use<R, S>, PrepareError> {
+        let path = self.path.clone();
+        let failed = move |error| PrepareError::StageFile { path: path.clone(), error };
+        let file = File::open(&self.path).map_err(&failed)?;
+        Ok(BufReader::with_capacity(1 << 20, file).split(b'\n').map(move |line| {
+            let line = line.map_err(&failed)?;
+            serde_json::from_slice(&line).map_err(|error| failed(error.into()))
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &StageFolder, key: &[u8]) -> Result<(), PrepareError> {
+        let mut writer = folder.create::<u32>("verified")?;
+        (0..3).try_for_each(|row| writer.push(&row))?;
+        writer.finish(ContentHash::of(key), "three".to_owned()).map(|_| ())
+    }
+
+    #[test]
+    fn a_stage_is_found_by_what_went_in_and_only_whole() -> Result<(), Box<dyn std::error::Error>> {
+        let run = tempfile::tempdir()?;
+        let folder = StageFolder::new(Some(run.path()))?;
+        let find = |key: &[u8]| folder.find::<u32, String>("verified", ContentHash::of(key));
+        assert!(find(b"a").is_none());
+        write(&folder, b"a")?;
+        let stage = find(b"a").ok_or("it was just written")?;
+        assert_eq!(stage.rows()?.collect::<Result<Vec<_>, _>>()?, [0, 1, 2]);
+        assert_eq!(stage.summary, "three");
+        assert!(find(b"b").is_none(), "something else went in");
+        fs::write(folder.rows("verified"), b"0\n1\n")?;
+        assert!(find(b"a").is_none(), "the file was cut");
+        Ok(())
+    }
+}

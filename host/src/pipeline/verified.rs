@@ -1,0 +1,233 @@
+//! The verified stage: every row read, its programs run, and what can be learned from written to a stage file.
+
+use std::collections::HashSet;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+
+use super::deduplicate::normalized_code;
+use super::fate::{Fate, RowFate, Skip};
+use super::fingerprint::Words;
+use super::load::RowReader;
+use super::manifest::{InputFile, WeakTests};
+use super::material::Material;
+use super::stage_file::{StageFile, StageFolder, StageWriter};
+use super::verdict_ledger::VerdictLedger;
+use super::verify::{Outcome, Verifier, VerifyOptions};
+use super::{PrepareError, PrepareInputs, PrepareProgress, PrepareStage};
+use crate::artifact::ContentHash;
+use crate::dataset::{Language, Problem, SkippedRow};
+use crate::judge::Judge;
+use crate::plugin::{LoadedRow, PluginError};
+
+/// Batches that may wait between the loader and the judge: one is worked on while the next is read.
+const BATCHES_WAITING: usize = 2;
+
+/// What was counted over the rows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct VerifiedSummary {
+    /// Rows read.
+    pub(super) rows: u64,
+    /// Programs that ran.
+    pub(super) programs_judged: u64,
+    /// Solutions left out because another one of the problem resembles them.
+    pub(super) near_duplicate_solutions: usize,
+    /// Rows that are not in the file, with their reasons.
+    pub(super) skipped: Vec<RowFate>,
+    /// Tests that accepted a wrong program.
+    pub(super) weak_tests: WeakTests,
+}
+
+/// The stage's file.
+pub(super) type VerifiedFile = StageFile<Material, VerifiedSummary>;
+
+/// Finds the stage's file, or makes it.
+pub(super) fn verified(
+    inputs: &PrepareInputs<'_>,
+    files: &[InputFile],
+    stages: &StageFolder,
+    progress: &(dyn Fn(PrepareProgress) + Sync),
+) -> Result<VerifiedFile, PrepareError> {
+    let config = inputs.config;
+    let judged_by = ContentHash::of_parts([inputs.program.as_bytes(), inputs.runner.identity().content.as_bytes()]);
+    let decides = serde_json::to_vec(&(
+        judged_by,
+        inputs.loader.identity().content,
+        files.iter().map(|file| file.content).collect::<Vec<_>>(),
+        // A loader may make identifiers of the files' names.
+        files.iter().map(|file| file.file.file_name().map(|name| name.to_string_lossy())).collect::<Vec<_>>(),
+        &config.options,
+        (config.verify, config.max_solutions_per_problem, config.max_incorrect_solutions_per_problem),
+    ));
+    let key = ContentHash::of(&decides.expect("plain values always serialize"));
+    if let Some(found) = stages.find("verified", key) {
+        return Ok(found);
+    }
+    let judge = Judge::new(std::sync::Arc::clone(&inputs.runner), inputs.workers);
+    let options = VerifyOptions {
+        language: inputs.runner.describe()?.language,
+        solutions_max: config.max_solutions_per_problem,
+        incorrect_max: config.max_incorrect_solutions_per_problem,
+        judged_by,
+    };
+    let on_done = |done, known| progress(PrepareProgress { stage: PrepareStage::Verify, done, total: Some(known) });
+    let ledger = VerdictLedger::open(stages.path())?;
+    let mut stage = Stage {
+        verifier: config.verify.then(|| Verifier::new(&judge, options, ledger, &on_done)),
+        language: options.language,
+        solutions_max: config.max_solutions_per_problem,
+        ids: HashSet::new(),
+        writer: stages.create("verified")?,
+        summary: VerifiedSummary::default(),
+    };
+    let mut reader = RowReader::open(inputs.loader, &config.files, &config.options)?;
+    let total = reader.rows_total();
+    thread::scope(|scope| {
+        let (send, batches) = sync_channel(BATCHES_WAITING);
+        // The loader reads ahead while programs run. Its thread ends with the rows, an error, or the receiver.
+        scope.spawn(move || {
+            loop {
+                let batch = reader.next_batch();
+                let last = batch.as_ref().map_or(true, Vec::is_empty);
+                if send.send(batch).is_err() || last {
+                    break;
+                }
+            }
+        });
+        stage.take_all(batches, total, progress)
+    })?;
+    stage.finish(key)
+}
+
+/// The stage at work.
+struct Stage<'a> {
+    /// `None` where nothing is to be run.
+    verifier: Option<Verifier<'a>>,
+    language: Language,
+    solutions_max: usize,
+    ids: HashSet<String>,
+    writer: StageWriter<Material>,
+    summary: VerifiedSummary,
+}
+
+impl Stage<'_> {
+    fn take_all(
+        &mut self,
+        batches: Receiver<Result<Vec<(u64, LoadedRow)>, PluginError>>,
+        total: Option<u64>,
+        progress: &(dyn Fn(PrepareProgress) + Sync),
+    ) -> Result<(), PrepareError> {
+        for batch in batches {
+            let batch = batch?;
+            self.summary.rows += batch.len() as u64;
+            progress(PrepareProgress { stage: PrepareStage::Load, done: self.summary.rows, total });
+            self.take(batch)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, batch: Vec<(u64, LoadedRow)>) -> Result<(), PrepareError> {
+        let mut materials = Vec::new();
+        let mut problems = Vec::new();
+        for (row, loaded) in batch {
+            let id = match &loaded {
+                LoadedRow::Problem(problem) => &problem.text.id,
+                LoadedRow::Conversation(conversation) => &conversation.id,
+                LoadedRow::Policy(example) => &example.id,
+                LoadedRow::Skipped(SkippedRow { id, reason, detail }) => {
+                    let fate = Fate::Skipped { reason: reason.clone(), detail: detail.clone() };
+                    self.summary.skipped.push(RowFate { row, id: id.clone(), fate });
+                    continue;
+                }
+            };
+            // The split goes by name: two problems of one name could end on both sides.
+            if !self.ids.insert(id.clone()) {
+                let id = id.clone();
+                self.skip(row, id, Skip::new("duplicate-id", "an earlier row has the same identifier"));
+                continue;
+            }
+            match loaded {
+                LoadedRow::Problem(problem) => problems.push((row, problem)),
+                LoadedRow::Conversation(conversation) => materials.push(Material::conversation(row, conversation)),
+                LoadedRow::Policy(example) => materials.push(Material::policy(row, example)),
+                LoadedRow::Skipped(_) => {}
+            }
+        }
+        materials.extend(self.solved(problems)?);
+        // Problems were told apart from the rest to be run together; the file keeps the rows' order.
+        materials.sort_by_key(|material| material.row);
+        materials.iter().try_for_each(|material| self.writer.push(material))
+    }
+
+    fn skip(&mut self, row: u64, id: String, Skip { reason, detail }: Skip) {
+        let fate = Fate::Skipped { reason: reason.to_owned(), detail };
+        self.summary.skipped.push(RowFate { row, id: Some(id), fate });
+    }
+
+    fn solved(&mut self, problems: Vec<(u64, Problem)>) -> Result<Vec<Material>, PrepareError> {
+        let verified = match &mut self.verifier {
+            Some(verifier) => verifier.verify(problems)?,
+            None => problems.into_iter().map(|(row, problem)| self.unverified(row, problem)).collect(),
+        };
+        let mut materials = Vec::new();
+        for answer in verified {
+            match answer {
+                Ok((row, problem, outcome)) => {
+                    self.count(&problem.text.id, problem.tests.len(), &outcome);
+                    let kept = outcome.passed.iter().map(|&index| problem.solutions[index].code.clone()).collect();
+                    materials.push(Material::solved(row, problem, kept));
+                }
+                Err((row, id, skip, outcome)) => {
+                    self.count(&id, 0, &outcome);
+                    self.skip(row, id, skip);
+                }
+            }
+        }
+        Ok(materials)
+    }
+
+    /// Takes the first solutions that do not resemble each other, as they are.
+    fn unverified(&self, row: u64, problem: Problem) -> super::verify::Verified {
+        let mut outcome = Outcome::default();
+        let mut kept = Vec::new();
+        let mut seen = HashSet::new();
+        for (index, solution) in problem.solutions.iter().enumerate() {
+            let fits = solution.language == self.language && seen.insert(normalized_code(&solution.code));
+            if !fits || outcome.passed.len() >= self.solutions_max {
+                continue;
+            }
+            let shingles = Words::of_code(&solution.code).shingles();
+            if kept.iter().any(|other: &super::fingerprint::Shingles| other.near(&shingles)) {
+                outcome.near_duplicates += 1;
+            } else {
+                kept.push(shingles);
+                outcome.passed.push(index);
+            }
+        }
+        if outcome.passed.is_empty() {
+            let skip = Skip::new("no-solution", format!("there is no program in {}", self.language));
+            return Err((row, problem.text.id, skip, outcome));
+        }
+        Ok((row, problem, outcome))
+    }
+
+    fn count(&mut self, id: &str, tests: usize, outcome: &Outcome) {
+        let summary = &mut self.summary;
+        summary.programs_judged += outcome.judged;
+        summary.near_duplicate_solutions += outcome.near_duplicates;
+        // The tests of a problem that nothing solves are as likely wrong as weak.
+        if !outcome.passed.is_empty() {
+            summary.weak_tests.count(id, tests, &outcome.weak_tests, outcome.incorrect_accepted);
+        }
+    }
+
+    fn finish(self, key: ContentHash) -> Result<VerifiedFile, PrepareError> {
+        let file = self.writer.finish(key, self.summary)?;
+        match self.verifier {
+            Some(verifier) => verifier.into_ledger().close()?,
+            None => {}
+        }
+        Ok(file)
+    }
+}
