@@ -11,6 +11,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 mod architecture;
 mod command_line;
+mod datasets;
 mod evaluate;
 mod main_job;
 mod parity;
@@ -63,6 +64,7 @@ fn main() {
     let mut trials = Vec::new();
     trials.extend(architecture::trials());
     trials.extend(command_line::trials());
+    trials.extend(datasets::trials());
     trials.extend(evaluate::trials());
     trials.extend(main_job::trials());
     trials.extend(prepare::trials());

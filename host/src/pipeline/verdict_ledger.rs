@@ -134,7 +134,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let keys = [1, 2].map(|i| ContentHash::of(&[i]));
         let mut ledger = VerdictLedger::open(folder.path())?;
-        ledger.append(keys.iter().map(|key| (*key, &Outcome::default())).collect::<Vec<_>>().into_iter())?;
+        let nothing = Outcome::default();
+        ledger.append(keys.iter().map(|key| (*key, &nothing)))?;
         let mut ledger = VerdictLedger::open(folder.path())?;
         ledger.find(keys[1]);
         ledger.close()?;

@@ -29,9 +29,9 @@ pub(super) struct Outcome {
     /// Solutions that did not run, because one that passed resembles them.
     pub(super) near_duplicates: usize,
     /// How many solutions failed with which verdict.
-    failed: BTreeMap<Verdict, usize>,
+    pub(super) failed: BTreeMap<Verdict, usize>,
     /// How the first of them failed.
-    first_failure: Option<String>,
+    pub(super) first_failure: Option<String>,
     /// Weak tests: by index, how many programs each accepted that other tests or the dataset refuse.
     pub(super) weak_tests: BTreeMap<usize, u64>,
     /// Programs that the dataset calls incorrect and that all tests accepted.
