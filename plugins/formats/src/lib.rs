@@ -1,0 +1,14 @@
+//! The file formats and field layouts that several dataset loaders share.
+//!
+//! Every reader here streams: what it holds in memory does not grow with the file. A bad row is a [`skip::Skip`] that
+//! costs that row only; a file that cannot be read on is a `LoadError`. Nothing here knows one dataset's columns.
+
+pub mod skip;
+
+pub mod json;
+
+pub mod json_lines;
+
+pub mod input_output;
+
+pub mod function_calls;
