@@ -172,6 +172,11 @@ impl<'a> Fields<'a> {
         Some(Json { text }).filter(|value| !value.is_null())
     }
 
+    /// The names of all fields, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(name, _)| &**name)
+    }
+
     /// The field at a path: the name itself, else the names between its dots one below the other.
     pub fn at(&self, path: &str) -> Result<Option<Json<'a>>, Skip> {
         if let Some(value) = self.get(path) {

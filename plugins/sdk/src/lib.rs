@@ -26,6 +26,9 @@ pub mod types;
 
 pub mod loader;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod loader_contract;
+
 pub mod classifier;
 
 pub mod formatter;

@@ -1,0 +1,138 @@
+//! What every kind of row may have: an identifier, a title, tags, a difficulty; and how a field is found.
+
+use std::borrow::Cow;
+
+use hilora_dataset_formats::json::{Fields, Json};
+use hilora_dataset_formats::json_lines::Place;
+use hilora_dataset_formats::skip::Skip;
+use hilora_plugin_sdk::loader::LoadError;
+
+use crate::options::{Options, refused};
+
+/// A field of a row, by its name or by the names down to it with dots between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Field {
+    pub(crate) path: String,
+    /// Whether the options name it. A field that they name must be in every row.
+    pub(crate) given: bool,
+}
+
+impl Field {
+    /// The value; `None` where the row has none and need not have one.
+    pub(crate) fn value<'a>(&self, row: &Fields<'a>) -> Result<Option<Json<'a>>, Skip> {
+        match row.at(&self.path)? {
+            None if self.given => Err(Skip::missing_field(&self.path, "a value")),
+            value => Ok(value),
+        }
+    }
+
+    /// The value, which must be there.
+    pub(crate) fn required<'a>(&self, row: &Fields<'a>, expected: &str) -> Result<Json<'a>, Skip> {
+        row.at(&self.path)?.ok_or_else(|| Skip::missing_field(&self.path, expected))
+    }
+
+    /// The text, which must be there and not blank; `reason` is the skip's where it is blank.
+    pub(crate) fn required_text<'a>(&self, row: &Fields<'a>, reason: &'static str) -> Result<Cow<'a, str>, Skip> {
+        let text = self.required(row, "a string")?.text(&self.path)?;
+        match text.trim().is_empty() {
+            true => Err(Skip::new(reason, format!("`{}` is empty", self.path))),
+            false => Ok(text),
+        }
+    }
+}
+
+/// Tags: from a field, or the same for all rows.
+enum Tags {
+    Field(Field),
+    Constant(Vec<String>),
+}
+
+/// Where a row's name and labels are read from.
+pub(crate) struct About {
+    id: Option<Field>,
+    title: Field,
+    tags: Tags,
+    difficulty: Field,
+}
+
+/// What a row is called and filed under.
+pub(crate) struct Labels {
+    pub(crate) id: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) difficulty: Option<String>,
+}
+
+impl About {
+    pub(crate) fn from_options(options: &mut Options<'_>) -> Result<Self, LoadError> {
+        let id = options.field("id", "")?;
+        let tags = match options.get("tags") {
+            Some(list) if list.is_list() => Tags::Constant(texts(list, "tags").map_err(refused)?),
+            _ => Tags::Field(options.field("tags", "tags")?),
+        };
+        Ok(Self {
+            id: id.given.then_some(id),
+            title: options.field("title", "title")?,
+            tags,
+            difficulty: options.field("difficulty", "difficulty")?,
+        })
+    }
+
+    /// The identifier: the field's, else the file's name without its ending and the line.
+    pub(crate) fn id(&self, row: &Fields<'_>, place: Place<'_>) -> Result<String, Skip> {
+        let Some(field) = &self.id else {
+            let stem = place.file.split('.').find(|part| !part.is_empty()).unwrap_or("row");
+            return Ok(format!("{stem}-{}", place.line));
+        };
+        let expected = "a string or a number";
+        let id = field.required(row, expected)?.text_or_number(&field.path)?;
+        match id.trim() {
+            "" => Err(Skip::missing_field(&field.path, expected)),
+            id => Ok(id.to_owned()),
+        }
+    }
+
+    pub(crate) fn title(&self, row: &Fields<'_>) -> Result<String, Skip> {
+        let title = self.title.value(row)?.map(|value| value.text_or_number(&self.title.path)).transpose()?;
+        Ok(title.unwrap_or_default().into_owned())
+    }
+
+    /// The tags: a list of strings, or one string that is one tag.
+    pub(crate) fn tags(&self, row: &Fields<'_>) -> Result<Vec<String>, Skip> {
+        let field = match &self.tags {
+            Tags::Constant(tags) => return Ok(tags.clone()),
+            Tags::Field(field) => field,
+        };
+        let mut tags = match field.value(row)? {
+            None => Vec::new(),
+            Some(tag) if tag.is_text() => vec![tag.text(&field.path)?.into_owned()],
+            Some(list) => texts(list, &field.path)?,
+        };
+        tags.retain(|tag| !tag.trim().is_empty());
+        Ok(tags)
+    }
+
+    pub(crate) fn difficulty(&self, row: &Fields<'_>) -> Result<Option<String>, Skip> {
+        let Some(value) = self.difficulty.value(row)? else { return Ok(None) };
+        let word = value.text_or_number(&self.difficulty.path)?;
+        Ok((!word.trim().is_empty()).then(|| word.into_owned()))
+    }
+}
+
+/// A list of strings; a number in it is its digits.
+pub(crate) fn texts(list: Json<'_>, field: &str) -> Result<Vec<String>, Skip> {
+    let text =
+        |(index, item): (usize, Json<'_>)| item.text_or_number(&format!("{field}[{index}]")).map(Cow::into_owned);
+    list.items(field)?.into_iter().enumerate().map(text).collect()
+}
+
+/// A value, or the one that its text holds as JSON: some files keep lists and objects as text.
+pub(crate) fn with_embedded<T>(
+    value: Json<'_>,
+    field: &str,
+    read: impl FnOnce(Json<'_>) -> Result<T, Skip>,
+) -> Result<T, Skip> {
+    match value.is_text() {
+        true => read(Json::parse_field(field, &value.text(field)?)?),
+        false => read(value),
+    }
+}

@@ -1,0 +1,76 @@
+//! The options as the config gives them: one JSON object, read key by key, so that a key that nobody reads is refused
+//! with the list of those that are known.
+
+use hilora_dataset_formats::json::{Fields, Json};
+use hilora_dataset_formats::skip::Skip;
+use hilora_plugin_sdk::loader::LoadError;
+
+use crate::mapping::Field;
+
+/// The options and the keys that were asked for so far.
+pub(crate) struct Options<'a> {
+    fields: Fields<'a>,
+    known: Vec<&'static str>,
+}
+
+/// What is wrong with an option.
+pub(crate) fn refusal(message: impl std::fmt::Display) -> LoadError {
+    LoadError::Options(format!("data.options: {message}"))
+}
+
+impl<'a> Options<'a> {
+    pub(crate) fn parse(options: &'a str) -> Result<Self, LoadError> {
+        let value = Json::parse(options).map_err(|why| refusal(format!("not JSON: {why}")))?;
+        let fields = value.fields("data.options").map_err(|skip| refusal(skip.detail))?;
+        Ok(Self { fields, known: Vec::new() })
+    }
+
+    /// The value of a key, where it is given.
+    pub(crate) fn get(&mut self, key: &'static str) -> Option<Json<'a>> {
+        self.known.push(key);
+        self.fields.get(key)
+    }
+
+    /// A text, where it is given.
+    pub(crate) fn text(&mut self, key: &'static str) -> Result<Option<String>, LoadError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let text = value.text(key).map_err(|skip| refusal(skip.detail))?;
+        Ok(Some(text.into_owned()))
+    }
+
+    /// A text that must be one of these words.
+    pub(crate) fn one_of(&mut self, key: &'static str, words: &[&'static str]) -> Result<&'static str, LoadError> {
+        let given = self.text(key)?;
+        let known = words.iter().find(|word| given.as_deref() == Some(word));
+        known.copied().ok_or_else(|| {
+            let got = given.map_or_else(|| "nothing".to_owned(), |given| format!("`{given}`"));
+            refusal(format!("`{key}`: expected one of {}, got {got}", words.join(", ")))
+        })
+    }
+
+    /// A field's name or path; `default` where the key is not given, and then rows may be without it.
+    pub(crate) fn field(&mut self, key: &'static str, default: &'static str) -> Result<Field, LoadError> {
+        match self.text(key)? {
+            Some(path) if path.is_empty() => Err(refusal(format!("`{key}`: expected a field's name, got nothing"))),
+            Some(path) => Ok(Field { path, given: true }),
+            None => Ok(Field { path: default.to_owned(), given: false }),
+        }
+    }
+
+    /// Refuses the keys that nobody asked for.
+    pub(crate) fn refuse_unknown(mut self) -> Result<(), LoadError> {
+        let unknown: Vec<String> =
+            self.fields.names().filter(|name| !self.known.contains(name)).map(|name| format!("`{name}`")).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        self.known.sort_unstable();
+        self.known.dedup();
+        Err(refusal(format!("unknown key {}; known for this kind: {}", unknown.join(", "), self.known.join(", "))))
+    }
+}
+
+/// A skip's words as those of an option.
+pub(crate) fn refused(skip: Skip) -> LoadError {
+    refusal(skip.detail)
+}

@@ -1,0 +1,145 @@
+//! Problems: a statement, programs that solve it, and tests.
+
+use hilora_dataset_formats::function_calls;
+use hilora_dataset_formats::input_output;
+use hilora_dataset_formats::json::{Fields, Json};
+use hilora_dataset_formats::skip::Skip;
+use hilora_plugin_sdk::loader::LoadError;
+use hilora_plugin_sdk::types::{Language, Problem, ProblemText, Solution, TestCase};
+
+use crate::mapping::{Field, Labels, with_embedded};
+use crate::options::{Options, refusal};
+
+/// `kind: problem`.
+pub(crate) struct Problems {
+    statement: Field,
+    solution: Field,
+    solutions: Field,
+    tests: Field,
+    input: Field,
+    output: Field,
+    entry_point: Field,
+    starter_code: Field,
+}
+
+impl Problems {
+    pub(crate) fn from_options(options: &mut Options<'_>) -> Result<Self, LoadError> {
+        let problems = Self {
+            statement: options.field("statement", "problem")?,
+            solution: options.field("solution", "solution")?,
+            solutions: options.field("solutions", "solutions")?,
+            tests: options.field("tests", "tests")?,
+            input: options.field("input", "input")?,
+            output: options.field("output", "output")?,
+            entry_point: options.field("entry_point", "entry_point")?,
+            starter_code: options.field("starter_code", "starter_code")?,
+        };
+        match problems.solution.given && problems.solutions.given {
+            true => Err(refusal("`solution` and `solutions`: expected one of them, got both")),
+            false => Ok(problems),
+        }
+    }
+
+    pub(crate) fn read(&self, labels: Labels, title: String, row: &Fields<'_>) -> Result<Problem, Skip> {
+        let statement = self.statement.required_text(row, "empty-description")?;
+        let text = |field: &Field| match field.value(row)? {
+            Some(value) => value.text(&field.path).map(|text| text.trim_matches(['\n', '\r']).to_owned()),
+            None => Ok(String::new()),
+        };
+        let (entry_point, starter_code) = (text(&self.entry_point)?, text(&self.starter_code)?);
+        let entry_point = Some(entry_point.trim().to_owned()).filter(|name| !name.is_empty());
+        let statement = match entry_point {
+            Some(_) => function_calls::with_starter_code(&statement, &starter_code),
+            None => statement.into_owned(),
+        };
+        Ok(Problem {
+            text: ProblemText { id: labels.id, title, statement, tags: labels.tags, difficulty: labels.difficulty },
+            source: String::new(),
+            solutions: self.solutions(row)?,
+            incorrect_solutions: Vec::new(),
+            tests: self.tests(row, entry_point.is_some())?,
+            entry_point,
+            time_limit_ms: None,
+            memory_limit_bytes: None,
+            attributes: Vec::new(),
+        })
+    }
+
+    /// The programs; a row may have none.
+    fn solutions(&self, row: &Fields<'_>) -> Result<Vec<Solution>, Skip> {
+        let mut programs = Vec::new();
+        // A field that the options name goes alone.
+        let program = if self.solutions.given { None } else { self.solution.value(row)? };
+        if let Some(program) = program {
+            programs.push(program.text(&self.solution.path)?.into_owned());
+        }
+        let list = if self.solution.given { None } else { self.solutions.value(row)? };
+        if let Some(list) = list {
+            let field = &self.solutions.path;
+            with_embedded(list, field, |list| {
+                for (index, program) in list.items(field)?.into_iter().enumerate() {
+                    programs.push(program.text(&format!("{field}[{index}]"))?.into_owned());
+                }
+                Ok(())
+            })?;
+        }
+        programs.retain(|program| !program.trim().is_empty());
+        Ok(programs.into_iter().map(|code| Solution { language: Language::Python3, code }).collect())
+    }
+
+    /// The tests. A row without the field has none; where the options name the field, an empty list is `no-tests`.
+    fn tests(&self, row: &Fields<'_>, functional: bool) -> Result<Vec<TestCase>, Skip> {
+        let Some(list) = self.tests.value(row)? else { return Ok(Vec::new()) };
+        let field = &self.tests.path;
+        let tests = with_embedded(list, field, |list| {
+            let items = list.items(field)?.into_iter().enumerate();
+            items.map(|(index, item)| self.test(item, &format!("{field}[{index}]"), functional)).collect()
+        });
+        match tests {
+            Ok(tests) if Vec::is_empty(&tests) && self.tests.given => {
+                Err(Skip::new("no-tests", format!("`{field}` is empty")))
+            }
+            tests => tests,
+        }
+    }
+
+    /// One test: an object, or a pair.
+    fn test(&self, item: Json<'_>, place: &str, functional: bool) -> Result<TestCase, Skip> {
+        let (input, output) = match item.is_list() {
+            true => match item.items(place)?[..] {
+                [input, output] => (input, output),
+                ref items => {
+                    return Err(Skip::wrong_type(
+                        place,
+                        "a pair of input and output",
+                        &format!("{} items", items.len()),
+                    ));
+                }
+            },
+            false => {
+                let fields = item.fields(place)?;
+                let part = |field: &Field| {
+                    let null = || Skip::new("null-test", format!("`{place}.{}` is missing or null", field.path));
+                    fields.at(&field.path)?.ok_or_else(null)
+                };
+                (part(&self.input)?, part(&self.output)?)
+            }
+        };
+        let (input_field, output_field) =
+            (format!("{place}.{}", self.input.path), format!("{place}.{}", self.output.path));
+        if !functional {
+            let (input, expected) =
+                (input_output::lines(input, &input_field)?, input_output::lines(output, &output_field)?);
+            return Ok(TestCase { input, expected });
+        }
+        // An input that is text has a JSON value a line, and then an output that is text is JSON as well. Any other
+        // input is the list of arguments or the only one, and the output is the value that it is.
+        if !input.is_text() {
+            let arguments = if input.is_list() { input.items(&input_field)? } else { vec![input] };
+            return Ok(TestCase { input: function_calls::argument_lines(&arguments), expected: output.compact() });
+        }
+        let input = function_calls::parse_argument_lines(&input.text(&input_field)?, &input_field)?;
+        let expected = with_embedded(output, &output_field, |output| Ok(output.compact()))?;
+        Ok(TestCase { input, expected })
+    }
+}

@@ -1,0 +1,74 @@
+//! The loader's contract, for native tests and fuzzing of a loader: reads it to its end and panics where it does not
+//! keep what `dataset-loader.wit` promises. It says nothing about whether the rows are right.
+
+use std::mem;
+
+use crate::loader::{DatasetLoader, DatasetReader, LoadError, LoadedRow, SourceFile};
+use crate::types::{Role, SkippedRow};
+
+/// Every row of the files, asked for `rows_max` at a time.
+pub fn read_to_end<L: DatasetLoader>(
+    files: Vec<SourceFile>,
+    options: &str,
+    rows_max: u32,
+) -> Result<Vec<LoadedRow>, LoadError> {
+    let mut rows = Vec::new();
+    read_each::<L>(files, options, rows_max, |row| rows.push(row))?;
+    Ok(rows)
+}
+
+/// Hands every row of the files to `on_row`, keeping none.
+pub fn read_each<L: DatasetLoader>(
+    files: Vec<SourceFile>,
+    options: &str,
+    rows_max: u32,
+    mut on_row: impl FnMut(LoadedRow),
+) -> Result<(), LoadError> {
+    let mut reader = L::open(files, options)?;
+    loop {
+        let batch = reader.next_batch(rows_max)?;
+        assert!(batch.len() <= rows_max as usize, "a batch of {} rows, at most {rows_max} were asked", batch.len());
+        if batch.is_empty() {
+            break;
+        }
+        for row in batch {
+            check(&row);
+            on_row(row);
+        }
+    }
+    assert_eq!(reader.next_batch(rows_max), Ok(vec![]), "rows after the end");
+    Ok(())
+}
+
+/// The bytes as damage leaves them: cut off and with one bit flipped, at up to `places` places each.
+pub fn damaged(bytes: &[u8], places: usize) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let step = bytes.len().div_ceil(places.max(1)).max(1);
+    let cut = (0..bytes.len()).step_by(step).map(|end| bytes[..end].to_vec());
+    let flipped = (0..bytes.len()).step_by(step).map(|at| {
+        let mut flipped = bytes.to_vec();
+        flipped[at] ^= 1 << (at % 8);
+        flipped
+    });
+    cut.chain(flipped)
+}
+
+fn check(row: &LoadedRow) {
+    match row {
+        LoadedRow::Problem(problem) => {
+            assert!(!problem.text.id.is_empty(), "a problem without an identifier");
+            assert_ne!(problem.entry_point.as_deref(), Some(""), "an entry point without a name");
+        }
+        LoadedRow::Conversation(conversation) => {
+            assert!(!conversation.id.is_empty(), "a conversation without an identifier");
+            let last = conversation.messages.last().map(|message| mem::discriminant(&message.role));
+            assert_eq!(last, Some(mem::discriminant(&Role::Assistant)), "the last message is not the assistant's");
+        }
+        LoadedRow::Policy(example) => assert!(!example.id.is_empty(), "a policy example without an identifier"),
+        LoadedRow::Skipped(SkippedRow { id, reason, detail }) => {
+            assert_ne!(id.as_deref(), Some(""), "an identifier that is empty is none");
+            let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            assert!(!reason.is_empty() && reason.chars().all(kebab), "`{reason}` is not in kebab case");
+            assert!(!detail.is_empty(), "a row that is skipped as {reason} without any detail");
+        }
+    }
+}
