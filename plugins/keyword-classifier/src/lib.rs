@@ -100,6 +100,13 @@ mod tests {
     }
 
     #[test]
+    fn only_its_tag_makes_a_policy_example() {
+        assert_eq!(domain_of("Sort the refunds by a formula.", &["policy"]), "policy");
+        assert_eq!(domain_of("Print the policy, the policies and the compliance.", &["retail policy"]), "python");
+        assert_eq!(domain_of("A request.", &["policy", "math"]), "policy", "of two tags the first domain wins");
+    }
+
+    #[test]
     fn keywords_decide_where_no_tag_does() {
         for (statement, domain) in [
             ("Find the expected value of the sum.", "math"),
