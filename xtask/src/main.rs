@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 mod build;
+mod fuzz;
 mod program;
 mod quickstart;
 mod requirements;
@@ -39,6 +40,14 @@ enum Task {
     },
     /// Build what the tests need and run every test
     Test,
+    /// Feed the dataset loaders damaged files
+    Fuzz {
+        /// Only this loader
+        loader: Option<String>,
+        /// How long each loader is fed
+        #[arg(long, default_value_t = fuzz::SECONDS)]
+        seconds: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -59,6 +68,9 @@ fn run(task: &Task) -> Result<u8> {
         Task::Build { test_guests } => build::build(&repository, *test_guests).map(|()| 0),
         Task::Quickstart { arguments } => quickstart::run(&repository, arguments),
         Task::Test => test::run(&repository),
+        Task::Fuzz { loader, seconds } => {
+            fuzz::run(&repository, loader.as_deref(), *seconds).map(|outcome| u8::from(outcome.failed > 0))
+        }
     }
 }
 

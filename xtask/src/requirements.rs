@@ -26,6 +26,17 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
+/// Checks what fuzzing alone needs: libFuzzer is C++.
+pub(crate) fn check_cpp_compiler() -> Result<()> {
+    match program::output("c++", &["--version"]) {
+        Some(_) => Ok(()),
+        None => bail!(
+            "this machine lacks c++, a C++ compiler, which fuzzing needs\n    hint: apt install build-essential, or \
+             xcode-select --install"
+        ),
+    }
+}
+
 fn c_compiler() -> Option<String> {
     match program::output("cc", &["--version"]) {
         Some(_) => None,

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test of the project, natively and against real components.
 //!
-//! All suites run even where one fails; the closing line counts what passed, failed and was ignored.
+//! All suites and then all fuzz targets run even where one fails; the closing line counts what passed, failed and was
+//! ignored.
 
 use std::fmt;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{announce, build, program};
+use crate::{announce, build, fuzz, program};
 
 /// What each `cargo test` runs. Guests link only as components, so only their libraries are tested natively.
 const SUITES: [(&str, &[&str]); 2] = [
@@ -88,6 +89,12 @@ pub(crate) fn run(repository: &Path) -> Result<u8> {
         if !program::tee(&mut command, |line| counts.add_line(line))?.success() {
             broken.push(name);
         }
+    }
+    let fuzzed = fuzz::run(repository, None, fuzz::SECONDS)?;
+    counts.passed += fuzzed.passed;
+    counts.failed += fuzzed.failed;
+    if fuzzed.failed > 0 {
+        broken.push("the loaders on damaged files");
     }
     if std::env::var_os("HILORA_REAL_DATA").is_none() {
         announce("ignored tests need real data: HILORA_REAL_DATA=<folder>");
