@@ -1,21 +1,23 @@
 //! The CodeContests loader: reads the Hugging Face Parquet files of `deepmind/code_contests`.
 //!
-//! It keeps Python 3 solutions only and takes public, private and generated tests, in that order. It runs nothing and
+//! It keeps Python 3 programs only and takes public, private and generated tests, in that order. It runs nothing and
 //! repairs nothing: a row that cannot become a problem is handed back with its reason.
 
 mod columns;
 mod difficulty;
-mod parquet_file;
 mod row;
 
 use std::collections::VecDeque;
 
+use hilora_dataset_formats::batch;
+use hilora_dataset_formats::columns::ColumnSpec;
+use hilora_dataset_formats::parquet::ParquetFile;
+use hilora_dataset_formats::rows::Rows;
 use hilora_plugin_sdk::loader::{
-    Column, DatasetInfo, DatasetLoader, DatasetReader, LoadError, LoadedRow, SourceFile, no_options,
+    DatasetInfo, DatasetLoader, DatasetReader, LoadError, LoadedRow, SourceFile, no_options,
 };
 
 use columns::COLUMNS;
-use parquet_file::{ParquetFile, ParquetRows};
 
 /// The plugin.
 pub struct CodeContests;
@@ -23,7 +25,7 @@ pub struct CodeContests;
 /// Reads several files as one sequence of rows.
 pub struct Reader {
     waiting: VecDeque<ParquetFile>,
-    current: Option<ParquetRows>,
+    current: Option<Rows>,
     rows_total: u64,
     rows_read: u64,
 }
@@ -32,43 +34,40 @@ impl DatasetLoader for CodeContests {
     type Reader = Reader;
 
     fn describe() -> DatasetInfo {
-        let column = |column: &columns::ColumnSpec| Column {
-            name: column.name.to_owned(),
-            expected: column.shape.expected().to_owned(),
-            required: column.required,
-        };
         DatasetInfo {
             source: "codecontests".to_owned(),
             licence: "CC-BY-4.0; the problems and solutions belong to their authors".to_owned(),
-            columns: COLUMNS.iter().map(column).collect(),
+            columns: COLUMNS.iter().map(ColumnSpec::describe).collect(),
         }
     }
 
     fn open(files: Vec<SourceFile>, options: &str) -> Result<Reader, LoadError> {
         no_options(options)?;
-        let waiting: VecDeque<ParquetFile> = files.into_iter().map(ParquetFile::open).collect::<Result<_, _>>()?;
-        let rows_total = waiting.iter().map(ParquetFile::rows).sum();
+        let open = |file| ParquetFile::open(file, &COLUMNS);
+        let waiting: VecDeque<ParquetFile> = files.into_iter().map(open).collect::<Result<_, _>>()?;
+        let rows_total = waiting.iter().map(ParquetFile::rows).fold(0, u64::saturating_add);
         Ok(Reader { waiting, current: None, rows_total, rows_read: 0 })
+    }
+}
+
+impl Reader {
+    fn next_row(&mut self) -> Result<Option<LoadedRow>, LoadError> {
+        loop {
+            if let Some(current) = &mut self.current
+                && let Some(row) = current.next_row()?
+            {
+                self.rows_read += 1;
+                return Ok(Some(row::load(&row, self.rows_read - 1)));
+            }
+            let Some(file) = self.waiting.pop_front() else { return Ok(None) };
+            self.current = Some(file.into_rows()?);
+        }
     }
 }
 
 impl DatasetReader for Reader {
     fn next_batch(&mut self, rows_max: u32) -> Result<Vec<LoadedRow>, LoadError> {
-        let mut rows = Vec::new();
-        while rows.len() < rows_max as usize {
-            let Some(current) = &mut self.current else {
-                let Some(file) = self.waiting.pop_front() else { break };
-                self.current = Some(file.into_rows()?);
-                continue;
-            };
-            let Some(row) = current.next_row()? else {
-                self.current = None;
-                continue;
-            };
-            rows.push(row::load(&row, self.rows_read));
-            self.rows_read += 1;
-        }
-        Ok(rows)
+        batch::fill(rows_max, || self.next_row())
     }
 
     fn rows_total(&self) -> Option<u64> {

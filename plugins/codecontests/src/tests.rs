@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{Int32Builder, Int64Builder, ListBuilder, StringBuilder};
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Float32Array, Int64Array, LargeStringArray, RecordBatch,
+    StringArray, StringViewArray, StructArray,
+};
 use arrow_schema::{DataType, Field, Fields};
+use hilora_dataset_formats::columns::Shape;
 use hilora_plugin_sdk::types::{Language, Problem, SkippedRow};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, GzipLevel};
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::*;
@@ -23,11 +28,15 @@ struct TestRow {
     /// An output without an input, to make the lists unequal.
     lone_output: bool,
     solutions: Vec<(i64, &'static str)>,
+    incorrect_solutions: Vec<(i64, &'static str)>,
     source: i64,
     difficulty: i64,
+    cf_contest_id: i64,
     cf_index: &'static str,
+    cf_points: f32,
     cf_rating: i64,
     cf_tags: Vec<&'static str>,
+    untranslated_description: &'static str,
     time_limit: Option<(i64, i64)>,
     memory_limit_bytes: i64,
     input_file: &'static str,
@@ -42,11 +51,15 @@ fn row(name: &'static str) -> TestRow {
         generated: vec![],
         lone_output: false,
         solutions: vec![(3, "print(sum(map(int, input().split())))")],
+        incorrect_solutions: vec![],
         source: 2,
         difficulty: 0,
+        cf_contest_id: 0,
         cf_index: "",
+        cf_points: 0.0,
         cf_rating: 0,
         cf_tags: vec![],
+        untranslated_description: "",
         time_limit: None,
         memory_limit_bytes: 0,
         input_file: "",
@@ -80,12 +93,12 @@ fn tests_column(rows: &[TestRow], of: impl Fn(&TestRow) -> (Vec<&'static str>, V
     structs([("input", text_lists(inputs.into_iter())), ("output", text_lists(outputs.into_iter()))])
 }
 
-fn solutions_column(rows: &[TestRow]) -> ArrayRef {
+fn solutions_column(rows: &[TestRow], of: impl Fn(&TestRow) -> &Vec<(i64, &'static str)>) -> ArrayRef {
     let mut languages = ListBuilder::new(Int64Builder::new());
     for row in rows {
-        languages.append_value(row.solutions.iter().map(|(language, _)| Some(*language)));
+        languages.append_value(of(row).iter().map(|(language, _)| Some(*language)));
     }
-    let programs = rows.iter().map(|row| row.solutions.iter().map(|(_, program)| *program).collect());
+    let programs = rows.iter().map(|row| of(row).iter().map(|(_, program)| *program).collect());
     structs([("language", Arc::new(languages.finish())), ("solution", text_lists(programs))])
 }
 
@@ -99,7 +112,7 @@ fn time_limit_column(rows: &[TestRow]) -> ArrayRef {
     Arc::new(StructArray::new(fields, vec![seconds, Arc::new(nanos.finish())], Some(valid)))
 }
 
-/// Every column of the dataset's own layout that the loader reads, and two that it does not.
+/// Every column of the dataset's own layout.
 fn columns(rows: &[TestRow]) -> Vec<(&'static str, ArrayRef)> {
     let public = tests_column(rows, |row| {
         let (inputs, mut outputs): (Vec<_>, Vec<_>) = row.public.iter().copied().unzip();
@@ -114,12 +127,18 @@ fn columns(rows: &[TestRow]) -> Vec<(&'static str, ArrayRef)> {
         ("generated_tests", tests_column(rows, |row| row.generated.iter().copied().unzip())),
         ("source", integers(rows.iter().map(|row| row.source))),
         ("difficulty", integers(rows.iter().map(|row| row.difficulty))),
-        ("solutions", solutions_column(rows)),
-        ("incorrect_solutions", solutions_column(rows)),
-        ("cf_contest_id", integers(rows.iter().map(|_| 0))),
+        ("solutions", solutions_column(rows, |row| &row.solutions)),
+        ("incorrect_solutions", solutions_column(rows, |row| &row.incorrect_solutions)),
+        ("cf_contest_id", integers(rows.iter().map(|row| row.cf_contest_id))),
         ("cf_index", texts(rows.iter().map(|row| row.cf_index))),
+        ("cf_points", Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.cf_points)))),
         ("cf_rating", integers(rows.iter().map(|row| row.cf_rating))),
         ("cf_tags", text_lists(rows.iter().map(|row| row.cf_tags.clone()))),
+        (
+            "is_description_translated",
+            Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(row.cf_points > 0.0)))),
+        ),
+        ("untranslated_description", texts(rows.iter().map(|row| row.untranslated_description))),
         ("time_limit", time_limit_column(rows)),
         ("memory_limit_bytes", integers(rows.iter().map(|row| row.memory_limit_bytes))),
         ("input_file", texts(rows.iter().map(|row| row.input_file))),
@@ -145,30 +164,49 @@ fn file(rows: &[TestRow]) -> SourceFile {
     SourceFile::from_bytes("a.parquet", parquet(columns(rows), Compression::SNAPPY, 1024))
 }
 
-fn read_all(files: Vec<SourceFile>, rows_max: u32) -> Result<(Vec<Problem>, Vec<SkippedRow>), LoadError> {
-    let mut reader = CodeContests::open(files)?;
-    let (mut problems, mut skipped) = (Vec::new(), Vec::new());
-    while let Some(batch) = reader.next_batch(rows_max)? {
-        let rows = batch.problems.len() + batch.skipped.len();
-        assert!(rows > 0 && rows <= rows_max as usize, "a batch of {rows} rows, at most {rows_max} asked");
-        problems.extend(batch.problems);
-        skipped.extend(batch.skipped);
+fn read_all(files: Vec<SourceFile>, rows_max: u32) -> Result<Vec<LoadedRow>, LoadError> {
+    let mut reader = CodeContests::open(files, "{}")?;
+    let mut rows = Vec::new();
+    loop {
+        let batch = reader.next_batch(rows_max)?;
+        assert!(batch.len() <= rows_max as usize, "a batch of {} rows, at most {rows_max} asked", batch.len());
+        if batch.is_empty() {
+            break;
+        }
+        rows.extend(batch);
     }
-    assert_eq!(reader.rows_total(), Some((problems.len() + skipped.len()) as u64));
-    Ok((problems, skipped))
+    assert_eq!(reader.rows_total(), Some(rows.len() as u64));
+    Ok(rows)
+}
+
+fn sorted(rows: Vec<LoadedRow>) -> (Vec<Problem>, Vec<SkippedRow>) {
+    let (mut problems, mut skipped) = (Vec::new(), Vec::new());
+    for row in rows {
+        match row {
+            LoadedRow::Problem(problem) => problems.push(problem),
+            LoadedRow::Skipped(row) => skipped.push(row),
+            other => panic!("CodeContests has problems only, got {other:?}"),
+        }
+    }
+    (problems, skipped)
+}
+
+fn read_one(columns: Vec<(&'static str, ArrayRef)>) -> (Vec<Problem>, Vec<SkippedRow>) {
+    let file = SourceFile::from_bytes("a.parquet", parquet(columns, Compression::SNAPPY, 10));
+    sorted(read_all(vec![file], 8).expect("the file is whole"))
 }
 
 fn one_problem(row: TestRow) -> Problem {
-    let (mut problems, skipped) = read_all(vec![file(&[row])], 8).expect("the file is whole");
+    let (mut problems, skipped) = read_one(columns(&[row]));
     assert_eq!(skipped, []);
     problems.remove(0)
 }
 
 fn one_skip(row: TestRow) -> (String, String) {
-    let (problems, mut skipped) = read_all(vec![file(&[row])], 8).expect("the file is whole");
+    let (problems, mut skipped) = read_one(columns(&[row]));
     assert_eq!(problems, []);
     let skipped = skipped.remove(0);
-    assert_eq!((skipped.row, skipped.id.as_deref()), (0, Some("4_A. Sum")));
+    assert_eq!(skipped.id.as_deref(), Some("4_A. Sum"));
     (skipped.reason, skipped.detail)
 }
 
@@ -178,8 +216,13 @@ fn reads_a_full_row() {
         private: vec![("5 5\n", "10\n")],
         generated: vec![("7 7\n", "14\n")],
         solutions: vec![(2, "int main() {}"), (3, "print(1)"), (1, "print 1"), (3, "print(2)")],
+        incorrect_solutions: vec![(3, "print(3)"), (2, "int main() { return 1; }")],
+        cf_contest_id: 4,
+        cf_index: "A",
+        cf_points: 500.0,
         cf_rating: 900,
         cf_tags: vec!["math", ""],
+        untranslated_description: "Сложите два числа.",
         time_limit: Some((2, 500_000_000)),
         memory_limit_bytes: 256_000_000,
         ..row("4_A. Sum")
@@ -196,6 +239,48 @@ fn reads_a_full_row() {
     assert!(problem.solutions.iter().all(|solution| solution.language == Language::Python3));
     assert_eq!((problem.time_limit_ms, problem.memory_limit_bytes), (Some(2500), Some(256_000_000)));
     assert_eq!(problem.entry_point, None);
+    let incorrect: Vec<&str> = problem.incorrect_solutions.iter().map(|solution| solution.code.as_str()).collect();
+    assert_eq!(incorrect, ["print(3)"]);
+    let attributes: Vec<(&str, &str)> =
+        problem.attributes.iter().map(|a| (a.name.as_str(), a.value.as_str())).collect();
+    let expected = [("cf-contest-id", "4"), ("cf-index", "A"), ("cf-points", "500"), ("cf-rating", "900")];
+    assert_eq!(attributes[..4], expected);
+    assert_eq!(attributes[4..], [("is-description-translated", "true")]);
+}
+
+#[test]
+fn the_untranslated_description_stands_in_for_an_empty_one() {
+    let problem = one_problem(TestRow { description: " ", untranslated_description: "Сложите.", ..row("sum") });
+    assert_eq!(problem.text.statement, "Сложите.");
+}
+
+#[test]
+fn text_that_is_not_utf8_costs_its_row_only() {
+    let rows = [row("a"), row("b"), row("c")];
+    for column in ["name", "description", "cf_index"] {
+        let mut columns = columns(&rows);
+        columns.retain(|(name, _)| *name != column);
+        columns.push((column, Arc::new(BinaryArray::from_vec(vec![b"a", b"b\xFF", b"c"]))));
+        let (problems, skipped) = read_one(columns);
+        assert_eq!((problems.len(), skipped.len()), (2, 1), "{column}");
+        assert_eq!(skipped[0].reason, "invalid-utf8");
+        assert_eq!(skipped[0].detail, format!("`{column}` is not UTF-8 from byte 1 on"));
+    }
+}
+
+#[test]
+fn the_writers_choice_of_string_type_changes_nothing() {
+    let expected = read_one(columns(&[row("a"), row("b")]));
+    let strings: [ArrayRef; 3] = [
+        Arc::new(LargeStringArray::from(vec!["a", "b"])),
+        Arc::new(StringViewArray::from(vec!["a", "b"])),
+        Arc::new(DictionaryArray::<Int32Type>::from_iter(["a", "b"])),
+    ];
+    for strings in strings {
+        let mut columns = columns(&[row("a"), row("b")]);
+        columns[0].1 = strings;
+        assert_eq!(read_one(columns), expected);
+    }
 }
 
 #[test]
@@ -241,10 +326,14 @@ fn reads_every_codec_row_group_and_batch_size_alike() {
     let rows: Vec<TestRow> =
         (0..50).map(|i| if i % 7 == 3 { TestRow { public: vec![], ..row("x") } } else { row("y") }).collect();
     let expected = read_all(vec![file(&rows)], 1000).expect("the file is whole");
-    assert_eq!((expected.0.len(), expected.1.len()), (43, 7));
-    assert_eq!(expected.1[1].row, 10);
+    let skipped = |row: &LoadedRow| matches!(row, LoadedRow::Skipped(_));
+    assert_eq!((expected.len(), expected.iter().filter(|row| skipped(row)).count()), (50, 7));
+    assert!(skipped(&expected[10]));
     let gzip = Compression::GZIP(GzipLevel::default());
-    for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, gzip, Compression::LZ4_RAW, Compression::LZ4] {
+    let zstd = Compression::ZSTD(ZstdLevel::default());
+    for compression in
+        [Compression::UNCOMPRESSED, Compression::SNAPPY, gzip, Compression::LZ4_RAW, Compression::LZ4, zstd]
+    {
         for (rows_per_group, rows_max) in [(7, 3), (50, 16), (16, 1)] {
             let bytes = parquet(columns(&rows), compression, rows_per_group);
             let found = read_all(vec![SourceFile::from_bytes("a.parquet", bytes)], rows_max);
@@ -257,11 +346,15 @@ fn reads_every_codec_row_group_and_batch_size_alike() {
 fn several_files_are_one_sequence_of_rows() {
     let skipped = TestRow { public: vec![], ..row("none") };
     let empty = file(&[]);
-    let (problems, skips) =
-        read_all(vec![file(&[row("a"), row("b")]), empty, file(&[skipped, row("c")])], 3).expect("the files are whole");
-    let ids: Vec<&str> = problems.iter().map(|problem| problem.text.id.as_str()).collect();
-    assert_eq!(ids, ["a", "b", "c"]);
-    assert_eq!(skips[0].row, 2);
+    let files = vec![file(&[row("a"), row("b")]), empty, file(&[skipped, row("")])];
+    let rows = read_all(files, 3).expect("the files are whole");
+    let fate = |row: &LoadedRow| match row {
+        LoadedRow::Problem(problem) => problem.text.id.clone(),
+        LoadedRow::Skipped(skipped) => format!("{} {:?}", skipped.reason, skipped.id),
+        other => panic!("CodeContests has problems only, got {other:?}"),
+    };
+    let fates: Vec<String> = rows.iter().map(fate).collect();
+    assert_eq!(fates, ["a", "b", "no-tests Some(\"none\")", "row-3"]);
 }
 
 #[test]
@@ -272,8 +365,7 @@ fn seconds_may_be_text_and_a_column_of_nulls_has_no_type() {
         let limit = structs([("seconds", texts([text].into_iter())), ("nanos", integers([1].into_iter()))]);
         columns.push(("time_limit", limit));
         columns.push(("cf_tags", arrow_array::new_null_array(&DataType::Null, 1)));
-        let file = SourceFile::from_bytes("a.parquet", parquet(columns, Compression::SNAPPY, 10));
-        read_all(vec![file], 8).expect("the file is whole")
+        read_one(columns)
     };
     assert_eq!(seconds("2").0[0].time_limit_ms, Some(2001));
     assert_eq!(seconds("").0[0].time_limit_ms, Some(1));
@@ -287,7 +379,9 @@ fn optional_columns_may_be_missing_and_required_ones_may_not() {
         columns.retain(|(name, _)| *name != column.name);
         let file = SourceFile::from_bytes("a.parquet", parquet(columns, Compression::SNAPPY, 10));
         match read_all(vec![file], 8) {
-            Ok((problems, _)) => assert!(!column.required && problems.len() == 1, "{} is required", column.name),
+            Ok(rows) => {
+                assert!(!column.required && matches!(rows[..], [LoadedRow::Problem(_)]), "{} is required", column.name)
+            }
             Err(LoadError::Column(error)) => {
                 assert!(column.required, "{} is optional", column.name);
                 assert_eq!((error.file.as_str(), error.column.as_str()), ("a.parquet", column.name));
@@ -303,14 +397,18 @@ fn a_column_of_another_type_is_named_with_both_types() {
     for column in &COLUMNS {
         let mut columns = columns(&[row("4_A. Sum")]);
         columns.retain(|(name, _)| *name != column.name);
-        columns.push((column.name, Arc::new(arrow_array::BooleanArray::from(vec![true]))));
+        let (other, in_words): (ArrayRef, &str) = match column.shape {
+            Shape::Boolean => (texts(["yes"].into_iter()), "string"),
+            _ => (Arc::new(BooleanArray::from(vec![true])), "boolean"),
+        };
+        columns.push((column.name, other));
         let file = SourceFile::from_bytes("a.parquet", parquet(columns, Compression::SNAPPY, 10));
         let Err(LoadError::Column(error)) = read_all(vec![file], 8) else { panic!("{} was accepted", column.name) };
-        assert_eq!((error.column.as_str(), error.expected.as_str()), (column.name, column.shape.expected()));
-        assert_eq!(error.found.as_deref(), Some("boolean"));
+        assert_eq!((error.column.as_str(), error.expected.as_str()), (column.name, &*column.shape.to_string()));
+        assert_eq!(error.found.as_deref(), Some(in_words));
     }
     let mut swapped = columns(&[row("4_A. Sum")]);
-    swapped[2].1 = solutions_column(&[row("4_A. Sum")]);
+    swapped[2].1 = solutions_column(&[row("4_A. Sum")], |row| &row.solutions);
     let file = SourceFile::from_bytes("a.parquet", parquet(swapped, Compression::SNAPPY, 10));
     let Err(LoadError::Column(error)) = read_all(vec![file], 8) else { panic!("solutions are no tests") };
     assert_eq!(error.found.as_deref(), Some("struct<language: list<int64>, solution: list<string>>"));
@@ -332,4 +430,37 @@ fn a_damaged_file_is_malformed_and_never_a_panic() {
     let mut damaged = bytes;
     damaged[4..400].fill(0xFF);
     malformed(damaged);
+}
+
+#[test]
+fn a_flipped_bit_is_an_error_or_changes_rows_and_is_never_a_panic() {
+    let rows: Vec<TestRow> = (0..20).map(|_| row("4_A. Sum")).collect();
+    for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::ZSTD(ZstdLevel::default())] {
+        let bytes = parquet(columns(&rows), compression, 10);
+        for at in (0..bytes.len() * 8).step_by(7) {
+            let mut damaged = bytes.clone();
+            damaged[at / 8] ^= 1 << (at % 8);
+            let mut reader = match CodeContests::open(vec![SourceFile::from_bytes("b.parquet", damaged)], "{}") {
+                Ok(reader) => reader,
+                Err(_) => continue,
+            };
+            while reader.next_batch(8).is_ok_and(|rows| !rows.is_empty()) {}
+        }
+    }
+}
+
+#[test]
+fn the_real_shard_of_300_problems_is_read_whole() {
+    let Some(folder) = std::env::var_os("HILORA_REAL_DATA") else { return };
+    let path = std::path::Path::new(&folder).join("code_contests/train-300.parquet");
+    let bytes = std::fs::read(&path).expect("HILORA_REAL_DATA names the folder of the real samples");
+    let file = SourceFile::from_bytes("train-300.parquet", bytes);
+    let (problems, skipped) = sorted(read_all(vec![file], 64).expect("the file is whole"));
+    assert_eq!(problems.len() + skipped.len(), 300);
+    let reasons: std::collections::BTreeMap<&str, usize> = skipped.iter().fold(Default::default(), |mut map, row| {
+        *map.entry(row.reason.as_str()).or_default() += 1;
+        map
+    });
+    println!("{} problems, skipped {reasons:?}", problems.len());
+    assert!(problems.iter().all(|problem| !problem.tests.is_empty() && !problem.solutions.is_empty()));
 }

@@ -12,3 +12,15 @@ pub mod json_lines;
 pub mod input_output;
 
 pub mod function_calls;
+
+pub mod columns;
+
+pub mod cell;
+
+pub mod rows;
+
+pub mod parquet;
+
+pub mod arrow;
+
+pub mod batch;

@@ -1,0 +1,353 @@
+//! One Arrow file: the IPC stream that `datasets` writes as `.arrow`, or the IPC file format around the same stream.
+//!
+//! A file is a schema and then messages, each a header and a body; a record batch is decoded as it was written. Every
+//! length and offset of a message is held against the file and its body before the decoder sees it, because the decoder
+//! takes them at their word.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_buffer::Buffer;
+use arrow_ipc::convert::try_fb_to_schema;
+use arrow_ipc::reader::{RecordBatchDecoder, read_dictionary};
+use arrow_ipc::{CompressionType, Endianness, MessageHeader, MetadataVersion, root_as_message};
+use arrow_schema::{Schema, SchemaRef};
+use hilora_plugin_sdk::loader::{LoadError, MalformedFile, SourceFile};
+
+use crate::columns::{self, ColumnSpec};
+use crate::rows::{Batches, Rows};
+
+/// What the IPC file format begins and ends with.
+const FILE_MAGIC: &[u8] = b"ARROW1";
+
+/// Where the stream begins in the IPC file format: the magic is padded to 8 bytes.
+const STREAM_IN_FILE: u64 = 8;
+
+/// What stands before a message's length; writers before 2019 left it out.
+const CONTINUATION: [u8; 4] = [0xFF; 4];
+
+/// The largest header of a message.
+const HEADER_BYTES_MAX: u64 = 64 << 20;
+
+/// The largest body of a message, and the most that one body may decompress to.
+const BODY_BYTES_MAX: u64 = 512 << 20;
+
+/// The most values that one array may hold: 16 bytes each are then still addressable in a component.
+const VALUES_MAX: i64 = 1 << 27;
+
+/// lz4 never makes more of a byte than this many.
+const LZ4_RATIO_MAX: u64 = 255;
+
+/// How much of a body is asked of the host at once.
+const BYTES_PER_READ: usize = 1 << 20;
+
+/// Whether a file that begins with these bytes claims to be Arrow in one of its two formats.
+pub fn is_arrow(beginning: &[u8]) -> bool {
+    beginning.starts_with(FILE_MAGIC) || beginning.starts_with(&CONTINUATION)
+}
+
+/// Why a file cannot be read on.
+enum Damage {
+    /// The host could not read; its own words.
+    Unreadable(String),
+    /// The file is not what it should be.
+    Malformed(String),
+}
+
+impl Damage {
+    fn into_error(self, file: &SourceFile, row: Option<u64>) -> LoadError {
+        let file = file.name().to_owned();
+        match self {
+            Self::Unreadable(words) => LoadError::Unreadable(format!("{file}: {words}")),
+            Self::Malformed(detail) => LoadError::Malformed(MalformedFile { file, row, detail }),
+        }
+    }
+}
+
+impl From<std::io::Error> for Damage {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}
+
+impl From<arrow_schema::ArrowError> for Damage {
+    fn from(error: arrow_schema::ArrowError) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+fn malformed(detail: impl Into<String>) -> Damage {
+    Damage::Malformed(detail.into())
+}
+
+/// A message whose header was read and whose body was not.
+struct Message {
+    header: Vec<u8>,
+    body_start: u64,
+    body_length: u64,
+}
+
+impl Message {
+    fn parse(&self) -> Result<arrow_ipc::Message<'_>, Damage> {
+        root_as_message(&self.header).map_err(|error| malformed(format!("a message's header is damaged: {error}")))
+    }
+
+    /// Reads the body and checks that the batch in it stays within it.
+    fn body(&self, file: &SourceFile, batch: &arrow_ipc::RecordBatch<'_>) -> Result<Buffer, Damage> {
+        check_lengths(batch, self.body_length)?;
+        let mut body = Vec::with_capacity(self.body_length as usize);
+        while (body.len() as u64) < self.body_length {
+            let left = self.body_length - body.len() as u64;
+            let piece = file.read_at(self.body_start + body.len() as u64, left.min(BYTES_PER_READ as u64) as usize)?;
+            if piece.is_empty() {
+                return Err(malformed("the file ends inside a record batch"));
+            }
+            body.extend_from_slice(&piece);
+        }
+        check_decompressed_lengths(batch, &body)?;
+        Ok(body.into())
+    }
+}
+
+/// Holds what a batch says of itself against its body.
+fn check_lengths(batch: &arrow_ipc::RecordBatch<'_>, body_length: u64) -> Result<(), Damage> {
+    let mut lengths = batch.nodes().into_iter().flatten().map(|node| (node.length(), node.null_count()));
+    let wrong = lengths.find(|&(length, nulls)| !(0..=VALUES_MAX).contains(&length) || !(0..=length).contains(&nulls));
+    if let Some((length, nulls)) = wrong {
+        return Err(malformed(format!("an array claims {length} values, {nulls} of them null")));
+    }
+    if !(0..=VALUES_MAX).contains(&batch.length()) {
+        return Err(malformed(format!("a record batch claims {} rows", batch.length())));
+    }
+    let mut total = 0_u64;
+    for buffer in batch.buffers().into_iter().flatten() {
+        let within = u64::try_from(buffer.offset()).ok().zip(u64::try_from(buffer.length()).ok());
+        let within =
+            within.filter(|(offset, length)| offset.checked_add(*length).is_some_and(|end| end <= body_length));
+        let Some((_, length)) = within else {
+            let (offset, length) = (buffer.offset(), buffer.length());
+            return Err(malformed(format!(
+                "a buffer claims {length} bytes at {offset} of a body of {body_length} bytes"
+            )));
+        };
+        total = total.saturating_add(length);
+    }
+    if total > body_length {
+        return Err(malformed(format!("the buffers claim {total} bytes of a body of {body_length} bytes")));
+    }
+    Ok(())
+}
+
+/// Holds what compressed buffers claim to become against what they can.
+fn check_decompressed_lengths(batch: &arrow_ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), Damage> {
+    let Some(compression) = batch.compression() else { return Ok(()) };
+    let mut total = 0_u64;
+    for buffer in batch.buffers().into_iter().flatten().filter(|buffer| buffer.length() > 0) {
+        let start = buffer.offset() as usize;
+        let Some(claimed) = body.get(start..).and_then(|rest| rest.first_chunk::<8>()).filter(|_| buffer.length() >= 8)
+        else {
+            return Err(malformed("a compressed buffer is shorter than its own length field"));
+        };
+        let claimed = i64::from_le_bytes(*claimed);
+        let compressed = buffer.length() as u64 - 8;
+        let most = match compression.codec() {
+            CompressionType::LZ4_FRAME => compressed.saturating_mul(LZ4_RATIO_MAX),
+            _ => BODY_BYTES_MAX,
+        };
+        match u64::try_from(claimed) {
+            Ok(claimed) if claimed <= most => total += claimed,
+            // Minus one marks a buffer that was not worth compressing.
+            Err(_) if claimed == -1 => total += compressed,
+            _ => {
+                return Err(malformed(format!(
+                    "a buffer of {compressed} bytes claims to decompress to {claimed} bytes"
+                )));
+            }
+        }
+        if total > BODY_BYTES_MAX {
+            return Err(malformed(format!(
+                "a record batch decompresses to more than {BODY_BYTES_MAX} bytes; rewrite the file with smaller batches"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The messages of a file, one after the other.
+#[derive(Clone)]
+struct Messages {
+    file: SourceFile,
+    position: u64,
+    end: u64,
+}
+
+impl Messages {
+    fn of(file: &SourceFile) -> Result<Self, Damage> {
+        let size = file.size();
+        if file.read_at(0, FILE_MAGIC.len())? != FILE_MAGIC {
+            return Ok(Self { file: file.clone(), position: 0, end: size });
+        }
+        // The file ends with its footer, the footer's length and the magic once more. The footer only lists where the
+        // messages stand.
+        let tail = file.read_at(size.saturating_sub(10), 10)?;
+        let footer = tail.first_chunk::<4>().filter(|_| tail.len() == 10 && tail[4..] == *FILE_MAGIC);
+        let footer = footer.and_then(|length| u64::try_from(i32::from_le_bytes(*length)).ok());
+        let end = footer.and_then(|footer| (size - 10).checked_sub(footer)).filter(|end| *end >= STREAM_IN_FILE);
+        let end = end.ok_or_else(|| malformed("this is not a whole Arrow file: its footer is missing"))?;
+        Ok(Self { file: file.clone(), position: STREAM_IN_FILE, end })
+    }
+
+    /// The next message; `None` at the end of the stream.
+    fn next(&mut self) -> Result<Option<Message>, Damage> {
+        let left = self.end.saturating_sub(self.position);
+        // A stream ends with its mark or, where nothing told the writer to stop, with the file.
+        if left == 0 {
+            return Ok(None);
+        }
+        let prefix = self.file.read_at(self.position, 8)?;
+        let (prefix_length, length) = match (prefix.first_chunk::<4>(), prefix.last_chunk::<4>()) {
+            (Some(&CONTINUATION), Some(length)) if prefix.len() == 8 => (8, *length),
+            (Some(length), _) if *length != CONTINUATION => (4, *length),
+            _ => return Err(malformed("the file ends inside a message")),
+        };
+        let header_length = u64::from(u32::from_le_bytes(length));
+        if header_length == 0 {
+            self.position = self.end;
+            return Ok(None);
+        }
+        let header_start = self.position + prefix_length;
+        let room = self.end.saturating_sub(header_start).min(HEADER_BYTES_MAX);
+        if header_length > room {
+            let at = self.position;
+            return Err(malformed(format!("a message at {at} claims a header of {header_length} bytes of {room}")));
+        }
+        let header = self.file.read_at(header_start, header_length as usize)?;
+        let body_start = header_start + header_length;
+        let mut message = Message { header, body_start, body_length: 0 };
+        let claimed = message.parse()?.bodyLength();
+        let room = self.end.saturating_sub(body_start);
+        let Some(body_length) = u64::try_from(claimed).ok().filter(|length| *length <= room) else {
+            return Err(malformed(format!("a record batch claims {claimed} bytes where the file has {room}")));
+        };
+        if body_length > BODY_BYTES_MAX {
+            return Err(malformed(format!(
+                "a record batch has {body_length} bytes, expected at most {BODY_BYTES_MAX}; rewrite the file with smaller \
+                 batches"
+            )));
+        }
+        message.body_length = body_length;
+        self.position = body_start + body_length;
+        Ok(Some(message))
+    }
+
+    fn schema(&mut self) -> Result<Schema, Damage> {
+        let Some(message) = self.next()? else { return Err(malformed("the file is empty")) };
+        let message = message.parse()?;
+        let schema = message.header_as_schema().ok_or_else(|| malformed("the first message is no schema"))?;
+        if schema.endianness() != Endianness::Little {
+            return Err(malformed("the file is big-endian, expected little-endian"));
+        }
+        Ok(try_fb_to_schema(schema)?)
+    }
+
+    /// How many rows all batches hold; `None` where a header cannot be read.
+    fn rows(mut self) -> Option<u64> {
+        let mut rows = 0_u64;
+        while let Some(message) = self.next().ok()? {
+            let message = message.parse().ok()?;
+            if let Some(batch) = message.header_as_record_batch() {
+                rows = rows.checked_add(u64::try_from(batch.length()).ok()?)?;
+            }
+        }
+        Some(rows)
+    }
+}
+
+/// A file whose schema has been checked.
+pub struct ArrowFile {
+    messages: Messages,
+    schema: SchemaRef,
+    projection: Vec<usize>,
+}
+
+impl ArrowFile {
+    /// Reads the schema and checks the columns.
+    pub fn open(file: SourceFile, columns: &[ColumnSpec]) -> Result<Self, LoadError> {
+        let read = Messages::of(&file).and_then(|mut messages| Ok((messages.schema()?, messages)));
+        let (schema, messages) = read.map_err(|damage| damage.into_error(&file, None))?;
+        let projection = columns::projection(file.name(), &schema, columns).map_err(LoadError::Column)?;
+        Ok(Self { messages, schema: Arc::new(columns::texts_as_bytes(&schema)), projection })
+    }
+
+    /// How many rows the headers of the batches promise; `None` where one of them cannot be read.
+    pub fn rows(&self) -> Option<u64> {
+        self.messages.clone().rows()
+    }
+
+    /// Begins to decode.
+    pub fn into_rows(self) -> Rows {
+        let Self { messages, schema, projection } = self;
+        Rows::new(ArrowBatches { messages, schema, projection, dictionaries: HashMap::new(), rows_read: 0 })
+    }
+}
+
+/// A file that is being decoded.
+struct ArrowBatches {
+    messages: Messages,
+    schema: SchemaRef,
+    projection: Vec<usize>,
+    dictionaries: HashMap<i64, ArrayRef>,
+    rows_read: u64,
+}
+
+impl ArrowBatches {
+    fn decode_next(&mut self) -> Result<Option<RecordBatch>, Damage> {
+        while let Some(message) = self.messages.next()? {
+            let parsed = message.parse()?;
+            let version = parsed.version();
+            match parsed.header_type() {
+                MessageHeader::RecordBatch => {
+                    let batch = parsed.header_as_record_batch().ok_or_else(|| malformed("a record batch is empty"))?;
+                    let body = message.body(&self.messages.file, &batch)?;
+                    return self.decode(batch, &body, &version).map(Some);
+                }
+                MessageHeader::DictionaryBatch => {
+                    let batch = parsed.header_as_dictionary_batch();
+                    let values = batch.and_then(|batch| Some((batch, batch.data()?)));
+                    let (batch, values) = values.ok_or_else(|| malformed("a dictionary has no values"))?;
+                    let body = message.body(&self.messages.file, &values)?;
+                    read_dictionary(&body, batch, &self.schema, &mut self.dictionaries, &version)?;
+                }
+                other => return Err(malformed(format!("expected a record batch, found {other:?}"))),
+            }
+        }
+        Ok(None)
+    }
+
+    fn decode(
+        &self,
+        batch: arrow_ipc::RecordBatch<'_>,
+        body: &Buffer,
+        version: &MetadataVersion,
+    ) -> Result<RecordBatch, Damage> {
+        let decoder = RecordBatchDecoder::try_new(body, batch, self.schema.clone(), &self.dictionaries, version)?;
+        Ok(decoder.with_projection(Some(&self.projection)).read_record_batch()?)
+    }
+}
+
+impl Batches for ArrowBatches {
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>, LoadError> {
+        match self.decode_next() {
+            Ok(batch) => {
+                self.rows_read += batch.as_ref().map_or(0, RecordBatch::num_rows) as u64;
+                Ok(batch)
+            }
+            Err(Damage::Malformed(detail)) => {
+                let detail = format!("the rows that begin here cannot be decoded: {detail}");
+                Err(malformed(detail).into_error(&self.messages.file, Some(self.rows_read)))
+            }
+            Err(unreadable) => Err(unreadable.into_error(&self.messages.file, None)),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! One Parquet file: its header checked at once, its rows decoded a few at a time, so that memory stays flat however
+//! large the file is.
+
+use std::io::{BufReader, Seek, SeekFrom};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::parquet::arrow::ProjectionMask;
+use ::parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use ::parquet::basic::{Compression, ConvertedType, LogicalType, Type as PhysicalType};
+use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::ParquetMetaData;
+use ::parquet::file::reader::{ChunkReader, Length};
+use ::parquet::schema::types::{SchemaDescriptor, Type};
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use hilora_plugin_sdk::loader::{LoadError, MalformedFile, SourceFile};
+
+use crate::columns::{self, ColumnSpec};
+use crate::rows::{Batches, Rows};
+
+/// What every Parquet file begins and ends with.
+const MAGIC: &[u8] = b"PAR1";
+
+/// About how many bytes are decoded at once.
+const BYTES_DECODED_AT_ONCE: u64 = 4 << 20;
+
+/// The most rows that are decoded at once, however small they are.
+const ROWS_DECODED_AT_ONCE_MAX: u64 = 256;
+
+/// Whether a file that begins with these bytes claims to be Parquet.
+pub fn is_parquet(beginning: &[u8]) -> bool {
+    beginning.starts_with(MAGIC)
+}
+
+/// The file as the Parquet reader sees it.
+#[derive(Clone)]
+struct Source {
+    file: SourceFile,
+    /// The host's last words on a failed read: the Parquet reader passes errors on as text only.
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Source {
+    fn note(&self, error: std::io::Error) -> ParquetError {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        ParquetError::External(Box::new(error))
+    }
+
+    /// What a failed step means: the host could not read, or the file is not what it should be.
+    fn error(&self, row: Option<u64>, detail: String) -> LoadError {
+        let file = self.file.name().to_owned();
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(words) => LoadError::Unreadable(format!("{file}: {words}")),
+            None => LoadError::Malformed(MalformedFile { file, row, detail }),
+        }
+    }
+
+    /// The header. Texts are read as bytes, so that one that is not UTF-8 costs its row and not the file.
+    fn metadata(&self) -> Result<ArrowReaderMetadata, ParquetError> {
+        // The types are taken from Parquet itself: which of several Arrow types the writer had in memory (large,
+        // dictionary or view strings) changes nothing for the reader.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let written = ArrowReaderMetadata::load(self, options.clone())?;
+        let as_bytes = texts_as_bytes(written.metadata().file_metadata().schema_descr().root_schema())?;
+        ArrowReaderMetadata::load(
+            self,
+            options.with_parquet_schema(Arc::new(SchemaDescriptor::new(Arc::new(as_bytes)))),
+        )
+    }
+}
+
+impl Length for Source {
+    fn len(&self) -> u64 {
+        self.file.size()
+    }
+}
+
+impl ChunkReader for Source {
+    type T = BufReader<SourceFile>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        let mut file = self.file.clone();
+        file.seek(SeekFrom::Start(start)).map_err(|error| self.note(error))?;
+        Ok(BufReader::new(file))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let bytes = self.file.read_at(start, length).map_err(|error| self.note(error))?;
+        if bytes.len() < length {
+            let end = self.file.size();
+            return Err(ParquetError::EOF(format!("expected {length} bytes at {start}, but the file ends at {end}")));
+        }
+        Ok(bytes.into())
+    }
+}
+
+/// The same type with every text as bytes.
+fn texts_as_bytes(written: &Type) -> Result<Type, ParquetError> {
+    let info = written.get_basic_info();
+    let id = info.has_id().then(|| info.id());
+    match written {
+        Type::PrimitiveType { physical_type: PhysicalType::BYTE_ARRAY, .. } if is_text(written) => {
+            Type::primitive_type_builder(info.name(), PhysicalType::BYTE_ARRAY)
+                .with_repetition(info.repetition())
+                .with_id(id)
+                .build()
+        }
+        Type::PrimitiveType { .. } => Ok(written.clone()),
+        Type::GroupType { fields, .. } => {
+            let fields = fields.iter().map(|field| texts_as_bytes(field).map(Arc::new)).collect::<Result<_, _>>()?;
+            let mut builder = Type::group_type_builder(info.name())
+                .with_converted_type(info.converted_type())
+                .with_logical_type(info.logical_type_ref().cloned())
+                .with_fields(fields)
+                .with_id(id);
+            // The root alone has no repetition.
+            if info.has_repetition() {
+                builder = builder.with_repetition(info.repetition());
+            }
+            builder.build()
+        }
+    }
+}
+
+fn is_text(written: &Type) -> bool {
+    let info = written.get_basic_info();
+    matches!(info.logical_type_ref(), Some(LogicalType::String | LogicalType::Enum | LogicalType::Json))
+        || matches!(info.converted_type(), ConvertedType::UTF8 | ConvertedType::ENUM | ConvertedType::JSON)
+}
+
+/// A file whose header has been checked.
+pub struct ParquetFile {
+    source: Source,
+    metadata: ArrowReaderMetadata,
+    projection: ProjectionMask,
+}
+
+impl ParquetFile {
+    /// Reads the header and checks columns and compression.
+    pub fn open(file: SourceFile, columns: &[ColumnSpec]) -> Result<Self, LoadError> {
+        let source = Source { file, failure: Arc::default() };
+        let metadata = source
+            .metadata()
+            .map_err(|error| source.error(None, format!("this is not a whole Parquet file: {error}")))?;
+        let positions =
+            columns::projection(source.file.name(), metadata.schema(), columns).map_err(LoadError::Column)?;
+        let projection = ProjectionMask::roots(metadata.parquet_schema(), positions);
+        if let Some(detail) = unreadable_compression(metadata.metadata(), &projection) {
+            return Err(source.error(None, detail));
+        }
+        Ok(Self { source, metadata, projection })
+    }
+
+    /// How many rows the header promises.
+    pub fn rows(&self) -> u64 {
+        u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
+    }
+
+    /// Begins to decode.
+    pub fn into_rows(self) -> Result<Rows, LoadError> {
+        let rows_promised = self.rows();
+        let batch_size = rows_decoded_at_once(self.metadata.metadata(), &self.projection);
+        let Self { source, metadata, projection } = self;
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), metadata)
+            .with_projection(projection)
+            .with_batch_size(batch_size)
+            .build()
+            .map_err(|error| source.error(Some(0), error.to_string()))?;
+        Ok(Rows::new(ParquetBatches { source, reader, rows_read: 0, rows_promised }))
+    }
+}
+
+/// How many rows of the file's average size are about [`BYTES_DECODED_AT_ONCE`].
+fn rows_decoded_at_once(metadata: &ParquetMetaData, projection: &ProjectionMask) -> usize {
+    let row_bytes = |group: &::parquet::file::metadata::RowGroupMetaData| {
+        let leaves = group.columns().iter().enumerate().filter(|(leaf, _)| projection.leaf_included(*leaf));
+        let bytes = leaves
+            .fold(0_u64, |sum, (_, chunk)| sum.saturating_add(u64::try_from(chunk.uncompressed_size()).unwrap_or(0)));
+        bytes / u64::try_from(group.num_rows()).unwrap_or(0).max(1)
+    };
+    let largest = metadata.row_groups().iter().map(row_bytes).max().unwrap_or(0);
+    (BYTES_DECODED_AT_ONCE / largest.max(1)).clamp(1, ROWS_DECODED_AT_ONCE_MAX) as usize
+}
+
+/// What is wrong with the compression of a column that is to be read, if anything.
+fn unreadable_compression(metadata: &ParquetMetaData, projection: &ProjectionMask) -> Option<String> {
+    let groups = metadata.row_groups().iter();
+    let mut chunks = groups.flat_map(|group| group.columns().iter().enumerate());
+    let (_, chunk) =
+        chunks.find(|(leaf, chunk)| projection.leaf_included(*leaf) && !can_decompress(chunk.compression()))?;
+    let codec = chunk.compression().to_string();
+    let codec = codec.split('(').next().unwrap_or_default().to_lowercase();
+    let column = chunk.column_path().parts().first().map_or("?", String::as_str);
+    Some(format!(
+        "the column `{column}` is compressed with {codec}, expected snappy, gzip, lz4, zstd or none; rewrite the file \
+         with one of these"
+    ))
+}
+
+fn can_decompress(codec: Compression) -> bool {
+    matches!(
+        codec,
+        Compression::UNCOMPRESSED
+            | Compression::SNAPPY
+            | Compression::GZIP(_)
+            | Compression::LZ4
+            | Compression::LZ4_RAW
+            | Compression::ZSTD(_)
+    )
+}
+
+/// A file that is being decoded.
+struct ParquetBatches {
+    source: Source,
+    reader: ParquetRecordBatchReader,
+    rows_read: u64,
+    rows_promised: u64,
+}
+
+impl Batches for ParquetBatches {
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>, LoadError> {
+        let Some(decoded) = self.reader.next() else {
+            if self.rows_read == self.rows_promised {
+                return Ok(None);
+            }
+            let detail = format!("expected {} rows, but the data ends here", self.rows_promised);
+            return Err(self.source.error(Some(self.rows_read), detail));
+        };
+        let decoded = decoded.map_err(|error| {
+            let detail = format!("the rows that begin here cannot be decoded: {error}");
+            self.source.error(Some(self.rows_read), detail)
+        })?;
+        self.rows_read += decoded.num_rows() as u64;
+        Ok(Some(decoded))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::parquet::basic::{BrotliLevel, GzipLevel, ZstdLevel};
+
+    use super::*;
+
+    #[test]
+    fn knows_which_codecs_are_built_in() {
+        for codec in [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::GZIP(GzipLevel::default()),
+            Compression::LZ4,
+            Compression::LZ4_RAW,
+            Compression::ZSTD(ZstdLevel::default()),
+        ] {
+            assert!(can_decompress(codec), "{codec}");
+        }
+        assert!(!can_decompress(Compression::BROTLI(BrotliLevel::default())));
+    }
+}
