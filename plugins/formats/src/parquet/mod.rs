@@ -1,17 +1,17 @@
 //! One Parquet file: its header checked at once, its rows decoded a few at a time, so that memory stays flat however
 //! large the file is.
 
+mod pages;
+
 use std::io::{BufReader, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::parquet::arrow::ProjectionMask;
-use ::parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use ::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader};
+use ::parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use ::parquet::basic::{Compression, ConvertedType, LogicalType, Type as PhysicalType};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::ParquetMetaData;
-use ::parquet::file::reader::{ChunkReader, Length};
+use ::parquet::file::reader::{ChunkReader, FileReader, Length};
 use ::parquet::schema::types::{SchemaDescriptor, Type};
 use arrow_array::RecordBatch;
 use bytes::Bytes;
@@ -19,6 +19,8 @@ use hilora_plugin_sdk::loader::{LoadError, MalformedFile, SourceFile};
 
 use crate::columns::{self, ColumnSpec};
 use crate::rows::{Batches, Rows};
+
+use pages::CheckedFile;
 
 /// What every Parquet file begins and ends with.
 const MAGIC: &[u8] = b"PAR1";
@@ -147,7 +149,9 @@ impl ParquetFile {
         let positions =
             columns::projection(source.file.name(), metadata.schema(), columns).map_err(LoadError::Column)?;
         let projection = ProjectionMask::roots(metadata.parquet_schema(), positions);
-        if let Some(detail) = unreadable_compression(metadata.metadata(), &projection) {
+        let detail = misplaced_column(metadata.metadata(), source.file.size())
+            .or_else(|| unreadable_compression(metadata.metadata(), &projection));
+        if let Some(detail) = detail {
             return Err(source.error(None, detail));
         }
         Ok(Self { source, metadata, projection })
@@ -163,11 +167,11 @@ impl ParquetFile {
         let rows_promised = self.rows();
         let batch_size = rows_decoded_at_once(self.metadata.metadata(), &self.projection);
         let Self { source, metadata, projection } = self;
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), metadata)
-            .with_projection(projection)
-            .with_batch_size(batch_size)
-            .build()
-            .map_err(|error| source.error(Some(0), error.to_string()))?;
+        let checked = CheckedFile { source: Arc::new(source.clone()), metadata: metadata.metadata().clone() };
+        let checked: Arc<dyn FileReader> = Arc::new(checked);
+        let reader = parquet_to_arrow_field_levels(metadata.parquet_schema(), projection, None)
+            .and_then(|levels| ParquetRecordBatchReader::try_new_with_row_groups(&levels, &checked, batch_size, None));
+        let reader = reader.map_err(|error| source.error(Some(0), error.to_string()))?;
         Ok(Rows::new(ParquetBatches { source, reader, rows_read: 0, rows_promised }))
     }
 }
@@ -182,6 +186,18 @@ fn rows_decoded_at_once(metadata: &ParquetMetaData, projection: &ProjectionMask)
     };
     let largest = metadata.row_groups().iter().map(row_bytes).max().unwrap_or(0);
     (BYTES_DECODED_AT_ONCE / largest.max(1)).clamp(1, ROWS_DECODED_AT_ONCE_MAX) as usize
+}
+
+/// Which column claims to lie outside of the file, if any.
+fn misplaced_column(metadata: &ParquetMetaData, size: u64) -> Option<String> {
+    let mut chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let chunk = chunks.find(|chunk| {
+        let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+        let end = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
+        end.and_then(|(start, length)| start.checked_add(length)).is_none_or(|end| end > size)
+    })?;
+    let column = chunk.column_path().parts().first().map_or("?", String::as_str);
+    Some(format!("the column `{column}` claims to lie outside of the file's {size} bytes"))
 }
 
 /// What is wrong with the compression of a column that is to be read, if anything.
