@@ -1,6 +1,6 @@
 //! `cargo xtask build`: every plugin becomes one file under `plugins/`, every test guest one under `target/guests/`.
 //!
-//! It installs componentize-py, pinned, in a virtual environment under `target/`. It does not build the host, and what
+//! It installs componentize-py and the guests' C compiler, pinned, in virtual environments under `target/`. It does not build the host, and what
 //! the machine itself must have was checked before.
 
 use std::env;
@@ -8,10 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use wasm_encoder::{CustomSection, Section};
 
-use crate::program::{run, target_folder};
+use crate::program::{run, target_folder, write_if_changed};
+use crate::{c_compiler, python};
 
 const TARGET: &str = "wasm32-wasip2";
 /// The Cargo profile that guests are built with.
@@ -60,6 +61,7 @@ fn build_rust_guests(repository: &Path, with_test_guests: bool) -> Result<()> {
     for (name, _) in &built {
         command.args(["--package", name]);
     }
+    c_compiler::provide(repository, &mut command)?;
     run(&mut command)?;
     for (name, folder) in built {
         let component = target.join(TARGET).join(PROFILE).join(format!("{}.wasm", name.replace('-', "_")));
@@ -67,18 +69,6 @@ fn build_rust_guests(repository: &Path, with_test_guests: bool) -> Result<()> {
         write_if_changed(&folder.join(format!("{name}.wasm")), &bytes)?;
     }
     Ok(())
-}
-
-/// Replaces a file in one step, so that nobody ever loads half a component.
-fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
-    if fs::read(path).is_ok_and(|old| old == bytes) {
-        return Ok(());
-    }
-    let folder = path.parent().context("a file stands in a folder")?;
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    fs::write(&temporary, bytes).with_context(|| format!("cannot write {}", temporary.display()))?;
-    fs::rename(&temporary, path).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Makes the Python runner anew where one of its inputs changed; the stamp holds the inputs themselves.
@@ -91,7 +81,7 @@ fn build_python_runner(repository: &Path) -> Result<()> {
     if output.is_file() && fs::read(&stamp).is_ok_and(|old| old == inputs) {
         return Ok(());
     }
-    let environment = python_environment(repository, &source.join("requirements.txt"))?;
+    let environment = python::environment(repository, "python-venv", &source.join("requirements.txt"))?;
     fs::create_dir_all(&work)?;
     let component = work.join("component.wasm");
     run(Command::new(environment.join("bin/componentize-py"))
@@ -128,24 +118,4 @@ fn python_inputs(repository: &Path, source: &Path) -> Result<Vec<u8>> {
         inputs.extend_from_slice(&bytes);
     }
     Ok(inputs)
-}
-
-/// The virtual environment with the pinned packages, made where it is missing or of other requirements.
-fn python_environment(repository: &Path, requirements: &Path) -> Result<PathBuf> {
-    let environment = target_folder(repository).join("python-venv");
-    let stamp = environment.join("requirements.txt");
-    let wanted = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    if fs::read(&stamp).is_ok_and(|old| old == wanted) {
-        return Ok(environment);
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-    let python = environment.join("bin/python");
-    if !python.is_file() {
-        bail!("`python3 -m venv` made no {}", python.display());
-    }
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-        .arg(requirements))?;
-    write_if_changed(&stamp, &wanted)?;
-    Ok(environment)
 }

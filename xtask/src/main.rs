@@ -10,8 +10,11 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 mod build;
+mod c_compiler;
 mod fuzz;
+mod lint;
 mod program;
+mod python;
 mod quickstart;
 mod requirements;
 mod test;
@@ -38,6 +41,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run clippy over the host and the guests, with warnings denied
+    Lint,
     /// Build what the tests need and run every test
     Test,
     /// Feed the dataset loaders damaged files
@@ -67,6 +72,7 @@ fn run(task: &Task) -> Result<u8> {
     match task {
         Task::Build { test_guests } => build::build(&repository, *test_guests).map(|()| 0),
         Task::Quickstart { arguments } => quickstart::run(&repository, arguments),
+        Task::Lint => lint::run(&repository),
         Task::Test => test::run(&repository),
         Task::Fuzz { loader, seconds } => {
             fuzz::run(&repository, loader.as_deref(), *seconds).map(|outcome| u8::from(outcome.failed > 0))
