@@ -27,6 +27,8 @@ const SUITES: [(&str, &[&str]); 2] = [
             "--package",
             "apps",
             "--package",
+            "taco",
+            "--package",
             "livecodebench",
             "--package",
             "jsonl",
