@@ -16,6 +16,8 @@ pub mod judge;
 
 pub mod pipeline;
 
+pub mod traces;
+
 pub mod kernels;
 
 pub mod model;

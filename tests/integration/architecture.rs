@@ -12,8 +12,12 @@ use crate::repository;
 const FOR_ALL: [&str; 2] = ["dataset", "artifact"];
 
 /// Packages that only some modules may name, and those modules.
-const FENCED_PACKAGES: [(&str, &[&str]); 3] =
-    [("wasmtime", &["wasm"]), ("candle_core", &["kernels", "model", "trainer", "evaluator"]), ("sqlx", &["registry"])];
+const FENCED_PACKAGES: [(&str, &[&str]); 4] = [
+    ("wasmtime", &["wasm"]),
+    ("candle_core", &["kernels", "model", "trainer", "evaluator"]),
+    ("sqlx", &["registry"]),
+    ("reqwest", &["traces"]),
+];
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
