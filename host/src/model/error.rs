@@ -79,6 +79,14 @@ pub enum ModelError {
         /// What the tokenizer said.
         message: String,
     },
+    /// A chat template cannot be read, refuses messages, or does with them what cannot be followed.
+    #[error("{path}: {message}")]
+    ChatTemplate {
+        /// The file that holds the template.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// An input to the model is out of its range.
     #[error("{0}")]
     Input(String),

@@ -1,5 +1,5 @@
 //! The model: a decoder-only language model in the Hugging Face layout, its LoRA adapters in PEFT's layout, its
-//! tokenizer, and generation with a key-value cache.
+//! tokenizer, its chat template, and generation with a key-value cache.
 //!
 //! One decoder block serves Qwen2, Qwen3 and Llama: biases, query and key norms and tied embeddings are data. Forward
 //! and backward are written out per block over the operations of `kernels`; candle's autograd is never used. This
@@ -8,6 +8,7 @@
 mod adapter;
 mod block;
 mod causal_lm;
+mod chat_template;
 mod checkpoint_files;
 mod config;
 mod decode;
@@ -24,6 +25,7 @@ pub(crate) use checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
 
 pub use adapter::{Adapter, AdapterModule};
 pub use causal_lm::{BasePrecision, Model};
+pub use chat_template::{ChatTemplate, ChatTemplateSource, LaidOut};
 pub use config::ModelConfig;
 pub use decode::DecodeSession;
 pub use error::ModelError;

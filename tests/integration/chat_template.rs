@@ -1,0 +1,101 @@
+//! Chat templates on real data: Qwen's two templates render as Jinja2 does, and lessons are laid out by them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hilora_host::artifact::ContentHash;
+use hilora_host::dataset::{Message, Role};
+use hilora_host::model::{ChatTemplate, LaidOut};
+use libtest_mimic::{Failed, Trial};
+
+use crate::{real_data_trial, repository};
+
+const INSTRUCT: &str = "qwen2_tokenizer/tokenizer_config.qwen2.5-instruct.json";
+const QWQ: &str = "qwen2_tokenizer/tokenizer_config.qwq-32b.json";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        real_data_trial("chat_template::qwen_instruct_renders_as_jinja2_does", INSTRUCT, renders),
+        real_data_trial("chat_template::qwq_renders_as_jinja2_does", QWQ, renders),
+        real_data_trial("chat_template::qwen_instruct_learns_the_answer_and_its_end", INSTRUCT, lays_out_instruct),
+        real_data_trial("chat_template::qwq_learns_from_inside_the_thought", QWQ, lays_out_qwq),
+    ]
+}
+
+fn template(path: &Path) -> Result<ChatTemplate, Failed> {
+    Ok(ChatTemplate::parse(path, &fs::read_to_string(path)?, None)?)
+}
+
+fn conversations() -> Result<BTreeMap<String, Vec<Message>>, Failed> {
+    let path = repository().join("tests/data/chat_templates/conversations.json");
+    Ok(serde_json::from_slice(&fs::read(path)?)?)
+}
+
+/// `tests/oracle/chat_templates.py` made the hashes.
+fn renders(path: PathBuf) -> Result<(), Failed> {
+    type Renderings = BTreeMap<String, BTreeMap<String, [Option<ContentHash>; 2]>>;
+    let renderings: Renderings =
+        serde_json::from_slice(&fs::read(repository().join("tests/data/chat_templates/renderings.json"))?)?;
+    let name = path.file_name().ok_or("a file has a name")?.to_string_lossy().into_owned();
+    let (template, conversations) = (template(&path)?, conversations()?);
+    let expected = renderings.get(&name).ok_or("no hashes of this template")?;
+    assert_eq!(expected.len(), conversations.len());
+    for (case, hashes) in expected {
+        for (add_generation_prompt, hash) in [false, true].into_iter().zip(hashes) {
+            let text = template.render(&conversations[case], add_generation_prompt);
+            let rendered = text.as_ref().ok().map(|text| ContentHash::of(text.as_bytes()));
+            assert_eq!(rendered, *hash, "{case}, {add_generation_prompt}: {text:?}");
+        }
+    }
+    Ok(())
+}
+
+fn text(pieces: &[LaidOut]) -> String {
+    pieces.iter().map(|piece| piece.text.as_str()).collect()
+}
+
+fn trained(pieces: &[LaidOut]) -> String {
+    pieces.iter().filter(|piece| piece.trained).map(|piece| piece.text.as_str()).collect()
+}
+
+/// Every conversation that ends with an answer: what is learned, and that nothing foreign became control.
+fn lays_out_instruct(path: PathBuf) -> Result<(), Failed> {
+    let template = template(&path)?;
+    for (case, messages) in conversations()? {
+        if messages.last().is_none_or(|last| last.role != Role::Assistant) {
+            continue;
+        }
+        let pieces = template.lay_out_lesson(&messages, None, &[])?;
+        assert_eq!(text(&pieces), template.render(&messages, false)?, "{case}");
+        let answers = messages.iter().filter(|message| message.role == Role::Assistant);
+        let learned: String = answers.map(|message| format!("{}<|im_end|>", message.content)).collect();
+        assert_eq!(trained(&pieces), learned, "{case}");
+        assert!(pieces.iter().all(|piece| !piece.control || !piece.text.contains("forged")), "{case}");
+        let prompt = template.lay_out_prompt(&messages[..messages.len() - 1])?;
+        assert!(text(&pieces).starts_with(&text(&prompt)), "{case}");
+    }
+    Ok(())
+}
+
+fn lays_out_qwq(path: PathBuf) -> Result<(), Failed> {
+    let template = template(&path)?;
+    let conversations = conversations()?;
+    for (case, reasoning, learned) in [
+        (
+            "one turn",
+            Some("Read it, add it to itself."),
+            "Read it, add it to itself.\n</think>\n\n```python\nn = int(input())\nprint(n + n)\n```<|im_end|>",
+        ),
+        ("two turns", None, "4<|im_end|>\n</think>\n\n6<|im_end|>"),
+        ("thoughts", None, "4<|im_end|>I count again.\n</think>\n\nYes.<|im_end|>"),
+    ] {
+        let messages = &conversations[case];
+        let pieces = template.lay_out_lesson(messages, reasoning, &[])?;
+        assert_eq!(trained(&pieces), learned, "{case}");
+        let prompt = text(&template.lay_out_prompt(&messages[..messages.len() - 1])?);
+        assert!(prompt.ends_with("<|im_start|>assistant\n<think>\n"), "{prompt}");
+        assert!(text(&pieces).starts_with(&prompt), "{case}");
+    }
+    Ok(())
+}
