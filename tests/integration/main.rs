@@ -10,8 +10,10 @@ use hilora_host::wasm::{HostOptions, PluginHost};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 mod architecture;
+mod chat_template;
 mod command_line;
 mod datasets;
+mod enrich;
 mod evaluate;
 mod main_job;
 mod parity;
@@ -63,8 +65,10 @@ fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(architecture::trials());
+    trials.extend(chat_template::trials());
     trials.extend(command_line::trials());
     trials.extend(datasets::trials());
+    trials.extend(enrich::trials());
     trials.extend(evaluate::trials());
     trials.extend(main_job::trials());
     trials.extend(prepare::trials());

@@ -197,6 +197,7 @@ fn stage_inputs(job: &Job) -> Result<StageInputs> {
         &config.adapter_name,
         config.training.mode,
         config.controls,
+        config.chat_template,
     ))?;
     let mut inputs = job.stage_inputs();
     inputs.insert("config".to_owned(), ContentHash::of(&section));

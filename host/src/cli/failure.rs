@@ -8,6 +8,7 @@ use crate::evaluator::EvaluatorError;
 use crate::pipeline::PrepareError;
 use crate::plugin::{PluginError, PluginKind};
 use crate::registry::RegistryError;
+use crate::traces::TracesError;
 
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +133,9 @@ fn hint_of(cause: Cause<'_>) -> Option<String> {
         };
     }
     if let Some(error) = cause.downcast_ref::<PrepareError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<TracesError>() {
         return error.hint();
     }
     match cause.downcast_ref::<ConfigError>() {

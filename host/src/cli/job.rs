@@ -9,8 +9,10 @@ use clap::Args;
 
 use super::Console;
 use super::failure::BadInput;
+use super::model_template::ModelTemplateFormatter;
 use crate::artifact::{ContentHash, StageInputs, StageLedger, hash_of_artifact, write_atomic};
 use crate::config::{DEFAULT_CONFIG, RunConfig};
+use crate::model::{ChatTemplate, ChatTemplateSource};
 use crate::plugin::{DatasetLoader, DomainClassifier, PluginKind, PromptFormatter, SolutionRunner};
 use crate::wasm::{HostOptions, PluginHost};
 
@@ -146,9 +148,15 @@ impl Job {
         Ok(self.plugins.classifier(&self.plugin_files.classifier)?)
     }
 
-    /// The run's prompt formatter.
+    /// The run's prompt formatter, with the model's own chat template where the config asks for it.
     pub fn formatter(&self) -> Result<Box<dyn PromptFormatter>> {
-        Ok(self.plugins.formatter(&self.plugin_files.formatter)?)
+        let formatter = self.plugins.formatter(&self.plugin_files.formatter)?;
+        Ok(match self.config.chat_template {
+            ChatTemplateSource::Formatter => formatter,
+            ChatTemplateSource::Model => {
+                Box::new(ModelTemplateFormatter::new(formatter, ChatTemplate::load(&self.config.base_model)?))
+            }
+        })
     }
 
     /// The run's solution runner.
@@ -169,6 +177,14 @@ impl Job {
         })
     }
 
+    /// The hash of a file that preparing writes.
+    pub fn hash_of_prepared(&self, path: &Path) -> Result<ContentHash> {
+        hash_of_artifact(path).map_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            BadInput::with_hint(message, "`hilora-host prepare` makes it").into()
+        })
+    }
+
     /// The hash of the files that make the base model; what else lies in its folder (a README) changes no number.
     pub fn base_model_hash(&self) -> Result<ContentHash> {
         let folder = &self.config.base_model;
@@ -179,7 +195,10 @@ impl Job {
         let mut listing = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
-            if path.extension().is_some_and(|extension| extension == "json" || extension == "safetensors") {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "json" || extension == "safetensors" || extension == "jinja")
+            {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 listing.push(format!("{name}\0{}", self.hash_of(&path)?));
             }
@@ -200,7 +219,7 @@ impl Job {
         })
     }
 
-    /// One of the specialist's data files: `train`, `eval` or `tests`.
+    /// One of the specialist's data files: `train`, `eval`, `tests`, `train_tests`, `train_enriched` or `traces`.
     pub fn data_file(&self, side: &str) -> PathBuf {
         let data = &self.config.data;
         let named = match side {
@@ -210,6 +229,11 @@ impl Job {
         };
         let usual = || PathBuf::from(format!("data/{}_{side}.jsonl", self.config.specialist_name()));
         self.folder.join(named.cloned().unwrap_or_else(usual))
+    }
+
+    /// A file of the run folder by its name in that folder, as the ledger of stages knows it.
+    pub fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.folder).unwrap_or(path).to_string_lossy().into_owned()
     }
 
     /// A path in the run folder.

@@ -1,9 +1,10 @@
-//! The main job: prepare → train → evaluate against the base → gate → register, each stage only where something it
-//! reads has changed, and a closing table.
+//! The main job: prepare → enrich (where the config asks for traces) → train → evaluate against the base → gate →
+//! register, each stage only where something it reads has changed, and a closing table.
 
 use anyhow::Result;
 use serde::Serialize;
 
+use super::enrich::{EnrichStage, enrich_stage};
 use super::evaluate::{Measured, evaluate_stage};
 use super::job::Job;
 use super::prepare::{PreparedStage, prepare_stage};
@@ -38,6 +39,13 @@ pub(super) fn execute(arguments: &JobArguments, console: Console) -> Result<Exit
         return dry_run(&mut job, &prepared);
     }
     let mut unchanged = matches!(prepared, PreparedStage::Unchanged);
+    if let Some(stage) = enrich_stage(&mut job)? {
+        console.note(&stage.summary());
+        if stage.exit_status() == ExitStatus::Interrupted {
+            return Ok(ExitStatus::Interrupted);
+        }
+        unchanged &= matches!(stage, EnrichStage::Unchanged);
+    }
     let mut trainings = vec![Answers::Own];
     if job.config.controls.shuffled_answers {
         trainings.push(Answers::Shuffled);
@@ -91,8 +99,13 @@ pub(super) fn execute(arguments: &JobArguments, console: Console) -> Result<Exit
 /// Says which stages would run. What follows a stage that would run cannot be known, so it would run too.
 fn dry_run(job: &mut Job, prepared: &PreparedStage) -> Result<ExitStatus> {
     let mut would_run = Vec::new();
+    let enriches = job.config.enrich.is_some();
     if !matches!(prepared, PreparedStage::Unchanged) {
-        would_run.extend(["prepare", "train", "evaluate"]);
+        would_run.push("prepare");
+        would_run.extend(enriches.then_some("enrich"));
+        would_run.extend(["train", "evaluate"]);
+    } else if enriches && !matches!(enrich_stage(job)?, Some(EnrichStage::Unchanged)) {
+        would_run.extend(["enrich", "train", "evaluate"]);
     } else if !matches!(train_stage(job, Answers::Own)?, TrainStage::Unchanged) {
         would_run.extend(["train", "evaluate"]);
     } else if evaluate_stage(job)?.is_none() {

@@ -17,6 +17,7 @@ mod job;
 mod main_job;
 
 mod breakdowns;
+mod enrich;
 mod evaluate;
 mod gate;
 mod prepare;
@@ -27,6 +28,7 @@ mod train;
 mod judge;
 mod model_pretrain;
 mod model_probe;
+mod model_template;
 mod plugin;
 
 pub use console::Console;
@@ -63,6 +65,8 @@ pub struct OutputArguments {
 enum Command {
     /// Load, verify, classify, deduplicate and split a dataset
     Prepare(prepare::PrepareCommand),
+    /// Ask a model for the reasoning behind each training solution
+    Enrich(enrich::EnrichCommand),
     /// Train the adapter on the prepared data
     Train(train::TrainCommand),
     /// Measure the adapter and its base on the held-out problems
@@ -103,6 +107,7 @@ impl Cli {
         let status = match &self.command {
             None => main_job::execute(&self.job, console)?,
             Some(Command::Prepare(command)) => command.execute(console)?,
+            Some(Command::Enrich(command)) => command.execute(console)?,
             Some(Command::Train(command)) => command.execute(console)?,
             Some(Command::Evaluate(command)) => command.execute(console)?,
             Some(Command::Gate(command)) => command.execute(console)?,

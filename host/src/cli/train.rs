@@ -10,6 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::enrich::training_rows;
 use super::failure::BadInput;
 use super::interrupt::InterruptGuard;
 use super::job::Job;
@@ -117,14 +118,7 @@ impl TrainStage {
 
 /// Runs one training stage, unless nothing that it reads has changed.
 pub(super) fn train_stage(job: &mut Job, answers: Answers) -> Result<TrainStage> {
-    let data = job.data_file("train");
-    if !data.is_file() {
-        return Err(BadInput::with_hint(
-            format!("the training data {} is missing", data.display()),
-            "`hilora-host prepare` makes it",
-        )
-        .into());
-    }
+    let data = training_rows(job)?;
     let inputs = stage_inputs(job, &data)?;
     if job.ledger.is_current(answers.stage(), &inputs) {
         return Ok(TrainStage::Unchanged);
@@ -161,7 +155,13 @@ pub(super) fn train_stage(job: &mut Job, answers: Answers) -> Result<TrainStage>
 /// Everything that decides the adapter's bytes.
 fn stage_inputs(job: &Job, data: &Path) -> Result<StageInputs> {
     let config = &job.config;
-    let recipe = serde_json::to_vec(&(&config.lora, &config.training, config.seed, config.specialist_type()))?;
+    let recipe = serde_json::to_vec(&(
+        &config.lora,
+        &config.training,
+        config.seed,
+        config.specialist_type(),
+        config.chat_template,
+    ))?;
     let mut inputs = job.stage_inputs();
     inputs.insert("training data".to_owned(), job.hash_of(data)?);
     inputs.insert("base model".to_owned(), job.base_model_hash()?);

@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluator::{EvaluationConfig, GateConfig};
-use crate::model::LoraConfig;
+use crate::model::{ChatTemplateSource, LoraConfig};
 use crate::pipeline::DataConfig;
+use crate::traces::EnrichConfig;
 use crate::trainer::TrainingConfig;
 
 mod pretraining;
@@ -40,6 +41,12 @@ pub struct RunConfig {
     pub training: TrainingConfig,
     /// What it is trained on.
     pub data: DataConfig,
+    /// Which model writes the reasoning of training rows that have none; without it nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrich: Option<EnrichConfig>,
+    /// Whose chat template lays out what is learned and asked: `formatter` or `model`.
+    #[serde(default)]
+    pub chat_template: ChatTemplateSource,
     /// How it is measured.
     #[serde(default)]
     pub evaluation: EvaluationConfig,
@@ -153,6 +160,7 @@ impl RunConfig {
         problems.extend(self.lora.validate());
         problems.extend(self.training.validate());
         problems.extend(self.data.validate());
+        problems.extend(self.enrich.iter().flat_map(EnrichConfig::validate));
         problems.extend(self.evaluation.validate());
         problems.extend(self.gate.validate());
         problems

@@ -8,6 +8,7 @@ mod evaluation_problem;
 mod example;
 mod lesson;
 mod problem;
+mod problem_tests;
 
 pub use conversation::{Action, Conversation, Message, PolicyExample, Role};
 pub use domain::Domain;
@@ -15,3 +16,4 @@ pub use evaluation_problem::EvaluationProblem;
 pub use example::Example;
 pub use lesson::{ConversationLesson, Lesson, PolicyLesson};
 pub use problem::{Attribute, Language, Problem, ProblemText, SkippedRow, Solution, TestCase};
+pub use problem_tests::ProblemTests;

@@ -19,7 +19,7 @@ use super::request::TraceRequest;
 use super::screening::screen;
 use super::{EnrichConfig, HiddenTests, TraceLedger, TracedAnswer, TracesError};
 use crate::artifact::{AtomicFile, ContentHash};
-use crate::dataset::Example;
+use crate::dataset::{Example, Lesson};
 
 /// How often the run looks whether it shall stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
@@ -146,25 +146,24 @@ fn read_rows(config: &EnrichConfig, path: &Path) -> Result<(Vec<Row>, EnrichRepo
     let mut report = EnrichReport::default();
     let mut rows = Vec::new();
     for (index, line) in text.lines().enumerate() {
-        let value: serde_json::Value = serde_json::from_str(line).map_err(|error| TracesError::BadLine {
+        let lesson: Lesson = serde_json::from_str(line).map_err(|error| TracesError::BadLine {
             path: path.to_owned(),
             line: index + 1,
-            expected: "a JSON object",
+            expected: "a lesson",
             got: error.to_string(),
         })?;
-        let example = serde_json::from_value::<Example>(value).ok();
         let has_reasoning =
             |example: &Example| example.reasoning.as_deref().is_some_and(|text| !text.trim().is_empty());
-        let wanted = match example {
-            None => {
+        let wanted = match lesson {
+            Lesson::Conversation(_) | Lesson::Policy(_) => {
                 report.other_rows += 1;
                 None
             }
-            Some(example) if has_reasoning(&example) => {
+            Lesson::Solved(example) if has_reasoning(&example) => {
                 report.had_reasoning += 1;
                 None
             }
-            Some(example) => {
+            Lesson::Solved(example) => {
                 let key = TraceRequest::of(&example, config).key;
                 Some((example, key))
             }

@@ -9,21 +9,11 @@ use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::TracesError;
 use crate::artifact::ContentHash;
-use crate::dataset::TestCase;
-
-/// One row of the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProblemTests {
-    /// The hash of the problem's statement.
-    pub problem: ContentHash,
-    /// Its tests.
-    pub tests: Vec<TestCase>,
-}
+use crate::dataset::{ProblemTests, TestCase};
 
 /// The row's name alone; the tests are skipped over.
 #[derive(Deserialize)]

@@ -19,6 +19,6 @@ mod screening;
 pub use config::EnrichConfig;
 pub use enrich::{EnrichFiles, EnrichProgress, EnrichReport, enrich, plan};
 pub use error::TracesError;
-pub use hidden_tests::{HiddenTests, ProblemTests};
+pub use hidden_tests::HiddenTests;
 pub use ledger::{TraceLedger, TracedAnswer};
 pub use screening::Rejection;

@@ -1,0 +1,17 @@
+//! The tests of one training problem: a row of `data/<specialist>_train_tests.jsonl`. A training row holds no test, so
+//! that none is learned by mistake; what must be held against the tests finds them here.
+
+use serde::{Deserialize, Serialize};
+
+use super::TestCase;
+use crate::artifact::ContentHash;
+
+/// A problem's tests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProblemTests {
+    /// The hash of the problem's statement, as it stands in the training row.
+    pub problem: ContentHash,
+    /// Its tests.
+    pub tests: Vec<TestCase>,
+}
