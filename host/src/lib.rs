@@ -18,11 +18,15 @@ pub mod pipeline;
 
 pub mod traces;
 
+pub mod inspection;
+
 pub mod kernels;
 
 pub mod model;
 
 pub mod metrics;
+
+pub mod page;
 
 pub mod trainer;
 

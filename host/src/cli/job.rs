@@ -109,6 +109,11 @@ impl Job {
         Ok(job)
     }
 
+    /// Opens a run to look at it: nothing is written and nobody is kept out.
+    pub fn open_to_read(arguments: &JobArguments, console: Console) -> Result<Self> {
+        Self::open(&JobArguments { dry_run: true, ..arguments.clone() }, console)
+    }
+
     /// The run's dataset loader, which must serve the config's `data.source`.
     pub fn loader(&self) -> Result<Box<dyn DatasetLoader>> {
         let loader = self.plugins.loader(&self.plugin_files.loader)?;

@@ -17,6 +17,7 @@ mod job;
 mod main_job;
 
 mod breakdowns;
+mod data;
 mod enrich;
 mod evaluate;
 mod gate;
@@ -73,6 +74,9 @@ enum Command {
     Evaluate(evaluate::EvaluateCommand),
     /// Hold an evaluation to the gate (exit code 3 where it says no)
     Gate(gate::GateArguments),
+    /// Look at the prepared data: rows as the model reads them, counts and lengths
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// List registered adapters and show one
     Registry(registry::RegistryArguments),
     /// Run untrusted programs in the sandbox
@@ -111,6 +115,7 @@ impl Cli {
             Some(Command::Train(command)) => command.execute(console)?,
             Some(Command::Evaluate(command)) => command.execute(console)?,
             Some(Command::Gate(command)) => command.execute(console)?,
+            Some(Command::Data(command)) => command.execute(console)?,
             Some(Command::Registry(command)) => command.execute(console)?,
             // A program that ran in the sandbox has an exit code of its own.
             Some(Command::Judge(command)) => return command.execute(console.is_json()).map(ExitCode::from),

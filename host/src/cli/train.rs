@@ -261,7 +261,7 @@ fn tokenize(
 }
 
 /// A row as a formatter takes it.
-fn formatter_lesson(id: String, lesson: &Lesson) -> FormatterLesson {
+pub(super) fn formatter_lesson(id: String, lesson: &Lesson) -> FormatterLesson {
     match lesson.clone() {
         Lesson::Solved(Example { problem, reasoning, solution, domain, difficulty }) => {
             let problem = ProblemText { id, title: String::new(), statement: problem, tags: Vec::new(), difficulty };
@@ -277,7 +277,8 @@ fn formatter_lesson(id: String, lesson: &Lesson) -> FormatterLesson {
     }
 }
 
-fn sample_of(tokenizer: &Tokenizer, segments: &[Segment]) -> Result<TrainingSample> {
+/// A row's tokens, and which of them are targets.
+pub(super) fn sample_of(tokenizer: &Tokenizer, segments: &[Segment]) -> Result<TrainingSample> {
     let mut sample = TrainingSample { tokens: Vec::new(), trained: Vec::new() };
     for segment in segments {
         let tokens = match segment.kind {

@@ -4,15 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::Report;
 use super::closing_table::{fraction, percent, points};
-use super::style::STYLE;
 use crate::dataset::EvaluationProblem;
 use crate::evaluator::evaluation::verdict_word;
 use crate::evaluator::{Breakdown, Comparison, Estimate, Evaluation, GateDecision, ProblemOutcome, SampleOutcome};
 use crate::judge::Verdict;
+use crate::page::{card, page};
 
 /// How many problems of each kind (gained, lost, unsolved) are shown.
 const SHOWN_OF_A_KIND: usize = 3;
@@ -23,40 +23,27 @@ const BARS_MAX: usize = 12;
 pub(super) fn render(report: &Report<'_>) -> String {
     let record = report.record;
     let comparison = &record.comparison;
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (record.adapter_name) " against its base" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                main {
-                    (head(report))
-                    (cards(report))
-                    h2 { "pass@k" }
-                    (pass_bars(comparison))
-                    p.soft { "Bars are means over problems, whiskers 95 % intervals (Wilson, over problems)." }
-                    @if let Some(gate) = report.decision { h2 { "Gate" } (gate_table(gate)) }
-                    h2 { "Controls" }
-                    (controls(report))
-                    @for breakdown in record.breakdowns.iter().filter(|breakdown| breakdown.groups.len() > 1) {
-                        h2 { "pass@1 by " (breakdown.by) }
-                        (breakdown_section(breakdown))
-                    }
-                    h2 { "Verdicts" }
-                    (verdict_table(comparison))
-                    h2 { "Some problems, with the first answer of each" }
-                    (shown_problems(report))
-                    h2 { "What made this" }
-                    (origin_table(report))
-                }
-            }
+    let body = html! {
+        (head(report))
+        (cards(report))
+        h2 { "pass@k" }
+        (pass_bars(comparison))
+        p.soft { "Bars are means over problems, whiskers 95 % intervals (Wilson, over problems)." }
+        @if let Some(gate) = report.decision { h2 { "Gate" } (gate_table(gate)) }
+        h2 { "Controls" }
+        (controls(report))
+        @for breakdown in record.breakdowns.iter().filter(|breakdown| breakdown.groups.len() > 1) {
+            h2 { "pass@1 by " (breakdown.by) }
+            (breakdown_section(breakdown))
         }
-    }
-    .into_string()
+        h2 { "Verdicts" }
+        (verdict_table(comparison))
+        h2 { "Some problems, with the first answer of each" }
+        (shown_problems(report))
+        h2 { "What made this" }
+        (origin_table(report))
+    };
+    page(&format!("{} against its base", record.adapter_name), &body)
 }
 
 fn head(report: &Report<'_>) -> Markup {
@@ -94,10 +81,6 @@ fn cards(report: &Report<'_>) -> Markup {
             ))
         }
     }
-}
-
-fn card(name: &str, figure: &str, note: &str) -> Markup {
-    html! { div.card { div.soft { (name) } div.figure { (figure) } div.soft { (note) } } }
 }
 
 fn interval(estimate: &Estimate) -> String {

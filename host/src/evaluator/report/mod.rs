@@ -3,7 +3,6 @@
 
 mod closing_table;
 mod html;
-mod style;
 
 use std::fmt;
 use std::path::Path;

@@ -34,5 +34,10 @@ summary { cursor: pointer; font-weight: 600; }
 .answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; margin-top: .8rem; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: .4rem; padding: .7rem .9rem; margin: .4rem 0;
   overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.5 ui-monospace, Consolas, monospace; }
+.pieces { color: var(--soft); }
+.pieces .content { color: var(--ink); }
+.pieces .control { color: var(--adapter); }
+.pieces .trained { color: var(--good); background: color-mix(in srgb, var(--good) 14%, transparent); }
+.pieces .trained.control { font-weight: 700; }
 code { font: 13px ui-monospace, Consolas, monospace; overflow-wrap: anywhere; }
 ";
