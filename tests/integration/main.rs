@@ -13,6 +13,7 @@ mod architecture;
 mod chat_template;
 mod command_line;
 mod datasets;
+mod data;
 mod enrich;
 mod evaluate;
 mod main_job;
@@ -68,6 +69,7 @@ fn main() {
     trials.extend(chat_template::trials());
     trials.extend(command_line::trials());
     trials.extend(datasets::trials());
+    trials.extend(data::trials());
     trials.extend(enrich::trials());
     trials.extend(evaluate::trials());
     trials.extend(main_job::trials());

@@ -99,6 +99,7 @@ pub(super) fn prepare_stage(job: &mut Job) -> Result<PreparedStage> {
             set_loaders: &set_loaders,
             classifier: &*classifier,
             runner: job.runner()?,
+            train_tests: job.config.enrich.is_some(),
             workers: job.workers,
             run_folder: (!job.dry_run).then_some(job.folder.as_path()),
         },
@@ -116,7 +117,9 @@ pub(super) fn prepare_stage(job: &mut Job) -> Result<PreparedStage> {
     bars.into_iter().filter_map(|(_, bar)| bar.into_inner()).for_each(|bar| bar.finish());
     if !job.dry_run {
         let files = job.config.data.files_of(job.config.specialist_name());
-        let written = [&files.train, &files.eval, &files.tests].map(|path| path.to_string_lossy().into_owned());
+        let train_tests = job.config.enrich.is_some().then_some(&files.train_tests);
+        let written = [&files.train, &files.eval, &files.tests].into_iter().chain(train_tests);
+        let written: Vec<String> = written.map(|path| path.to_string_lossy().into_owned()).collect();
         let outputs: Vec<&str> = written.iter().map(String::as_str).chain(["manifest.json"]).collect();
         job.ledger.record("prepare", inputs, &outputs)?;
     }
@@ -126,7 +129,7 @@ pub(super) fn prepare_stage(job: &mut Job) -> Result<PreparedStage> {
 /// Everything that decides the data files' bytes.
 fn stage_inputs(job: &Job) -> Result<StageInputs> {
     let config = &job.config;
-    let section = serde_json::to_vec(&(&config.data, config.seed, config.specialist_name()))?;
+    let section = serde_json::to_vec(&(&config.data, config.seed, config.specialist_name(), config.enrich.is_some()))?;
     let mut inputs = job.stage_inputs();
     inputs.insert("config".to_owned(), ContentHash::of(&section));
     for file in &config.data.files {

@@ -90,6 +90,8 @@ pub struct DataFiles {
     pub eval: PathBuf,
     /// The held-out problems with their tests.
     pub tests: PathBuf,
+    /// The tests of the problems to train on, where they are asked for.
+    pub train_tests: PathBuf,
 }
 
 impl DataConfig {
@@ -100,6 +102,7 @@ impl DataConfig {
             train: self.train_file.clone().unwrap_or_else(|| named("train")),
             eval: self.eval_file.clone().unwrap_or_else(|| named("eval")),
             tests: named("tests"),
+            train_tests: named("train_tests"),
         }
     }
 

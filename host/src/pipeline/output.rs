@@ -11,8 +11,8 @@ use super::manifest::OutputFile;
 use super::material::{Kind, Material, Solved};
 use super::verified::VerifiedFile;
 use super::{DataFiles, PrepareError, PrepareProgress, PrepareStage, Side};
-use crate::artifact::{AtomicFile, ContentHasher};
-use crate::dataset::{ConversationLesson, Domain, EvaluationProblem, Example, Lesson, PolicyLesson};
+use crate::artifact::{AtomicFile, ContentHash, ContentHasher};
+use crate::dataset::{ConversationLesson, Domain, EvaluationProblem, Example, Lesson, PolicyLesson, ProblemTests};
 
 /// A file on its way; in a dry run it is only hashed.
 struct Output {
@@ -65,17 +65,28 @@ impl Written {
     }
 }
 
+/// Which files are written.
+pub(super) struct Wanted {
+    /// Their names.
+    pub(super) names: DataFiles,
+    /// Whether the tests of the problems to train on are among them.
+    pub(super) train_tests: bool,
+}
+
 /// Writes the accepted rows in the dataset's order, and says in words why a row shares too much with what is measured.
 pub(super) fn write(
     verified: &VerifiedFile,
     entries: &mut [Entry],
-    names: DataFiles,
+    wanted: Wanted,
     run_folder: Option<&Path>,
     progress: &(dyn Fn(PrepareProgress) + Sync),
 ) -> Result<Written, PrepareError> {
+    let names = wanted.names;
     let mut train = Output::create(run_folder, names.train)?;
     let mut eval = Output::create(run_folder, names.eval)?;
     let mut tests = Output::create(run_folder, names.tests)?;
+    let train_tests = wanted.train_tests.then(|| Output::create(run_folder, names.train_tests));
+    let mut train_tests = train_tests.transpose()?;
     let total = entries.len() as u64;
     for ((material, entry), done) in verified.rows()?.zip(entries.iter_mut()).zip(1..) {
         let material = material?;
@@ -86,10 +97,16 @@ pub(super) fn write(
                     Side::Eval => &mut eval,
                 };
                 lessons(&material, &entry.domain.domain).iter().try_for_each(|lesson| side.push(lesson))?;
-                if entry.decision == Decision::Accepted(Side::Eval)
-                    && let Kind::Solved(solved) = material.kind
-                {
-                    tests.push(&evaluation_problem(material.text, &entry.domain.domain, *solved))?;
+                match (&entry.decision, material.kind) {
+                    (Decision::Accepted(Side::Eval), Kind::Solved(solved)) => {
+                        tests.push(&evaluation_problem(material.text, &entry.domain.domain, *solved))?;
+                    }
+                    (_, Kind::Solved(solved)) => {
+                        let problem = ContentHash::of(material.text.statement.as_bytes());
+                        let row = ProblemTests { problem, tests: solved.tests };
+                        train_tests.iter_mut().try_for_each(|file| file.push(&row))?;
+                    }
+                    (_, Kind::Conversation { .. } | Kind::Policy { .. }) => {}
                 }
             }
             Decision::Contaminated(contamination) => {
@@ -101,7 +118,8 @@ pub(super) fn write(
             progress(PrepareProgress { stage: PrepareStage::Write, done, total: Some(total) });
         }
     }
-    let (files, waiting): (Vec<_>, Vec<_>) = [train, eval, tests].map(Output::finish).into_iter().unzip();
+    let outputs = [train, eval, tests].into_iter().chain(train_tests);
+    let (files, waiting): (Vec<_>, Vec<_>) = outputs.map(Output::finish).unzip();
     Ok(Written { files, waiting: waiting.into_iter().flatten().collect() })
 }
 

@@ -17,6 +17,7 @@ use super::entry::{Decision, Entry, entries};
 use super::fate::{Fate, Ledger};
 use super::load::RowReader;
 use super::manifest::{DecontaminatedSet, Decontamination, SideCounts, counts, skipped_by_reason};
+use super::output::Wanted;
 use super::route::Route;
 use super::split::{Grouped, sides};
 use super::stage_file::StageFolder;
@@ -46,6 +47,8 @@ pub struct PrepareInputs<'a> {
     pub classifier: &'a dyn DomainClassifier,
     /// Runs the programs.
     pub runner: Arc<dyn SolutionRunner>,
+    /// Whether the tests of the training problems are written, too: traces are held against them.
+    pub train_tests: bool,
     /// How many programs run at once; it changes nothing but the time.
     pub workers: usize,
     /// The run's folder; with `None` nothing is written (a dry run).
@@ -149,7 +152,8 @@ pub fn prepare(
 
     let names = config.files_of(inputs.specialist);
     let tests_file = names.tests.clone();
-    let written = output::write(&verified, &mut entries, names, inputs.run_folder, progress)?;
+    let wanted = Wanted { names, train_tests: inputs.train_tests };
+    let written = output::write(&verified, &mut entries, wanted, inputs.run_folder, progress)?;
     name_own_set(&mut decontamination, &written.files, &tests_file);
     let (counts, skipped, fates, side_counts) = account(&verified.summary, &entries)?;
     if counts.train_examples < config.min_examples {
@@ -384,6 +388,7 @@ mod tests {
                 set_loaders: &[],
                 classifier: &FakeClassifier::new(),
                 runner: Arc::new(FakeRunner),
+                train_tests: true,
                 workers,
                 run_folder: Some(&folder),
             };
