@@ -115,6 +115,7 @@ impl Bench {
             set_loaders: &set_loaders,
             classifier,
             runner: host.runner(&component("python-runner"))?,
+            train_tests: false,
             workers: 2,
             run_folder: Some(&run),
         };

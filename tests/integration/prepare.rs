@@ -52,6 +52,7 @@ impl Plugins {
             set_loaders: &[],
             classifier: &*self.classifier,
             runner: Arc::clone(&self.runner),
+            train_tests: false,
             workers,
             run_folder: Some(folder),
         };

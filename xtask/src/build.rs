@@ -18,8 +18,16 @@ const TARGET: &str = "wasm32-wasip2";
 /// The Cargo profile that guests are built with.
 const PROFILE: &str = "guest";
 /// The plugins that are written in Rust.
-const RUST_PLUGINS: [&str; 8] =
-    ["codecontests", "apps", "taco", "livecodebench", "jsonl", "keyword-classifier", "chatml-formatter", "policy-formatter"];
+const RUST_PLUGINS: [&str; 8] = [
+    "codecontests",
+    "apps",
+    "taco",
+    "livecodebench",
+    "jsonl",
+    "keyword-classifier",
+    "chatml-formatter",
+    "policy-formatter",
+];
 /// The plugin that is written in Python.
 const PYTHON_PLUGIN: &str = "python-runner";
 /// The custom section that the host reads a manifest from.

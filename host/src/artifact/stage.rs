@@ -62,6 +62,11 @@ impl StageLedger {
         changed
     }
 
+    /// What the stage read under this name when it ran last.
+    pub fn recorded_input(&self, stage: &str, name: &str) -> Option<ContentHash> {
+        self.stages.get(stage)?.inputs.get(name).copied()
+    }
+
     /// Records that the stage ran, with its outputs (files or folders, relative to the run folder).
     pub fn record(&mut self, stage: &str, inputs: StageInputs, outputs: &[&str]) -> io::Result<()> {
         let outputs = outputs

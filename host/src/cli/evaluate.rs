@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::breakdowns::breakdowns;
+use super::enrich::training_rows;
 use super::failure::BadInput;
 use super::job::Job;
 use super::train::{Answers, read_examples, read_rows};
@@ -21,6 +22,7 @@ use crate::evaluator::{
 };
 use crate::judge::Judge;
 use crate::model::{Adapter, BasePrecision, Model, Tokenizer};
+use crate::pipeline::PrepareManifest;
 use crate::plugin::{PluginKind, PromptFormatter};
 use crate::trainer::TrainingMode;
 
@@ -72,6 +74,7 @@ pub(super) fn evaluate_stage(job: &mut Job) -> Result<Option<Measured>> {
         let message = format!("the adapter {} is missing", adapter.display());
         return Err(BadInput::with_hint(message, "`hilora-host train` makes it").into());
     }
+    check_is_clean(job)?;
     let inputs = stage_inputs(job)?;
     let problems = read_rows(&job.data_file("tests"))?;
     let (record_file, latency_file) = (job.path("evaluation.json"), job.path("latency.json"));
@@ -87,6 +90,33 @@ pub(super) fn evaluate_stage(job: &mut Job) -> Result<Option<Measured>> {
     latency.write(&latency_file)?;
     job.ledger.record("evaluate", inputs, &["evaluation.json", "latency.json"])?;
     Ok(Some(Measured { unchanged: false, record, latency, problems }))
+}
+
+/// Refuses to measure an adapter on problems that its training data was not checked against: such a measurement could
+/// be one of memory.
+fn check_is_clean(job: &Job) -> Result<()> {
+    let path = job.path("manifest.json");
+    let refuse = |message: String| {
+        let hint = "`hilora-host prepare`, then `train`: the manifest names what the training data was checked against";
+        anyhow::Error::from(BadInput::with_hint(message, hint))
+    };
+    let text = std::fs::read(&path).map_err(|error| refuse(format!("cannot read {}: {error}", path.display())))?;
+    let manifest: PrepareManifest =
+        serde_json::from_slice(&text).map_err(|error| refuse(format!("{}: {error}", path.display())))?;
+    let tests = job.data_file("tests");
+    if !manifest.is_clean_of(job.hash_of(&tests)?) {
+        let tests = tests.display();
+        return Err(refuse(format!("the training data was not checked against {tests}, which it is measured on")));
+    }
+    // What was trained on is what was checked, or what `enrich` made of it.
+    let prepared = job.hash_of(&job.data_file("train"))?;
+    let checked = manifest.outputs.iter().any(|output| output.content == prepared);
+    let trained = job.ledger.recorded_input(Answers::Own.stage(), "training data");
+    let enriched = job.ledger.recorded_input("enrich", "training data") == Some(prepared);
+    if checked && (trained == Some(prepared) || (enriched && trained == Some(job.hash_of(&training_rows(job)?)?))) {
+        return Ok(());
+    }
+    Err(refuse("the adapter was trained on other data than the manifest says was checked".to_owned()))
 }
 
 /// How the base is held while it is measured: as it was while the adapter was trained.

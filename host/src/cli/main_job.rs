@@ -58,6 +58,9 @@ pub(super) fn execute(arguments: &JobArguments, console: Console) -> Result<Exit
         }
         unchanged &= matches!(stage, TrainStage::Unchanged);
     }
+    if std::fs::metadata(job.data_file("tests")).is_ok_and(|tests| tests.len() == 0) {
+        return unmeasured(&job, unchanged);
+    }
     let Some(measured) = evaluate_stage(&mut job)? else { anyhow::bail!("only a dry run leaves the evaluation out") };
     if measured.unchanged {
         console.note("evaluate: nothing has changed, no work done");
@@ -94,6 +97,20 @@ pub(super) fn execute(arguments: &JobArguments, console: Console) -> Result<Exit
     };
     console.result(&result, &text)?;
     Ok(status)
+}
+
+/// Ends a run whose held-out rows have no tests (conversations, policy examples): what is not measured is not
+/// registered, and the gate cannot say yes.
+fn unmeasured(job: &Job, unchanged: bool) -> Result<ExitStatus> {
+    let run = job.folder.display().to_string();
+    let text = format!(
+        "the adapter is in {}; none of the held-out rows has a test, so pass@k says nothing of it: not measured and not \
+         registered",
+        job.path(Answers::Own.adapter()).display()
+    );
+    let result = serde_json::json!({ "run": run, "unchanged": unchanged, "evaluation": null, "registered": null });
+    job.console.result(&result, &text)?;
+    Ok(ExitStatus::GateRefused)
 }
 
 /// Says which stages would run. What follows a stage that would run cannot be known, so it would run too.

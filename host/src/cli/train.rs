@@ -53,7 +53,7 @@ pub(super) enum TrainStage {
 
 impl Answers {
     /// The stage's name in the ledger.
-    fn stage(self) -> &'static str {
+    pub(super) fn stage(self) -> &'static str {
         match self {
             Self::Own => "train",
             Self::Shuffled => "control",

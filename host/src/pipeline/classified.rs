@@ -31,6 +31,7 @@ pub(super) fn classified(
     let mut writer = stages.create("classified")?;
     let mut domains = Vec::new();
     let mut texts: Vec<ProblemText> = Vec::new();
+    let total = verified.summary.rows - verified.summary.skipped.len() as u64;
     let mut flush = |texts: &mut Vec<ProblemText>| -> Result<(), PrepareError> {
         let calls = texts.par_chunks(TEXTS_PER_CALL).map(|texts| classifier.choose(texts));
         let answers: Vec<Vec<ChosenDomain>> = calls.collect::<Result<_, PluginError>>()?;
@@ -39,7 +40,8 @@ pub(super) fn classified(
             domains.push(chosen);
         }
         texts.clear();
-        progress(PrepareProgress { stage: PrepareStage::Classify, done: domains.len() as u64, total: None });
+        let done = domains.len() as u64;
+        progress(PrepareProgress { stage: PrepareStage::Classify, done, total: Some(total) });
         Ok(())
     };
     for material in verified.rows()? {

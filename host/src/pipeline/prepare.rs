@@ -489,6 +489,7 @@ mod tests {
             set_loaders: &[],
             classifier: &FakeClassifier::new(),
             runner: Arc::new(FakeRunner),
+            train_tests: true,
             workers: 1,
             run_folder: None,
         };
