@@ -396,8 +396,13 @@ mod tests {
         }
 
         fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-            let paths =
-                ["data/python_train.jsonl", "data/python_eval.jsonl", "data/python_tests.jsonl", "manifest.json"];
+            let paths = [
+                "data/python_train.jsonl",
+                "data/python_train_tests.jsonl",
+                "data/python_eval.jsonl",
+                "data/python_tests.jsonl",
+                "manifest.json",
+            ];
             paths.iter().filter_map(|path| Some((path.into(), fs::read(self.folder().join(path)).ok()?))).collect()
         }
     }
@@ -468,7 +473,7 @@ mod tests {
         let run = Run::new(mixed_rows());
         run.prepare(1, 1)?;
         let first = run.files();
-        assert_eq!(first.len(), 4);
+        assert_eq!(first.len(), 5);
         run.prepare(3, 1)?;
         assert_eq!(run.files(), first);
         run.prepare(1, 2)?;

@@ -1,8 +1,9 @@
 //! Verifying: every program runs against its problem's tests, and only one that passes all of them is kept.
 //!
 //! A problem's programs run in the dataset's order until enough have passed. They run in rounds over a whole batch of
-//! problems, so that every worker has something to do and the order of results depends on no worker. A program that
-//! fails is still run on the other tests, as long as it fails cheaply: what accepts a wrong program is a weak test.
+//! problems, so that every worker has something to do and the order of results depends on no worker. Where a problem
+//! is solved, the programs that failed, and those that the dataset calls incorrect, then run on the other tests, as
+//! long as they fail cheaply: what accepts a wrong program is a weak test.
 //! What was found of a problem is remembered by the hash of everything that decides it, so that nothing runs twice.
 
 use std::collections::{BTreeMap, HashSet};
@@ -40,9 +41,18 @@ pub(super) struct Outcome {
 
 /// A program that waits to run.
 struct Waiting {
-    /// Its index among the problem's solutions; `None` for one that the dataset calls incorrect.
-    solution: Option<usize>,
+    /// Its index among the problem's solutions.
+    solution: usize,
     code: String,
+}
+
+/// A program that is known to be wrong and may show which tests are weak.
+struct Wrong {
+    code: String,
+    /// The first test that it has not met.
+    from: usize,
+    /// Whether the dataset, and no test, says that it is wrong.
+    by_dataset: bool,
 }
 
 /// A problem whose programs are still being tried.
@@ -52,8 +62,8 @@ struct Candidate {
     key: ContentHash,
     /// Solutions not tried yet, the next one last.
     untried: Vec<Waiting>,
-    /// Incorrect programs not tried yet, the next one last.
-    incorrect: Vec<Waiting>,
+    /// Programs that are wrong.
+    wrong: Vec<Wrong>,
     passed: Vec<Shingles>,
     outcome: Outcome,
     /// Whether the outcome was known before.
@@ -107,6 +117,7 @@ impl<'a> Verifier<'a> {
         let mut answers: Vec<Result<Candidate, (u64, String, Skip)>> =
             problems.into_iter().map(|(row, problem)| self.candidate(row, problem)).collect();
         while self.round(&mut answers)? {}
+        self.probe(&mut answers)?;
         let fresh = answers.iter().flatten().filter(|candidate| !candidate.known);
         self.ledger.append(fresh.map(|candidate| (candidate.key, &candidate.outcome)))?;
         let settle = |answer: Result<Candidate, (u64, String, Skip)>| match answer {
@@ -131,26 +142,25 @@ impl<'a> Verifier<'a> {
         let solutions = problem.solutions.iter().enumerate();
         let mut untried: Vec<Waiting> = solutions
             .filter(|(_, solution)| solution.language == language && seen.insert(normalized_code(&solution.code)))
-            .map(|(index, solution)| Waiting { solution: Some(index), code: solution.code.clone() })
+            .map(|(index, solution)| Waiting { solution: index, code: solution.code.clone() })
             .collect();
         if untried.is_empty() {
             return refuse("no-solution", format!("there is no program in {language}"));
         }
         let incorrect = problem.incorrect_solutions.iter().filter(|program| program.language == language);
-        let mut incorrect: Vec<Waiting> = incorrect
+        let mut wrong: Vec<Wrong> = incorrect
             .take(self.options.incorrect_max)
-            .map(|program| Waiting { solution: None, code: program.code.clone() })
+            .map(|program| Wrong { code: program.code.clone(), from: 0, by_dataset: true })
             .collect();
-        let key = key(&self.options, &problem, &untried, &incorrect);
+        let key = key(&self.options, &problem, &untried, &wrong);
         let known = self.ledger.find(key);
         if known.is_some() {
             untried.clear();
-            incorrect.clear();
+            wrong.clear();
         }
         untried.reverse();
-        incorrect.reverse();
         let (known, outcome) = (known.is_some(), known.unwrap_or_default());
-        Ok(Candidate { row, problem, key, untried, incorrect, passed: Vec::new(), outcome, known })
+        Ok(Candidate { row, problem, key, untried, wrong, passed: Vec::new(), outcome, known })
     }
 
     /// Tries the next programs of every unsettled problem; false where there are none.
@@ -160,7 +170,8 @@ impl<'a> Verifier<'a> {
         for (index, candidate) in answers.iter_mut().enumerate() {
             let Ok(candidate) = candidate else { continue };
             for waiting in candidate.next(self.options.solutions_max) {
-                submissions.push(candidate.submission(&waiting));
+                let program = format!("#{}", waiting.solution + 1);
+                submissions.push(candidate.submission(&program, &waiting.code, 0));
                 owners.push((index, waiting));
             }
         }
@@ -170,18 +181,49 @@ impl<'a> Verifier<'a> {
         self.known += submissions.len() as u64;
         let (known, judged, on_done) = (self.known, &self.judged, self.on_done);
         let count = |_: u64| on_done(judged.fetch_add(1, Ordering::Relaxed) + 1, known);
-        let judgements = self.judge.judge_all(&submissions, StopAt::FirstLimit, &count)?;
+        let judgements = self.judge.judge_all(&submissions, StopAt::FirstFailure, &count)?;
         for ((owner, waiting), judgement) in owners.into_iter().zip(judgements) {
             if let Ok(candidate) = &mut answers[owner] {
-                candidate.enter(&waiting, &judgement);
+                candidate.enter(waiting, &judgement);
             }
         }
         Ok(true)
     }
 }
 
+impl Verifier<'_> {
+    /// Runs the wrong programs of the problems that are solved on the tests that they have not met. The tests of a
+    /// problem that nothing solves are as likely wrong as weak.
+    fn probe(&mut self, answers: &mut [Result<Candidate, (u64, String, Skip)>]) -> Result<(), PrepareError> {
+        let mut submissions = Vec::new();
+        let mut owners = Vec::new();
+        for (index, candidate) in answers.iter_mut().enumerate() {
+            let Ok(candidate) = candidate else { continue };
+            if candidate.outcome.passed.is_empty() {
+                continue;
+            }
+            for wrong in std::mem::take(&mut candidate.wrong) {
+                submissions.push(candidate.submission("wrong", &wrong.code, wrong.from));
+                owners.push((index, wrong));
+            }
+        }
+        let fresh = owners.iter().filter(|(_, wrong)| wrong.by_dataset).count() as u64;
+        self.known += fresh;
+        let judgements = self.judge.judge_all(&submissions, StopAt::FirstLimit, &|_| {})?;
+        for ((owner, wrong), judgement) in owners.into_iter().zip(judgements) {
+            if let Ok(candidate) = &mut answers[owner] {
+                candidate.enter_wrong(&wrong, &judgement);
+            }
+        }
+        if fresh > 0 {
+            (self.on_done)(self.judged.fetch_add(fresh, Ordering::Relaxed) + fresh, self.known);
+        }
+        Ok(())
+    }
+}
+
 /// The hash of everything that decides a problem's outcome.
-fn key(options: &VerifyOptions, problem: &Problem, untried: &[Waiting], incorrect: &[Waiting]) -> ContentHash {
+fn key(options: &VerifyOptions, problem: &Problem, untried: &[Waiting], incorrect: &[Wrong]) -> ContentHash {
     let decides = serde_json::to_vec(&(
         options.judged_by,
         options.solutions_max,
@@ -190,13 +232,13 @@ fn key(options: &VerifyOptions, problem: &Problem, untried: &[Waiting], incorrec
         problem.memory_limit_bytes,
         &problem.tests,
         untried.iter().map(|waiting| (waiting.solution, &waiting.code)).collect::<Vec<_>>(),
-        incorrect.iter().map(|waiting| &waiting.code).collect::<Vec<_>>(),
+        incorrect.iter().map(|wrong| &wrong.code).collect::<Vec<_>>(),
     ));
     ContentHash::of(&decides.expect("plain values always serialize"))
 }
 
 impl Candidate {
-    /// The programs to run next: as many solutions as are still wanted, then the incorrect ones.
+    /// The programs to run next: as many as are still wanted.
     fn next(&mut self, solutions_max: usize) -> Vec<Waiting> {
         let wanted = solutions_max.saturating_sub(self.outcome.passed.len());
         let mut next = Vec::new();
@@ -209,53 +251,63 @@ impl Candidate {
                 next.push(waiting);
             }
         }
-        if next.is_empty() && wanted == 0 {
-            self.untried.clear();
-        }
-        next.extend(self.incorrect.drain(..).rev());
         next
     }
 
-    fn submission(&self, waiting: &Waiting) -> Submission {
-        let program = waiting.solution.map_or("incorrect".to_owned(), |index| format!("#{}", index + 1));
+    /// A program on the problem's tests from the `from`th on.
+    fn submission(&self, program: &str, code: &str, from: usize) -> Submission {
         Submission {
             id: format!("{} {program}", self.problem.text.id),
-            code: waiting.code.clone(),
-            tests: self.problem.tests.clone(),
+            code: code.to_owned(),
+            tests: self.problem.tests[from..].to_vec(),
             entry_point: self.problem.entry_point.clone(),
             limits: run_limits(self.problem.time_limit_ms, self.problem.memory_limit_bytes),
         }
     }
 
-    /// Enters what was found of one program.
-    fn enter(&mut self, waiting: &Waiting, judgement: &Judgement) {
+    /// Enters what was found of a solution.
+    fn enter(&mut self, waiting: Waiting, judgement: &Judgement) {
         let outcome = &mut self.outcome;
         outcome.judged += 1;
-        let accepted = judgement.is_accepted();
-        match waiting.solution {
-            Some(index) if accepted => {
-                let shingles = Words::of_code(&waiting.code).shingles();
-                // Two of one round may resemble each other: they ran at the same time.
-                if self.passed.iter().any(|passed| passed.near(&shingles)) {
-                    outcome.near_duplicates += 1;
-                } else {
-                    self.passed.push(shingles);
-                    outcome.passed.push(index);
-                }
-                return;
+        if judgement.is_accepted() {
+            let shingles = Words::of_code(&waiting.code).shingles();
+            // Two of one round may resemble each other: they ran at the same time.
+            if self.passed.iter().any(|passed| passed.near(&shingles)) {
+                outcome.near_duplicates += 1;
+            } else {
+                self.passed.push(shingles);
+                outcome.passed.push(waiting.solution);
             }
-            Some(_) => {
-                *outcome.failed.entry(judgement.verdict).or_default() += 1;
-                outcome.first_failure.get_or_insert_with(|| failure(judgement));
-            }
-            None => outcome.incorrect_accepted += u64::from(accepted),
+            return;
         }
+        *outcome.failed.entry(judgement.verdict).or_default() += 1;
+        outcome.first_failure.get_or_insert_with(|| failure(judgement));
+        self.count_weak(0, judgement);
+        let from = judgement.tests.len();
+        let cheap = matches!(judgement.verdict, Verdict::WrongAnswer | Verdict::RuntimeError);
+        if cheap && from < self.problem.tests.len() {
+            self.wrong.push(Wrong { code: waiting.code, from, by_dataset: false });
+        }
+    }
+
+    /// Enters what was found of a wrong program.
+    fn enter_wrong(&mut self, wrong: &Wrong, judgement: &Judgement) {
+        if wrong.by_dataset {
+            self.outcome.judged += 1;
+            self.outcome.incorrect_accepted += u64::from(judgement.is_accepted());
+        }
+        self.count_weak(wrong.from, judgement);
+    }
+
+    /// Counts the tests that accepted a wrong program, the first of which has the index `from`.
+    fn count_weak(&mut self, from: usize, judgement: &Judgement) {
         // A program that lacks a module says nothing of any test.
-        if judgement.verdict != Verdict::Unsupported {
-            for (test, report) in judgement.tests.iter().enumerate() {
-                if report.verdict == Verdict::Accepted {
-                    *outcome.weak_tests.entry(test).or_default() += 1;
-                }
+        if judgement.verdict == Verdict::Unsupported {
+            return;
+        }
+        for (test, report) in (from..).zip(&judgement.tests) {
+            if report.verdict == Verdict::Accepted {
+                *self.outcome.weak_tests.entry(test).or_default() += 1;
             }
         }
     }
