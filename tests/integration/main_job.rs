@@ -107,7 +107,7 @@ fn runs_and_resumes() -> Result<(), Failed> {
     assert_eq!(hash_of_artifact(&bench.path("killed/adapter"))?, hash_of_artifact(&bench.path("run/adapter"))?);
     let steps = |run: &str| fs::read_to_string(bench.path(run).join("metrics.jsonl")).map(|text| text.lines().count());
     assert_eq!(steps("killed")?, steps("run")?, "one line for each step, killed or not");
-    Ok(())
+    refuses_to_measure(&bench)
 }
 
 /// Trains until a checkpoint stands, then kills the process without a warning.
@@ -135,7 +135,6 @@ fn kill_while_training(bench: &Bench) -> Result<(), Failed> {
 }
 
 fn bad_input() -> Result<(), Failed> {
-    let hidden = repository().join("tests/data/oracle/qwen2/adapter");
     let cases: [(&str, String, &[&str], &str); 7] = [
         ("an unknown key", format!("{CONFIG}\nlearning_rate: 1"), &[], "learning_rate"),
         (
@@ -187,20 +186,35 @@ fn bad_input() -> Result<(), Failed> {
         }
         assert!(!bench.path("run/manifest.json").exists(), "{what} wrote a manifest");
     }
-    // An adapter of another base is refused by tensor and shape, and the evaluation that stood there stays.
-    let bench = Bench::new(CONFIG)?;
-    copy_folder(&hidden, &bench.path("run/adapter"))?;
-    fs::create_dir_all(bench.path("run/data"))?;
-    let row = r#"{"text":{"id":"a","title":"","statement":"Print 1.","tags":[],"difficulty":null},"domain":"python","tests":[{"input":"","output":"1"}],"time_limit_ms":null,"memory_limit_bytes":null}"#;
-    fs::write(bench.path("run/data/python_tests.jsonl"), format!("{row}\n"))?;
-    fs::write(bench.path("run/data/python_train.jsonl"), "")?;
-    fs::write(bench.path("run/evaluation.json"), "stands")?;
-    let output = bench.command(&["evaluate"], "run").output()?;
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{message}");
-    assert!(message.contains("expected updates for the base's 4 layers, got 2\nhint: "), "{message}");
-    assert_eq!(fs::read_to_string(bench.path("run/evaluation.json"))?, "stands");
     Ok(())
+}
+
+/// What must not be measured: problems that the training data was not checked against, an adapter of another base.
+/// The evaluation that stands there stays.
+fn refuses_to_measure(bench: &Bench) -> Result<(), Failed> {
+    let evaluated = hash_of_artifact(&bench.path("run/evaluation.json"))?;
+    let refuses = |words: &str| -> Result<(), Failed> {
+        let output = bench.command(&["evaluate"], "run").output()?;
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(words) && message.contains("\nhint: "), "{message}");
+        assert_eq!(hash_of_artifact(&bench.path("run/evaluation.json"))?, evaluated);
+        Ok(())
+    };
+    for (file, words) in [
+        ("run/data/python_tests.jsonl", "was not checked against"),
+        ("run/data/python_train.jsonl", "trained on other data than the manifest says was checked"),
+    ] {
+        let path = bench.path(file);
+        let whole = fs::read_to_string(&path)?;
+        let repeated = format!("{whole}{}\n", whole.lines().next().ok_or("it has a row")?);
+        fs::write(&path, repeated)?;
+        refuses(words)?;
+        fs::write(&path, whole)?;
+    }
+    fs::remove_dir_all(bench.path("run/adapter"))?;
+    copy_folder(&repository().join("tests/data/oracle/qwen2/adapter"), &bench.path("run/adapter"))?;
+    refuses("expected updates for the base's 4 layers, got 2")
 }
 
 fn shipped_configs() -> Result<(), Failed> {
