@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod c_compiler;
 mod fuzz;
@@ -35,6 +36,9 @@ enum Task {
         #[arg(long)]
         test_guests: bool,
     },
+    /// Measure how fast the product is
+    #[command(subcommand)]
+    Bench(Bench),
     /// Build everything and run the main job on the sample data
     Quickstart {
         /// Further arguments for hilora-host
@@ -55,6 +59,12 @@ enum Task {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Preparing 20,000 rows, held against Python, and the loader component against the native loader
+    Prepare(bench::prepare::PrepareArguments),
+}
+
 fn main() -> ExitCode {
     match run(&Arguments::parse().task) {
         Ok(code) => ExitCode::from(code),
@@ -71,6 +81,7 @@ fn run(task: &Task) -> Result<u8> {
     requirements::check()?;
     match task {
         Task::Build { test_guests } => build::build(&repository, *test_guests).map(|()| 0),
+        Task::Bench(Bench::Prepare(arguments)) => bench::prepare::run_task(&repository, arguments),
         Task::Quickstart { arguments } => quickstart::run(&repository, arguments),
         Task::Lint => lint::run(&repository),
         Task::Test => test::run(&repository),

@@ -32,6 +32,21 @@ impl Backing for Memory {
     }
 }
 
+/// A file on this machine, for native programs that run a loader.
+#[cfg(unix)]
+struct Native(std::fs::File);
+
+#[cfg(unix)]
+impl Backing for Native {
+    fn read_at(&self, offset: u64, length: u32) -> Result<Vec<u8>, String> {
+        use std::os::unix::fs::FileExt;
+        let mut piece = vec![0; length as usize];
+        let read = self.0.read_at(&mut piece, offset).map_err(|error| error.to_string())?;
+        piece.truncate(read);
+        Ok(piece)
+    }
+}
+
 /// One file of the run. Clones share the file and each keep a position of their own.
 #[derive(Clone)]
 pub struct SourceFile {
@@ -45,6 +60,15 @@ impl SourceFile {
     /// A file over these bytes, for native tests of a loader.
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Self {
         Self { name: name.into(), size: bytes.len() as u64, position: 0, backing: Arc::new(Memory(bytes)) }
+    }
+
+    /// The file at `path`, for native programs that run a loader; a component has no paths.
+    #[cfg(unix)]
+    pub fn open(path: &std::path::Path) -> io::Result<Self> {
+        let file = std::fs::File::open(path)?;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let size = file.metadata()?.len();
+        Ok(Self { name: name.into(), size, position: 0, backing: Arc::new(Native(file)) })
     }
 
     pub(crate) fn from_host(file: File) -> Self {
@@ -130,6 +154,17 @@ mod tests {
         assert_eq!(file.read_at(5, 3)?, bytes[5..8]);
         assert_eq!(file.read_at(3_000_000, 1)?, []);
         assert_eq!(file.read_at(u64::MAX, 1)?, []);
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_on_this_machine_is_read_like_one_of_the_host() -> io::Result<()> {
+        let path = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        let file = SourceFile::open(path)?;
+        let bytes = std::fs::read(path)?;
+        assert_eq!((file.name(), file.size()), ("Cargo.toml", bytes.len() as u64));
+        assert_eq!(file.read_at(5, usize::MAX)?, bytes[5..]);
         Ok(())
     }
 

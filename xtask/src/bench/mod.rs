@@ -1,0 +1,5 @@
+//! `cargo xtask bench`: how fast the product is, measured on data that the task makes itself.
+
+pub(crate) mod prepare;
+
+mod measure;
