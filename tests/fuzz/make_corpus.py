@@ -342,8 +342,78 @@ def codecontests() -> dict[str, bytes]:
     return files
 
 
+def taco() -> dict[str, bytes]:
+    row = {
+        "question": "Add two numbers.",
+        "solutions": json.dumps(["print(sum(map(int, input().split())))"]),
+        "starter_code": "",
+        "input_output": json.dumps({"inputs": ["1 2\n"], "outputs": ["3\n"]}),
+        "difficulty": "EASY",
+        "raw_tags": "['Math', \"it's\"]",
+        "name": "Sum",
+        "source": "codeforces",
+        "tags": "['Mathematics']",
+        "skill_types": "[]",
+        "url": "https://codeforces.com/problemset/problem/1/A",
+        "Expected Auxiliary Space": None,
+        "time_limit": "2.0 seconds",
+        "date": "2020-01-01",
+        "picture_num": "0",
+        "memory_limit": "256.0 megabytes",
+        "Expected Time Complexity": None,
+    }
+    calls = row | {
+        "input_output": json.dumps({"fn_name": "odd", "inputs": [[1]], "outputs": [[True]]}),
+        "starter_code": "def odd(n):\n\t",
+        "source": "codewars",
+    }
+    prose = row | {
+        "input_output": json.dumps({"inputs": ["n = 5\narr[] = {1,2}"], "outputs": ["3"]}),
+        "starter_code": "class Solution:\n    def f(self, n, arr):\n        pass",
+        "source": "geeksforgeeks",
+    }
+    tags = ["[", "['a'", "['a\\'b', \"c\"]", "['\\x41\\u00e9\\N{DASH}']", "('a',)", "[1]", "[['a']]", "['a' 'b']", ""]
+    limits = ["", "2", "-1 seconds", "nan seconds", "1e99 seconds", "2 fortnights", "0.5 megabytes", "None"]
+    odd = [row | {"tags": text, "raw_tags": text} for text in tags]
+    odd += [row | {"time_limit": text, "memory_limit": text} for text in limits]
+    odd += [row | {field: value} for field in row for value in ("", None, "null")]
+    schema = pa.schema([(name, pa.string()) for name in row])
+    table = pa.Table.from_pylist([row, calls, prose], schema=schema)
+    odd_table = pa.Table.from_pylist(odd, schema=schema)
+
+    def parquet(table: pa.Table, codec: str) -> bytes:
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression=codec, store_schema=False)
+        return sink.getvalue()
+
+    def arrow(table: pa.Table, make, codec: str | None) -> bytes:
+        sink = io.BytesIO()
+        with make(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as writer:
+            writer.write_table(table)
+        return sink.getvalue()
+
+    files = {
+        "parquet": parquet(table, "none"),
+        "parquet-zstd": parquet(table, "zstd"),
+        "parquet-odd-rows": parquet(odd_table, "snappy"),
+        "arrow-stream": arrow(table, pa.ipc.new_stream, None),
+        "arrow-stream-zstd": arrow(table, pa.ipc.new_stream, "zstd"),
+        "arrow-stream-empty": arrow(table.slice(0, 0), pa.ipc.new_stream, None),
+        "arrow-stream-dictionary": arrow(
+            table.set_column(0, "question", table["question"].dictionary_encode()), pa.ipc.new_stream, None
+        ),
+        "arrow-file": arrow(table, pa.ipc.new_file, None),
+        "arrow-file-lz4": arrow(table, pa.ipc.new_file, "lz4"),
+        "odd-rows": lines(*odd),
+        **containers(lines(row, calls, prose)),
+    }
+    for name in ("parquet", "arrow-stream", "arrow-stream-zstd", "arrow-file"):
+        files |= damaged(name, files[name])
+    return files
+
+
 def main() -> None:
-    for corpus in (apps, codecontests, jsonl, livecodebench):
+    for corpus in (apps, codecontests, jsonl, livecodebench, taco):
         folder = HERE / corpus.__name__
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
