@@ -21,6 +21,8 @@ pub(crate) fn run(repository: &Path) -> Result<u8> {
         "hilora-host",
         "--exclude",
         "xtask",
+        "--exclude",
+        "hilora-fuzz",
     ];
     announce("lints of the host");
     program::run(clippy(repository).args(host).args(["--", "-D", "warnings"]))?;
