@@ -18,6 +18,9 @@ const FIELDS_MAX: usize = 4096;
 /// The most items that a list may have.
 const ITEMS_MAX: usize = 1_000_000;
 
+/// The longest identifier, in bytes: it stands in every report.
+const IDENTIFIER_BYTES_MAX: usize = 1024;
+
 /// One JSON value, as its text.
 #[derive(Debug, Clone, Copy)]
 pub struct Json<'a> {
@@ -100,6 +103,19 @@ impl<'a> Json<'a> {
             true => Ok(Cow::Borrowed(self.text)),
             false if self.is_text() => self.text(field),
             false => Err(Skip::wrong_type(field, "a string or a number", self.kind())),
+        }
+    }
+
+    /// The identifier that a string or a number is; a skip where it is blank, or longer than any name.
+    pub fn identifier(self, field: &str) -> Result<String, Skip> {
+        let id = self.text_or_number(field)?;
+        match id.trim() {
+            "" => Err(Skip::missing_field(field, "an identifier")),
+            id if id.len() > IDENTIFIER_BYTES_MAX => {
+                let expected = format!("an identifier of at most {IDENTIFIER_BYTES_MAX} bytes");
+                Err(Skip::wrong_type(field, &expected, &format!("{} bytes", id.len())))
+            }
+            id => Ok(id.to_owned()),
         }
     }
 
@@ -201,12 +217,7 @@ impl<'a> Fields<'a> {
 
     /// The string or number in a field that must be there, as an identifier.
     pub fn required_id(&self, name: &str) -> Result<String, Skip> {
-        let value = self.get(name).ok_or_else(|| Skip::missing_field(name, "a string or a number"))?;
-        let id = value.text_or_number(name)?;
-        match id.trim() {
-            "" => Err(Skip::missing_field(name, "an identifier")),
-            id => Ok(id.to_owned()),
-        }
+        self.get(name).ok_or_else(|| Skip::missing_field(name, "a string or a number"))?.identifier(name)
     }
 
     /// A document that a field holds: JSON text in a string, or the value itself. `None` where the field is missing or
@@ -319,6 +330,9 @@ mod tests {
         assert_eq!(error, Skip::new("missing-field", "`b`: expected a string, got nothing"));
         assert_eq!(fields.text("s").expect_err("half a pair").reason, "malformed-json");
         assert_eq!(fields.required_id("n").expect("a number"), "12");
+        let long = format!("\"{}\"", "i".repeat(1025));
+        let detail = "`id`: expected an identifier of at most 1024 bytes, got 1025 bytes";
+        assert_eq!(json(&long).identifier("id"), Err(Skip::new("wrong-type", detail)));
         assert_eq!(
             Json::parse_field("a", "[1,").expect_err("it is cut off").detail,
             "`a` is not JSON: EOF while parsing a value at column 3"

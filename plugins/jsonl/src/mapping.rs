@@ -83,12 +83,7 @@ impl About {
             let stem = place.file.split('.').find(|part| !part.is_empty()).unwrap_or("row");
             return Ok(format!("{stem}-{}", place.line));
         };
-        let expected = "a string or a number";
-        let id = field.required(row, expected)?.text_or_number(&field.path)?;
-        match id.trim() {
-            "" => Err(Skip::missing_field(&field.path, expected)),
-            id => Ok(id.to_owned()),
-        }
+        field.required(row, "a string or a number")?.identifier(&field.path)
     }
 
     pub(crate) fn title(&self, row: &Fields<'_>) -> Result<String, Skip> {

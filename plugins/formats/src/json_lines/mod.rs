@@ -8,7 +8,7 @@ mod byte_lines;
 use std::collections::VecDeque;
 
 use hilora_plugin_sdk::loader::{DatasetReader, LoadError, LoadedRow, MalformedFile, SourceFile};
-use hilora_plugin_sdk::types::{Problem, Solution};
+use hilora_plugin_sdk::types::{Conversation, PolicyExample, Problem, ProblemText, SkippedRow};
 
 use crate::json::{Fields, Json};
 use crate::skip::Skip;
@@ -168,24 +168,37 @@ fn refuse_other_formats(file: &SourceFile) -> Result<(), LoadError> {
     Err(LoadError::Malformed(MalformedFile { file: file.name().to_owned(), row: None, detail }))
 }
 
-/// How much text a row holds, in bytes; what decides where a batch ends.
+/// What a text costs beside its own bytes: where it lies and how long it is, on both sides of the interface.
+const BYTES_PER_TEXT: usize = 32;
+
+/// About how much memory a row's texts take, in bytes; what decides where a batch ends.
 pub fn text_bytes(row: &LoadedRow) -> usize {
-    let sum = |texts: &mut dyn Iterator<Item = &String>| texts.map(String::len).sum::<usize>();
     match row {
         LoadedRow::Problem(problem) => problem_bytes(problem),
-        LoadedRow::Conversation(conversation) => sum(&mut conversation.messages.iter().map(|message| &message.content)),
-        LoadedRow::Policy(example) => {
-            let actions = sum(&mut example.actions.iter().map(|action| &action.arguments));
-            example.instruction.len() + example.policy.len() + actions + sum(&mut example.outputs.iter())
+        LoadedRow::Conversation(conversation) => {
+            let Conversation { id, messages, tags, difficulty } = conversation;
+            bytes(messages.iter().map(|message| &message.content)) + bytes(tags) + bytes([id]) + bytes(difficulty)
         }
-        LoadedRow::Skipped(skipped) => skipped.detail.len(),
+        LoadedRow::Policy(example) => {
+            let PolicyExample { id, instruction, policy, actions, outputs, tags, difficulty } = example;
+            let actions = bytes(actions.iter().flat_map(|action| [&action.name, &action.arguments]));
+            actions + bytes([id, instruction, policy]) + bytes(outputs) + bytes(tags) + bytes(difficulty)
+        }
+        LoadedRow::Skipped(SkippedRow { id, reason, detail }) => bytes([reason, detail]) + bytes(id),
     }
 }
 
 fn problem_bytes(problem: &Problem) -> usize {
-    let code = |solutions: &[Solution]| solutions.iter().map(|solution| solution.code.len()).sum::<usize>();
-    let tests: usize = problem.tests.iter().map(|test| test.input.len() + test.expected.len()).sum();
-    problem.text.statement.len() + code(&problem.solutions) + code(&problem.incorrect_solutions) + tests
+    let ProblemText { id, title, statement, tags, difficulty } = &problem.text;
+    let programs = problem.solutions.iter().chain(&problem.incorrect_solutions).map(|solution| &solution.code);
+    let tests = problem.tests.iter().flat_map(|test| [&test.input, &test.expected]);
+    let attributes = problem.attributes.iter().flat_map(|attribute| [&attribute.name, &attribute.value]);
+    let text = bytes([id, title, statement]) + bytes(tags) + bytes(difficulty);
+    text + bytes(programs) + bytes(tests) + bytes(attributes)
+}
+
+fn bytes<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
+    texts.into_iter().map(|text| text.len() + BYTES_PER_TEXT).sum()
 }
 
 #[cfg(test)]
