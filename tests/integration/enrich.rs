@@ -436,7 +436,7 @@ fn killed() -> Result<(), Failed> {
     const CONCURRENCY: u32 = 4;
     const KILLS: u32 = 20;
     let script = |prompt: &str, attempt: u32| match attempt {
-        1 if prompt.contains("3.") => Reply::Status(429, ""),
+        1 if prompt.contains("3.\n") => Reply::Status(429, ""),
         _ => Reply::Trace(trace(prompt)),
     };
     let settings = format!(", concurrency: {CONCURRENCY}");
