@@ -176,9 +176,15 @@ impl Host<'_> {
         let config = self.folder.join(format!("{name}.yaml"));
         // JSON strings are YAML strings.
         let files = files.iter().map(|file| Ok(serde_json::to_string(file)?)).collect::<Result<Vec<_>>>()?.join(", ");
+        // Preparing reads the data section alone; the others are there because a config has them.
         let text = format!(
-            "adapter_name: bench-lora\nbase_model: examples/tiny-base\nseed: 7\ndata:\n  source: codecontests\n  \
-             files: [{files}]\n  domains: [python, data_structures, math, algorithms]\n  eval_fraction: 0.1\n  \
+            "adapter_name: bench-lora\n\
+             base_model: examples/tiny-base\n\
+             seed: 7\n\
+             lora: {{r: 8, lora_alpha: 16, target_modules: [q_proj]}}\n\
+             training: {{mode: qlora, num_epochs: 1, batch_size: 1, learning_rate: 1e-3, max_seq_length: 64}}\n\
+             data:\n  source: codecontests\n  files: [{files}]\n  \
+             domains: [python, data_structures, math, algorithms]\n  eval_fraction: 0.1\n  \
              max_solutions_per_problem: 5\n  verify: false\n"
         );
         write_if_changed(&config, text.as_bytes())?;
