@@ -44,7 +44,51 @@ struct Expected {
     skipped: &'static [(&'static str, usize)],
 }
 
-const REAL: &[Expected] = &[];
+const REAL: &[Expected] = &[
+    Expected {
+        loader: "codecontests",
+        files: &["code_contests/train-300.parquet"],
+        options: "{}",
+        kinds: [300, 0, 0],
+        skipped: &[],
+    },
+    Expected { loader: "apps", files: &["apps/train-5.jsonl"], options: "{}", kinds: [5, 0, 0], skipped: &[] },
+    Expected {
+        loader: "jsonl",
+        files: &["apps/mapcoder-60.jsonl"],
+        options: r#"{"kind":"problem","statement":"description","tests":"test_list","id":"id","title":"name"}"#,
+        kinds: [39, 0, 0],
+        skipped: &[("wrong-type", 21)],
+    },
+    Expected {
+        loader: "taco",
+        files: &["taco/test-300-reconstructed.jsonl"],
+        options: "{}",
+        kinds: [300, 0, 0],
+        skipped: &[],
+    },
+    Expected {
+        loader: "livecodebench",
+        files: &["livecodebench/full-3.jsonl"],
+        options: "{}",
+        kinds: [3, 0, 0],
+        skipped: &[],
+    },
+    Expected {
+        loader: "livecodebench",
+        files: &["livecodebench/public-200.jsonl"],
+        options: "{}",
+        kinds: [200, 0, 0],
+        skipped: &[],
+    },
+    Expected {
+        loader: "jsonl",
+        files: &["policy/retail_tasks_dev.jsonl", "policy/wiki.md"],
+        options: r#"{"kind":"policy","policy":{"file":"wiki.md"}}"#,
+        kinds: [0, 0, 20],
+        skipped: &[],
+    },
+];
 
 fn real_rows(first: &Path, expected: &Expected) -> Result<(), Failed> {
     let real_data = first.ancestors().nth(Path::new(expected.files[0]).components().count()).ok_or("no folder")?;

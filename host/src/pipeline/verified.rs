@@ -224,9 +224,8 @@ impl Stage<'_> {
 
     fn finish(self, key: ContentHash) -> Result<VerifiedFile, PrepareError> {
         let file = self.writer.finish(key, self.summary)?;
-        match self.verifier {
-            Some(verifier) => verifier.into_ledger().close()?,
-            None => {}
+        if let Some(verifier) = self.verifier {
+            verifier.into_ledger().close()?;
         }
         Ok(file)
     }
