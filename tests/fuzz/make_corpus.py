@@ -3,8 +3,9 @@
     python3 -m venv /tmp/fuzz && /tmp/fuzz/bin/pip install -r tests/fuzz/requirements.txt
     /tmp/fuzz/bin/python tests/fuzz/make_corpus.py
 
-Every file is made here, is small, and is the same on every run. A corpus need not be complete: libFuzzer changes and
-combines what it finds. It must show it what it would not find by chance, such as checksums, containers and long words.
+Every file is made here, is small, and is the same on every run, except those named `found-`: inputs that once made a
+loader fail, which stay for ever. A corpus need not be complete: libFuzzer changes and combines what it finds. It must
+show it what it would not find by chance, such as checksums, containers and long words.
 """
 
 import base64
@@ -12,7 +13,6 @@ import gzip
 import io
 import json
 import pickle
-import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -415,8 +415,10 @@ def taco() -> dict[str, bytes]:
 def main() -> None:
     for corpus in (apps, codecontests, jsonl, livecodebench, taco):
         folder = HERE / corpus.__name__
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
+        for old in folder.iterdir():
+            if not old.name.startswith("found-"):
+                old.unlink()
         for name, data in corpus().items():
             (folder / name).write_bytes(data)
 

@@ -1,6 +1,7 @@
 //! One Parquet file: its header checked at once, its rows decoded a few at a time, so that memory stays flat however
 //! large the file is.
 
+mod page_header;
 mod pages;
 
 use std::io::{BufReader, Seek, SeekFrom};

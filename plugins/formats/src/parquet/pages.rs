@@ -13,6 +13,8 @@ use ::parquet::file::serialized_reader::SerializedPageReader;
 use ::parquet::record::reader::RowIter;
 use ::parquet::schema::types::Type;
 
+use super::page_header::PageSource;
+
 /// A file whose pages are checked.
 pub(super) struct CheckedFile<R> {
     pub(super) source: Arc<R>,
@@ -25,7 +27,7 @@ struct CheckedRowGroup<'a, R> {
     metadata: &'a RowGroupMetaData,
 }
 
-impl<R: ChunkReader + 'static> FileReader for CheckedFile<R> {
+impl<R: ChunkReader + Clone + 'static> FileReader for CheckedFile<R> {
     fn metadata(&self) -> &ParquetMetaData {
         &self.metadata
     }
@@ -43,7 +45,7 @@ impl<R: ChunkReader + 'static> FileReader for CheckedFile<R> {
     }
 }
 
-impl<R: ChunkReader + 'static> RowGroupReader for CheckedRowGroup<'_, R> {
+impl<R: ChunkReader + Clone + 'static> RowGroupReader for CheckedRowGroup<'_, R> {
     fn metadata(&self) -> &RowGroupMetaData {
         self.metadata
     }
@@ -57,7 +59,8 @@ impl<R: ChunkReader + 'static> RowGroupReader for CheckedRowGroup<'_, R> {
         let descriptor = chunk.column_descr();
         let levels = [width_of(descriptor.max_rep_level()), width_of(descriptor.max_def_level())];
         let rows = usize::try_from(self.metadata.num_rows()).unwrap_or(0);
-        let pages = SerializedPageReader::new(self.source.clone(), chunk, rows, None)?;
+        let source = PageSource { source: self.source.as_ref().clone(), codec: chunk.compression() };
+        let pages = SerializedPageReader::new(Arc::new(source), chunk, rows, None)?;
         Ok(Box::new(CheckedPages { pages, levels, has_dictionary: false }))
     }
 
@@ -76,7 +79,7 @@ fn width_of(level_max: i16) -> u32 {
 }
 
 struct CheckedPages<R: ChunkReader> {
-    pages: SerializedPageReader<R>,
+    pages: SerializedPageReader<PageSource<R>>,
     /// How many bits a repetition and a definition level take.
     levels: [u32; 2],
     has_dictionary: bool,
@@ -131,7 +134,7 @@ impl<R: ChunkReader> CheckedPages<R> {
     }
 }
 
-impl<R: ChunkReader> PageReader for CheckedPages<R> {
+impl<R: ChunkReader + 'static> PageReader for CheckedPages<R> {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
         let page = self.pages.get_next_page()?;
         if let Some(page) = &page {
@@ -149,7 +152,7 @@ impl<R: ChunkReader> PageReader for CheckedPages<R> {
     }
 }
 
-impl<R: ChunkReader> Iterator for CheckedPages<R> {
+impl<R: ChunkReader + 'static> Iterator for CheckedPages<R> {
     type Item = Result<Page>;
 
     fn next(&mut self) -> Option<Self::Item> {
