@@ -191,7 +191,7 @@ fn functional() -> Result<(), Failed> {
         row("tuple", "What is the sum here?", &["def total(xs, y):\n    return (sum(xs, y),)"]),
         row("missing", "Nobody defines the function of this one.", &["def other(): pass"]),
     ];
-    let bench = Bench::new(&rows, json!({"kind": "problem"}))?;
+    let bench = Bench::new(&rows, json!({"kind": "problem", "id": "id"}))?;
     let report = bench.prepare(&*keyword_classifier()?, &Mutex::default())?;
     let reasons: BTreeMap<String, Vec<String>> =
         report.manifest.skipped.into_iter().map(|(reason, rows)| (reason, rows.ids)).collect();
@@ -216,7 +216,7 @@ fn printing(number: usize) -> Value {
 
 fn decontaminated() -> Result<(), Failed> {
     let rows: Vec<Value> = (0..12).map(printing).collect();
-    let mut bench = Bench::new(&rows, json!({"kind": "problem"}))?;
+    let mut bench = Bench::new(&rows, json!({"kind": "problem", "id": "id"}))?;
     let clean = bench.prepare(&*keyword_classifier()?, &Mutex::default())?.manifest;
     let trained: Vec<&str> = clean
         .fates
@@ -232,7 +232,7 @@ fn decontaminated() -> Result<(), Failed> {
     measured["problem"] = json!(format!("Another beginning. {}", measured["problem"].as_str().unwrap_or_default()));
     write_rows(&set, &[measured, printing(99)])?;
     bench.config.decontaminate = serde_json::from_value(json!([
-        {"name": "measured", "source": "jsonl", "files": [set], "options": {"kind": "problem"}}
+        {"name": "measured", "source": "jsonl", "files": [set], "options": {"kind": "problem", "id": "id"}}
     ]))?;
     let manifest = bench.prepare(&*keyword_classifier()?, &Mutex::default())?.manifest;
     assert_eq!(manifest.skipped["contaminated"].ids, [*leaked]);
@@ -274,7 +274,7 @@ impl DomainClassifier for Renamed {
 
 fn incremental() -> Result<(), Failed> {
     let rows: Vec<Value> = (0..8).map(printing).collect();
-    let bench = Bench::new(&rows, json!({"kind": "problem"}))?;
+    let bench = Bench::new(&rows, json!({"kind": "problem", "id": "id"}))?;
     let classifier = keyword_classifier()?;
     let stages = |classifier: &dyn DomainClassifier| -> Result<(Vec<PrepareStage>, PrepareReport), Failed> {
         let seen = Mutex::default();
