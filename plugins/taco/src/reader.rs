@@ -101,19 +101,21 @@ impl Reader {
 
 impl DatasetReader for Reader {
     fn next_batch(&mut self, rows_max: u32) -> Result<Vec<LoadedRow>, LoadError> {
-        while rows_max > 0 {
+        if rows_max == 0 {
+            return Ok(Vec::new());
+        }
+        loop {
             if let Some(current) = &mut self.current {
                 let rows = current.next_batch(rows_max)?;
                 if !rows.is_empty() {
                     return Ok(self.number(rows));
                 }
             }
-            let Some(file) = self.waiting.pop_front() else { break };
+            let Some(file) = self.waiting.pop_front() else { return Ok(Vec::new()) };
             // What the last file held goes before the next is read.
             self.current = None;
             self.current = Some(file.begin()?);
         }
-        Ok(Vec::new())
     }
 
     fn rows_total(&self) -> Option<u64> {

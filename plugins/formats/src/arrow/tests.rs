@@ -121,7 +121,7 @@ fn the_writers_choice_of_types_changes_nothing() {
         let tags = r#"Some([Some("x")])"#;
         let expected = [format!("a Some(1) {tags}"), format!("b Some(2) {tags}"), format!("a Some(3) {tags}")];
         let options = IpcWriteOptions::default();
-        assert_eq!(read(stream(&[batch.clone()], options.clone())).expect("the stream is whole"), expected);
+        assert_eq!(read(stream(std::slice::from_ref(&batch), options.clone())).expect("the stream is whole"), expected);
         assert_eq!(read(ipc_file(&[batch], options)).expect("the file is whole"), expected);
     }
 }
