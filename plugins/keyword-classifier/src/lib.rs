@@ -5,11 +5,13 @@
 mod domains;
 mod words;
 
+use std::sync::LazyLock;
+
 use hilora_plugin_sdk::classifier::{Classification, ClassifyError, DomainClassifier, DomainInfo, Score};
 use hilora_plugin_sdk::types::ProblemText;
 
 use domains::{DEFAULT_DOMAIN, DOMAINS, DomainSignals};
-use words::Words;
+use words::{Phrases, Words};
 
 /// What a deciding tag weighs. No domain has as many keywords, so tags always come first.
 const TAG_WEIGHT: f32 = 100.0;
@@ -34,14 +36,23 @@ impl DomainClassifier for KeywordClassifier {
 hilora_plugin_sdk::export_classifier!(KeywordClassifier);
 hilora_plugin_sdk::manifest!("plugin.toml");
 
+/// The keywords of all domains, one domain's after another's.
+static KEYWORDS: LazyLock<Phrases> =
+    LazyLock::new(|| Phrases::of(DOMAINS.iter().flat_map(|domain| domain.keywords).copied()));
+
 /// Scores every domain. Keywords are looked for in the title, the statement and the tags; each counts once however
 /// often it stands there, so that a long statement is not a stronger one.
 fn classify(problem: &ProblemText) -> Classification {
     let tags: Vec<Words> = problem.tags.iter().map(|tag| Words::of(tag)).collect();
-    let title = Words::of(&problem.title);
-    let statement = Words::of(&problem.statement);
+    let mut found = vec![false; DOMAINS.iter().map(|domain| domain.keywords.len()).sum()];
+    let texts = [Words::of(&problem.title), Words::of(&problem.statement)];
+    for text in texts.iter().chain(&tags) {
+        KEYWORDS.find(text, |keyword| found[keyword] = true);
+    }
 
-    let mut scores: Vec<Score> = DOMAINS.iter().map(|domain| score(domain, &tags, &title, &statement)).collect();
+    let mut found = found.into_iter();
+    let score = |domain| score(domain, &tags, &mut found);
+    let mut scores: Vec<Score> = DOMAINS.iter().map(score).collect();
     scores.retain(|score| score.score > 0.0);
     // The sort is stable: equal scores keep the order of `DOMAINS`, which is the documented order of ties.
     scores.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -50,7 +61,8 @@ fn classify(problem: &ProblemText) -> Classification {
     Classification { domain, scores }
 }
 
-fn score(domain: &DomainSignals, tags: &[Words], title: &Words, statement: &Words) -> Score {
+/// Scores one domain; `found` says of each of its keywords whether it stands in the problem.
+fn score(domain: &DomainSignals, tags: &[Words], found: &mut impl Iterator<Item = bool>) -> Score {
     let mut score = 0.0;
     let mut signals = Vec::new();
     for tag in domain.deciding_tags {
@@ -59,11 +71,9 @@ fn score(domain: &DomainSignals, tags: &[Words], title: &Words, statement: &Word
             signals.push(format!("tag:{tag}"));
         }
     }
-    for keyword in domain.keywords {
-        if title.contain(keyword) || statement.contain(keyword) || tags.iter().any(|words| words.contain(keyword)) {
-            score += 1.0;
-            signals.push(format!("keyword:{keyword}"));
-        }
+    for (keyword, _) in domain.keywords.iter().zip(found).filter(|(_, found)| *found) {
+        score += 1.0;
+        signals.push(format!("keyword:{keyword}"));
     }
     Score { domain: domain.name.to_owned(), score, signals }
 }

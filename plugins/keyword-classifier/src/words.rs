@@ -3,88 +3,136 @@
 
 /// A text cut into words.
 pub(crate) struct Words {
-    words: Vec<String>,
+    /// The words without what stands between them.
+    letters: String,
+    words: Vec<Word>,
+}
+
+struct Word {
+    /// Where it ends in `letters`; it begins where the one before it ends.
+    end: usize,
     /// Whether only spaces or hyphens stand between this word and the one before it, so that both may belong to one
     /// phrase: "union-find" is "union find", "a union. Find" is not.
-    joined: Vec<bool>,
+    joined: bool,
 }
 
 impl Words {
     pub(crate) fn of(text: &str) -> Self {
-        let mut words: Vec<String> = Vec::new();
-        let mut joined = Vec::new();
+        let mut letters = String::with_capacity(text.len());
+        let mut words: Vec<Word> = Vec::with_capacity(text.len() / 4);
         let mut inside = false;
         let mut gap_joins = true;
         for c in text.chars() {
-            if c.is_alphanumeric() || c == '_' {
-                if !inside {
-                    words.push(String::new());
-                    joined.push(gap_joins);
-                    inside = true;
-                }
-                if let Some(word) = words.last_mut() {
-                    word.extend(c.to_lowercase());
-                }
+            if c.is_ascii_alphanumeric() || c == '_' {
+                letters.push(c.to_ascii_lowercase());
+            } else if !c.is_ascii() && c.is_alphanumeric() {
+                letters.extend(c.to_lowercase());
             } else {
                 let first_of_gap = std::mem::replace(&mut inside, false);
                 gap_joins = (first_of_gap || gap_joins) && (c.is_whitespace() || matches!(c, '-' | '‐' | '–'));
+                continue;
+            }
+            if !std::mem::replace(&mut inside, true) {
+                words.push(Word { end: 0, joined: gap_joins });
+            }
+            if let Some(word) = words.last_mut() {
+                word.end = letters.len();
             }
         }
-        Self { words, joined }
+        Self { letters, words }
     }
 
-    /// Whether the text holds this phrase, its last word in singular or plural.
-    pub(crate) fn contain(&self, phrase: &str) -> bool {
-        (0..self.words.len()).any(|start| self.phrase_end(start, phrase).is_some())
+    fn word(&self, index: usize) -> &str {
+        let start = index.checked_sub(1).map_or(0, |before| self.words[before].end);
+        &self.letters[start..self.words[index].end]
     }
 
     /// Whether the text is this phrase, as it is written.
     pub(crate) fn is(&self, phrase: &str) -> bool {
-        self.words.iter().map(String::as_str).eq(phrase.split(' ')) && self.joined.iter().skip(1).all(|&joined| joined)
+        (0..self.words.len()).map(|index| self.word(index)).eq(phrase.split(' '))
+            && self.words.iter().skip(1).all(|word| word.joined)
     }
 
-    /// Where the phrase that begins at `start` ends.
-    fn phrase_end(&self, start: usize, phrase: &str) -> Option<usize> {
-        let mut at = start;
-        let mut parts = phrase.split(' ').peekable();
-        while let Some(part) = parts.next() {
-            let word = self.words.get(at)?;
-            let last = parts.peek().is_none();
-            let same = word == part || (last && has_plural(phrase) && is_plural(word, part));
-            if !same || (at > start && !self.joined[at]) {
-                return None;
+    /// Whether these words, joined, begin at `start`.
+    fn stand_at(&self, start: usize, words: &[String]) -> bool {
+        start + words.len() <= self.words.len()
+            && words
+                .iter()
+                .zip(start..)
+                .all(|(word, at)| self.word(at) == word && (at == start || self.words[at].joined))
+    }
+}
+
+/// Phrases that are looked for, all in one pass over a text.
+pub(crate) struct Phrases {
+    /// The forms that begin with each byte.
+    by_first_byte: Vec<Vec<Form>>,
+}
+
+/// A phrase with its last word in singular or plural.
+struct Form {
+    phrase: usize,
+    words: Vec<String>,
+}
+
+impl Phrases {
+    pub(crate) fn of<'a>(phrases: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut by_first_byte: Vec<Vec<Form>> = (0..256).map(|_| Vec::new()).collect();
+        for (phrase, text) in phrases.into_iter().enumerate() {
+            for form in forms(text) {
+                if let Some(&first) = form.as_bytes().first() {
+                    let words = form.split(' ').map(str::to_owned).collect();
+                    by_first_byte[usize::from(first)].push(Form { phrase, words });
+                }
             }
-            at += 1;
         }
-        Some(at)
+        Self { by_first_byte }
+    }
+
+    /// Calls `found` with the number of each phrase that stands in the text, as often as it does.
+    pub(crate) fn find(&self, text: &Words, mut found: impl FnMut(usize)) {
+        let mut start = 0;
+        for (index, word) in text.words.iter().enumerate() {
+            let first = text.letters.as_bytes()[start];
+            start = word.end;
+            for form in &self.by_first_byte[usize::from(first)] {
+                if text.stand_at(index, &form.words) {
+                    found(form.phrase);
+                }
+            }
+        }
     }
 }
 
-/// Abbreviations have no plural: "dps" is damage per second, not several dynamic programs.
-fn has_plural(phrase: &str) -> bool {
-    phrase.len() >= 4
-}
-
-/// Whether `word` is the regular plural of `singular` ("trees", "hashes", "probabilities").
-fn is_plural(word: &str, singular: &str) -> bool {
-    match word.strip_prefix(singular) {
-        Some(ending) => ending == "s" || ending == "es",
-        None => singular.strip_suffix('y').is_some_and(|stem| word.strip_prefix(stem) == Some("ies")),
+/// A phrase and its regular plurals ("trees", "hashes", "probabilities"). Abbreviations have none: "dps" is damage per
+/// second, not several dynamic programs.
+fn forms(phrase: &str) -> Vec<String> {
+    let mut forms = vec![phrase.to_owned()];
+    if phrase.len() >= 4 {
+        forms.extend([format!("{phrase}s"), format!("{phrase}es")]);
+        forms.extend(phrase.strip_suffix('y').map(|stem| format!("{stem}ies")));
     }
+    forms
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn contains(text: &str, phrase: &str) -> bool {
+        let mut found = false;
+        Phrases::of([phrase]).find(&Words::of(text), |_| found = true);
+        found
+    }
+
     #[test]
     fn phrases_run_over_spaces_line_ends_and_hyphens_only() {
         for text in ["union find", "Union-Find", "the union\n  find structure", "union - find"] {
-            assert!(Words::of(text).contain("union find"), "{text}");
+            assert!(contains(text, "union find"), "{text}");
         }
         for text in ["union. Find", "union of find", "unionfind", "union_find", "find union", "union", "union, - find"]
         {
-            assert!(!Words::of(text).contain("union find"), "{text}");
+            assert!(!contains(text, "union find"), "{text}");
         }
     }
 
@@ -96,10 +144,10 @@ mod tests {
             ("probabilities", "probability"),
             ("disjoint sets", "disjoint set"),
         ] {
-            assert!(Words::of(text).contain(phrase), "{text}");
+            assert!(contains(text, phrase), "{text}");
         }
         for (text, phrase) in [("dps", "dp"), ("treeses", "tree"), ("shortests path", "shortest path")] {
-            assert!(!Words::of(text).contain(phrase), "{text}");
+            assert!(!contains(text, phrase), "{text}");
         }
     }
 
