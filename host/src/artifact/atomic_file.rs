@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+/// Bytes that are written to the file at once.
+const BUFFER_BYTES: usize = 256 << 10;
+
 /// A file that appears under its name only once it is whole. Dropped before `commit`, it leaves nothing.
 pub struct AtomicFile {
     path: PathBuf,
@@ -22,7 +25,7 @@ impl AtomicFile {
             _ => PathBuf::from("."),
         };
         fs::create_dir_all(&folder)?;
-        let writer = BufWriter::new(NamedTempFile::new_in(&folder)?);
+        let writer = BufWriter::with_capacity(BUFFER_BYTES, NamedTempFile::new_in(&folder)?);
         Ok(Self { path, folder, writer })
     }
 

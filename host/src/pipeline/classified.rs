@@ -1,56 +1,85 @@
-//! The classified stage: a domain for every row of the verified stage, written to a stage file.
+//! The classified stage: a domain for every row of the verified stage, kept in a stage file.
 
 use rayon::prelude::*;
 
 use super::classify::{ChosenDomain, Classifier};
-use super::stage_file::StageFolder;
+use super::material::Material;
+use super::stage_file::{StageFolder, StageWriter};
 use super::verified::VerifiedFile;
-use super::{PrepareError, PrepareInputs, PrepareProgress, PrepareStage};
+use super::{PrepareError, PrepareInputs};
 use crate::artifact::ContentHash;
 use crate::dataset::ProblemText;
 use crate::plugin::PluginError;
 
-/// Texts that one call of the classifier gets. The same whatever the number of threads.
+/// The most texts that one call of the classifier gets. The same whatever the number of threads.
 const TEXTS_PER_CALL: usize = 128;
-/// Calls whose texts are in memory at once.
-const CALLS_AT_ONCE: usize = 16;
 
-/// The domain of each row, in the order of the verified stage's file.
-pub(super) fn classified(
-    inputs: &PrepareInputs<'_>,
-    verified: &VerifiedFile,
-    stages: &StageFolder,
-    progress: &(dyn Fn(PrepareProgress) + Sync),
-) -> Result<Vec<ChosenDomain>, PrepareError> {
-    let parts = [verified.content(), inputs.classifier.identity().content, inputs.program];
-    let key = ContentHash::of_parts(parts.iter().map(ContentHash::as_bytes));
-    if let Some(found) = stages.find::<ChosenDomain, ()>("classified", key) {
-        return found.rows()?.collect();
+/// Gives each row its domain, in the order of the verified stage.
+pub(super) struct Classified<'a> {
+    /// What decides the domains beside the rows.
+    decided_by: [ContentHash; 2],
+    source: Source<'a>,
+}
+
+enum Source<'a> {
+    /// The classifier was asked before.
+    Kept(std::vec::IntoIter<ChosenDomain>),
+    /// It is asked now.
+    Asked { classifier: Classifier<'a>, writer: StageWriter<ChosenDomain> },
+}
+
+impl<'a> Classified<'a> {
+    /// Finds the domains of these rows, or makes ready to ask for them. Rows that are only being verified were never
+    /// classified.
+    pub(super) fn begin(
+        inputs: &PrepareInputs<'a>,
+        rows: Option<&VerifiedFile>,
+        stages: &StageFolder,
+    ) -> Result<Self, PrepareError> {
+        let decided_by = [inputs.classifier.identity().content, inputs.program];
+        let kept = rows.and_then(|rows| stages.find("classified", key(rows, decided_by)));
+        let source = match kept {
+            Some(kept) => {
+                let kept: super::stage_file::StageFile<ChosenDomain, ()> = kept;
+                let parts: Vec<Vec<ChosenDomain>> = kept.parts()?.collect::<Result<_, _>>()?;
+                Source::Kept(parts.concat().into_iter())
+            }
+            None => {
+                Source::Asked { classifier: Classifier::new(inputs.classifier)?, writer: stages.create("classified")? }
+            }
+        };
+        Ok(Self { decided_by, source })
     }
-    let classifier = Classifier::new(inputs.classifier)?;
-    let mut writer = stages.create("classified")?;
-    let mut domains = Vec::new();
-    let mut texts: Vec<ProblemText> = Vec::new();
-    let total = verified.summary.rows - verified.summary.skipped.len() as u64;
-    let mut flush = |texts: &mut Vec<ProblemText>| -> Result<(), PrepareError> {
-        let calls = texts.par_chunks(TEXTS_PER_CALL).map(|texts| classifier.choose(texts));
-        let answers: Vec<Vec<ChosenDomain>> = calls.collect::<Result<_, PluginError>>()?;
-        for chosen in answers.into_iter().flatten() {
-            writer.push(&chosen)?;
-            domains.push(chosen);
-        }
-        texts.clear();
-        let done = domains.len() as u64;
-        progress(PrepareProgress { stage: PrepareStage::Classify, done, total: Some(total) });
-        Ok(())
-    };
-    for material in verified.rows()? {
-        texts.push(material?.text);
-        if texts.len() == TEXTS_PER_CALL * CALLS_AT_ONCE {
-            flush(&mut texts)?;
+
+    /// Whether the classifier is asked.
+    pub(super) fn asks(&self) -> bool {
+        matches!(self.source, Source::Asked { .. })
+    }
+
+    /// The domains of the next rows.
+    pub(super) fn of(&mut self, rows: &[Material]) -> Result<Vec<ChosenDomain>, PrepareError> {
+        match &mut self.source {
+            Source::Kept(domains) => Ok(domains.by_ref().take(rows.len()).collect()),
+            Source::Asked { classifier, writer } => {
+                let texts: Vec<ProblemText> = rows.iter().map(|row| row.text.clone()).collect();
+                let calls = texts.par_chunks(TEXTS_PER_CALL).map(|texts| classifier.choose(texts));
+                let answers: Vec<Vec<ChosenDomain>> = calls.collect::<Result<_, PluginError>>()?;
+                let answers = answers.concat();
+                writer.push(&answers)?;
+                Ok(answers)
+            }
         }
     }
-    flush(&mut texts)?;
-    writer.finish(key, ())?;
-    Ok(domains)
+
+    /// Keeps what was asked for, now that all rows are known.
+    pub(super) fn finish(self, rows: &VerifiedFile) -> Result<(), PrepareError> {
+        match self.source {
+            Source::Kept(_) => Ok(()),
+            Source::Asked { writer, .. } => writer.finish(key(rows, self.decided_by), ()).map(drop),
+        }
+    }
+}
+
+fn key(rows: &VerifiedFile, [classifier, program]: [ContentHash; 2]) -> ContentHash {
+    ContentHash::of_parts([rows.content(), classifier, program].iter().map(ContentHash::as_bytes))
 }

@@ -6,12 +6,14 @@
 //! ten problems is taken for such a sentence and does not count; GPT-3's filter drew the same line. Shared runs of 10
 //! and 8 words are counted and reported, and remove nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+
+use rayon::prelude::*;
 
 use super::Side;
 use super::entry::{Decision, Entry};
 use super::fate::Skip;
-use super::fingerprint::{Bands, NearIndex, Shingles, Words, words_in_text};
+use super::fingerprint::{Bands, HashTable, NearIndex, Shingles, Words, words_in_text};
 use super::manifest::{DecontaminatedSet, Decontamination};
 
 /// Words in a run that removes a problem.
@@ -154,34 +156,42 @@ struct SharedRuns {
 /// For each training entry, which runs of `words` words it shares that are no common sentences.
 fn shared_runs(words: usize, measured: &[(usize, &Measured)], trained: &[&Entry]) -> Vec<Option<SharedRuns>> {
     // For each run of a measured problem: where it stands first, and in how many problems of all it stands.
-    let mut runs: HashMap<u64, (usize, u32)> = HashMap::new();
+    let mut runs: HashTable<u64, (usize, u32)> = HashTable::default();
     for (place, (_, one)) in measured.iter().enumerate() {
-        for gram in distinct(&one.words, words) {
+        for gram in distinct(one.words.grams(words).map(|(_, gram)| gram)) {
             runs.entry(gram).or_insert((place, 0)).1 += 1;
         }
     }
-    for entry in trained {
-        for gram in distinct(&entry.words, words) {
+    // Of each entry the few runs that are also measured, with the places where they begin.
+    let also_measured = |entry: &&Entry| -> Vec<(usize, u64)> {
+        entry.words.grams(words).filter(|(_, gram)| runs.contains_key(gram)).collect()
+    };
+    let also_measured: Vec<Vec<(usize, u64)>> = trained.par_iter().map(also_measured).collect();
+    for grams in &also_measured {
+        for gram in distinct(grams.iter().map(|(_, gram)| *gram)) {
             if let Some((_, problems)) = runs.get_mut(&gram) {
                 *problems += 1;
             }
         }
     }
-    let shared = |entry: &&Entry| {
-        let telling = entry.words.grams(words).filter_map(|(start, gram)| {
+    let shared = |grams: Vec<(usize, u64)>| {
+        let telling = grams.into_iter().filter_map(|(start, gram)| {
             let (place, problems) = runs.get(&gram)?;
             (*problems <= PROBLEMS_WITH_A_RUN_MAX).then_some((start, *place))
         });
         telling.fold(None, |found: Option<SharedRuns>, (start, place)| match found {
             None => Some(SharedRuns { measured: place, count: 1, first: start }),
-            Some(runs) => Some(SharedRuns { count: runs.count + 1, ..runs }),
+            Some(found) => Some(SharedRuns { count: found.count + 1, ..found }),
         })
     };
-    trained.iter().map(shared).collect()
+    also_measured.into_iter().map(shared).collect()
 }
 
-fn distinct(text: &Words, words: usize) -> HashSet<u64> {
-    text.grams(words).map(|(_, gram)| gram).collect()
+fn distinct(grams: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut grams: Vec<u64> = grams.collect();
+    grams.sort_unstable();
+    grams.dedup();
+    grams
 }
 
 #[cfg(test)]

@@ -2,16 +2,13 @@
 
 use rayon::prelude::*;
 
+use super::Side;
 use super::classify::ChosenDomain;
 use super::deduplicate::{normalized_code, normalized_statement};
 use super::fate::Skip;
 use super::fingerprint::{Bands, Shingles, Words};
 use super::material::Material;
-use super::{PrepareError, Side};
 use crate::artifact::ContentHash;
-
-/// Rows that are fingerprinted together.
-const ROWS_AT_ONCE: usize = 512;
 
 /// One row as it is compared.
 pub(super) struct Entry {
@@ -51,25 +48,13 @@ pub(super) enum Decision {
     Contaminated(super::decontaminate::Contamination),
 }
 
-/// Makes an entry of each row with its domain.
-pub(super) fn entries(
-    materials: impl Iterator<Item = Result<Material, PrepareError>>,
-    domains: Vec<ChosenDomain>,
-    on_read: &dyn Fn(u64),
-) -> Result<Vec<Entry>, PrepareError> {
-    let mut entries = Vec::with_capacity(domains.len());
-    let mut domains = domains.into_iter();
-    let mut materials = materials.peekable();
-    while materials.peek().is_some() {
-        let part: Vec<Material> = materials.by_ref().take(ROWS_AT_ONCE).collect::<Result<_, _>>()?;
-        let part: Vec<(Material, ChosenDomain)> = part.into_iter().zip(domains.by_ref()).collect();
-        entries.par_extend(part.into_par_iter().map(|(material, domain)| entry(&material, domain)));
-        on_read(entries.len() as u64);
-    }
-    for (group, entry) in entries.iter_mut().enumerate() {
+/// Adds an entry for each row, with its domain.
+pub(super) fn enter(entries: &mut Vec<Entry>, rows: &[Material], domains: Vec<ChosenDomain>) {
+    let first = entries.len();
+    entries.par_extend(rows.par_iter().zip(domains).map(|(row, domain)| entry(row, domain)));
+    for (group, entry) in entries.iter_mut().enumerate().skip(first) {
         entry.decision = Decision::Kept { group };
     }
-    Ok(entries)
 }
 
 fn entry(material: &Material, domain: ChosenDomain) -> Entry {

@@ -4,15 +4,43 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::entry::{Decision, Entry};
 use super::manifest::OutputFile;
 use super::material::{Kind, Material, Solved};
+use super::stage_file::line;
 use super::verified::VerifiedFile;
 use super::{DataFiles, PrepareError, PrepareProgress, PrepareStage, Side};
 use crate::artifact::{AtomicFile, ContentHash, ContentHasher};
 use crate::dataset::{ConversationLesson, Domain, EvaluationProblem, Example, Lesson, PolicyLesson, ProblemTests};
+
+/// Rows as they stand in a file.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    rows: usize,
+}
+
+impl Lines {
+    fn of<'a, R: Serialize + 'a>(rows: impl IntoIterator<Item = &'a R>) -> Self {
+        let mut lines = Self::default();
+        for row in rows {
+            lines.bytes.extend(line(row));
+            lines.rows += 1;
+        }
+        lines
+    }
+}
+
+/// What an accepted row of the dataset adds to the files of its side.
+struct Accepted {
+    side: Side,
+    lessons: Lines,
+    /// Its tests, where it has some.
+    tests: Lines,
+}
 
 /// A file on its way; in a dry run it is only hashed.
 struct Output {
@@ -32,14 +60,14 @@ impl Output {
         Ok(Self { relative, path, file, hasher: ContentHasher::default(), rows: 0, bytes: 0 })
     }
 
-    fn push(&mut self, row: &impl Serialize) -> Result<(), PrepareError> {
-        let mut line = serde_json::to_vec(row).expect("plain structs with text keys always serialize");
-        line.push(b'\n');
-        self.hasher.update(&line);
-        self.rows += 1;
-        self.bytes += line.len() as u64;
+    fn push(&mut self, lines: &Lines) -> Result<(), PrepareError> {
+        self.hasher.update(&lines.bytes);
+        self.rows += lines.rows;
+        self.bytes += lines.bytes.len() as u64;
         match &mut self.file {
-            Some(file) => file.write_all(&line).map_err(|error| PrepareError::Write { path: self.path.clone(), error }),
+            Some(file) => {
+                file.write_all(&lines.bytes).map_err(|error| PrepareError::Write { path: self.path.clone(), error })
+            }
             None => Ok(()),
         }
     }
@@ -88,39 +116,52 @@ pub(super) fn write(
     let train_tests = wanted.train_tests.then(|| Output::create(run_folder, names.train_tests));
     let mut train_tests = train_tests.transpose()?;
     let total = entries.len() as u64;
-    for ((material, entry), done) in verified.rows()?.zip(entries.iter_mut()).zip(1..) {
-        let material = material?;
-        match &entry.decision {
-            Decision::Accepted(side) => {
-                let side = match side {
-                    Side::Train => &mut train,
-                    Side::Eval => &mut eval,
-                };
-                lessons(&material, &entry.domain.domain).iter().try_for_each(|lesson| side.push(lesson))?;
-                match (&entry.decision, material.kind) {
-                    (Decision::Accepted(Side::Eval), Kind::Solved(solved)) => {
-                        tests.push(&evaluation_problem(material.text, &entry.domain.domain, *solved))?;
-                    }
-                    (_, Kind::Solved(solved)) => {
-                        let problem = ContentHash::of(material.text.statement.as_bytes());
-                        let row = ProblemTests { problem, tests: solved.tests };
-                        train_tests.iter_mut().try_for_each(|file| file.push(&row))?;
-                    }
-                    (_, Kind::Conversation { .. } | Kind::Policy { .. }) => {}
+    let with_train_tests = wanted.train_tests;
+    let mut written = 0;
+    for part in verified.parts()? {
+        let part = part?;
+        let entries = &mut entries[written..written + part.len()];
+        written += part.len();
+        // Rows become text on all threads and are written in their order.
+        let rows: Vec<Option<Accepted>> = part
+            .into_par_iter()
+            .zip(entries)
+            .map(|(material, entry)| match &entry.decision {
+                Decision::Accepted(side) => Some(accepted(material, *side, &entry.domain.domain, with_train_tests)),
+                Decision::Contaminated(contamination) => {
+                    entry.decision = Decision::Skipped(contamination.skip(&material.compared()));
+                    None
                 }
-            }
-            Decision::Contaminated(contamination) => {
-                entry.decision = Decision::Skipped(contamination.skip(&material.compared()));
-            }
-            Decision::Kept { .. } | Decision::Skipped(_) => {}
+                Decision::Kept { .. } | Decision::Skipped(_) => None,
+            })
+            .collect();
+        for row in rows.into_iter().flatten() {
+            let (side, side_tests) = match row.side {
+                Side::Train => (&mut train, train_tests.as_mut()),
+                Side::Eval => (&mut eval, Some(&mut tests)),
+            };
+            side.push(&row.lessons)?;
+            side_tests.map_or(Ok(()), |file| file.push(&row.tests))?;
         }
-        if done % 1024 == 0 || done == total {
-            progress(PrepareProgress { stage: PrepareStage::Write, done, total: Some(total) });
-        }
+        progress(PrepareProgress { stage: PrepareStage::Write, done: written as u64, total: Some(total) });
     }
     let outputs = [train, eval, tests].into_iter().chain(train_tests);
     let (files, waiting): (Vec<_>, Vec<_>) = outputs.map(Output::finish).unzip();
     Ok(Written { files, waiting: waiting.into_iter().flatten().collect() })
+}
+
+/// A row of a side as it is written.
+fn accepted(material: Material, side: Side, domain: &Domain, with_train_tests: bool) -> Accepted {
+    let lessons = Lines::of(&lessons(&material, domain));
+    let tests = match (material.kind, side) {
+        (Kind::Solved(solved), Side::Eval) => Lines::of([&evaluation_problem(material.text, domain, *solved)]),
+        (Kind::Solved(solved), Side::Train) if with_train_tests => {
+            let problem = ContentHash::of(material.text.statement.as_bytes());
+            Lines::of([&ProblemTests { problem, tests: solved.tests }])
+        }
+        (Kind::Solved(_) | Kind::Conversation { .. } | Kind::Policy { .. }, _) => Lines::default(),
+    };
+    Accepted { side, lessons, tests }
 }
 
 /// What is learned from a row.

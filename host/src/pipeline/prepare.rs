@@ -8,21 +8,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
-use super::classified::classified;
+use super::classified::Classified;
 use super::decontaminate::{EvaluationSet, Measured, decontaminate};
 use super::deduplicate::deduplicate;
-use super::entry::{Decision, Entry, entries};
+use super::entry::{Decision, Entry, enter};
 use super::fate::{Fate, Ledger};
 use super::load::RowReader;
 use super::manifest::{DecontaminatedSet, Decontamination, SideCounts, counts, skipped_by_reason};
+use super::material::Material;
 use super::output::Wanted;
 use super::route::Route;
 use super::split::{Grouped, sides};
 use super::stage_file::StageFolder;
-use super::verified::verified;
-use super::{DataConfig, EvaluationSetConfig, InputFile, PrepareError, PrepareManifest, Side, output};
+use super::{DataConfig, EvaluationSetConfig, InputFile, PrepareError, PrepareManifest, Side, output, verified};
 use crate::artifact::{ContentHash, write_atomic};
 use crate::plugin::{DatasetLoader, DomainClassifier, LoadedRow, SolutionRunner};
 
@@ -112,7 +113,7 @@ pub struct PrepareReport {
     pub manifest: PrepareManifest,
     /// Wall time, in seconds.
     pub wall_seconds: f64,
-    /// Wall time until every row was read and verified, in seconds; next to nothing where that was found done.
+    /// Wall time until every row was read, verified and classified, in seconds; next to nothing where that was found done.
     pub load_seconds: f64,
 }
 
@@ -132,12 +133,30 @@ pub fn prepare(
     let sets = evaluation_sets(inputs)?;
 
     let stages = StageFolder::new(inputs.run_folder)?;
-    let verified = verified(inputs, &input_files, &stages, progress)?;
+    let key = verified::key(inputs, &input_files);
+    let found = verified::find(&stages, key);
+    let total = found.as_ref().map(|found| found.summary.rows - found.summary.skipped.len() as u64);
+    let mut classified = Classified::begin(inputs, found.as_ref(), &stages)?;
+    let mut entries = Vec::new();
+    let mut take = |rows: &[Material]| -> Result<(), PrepareError> {
+        let domains = classified.of(rows)?;
+        let done = (entries.len() + rows.len()) as u64;
+        if classified.asks() {
+            progress(PrepareProgress { stage: PrepareStage::Classify, done, total });
+        }
+        enter(&mut entries, rows, domains);
+        progress(PrepareProgress { stage: PrepareStage::Compare, done, total });
+        Ok(())
+    };
+    let verified = match found {
+        Some(found) => {
+            found.parts()?.try_for_each(|part| take(&part?))?;
+            found
+        }
+        None => verified::make(inputs, &stages, key, &mut take, progress)?,
+    };
+    classified.finish(&verified)?;
     let load_seconds = started.elapsed().as_secs_f64();
-    let domains = classified(inputs, &verified, &stages, progress)?;
-    let total = Some(domains.len() as u64);
-    let compared = |done| progress(PrepareProgress { stage: PrepareStage::Compare, done, total });
-    let mut entries = entries(verified.rows()?, domains, &compared)?;
 
     let mut duplicates = deduplicate(&mut entries);
     duplicates.near_solutions = verified.summary.near_duplicate_solutions;
@@ -265,7 +284,7 @@ fn name_own_set(decontamination: &mut Decontamination, files: &[super::OutputFil
 type Account = (super::Counts, BTreeMap<String, super::SkippedReason>, Vec<super::RowFate>, BTreeMap<Side, SideCounts>);
 
 /// Every row's fate, and what is counted over them.
-fn account(summary: &super::verified::VerifiedSummary, entries: &[Entry]) -> Result<Account, PrepareError> {
+fn account(summary: &verified::VerifiedSummary, entries: &[Entry]) -> Result<Account, PrepareError> {
     let mut ledger = Ledger::default();
     let mut sides: BTreeMap<Side, SideCounts> = BTreeMap::new();
     summary.skipped.iter().cloned().for_each(|row| ledger.decided(row));
@@ -309,7 +328,7 @@ fn too_few(
 }
 
 fn input_files(paths: &[std::path::PathBuf]) -> Result<Vec<InputFile>, PrepareError> {
-    paths.iter().map(|path| input_file(path)).collect()
+    paths.par_iter().map(|path| input_file(path)).collect()
 }
 
 fn input_file(path: &Path) -> Result<InputFile, PrepareError> {

@@ -3,16 +3,22 @@
 //! anew and gives the same bytes.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::PrepareError;
-use crate::artifact::{AtomicFile, ContentHash, write_atomic};
+use crate::artifact::{AtomicFile, ContentHash, ContentHasher, write_atomic};
+
+/// The most rows that are read together.
+const ROWS_PER_PART: usize = 512;
+/// A part ends with the row that fills it to so many bytes, so that long rows do not fill the memory.
+const BYTES_PER_PART: usize = 8 << 20;
 
 /// Where stage files stand: in the run, or in a temporary folder that a dry run leaves nothing in.
 pub(super) struct StageFolder {
@@ -56,7 +62,8 @@ impl StageFolder {
     pub(super) fn create<R: Serialize>(&self, stage: &str) -> Result<StageWriter<R>, PrepareError> {
         let path = self.rows(stage);
         let file = AtomicFile::create(&path).map_err(|error| PrepareError::Write { path: path.clone(), error })?;
-        Ok(StageWriter { path, receipt: self.receipt(stage), file, rows: PhantomData })
+        let hasher = ContentHasher::default();
+        Ok(StageWriter { path, receipt: self.receipt(stage), file, hasher, rows: PhantomData })
     }
 
     fn rows(&self, stage: &str) -> PathBuf {
@@ -73,21 +80,32 @@ pub(super) struct StageWriter<R> {
     path: PathBuf,
     receipt: PathBuf,
     file: AtomicFile,
+    hasher: ContentHasher,
     rows: PhantomData<R>,
 }
 
-impl<R: Serialize> StageWriter<R> {
-    pub(super) fn push(&mut self, row: &R) -> Result<(), PrepareError> {
-        let mut line = serde_json::to_vec(row).expect("plain structs with text keys always serialize");
-        line.push(b'\n');
-        self.file.write_all(&line).map_err(|error| PrepareError::Write { path: self.path.clone(), error })
+/// A row as it stands in a file.
+pub(super) fn line(row: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(row).expect("plain structs with text keys always serialize");
+    line.push(b'\n');
+    line
+}
+
+impl<R: Serialize + Sync> StageWriter<R> {
+    /// Adds rows in their order.
+    pub(super) fn push(&mut self, rows: &[R]) -> Result<(), PrepareError> {
+        let lines: Vec<Vec<u8>> = rows.par_iter().map(line).collect();
+        lines.iter().try_for_each(|line| {
+            self.hasher.update(line);
+            self.file.write_all(line).map_err(|error| PrepareError::Write { path: self.path.clone(), error })
+        })
     }
 
     /// Makes the file findable under `key`.
     pub(super) fn finish<S: Serialize>(self, key: ContentHash, summary: S) -> Result<StageFile<R, S>, PrepareError> {
         let failed = |path: &Path, error| PrepareError::Write { path: path.to_owned(), error };
         self.file.commit().map_err(|error| failed(&self.path, error))?;
-        let content = ContentHash::of_file(&self.path).map_err(|error| failed(&self.path, error))?;
+        let content = self.hasher.finish();
         let receipt = Receipt { key, content, summary };
         let text = serde_json::to_vec(&receipt).expect("plain structs with text keys always serialize");
         write_atomic(&self.receipt, &text).map_err(|error| failed(&self.receipt, error))?;
@@ -110,17 +128,38 @@ pub(super) struct StageFile<R, S> {
     rows: PhantomData<R>,
 }
 
-impl<R: DeserializeOwned, S> StageFile<R, S> {
-    /// The rows from the first to the last.
-    pub(super) fn rows(&self) -> Result<impl Iterator<Item = Result<R, PrepareError>> + use<R, S>, PrepareError> {
+impl<R: DeserializeOwned + Send, S> StageFile<R, S> {
+    /// The rows from the first to the last, some at a time. Their number in a part says nothing.
+    pub(super) fn parts(&self) -> Result<impl Iterator<Item = Result<Vec<R>, PrepareError>> + use<R, S>, PrepareError> {
         let path = self.path.clone();
         let failed = move |error| PrepareError::StageFile { path: path.clone(), error };
         let file = File::open(&self.path).map_err(&failed)?;
-        Ok(BufReader::with_capacity(1 << 20, file).split(b'\n').map(move |line| {
-            let line = line.map_err(&failed)?;
-            serde_json::from_slice(&line).map_err(|error| failed(error.into()))
+        let mut file = BufReader::with_capacity(1 << 20, file);
+        let mut next = move || {
+            let lines = lines(&mut file).map_err(&failed)?;
+            let rows = lines.par_iter().map(|line| serde_json::from_slice(line).map_err(|error| error.into()));
+            rows.collect::<io::Result<Vec<R>>>().map_err(&failed)
+        };
+        Ok(std::iter::from_fn(move || match next() {
+            Ok(rows) if rows.is_empty() => None,
+            part => Some(part),
         }))
     }
+}
+
+/// The lines of the next part; none at the end.
+fn lines(file: &mut impl BufRead) -> io::Result<Vec<Vec<u8>>> {
+    let mut lines = Vec::new();
+    let mut bytes = 0;
+    while lines.len() < ROWS_PER_PART && bytes < BYTES_PER_PART {
+        let mut line = Vec::new();
+        if file.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        bytes += line.len();
+        lines.push(line);
+    }
+    Ok(lines)
 }
 
 #[cfg(test)]
@@ -129,7 +168,8 @@ mod tests {
 
     fn write(folder: &StageFolder, key: &[u8]) -> Result<(), PrepareError> {
         let mut writer = folder.create::<u32>("verified")?;
-        (0..3).try_for_each(|row| writer.push(&row))?;
+        writer.push(&[0, 1])?;
+        writer.push(&[2])?;
         writer.finish(ContentHash::of(key), "three".to_owned()).map(|_| ())
     }
 
@@ -141,7 +181,7 @@ mod tests {
         assert!(find(b"a").is_none());
         write(&folder, b"a")?;
         let stage = find(b"a").ok_or("it was just written")?;
-        assert_eq!(stage.rows()?.collect::<Result<Vec<_>, _>>()?, [0, 1, 2]);
+        assert_eq!(stage.parts()?.collect::<Result<Vec<_>, _>>()?, [[0, 1, 2]]);
         assert_eq!(stage.summary, "three");
         assert!(find(b"b").is_none(), "something else went in");
         fs::write(folder.rows("verified"), b"0\n1\n")?;

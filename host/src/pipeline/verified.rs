@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::deduplicate::normalized_code;
 use super::fate::{Fate, RowFate, Skip};
-use super::fingerprint::Words;
+use super::fingerprint::{Shingles, Words};
 use super::load::RowReader;
 use super::manifest::{InputFile, WeakTests};
 use super::material::Material;
@@ -42,17 +43,19 @@ pub(super) struct VerifiedSummary {
 /// The stage's file.
 pub(super) type VerifiedFile = StageFile<Material, VerifiedSummary>;
 
-/// Finds the stage's file, or makes it.
-pub(super) fn verified(
-    inputs: &PrepareInputs<'_>,
-    files: &[InputFile],
-    stages: &StageFolder,
-    progress: &(dyn Fn(PrepareProgress) + Sync),
-) -> Result<VerifiedFile, PrepareError> {
+/// Takes rows that can be learned from, in their order.
+pub(super) type Take<'a> = dyn FnMut(&[Material]) -> Result<(), PrepareError> + Send + 'a;
+
+/// The hash of whatever judges: the program and the runner.
+fn judged_by(inputs: &PrepareInputs<'_>) -> ContentHash {
+    ContentHash::of_parts([inputs.program.as_bytes(), inputs.runner.identity().content.as_bytes()])
+}
+
+/// The hash of everything that decides the stage's rows.
+pub(super) fn key(inputs: &PrepareInputs<'_>, files: &[InputFile]) -> ContentHash {
     let config = inputs.config;
-    let judged_by = ContentHash::of_parts([inputs.program.as_bytes(), inputs.runner.identity().content.as_bytes()]);
     let decides = serde_json::to_vec(&(
-        judged_by,
+        judged_by(inputs),
         inputs.loader.identity().content,
         files.iter().map(|file| file.content).collect::<Vec<_>>(),
         // A loader may make identifiers of the files' names.
@@ -60,16 +63,29 @@ pub(super) fn verified(
         &config.options,
         (config.verify, config.max_solutions_per_problem, config.max_incorrect_solutions_per_problem),
     ));
-    let key = ContentHash::of(&decides.expect("plain values always serialize"));
-    if let Some(found) = stages.find("verified", key) {
-        return Ok(found);
-    }
+    ContentHash::of(&decides.expect("plain values always serialize"))
+}
+
+/// Finds the stage's file, where it was made before.
+pub(super) fn find(stages: &StageFolder, key: ContentHash) -> Option<VerifiedFile> {
+    stages.find("verified", key)
+}
+
+/// Makes the stage's file. `take` gets its rows while they are at hand.
+pub(super) fn make(
+    inputs: &PrepareInputs<'_>,
+    stages: &StageFolder,
+    key: ContentHash,
+    take: &mut Take<'_>,
+    progress: &(dyn Fn(PrepareProgress) + Sync),
+) -> Result<VerifiedFile, PrepareError> {
+    let config = inputs.config;
     let judge = Judge::new(std::sync::Arc::clone(&inputs.runner), inputs.workers);
     let options = VerifyOptions {
         language: inputs.runner.describe()?.language,
         solutions_max: config.max_solutions_per_problem,
         incorrect_max: config.max_incorrect_solutions_per_problem,
-        judged_by,
+        judged_by: judged_by(inputs),
     };
     let on_done = |done, known| progress(PrepareProgress { stage: PrepareStage::Verify, done, total: Some(known) });
     let ledger = VerdictLedger::open(stages.path())?;
@@ -79,6 +95,7 @@ pub(super) fn verified(
         solutions_max: config.max_solutions_per_problem,
         ids: HashSet::new(),
         writer: stages.create("verified")?,
+        take,
         summary: VerifiedSummary::default(),
     };
     let mut reader = RowReader::open(inputs.loader, &config.files, &config.options)?;
@@ -108,6 +125,7 @@ struct Stage<'a> {
     solutions_max: usize,
     ids: HashSet<String>,
     writer: StageWriter<Material>,
+    take: &'a mut Take<'a>,
     summary: VerifiedSummary,
 }
 
@@ -157,7 +175,9 @@ impl Stage<'_> {
         materials.extend(self.solved(problems)?);
         // Problems were told apart from the rest to be run together; the file keeps the rows' order.
         materials.sort_by_key(|material| material.row);
-        materials.iter().try_for_each(|material| self.writer.push(material))
+        let Self { writer, take, .. } = self;
+        let (written, taken) = rayon::join(|| writer.push(&materials), || take(&materials));
+        written.and(taken)
     }
 
     fn skip(&mut self, row: u64, id: String, Skip { reason, detail }: Skip) {
@@ -168,7 +188,11 @@ impl Stage<'_> {
     fn solved(&mut self, problems: Vec<(u64, Problem)>) -> Result<Vec<Material>, PrepareError> {
         let verified = match &mut self.verifier {
             Some(verifier) => verifier.verify(problems)?,
-            None => problems.into_iter().map(|(row, problem)| self.unverified(row, problem)).collect(),
+            None => {
+                let (language, solutions_max) = (self.language, self.solutions_max);
+                let taken = problems.into_par_iter();
+                taken.map(|(row, problem)| unverified(row, problem, language, solutions_max)).collect()
+            }
         };
         let mut materials = Vec::new();
         for answer in verified {
@@ -185,31 +209,6 @@ impl Stage<'_> {
             }
         }
         Ok(materials)
-    }
-
-    /// Takes the first solutions that do not resemble each other, as they are.
-    fn unverified(&self, row: u64, problem: Problem) -> super::verify::Verified {
-        let mut outcome = Outcome::default();
-        let mut kept = Vec::new();
-        let mut seen = HashSet::new();
-        for (index, solution) in problem.solutions.iter().enumerate() {
-            let fits = solution.language == self.language && seen.insert(normalized_code(&solution.code));
-            if !fits || outcome.passed.len() >= self.solutions_max {
-                continue;
-            }
-            let shingles = Words::of_code(&solution.code).shingles();
-            if kept.iter().any(|other: &super::fingerprint::Shingles| other.near(&shingles)) {
-                outcome.near_duplicates += 1;
-            } else {
-                kept.push(shingles);
-                outcome.passed.push(index);
-            }
-        }
-        if outcome.passed.is_empty() {
-            let skip = Skip::new("no-solution", format!("there is no program in {}", self.language));
-            return Err((row, problem.text.id, skip, outcome));
-        }
-        Ok((row, problem, outcome))
     }
 
     fn count(&mut self, id: &str, tests: usize, outcome: &Outcome) {
@@ -229,4 +228,31 @@ impl Stage<'_> {
         }
         Ok(file)
     }
+}
+
+/// Takes the first solutions that do not resemble each other, as they are.
+fn unverified(row: u64, problem: Problem, language: Language, solutions_max: usize) -> super::verify::Verified {
+    let mut outcome = Outcome::default();
+    let mut kept: Vec<Shingles> = Vec::new();
+    let mut seen = HashSet::new();
+    for (index, solution) in problem.solutions.iter().enumerate() {
+        if kept.len() == solutions_max {
+            break;
+        }
+        if solution.language != language || !seen.insert(normalized_code(&solution.code)) {
+            continue;
+        }
+        let shingles = Words::of_code(&solution.code).shingles();
+        if kept.iter().any(|other| other.near(&shingles)) {
+            outcome.near_duplicates += 1;
+        } else {
+            kept.push(shingles);
+            outcome.passed.push(index);
+        }
+    }
+    if outcome.passed.is_empty() {
+        let skip = Skip::new("no-solution", format!("there is no program in {language}"));
+        return Err((row, problem.text.id, skip, outcome));
+    }
+    Ok((row, problem, outcome))
 }
