@@ -132,6 +132,11 @@ impl Shingles {
 
     /// Whether the two resemble each other by at least [`NEAR`].
     pub(super) fn near(&self, other: &Self) -> bool {
+        // At most the smaller set is shared and at least the larger one is all there is.
+        let (smaller, larger) = (self.0.len().min(other.0.len()), self.0.len().max(other.0.len()));
+        if smaller * 5 < larger * 4 {
+            return false;
+        }
         let (shared, all) = self.shared_and_all(other);
         shared * 5 >= all * 4
     }
