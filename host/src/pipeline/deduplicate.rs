@@ -15,8 +15,8 @@ use super::fingerprint::NearIndex;
 use super::manifest::Duplicates;
 use crate::artifact::ContentHash;
 
-/// With fewer shingles, a program says little of its task.
-const PROGRAM_SHINGLES_MIN: usize = 50;
+/// With fewer shingles, a program says little of its task and is not compared.
+pub(super) const PROGRAM_SHINGLES_MIN: usize = 50;
 
 /// A statement without differences of case and white space.
 pub(super) fn normalized_statement(statement: &str) -> String {
@@ -72,8 +72,13 @@ pub(super) fn deduplicate(entries: &mut [Entry]) -> Duplicates {
         statements.insert(entry.statement, index);
         programs.extend(entry.programs.iter().map(|program| (*program, index)));
         near_statements.add(index, &entry.shingles, &entry.bands);
-        if let Some((shingles, bands)) = entry.program.as_ref().filter(|(set, _)| set.count() >= PROGRAM_SHINGLES_MIN) {
-            near_programs.near(shingles, bands).into_iter().for_each(|other| groups.join(index, other));
+        if let Some((shingles, bands)) = &entry.program {
+            for (other, program) in near_programs.candidates(bands) {
+                // Programs made from one template resemble each other by thousands; one comparison joins a group.
+                if groups.first(other) != groups.first(index) && program.near(shingles) {
+                    groups.join(index, other);
+                }
+            }
             near_programs.add(index, shingles, bands);
         }
     }

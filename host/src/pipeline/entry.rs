@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Side;
 use super::classify::ChosenDomain;
-use super::deduplicate::{normalized_code, normalized_statement};
+use super::deduplicate::{PROGRAM_SHINGLES_MIN, normalized_code, normalized_statement};
 use super::fate::Skip;
 use super::fingerprint::{Bands, Shingles, Words};
 use super::material::Material;
@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) words: Words,
     pub(super) shingles: Shingles,
     pub(super) bands: Bands,
-    /// Its first program.
+    /// Its first program, where it is long enough to be compared.
     pub(super) program: Option<(Shingles, Bands)>,
     /// What becomes of it.
     pub(super) decision: Decision,
@@ -61,8 +61,9 @@ fn entry(material: &Material, domain: ChosenDomain) -> Entry {
     let compared = material.compared();
     let words = Words::of_text(&compared);
     let shingles = words.shingles();
-    let program = material.solutions().first().map(|code| {
-        let shingles = Words::of_code(code).shingles();
+    let program = material.solutions().first().map(|code| Words::of_code(code).shingles());
+    let program = program.filter(|shingles| shingles.count() >= PROGRAM_SHINGLES_MIN);
+    let program = program.map(|shingles| {
         let bands = shingles.bands();
         (shingles, bands)
     });

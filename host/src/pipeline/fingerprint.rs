@@ -22,7 +22,7 @@ const BANDS: usize = 14;
 const HASHES_PER_BAND: usize = 8;
 const HASHES: usize = BANDS * HASHES_PER_BAND;
 
-/// A text as hashes of its words, in order.
+/// A text as hashes of its words, in order. As many of them are kept as there are rows, so none has room to spare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Words(Vec<u32>);
 
@@ -39,6 +39,7 @@ impl Words {
                 words.push(folded(word));
             }
         }
+        words.shrink_to_fit();
         Self(words)
     }
 
@@ -56,6 +57,7 @@ impl Words {
                 words.push(folded(fed(FNV_OFFSET, c)));
             }
         }
+        words.shrink_to_fit();
         Self(words)
     }
 
@@ -73,6 +75,7 @@ impl Words {
         };
         set.sort_unstable();
         set.dedup();
+        set.shrink_to_fit();
         Shingles(set)
     }
 }
@@ -224,32 +227,62 @@ const fn split_mix(state: u64) -> (u64, u64) {
     (z ^ (z >> 31), state)
 }
 
-/// Texts that were seen, to be found again by what resembles them.
+/// Texts that were seen, to be found again by what resembles them. There may be millions, so the texts of one key are
+/// a chain through the texts themselves.
 #[derive(Default)]
 pub(super) struct NearIndex<'a> {
-    bands: HashTable<(usize, u64), Vec<usize>>,
-    texts: Vec<(usize, &'a Shingles)>,
+    /// The last text that was added under each key.
+    last: HashTable<u64, u32>,
+    texts: Vec<Indexed<'a>>,
 }
+
+struct Indexed<'a> {
+    name: usize,
+    shingles: &'a Shingles,
+    /// For each band the text before this one under the same key.
+    before: [u32; BANDS],
+}
+
+/// The end of a chain.
+const NONE: u32 = u32::MAX;
 
 impl<'a> NearIndex<'a> {
     /// The names of all texts that resemble this one, in the order in which they were added.
     pub(super) fn near(&self, shingles: &Shingles, bands: &Bands) -> Vec<usize> {
-        let found = bands.iter().enumerate().filter_map(|(band, key)| self.bands.get(&(band, *key)));
-        let mut places: Vec<usize> = found.flatten().copied().collect();
+        let near = self.candidates(bands).into_iter().filter(|(_, text)| text.near(shingles));
+        near.map(|(name, _)| name).collect()
+    }
+
+    /// The texts that share a band with this one, in the order in which they were added.
+    pub(super) fn candidates(&self, bands: &Bands) -> Vec<(usize, &'a Shingles)> {
+        let mut places = Vec::new();
+        for (band, key) in bands.iter().enumerate() {
+            let mut place = self.last.get(&of_band(band, *key)).copied().unwrap_or(NONE);
+            while let Some(text) = self.texts.get(place as usize) {
+                places.push(place);
+                place = text.before[band];
+            }
+        }
         places.sort_unstable();
         places.dedup();
-        let near = places.into_iter().map(|place| self.texts[place]);
-        near.filter(|(_, text)| text.near(shingles)).map(|(name, _)| name).collect()
+        let texts = places.into_iter().map(|place| &self.texts[place as usize]);
+        texts.map(|text| (text.name, text.shingles)).collect()
     }
 
     /// Adds a text under a name.
     pub(super) fn add(&mut self, name: usize, shingles: &'a Shingles, bands: &Bands) {
-        let place = self.texts.len();
-        self.texts.push((name, shingles));
-        for (band, key) in bands.iter().enumerate() {
-            self.bands.entry((band, *key)).or_default().push(place);
+        let place = u32::try_from(self.texts.len()).expect("fewer than four billion texts fit in memory");
+        let mut before = [NONE; BANDS];
+        for ((band, key), before) in bands.iter().enumerate().zip(&mut before) {
+            *before = self.last.insert(of_band(band, *key), place).unwrap_or(NONE);
         }
+        self.texts.push(Indexed { name, shingles, before });
     }
+}
+
+/// A band's key among those of all bands.
+fn of_band(band: usize, key: u64) -> u64 {
+    key.wrapping_add(band as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]
