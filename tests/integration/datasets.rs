@@ -337,7 +337,7 @@ fn killed() -> Result<(), Failed> {
     while kills < 20 {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let moment = whole.mul_f64((mixed >> 40) as f64 / (1_u64 << 24) as f64 * 0.4);
+        let moment = whole.mul_f64((mixed >> 40) as f64 / (1_u64 << 24) as f64 * 0.25);
         let mut child = command("killed").spawn()?;
         let deadline = Instant::now() + moment;
         while Instant::now() < deadline && child.try_wait()?.is_none() {

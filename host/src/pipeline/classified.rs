@@ -25,7 +25,7 @@ enum Source<'a> {
     /// The classifier was asked before.
     Kept(std::vec::IntoIter<ChosenDomain>),
     /// It is asked now.
-    Asked { classifier: Classifier<'a>, writer: StageWriter<ChosenDomain> },
+    Asked { classifier: Classifier<'a>, writer: Box<StageWriter<ChosenDomain>> },
 }
 
 impl<'a> Classified<'a> {
@@ -44,9 +44,10 @@ impl<'a> Classified<'a> {
                 let parts: Vec<Vec<ChosenDomain>> = kept.parts()?.collect::<Result<_, _>>()?;
                 Source::Kept(parts.concat().into_iter())
             }
-            None => {
-                Source::Asked { classifier: Classifier::new(inputs.classifier)?, writer: stages.create("classified")? }
-            }
+            None => Source::Asked {
+                classifier: Classifier::new(inputs.classifier)?,
+                writer: Box::new(stages.create("classified")?),
+            },
         };
         Ok(Self { decided_by, source })
     }
