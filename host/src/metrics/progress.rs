@@ -65,11 +65,7 @@ impl Progress {
     /// Begins a stage of `total` units.
     pub fn stage(&self, name: &str, total: u64, unit: &str) -> Stage {
         let bar = self.bars.add(ProgressBar::new(total));
-        let template = format!("{{prefix:>12}} {{bar:32}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left {{msg}}");
-        let style = indicatif::ProgressStyle::with_template(&template)
-            .expect("the template is fixed but for the unit, a plain word")
-            .progress_chars("━╸ ");
-        bar.set_style(style);
+        bar.set_style(bar_style(unit, total));
         bar.set_prefix(name.to_owned());
         let stage = Stage {
             style: self.style,
@@ -107,6 +103,9 @@ impl Stage {
 
     /// Learns how many there are in all, where that is known only on the way.
     pub fn set_total(&self, units: u64) {
+        if self.bar.length() == Some(0) {
+            self.bar.set_style(bar_style(&self.unit, units));
+        }
         self.bar.set_length(units);
     }
 
@@ -138,8 +137,7 @@ impl Stage {
     }
 
     fn line_if_due(&self) {
-        // Before anything is known there is nothing to say.
-        if self.style != ProgressStyle::Lines || self.bar.length() == Some(0) {
+        if self.style != ProgressStyle::Lines {
             return;
         }
         // A poisoned lock means another thread panicked while printing; the time in it is still a time.
@@ -148,9 +146,14 @@ impl Stage {
             *last = Instant::now();
             let message = self.bar.message();
             let separator = if message.is_empty() { "" } else { ", " };
-            let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
-            let eta = self.bar.eta().as_secs();
-            self.line(&format!("{done}/{total} {}, {eta} s left{separator}{message}", self.unit));
+            let (done, unit) = (self.bar.position(), &self.unit);
+            match self.bar.length() {
+                None | Some(0) => self.line(&format!("{done} {unit}{separator}{message}")),
+                Some(total) => {
+                    let eta = self.bar.eta().as_secs();
+                    self.line(&format!("{done}/{total} {unit}, {eta} s left{separator}{message}"));
+                }
+            }
         }
     }
 
@@ -159,6 +162,17 @@ impl Stage {
             eprintln!("{}: {text}", self.name);
         }
     }
+}
+
+/// A bar; as long as nobody knows the total, only a count.
+fn bar_style(unit: &str, total: u64) -> indicatif::ProgressStyle {
+    let template = match total {
+        0 => format!("{{prefix:>12}} {{spinner}} {{pos}} {unit}, {{per_sec}} {{msg}}"),
+        _ => format!("{{prefix:>12}} {{bar:32}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left {{msg}}"),
+    };
+    indicatif::ProgressStyle::with_template(&template)
+        .expect("the template is fixed but for the unit, a plain word")
+        .progress_chars("━╸ ")
 }
 
 /// A writer to standard error that moves the bars out of its way.

@@ -135,10 +135,9 @@ pub fn prepare(
     let stages = StageFolder::new(inputs.run_folder)?;
     let key = verified::key(inputs, &input_files);
     let found = verified::find(&stages, key);
-    let total = found.as_ref().map(|found| found.summary.rows - found.summary.skipped.len() as u64);
     let mut classified = Classified::begin(inputs, found.as_ref(), &stages)?;
     let mut entries = Vec::new();
-    let mut take = |rows: &[Material]| -> Result<(), PrepareError> {
+    let mut take = |rows: &[Material], total: Option<u64>| -> Result<(), PrepareError> {
         let domains = classified.of(rows)?;
         let done = (entries.len() + rows.len()) as u64;
         if classified.asks() {
@@ -150,7 +149,8 @@ pub fn prepare(
     };
     let verified = match found {
         Some(found) => {
-            found.parts()?.try_for_each(|part| take(&part?))?;
+            let total = found.summary.rows - found.summary.skipped.len() as u64;
+            found.parts()?.try_for_each(|part| take(&part?, Some(total)))?;
             found
         }
         None => verified::make(inputs, &stages, key, &mut take, progress)?,

@@ -43,8 +43,8 @@ pub(super) struct VerifiedSummary {
 /// The stage's file.
 pub(super) type VerifiedFile = StageFile<Material, VerifiedSummary>;
 
-/// Takes rows that can be learned from, in their order.
-pub(super) type Take<'a> = dyn FnMut(&[Material]) -> Result<(), PrepareError> + Send + 'a;
+/// Takes rows that can be learned from, in their order, and how many there may be in all.
+pub(super) type Take<'a> = dyn FnMut(&[Material], Option<u64>) -> Result<(), PrepareError> + Send + 'a;
 
 /// The hash of whatever judges: the program and the runner.
 fn judged_by(inputs: &PrepareInputs<'_>) -> ContentHash {
@@ -140,12 +140,12 @@ impl Stage<'_> {
             let batch = batch?;
             self.summary.rows += batch.len() as u64;
             progress(PrepareProgress { stage: PrepareStage::Load, done: self.summary.rows, total });
-            self.take(batch)?;
+            self.take(batch, total)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, batch: Vec<(u64, LoadedRow)>) -> Result<(), PrepareError> {
+    fn take(&mut self, batch: Vec<(u64, LoadedRow)>, total: Option<u64>) -> Result<(), PrepareError> {
         let mut materials = Vec::new();
         let mut problems = Vec::new();
         for (row, loaded) in batch {
@@ -175,8 +175,9 @@ impl Stage<'_> {
         materials.extend(self.solved(problems)?);
         // Problems were told apart from the rest to be run together; the file keeps the rows' order.
         materials.sort_by_key(|material| material.row);
-        let Self { writer, take, .. } = self;
-        let (written, taken) = rayon::join(|| writer.push(&materials), || take(&materials));
+        let Self { writer, take, summary, .. } = self;
+        let total = total.map(|rows| rows.saturating_sub(summary.skipped.len() as u64));
+        let (written, taken) = rayon::join(|| writer.push(&materials), || take(&materials, total));
         written.and(taken)
     }
 
