@@ -396,8 +396,67 @@ avx512_tile!(narrow_avx512, 1);
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile_avx2(rows: usize, task: &Tile) {
-    // SAFETY: the caller's promise is passed on.
-    unsafe { tile_portable(rows, task) }
+    for first in (0..rows).step_by(AVX2_ROWS) {
+        for column in (0..task.width).step_by(16) {
+            // SAFETY: the caller's promise is passed on: these rows and columns lie within the tile.
+            unsafe {
+                match AVX2_ROWS.min(rows - first) {
+                    1 => columns_avx2::<1>(task, first, column),
+                    2 => columns_avx2::<2>(task, first, column),
+                    3 => columns_avx2::<3>(task, first, column),
+                    4 => columns_avx2::<4>(task, first, column),
+                    5 => columns_avx2::<5>(task, first, column),
+                    _ => columns_avx2::<AVX2_ROWS>(task, first, column),
+                }
+            }
+        }
+    }
+}
+
+/// Rows whose sums, two vectors each, fit in AVX2's 16 registers.
+#[cfg(target_arch = "x86_64")]
+const AVX2_ROWS: usize = 6;
+
+/// `ROWS` rows from `first` on by up to 16 columns from `column` on.
+///
+/// # Safety
+/// As `tile_avx2`, for rows and columns within the tile.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn columns_avx2<const ROWS: usize>(task: &Tile, first: usize, column: usize) {
+    use std::arch::x86_64::*;
+    let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
+    let mut products = [[0.0f32; 16]; ROWS];
+    // SAFETY: the caller promises that A, B and C can be accessed for these rows, `depth` products and `width` columns;
+    // a panel always has 32 columns, of which `column`, a multiple of 16 below `width`, begins the last 16 at most.
+    unsafe {
+        let (mut a, mut b) = (task.a.wrapping_add(first * task.row_stride), task.b.add(column));
+        for _ in 0..task.depth {
+            let row = [_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8))];
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let factor = _mm256_set1_ps(*a.add(r * task.row_stride));
+                sums[0] = _mm256_fmadd_ps(factor, row[0], sums[0]);
+                sums[1] = _mm256_fmadd_ps(factor, row[1], sums[1]);
+            }
+            a = a.wrapping_add(task.depth_stride);
+            b = b.wrapping_add(PANEL);
+        }
+        for (products, sums) in products.iter_mut().zip(sums) {
+            _mm256_storeu_ps(products.as_mut_ptr(), sums[0]);
+            _mm256_storeu_ps(products.as_mut_ptr().add(8), sums[1]);
+        }
+        for (r, products) in products.iter().enumerate() {
+            for (i, product) in products.iter().enumerate().take(task.width - column) {
+                let target = task.c.add((first + r) * task.stride + column + i);
+                let start = match task.start {
+                    TileStart::Zero => 0.0,
+                    TileStart::Existing => *target,
+                    TileStart::Row(row) => *row.add(column + i),
+                };
+                *target = task.alpha.mul_add(*product, start);
+            }
+        }
+    }
 }
 
 /// # Safety
