@@ -4,10 +4,10 @@
 //! counts as Python 3, because the dataset does not tell; running them does.
 
 use hilora_dataset_formats::json::Fields;
-use hilora_dataset_formats::json_lines::{JsonLinesReader, Place, RowLoader};
+use hilora_dataset_formats::json_lines::{self, JsonLinesReader, Place, RowLoader};
 use hilora_dataset_formats::skip::Skip;
 use hilora_dataset_formats::{function_calls, input_output};
-use hilora_plugin_sdk::loader::{Column, DatasetInfo, DatasetLoader, LoadError, LoadedRow, SourceFile, no_options};
+use hilora_plugin_sdk::loader::{DatasetInfo, DatasetLoader, LoadError, LoadedRow, SourceFile, no_options};
 use hilora_plugin_sdk::types::{Attribute, Problem, ProblemText};
 
 /// The fields that are read: name, expected, required.
@@ -31,15 +31,10 @@ impl DatasetLoader for Apps {
     type Reader = JsonLinesReader<Rows>;
 
     fn describe() -> DatasetInfo {
-        let column = |(name, expected, required): (&str, &str, bool)| Column {
-            name: name.to_owned(),
-            expected: expected.to_owned(),
-            required,
-        };
         DatasetInfo {
             source: "apps".to_owned(),
             licence: "MIT; the problems and solutions belong to their authors".to_owned(),
-            columns: FIELDS.map(column).to_vec(),
+            columns: json_lines::describe(&FIELDS),
         }
     }
 
@@ -61,10 +56,7 @@ impl RowLoader for Rows {
         }
         let starter_code = row.text("starter_code")?.unwrap_or_default();
         let tests = input_output::read_tests(row.document("input_output")?.as_deref(), &starter_code)?;
-        let statement = match tests.entry_point {
-            Some(_) => function_calls::with_starter_code(&question, &starter_code),
-            None => question.into_owned(),
-        };
+        let statement = function_calls::statement(question, tests.entry_point.as_deref(), &starter_code);
         let difficulty = row.text("difficulty")?.filter(|word| !word.trim().is_empty());
         let url = row.text("url")?.filter(|url| !url.trim().is_empty());
         Ok(LoadedRow::Problem(Problem {

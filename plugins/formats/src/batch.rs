@@ -1,8 +1,7 @@
 //! A batch for the host: as many rows as it asked for, or fewer where they are large, so that memory stays flat.
 
 use hilora_plugin_sdk::loader::{LoadError, LoadedRow};
-
-use crate::json_lines::text_bytes;
+use hilora_plugin_sdk::types::{Conversation, PolicyExample, Problem, ProblemText, SkippedRow};
 
 /// A batch ends with the row that brings its text to this many bytes.
 const TEXT_BYTES: usize = 8 << 20;
@@ -22,9 +21,42 @@ pub fn fill(
     Ok(rows)
 }
 
+/// What a text costs beside its own bytes: where it lies and how long it is, on both sides of the interface.
+const BYTES_PER_TEXT: usize = 32;
+
+/// About how much memory a row's texts take, in bytes; what decides where a batch ends.
+fn text_bytes(row: &LoadedRow) -> usize {
+    match row {
+        LoadedRow::Problem(problem) => problem_bytes(problem),
+        LoadedRow::Conversation(conversation) => {
+            let Conversation { id, messages, tags, difficulty } = conversation;
+            bytes(messages.iter().map(|message| &message.content)) + bytes(tags) + bytes([id]) + bytes(difficulty)
+        }
+        LoadedRow::Policy(example) => {
+            let PolicyExample { id, instruction, policy, actions, outputs, tags, difficulty } = example;
+            let actions = bytes(actions.iter().flat_map(|action| [&action.name, &action.arguments]));
+            actions + bytes([id, instruction, policy]) + bytes(outputs) + bytes(tags) + bytes(difficulty)
+        }
+        LoadedRow::Skipped(SkippedRow { id, reason, detail }) => bytes([reason, detail]) + bytes(id),
+    }
+}
+
+fn problem_bytes(problem: &Problem) -> usize {
+    let ProblemText { id, title, statement, tags, difficulty } = &problem.text;
+    let programs = problem.solutions.iter().chain(&problem.incorrect_solutions).map(|solution| &solution.code);
+    let tests = problem.tests.iter().flat_map(|test| [&test.input, &test.expected]);
+    let attributes = problem.attributes.iter().flat_map(|attribute| [&attribute.name, &attribute.value]);
+    let text = bytes([id, title, statement]) + bytes(tags) + bytes(difficulty);
+    text + bytes(programs) + bytes(tests) + bytes(attributes)
+}
+
+fn bytes<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
+    texts.into_iter().map(|text| text.len() + BYTES_PER_TEXT).sum()
+}
+
 #[cfg(test)]
 mod tests {
-    use hilora_plugin_sdk::types::SkippedRow;
+    use hilora_plugin_sdk::types::TestCase;
 
     use super::*;
 
@@ -48,5 +80,24 @@ mod tests {
         assert_eq!(rows_of(3 << 20, 20), 3);
         assert_eq!(rows_of(100 << 20, 20), 1, "the largest row is still handed over");
         assert_eq!(rows_of(1, 0), 0);
+    }
+
+    #[test]
+    fn every_text_of_a_row_counts_and_so_does_that_there_are_many() {
+        let long = || "x".repeat(1000);
+        let text =
+            ProblemText { id: long(), title: long(), statement: long(), tags: vec![long()], difficulty: Some(long()) };
+        let problem = Problem {
+            text,
+            source: String::new(),
+            solutions: vec![],
+            incorrect_solutions: vec![],
+            tests: vec![TestCase { input: String::new(), expected: String::new() }; 1000],
+            entry_point: None,
+            time_limit_ms: None,
+            memory_limit_bytes: None,
+            attributes: vec![],
+        };
+        assert_eq!(text_bytes(&LoadedRow::Problem(problem)), 5 * 1032 + 1000 * 2 * 32);
     }
 }

@@ -5,6 +5,8 @@
 //! function returns a list or a tuple. A function without an annotation that always returns a list of one item is
 //! misread by this rule; nothing in such a row could tell.
 
+use std::borrow::Cow;
+
 use hilora_plugin_sdk::types::TestCase;
 
 use crate::json::Json;
@@ -39,13 +41,13 @@ pub fn parse_argument_lines(text: &str, field: &str) -> Result<String, Skip> {
     Ok(argument_lines(&arguments))
 }
 
-/// The starter code as the end of a statement, so that training and evaluation show the same prompt. Blank code adds
-/// nothing.
-pub fn with_starter_code(statement: &str, starter_code: &str) -> String {
-    match starter_code.trim() {
-        "" => statement.to_owned(),
-        _ => format!("{statement}\n\nStarter code:\n```python\n{}\n```\n", starter_code.trim_matches(['\n', '\r'])),
+/// The statement of a problem. Where its tests call a function it ends with the starter code, so that training and
+/// evaluation show the same prompt. Blank code adds nothing.
+pub fn statement(text: Cow<'_, str>, entry_point: Option<&str>, starter_code: &str) -> String {
+    if entry_point.is_none() || starter_code.trim().is_empty() {
+        return text.into_owned();
     }
+    format!("{text}\n\nStarter code:\n```python\n{}\n```\n", starter_code.trim_matches(['\n', '\r']))
 }
 
 /// The values that calls must return.
@@ -152,9 +154,10 @@ mod tests {
     }
 
     #[test]
-    fn starter_code_ends_the_statement() {
-        let statement = with_starter_code("Add.", "\ndef f(a):\n    ");
-        assert_eq!(statement, "Add.\n\nStarter code:\n```python\ndef f(a):\n    \n```\n");
-        assert_eq!(with_starter_code("Add.", " \n"), "Add.");
+    fn starter_code_ends_the_statement_of_calls() {
+        let of_calls = |starter_code| statement("Add.".into(), Some("f"), starter_code);
+        assert_eq!(of_calls("\ndef f(a):\n    "), "Add.\n\nStarter code:\n```python\ndef f(a):\n    \n```\n");
+        assert_eq!(of_calls(" \n"), "Add.");
+        assert_eq!(statement("Add.".into(), None, "def f(a):"), "Add.", "a program has no starter code to fill in");
     }
 }

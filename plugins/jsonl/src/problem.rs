@@ -48,10 +48,7 @@ impl Problems {
         };
         let (entry_point, starter_code) = (text(&self.entry_point)?, text(&self.starter_code)?);
         let entry_point = Some(entry_point.trim().to_owned()).filter(|name| !name.is_empty());
-        let statement = match entry_point {
-            Some(_) => function_calls::with_starter_code(&statement, &starter_code),
-            None => statement.into_owned(),
-        };
+        let statement = function_calls::statement(statement, entry_point.as_deref(), &starter_code);
         Ok(Problem {
             text: ProblemText { id: labels.id, title, statement, tags: labels.tags, difficulty: labels.difficulty },
             source: String::new(),

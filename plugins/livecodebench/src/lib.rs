@@ -9,9 +9,9 @@ mod test_list;
 
 use hilora_dataset_formats::function_calls;
 use hilora_dataset_formats::json::{Fields, Json};
-use hilora_dataset_formats::json_lines::{JsonLinesReader, Place, RowLoader};
+use hilora_dataset_formats::json_lines::{self, JsonLinesReader, Place, RowLoader};
 use hilora_dataset_formats::skip::Skip;
-use hilora_plugin_sdk::loader::{Column, DatasetInfo, DatasetLoader, LoadError, LoadedRow, SourceFile, no_options};
+use hilora_plugin_sdk::loader::{DatasetInfo, DatasetLoader, LoadError, LoadedRow, SourceFile, no_options};
 use hilora_plugin_sdk::types::{Attribute, Problem, ProblemText};
 
 use test_list::TestList;
@@ -41,15 +41,10 @@ impl DatasetLoader for LiveCodeBench {
     type Reader = JsonLinesReader<Rows>;
 
     fn describe() -> DatasetInfo {
-        let column = |(name, expected, required): (&str, &str, bool)| Column {
-            name: name.to_owned(),
-            expected: expected.to_owned(),
-            required,
-        };
         DatasetInfo {
             source: "livecodebench".to_owned(),
             licence: "CC; the problems belong to their authors".to_owned(),
-            columns: FIELDS.map(column).to_vec(),
+            columns: json_lines::describe(&FIELDS),
         }
     }
 
@@ -78,10 +73,7 @@ impl RowLoader for Rows {
         }
         let entry_point = entry_point(row, &tests)?;
         let starter_code = row.text("starter_code")?.unwrap_or_default();
-        let statement = match entry_point {
-            Some(_) => function_calls::with_starter_code(&content, &starter_code),
-            None => content.into_owned(),
-        };
+        let statement = function_calls::statement(content, entry_point.as_deref(), &starter_code);
         let text = |name: &str| row.text(name).map(Option::unwrap_or_default);
         let difficulty = text("difficulty")?;
         let platform = text("platform")?;

@@ -73,20 +73,7 @@ pub(crate) fn actions(completion: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn example(actions: &[(&str, &str)], outputs: &[&str]) -> PolicyExample {
-        let action =
-            |&(name, arguments): &(&str, &str)| Action { name: name.to_owned(), arguments: arguments.to_owned() };
-        PolicyExample {
-            id: "p1".to_owned(),
-            instruction: String::new(),
-            policy: String::new(),
-            actions: actions.iter().map(action).collect(),
-            outputs: outputs.iter().map(|&output| output.to_owned()).collect(),
-            tags: vec![],
-            difficulty: None,
-        }
-    }
+    use crate::tests::example;
 
     #[test]
     fn an_example_without_anything_says_so_and_no_more() {

@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    fn example(actions: &[(&str, &str)], outputs: &[&str]) -> PolicyExample {
+    pub(crate) fn example(actions: &[(&str, &str)], outputs: &[&str]) -> PolicyExample {
         let action =
             |&(name, arguments): &(&str, &str)| Action { name: name.to_owned(), arguments: arguments.to_owned() };
         PolicyExample {

@@ -61,10 +61,7 @@ pub(crate) fn load(row: &impl Texts) -> Result<LoadedRow, Skip> {
     let starter_code = row.text("starter_code")?.unwrap_or_default();
     let tests = input_output::read_tests(row.document("input_output")?.as_deref(), &starter_code)?;
     refuse_prose(row, &tests, &starter_code)?;
-    let statement = match tests.entry_point {
-        Some(_) => function_calls::with_starter_code(&question, &starter_code),
-        None => question.into_owned(),
-    };
+    let statement = function_calls::statement(question, tests.entry_point.as_deref(), &starter_code);
     let difficulty = row.word("difficulty")?.filter(|word| word.trim() != UNKNOWN_DIFFICULTY);
     let text = ProblemText {
         id: String::new(),

@@ -7,9 +7,9 @@ mod byte_lines;
 
 use std::collections::VecDeque;
 
-use hilora_plugin_sdk::loader::{DatasetReader, LoadError, LoadedRow, MalformedFile, SourceFile};
-use hilora_plugin_sdk::types::{Conversation, PolicyExample, Problem, ProblemText, SkippedRow};
+use hilora_plugin_sdk::loader::{Column, DatasetReader, LoadError, LoadedRow, MalformedFile, SourceFile};
 
+use crate::batch;
 use crate::json::{Fields, Json};
 use crate::skip::Skip;
 
@@ -17,9 +17,6 @@ use byte_lines::{ByteLine, ByteLines};
 
 /// The longest line that is read, in bytes; a longer one is passed over without being kept.
 pub const LINE_BYTES_MAX: usize = 64 << 20;
-
-/// A batch ends once its rows hold this many bytes of text.
-const BATCH_BYTES: usize = 8 << 20;
 
 /// Where a row stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +34,16 @@ pub trait RowLoader: 'static {
 
     /// The row itself. The place is put before the skip's detail by the reader.
     fn load(&self, id: String, row: &Fields<'_>) -> Result<LoadedRow, Skip>;
+}
+
+/// The fields that a loader reads, each as name, expected and required, as the loader's description states them.
+pub fn describe(fields: &[(&str, &str, bool)]) -> Vec<Column> {
+    let column = |&(name, expected, required): &(&str, &str, bool)| Column {
+        name: name.to_owned(),
+        expected: expected.to_owned(),
+        required,
+    };
+    fields.iter().map(column).collect()
 }
 
 /// Reads the files in their order, from the first line to the last.
@@ -81,14 +88,7 @@ impl<L: RowLoader> JsonLinesReader<L> {
 
 impl<L: RowLoader> DatasetReader for JsonLinesReader<L> {
     fn next_batch(&mut self, rows_max: u32) -> Result<Vec<LoadedRow>, LoadError> {
-        let mut rows = Vec::new();
-        let mut bytes = 0;
-        while rows.len() < rows_max as usize && bytes < BATCH_BYTES {
-            let Some(row) = self.next_row()? else { break };
-            bytes += text_bytes(&row);
-            rows.push(row);
-        }
-        Ok(rows)
+        batch::fill(rows_max, || self.next_row())
     }
 
     /// Lines are not counted before they are read.
@@ -166,39 +166,6 @@ fn refuse_other_formats(file: &SourceFile) -> Result<(), LoadError> {
     };
     let detail = format!("expected JSON lines, plain or compressed with gzip; this is {format}");
     Err(LoadError::Malformed(MalformedFile { file: file.name().to_owned(), row: None, detail }))
-}
-
-/// What a text costs beside its own bytes: where it lies and how long it is, on both sides of the interface.
-const BYTES_PER_TEXT: usize = 32;
-
-/// About how much memory a row's texts take, in bytes; what decides where a batch ends.
-pub fn text_bytes(row: &LoadedRow) -> usize {
-    match row {
-        LoadedRow::Problem(problem) => problem_bytes(problem),
-        LoadedRow::Conversation(conversation) => {
-            let Conversation { id, messages, tags, difficulty } = conversation;
-            bytes(messages.iter().map(|message| &message.content)) + bytes(tags) + bytes([id]) + bytes(difficulty)
-        }
-        LoadedRow::Policy(example) => {
-            let PolicyExample { id, instruction, policy, actions, outputs, tags, difficulty } = example;
-            let actions = bytes(actions.iter().flat_map(|action| [&action.name, &action.arguments]));
-            actions + bytes([id, instruction, policy]) + bytes(outputs) + bytes(tags) + bytes(difficulty)
-        }
-        LoadedRow::Skipped(SkippedRow { id, reason, detail }) => bytes([reason, detail]) + bytes(id),
-    }
-}
-
-fn problem_bytes(problem: &Problem) -> usize {
-    let ProblemText { id, title, statement, tags, difficulty } = &problem.text;
-    let programs = problem.solutions.iter().chain(&problem.incorrect_solutions).map(|solution| &solution.code);
-    let tests = problem.tests.iter().flat_map(|test| [&test.input, &test.expected]);
-    let attributes = problem.attributes.iter().flat_map(|attribute| [&attribute.name, &attribute.value]);
-    let text = bytes([id, title, statement]) + bytes(tags) + bytes(difficulty);
-    text + bytes(programs) + bytes(tests) + bytes(attributes)
-}
-
-fn bytes<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
-    texts.into_iter().map(|text| text.len() + BYTES_PER_TEXT).sum()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hilora_plugin_sdk::types::{Conversation, Message, Role, SkippedRow, TestCase};
+use hilora_plugin_sdk::types::{Conversation, Message, Role, SkippedRow};
 
 use super::*;
 
@@ -142,6 +142,18 @@ fn a_file_of_another_format_is_named() {
 }
 
 #[test]
+fn fields_are_described_in_their_order() {
+    let described: Vec<(String, String, bool)> = describe(&[("id", "string", true), ("text", "number", false)])
+        .into_iter()
+        .map(|column| (column.name, column.expected, column.required))
+        .collect();
+    assert_eq!(
+        described,
+        [("id".to_owned(), "string".to_owned(), true), ("text".to_owned(), "number".to_owned(), false)]
+    );
+}
+
+#[test]
 fn an_empty_file_has_no_rows() {
     for bytes in [&b""[..], b"\n\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"] {
         assert_eq!(fates(bytes), [""; 0]);
@@ -163,25 +175,6 @@ fn a_batch_ends_where_its_rows_are_large() {
         }
     }
     assert_eq!(sizes, [3, 3, 1]);
-}
-
-#[test]
-fn every_text_of_a_row_counts_and_so_does_that_there_are_many() {
-    let long = || "x".repeat(1000);
-    let text =
-        ProblemText { id: long(), title: long(), statement: long(), tags: vec![long()], difficulty: Some(long()) };
-    let problem = Problem {
-        text,
-        source: String::new(),
-        solutions: vec![],
-        incorrect_solutions: vec![],
-        tests: vec![TestCase { input: String::new(), expected: String::new() }; 1000],
-        entry_point: None,
-        time_limit_ms: None,
-        memory_limit_bytes: None,
-        attributes: vec![],
-    };
-    assert_eq!(text_bytes(&LoadedRow::Problem(problem)), 5 * 1032 + 1000 * 2 * 32);
 }
 
 #[test]
