@@ -240,6 +240,14 @@ def jsonl() -> dict[str, bytes]:
         "policy": lines({"kind": "policy"}, policy, policy | {"actions": json.dumps(policy["actions"])}),
         "policy-file": lines({"kind": "policy", "policy": {"file": "rules.md"}}, policy, policy | {"actions": []}),
         "policy-field": lines({"kind": "policy", "policy": {"field": "p.q"}}, {"p": {"q": "x"}} | policy),
+        # Arguments that are written like JSON and that few parsers can build.
+        "policy-arguments": lines(
+            {"kind": "policy"},
+            *(policy | {"actions": [{"name": "cancel", "kwargs": {"a": value}}]} for value in ("\ud800", int(LONG_NUMBER))),
+            json.dumps(policy | {"actions": [{"name": "cancel", "kwargs": {"a": "VALUE"}}]}).replace('"VALUE"', "1e999"),
+            json.dumps(policy | {"actions": [{"name": "cancel", "kwargs": {"a": "VALUE"}}]}).replace('"VALUE"', DEEP),
+            policy | {"actions": [{"name": "cancel", "arguments": '{"a": "\\ud800", "b": 1e999}'}]},
+        ),
         "wrong-types": lines(
             {"kind": "problem"}, *({**problem, field: value} for field in problem for value in (None, "", 1, [], {}))
         ),

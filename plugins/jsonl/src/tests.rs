@@ -233,6 +233,21 @@ fn arguments_may_be_text_that_holds_an_object() {
 }
 
 #[test]
+fn arguments_that_no_value_can_hold_stay_the_text_that_they_are() {
+    let digits = "7".repeat(400);
+    let deep = format!("{}{}", "[".repeat(130), "]".repeat(130));
+    for value in [r#""\ud800""#, "1e999", &digits, &deep] {
+        let object = format!("{{ \"a\": {value} }}");
+        let text = object.replace('\\', "\\\\").replace('"', "\\\"");
+        for kwargs in [object, format!("\"{text}\"")] {
+            let actions = format!(r#"[{{"name": "c", "kwargs": {kwargs}}}]"#);
+            let row = format!(r#"{{"instruction": "a", "policy": "b", "actions": {actions}}}"#);
+            assert_eq!(policy(POLICY, &row).actions[0].arguments, format!("{{\"a\":{value}}}"), "{kwargs}");
+        }
+    }
+}
+
+#[test]
 fn options_that_cannot_be_used_are_named() {
     for (options, message) in [
         ("{}", "`kind`: expected one of chat, completion, problem, policy, got nothing"),

@@ -3,8 +3,13 @@
 
 use std::mem;
 
+use serde_json::value::RawValue;
+
 use crate::loader::{DatasetLoader, DatasetReader, LoadError, LoadedRow, SourceFile};
-use crate::types::{Role, SkippedRow};
+use crate::types::{Action, Role, SkippedRow};
+
+/// The longest reason, in characters: it is counted and printed in tables.
+const REASON_CHARACTERS_MAX: usize = 64;
 
 /// Every row of the files, asked for `rows_max` at a time.
 pub fn read_to_end<L: DatasetLoader>(
@@ -63,12 +68,70 @@ fn check(row: &LoadedRow) {
             let last = conversation.messages.last().map(|message| mem::discriminant(&message.role));
             assert_eq!(last, Some(mem::discriminant(&Role::Assistant)), "the last message is not the assistant's");
         }
-        LoadedRow::Policy(example) => assert!(!example.id.is_empty(), "a policy example without an identifier"),
+        LoadedRow::Policy(example) => {
+            assert!(!example.id.is_empty(), "a policy example without an identifier");
+            for Action { name, arguments } in &example.actions {
+                // The text is kept as it is and never built, so whatever is written like JSON will do.
+                let json = serde_json::from_str::<&RawValue>(arguments);
+                let is_object = arguments.starts_with('{') && json.is_ok();
+                assert!(is_object, "the arguments of `{name}` are no JSON object: {arguments}");
+            }
+        }
         LoadedRow::Skipped(SkippedRow { id, reason, detail }) => {
             assert_ne!(id.as_deref(), Some(""), "an identifier that is empty is none");
             let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             assert!(!reason.is_empty() && reason.chars().all(kebab), "`{reason}` is not in kebab case");
+            let characters = reason.chars().count();
+            assert!(characters <= REASON_CHARACTERS_MAX, "a reason of {characters} characters: {reason}");
             assert!(!detail.is_empty(), "a row that is skipped as {reason} without any detail");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::*;
+    use crate::types::PolicyExample;
+
+    fn skipped(reason: &str) -> LoadedRow {
+        LoadedRow::Skipped(SkippedRow { id: None, reason: reason.to_owned(), detail: "x".to_owned() })
+    }
+
+    fn policy(arguments: &str) -> LoadedRow {
+        LoadedRow::Policy(PolicyExample {
+            id: "p".to_owned(),
+            instruction: String::new(),
+            policy: String::new(),
+            actions: vec![Action { name: "end".to_owned(), arguments: arguments.to_owned() }],
+            outputs: vec![],
+            tags: vec![],
+            difficulty: None,
+        })
+    }
+
+    fn keeps(row: &LoadedRow) -> bool {
+        catch_unwind(|| check(row)).is_ok()
+    }
+
+    #[test]
+    fn arguments_are_the_text_of_an_object_whatever_it_holds() {
+        let digits = "7".repeat(400);
+        let deep = format!("{}{}", "[".repeat(130), "]".repeat(130));
+        for value in ["{}", r#""\ud800""#, "1e999", &digits, &deep] {
+            assert!(keeps(&policy(&format!("{{\"a\":{value}}}"))), "{value}");
+        }
+        for arguments in ["", "[1]", "1", "null", "\"{}\"", "{", "{\"a\":}", "{} {}", " {}"] {
+            assert!(!keeps(&policy(arguments)), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_a_short_word_in_kebab_case() {
+        assert!(keeps(&skipped("no-tests")) && keeps(&skipped(&"a".repeat(64))));
+        for reason in ["", "No-tests", "no tests", &"a".repeat(65)] {
+            assert!(!keeps(&skipped(reason)), "{reason:?}");
         }
     }
 }
