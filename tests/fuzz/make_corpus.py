@@ -209,6 +209,8 @@ def jsonl() -> dict[str, bytes]:
         "actions": [{"name": "cancel", "kwargs": {"order": "W1"}}, {"name": "end", "arguments": "{}"}, {"name": "x"}],
         "outputs": ["done", 5],
     }
+    odd = policy | {"actions": [{"name": "a", "kwargs": {"a": "VALUE"}}, {"name": "b", "arguments": '{"a": "\\ud800"}'}]}
+    odd_values = ['"\\ud800"', "1e999", LONG_NUMBER, DEEP]
     renamed = {
         "kind": "chat",
         "messages": "conversations",
@@ -241,13 +243,7 @@ def jsonl() -> dict[str, bytes]:
         "policy-file": lines({"kind": "policy", "policy": {"file": "rules.md"}}, policy, policy | {"actions": []}),
         "policy-field": lines({"kind": "policy", "policy": {"field": "p.q"}}, {"p": {"q": "x"}} | policy),
         # Arguments that are written like JSON and that few parsers can build.
-        "policy-arguments": lines(
-            {"kind": "policy"},
-            *(policy | {"actions": [{"name": "cancel", "kwargs": {"a": value}}]} for value in ("\ud800", int(LONG_NUMBER))),
-            json.dumps(policy | {"actions": [{"name": "cancel", "kwargs": {"a": "VALUE"}}]}).replace('"VALUE"', "1e999"),
-            json.dumps(policy | {"actions": [{"name": "cancel", "kwargs": {"a": "VALUE"}}]}).replace('"VALUE"', DEEP),
-            policy | {"actions": [{"name": "cancel", "arguments": '{"a": "\\ud800", "b": 1e999}'}]},
-        ),
+        "policy-arguments": lines({"kind": "policy"}, *(json.dumps(odd).replace('"VALUE"', text) for text in odd_values)),
         "wrong-types": lines(
             {"kind": "problem"}, *({**problem, field: value} for field in problem for value in (None, "", 1, [], {}))
         ),

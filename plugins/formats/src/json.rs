@@ -193,15 +193,28 @@ impl<'a> Fields<'a> {
         self.fields.iter().map(|(name, _)| &**name)
     }
 
-    /// The field at a path: the name itself, else the names between its dots one below the other.
+    /// The field at a path: the name itself, else the names between its dots one below the other. A skip names the
+    /// path down to the value that is no object.
     pub fn at(&self, path: &str) -> Result<Option<Json<'a>>, Skip> {
-        if let Some(value) = self.get(path) {
-            return Ok(Some(value));
-        }
-        let Some((first, rest)) = path.split_once('.') else { return Ok(None) };
-        match self.get(first) {
-            Some(value) => value.fields(first)?.at(rest),
-            None => Ok(None),
+        self.at_below("", path)
+    }
+
+    /// Like [`Fields::at`] for fields that stand at `place` in a row, which skips name as well.
+    pub fn at_below(&self, place: &str, path: &str) -> Result<Option<Json<'a>>, Skip> {
+        let mut below;
+        let (mut fields, mut rest) = (self, path);
+        loop {
+            if let Some(value) = fields.get(rest) {
+                return Ok(Some(value));
+            }
+            let Some((first, names)) = rest.split_once('.') else { return Ok(None) };
+            let Some(value) = fields.get(first) else { return Ok(None) };
+            let walked = &path[..path.len() - names.len() - 1];
+            below = match place {
+                "" => value.fields(walked)?,
+                _ => value.fields(&format!("{place}.{walked}"))?,
+            };
+            (fields, rest) = (&below, names);
         }
     }
 
@@ -319,6 +332,10 @@ mod tests {
         assert_eq!((at("c.e.f").as_deref(), at("c.x.f"), at("q.f")), (Some("\"x\""), None, None));
         let below = fields.at("b.x").expect_err("a string has no fields");
         assert_eq!(below, Skip::new("wrong-type", "`b`: expected an object, got a string"));
+        let deeper = fields.at("c.e.f.x.y").expect_err("a string has no fields");
+        assert_eq!(deeper, Skip::new("wrong-type", "`c.e.f`: expected an object, got a string"));
+        let inside = fields.at_below("list[3]", "c.e.f.x").expect_err("a string has no fields");
+        assert_eq!(inside, Skip::new("wrong-type", "`list[3].c.e.f`: expected an object, got a string"));
     }
 
     #[test]

@@ -60,8 +60,8 @@ impl Chat {
 
     fn message(&self, item: Json<'_>, place: &str) -> Result<Message, Skip> {
         let fields = item.fields(place)?;
-        let role_field = format!("{place}.{}", self.role.path);
-        let word = self.role.required(&fields, "a role").map_err(|_| Skip::missing_field(&role_field, "a role"))?;
+        let no_role = |field: &str| Skip::missing_field(field, "a role");
+        let (word, role_field) = self.role.required_below(&fields, place, no_role)?;
         let word = word.text(&role_field)?;
         let Some(role) = self.roles.get(&*word).copied() else {
             let known: Vec<&str> = self.roles.keys().map(String::as_str).collect();
@@ -69,8 +69,8 @@ impl Chat {
             let detail = format!("`{role_field}`: expected one of {}, got `{word}`", known.join(", "));
             return Err(Skip::new("unknown-role", detail));
         };
-        let field = format!("{place}.{}", self.content.path);
-        let content = self.content.required(&fields, "").map_err(|_| Skip::missing_field(&field, "a string"))?;
+        let no_content = |field: &str| Skip::missing_field(field, "a string");
+        let (content, field) = self.content.required_below(&fields, place, no_content)?;
         let content = content.text(&field)?;
         if role == Role::Assistant && content.trim().is_empty() {
             return Err(Skip::new("empty-answer", format!("`{field}` is empty")));

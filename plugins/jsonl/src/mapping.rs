@@ -31,6 +31,20 @@ impl Field {
         row.at(&self.path)?.ok_or_else(|| Skip::missing_field(&self.path, expected))
     }
 
+    /// The value in an object that stands at `place` in a row, with its own place.
+    pub(crate) fn required_below<'a>(
+        &self,
+        object: &Fields<'a>,
+        place: &str,
+        missing: impl FnOnce(&str) -> Skip,
+    ) -> Result<(Json<'a>, String), Skip> {
+        let field = format!("{place}.{}", self.path);
+        match object.at_below(place, &self.path)? {
+            Some(value) => Ok((value, field)),
+            None => Err(missing(&field)),
+        }
+    }
+
     /// The text, which must be there and not blank; `reason` is the skip's where it is blank.
     pub(crate) fn required_text<'a>(&self, row: &Fields<'a>, reason: &'static str) -> Result<Cow<'a, str>, Skip> {
         let text = self.required(row, "a string")?.text(&self.path)?;

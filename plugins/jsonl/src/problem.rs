@@ -102,9 +102,10 @@ impl Problems {
 
     /// One test: an object, or a pair.
     fn test(&self, item: Json<'_>, place: &str, functional: bool) -> Result<TestCase, Skip> {
-        let (input, output) = match item.is_list() {
+        let place_of = |field: &Field| format!("{place}.{}", field.path);
+        let ((input, input_field), (output, output_field)) = match item.is_list() {
             true => match item.items(place)?[..] {
-                [input, output] => (input, output),
+                [input, output] => ((input, place_of(&self.input)), (output, place_of(&self.output))),
                 ref items => {
                     return Err(Skip::wrong_type(
                         place,
@@ -115,15 +116,11 @@ impl Problems {
             },
             false => {
                 let fields = item.fields(place)?;
-                let part = |field: &Field| {
-                    let null = || Skip::new("null-test", format!("`{place}.{}` is missing or null", field.path));
-                    fields.at(&field.path)?.ok_or_else(null)
-                };
+                let null = |field: &str| Skip::new("null-test", format!("`{field}` is missing or null"));
+                let part = |field: &Field| field.required_below(&fields, place, null);
                 (part(&self.input)?, part(&self.output)?)
             }
         };
-        let (input_field, output_field) =
-            (format!("{place}.{}", self.input.path), format!("{place}.{}", self.output.path));
         if !functional {
             let (input, expected) =
                 (input_output::lines(input, &input_field)?, input_output::lines(output, &output_field)?);

@@ -63,6 +63,12 @@ fn turns(conversation: &Conversation) -> Vec<(Role, &str)> {
     conversation.messages.iter().map(|message| (message.role, message.content.as_str())).collect()
 }
 
+/// The roles in a conversation of these messages.
+fn roles(options: &str, messages: &str) -> Vec<Role> {
+    let chat = conversation(options, &format!(r#"{{"messages": {messages}}}"#));
+    chat.messages.into_iter().map(|message| message.role).collect()
+}
+
 fn pairs(problem: &Problem) -> Vec<(&str, &str)> {
     problem.tests.iter().map(|test| (test.input.as_str(), test.expected.as_str())).collect()
 }
@@ -221,6 +227,37 @@ fn a_row_that_does_not_fit_is_named_with_line_and_field() {
         (POLICY, r#"{"instruction": "a", "actions": []}"#, "missing-field", "`policy`: expected a string, got nothing"),
     ] {
         assert_eq!(skip(options, row), (reason.to_owned(), format!("part.jsonl line 1: {detail}")), "{row}");
+    }
+}
+
+#[test]
+fn what_lies_below_a_wrong_value_is_wrong_and_not_missing() {
+    let turns = r#"[{"meta": {"from": "user"}, "content": "a"}, {"meta": {"from": "assistant"}, "content": "b"}]"#;
+    let role = r#"{"kind": "chat", "role": "meta.from"}"#;
+    assert_eq!(roles(role, turns), [Role::User, Role::Assistant]);
+    for (options, row, detail) in [
+        (
+            role,
+            format!(r#"{{"messages": {}}}"#, turns.replace(r#"{"from": "user"}"#, "\"user\"")),
+            "`messages[0].meta`: expected an object, got a string",
+        ),
+        (
+            r#"{"kind": "chat", "content": "text.value"}"#,
+            r#"{"messages": [{"role": "user", "text": ["a"]}]}"#.to_owned(),
+            "`messages[0].text`: expected an object, got a list",
+        ),
+        (
+            r#"{"kind": "completion", "difficulty": "meta.info.level"}"#,
+            r#"{"prompt": "a", "completion": "b", "meta": {"info": 3}}"#.to_owned(),
+            "`meta.info`: expected an object, got a number",
+        ),
+        (
+            r#"{"kind": "problem", "output": "result.value"}"#,
+            r#"{"problem": "a", "tests": [["1", "2"], {"input": "1", "result": true}]}"#.to_owned(),
+            "`tests[1].result`: expected an object, got a boolean",
+        ),
+    ] {
+        assert_eq!(skip(options, &row), ("wrong-type".to_owned(), format!("part.jsonl line 1: {detail}")), "{row}");
     }
 }
 
