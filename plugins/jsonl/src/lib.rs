@@ -62,6 +62,7 @@ impl DatasetLoader for Jsonl {
         };
         let about = About::from_options(&mut options)?;
         options.refuse_unknown()?;
+        about.check_names(&files)?;
         JsonLinesReader::new(files, Rows { about, content })
     }
 }
@@ -76,7 +77,7 @@ impl RowLoader for Rows {
         match &self.content {
             Content::Chat(chat) => Ok(LoadedRow::Conversation(chat.read(labels, row)?)),
             Content::Completion(completion) => Ok(LoadedRow::Conversation(completion.read(labels, row)?)),
-            Content::Problem(problems) => Ok(LoadedRow::Problem(problems.read(labels, self.about.title(row)?, row)?)),
+            Content::Problem(problems) => Ok(LoadedRow::Problem(problems.read(labels, row)?)),
             Content::Policy(policy) => Ok(LoadedRow::Policy(policy.read(labels, row)?)),
         }
     }

@@ -1,13 +1,13 @@
-//! What every kind of row may have: an identifier, a title, tags, a difficulty; and how a field is found.
+//! What every kind of row may have: an identifier, tags, a difficulty; and how a field is found.
 
 use std::borrow::Cow;
 
 use hilora_dataset_formats::json::{Fields, Json};
 use hilora_dataset_formats::json_lines::Place;
 use hilora_dataset_formats::skip::Skip;
-use hilora_plugin_sdk::loader::LoadError;
+use hilora_plugin_sdk::loader::{LoadError, SourceFile};
 
-use crate::options::{Options, refused};
+use crate::options::{Options, refusal, refused};
 
 /// A field of a row, by its name or by the names down to it with dots between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,6 @@ enum Tags {
 /// Where a row's name and labels are read from.
 pub(crate) struct About {
     id: Option<Field>,
-    title: Field,
     tags: Tags,
     difficulty: Field,
 }
@@ -83,26 +82,32 @@ impl About {
             Some(list) if list.is_list() => Tags::Constant(texts(list, "tags").map_err(refused)?),
             _ => Tags::Field(options.field("tags", "tags")?),
         };
-        Ok(Self {
-            id: id.given.then_some(id),
-            title: options.field("title", "title")?,
-            tags,
-            difficulty: options.field("difficulty", "difficulty")?,
-        })
+        Ok(Self { id: id.given.then_some(id), tags, difficulty: options.field("difficulty", "difficulty")? })
+    }
+
+    /// Refuses files whose rows would have the same identifiers, because these name rows by file and line.
+    pub(crate) fn check_names(&self, files: &[SourceFile]) -> Result<(), LoadError> {
+        if self.id.is_some() {
+            return Ok(());
+        }
+        let mut stems: Vec<&str> = files.iter().map(|file| stem(file.name())).collect();
+        stems.sort_unstable();
+        match stems.windows(2).find(|pair| pair[0] == pair[1]) {
+            None => Ok(()),
+            Some(pair) => Err(refusal(format!(
+                "two files are named `{}`, so that their rows would have the same identifiers; name the field that \
+                 tells rows apart with `id`",
+                pair[0]
+            ))),
+        }
     }
 
     /// The identifier: the field's, else the file's name without its ending and the line.
     pub(crate) fn id(&self, row: &Fields<'_>, place: Place<'_>) -> Result<String, Skip> {
         let Some(field) = &self.id else {
-            let stem = place.file.split('.').find(|part| !part.is_empty()).unwrap_or("row");
-            return Ok(format!("{stem}-{}", place.line));
+            return Ok(format!("{}-{}", stem(place.file), place.line));
         };
         field.required(row, "a string or a number")?.identifier(&field.path)
-    }
-
-    pub(crate) fn title(&self, row: &Fields<'_>) -> Result<String, Skip> {
-        let title = self.title.value(row)?.map(|value| value.text_or_number(&self.title.path)).transpose()?;
-        Ok(title.unwrap_or_default().into_owned())
     }
 
     /// The tags: a list of strings, or one string that is one tag.
@@ -125,6 +130,13 @@ impl About {
         let word = value.text_or_number(&self.difficulty.path)?;
         Ok((!word.trim().is_empty()).then(|| word.into_owned()))
     }
+}
+
+/// A file's name without the endings that say how it is written. What else stands between dots tells files apart.
+fn stem(file: &str) -> &str {
+    let file = file.strip_suffix(".gz").unwrap_or(file);
+    let stem = [".jsonl", ".json", ".ndjson"].into_iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(file);
+    if stem.is_empty() { "row" } else { stem }
 }
 
 /// A list of strings; a number in it is its digits.

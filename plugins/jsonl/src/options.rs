@@ -13,14 +13,17 @@ pub(crate) struct Options<'a> {
     known: Vec<&'static str>,
 }
 
-/// What is wrong with an option.
-pub(crate) fn refusal(message: impl std::fmt::Display) -> LoadError {
-    LoadError::Options(format!("data.options: {message}"))
+/// What is wrong with an option. The host says whose options these are.
+pub(crate) fn refusal(message: impl Into<String>) -> LoadError {
+    LoadError::Options(message.into())
 }
 
 impl<'a> Options<'a> {
     pub(crate) fn parse(options: &'a str) -> Result<Self, LoadError> {
         let value = Json::parse(options).map_err(|why| refusal(format!("not JSON: {why}")))?;
+        if !value.is_object() {
+            return Err(refusal(format!("expected an object, got {}", value.kind())));
+        }
         let fields = value.fields("data.options").map_err(|skip| refusal(skip.detail))?;
         Ok(Self { fields, known: Vec::new() })
     }

@@ -12,6 +12,7 @@ use crate::options::{Options, refusal};
 
 /// `kind: problem`.
 pub(crate) struct Problems {
+    title: Field,
     statement: Field,
     solution: Field,
     solutions: Field,
@@ -25,6 +26,7 @@ pub(crate) struct Problems {
 impl Problems {
     pub(crate) fn from_options(options: &mut Options<'_>) -> Result<Self, LoadError> {
         let problems = Self {
+            title: options.field("title", "title")?,
             statement: options.field("statement", "problem")?,
             solution: options.field("solution", "solution")?,
             solutions: options.field("solutions", "solutions")?,
@@ -40,7 +42,9 @@ impl Problems {
         }
     }
 
-    pub(crate) fn read(&self, labels: Labels, title: String, row: &Fields<'_>) -> Result<Problem, Skip> {
+    pub(crate) fn read(&self, labels: Labels, row: &Fields<'_>) -> Result<Problem, Skip> {
+        let title = self.title.value(row)?.map(|value| value.text_or_number(&self.title.path)).transpose()?;
+        let title = title.unwrap_or_default().into_owned();
         let statement = self.statement.required_text(row, "empty-description")?;
         let text = |field: &Field| match field.value(row)? {
             Some(value) => value.text(&field.path).map(|text| text.trim_matches(['\n', '\r']).to_owned()),

@@ -156,7 +156,7 @@ fn the_policy_may_be_a_file_that_is_not_read_as_rows() {
             "`policy.file`: expected at most 1048576 bytes in `rules.md`, got 1048577",
         ),
     ] {
-        assert_eq!(read(files), Err(LoadError::Options(format!("data.options: {words}"))));
+        assert_eq!(read(files), Err(LoadError::Options(words.to_owned())));
     }
 }
 
@@ -291,7 +291,7 @@ fn options_that_cannot_be_used_are_named() {
         (r#"{"kind": "text"}"#, "`kind`: expected one of chat, completion, problem, policy, got `text`"),
         (
             r#"{"kind": "completion", "promt": "x", "roles": {}}"#,
-            "unknown key `promt`, `roles`; known for this kind: completion, difficulty, id, kind, prompt, system, tags, title",
+            "unknown key `promt`, `roles`; known for this kind: completion, difficulty, id, kind, prompt, system, tags",
         ),
         (r#"{"kind": "chat", "messages": 3}"#, "`messages`: expected a string, got a number"),
         (r#"{"kind": "chat", "messages": ""}"#, "`messages`: expected a field's name, got nothing"),
@@ -305,10 +305,65 @@ fn options_that_cannot_be_used_are_named() {
             "`solution` and `solutions`: expected one of them, got both",
         ),
         ("[", "not JSON: EOF while parsing a list at column 1"),
-        ("[]", "`data.options`: expected an object, got a list"),
+        ("[]", "expected an object, got a list"),
     ] {
-        assert_eq!(options_error(options), format!("data.options: {message}"), "{options}");
+        assert_eq!(options_error(options), message, "{options}");
     }
+}
+
+#[test]
+fn only_a_problem_has_a_title() {
+    let titled = r#"{"kind": "problem", "title": "name"}"#;
+    assert_eq!(problem(titled, r#"{"problem": "Add.", "name": "Sum"}"#).text.title, "Sum");
+    assert_eq!(skip(titled, r#"{"problem": "Add."}"#).0, "missing-field");
+    for kind in ["chat", "completion", "policy"] {
+        let message = options_error(&format!(r#"{{"kind": "{kind}", "title": "name"}}"#));
+        assert!(message.starts_with("unknown key `title`; known for this kind: "), "{message}");
+    }
+}
+
+#[test]
+fn an_identifier_is_the_files_name_without_its_ending_and_the_line() {
+    for (name, id) in [
+        ("train.jsonl", "train-1"),
+        ("train.part2.jsonl", "train.part2-1"),
+        ("train.json.gz", "train-1"),
+        ("v1.5.ndjson", "v1.5-1"),
+        ("rows.txt", "rows.txt-1"),
+        ("jsonl", "jsonl-1"),
+        (".jsonl.gz", "row-1"),
+    ] {
+        let file = SourceFile::from_bytes(name, COMPLETION_ROW.as_bytes().to_vec());
+        match &read_to_end::<Jsonl>(vec![file], COMPLETION, 4).expect("options and file are whole")[..] {
+            [LoadedRow::Conversation(chat)] => assert_eq!(chat.id, id),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn files_whose_rows_could_not_be_told_apart_need_an_identifier() {
+    let read = |names: [&str; 2], options: &str| {
+        let row = |name: &&str| format!(r#"{{"prompt": "a", "completion": "b", "key": "{name}"}}"#).into_bytes();
+        let files = names.iter().map(|name| SourceFile::from_bytes(name, row(name))).collect();
+        read_to_end::<Jsonl>(files, options, 4)
+    };
+    let ids = |rows: Vec<LoadedRow>| {
+        let id = |row| match row {
+            LoadedRow::Conversation(chat) => chat.id,
+            other => panic!("{other:?}"),
+        };
+        rows.into_iter().map(id).collect::<Vec<_>>()
+    };
+    let parts = read(["train.part1.jsonl", "train.part2.jsonl"], COMPLETION).expect("the names differ");
+    assert_eq!(ids(parts), ["train.part1-1", "train.part2-1"]);
+    let message = "two files are named `train`, so that their rows would have the same identifiers; name the field \
+                   that tells rows apart with `id`";
+    for names in [["train.jsonl", "train.jsonl"], ["train.jsonl", "train.jsonl.gz"], ["train.json", "train.ndjson"]] {
+        assert_eq!(read(names, COMPLETION), Err(LoadError::Options(message.to_owned())), "{names:?}");
+    }
+    let named = read(["train.jsonl", "train.jsonl.gz"], r#"{"kind": "completion", "id": "key"}"#);
+    assert_eq!(ids(named.expect("the rows have names")), ["train.jsonl", "train.jsonl.gz"]);
 }
 
 #[test]
