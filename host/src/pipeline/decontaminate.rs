@@ -10,11 +10,13 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::Side;
-use super::entry::{Decision, Entry};
+use super::entry::{Decision, Entries, Entry, Fingerprint};
 use super::fate::Skip;
-use super::fingerprint::{Bands, HashTable, NearIndex, Shingles, Words, words_in_text};
+use super::fingerprint::{Words, words_in_text};
 use super::manifest::{DecontaminatedSet, Decontamination};
+use super::near_index::NearIndex;
+use super::words_file::{Comparison, WordsFile};
+use super::{PrepareError, Side};
 
 /// Words in a run that removes a problem.
 const RUN_WORDS: usize = 13;
@@ -57,16 +59,14 @@ impl Contamination {
 /// A problem of an evaluation set as it is compared.
 pub(super) struct Measured {
     pub(super) id: String,
-    pub(super) words: Words,
-    pub(super) shingles: Shingles,
-    pub(super) bands: Bands,
+    pub(super) text: Fingerprint,
 }
 
 impl Measured {
-    pub(super) fn new(id: String, statement: &str) -> Self {
+    /// Its words are added to the file.
+    pub(super) fn new(id: String, statement: &str, file: &mut WordsFile) -> Self {
         let words = Words::of_text(statement);
-        let shingles = words.shingles();
-        Self { id, bands: shingles.bands(), words, shingles }
+        Self { id, text: Fingerprint { bands: words.shingles().bands(), words: file.add(&words) } }
     }
 }
 
@@ -79,17 +79,13 @@ pub(super) struct EvaluationSet {
 /// Decides against every training entry that shares words with an evaluation set or with the entries that are held out.
 /// `own` is the report on the latter.
 pub(super) fn decontaminate(
-    entries: &mut [Entry],
+    entries: &mut Entries,
     mut sets: Vec<EvaluationSet>,
     own: DecontaminatedSet,
-) -> Decontamination {
+) -> Result<Decontamination, PrepareError> {
+    let Entries { rows: entries, words } = entries;
     let held_out = entries.iter().filter(|entry| entry.decision == Decision::Accepted(Side::Eval));
-    let held_out = held_out.map(|entry| Measured {
-        id: entry.id.clone(),
-        words: entry.words.clone(),
-        shingles: entry.shingles.clone(),
-        bands: entry.bands,
-    });
+    let held_out = held_out.map(|entry| Measured { id: entry.id.clone(), text: entry.text });
     let problems: Vec<Measured> = held_out.collect();
     sets.push(EvaluationSet { report: own, problems });
 
@@ -97,15 +93,18 @@ pub(super) fn decontaminate(
         sets.iter().enumerate().flat_map(|(set, found)| found.problems.iter().map(move |one| (set, one))).collect();
     let trained: Vec<&Entry> =
         entries.iter().filter(|entry| entry.decision == Decision::Accepted(Side::Train)).collect();
-    let runs = shared_runs(RUN_WORDS, &measured, &trained);
-    let mut near = NearIndex::default();
+    let runs = shared_runs(RUN_WORDS, &measured, &trained, words)?;
+    let mut near = NearIndex::with_capacity(measured.len());
     for (place, (_, one)) in measured.iter().enumerate() {
-        near.add(place, &one.shingles, &one.bands);
+        near.add(place, &one.text.bands);
     }
     let mut found: HashMap<u64, Contamination> = HashMap::new();
     let mut removed = vec![0; sets.len()];
     for (entry, shared) in trained.iter().zip(&runs) {
-        let alike = near.near(&entry.shingles, &entry.bands).first().map(|&place| (place, Shared::Statement));
+        let statements =
+            near.candidates(&entry.text.bands).into_iter().map(|place| (place, measured[place].1.text.words));
+        let alike = Comparison::of(entry.text.words, words).first_near(statements)?;
+        let alike = alike.map(|place| (place, Shared::Statement));
         let by_runs = shared.as_ref().map(|run| (run.measured, Shared::Runs { count: run.count, first: run.first }));
         let Some((place, shared)) = alike.or(by_runs) else { continue };
         let (set, one) = measured[place];
@@ -113,21 +112,22 @@ pub(super) fn decontaminate(
         let contamination = Contamination { set: sets[set].report.name.clone(), problem: one.id.clone(), shared };
         found.insert(entry.row, contamination);
     }
-    let reported = REPORTED_RUN_WORDS.map(|words| {
-        let runs = shared_runs(words, &measured, &trained);
+    let reported = |run_words| -> Result<Vec<usize>, PrepareError> {
+        let runs = shared_runs(run_words, &measured, &trained, words)?;
         let left = trained.iter().zip(runs).filter(|(entry, _)| !found.contains_key(&entry.row));
         let mut counts = vec![0; sets.len()];
         left.filter_map(|(_, run)| run).for_each(|run| counts[measured[run.measured].0] += 1);
-        counts
-    });
+        Ok(counts)
+    };
+    let [tens, eights] = REPORTED_RUN_WORDS.map(reported);
+    let (tens, eights) = (tens?, eights?);
     for entry in entries.iter_mut() {
         if let Some(contamination) = found.remove(&entry.row) {
             entry.decision = Decision::Contaminated(contamination);
         }
     }
-    let [tens, eights] = reported;
     let reports = sets.into_iter().zip(removed).zip(tens.into_iter().zip(eights));
-    Decontamination {
+    Ok(Decontamination {
         run_words: RUN_WORDS,
         problems_with_a_run_max: PROBLEMS_WITH_A_RUN_MAX,
         jaccard_min: super::fingerprint::NEAR,
@@ -140,7 +140,7 @@ pub(super) fn decontaminate(
                 ..set.report
             })
             .collect(),
-    }
+    })
 }
 
 /// The runs that a training entry shares with the measured problems.
@@ -154,78 +154,142 @@ struct SharedRuns {
 }
 
 /// For each training entry, which runs of `words` words it shares that are no common sentences.
-fn shared_runs(words: usize, measured: &[(usize, &Measured)], trained: &[&Entry]) -> Vec<Option<SharedRuns>> {
-    // For each run of a measured problem: where it stands first, and in how many problems of all it stands.
-    let mut runs: HashTable<u64, (usize, u32)> = HashTable::default();
-    for (place, (_, one)) in measured.iter().enumerate() {
-        for gram in distinct(one.words.grams(words).map(|(_, gram)| gram)) {
-            runs.entry(gram).or_insert((place, 0)).1 += 1;
-        }
-    }
+fn shared_runs(
+    words: usize,
+    measured: &[(usize, &Measured)],
+    trained: &[&Entry],
+    file: &WordsFile,
+) -> Result<Vec<Option<SharedRuns>>, PrepareError> {
+    let mut runs = MeasuredRuns::collect(words, measured, file)?;
     // Of each entry the few runs that are also measured, with the places where they begin.
-    let also_measured = |entry: &&Entry| -> Vec<(usize, u64)> {
-        entry.words.grams(words).filter(|(_, gram)| runs.contains_key(gram)).collect()
+    let also_measured = |entry: &&Entry| -> Result<Vec<(usize, usize)>, PrepareError> {
+        let text = file.read(entry.text.words)?;
+        Ok(text.grams(words).filter_map(|(start, gram)| Some((start, runs.find(gram)?))).collect())
     };
-    let also_measured: Vec<Vec<(usize, u64)>> = trained.par_iter().map(also_measured).collect();
-    for grams in &also_measured {
-        for gram in distinct(grams.iter().map(|(_, gram)| *gram)) {
-            if let Some((_, problems)) = runs.get_mut(&gram) {
-                *problems += 1;
-            }
+    let also_measured: Vec<Vec<(usize, usize)>> = trained.par_iter().map(also_measured).collect::<Result<_, _>>()?;
+    for found in &also_measured {
+        for run in distinct(found.iter().map(|(_, run)| *run)) {
+            runs.all[run].problems += 1;
         }
     }
-    let shared = |grams: Vec<(usize, u64)>| {
-        let telling = grams.into_iter().filter_map(|(start, gram)| {
-            let (place, problems) = runs.get(&gram)?;
-            (*problems <= PROBLEMS_WITH_A_RUN_MAX).then_some((start, *place))
-        });
-        telling.fold(None, |found: Option<SharedRuns>, (start, place)| match found {
-            None => Some(SharedRuns { measured: place, count: 1, first: start }),
-            Some(found) => Some(SharedRuns { count: found.count + 1, ..found }),
-        })
+    let shared = |found: Vec<(usize, usize)>| {
+        let mut telling = found.into_iter().filter(|(_, run)| runs.all[*run].problems <= PROBLEMS_WITH_A_RUN_MAX);
+        let (first, run) = telling.next()?;
+        Some(SharedRuns { measured: runs.all[run].measured as usize, count: 1 + telling.count(), first })
     };
-    also_measured.into_iter().map(shared).collect()
+    Ok(also_measured.into_iter().map(shared).collect())
 }
 
-fn distinct(grams: impl Iterator<Item = u64>) -> Vec<u64> {
-    let mut grams: Vec<u64> = grams.collect();
-    grams.sort_unstable();
-    grams.dedup();
-    grams
+/// A run of a measured problem.
+struct MeasuredRun {
+    hash: u64,
+    /// The first measured problem that it stands in.
+    measured: u32,
+    /// In how many problems it stands, trained ones too.
+    problems: u32,
+}
+
+/// The runs of all measured problems, of which there may be millions: sorted, with a directory, they take half the
+/// memory of a hash table and are found as fast.
+struct MeasuredRuns {
+    /// In the order of their hashes.
+    all: Vec<MeasuredRun>,
+    /// Where the runs begin whose hash has these first bits; one more at the end.
+    starts: Vec<u32>,
+    /// How far a hash is shifted to leave those bits.
+    shift: u32,
+    /// For each run, by the next bits of its hash, one bit of its bucket's byte: most runs that are looked for are not
+    /// there, and this tells so from memory that the processor has at hand.
+    present: Vec<u8>,
+}
+
+impl MeasuredRuns {
+    fn collect(words: usize, measured: &[(usize, &Measured)], file: &WordsFile) -> Result<Self, PrepareError> {
+        let runs_max = measured.iter().map(|(_, one)| one.text.words.grams(words)).sum();
+        let mut all = Vec::with_capacity(runs_max);
+        for (place, (_, one)) in (0..).zip(measured) {
+            let text = file.read(one.text.words)?;
+            let hashes = distinct(text.grams(words).map(|(_, gram)| gram));
+            all.extend(hashes.into_iter().map(|hash| MeasuredRun { hash, measured: place, problems: 1 }));
+        }
+        all.par_sort_unstable_by_key(|run| (run.hash, run.measured));
+        all.dedup_by(|run, first| {
+            let same = run.hash == first.hash;
+            first.problems += u32::from(same);
+            same
+        });
+        let bits = all.len().max(2).ilog2();
+        let shift = u64::BITS - bits;
+        let mut starts = vec![0_u32; (1 << bits) + 1];
+        all.iter().for_each(|run| starts[(run.hash >> shift) as usize + 1] += 1);
+        for i in 1..starts.len() {
+            starts[i] += starts[i - 1];
+        }
+        let mut present = vec![0; 1 << bits];
+        all.iter().for_each(|run| present[(run.hash >> shift) as usize] |= bit_in_bucket(run.hash, shift));
+        Ok(Self { all, starts, shift, present })
+    }
+
+    /// The run's index.
+    fn find(&self, hash: u64) -> Option<usize> {
+        let bucket = (hash >> self.shift) as usize;
+        if self.present[bucket] & bit_in_bucket(hash, self.shift) == 0 {
+            return None;
+        }
+        let (start, end) = (self.starts[bucket] as usize, self.starts[bucket + 1] as usize);
+        let place = self.all[start..end].iter().position(|run| run.hash == hash)?;
+        Some(start + place)
+    }
+}
+
+/// One of eight bits, by the three bits of the hash below those of its bucket.
+fn bit_in_bucket(hash: u64, shift: u32) -> u8 {
+    1 << (hash >> (shift - 3) & 7)
+}
+
+fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.collect();
+    items.sort_unstable();
+    items.dedup();
+    items
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::fakes::entry;
+    use super::super::fakes;
     use super::*;
 
     fn words(from: usize, count: usize) -> String {
         (from..from + count).map(|i| format!("w{i}")).collect::<Vec<_>>().join(" ")
     }
 
-    fn set(name: &str, statements: &[String]) -> EvaluationSet {
-        let problems =
-            statements.iter().enumerate().map(|(i, text)| Measured::new(format!("{name}-{i}"), text)).collect();
-        EvaluationSet { report: DecontaminatedSet::named(name), problems }
+    fn entries(statements: &[(&str, String, Side)]) -> Result<Entries, PrepareError> {
+        let problems: Vec<(&str, &str, &[&str])> =
+            statements.iter().map(|(id, statement, _)| (*id, statement.as_str(), &["print(1)"][..])).collect();
+        let mut entries = fakes::entries(&problems)?;
+        for (entry, (_, _, side)) in entries.rows.iter_mut().zip(statements) {
+            entry.decision = Decision::Accepted(*side);
+        }
+        Ok(entries)
     }
 
-    fn entries(statements: &[(&str, String, Side)]) -> Vec<Entry> {
-        let entries = statements.iter().enumerate().map(|(row, (id, statement, side))| Entry {
-            row: row as u64,
-            decision: Decision::Accepted(*side),
-            ..entry(id, statement, &["print(1)"])
-        });
-        entries.collect()
+    /// Decontaminates against a set `other` of one statement, and against the held-out entries.
+    fn against(entries: &mut Entries, statement: &str) -> Result<Decontamination, PrepareError> {
+        let problems = vec![Measured::new("other-0".to_owned(), statement, &mut entries.words)];
+        entries.words.flush()?;
+        let set = EvaluationSet { report: DecontaminatedSet::named("other"), problems };
+        decontaminate(entries, vec![set], DecontaminatedSet::named("own"))
     }
 
     #[test]
-    fn thirteen_shared_words_remove_and_twelve_do_not() {
+    fn thirteen_shared_words_remove_and_twelve_do_not() -> Result<(), PrepareError> {
         let mut rows = entries(&[
             ("thirteen", format!("{} {}", words(500, 30), words(0, 13)), Side::Train),
             ("twelve", format!("{} {}", words(600, 30), words(0, 12)), Side::Train),
             ("held-out", words(0, 13), Side::Eval),
-        ]);
-        let report = decontaminate(&mut rows, vec![set("other", &[words(0, 40)])], DecontaminatedSet::named("own"));
+        ])?;
+        let report = against(&mut rows, &words(0, 40))?;
+        let rows = rows.rows;
         let Decision::Contaminated(found) = &rows[0].decision else { panic!("{:?}", rows[0].decision) };
         let detail = found.skip(&format!("{} {}", words(500, 30), words(0, 13))).detail;
         let shared = words(0, 13);
@@ -235,29 +299,28 @@ mod tests {
         assert_eq!((report.sets[0].removed, report.sets[1].removed), (1, 0));
         assert_eq!((report.sets[0].kept_with_10_words, report.sets[0].kept_with_8_words), (1, 1));
         assert_eq!(report.sets[1].problems, 1);
+        Ok(())
     }
 
     #[test]
-    fn a_sentence_of_many_problems_does_not_count() {
+    fn a_sentence_of_many_problems_does_not_count() -> Result<(), PrepareError> {
         let sentence = words(0, 20);
         let statement = |i: usize| format!("{} {sentence}", words(1000 * i, 40));
-        let rows = |count: usize| {
-            let mut rows = entries(&(1..=count).map(|i| ("p", statement(i), Side::Train)).collect::<Vec<_>>());
-            let report =
-                decontaminate(&mut rows, vec![set("other", &[statement(99)])], DecontaminatedSet::named("own"));
-            report.sets[0].removed
+        let removed = |count: usize| -> Result<usize, PrepareError> {
+            let mut rows = entries(&(1..=count).map(|i| ("p", statement(i), Side::Train)).collect::<Vec<_>>())?;
+            Ok(against(&mut rows, &statement(99))?.sets[0].removed)
         };
-        assert_eq!(rows(9), 9, "ten problems in all have it");
-        assert_eq!(rows(10), 0, "eleven have");
+        assert_eq!(removed(9)?, 9, "ten problems in all have it");
+        assert_eq!(removed(10)?, 0, "eleven have");
+        Ok(())
     }
 
     #[test]
-    fn a_short_statement_is_found_as_a_whole() {
-        let mut rows = entries(&[("p", "Print twice the number.".to_owned(), Side::Train)]);
-        let sets = vec![set("other", &["print TWICE the number".to_owned()])];
-        let report = decontaminate(&mut rows, sets, DecontaminatedSet::named("own"));
-        assert_eq!(report.sets[0].removed, 1);
-        let Decision::Contaminated(found) = &rows[0].decision else { panic!("{:?}", rows[0].decision) };
+    fn a_short_statement_is_found_as_a_whole() -> Result<(), PrepareError> {
+        let mut rows = entries(&[("p", "Print twice the number.".to_owned(), Side::Train)])?;
+        assert_eq!(against(&mut rows, "print TWICE the number")?.sets[0].removed, 1);
+        let Decision::Contaminated(found) = &rows.rows[0].decision else { panic!("{:?}", rows.rows[0].decision) };
         assert_eq!(found.skip("").detail, "the statement resembles `other-0` of other");
+        Ok(())
     }
 }

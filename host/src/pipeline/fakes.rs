@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::PrepareError;
 use super::classify::ChosenDomain;
-use super::entry::{Entry, enter};
+use super::entry::Entries;
 use super::material::Material;
+use super::stage_file::StageFolder;
 use crate::artifact::ContentHash;
 use crate::dataset::{Domain, Language, Problem, ProblemText, Solution, TestCase};
 use crate::plugin::{
@@ -46,15 +48,17 @@ pub(super) fn problem(id: &str, number: &str) -> Problem {
     problem_with(id, &format!("Print {number} ."), &[&format!("print({number})")], &[("", number)])
 }
 
-/// An entry of a problem with these programs.
-pub(super) fn entry(id: &str, statement: &str, programs: &[&str]) -> Entry {
-    let problem = problem_with(id, statement, programs, &[("", "1")]);
-    let codes = programs.iter().map(|code| (*code).to_owned()).collect();
-    let material = Material::solved(0, problem, codes);
+/// Entries of problems: identifier, statement and programs of each.
+pub(super) fn entries(problems: &[(&str, &str, &[&str])]) -> Result<Entries, PrepareError> {
+    let mut materials = Vec::new();
+    for (row, (id, statement, programs)) in (0..).zip(problems) {
+        let codes = programs.iter().map(|code| (*code).to_owned()).collect();
+        materials.push(Material::solved(row, problem_with(id, statement, programs, &[("", "1")]), codes));
+    }
     let domain = ChosenDomain { domain: Domain("python".to_owned()), tied_with: Vec::new() };
-    let mut entries = Vec::new();
-    enter(&mut entries, &[material], vec![domain]);
-    entries.remove(0)
+    let mut entries = Entries::create(&StageFolder::new(None)?)?;
+    entries.enter(&materials, vec![domain; problems.len()])?;
+    Ok(entries)
 }
 
 /// Yields given rows, whatever file it is given.

@@ -1,4 +1,4 @@
-//! Fingerprints: what is compared of a text, so that two texts need not be at hand at the same time.
+//! Fingerprints: what is compared of a text.
 //!
 //! A text is a sequence of words; its shingles are its word 5-grams (the whole text where it is shorter). Two texts
 //! resemble each other as Jaccard's index over their shingle sets says:
@@ -11,54 +11,75 @@
 //! datatrove's deduplication. A pair with J = 0.8 shares a band with probability 1 − (1 − 0.8⁸)¹⁴ = 0.92, one with
 //! J = 0.9 with 0.9996. What a band proposes is then decided by the exact index, so chance removes nothing.
 
-use std::collections::HashMap;
-
-/// A table over hashes of words, of which there are millions.
-pub(super) type HashTable<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-
 /// Words in a shingle.
 const SHINGLE_WORDS: usize = 5;
-const BANDS: usize = 14;
+/// Bands of a text.
+pub(super) const BANDS: usize = 14;
 const HASHES_PER_BAND: usize = 8;
 const HASHES: usize = BANDS * HASHES_PER_BAND;
 
-/// A text as hashes of its words, in order. As many of them are kept as there are rows, so none has room to spare.
+/// A text as hashes of its words, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Words(Vec<u32>);
 
 impl Words {
     /// The words of prose: runs of letters and digits, in lower case.
     pub(super) fn of_text(text: &str) -> Self {
-        let mut words = Vec::new();
-        let mut hash = None;
+        let mut words = Vec::with_capacity(text.len() / 5);
+        let mut hash = FNV_OFFSET;
+        let mut within = false;
         for c in text.chars().chain([' ']) {
-            if c.is_alphanumeric() {
-                let lower = if c.is_ascii() { c.to_ascii_lowercase() } else { c.to_lowercase().next().unwrap_or(c) };
-                hash = Some(fed(hash.unwrap_or(FNV_OFFSET), lower));
-            } else if let Some(word) = hash.take() {
-                words.push(folded(word));
+            // Nearly every character is ASCII, and of those a table knows all that matters.
+            let lower = if c.is_ascii() {
+                LOWER_OF_WORD[c as usize]
+            } else if c.is_alphanumeric() {
+                c.to_lowercase().next().unwrap_or(c)
+            } else {
+                NO_LETTER
+            };
+            if lower != NO_LETTER {
+                hash = fed(hash, lower);
+                within = true;
+            } else if within {
+                words.push(folded(hash));
+                (hash, within) = (FNV_OFFSET, false);
             }
         }
-        words.shrink_to_fit();
         Self(words)
     }
 
     /// The words of a program: identifiers and numbers as they are, and every other character that is no space.
     pub(super) fn of_code(code: &str) -> Self {
-        let mut words = Vec::new();
-        let mut hash = None;
+        let mut words = Vec::with_capacity(code.len() / 2);
+        let mut hash = FNV_OFFSET;
+        let mut within = false;
         for c in code.chars().chain([' ']) {
-            if c.is_alphanumeric() || c == '_' {
-                hash = Some(fed(hash.unwrap_or(FNV_OFFSET), c));
+            let named =
+                if c.is_ascii() { LOWER_OF_WORD[c as usize] != NO_LETTER || c == '_' } else { c.is_alphanumeric() };
+            if named {
+                hash = fed(hash, c);
+                within = true;
                 continue;
             }
-            words.extend(hash.take().map(folded));
+            if within {
+                words.push(folded(hash));
+                (hash, within) = (FNV_OFFSET, false);
+            }
             if !c.is_whitespace() {
                 words.push(folded(fed(FNV_OFFSET, c)));
             }
         }
-        words.shrink_to_fit();
         Self(words)
+    }
+
+    /// The words' hashes.
+    pub(super) fn hashes(&self) -> &[u32] {
+        &self.0
+    }
+
+    /// Words whose hashes were kept.
+    pub(super) fn from_hashes(hashes: Vec<u32>) -> Self {
+        Self(hashes)
     }
 
     /// The hash of every run of `n` words with the place where it begins; none where the text is shorter.
@@ -75,7 +96,6 @@ impl Words {
         };
         set.sort_unstable();
         set.dedup();
-        set.shrink_to_fit();
         Shingles(set)
     }
 }
@@ -88,6 +108,22 @@ pub(super) fn words_in_text(text: &str, start: usize, count: usize) -> String {
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// What stands in the table for what is neither a letter nor a digit.
+const NO_LETTER: char = '\0';
+
+/// The lower case of every ASCII letter and digit.
+static LOWER_OF_WORD: [char; 128] = {
+    let mut table = [NO_LETTER; 128];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            table[byte as usize] = byte.to_ascii_lowercase() as char;
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// FNV-1a, a character at a time.
 fn fed(hash: u64, c: char) -> u64 {
@@ -227,64 +263,6 @@ const fn split_mix(state: u64) -> (u64, u64) {
     (z ^ (z >> 31), state)
 }
 
-/// Texts that were seen, to be found again by what resembles them. There may be millions, so the texts of one key are
-/// a chain through the texts themselves.
-#[derive(Default)]
-pub(super) struct NearIndex<'a> {
-    /// The last text that was added under each key.
-    last: HashTable<u64, u32>,
-    texts: Vec<Indexed<'a>>,
-}
-
-struct Indexed<'a> {
-    name: usize,
-    shingles: &'a Shingles,
-    /// For each band the text before this one under the same key.
-    before: [u32; BANDS],
-}
-
-/// The end of a chain.
-const NONE: u32 = u32::MAX;
-
-impl<'a> NearIndex<'a> {
-    /// The names of all texts that resemble this one, in the order in which they were added.
-    pub(super) fn near(&self, shingles: &Shingles, bands: &Bands) -> Vec<usize> {
-        let near = self.candidates(bands).into_iter().filter(|(_, text)| text.near(shingles));
-        near.map(|(name, _)| name).collect()
-    }
-
-    /// The texts that share a band with this one, in the order in which they were added.
-    pub(super) fn candidates(&self, bands: &Bands) -> Vec<(usize, &'a Shingles)> {
-        let mut places = Vec::new();
-        for (band, key) in bands.iter().enumerate() {
-            let mut place = self.last.get(&of_band(band, *key)).copied().unwrap_or(NONE);
-            while let Some(text) = self.texts.get(place as usize) {
-                places.push(place);
-                place = text.before[band];
-            }
-        }
-        places.sort_unstable();
-        places.dedup();
-        let texts = places.into_iter().map(|place| &self.texts[place as usize]);
-        texts.map(|text| (text.name, text.shingles)).collect()
-    }
-
-    /// Adds a text under a name.
-    pub(super) fn add(&mut self, name: usize, shingles: &'a Shingles, bands: &Bands) {
-        let place = u32::try_from(self.texts.len()).expect("fewer than four billion texts fit in memory");
-        let mut before = [NONE; BANDS];
-        for ((band, key), before) in bands.iter().enumerate().zip(&mut before) {
-            *before = self.last.insert(of_band(band, *key), place).unwrap_or(NONE);
-        }
-        self.texts.push(Indexed { name, shingles, before });
-    }
-}
-
-/// A band's key among those of all bands.
-fn of_band(band: usize, key: u64) -> u64 {
-    key.wrapping_add(band as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,29 +295,6 @@ mod tests {
         let c = Words::of_text(&text(&other)).shingles();
         assert_eq!(a.shared_and_all(&c), (14, 26));
         assert!(!a.near(&c));
-    }
-
-    #[test]
-    fn what_resembles_is_found_and_what_does_not_is_not() {
-        let texts: Vec<Vec<u32>> = (0..200).map(|i| (0..100).map(|word| word + i * 1000).collect()).collect();
-        let shingles: Vec<Shingles> = texts.iter().map(|words| Words::of_text(&text(words)).shingles()).collect();
-        let mut index = NearIndex::default();
-        for (name, shingles) in shingles.iter().enumerate() {
-            index.add(name, shingles, &shingles.bands());
-        }
-        let mut found = 0;
-        for (name, words) in texts.iter().enumerate() {
-            let mut changed = words.clone();
-            changed[50] = 7;
-            let changed = Words::of_text(&text(&changed)).shingles();
-            let near = index.near(&changed, &changed.bands());
-            assert!(near.is_empty() || near == [name], "{near:?}");
-            found += near.len();
-        }
-        // 91 of 101 shared: J = 0.90, of which MinHash misses one in two thousand.
-        assert!(found >= 198, "{found}");
-        let other = Words::of_text(&text(&(500_000..500_100).collect::<Vec<_>>())).shingles();
-        assert!(index.near(&other, &other.bands()).is_empty());
     }
 
     #[test]

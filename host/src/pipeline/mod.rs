@@ -22,6 +22,8 @@ mod classify;
 
 mod entry;
 mod fingerprint;
+mod near_index;
+mod words_file;
 
 mod deduplicate;
 

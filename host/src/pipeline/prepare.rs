@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::classified::Classified;
 use super::decontaminate::{EvaluationSet, Measured, decontaminate};
 use super::deduplicate::deduplicate;
-use super::entry::{Decision, Entry, enter};
+use super::entry::{Decision, Entries, Entry};
 use super::fate::{Fate, Ledger};
 use super::load::RowReader;
 use super::manifest::{DecontaminatedSet, Decontamination, SideCounts, counts, skipped_by_reason};
@@ -23,6 +23,7 @@ use super::output::Wanted;
 use super::route::Route;
 use super::split::{Grouped, sides};
 use super::stage_file::StageFolder;
+use super::words_file::WordsFile;
 use super::{DataConfig, EvaluationSetConfig, InputFile, PrepareError, PrepareManifest, Side, output, verified};
 use crate::artifact::{ContentHash, write_atomic};
 use crate::plugin::{DatasetLoader, DomainClassifier, LoadedRow, SolutionRunner};
@@ -130,20 +131,20 @@ pub fn prepare(
     }
     check_source(inputs.loader, &config.source)?;
     let input_files = input_files(&config.files)?;
-    let sets = evaluation_sets(inputs)?;
-
     let stages = StageFolder::new(inputs.run_folder)?;
+    let mut entries = Entries::create(&stages)?;
+    let sets = evaluation_sets(inputs, &mut entries.words)?;
+
     let key = verified::key(inputs, &input_files);
     let found = verified::find(&stages, key);
     let mut classified = Classified::begin(inputs, found.as_ref(), &stages)?;
-    let mut entries = Vec::new();
     let mut take = |rows: &[Material], total: Option<u64>| -> Result<(), PrepareError> {
         let domains = classified.of(rows)?;
-        let done = (entries.len() + rows.len()) as u64;
+        let done = (entries.rows.len() + rows.len()) as u64;
         if classified.asks() {
             progress(PrepareProgress { stage: PrepareStage::Classify, done, total });
         }
-        enter(&mut entries, rows, domains);
+        entries.enter(rows, domains)?;
         progress(PrepareProgress { stage: PrepareStage::Compare, done, total });
         Ok(())
     };
@@ -158,16 +159,18 @@ pub fn prepare(
     classified.finish(&verified)?;
     let load_seconds = started.elapsed().as_secs_f64();
 
-    let mut duplicates = deduplicate(&mut entries);
+    let mut duplicates = deduplicate(&mut entries)?;
     duplicates.near_solutions = verified.summary.near_duplicate_solutions;
     let mut route = Route::new(inputs.specialist, &config.domains);
-    for entry in entries.iter_mut().filter(|entry| matches!(entry.decision, Decision::Kept { .. })) {
+    for entry in entries.rows.iter_mut().filter(|entry| matches!(entry.decision, Decision::Kept { .. })) {
         if let Err(skip) = route.check(&entry.domain.domain) {
             entry.decision = Decision::Skipped(skip);
         }
     }
-    split(&mut entries, inputs.seed, config.eval_fraction);
-    let mut decontamination = decontaminate(&mut entries, sets, DecontaminatedSet::named(OWN_SET));
+    split(&mut entries.rows, inputs.seed, config.eval_fraction);
+    let mut decontamination = decontaminate(&mut entries, sets, DecontaminatedSet::named(OWN_SET))?;
+    // The words are not needed any more.
+    let Entries { rows: mut entries, .. } = entries;
 
     let names = config.files_of(inputs.specialist);
     let tests_file = names.tests.clone();
@@ -218,12 +221,16 @@ fn check_source(loader: &dyn DatasetLoader, wanted: &str) -> Result<(), PrepareE
 }
 
 /// Reads the problems that the model will be measured on elsewhere.
-fn evaluation_sets(inputs: &PrepareInputs<'_>) -> Result<Vec<EvaluationSet>, PrepareError> {
+fn evaluation_sets(inputs: &PrepareInputs<'_>, words: &mut WordsFile) -> Result<Vec<EvaluationSet>, PrepareError> {
     let sets = inputs.config.decontaminate.iter().zip(inputs.set_loaders);
-    sets.map(|(set, loader)| evaluation_set(set, &**loader)).collect()
+    sets.map(|(set, loader)| evaluation_set(set, &**loader, words)).collect()
 }
 
-fn evaluation_set(set: &EvaluationSetConfig, loader: &dyn DatasetLoader) -> Result<EvaluationSet, PrepareError> {
+fn evaluation_set(
+    set: &EvaluationSetConfig,
+    loader: &dyn DatasetLoader,
+    words: &mut WordsFile,
+) -> Result<EvaluationSet, PrepareError> {
     check_source(loader, &set.source)?;
     let mut report = DecontaminatedSet::named(&set.name);
     report.files = input_files(&set.files)?;
@@ -238,16 +245,17 @@ fn evaluation_set(set: &EvaluationSetConfig, loader: &dyn DatasetLoader) -> Resu
         for (_, row) in rows {
             match row {
                 LoadedRow::Problem(problem) => {
-                    problems.push(Measured::new(problem.text.id, &problem.text.statement));
+                    problems.push(Measured::new(problem.text.id, &problem.text.statement, words));
                 }
                 LoadedRow::Conversation(conversation) => {
                     let said: Vec<String> = conversation.messages.into_iter().map(|message| message.content).collect();
-                    problems.push(Measured::new(conversation.id, &said.join("\n\n")));
+                    problems.push(Measured::new(conversation.id, &said.join("\n\n"), words));
                 }
-                LoadedRow::Policy(example) => problems.push(Measured::new(example.id, &example.instruction)),
+                LoadedRow::Policy(example) => problems.push(Measured::new(example.id, &example.instruction, words)),
                 LoadedRow::Skipped(row) => *skipped.entry(row.reason).or_default() += 1,
             }
         }
+        words.flush()?;
     }
     if problems.is_empty() {
         let reasons: Vec<String> = skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();

@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
@@ -128,8 +130,9 @@ pub(super) struct StageFile<R, S> {
     rows: PhantomData<R>,
 }
 
-impl<R: DeserializeOwned + Send, S> StageFile<R, S> {
-    /// The rows from the first to the last, some at a time. Their number in a part says nothing.
+impl<R: DeserializeOwned + Send + 'static, S> StageFile<R, S> {
+    /// The rows from the first to the last, some at a time, read ahead while those before are used. Their number in a
+    /// part says nothing.
     pub(super) fn parts(&self) -> Result<impl Iterator<Item = Result<Vec<R>, PrepareError>> + use<R, S>, PrepareError> {
         let path = self.path.clone();
         let failed = move |error| PrepareError::StageFile { path: path.clone(), error };
@@ -140,10 +143,18 @@ impl<R: DeserializeOwned + Send, S> StageFile<R, S> {
             let rows = lines.par_iter().map(|line| serde_json::from_slice(line).map_err(|error| error.into()));
             rows.collect::<io::Result<Vec<R>>>().map_err(&failed)
         };
-        Ok(std::iter::from_fn(move || match next() {
-            Ok(rows) if rows.is_empty() => None,
-            part => Some(part),
-        }))
+        let (send, parts) = sync_channel(1);
+        // The thread ends with the rows, an error, or the receiver.
+        thread::spawn(move || {
+            loop {
+                let part = next();
+                let last = part.is_err();
+                if part.as_ref().is_ok_and(Vec::is_empty) || send.send(part).is_err() || last {
+                    break;
+                }
+            }
+        });
+        Ok(parts.into_iter())
     }
 }
 
