@@ -1,8 +1,9 @@
 //! The cache of compiled code: machine code of components, so that an interpreter is compiled once per machine.
 //!
 //! An entry is named by the component's hash and by everything the code depends on (wasmtime's version, the engine's
-//! settings, the processor's features). It begins with the hash of the code that follows. An entry that does not
-//! match is compiled anew; the cache never turns into an error, and never into a way to run foreign code.
+//! settings, the processor's features). It is two files: the code, which is mapped, so that start-up copies nothing and
+//! only what runs takes memory, and the code's hash. An entry that does not match is compiled anew; the cache never
+//! turns into an error, and never into a way to run foreign code.
 
 use std::fs::{self, DirBuilder};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,9 +16,6 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::artifact::{ContentHash, write_atomic};
-
-/// Hexadecimal digits of the hash at an entry's beginning.
-const HASH_DIGITS: usize = 64;
 
 /// A folder of compiled components that only this user can write.
 pub(super) struct CompiledCodeCache {
@@ -42,19 +40,16 @@ impl CompiledCodeCache {
 
     /// The component, from the cache or compiled and then kept.
     pub(super) fn component(&self, engine: &Engine, content: ContentHash, bytes: &[u8]) -> wasmtime::Result<Component> {
-        let entry = self.folder.as_ref().map(|folder| folder.join(format!("{content}-{}.cwasm", self.engine_key)));
-        if let Some(component) = entry.as_deref().and_then(|entry| load(engine, entry)) {
+        let entry = self.folder.as_ref().map(|folder| Entry::named(folder, &format!("{content}-{}", self.engine_key)));
+        if let Some(component) = entry.as_ref().and_then(|entry| entry.load(engine)) {
             return Ok(component);
         }
         tracing::info!("compiling the plugin {} ({} bytes)", content.short(), bytes.len());
         let component = Component::from_binary(engine, bytes)?;
-        if let Some(entry) = entry {
-            let code = component.serialize()?;
-            let mut kept = ContentHash::of(&code).to_string().into_bytes();
-            kept.extend_from_slice(&code);
-            if let Err(error) = write_atomic(&entry, &kept) {
-                tracing::warn!("a compiled plugin is not kept: {}: {error}", entry.display());
-            }
+        if let Some(entry) = entry
+            && let Err(error) = entry.keep(&component.serialize()?)
+        {
+            tracing::warn!("a compiled plugin is not kept: {}: {error}", entry.code.display());
         }
         Ok(component)
     }
@@ -74,25 +69,44 @@ fn private_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The entry's component, where the entry is whole and made by this engine.
-fn load(engine: &Engine, entry: &Path) -> Option<Component> {
-    let kept = fs::read(entry).ok()?;
-    let (hash, code) = kept.split_at_checked(HASH_DIGITS)?;
-    if hash != ContentHash::of(code).to_string().as_bytes() {
-        tracing::warn!("a damaged entry of the compiled-code cache is compiled anew: {}", entry.display());
-        return None;
+/// The two files of one component's code.
+struct Entry {
+    code: PathBuf,
+    hash: PathBuf,
+}
+
+impl Entry {
+    fn named(folder: &Path, name: &str) -> Self {
+        Self { code: folder.join(format!("{name}.cwasm")), hash: folder.join(format!("{name}.sha256")) }
     }
-    // SAFETY: `deserialize` runs whatever machine code it is given, so the bytes must be what `serialize` wrote.
-    // They were read into memory before they were checked, so they cannot change under the check. They equal the hash
-    // that stands before them, so they are not damaged; and they come from a folder that `private_folder` found to
-    // belong to this user and to be closed to all others, so only a process with this user's own rights can have
-    // written both code and hash, and that process could as well replace this binary. wasmtime itself refuses code of
-    // another version or of other settings.
-    match unsafe { Component::deserialize(engine, code) } {
-        Ok(component) => Some(component),
-        Err(error) => {
-            tracing::warn!("an entry of the compiled-code cache is compiled anew: {}: {error:#}", entry.display());
-            None
+
+    /// Writes both; the hash last, so that it never stands beside code that is not whole.
+    fn keep(&self, code: &[u8]) -> io::Result<()> {
+        write_atomic(&self.code, code)?;
+        write_atomic(&self.hash, ContentHash::of(code).to_string().as_bytes())
+    }
+
+    /// The component, where the entry is whole and made by this engine.
+    fn load(&self, engine: &Engine) -> Option<Component> {
+        let hash: ContentHash = fs::read_to_string(&self.hash).ok()?.parse().ok()?;
+        if ContentHash::of_file(&self.code).ok()? != hash {
+            tracing::warn!("a damaged entry of the compiled-code cache is compiled anew: {}", self.code.display());
+            return None;
+        }
+        // SAFETY: `deserialize_file` runs whatever machine code the file holds, now and as long as it is mapped, so the
+        // file must be what `serialize` wrote and stay so. It equals the hash that stands beside it, so it is not
+        // damaged. It is in a folder that `private_folder` found to belong to this user and to be closed to all
+        // others, so only a process with this user's own rights can have written the two files or can change them
+        // later, and that process could as well replace this binary, which is mapped in the same way. Our own
+        // processes never change a file in place: `write_atomic` puts a new one under the name. wasmtime itself
+        // refuses code of another version or of other settings.
+        match unsafe { Component::deserialize_file(engine, &self.code) } {
+            Ok(component) => Some(component),
+            Err(error) => {
+                let entry = self.code.display();
+                tracing::warn!("an entry of the compiled-code cache is compiled anew: {entry}: {error:#}");
+                None
+            }
         }
     }
 }
@@ -111,22 +125,24 @@ mod tests {
         let cache = CompiledCodeCache::open(&folder, &engine);
         let content = ContentHash::of(EMPTY_COMPONENT);
         cache.component(&engine, content, EMPTY_COMPONENT)?;
-        let entry = fs::read_dir(&folder)?.next().expect("the entry was written")?.path();
-        assert!(load(&engine, &entry).is_some());
+        let entry = Entry::named(&folder, &format!("{content}-{}", cache.engine_key));
+        assert!(entry.load(&engine).is_some());
 
-        let whole = fs::read(&entry)?;
+        let whole = fs::read(&entry.code)?;
         let mut damaged = whole.clone();
         *damaged.last_mut().expect("an entry is not empty") ^= 1;
         for wrong in [&damaged[..], &whole[..whole.len() - 1], &whole[..10], b""] {
-            fs::write(&entry, wrong)?;
-            assert!(load(&engine, &entry).is_none());
+            write_atomic(&entry.code, wrong)?;
+            assert!(entry.load(&engine).is_none());
             cache.component(&engine, content, EMPTY_COMPONENT)?;
-            assert_eq!(fs::read(&entry)?.len(), whole.len());
+            assert_eq!(fs::read(&entry.code)?.len(), whole.len());
         }
+        fs::write(&entry.hash, b"no hash")?;
+        assert!(entry.load(&engine).is_none());
 
         // A well-formed entry of something that is no compiled code at all.
-        fs::write(&entry, [ContentHash::of(b"code").to_string().as_bytes(), b"code"].concat())?;
-        assert!(load(&engine, &entry).is_none());
+        entry.keep(b"code")?;
+        assert!(entry.load(&engine).is_none());
         Ok(())
     }
 
