@@ -4,10 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{Builder, NamedTempFile};
 
 /// Bytes that are written to the file at once.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// How the temporary names begin.
+const PARTIAL_PREFIX: &str = ".partial-";
 
 /// A file that appears under its name only once it is whole. Dropped before `commit`, it leaves nothing.
 pub struct AtomicFile {
@@ -25,7 +28,8 @@ impl AtomicFile {
             _ => PathBuf::from("."),
         };
         fs::create_dir_all(&folder)?;
-        let writer = BufWriter::with_capacity(BUFFER_BYTES, NamedTempFile::new_in(&folder)?);
+        let writer =
+            BufWriter::with_capacity(BUFFER_BYTES, Builder::new().prefix(PARTIAL_PREFIX).tempfile_in(&folder)?);
         Ok(Self { path, folder, writer })
     }
 
@@ -59,9 +63,37 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
+/// Removes what processes left below this folder that were killed while they wrote. Nobody may be writing there.
+pub fn remove_partial_files(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_partial_files(&entry.path())?;
+        } else if entry.file_name().to_string_lossy().starts_with(PARTIAL_PREFIX) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("data/train.jsonl");
+        write_atomic(&path, b"whole")?;
+        // A killed process drops nothing.
+        std::mem::forget(AtomicFile::create(&path)?);
+        let names = || fs::read_dir(folder.path().join("data")).map(Iterator::count);
+        assert_eq!(names()?, 2);
+        remove_partial_files(folder.path())?;
+        assert_eq!(names()?, 1);
+        assert_eq!(fs::read(&path)?, b"whole");
+        Ok(())
+    }
 
     #[test]
     fn an_abandoned_file_leaves_the_old_one() -> io::Result<()> {

@@ -7,6 +7,6 @@ mod atomic_file;
 mod content_hash;
 mod stage;
 
-pub use atomic_file::{AtomicFile, write_atomic};
+pub use atomic_file::{AtomicFile, remove_partial_files, write_atomic};
 pub use content_hash::{ContentHash, ContentHasher};
 pub use stage::{StageInputs, StageLedger, hash_of_artifact};

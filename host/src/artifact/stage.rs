@@ -42,13 +42,7 @@ impl StageLedger {
 
     /// Whether the stage was run on exactly these inputs and its outputs stand unchanged.
     pub fn is_current(&self, stage: &str, inputs: &StageInputs) -> bool {
-        self.stages.get(stage).is_some_and(|receipt| {
-            receipt.inputs == *inputs
-                && receipt
-                    .outputs
-                    .iter()
-                    .all(|(path, hash)| hash_of_artifact(&self.folder.join(path)).ok() == Some(*hash))
-        })
+        self.stages.get(stage).is_some_and(|receipt| receipt.inputs == *inputs) && self.outputs_stand(stage)
     }
 
     /// The names of the inputs that differ from the last time, for a message; empty where the stage never ran.
@@ -60,6 +54,14 @@ impl StageLedger {
         changed.sort();
         changed.dedup();
         changed
+    }
+
+    /// Whether the stage is known to have run and its outputs stand as it wrote them, whatever it was made from.
+    pub fn outputs_stand(&self, stage: &str) -> bool {
+        let stands = |(path, hash): (&String, &ContentHash)| {
+            hash_of_artifact(&self.folder.join(path)).is_ok_and(|found| found == *hash)
+        };
+        self.stages.get(stage).is_some_and(|receipt| receipt.outputs.iter().all(stands))
     }
 
     /// What the stage read under this name when it ran last.
@@ -123,8 +125,10 @@ mod tests {
         assert!(!ledger.is_current("prepare", &other));
         assert_eq!(ledger.changed_inputs("prepare", &other), ["config"]);
 
+        assert!(ledger.outputs_stand("prepare") && !ledger.outputs_stand("train"));
+
         write_atomic(&folder.path().join("data/train.jsonl"), b"touched")?;
-        assert!(!ledger.is_current("prepare", &inputs));
+        assert!(!ledger.is_current("prepare", &inputs) && !ledger.outputs_stand("prepare"));
         Ok(())
     }
 

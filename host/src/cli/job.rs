@@ -10,7 +10,7 @@ use clap::Args;
 use super::Console;
 use super::failure::BadInput;
 use super::model_template::ModelTemplateFormatter;
-use crate::artifact::{ContentHash, StageInputs, StageLedger, hash_of_artifact, write_atomic};
+use crate::artifact::{ContentHash, StageInputs, StageLedger, hash_of_artifact, remove_partial_files, write_atomic};
 use crate::config::{DEFAULT_CONFIG, RunConfig};
 use crate::model::{ChatTemplate, ChatTemplateSource};
 use crate::plugin::{DatasetLoader, DomainClassifier, PluginKind, PromptFormatter, SolutionRunner};
@@ -89,6 +89,9 @@ impl Job {
         let program =
             std::env::current_exe().and_then(|path| ContentHash::of_file(&path)).context("cannot hash the program")?;
         let lock = if arguments.dry_run { None } else { Some(lock_folder(&folder)?) };
+        if lock.is_some() {
+            remove_partial_files(&folder).with_context(|| format!("cannot tidy {}", folder.display()))?;
+        }
         let workers = arguments.workers.map(usize::from).unwrap_or_else(available_cores);
         let job = Self {
             ledger: StageLedger::open(&folder),
