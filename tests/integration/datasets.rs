@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hilora_host::artifact::{ContentHash, hash_of_artifact};
-use hilora_host::dataset::{Domain, EvaluationProblem, ProblemText};
+use hilora_host::dataset::{Domain, EvaluationProblem, Lesson, ProblemText};
 use hilora_host::pipeline::{DataConfig, PrepareInputs, PrepareReport, PrepareStage, prepare};
 use hilora_host::plugin::{
     Classification, DatasetLoader, DomainClassifier, DomainInfo, LoadedRow, PluginError, PluginIdentity,
@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
         Trial::test("datasets::a_function_that_tests_call_is_verified_and_measured", functional),
         Trial::test("datasets::what_stands_in_an_evaluation_set_is_left_out_and_named", decontaminated),
+        Trial::test("datasets::arguments_of_policy_actions_keep_their_order_and_digits", policy_arguments),
         Trial::test("datasets::a_changed_classifier_verifies_nothing_again", incremental),
         Trial::test("datasets::twenty_kills_change_no_byte_of_prepared_data", killed),
     ];
@@ -212,6 +213,31 @@ fn printing(number: usize) -> Value {
         "id": format!("p{number}"), "problem": format!("Print {number}. {}", words.join(" ")),
         "solution": format!("print({number})"), "tests": [{"input": "", "output": number.to_string()}]
     })
+}
+
+fn policy_arguments() -> Result<(), Failed> {
+    // Numbers that no float holds, a half of a surrogate pair, and keys out of order.
+    let arguments = r#"{"order":"W1","amount":2.50,"id":12345678901234567890123,"far":1e999,"note":"\ud800"}"#;
+    let mut bench = Bench::new(&[], json!({"kind": "policy"}))?;
+    let row = |i: usize| {
+        format!(
+            r#"{{"instruction": "Cancel order {i} please.", "policy": "Cancel what is asked.", "outputs": [],
+                "actions": [{{"name": "cancel", "arguments": {arguments}}}]}}"#
+        )
+        .replace('\n', "")
+    };
+    let rows: Vec<String> = (0..4).map(row).collect();
+    fs::write(bench.folder.path().join("rows.jsonl"), rows.join("\n"))?;
+    bench.config.eval_fraction = 0.0;
+    bench.config.domains = vec![Domain("policy".to_owned())];
+    let report = bench.prepare(&*keyword_classifier()?, &Mutex::default())?;
+    assert_eq!(report.manifest.counts.train_examples, 4, "{:?}", report.manifest.skipped);
+    let train = fs::read_to_string(bench.folder.path().join("run/data/python_train.jsonl"))?;
+    for line in train.lines() {
+        let Lesson::Policy(lesson) = serde_json::from_str(line)? else { return Err(line.to_owned().into()) };
+        assert_eq!(lesson.actions[0].arguments, arguments);
+    }
+    Ok(())
 }
 
 fn decontaminated() -> Result<(), Failed> {

@@ -43,8 +43,9 @@ pub struct Conversation {
 pub struct Action {
     /// The tool's name.
     pub name: String,
-    /// Its arguments.
-    pub arguments: serde_json::Map<String, serde_json::Value>,
+    /// Its arguments: the text of a JSON object, as in OpenAI's tool calls. It is never built, so that the order of its
+    /// keys and every digit stay as the dataset wrote them.
+    pub arguments: String,
 }
 
 /// A case under a policy: what a user wants, and what the policy makes of it.

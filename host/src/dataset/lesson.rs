@@ -92,7 +92,7 @@ mod tests {
         for row in [
             r#"{"problem":"p","reasoning":null,"solution":"s","domain":"math","difficulty":null}"#,
             r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"domain":"math","difficulty":"A"}"#,
-            r#"{"instruction":"i","policy":"p","actions":[{"name":"n","arguments":{"b":1,"a":[]}}],"outputs":["o"],"domain":"policy","difficulty":null}"#,
+            r#"{"instruction":"i","policy":"p","actions":[{"name":"n","arguments":"{\"b\":1.50,\"a\":[]}"}],"outputs":["o"],"domain":"policy","difficulty":null}"#,
         ] {
             let lesson: Lesson = serde_json::from_str(row)?;
             let written: Value = serde_json::to_value(&lesson)?;

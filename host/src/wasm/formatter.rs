@@ -138,8 +138,7 @@ impl From<&Message> for types::Message {
 
 impl From<&Action> for types::Action {
     fn from(action: &Action) -> Self {
-        let arguments = serde_json::Value::Object(action.arguments.clone()).to_string();
-        Self { name: action.name.clone(), arguments }
+        Self { name: action.name.clone(), arguments: action.arguments.clone() }
     }
 }
 
