@@ -26,6 +26,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("enrich::fills_rows_without_reasoning_and_rejects_by_reason", fills_and_rejects),
         Trial::test("enrich::asks_again_after_failures_that_pass", asks_again),
         Trial::test("enrich::stops_at_a_refusal_with_the_servers_words_and_no_key", stops_at_a_refusal),
+        Trial::test(
+            "enrich::a_refused_request_costs_its_row_and_a_refusing_server_the_run",
+            a_refused_request_costs_its_row,
+        ),
+        Trial::test("enrich::a_server_that_asks_for_a_long_pause_stops_the_run", a_long_pause_stops_the_run),
         Trial::test("enrich::a_server_that_never_answers_stops_the_run_and_loses_nothing", gives_up),
         Trial::test("enrich::an_interruption_records_the_calls_in_flight", interrupted),
         Trial::test("enrich::twenty_kills_change_no_byte_and_repeat_no_recorded_call", killed),
@@ -41,6 +46,8 @@ enum Reply {
     Status(u16, &'static str),
     /// Nothing, for longer than the client waits.
     Hang,
+    /// Status 429 with the seconds to wait.
+    Busy(u32),
 }
 
 /// Decides by the request's text and by how often it came (from 1).
@@ -108,7 +115,9 @@ async fn answer(State(stub): State<Arc<Stub>>, headers: HeaderMap, body: String)
     let request: Value = serde_json::from_str(&body).unwrap_or_default();
     let prompt = request["messages"][0]["content"].as_str().unwrap_or_default();
     tokio::time::sleep(stub.delay).await;
-    let (status, body) = match (stub.script)(prompt, attempt) {
+    let reply = (stub.script)(prompt, attempt);
+    let wait = if let Reply::Busy(seconds) = reply { seconds } else { 0 };
+    let (status, body) = match reply {
         Reply::Trace(text) => {
             *stub.counts().answers.entry(key).or_default() += 1;
             let message = json!({"role": "assistant", "content": text});
@@ -121,11 +130,12 @@ async fn answer(State(stub): State<Arc<Stub>>, headers: HeaderMap, body: String)
             tokio::time::sleep(Duration::from_secs(60)).await;
             (200, String::new())
         }
+        Reply::Busy(_) => (429, String::new()),
     };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
     if status == 429 {
-        response.headers_mut().insert("retry-after", "0".parse().expect("a header"));
+        response.headers_mut().insert("retry-after", wait.to_string().parse().expect("a header"));
     }
     response
 }
@@ -308,6 +318,15 @@ fn fills_and_rejects() -> Result<(), Failed> {
     }
 
     assert_eq!(bench.enrich()?["state"], "unchanged");
+    // What no enrichment is known to have written is not trained on.
+    let stages = fs::read(bench.path("run/stages.json"))?;
+    fs::remove_file(bench.path("run/stages.json"))?;
+    let train = expect_exit(&bench.command(&["train"]).output()?, 2)?;
+    assert!(train.contains("is not what an enrichment of this run has written\nhint: `hilora-host enrich`"), "{train}");
+    fs::write(bench.path("run/stages.json"), stages)?;
+    fs::write(bench.path("run/data/python_train_enriched.jsonl"), enriched.replace("Mark ", "Sign "))?;
+    let train = expect_exit(&bench.command(&["train"]).output()?, 2)?;
+    assert!(train.contains("is not what an enrichment of this run has written"), "{train}");
     fs::remove_file(bench.path("run/stages.json"))?;
     assert_eq!(bench.enrich()?["answers_reused"], 5);
     assert_eq!((server.requests(), bench.enriched()?), (5, enriched));
@@ -333,11 +352,17 @@ fn asks_again() -> Result<(), Failed> {
         1 if prompt.contains("number 3.") => Reply::Status(200, "<html>not what you think</html>"),
         1 if prompt.contains("number 4.") => Reply::Status(200, r#"{"choices":[]}"#),
         1 if prompt.contains("number 5.") => Reply::Status(503, ""),
+        // What some servers send: a count that is null, a refusal that is empty.
+        _ if prompt.contains("number 6.") => Reply::Status(
+            200,
+            r#"{"choices":[{"message":{"content":"One pass over the input is enough, because the number that is asked for stands in the statement, and nothing else is read.","refusal":""}}],"usage":{"prompt_tokens":7,"completion_tokens":null}}"#,
+        ),
         _ => Reply::Trace(trace(prompt)),
     })?;
     let bench = Bench::new(&server.url, ", timeout_seconds: 1, retries: 3", &rows(8)?)?;
     let report = bench.enrich()?;
     assert_eq!((&report["accepted"], &report["calls_answered"]), (&json!(8), &json!(8)), "{report}");
+    assert_eq!((&report["prompt_tokens"], &report["completion_tokens"]), (&json!(707), &json!(70)), "{report}");
     let mut attempts: Vec<u32> = server.stub.counts().requests.values().copied().collect();
     attempts.sort_unstable();
     assert_eq!(attempts, [1, 1, 2, 2, 2, 2, 2, 3]);
@@ -368,6 +393,36 @@ fn stops_at_a_refusal() -> Result<(), Failed> {
     for file in files {
         assert!(!String::from_utf8_lossy(&fs::read(&file)?).contains("very-secret"), "{}", file.display());
     }
+    Ok(())
+}
+
+fn a_refused_request_costs_its_row() -> Result<(), Failed> {
+    let server = Server::start(20, |prompt, _| match prompt {
+        prompt if prompt.contains("number 0.") || prompt.contains("number 7.") => {
+            Reply::Status(400, r#"{"error":{"message":"maximum context length is 4096 tokens"}}"#)
+        }
+        prompt => Reply::Trace(trace(prompt)),
+    })?;
+    let bench = Bench::new(&server.url, ", concurrency: 2", &rows(9)?)?;
+    let report = bench.enrich()?;
+    assert_eq!((&report["accepted"], &report["rejected"]), (&json!(7), &json!({"refused": 2})), "{report}");
+    assert_eq!((server.requests(), bench.recorded()?.len()), (9, 9), "nothing is asked twice");
+
+    // An endpoint that answers nothing at all is a mistake in the config, which costs no row.
+    let server = Server::start(0, |_, _| Reply::Status(400, r#"{"error":"no such model"}"#))?;
+    let bench = Bench::new(&server.url, ", concurrency: 2", &rows(40)?)?;
+    let message = expect_exit(&bench.command(&["enrich"]).output()?, 2)?;
+    assert!(message.contains("refuses the request with status 400: no such model"), "{message}");
+    assert!(server.requests() < 20, "{}", server.requests());
+    assert_eq!(bench.recorded()?.len(), 0);
+    Ok(())
+}
+
+fn a_long_pause_stops_the_run() -> Result<(), Failed> {
+    let server = Server::start(0, |_, _| Reply::Busy(3_600))?;
+    let bench = Bench::new(&server.url, "", &rows(1)?)?;
+    let message = expect_exit(&bench.command(&["enrich"]).output()?, 2)?;
+    assert!(message.contains("in 1 attempts") && message.contains("it asks for a pause of 3600 s"), "{message}");
     Ok(())
 }
 
@@ -415,6 +470,7 @@ fn interrupted() -> Result<(), Failed> {
     // No call that was open when the signal came was lost, and none was begun afterwards.
     assert_eq!(server.requests() as usize, recorded.len());
     assert!(recorded.len() < 100, "{}", recorded.len());
+    assert_eq!(server.stub.counts().open_max, 4);
     Ok(())
 }
 

@@ -132,6 +132,10 @@ pub(super) fn training_rows(job: &Job) -> Result<PathBuf> {
         let message = format!("the config has an `enrich` section, but {} is missing", enriched.display());
         return Err(BadInput::with_hint(message, "`hilora-host enrich` makes it").into());
     }
+    if !job.ledger.outputs_stand("enrich") {
+        let message = format!("{} is not what an enrichment of this run has written", enriched.display());
+        return Err(BadInput::with_hint(message, "`hilora-host enrich` makes it anew and repeats no call").into());
+    }
     let inputs = stage_inputs(job, config)?;
     // Another build of the program makes the same rows; other training data does not.
     let changed: Vec<String> =

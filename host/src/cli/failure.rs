@@ -96,6 +96,7 @@ fn is_internal(cause: Cause<'_>) -> bool {
         || cause.downcast_ref::<serde_json::Error>().is_some_and(serde_json::Error::is_io)
         || cause.downcast_ref::<RegistryError>().is_some_and(|error| !error.is_bad_input())
         || matches!(cause.downcast_ref::<EvaluatorError>(), Some(EvaluatorError::JudgeFailed { .. }))
+        || matches!(cause.downcast_ref::<TracesError>(), Some(TracesError::LostCall(_)))
 }
 
 /// The plugin's error that this cause is or wraps; a transparent wrapper does not show it in the chain.

@@ -19,3 +19,10 @@ pub struct Example {
     /// The dataset's own word for how hard it is; `null` where it has none.
     pub difficulty: Option<String>,
 }
+
+impl Example {
+    /// Whether somebody wrote down how one gets to the solution.
+    pub fn has_reasoning(&self) -> bool {
+        self.reasoning.as_deref().is_some_and(|text| !text.trim().is_empty())
+    }
+}

@@ -74,10 +74,13 @@ impl EnrichConfig {
         if let Err(why) = self.completions_url() {
             problems.push(format!("enrich.base_url is `{}`, expected {why}", shown_url(&self.base_url)));
         }
-        for (key, text) in [("model", &self.model), ("api_key_env", &self.api_key_env)] {
-            if text.trim().is_empty() {
-                problems.push(format!("enrich.{key} is empty, expected a name"));
-            }
+        if self.model.trim().is_empty() {
+            problems.push("enrich.model is empty, expected a name".to_owned());
+        }
+        if !is_variable_name(&self.api_key_env) {
+            // The value is not shown: it may be the key itself.
+            let expected = "expected the name of an environment variable (letters, digits and `_`), not a key";
+            problems.push(format!("enrich.api_key_env is not valid, {expected}"));
         }
         if !(0.0..=2.0).contains(&self.temperature) {
             problems.push(format!("enrich.temperature is {}, expected 0 to 2", self.temperature));
@@ -141,9 +144,15 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The address for a message: what stands before an `@` may be a password.
+fn is_variable_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// The address for a message: what stands before an `@` may be a password, what follows a `?` a key.
 fn shown_url(text: &str) -> &str {
-    text.rsplit_once('@').map_or(text, |(_, rest)| rest)
+    let text = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    text.split_once('?').map_or(text, |(address, _)| address)
 }
 
 #[cfg(test)]
@@ -169,13 +178,22 @@ mod tests {
     #[test]
     fn every_problem_is_listed_and_a_password_is_not_shown() -> Result<(), serde_json::Error> {
         let config = parse(
-            r#"{"base_url": "https://me:secret@host/v1", "model": "", "temperature": 3, "max_tokens": 0,
+            r#"{"base_url": "https://me:secret@host/v1?key=secret", "model": "", "temperature": 3, "max_tokens": 0,
+                "api_key_env": "sk-secret",
                 "concurrency": 0, "retries": 21, "timeout_seconds": 0, "price_per_million_input_tokens": -1}"#,
         )?;
         let problems = config.validate();
-        for key in
-            ["base_url", "model", "temperature", "max_tokens", "concurrency", "retries", "timeout", "price_per_million"]
-        {
+        for key in [
+            "base_url",
+            "model",
+            "api_key_env",
+            "temperature",
+            "max_tokens",
+            "concurrency",
+            "retries",
+            "timeout",
+            "price_per_million",
+        ] {
             assert!(
                 problems.iter().any(|problem| problem.starts_with(&format!("enrich.{key}"))),
                 "{key}: {problems:?}"

@@ -20,6 +20,8 @@ use super::{EnrichConfig, TracedAnswer, TracesError};
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// The most characters of a server's words in a message.
 const WORDS_MAX: usize = 400;
+/// The finish reason of what a model or its server would not answer.
+pub(super) const REFUSAL: &str = "refusal";
 /// How often a waiting call looks whether it shall stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
@@ -35,6 +37,9 @@ pub(super) struct Endpoint {
 pub(super) enum CallEnd {
     /// With an answer.
     Answered(TracedAnswer),
+    /// With a refusal that may be about this request alone (its length, its content), as an answer that says so and as
+    /// the error that it is where every request is refused.
+    Refused { answer: TracedAnswer, error: TracesError },
     /// Before another attempt, because the run is stopping.
     Stopped,
     /// With an error that stops the run.
@@ -75,10 +80,8 @@ struct AnswerMessage {
 
 #[derive(Deserialize)]
 struct Usage {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -133,13 +136,23 @@ impl Endpoint {
             let (message, wait) = match self.attempt(request).await {
                 Attempt::Answered(answer) => return CallEnd::Answered(answer),
                 Attempt::Refused { status, message } => {
+                    let of_request = matches!(
+                        status,
+                        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY
+                    );
+                    let answer = refused(request, message.clone());
                     let (url, status) = (self.url.to_string(), status.as_u16());
-                    return CallEnd::Failed(TracesError::Refused { url, status, message });
+                    let error = TracesError::Refused { url, status, message };
+                    return if of_request { CallEnd::Refused { answer, error } } else { CallEnd::Failed(error) };
                 }
                 Attempt::Passing { message, wait } => (message, wait),
             };
             failed += 1;
             let too_long = wait.is_some_and(|wait| wait > RETRY_AFTER_MAX);
+            let message = match wait {
+                Some(wait) if too_long => format!("{message}; it asks for a pause of {} s", wait.as_secs()),
+                _ => message,
+            };
             if failed > self.retries || too_long {
                 return CallEnd::Failed(TracesError::NoAnswer { url: self.url.to_string(), attempts: failed, message });
             }
@@ -221,15 +234,29 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, String> {
 fn answer(request: &TraceRequest, body: &[u8]) -> Result<TracedAnswer, String> {
     let completion: Completion = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let choice = completion.choices.into_iter().next().ok_or("it has no choices")?;
-    let usage = completion.usage.unwrap_or(Usage { prompt_tokens: 0, completion_tokens: 0 });
-    let refused = choice.message.refusal.is_some();
+    let (prompt_tokens, completion_tokens) =
+        completion.usage.map_or((None, None), |usage| (usage.prompt_tokens, usage.completion_tokens));
+    // Some servers send an empty refusal beside an answer.
+    let refusal = choice.message.refusal.filter(|words| !words.trim().is_empty());
+    let finish_reason = if refusal.is_some() { Some(REFUSAL.to_owned()) } else { choice.finish_reason };
     Ok(TracedAnswer {
         key: request.key,
-        text: choice.message.content.or(choice.message.refusal),
-        finish_reason: if refused { Some("refusal".to_owned()) } else { choice.finish_reason },
-        prompt_tokens: usage.prompt_tokens,
-        completion_tokens: usage.completion_tokens,
+        text: choice.message.content.or(refusal),
+        finish_reason,
+        prompt_tokens: prompt_tokens.unwrap_or(0),
+        completion_tokens: completion_tokens.unwrap_or(0),
     })
+}
+
+/// What is recorded of a request that the endpoint refuses: the row has its answer and is not asked again.
+fn refused(request: &TraceRequest, message: String) -> TracedAnswer {
+    TracedAnswer {
+        key: request.key,
+        text: Some(message),
+        finish_reason: Some(REFUSAL.to_owned()),
+        prompt_tokens: 0,
+        completion_tokens: 0,
+    }
 }
 
 /// An error with its causes; the outermost alone says only that sending failed.

@@ -21,6 +21,8 @@ use super::{EnrichConfig, HiddenTests, TraceLedger, TracedAnswer, TracesError};
 use crate::artifact::{AtomicFile, ContentHash};
 use crate::dataset::{Example, Lesson};
 
+/// An endpoint that has refused so many requests and answered none is asked no more.
+const REFUSALS_MAX: usize = 8;
 /// How often the run looks whether it shall stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
@@ -152,14 +154,12 @@ fn read_rows(config: &EnrichConfig, path: &Path) -> Result<(Vec<Row>, EnrichRepo
             expected: "a lesson",
             got: error.to_string(),
         })?;
-        let has_reasoning =
-            |example: &Example| example.reasoning.as_deref().is_some_and(|text| !text.trim().is_empty());
         let wanted = match lesson {
             Lesson::Conversation(_) | Lesson::Policy(_) => {
                 report.other_rows += 1;
                 None
             }
-            Lesson::Solved(example) if has_reasoning(&example) => {
+            Lesson::Solved(example) if example.has_reasoning() => {
                 report.had_reasoning += 1;
                 None
             }
@@ -213,6 +213,7 @@ impl Calls<'_> {
         let mut waiting = self.requests.iter();
         let mut open: JoinSet<CallEnd> = JoinSet::new();
         let mut failure = None;
+        let mut refusals = Refusals::default();
         self.tell(report);
         loop {
             if failure.is_some() || (self.stop)() {
@@ -233,15 +234,23 @@ impl Calls<'_> {
             while let Some(end) = ended {
                 match end {
                     Ok(CallEnd::Answered(answer)) => answers.push(answer),
+                    Ok(CallEnd::Refused { answer, error }) => refusals.add(answer, error),
                     Ok(CallEnd::Stopped) => {}
                     Ok(CallEnd::Failed(error)) => drop(failure.get_or_insert(error)),
                     Err(error) => drop(failure.get_or_insert(TracesError::LostCall(error.to_string()))),
                 }
                 ended = open.try_join_next();
             }
+            // One answer shows that requests of this kind are served, so what was refused is about its row.
+            if !answers.is_empty() || report.answers_reused + report.calls_answered > 0 {
+                answers.append(&mut refusals.answers);
+            } else if refusals.answers.len() >= REFUSALS_MAX {
+                failure = failure.or(refusals.first.take());
+            }
             self.record(answers, ledger, report)?;
         }
-        failure.map_or(Ok(()), Err)
+        let refused = if refusals.answers.is_empty() { None } else { refusals.first };
+        failure.or(refused).map_or(Ok(()), Err)
     }
 
     fn record(
@@ -254,8 +263,11 @@ impl Calls<'_> {
             return Ok(());
         }
         report.calls_answered += answers.len();
-        report.prompt_tokens += answers.iter().map(|answer| answer.prompt_tokens).sum::<u64>();
-        report.completion_tokens += answers.iter().map(|answer| answer.completion_tokens).sum::<u64>();
+        // A server may claim any number.
+        for answer in &answers {
+            report.prompt_tokens = report.prompt_tokens.saturating_add(answer.prompt_tokens);
+            report.completion_tokens = report.completion_tokens.saturating_add(answer.completion_tokens);
+        }
         ledger.record(answers)?;
         self.tell(report);
         Ok(())
@@ -265,9 +277,24 @@ impl Calls<'_> {
         (self.on_progress)(EnrichProgress {
             answered: report.calls_answered as u64,
             calls: report.calls as u64,
-            tokens: report.prompt_tokens + report.completion_tokens,
+            tokens: report.prompt_tokens.saturating_add(report.completion_tokens),
             cost: self.config.cost(report.prompt_tokens, report.completion_tokens),
         });
+    }
+}
+
+/// Requests that the endpoint refused while it has not answered any.
+#[derive(Default)]
+struct Refusals {
+    answers: Vec<TracedAnswer>,
+    /// The first one as an error.
+    first: Option<TracesError>,
+}
+
+impl Refusals {
+    fn add(&mut self, answer: TracedAnswer, error: TracesError) {
+        self.answers.push(answer);
+        self.first.get_or_insert(error);
     }
 }
 

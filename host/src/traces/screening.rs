@@ -2,7 +2,8 @@
 //!
 //! The rules, in the order in which they are asked:
 //!
-//! 1. `refused`: the endpoint's filter ended the answer, or it opens with one of a few set phrases of refusal.
+//! 1. `refused`: the endpoint refused the request or its filter ended the answer, or the answer opens with one of a
+//!    few set phrases of refusal.
 //! 2. `cut-off`: the answer ended at its token limit. A model must not learn to stop in the middle of a thought.
 //! 3. `unbalanced-think-tags`: `<think>` and `</think>` do not pair up. What stands between a pair is the answering
 //!    model's own scratch work and is taken out; what is left is the trace.
@@ -14,6 +15,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::TracedAnswer;
+use super::endpoint::REFUSAL;
 use crate::dataset::{Example, TestCase};
 
 /// The fewest characters of prose in a trace, white space left out.
@@ -78,7 +80,7 @@ pub(super) fn screen<E>(
 
 /// What can be said without the tests.
 fn trace_in(text: &str, finish_reason: Option<&str>) -> Result<String, Rejection> {
-    if matches!(finish_reason, Some("content_filter" | "refusal")) {
+    if matches!(finish_reason, Some("content_filter" | REFUSAL)) {
         return Err(Rejection::Refused);
     }
     if finish_reason == Some("length") {
