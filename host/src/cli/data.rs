@@ -217,7 +217,7 @@ impl StatsArguments {
 
 fn inspected_row(row: &Row, tokens: usize, trained_tokens: usize) -> InspectedRow {
     let (kind, has_reasoning) = match row {
-        Row::Lesson(Lesson::Solved(example)) => ("solved problem", example.reasoning.is_some()),
+        Row::Lesson(Lesson::Solved(example)) => ("solved problem", example.has_reasoning()),
         Row::Lesson(Lesson::Conversation(_)) => ("conversation", false),
         Row::Lesson(Lesson::Policy(_)) => ("policy case", false),
         Row::Problem(_) => ("held-out problem", false),

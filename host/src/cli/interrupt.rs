@@ -1,5 +1,5 @@
-//! Interruption: the first Ctrl-C asks a training run to save and stop; anywhere else, and the second time, it ends
-//! the process at once, which loses nothing because every write is atomic.
+//! Interruption: the first Ctrl-C asks a training to save and stop, and an enrichment to record the calls that are open;
+//! anywhere else, and the second time, it ends the process at once, which loses nothing because every write is atomic.
 
 use std::sync::Arc;
 use std::sync::OnceLock;

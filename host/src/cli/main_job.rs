@@ -58,7 +58,7 @@ pub(super) fn execute(arguments: &JobArguments, console: Console) -> Result<Exit
         }
         unchanged &= matches!(stage, TrainStage::Unchanged);
     }
-    if std::fs::metadata(job.data_file("tests")).is_ok_and(|tests| tests.len() == 0) {
+    if nothing_to_measure(&job) {
         return unmeasured(&job, unchanged);
     }
     let Some(measured) = evaluate_stage(&mut job)? else { anyhow::bail!("only a dry run leaves the evaluation out") };
@@ -99,6 +99,11 @@ pub(super) fn execute(arguments: &JobArguments, console: Console) -> Result<Exit
     Ok(status)
 }
 
+/// Whether none of the held-out rows has a test.
+fn nothing_to_measure(job: &Job) -> bool {
+    std::fs::metadata(job.data_file("tests")).is_ok_and(|tests| tests.len() == 0)
+}
+
 /// Ends a run whose held-out rows have no tests (conversations, policy examples): what is not measured is not
 /// registered, and the gate cannot say yes.
 fn unmeasured(job: &Job, unchanged: bool) -> Result<ExitStatus> {
@@ -125,8 +130,11 @@ fn dry_run(job: &mut Job, prepared: &PreparedStage) -> Result<ExitStatus> {
         would_run.extend(["enrich", "train", "evaluate"]);
     } else if !matches!(train_stage(job, Answers::Own)?, TrainStage::Unchanged) {
         would_run.extend(["train", "evaluate"]);
-    } else if evaluate_stage(job)?.is_none() {
+    } else if !nothing_to_measure(job) && evaluate_stage(job)?.is_none() {
         would_run.push("evaluate");
+    }
+    if matches!(prepared, PreparedStage::Unchanged) && nothing_to_measure(job) {
+        would_run.retain(|stage| *stage != "evaluate");
     }
     let text = match would_run.as_slice() {
         [] => "dry run: nothing has changed, no stage would run".to_owned(),

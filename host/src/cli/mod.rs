@@ -1,7 +1,7 @@
 //! The command line: a file and a struct per subcommand, each with `execute`.
 //!
-//! Without a subcommand the main job runs: prepare → train → evaluate against the base → gate → register, skipping
-//! what has not changed. This module joins the parts; none of them knows another.
+//! Without a subcommand the main job runs: prepare → enrich (where the config asks for traces) → train → evaluate against
+//! the base → gate → register, skipping what has not changed. This module joins the parts; none of them knows another.
 
 use std::process::ExitCode;
 
@@ -38,8 +38,8 @@ pub use job::{Job, JobArguments};
 
 /// Trains and proves LoRA domain specialists.
 ///
-/// Without a subcommand: prepare the data, train the adapter, measure it against its base, hold it to the gate and
-/// register it. Stages whose inputs have not changed are skipped.
+/// Without a subcommand: prepare the data (and enrich it where the config says so), train the adapter, measure it against
+/// its base, hold it to the gate and register it. Stages whose inputs have not changed are skipped.
 #[derive(Debug, Parser)]
 #[command(name = "hilora-host", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
 pub struct Cli {
@@ -64,7 +64,7 @@ pub struct OutputArguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Load, verify, classify, deduplicate and split a dataset
+    /// Load, verify, classify, deduplicate, split and decontaminate a dataset
     Prepare(prepare::PrepareCommand),
     /// Ask a model for the reasoning behind each training solution
     Enrich(enrich::EnrichCommand),

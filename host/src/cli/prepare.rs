@@ -12,7 +12,7 @@ use crate::artifact::{ContentHash, StageInputs};
 use crate::pipeline::{PrepareInputs, PrepareManifest, PrepareStage, WeakTests, prepare};
 use crate::plugin::PluginKind;
 
-/// Load, verify, classify, deduplicate and split a dataset.
+/// Load, verify, classify, deduplicate, split and decontaminate a dataset.
 #[derive(Debug, Args)]
 pub(super) struct PrepareCommand {
     #[command(flatten)]

@@ -102,7 +102,13 @@ impl TrainStage {
             Self::Ran(outcome) => {
                 let TrainingOutcome { steps, steps_total, final_loss, .. } = outcome;
                 let interrupted = if outcome.finished { "" } else { ": interrupted, saved; run again to go on" };
-                format!("{stage}: {steps} steps of {steps_total}, last loss {final_loss:.4}{interrupted}")
+                let mut text =
+                    format!("{stage}: {steps} steps of {steps_total}, last loss {final_loss:.4}{interrupted}");
+                let too_long = outcome.samples_too_long.len();
+                if too_long > 0 {
+                    text.push_str(&format!("\n  {too_long:>6}  rows left out: longer than training.max_seq_length"));
+                }
+                text
             }
         }
     }
