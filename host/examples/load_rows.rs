@@ -9,6 +9,10 @@ use std::time::Instant;
 use hilora_host::plugin::{LoadedRow, LoaderOptions};
 use hilora_host::wasm::{HostOptions, PluginHost};
 
+/// The host's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Rows asked for at once, as `prepare` does.
 const ROWS_PER_BATCH: u32 = 64;
 

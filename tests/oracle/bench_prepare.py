@@ -3,8 +3,9 @@
     python bench_prepare.py DOMAINS.rs OUTPUT_FOLDER FILE...
 
 Loads the rows, classifies them by the keywords of the classifier's own source, removes exact duplicates and near
-duplicates (MinHash over word 5-grams, 14 bands of 8 hashes, decided by Jaccard's index), splits by a seeded hash and
-writes both sides. Prints one JSON object with the seconds of each step.
+duplicates (of a problem's programs, of statements, of programs across problems; MinHash over word 5-grams, 14 bands of
+8 hashes, decided by Jaccard's index), splits by a seeded hash and writes both sides. Prints one JSON object with the
+seconds of each step. `prepare` also decontaminates, hashes its inputs and keeps its stages; this does not.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import json
 import re
 import sys
 import time
+import zlib
 from collections import defaultdict
 from pathlib import Path
 
@@ -41,7 +43,7 @@ def load(files):
                     tests += zip(row[column]["input"], row[column]["output"])
                 if row["description"].strip() and solutions and tests:
                     text = {"id": row["name"], "statement": row["description"], "tags": row["cf_tags"] or []}
-                    problems.append({**text, "solutions": solutions[:SOLUTIONS_MAX], "tests": tests})
+                    problems.append({**text, "solutions": solutions, "tests": tests})
     return problems, rows
 
 
@@ -77,7 +79,27 @@ def normalized_code(code):
 def shingles(words):
     """The set of hashed word 5-grams."""
     grams = (" ".join(words[i : i + SHINGLE_WORDS]) for i in range(max(1, len(words) - SHINGLE_WORDS + 1)))
-    return {int.from_bytes(hashlib.blake2b(gram.encode(), digest_size=4).digest(), "little") for gram in grams}
+    return {zlib.crc32(gram.encode()) for gram in grams}
+
+
+def alike(grams, other):
+    return len(grams & other) >= NEAR * len(grams | other)
+
+
+def different(solutions):
+    """The first programs that do not resemble each other, with their shingles."""
+    kept, seen = [], set()
+    for code in solutions:
+        normalized = normalized_code(code)
+        if len(kept) == SOLUTIONS_MAX:
+            break
+        if normalized in seen:
+            continue
+        seen.add(normalized)
+        grams = shingles(re.findall(r"\w+|[^\w\s]", code))
+        if not any(alike(grams, other) for _, other in kept):
+            kept.append((code, grams))
+    return kept
 
 
 class NearIndex:
@@ -98,8 +120,7 @@ class NearIndex:
 
     def near(self, grams, keys):
         candidates = {index for band, key in zip(self.bands, keys) for index in band.get(key, ())}
-        alike = lambda other: len(grams & other) >= NEAR * len(grams | other)
-        return sorted(index for index in candidates if alike(self.sets[index]))
+        return sorted(index for index in candidates if alike(grams, self.sets[index]))
 
     def add(self, index, grams, keys):
         self.sets[index] = grams
@@ -112,6 +133,8 @@ def deduplicate(problems):
     statements, programs, kept = set(), set(), []
     near_statements, near_programs = NearIndex(), NearIndex()
     for index, problem in enumerate(problems):
+        solutions = different(problem["solutions"])
+        problem["solutions"] = [code for code, _ in solutions]
         statement = hashlib.sha256(" ".join(problem["statement"].lower().split()).encode()).digest()
         codes = {hashlib.sha256(normalized_code(code).encode()).digest() for code in problem["solutions"]}
         if statement in statements or codes & programs:
@@ -124,7 +147,7 @@ def deduplicate(problems):
         programs |= codes
         near_statements.add(index, grams, keys)
         problem["group"] = index
-        grams = shingles(re.findall(r"\w+|[^\w\s]", problem["solutions"][0]))
+        grams = solutions[0][1]
         if len(grams) >= PROGRAM_SHINGLES_MIN:
             keys = near_programs.keys(grams)
             for other in near_programs.near(grams, keys):

@@ -9,6 +9,9 @@ use std::time::Instant;
 use codecontests::CodeContests;
 use hilora_plugin_sdk::loader::{DatasetLoader, DatasetReader, LoadError, LoadedRow, SourceFile};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Rows asked for at once, as the host does.
 const ROWS_PER_BATCH: u32 = 64;
 

@@ -29,8 +29,8 @@ impl Meter {
         Self { python: python.to_owned(), launcher }
     }
 
-    /// Runs the program; gives what it took, and the JSON object that it printed on standard output, if it did.
-    pub(super) fn run(&self, program: &Path, arguments: &[&Path]) -> Result<(Cost, Option<Value>)> {
+    /// Runs the program; gives what it took, and the JSON object that it prints on standard output.
+    pub(super) fn run(&self, program: &Path, arguments: &[&Path]) -> Result<(Cost, Value)> {
         let mut command = Command::new(&self.python);
         command.arg(&self.launcher).arg(program).args(arguments).stdin(Stdio::null());
         let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
@@ -40,6 +40,8 @@ impl Meter {
         }
         let line = said.trim_end().lines().last().unwrap_or_default();
         let cost = serde_json::from_str(line).with_context(|| format!("`{line}` is no measurement"))?;
-        Ok((cost, serde_json::from_slice(&output.stdout).ok()))
+        let printed = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("expected {} to print a JSON object", program.display()))?;
+        Ok((cost, printed))
     }
 }
