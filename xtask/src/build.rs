@@ -1,7 +1,8 @@
-//! `cargo xtask build`: every plugin becomes one file under `plugins/`, every test guest one under `target/guests/`.
+//! `cargo xtask build`: the host's binary, and every plugin as one file under `plugins/`, every test guest as one under
+//! `target/guests/`.
 //!
-//! It installs componentize-py and the guests' C compiler, pinned, in virtual environments under `target/`. It does not build the host, and what
-//! the machine itself must have was checked before.
+//! It installs componentize-py and the guests' C compiler, pinned, in virtual environments under `target/`. What the
+//! machine itself must have was checked before.
 
 use std::env;
 use std::fs;
@@ -12,11 +13,11 @@ use anyhow::{Context, Result};
 use wasm_encoder::{CustomSection, Section};
 
 use crate::program::{run, target_folder, write_if_changed};
-use crate::{c_compiler, python};
+use crate::{announce, c_compiler, python};
 
 const TARGET: &str = "wasm32-wasip2";
 /// The Cargo profile that guests are built with.
-const PROFILE: &str = "guest";
+pub(crate) const PROFILE: &str = "guest";
 /// The plugins that are written in Rust.
 const RUST_PLUGINS: [&str; 8] = [
     "codecontests",
@@ -32,6 +33,18 @@ const RUST_PLUGINS: [&str; 8] = [
 const PYTHON_PLUGIN: &str = "python-runner";
 /// The custom section that the host reads a manifest from.
 const MANIFEST_SECTION: &str = "hilora:manifest";
+
+/// Builds the host's binary.
+pub(crate) fn build_host(repository: &Path) -> Result<()> {
+    announce("building hilora-host (the first time takes some minutes)");
+    run(Command::new("cargo").current_dir(repository).args([
+        "build",
+        "--release",
+        "--package",
+        "hilora-host",
+        "--bins",
+    ]))
+}
 
 /// Builds the plugins and, where asked, the guests that the tests load.
 pub(crate) fn build(repository: &Path, with_test_guests: bool) -> Result<()> {

@@ -30,7 +30,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Build the plugins (plugins/*.wasm)
+    /// Build the host and the plugins (plugins/*.wasm)
     Build {
         /// Build the guests of the tests too (target/guests/*.wasm)
         #[arg(long)]
@@ -80,7 +80,9 @@ fn run(task: &Task) -> Result<u8> {
     let repository = repository()?;
     requirements::check()?;
     match task {
-        Task::Build { test_guests } => build::build(&repository, *test_guests).map(|()| 0),
+        Task::Build { test_guests } => {
+            build::build_host(&repository).and_then(|()| build::build(&repository, *test_guests)).map(|()| 0)
+        }
         Task::Bench(Bench::Prepare(arguments)) => bench::prepare::run_task(&repository, arguments),
         Task::Quickstart { arguments } => quickstart::run(&repository, arguments),
         Task::Lint => lint::run(&repository),

@@ -9,8 +9,7 @@ use crate::{announce, build, program};
 
 /// Builds everything and runs the main job; its exit code is passed on.
 pub(crate) fn run(repository: &Path, arguments: &[String]) -> Result<u8> {
-    announce("building hilora-host (the first time takes some minutes)");
-    program::run(Command::new("cargo").args(["build", "--release", "--package", "hilora-host"]))?;
+    build::build_host(repository)?;
     announce("building the plugins");
     build::build(repository, false)?;
     announce("hilora-host --plugin plugins/codecontests.wasm");
