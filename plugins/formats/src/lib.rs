@@ -24,3 +24,5 @@ pub mod parquet;
 pub mod arrow;
 
 pub mod batch;
+
+mod watched;

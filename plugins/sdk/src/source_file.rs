@@ -32,6 +32,15 @@ impl Backing for Memory {
     }
 }
 
+/// What a test answers reads with.
+struct Answers<F>(F);
+
+impl<F: Fn(u64, u32) -> Result<Vec<u8>, String> + Send + Sync> Backing for Answers<F> {
+    fn read_at(&self, offset: u64, length: u32) -> Result<Vec<u8>, String> {
+        self.0(offset, length)
+    }
+}
+
 /// A file on this machine, for native programs that run a loader.
 #[cfg(unix)]
 struct Native(std::fs::File);
@@ -60,6 +69,15 @@ impl SourceFile {
     /// A file over these bytes, for native tests of a loader.
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Self {
         Self { name: name.into(), size: bytes.len() as u64, position: 0, backing: Arc::new(Memory(bytes)) }
+    }
+
+    /// A file whose reads `read_at` answers, for native tests of what a loader does where the host cannot read.
+    pub fn from_reads(
+        name: &str,
+        size: u64,
+        read_at: impl Fn(u64, u32) -> Result<Vec<u8>, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), size, position: 0, backing: Arc::new(Answers(read_at)) }
     }
 
     /// The file at `path`, for native programs that run a loader; a component has no paths.
@@ -183,13 +201,7 @@ mod tests {
 
     #[test]
     fn passes_on_what_the_host_says() {
-        struct Broken;
-        impl Backing for Broken {
-            fn read_at(&self, _: u64, _: u32) -> Result<Vec<u8>, String> {
-                Err("Input/output error (os error 5)".to_owned())
-            }
-        }
-        let file = SourceFile { name: "a".into(), size: 10, position: 0, backing: Arc::new(Broken) };
+        let file = SourceFile::from_reads("a", 10, |_, _| Err("Input/output error (os error 5)".to_owned()));
         let error = file.read_at(0, 1).expect_err("the backing refuses").to_string();
         assert_eq!(error, "Input/output error (os error 5)");
     }

@@ -1,12 +1,12 @@
 //! The lines of a file as bytes, plain or out of a gzip. It keeps one line at a time, and of a line that is too long
 //! nothing: a small gzip that inflates to gigabytes costs time, not memory.
 
-use std::cell::RefCell;
-use std::io::{self, BufRead, BufReader, Read};
-use std::rc::Rc;
+use std::io::{self, BufRead, BufReader};
 
 use flate2::bufread::MultiGzDecoder;
 use hilora_plugin_sdk::loader::{LoadError, MalformedFile, SourceFile};
+
+use crate::watched::{Failure, Watched};
 
 /// How many bytes are asked for at once.
 const READ_BYTES: usize = 1 << 18;
@@ -23,22 +23,10 @@ pub(super) enum ByteLine<'a> {
     },
 }
 
-/// The file's own reads, remembering the host's words: a decoder passes errors on as its own.
-struct Watched {
-    file: SourceFile,
-    failure: Rc<RefCell<Option<String>>>,
-}
-
-impl Read for Watched {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buffer).inspect_err(|error| *self.failure.borrow_mut() = Some(error.to_string()))
-    }
-}
-
 /// A file cut into lines.
 pub(super) struct ByteLines {
     name: String,
-    failure: Rc<RefCell<Option<String>>>,
+    failure: Failure,
     reader: Box<dyn BufRead>,
     line: Vec<u8>,
     lines_read: u64,
@@ -48,8 +36,8 @@ impl ByteLines {
     pub(super) fn open(file: SourceFile) -> Result<Self, LoadError> {
         let name = file.name().to_owned();
         let head = file.read_at(0, 2).map_err(|error| LoadError::Unreadable(format!("{name}: {error}")))?;
-        let failure = Rc::default();
-        let plain = BufReader::with_capacity(READ_BYTES, Watched { file, failure: Rc::clone(&failure) });
+        let failure = Failure::default();
+        let plain = BufReader::with_capacity(READ_BYTES, Watched::new(file, failure.clone()));
         let reader: Box<dyn BufRead> = match &head[..] {
             [0x1f, 0x8b] => Box::new(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(plain))),
             _ => Box::new(plain),
@@ -99,7 +87,7 @@ impl ByteLines {
 
     /// What a failed read means: the host could not read, or the gzip is damaged.
     fn error(&self, row: u64, error: &io::Error) -> LoadError {
-        match self.failure.borrow_mut().take() {
+        match self.failure.take() {
             Some(words) => LoadError::Unreadable(format!("{}: {words}", self.name)),
             None => LoadError::Malformed(MalformedFile {
                 file: self.name.clone(),

@@ -5,7 +5,7 @@ mod page_header;
 mod pages;
 
 use std::io::{BufReader, Seek, SeekFrom};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader};
 use ::parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
@@ -20,6 +20,7 @@ use hilora_plugin_sdk::loader::{LoadError, MalformedFile, SourceFile};
 
 use crate::columns::{self, ColumnSpec};
 use crate::rows::{Batches, Rows};
+use crate::watched::{Failure, Watched};
 
 use pages::CheckedFile;
 
@@ -41,20 +42,20 @@ pub fn is_parquet(beginning: &[u8]) -> bool {
 #[derive(Clone)]
 struct Source {
     file: SourceFile,
-    /// The host's last words on a failed read: the Parquet reader passes errors on as text only.
-    failure: Arc<Mutex<Option<String>>>,
+    /// The Parquet reader passes errors on as text only.
+    failure: Failure,
 }
 
 impl Source {
     fn note(&self, error: std::io::Error) -> ParquetError {
-        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        self.failure.note(&error);
         ParquetError::External(Box::new(error))
     }
 
     /// What a failed step means: the host could not read, or the file is not what it should be.
     fn error(&self, row: Option<u64>, detail: String) -> LoadError {
         let file = self.file.name().to_owned();
-        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match self.failure.take() {
             Some(words) => LoadError::Unreadable(format!("{file}: {words}")),
             None => LoadError::Malformed(MalformedFile { file, row, detail }),
         }
@@ -81,12 +82,12 @@ impl Length for Source {
 }
 
 impl ChunkReader for Source {
-    type T = BufReader<SourceFile>;
+    type T = BufReader<Watched>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
         let mut file = self.file.clone();
         file.seek(SeekFrom::Start(start)).map_err(|error| self.note(error))?;
-        Ok(BufReader::new(file))
+        Ok(BufReader::new(Watched::new(file, self.failure.clone())))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -143,7 +144,7 @@ pub struct ParquetFile {
 impl ParquetFile {
     /// Reads the header and checks columns and compression.
     pub fn open(file: SourceFile, columns: &[ColumnSpec]) -> Result<Self, LoadError> {
-        let source = Source { file, failure: Arc::default() };
+        let source = Source { file, failure: Failure::default() };
         let metadata = source
             .metadata()
             .map_err(|error| source.error(None, format!("this is not a whole Parquet file: {error}")))?;
@@ -256,9 +257,61 @@ impl Batches for ParquetBatches {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use ::parquet::arrow::ArrowWriter;
     use ::parquet::basic::{BrotliLevel, GzipLevel, ZstdLevel};
+    use arrow_array::StringArray;
+
+    use crate::columns::Shape;
 
     use super::*;
+
+    const COLUMNS: [ColumnSpec; 1] = [ColumnSpec::required("name", Shape::Text)];
+
+    fn parquet_file() -> Vec<u8> {
+        let names: arrow_array::ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+        let batch = RecordBatch::try_from_iter([("name", names)]).expect("one column");
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("the schema is plain");
+        writer.write(&batch).expect("memory can be written");
+        writer.into_inner().expect("memory can be written")
+    }
+
+    /// How many rows are read of a file of which the host gives so many answers before its disk fails.
+    fn read_with_answers(bytes: &[u8], answers: u64) -> Result<usize, LoadError> {
+        let (file, left) = (SourceFile::from_bytes("a.parquet", bytes.to_vec()), AtomicU64::new(answers));
+        let failing = SourceFile::from_reads("a.parquet", bytes.len() as u64, move |offset, length| {
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                .map_err(|_| "Input/output error (os error 5)".to_owned())?;
+            file.read_at(offset, length as usize).map_err(|error| error.to_string())
+        });
+        let mut rows = ParquetFile::open(failing, &COLUMNS)?.into_rows()?;
+        let mut read = 0;
+        while rows.next_row()?.is_some() {
+            read += 1;
+        }
+        Ok(read)
+    }
+
+    #[test]
+    fn what_the_host_cannot_read_is_no_damage_wherever_it_is_read() {
+        let bytes = parquet_file();
+        let mut failures = 0;
+        for answers in 0.. {
+            match read_with_answers(&bytes, answers) {
+                Ok(rows) => {
+                    assert_eq!(rows, 2);
+                    break;
+                }
+                Err(error) => {
+                    let words = "a.parquet: Input/output error (os error 5)".to_owned();
+                    assert_eq!(error, LoadError::Unreadable(words), "after {answers} answers");
+                    failures += 1;
+                }
+            }
+        }
+        assert!(failures > 3, "the footer and every page are read, that is more than {failures} reads");
+    }
 
     #[test]
     fn knows_which_codecs_are_built_in() {
