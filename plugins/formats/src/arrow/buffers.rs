@@ -14,6 +14,9 @@ const VALUES_MAX: i64 = 1 << 27;
 /// lz4 never makes more of a byte than this many.
 const LZ4_RATIO_MAX: u64 = 255;
 
+/// zstd never makes more of a byte than this many: a block has at least 4 bytes and becomes at most 128 KiB.
+const ZSTD_RATIO_MAX: u64 = 1 << 15;
+
 /// Checks that every array has a possible length and every buffer lies within the body.
 pub(super) fn check_lengths(batch: &RecordBatch<'_>, body_length: u64) -> Result<(), Damage> {
     let mut lengths = batch.nodes().into_iter().flatten().map(|node| (node.length(), node.null_count()));
@@ -87,7 +90,8 @@ fn decompressed_length(codec: CompressionType, buffer: &[u8]) -> Result<u64, Dam
     let compressed = buffer.len() as u64 - 8;
     let most = match codec {
         CompressionType::LZ4_FRAME => compressed.saturating_mul(LZ4_RATIO_MAX),
-        _ => BODY_BYTES_MAX,
+        // The smallest of frames are allowed for by the constant.
+        _ => compressed.saturating_mul(ZSTD_RATIO_MAX).saturating_add(64).min(BODY_BYTES_MAX),
     };
     match u64::try_from(claimed) {
         Ok(claimed) if claimed <= most => Ok(claimed),
@@ -153,4 +157,25 @@ impl Widths {
 
 fn primitive_width(primitive: &DataType) -> u64 {
     primitive.primitive_width().unwrap_or(1) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_may_claim_what_its_codec_can_give() {
+        let claims = |codec: CompressionType, claimed: i64, compressed: usize| {
+            let buffer = [&claimed.to_le_bytes()[..], &vec![0; compressed]].concat();
+            decompressed_length(codec, &buffer).ok()
+        };
+        assert_eq!(claims(CompressionType::ZSTD, 1 << 20, 32), Some(1 << 20));
+        assert_eq!(claims(CompressionType::ZSTD, 1 << 20, 31), None);
+        assert_eq!(claims(CompressionType::ZSTD, 64, 0), Some(64));
+        assert_eq!(claims(CompressionType::ZSTD, 1 << 30, 1 << 20), None, "no batch is as large");
+        assert_eq!(claims(CompressionType::LZ4_FRAME, 255, 1), Some(255));
+        assert_eq!(claims(CompressionType::LZ4_FRAME, 256, 1), None);
+        assert_eq!(claims(CompressionType::ZSTD, -1, 7), Some(7), "what was not worth compressing stays as it is");
+        assert_eq!(claims(CompressionType::ZSTD, -2, 7), None);
+    }
 }

@@ -10,13 +10,14 @@ use bytes::Bytes;
 /// The most that one page may hold, in bytes. Writers end a page after about a mebibyte, but a value is never split.
 const PAGE_BYTES_MAX: u64 = 512 << 20;
 
-/// How many times its compressed bytes a page may hold: what the codecs' formats allow at most, where they allow a
-/// bound (snappy copies 64 bytes by 3, lz4 adds 255 to a length by a byte, deflate copies 258 bytes by 2 bits).
+/// How many times its compressed bytes a page may hold: what the codecs' formats allow at most (snappy copies 64 bytes by
+/// 3, lz4 adds 255 to a length by a byte, deflate copies 258 bytes by 2 bits, zstd makes a block of 128 KiB of 4 bytes).
 fn ratio_max(codec: Compression) -> u64 {
     match codec {
         Compression::SNAPPY => 22,
         Compression::LZ4 | Compression::LZ4_RAW => 256,
         Compression::GZIP(_) => 1032,
+        Compression::ZSTD(_) => 1 << 15,
         _ => PAGE_BYTES_MAX,
     }
 }
@@ -152,6 +153,9 @@ mod tests {
         assert!(check(1 << 20, 1_200, Compression::GZIP(Default::default())).is_ok());
         assert!(check(1 << 30, 1 << 20, Compression::ZSTD(Default::default())).is_err());
         assert!(check(1 << 20, 100, Compression::ZSTD(Default::default())).is_ok());
+        // Four bytes of zstd are one block of at most 128 KiB.
+        assert!(check(1 << 20, 32, Compression::ZSTD(Default::default())).is_ok());
+        assert!(check(1 << 20, 31, Compression::ZSTD(Default::default())).is_err());
     }
 
     #[test]
