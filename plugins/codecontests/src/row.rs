@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use hilora_dataset_formats::cell::{Cell, InvalidUtf8, Row};
-use hilora_dataset_formats::skip::Skip;
+use hilora_dataset_formats::identifier;
+use hilora_dataset_formats::skip::{Skip, shown};
 use hilora_plugin_sdk::loader::LoadedRow;
 use hilora_plugin_sdk::types::{Attribute, Language, Problem, ProblemText, Solution, TestCase};
 
@@ -14,12 +15,19 @@ use crate::difficulty::{difficulty, title};
 /// The dataset's number for Python 3.
 const PYTHON3: i64 = 3;
 
+/// How many languages a detail names; a row may have any numbers for them.
+const LANGUAGES_SHOWN: usize = 8;
+
 /// Columns that hold tests, in the order in which they are taken.
 const TEST_COLUMNS: [&str; 3] = ["public_tests", "private_tests", "generated_tests"];
 
 /// Reads the row; `number` is its index over all files.
 pub(crate) fn load(row: &Row<'_>, number: u64) -> LoadedRow {
     let name = row.text("name").ok().flatten().unwrap_or_default();
+    // A name that cannot be an identifier cannot be shown as one either.
+    if let Err(skip) = identifier::check("name", name) {
+        return skip.into_row(None);
+    }
     let id = if name.is_empty() { format!("row-{number}") } else { name.to_owned() };
     match read(row, id) {
         Ok(problem) => LoadedRow::Problem(problem),
@@ -84,7 +92,10 @@ fn check_standard_streams(row: &Row<'_>) -> Result<(), Skip> {
     {
         let file = text(row, column)?.trim();
         if !file.is_empty() && !standard.contains(&file.to_ascii_lowercase().as_str()) {
-            return Err(Skip::new("file-input-output", format!("`{column}` is `{file}`, expected standard streams")));
+            return Err(Skip::new(
+                "file-input-output",
+                format!("`{column}` is `{}`, expected standard streams", shown(file)),
+            ));
         }
     }
     Ok(())
@@ -152,8 +163,15 @@ impl Programs {
 
     fn found_in_words(&self) -> String {
         let counted = self.found.iter().filter(|(_, count)| **count > 0);
-        let words: Vec<String> =
-            counted.map(|(language, count)| format!("{count} in {}", in_words(*language))).collect();
+        let mut words: Vec<String> = counted
+            .clone()
+            .take(LANGUAGES_SHOWN)
+            .map(|(language, count)| format!("{count} in {}", in_words(*language)))
+            .collect();
+        match counted.skip(LANGUAGES_SHOWN).map(|(_, count)| count).sum::<usize>() {
+            0 => {}
+            others => words.push(format!("and {others} in others")),
+        }
         if words.is_empty() { "no solution".to_owned() } else { words.join(", ") }
     }
 }
@@ -192,9 +210,9 @@ fn time_limit_ms(row: &Row<'_>) -> Result<Option<u64>, Skip> {
         match cell.text().map_err(|error| error.skip(&name))?.map(str::trim) {
             None => Ok(cell.integer().unwrap_or(0)),
             Some("") => Ok(0),
-            Some(digits) => digits
-                .parse::<i64>()
-                .map_err(|_| Skip::new("malformed-time-limit", format!("`{name}` is `{digits}`, expected an integer"))),
+            Some(digits) => digits.parse::<i64>().map_err(|_| {
+                Skip::new("malformed-time-limit", format!("`{name}` is `{}`, expected an integer", shown(digits)))
+            }),
         }
     };
     let (seconds, nanos) = (part("seconds")?, part("nanos")?);

@@ -40,6 +40,7 @@ struct TestRow {
     time_limit: Option<(i64, i64)>,
     memory_limit_bytes: i64,
     input_file: &'static str,
+    output_file: &'static str,
 }
 
 fn row(name: &'static str) -> TestRow {
@@ -63,6 +64,7 @@ fn row(name: &'static str) -> TestRow {
         time_limit: None,
         memory_limit_bytes: 0,
         input_file: "",
+        output_file: "",
     }
 }
 
@@ -142,7 +144,7 @@ fn columns(rows: &[TestRow]) -> Vec<(&'static str, ArrayRef)> {
         ("time_limit", time_limit_column(rows)),
         ("memory_limit_bytes", integers(rows.iter().map(|row| row.memory_limit_bytes))),
         ("input_file", texts(rows.iter().map(|row| row.input_file))),
-        ("output_file", texts(rows.iter().map(|_| ""))),
+        ("output_file", texts(rows.iter().map(|row| row.output_file))),
     ]
 }
 
@@ -319,6 +321,37 @@ fn names_why_a_row_is_skipped() {
         assert_eq!(one_skip(row), (reason.to_owned(), detail.to_owned()));
     }
     assert_eq!(one_problem(TestRow { input_file: "stdin", ..base() }).tests.len(), 1);
+}
+
+#[test]
+fn what_a_row_holds_is_cut_before_it_is_shown() {
+    let long: &'static str = "ä".repeat(3000).leak();
+    let cut = "ä".repeat(40);
+    let (reason, detail) = one_skip(TestRow { output_file: long, ..row("4_A. Sum") });
+    assert_eq!(reason, "file-input-output");
+    assert_eq!(detail, format!("`output_file` is `{cut}`, expected standard streams"));
+
+    let mut limited = columns(&[row("4_A. Sum")]);
+    limited.retain(|(name, _)| *name != "time_limit");
+    limited
+        .push(("time_limit", structs([("seconds", texts([long].into_iter())), ("nanos", integers([1].into_iter()))])));
+    let (_, skipped) = read_one(limited);
+    assert_eq!(skipped[0].detail, format!("`time_limit.seconds` is `{cut}`, expected an integer"));
+
+    let languages = (10..99).map(|language| (language, "program")).collect();
+    let (reason, detail) = one_skip(TestRow { solutions: languages, ..row("4_A. Sum") });
+    assert_eq!(reason, "no-python3-solution");
+    assert!(detail.ends_with("1 in language 17, and 81 in others"), "{detail}");
+}
+
+#[test]
+fn a_name_that_is_too_long_to_be_an_identifier_costs_its_row() {
+    let (longest, longer): (&'static str, &'static str) = ("n".repeat(1024).leak(), "n".repeat(1025).leak());
+    let (problems, skipped) = read_one(columns(&[row(longest), row(longer), row("sum")]));
+    let ids: Vec<&str> = problems.iter().map(|problem| problem.text.id.as_str()).collect();
+    assert_eq!(ids, [longest, "sum"]);
+    assert_eq!((skipped.len(), skipped[0].id.as_deref(), skipped[0].reason.as_str()), (1, None, "wrong-type"));
+    assert_eq!(skipped[0].detail, "`name`: expected an identifier of at most 1024 bytes, got 1025 bytes");
 }
 
 #[test]

@@ -11,15 +11,13 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::identifier;
 use crate::skip::Skip;
 
 /// The most fields that an object may have.
 const FIELDS_MAX: usize = 4096;
 /// The most items that a list may have.
 const ITEMS_MAX: usize = 1_000_000;
-
-/// The longest identifier, in bytes: it stands in every report.
-const IDENTIFIER_BYTES_MAX: usize = 1024;
 
 /// One JSON value, as its text.
 #[derive(Debug, Clone, Copy)]
@@ -111,11 +109,7 @@ impl<'a> Json<'a> {
         let id = self.text_or_number(field)?;
         match id.trim() {
             "" => Err(Skip::missing_field(field, "an identifier")),
-            id if id.len() > IDENTIFIER_BYTES_MAX => {
-                let expected = format!("an identifier of at most {IDENTIFIER_BYTES_MAX} bytes");
-                Err(Skip::wrong_type(field, &expected, &format!("{} bytes", id.len())))
-            }
-            id => Ok(id.to_owned()),
+            id => identifier::check(field, id).map(|()| id.to_owned()),
         }
     }
 

@@ -5,6 +5,8 @@
 
 pub mod skip;
 
+pub mod identifier;
+
 pub mod json;
 
 pub mod json_lines;

@@ -3,6 +3,14 @@
 use hilora_plugin_sdk::loader::LoadedRow;
 use hilora_plugin_sdk::types::SkippedRow;
 
+/// How many characters of a row's own text a detail shows.
+const CHARACTERS_SHOWN: usize = 40;
+
+/// The beginning of a text that stands in a row: it may be as long as the row, and details stand in every report.
+pub fn shown(text: &str) -> String {
+    text.chars().take(CHARACTERS_SHOWN).collect()
+}
+
 /// Why a row is skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skip {
@@ -31,5 +39,17 @@ impl Skip {
     /// The skip as the loader's answer for the row.
     pub fn into_row(self, id: Option<String>) -> LoadedRow {
         LoadedRow::Skipped(SkippedRow { id, reason: self.reason.to_owned(), detail: self.detail })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_shown_up_to_its_fortieth_character() {
+        assert_eq!(shown(&"ä".repeat(40)), "ä".repeat(40));
+        assert_eq!(shown(&"ä".repeat(41)), "ä".repeat(40));
+        assert_eq!(shown(""), "");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hilora_dataset_formats::json::{Fields, Json};
-use hilora_dataset_formats::skip::Skip;
+use hilora_dataset_formats::skip::{Skip, shown};
 use hilora_plugin_sdk::loader::LoadError;
 use hilora_plugin_sdk::types::{Conversation, Message, Role};
 
@@ -65,8 +65,7 @@ impl Chat {
         let word = word.text(&role_field)?;
         let Some(role) = self.roles.get(&*word).copied() else {
             let known: Vec<&str> = self.roles.keys().map(String::as_str).collect();
-            let word: String = word.chars().take(40).collect();
-            let detail = format!("`{role_field}`: expected one of {}, got `{word}`", known.join(", "));
+            let detail = format!("`{role_field}`: expected one of {}, got `{}`", known.join(", "), shown(&word));
             return Err(Skip::new("unknown-role", detail));
         };
         let no_content = |field: &str| Skip::missing_field(field, "a string");

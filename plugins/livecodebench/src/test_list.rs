@@ -2,7 +2,7 @@
 
 use hilora_dataset_formats::function_calls;
 use hilora_dataset_formats::json::{Fields, Json};
-use hilora_dataset_formats::skip::Skip;
+use hilora_dataset_formats::skip::{Skip, shown};
 use hilora_plugin_sdk::types::TestCase;
 
 /// How a test speaks to a program.
@@ -58,7 +58,7 @@ fn test_type(test: &Fields<'_>, place: &str) -> Result<TestType, Skip> {
         "stdin" => Ok(TestType::Stdin),
         "functional" => Ok(TestType::Functional),
         other => {
-            let other: String = other.chars().take(40).collect();
+            let other = shown(other);
             Err(Skip::new("unknown-test-type", format!("`{field}`: expected `stdin` or `functional`, got `{other}`")))
         }
     }

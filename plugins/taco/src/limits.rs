@@ -1,6 +1,6 @@
 //! Limits as texts: a number and a unit, "2.0 seconds" or "256.0 megabytes".
 
-use hilora_dataset_formats::skip::Skip;
+use hilora_dataset_formats::skip::{Skip, shown};
 
 /// The time limit in milliseconds, rounded up; `None` where it is zero.
 pub(crate) fn time_limit_ms(text: &str) -> Result<Option<u64>, Skip> {
@@ -11,7 +11,7 @@ pub(crate) fn time_limit_ms(text: &str) -> Result<Option<u64>, Skip> {
         _ => None,
     };
     scaled(text, scale).ok_or_else(|| {
-        Skip::new("malformed-time-limit", format!("`time_limit` is `{}`, expected one like `2.0 seconds`", cut(text)))
+        Skip::new("malformed-time-limit", format!("`time_limit` is `{}`, expected one like `2.0 seconds`", shown(text)))
     })
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn memory_limit_bytes(text: &str) -> Result<Option<u64>, Skip> {
     scaled(text, scale).ok_or_else(|| {
         Skip::new(
             "malformed-memory-limit",
-            format!("`memory_limit` is `{}`, expected one like `256.0 megabytes`", cut(text)),
+            format!("`memory_limit` is `{}`, expected one like `256.0 megabytes`", shown(text)),
         )
     })
 }
@@ -48,10 +48,6 @@ fn scaled(text: &str, scale: impl Fn(&str) -> Option<f64>) -> Option<Option<u64>
     let value = (number.parse::<f64>().ok()? * scale(unit.trim().trim_end_matches('.'))?).ceil();
     // Limits beyond what an integer of a float holds exactly are no limits of a contest.
     (value < 9e15).then(|| Some(value as u64).filter(|&value| value > 0))
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(40).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use hilora_dataset_formats::cell::Row;
 use hilora_dataset_formats::function_calls;
 use hilora_dataset_formats::input_output::{self, Tests};
 use hilora_dataset_formats::json::is_missing;
-use hilora_dataset_formats::skip::Skip;
+use hilora_dataset_formats::skip::{Skip, shown};
 use hilora_plugin_sdk::loader::LoadedRow;
 use hilora_plugin_sdk::types::{Attribute, Problem, ProblemText};
 
@@ -93,7 +93,7 @@ fn refuse_prose(row: &impl Texts, tests: &Tests, starter_code: &str) -> Result<(
     let first = tests.cases.first().and_then(|case| case.input.lines().find(|line| !line.trim().is_empty()));
     let is_prose = first.is_some_and(is_assignment) && starter_code.contains("class ");
     if of_geeksforgeeks || is_prose {
-        let found = first.unwrap_or_default().chars().take(40).collect::<String>();
+        let found = shown(first.unwrap_or_default());
         return Err(Skip::new(
             "prose-input",
             format!("the inputs describe arguments of a stub, the first is `{found}`"),
