@@ -14,7 +14,7 @@ use hilora_host::wasm::{HostOptions, PluginHost};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Rows asked for at once, as `prepare` does.
-const ROWS_PER_BATCH: u32 = 64;
+const ROWS_PER_BATCH: u32 = 256;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);

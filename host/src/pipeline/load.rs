@@ -4,14 +4,17 @@ use std::path::PathBuf;
 
 use crate::plugin::{DatasetLoader, DatasetReader, LoadedRow, LoaderOptions, PluginError, PluginIdentity};
 
-/// Rows asked for at once: enough to keep every worker busy, few enough that their tests, up to megabytes each, fit in
-/// the loader's memory.
-pub(super) const ROWS_PER_BATCH: u32 = 64;
+/// Rows asked for at once: enough to keep every thread busy. A loader gives fewer where they are large.
+pub(super) const ROWS_PER_BATCH: u32 = 256;
+/// Rows asked for at once where their programs are run: what was found of them is durable when all have run, so that a
+/// kill costs no more than these.
+pub(super) const ROWS_PER_VERIFIED_BATCH: u32 = 64;
 
 /// Reads a dataset from its first row to its last.
 pub(super) struct RowReader<'a> {
     loader: &'a dyn DatasetLoader,
     reader: Box<dyn DatasetReader>,
+    rows_per_batch: u32,
     rows_total: Option<u64>,
     rows_read: u64,
 }
@@ -21,10 +24,11 @@ impl<'a> RowReader<'a> {
         loader: &'a dyn DatasetLoader,
         files: &[PathBuf],
         options: &LoaderOptions,
+        rows_per_batch: u32,
     ) -> Result<Self, PluginError> {
         let mut reader = loader.open(files, options)?;
         let rows_total = reader.rows_total()?;
-        Ok(Self { loader, reader, rows_total, rows_read: 0 })
+        Ok(Self { loader, reader, rows_per_batch, rows_total, rows_read: 0 })
     }
 
     pub(super) fn rows_total(&self) -> Option<u64> {
@@ -37,9 +41,10 @@ impl<'a> RowReader<'a> {
 
     /// The next rows with their numbers; none at the end, where the promised number of rows must have come.
     pub(super) fn next_batch(&mut self) -> Result<Vec<(u64, LoadedRow)>, PluginError> {
-        let rows = self.reader.next_batch(ROWS_PER_BATCH)?;
-        if rows.len() > ROWS_PER_BATCH as usize {
-            return Err(self.broken(format!("expected at most {ROWS_PER_BATCH} rows, got {}", rows.len())));
+        let rows_max = self.rows_per_batch;
+        let rows = self.reader.next_batch(rows_max)?;
+        if rows.len() > rows_max as usize {
+            return Err(self.broken(format!("expected at most {rows_max} rows, got {}", rows.len())));
         }
         let first = self.rows_read;
         self.rows_read += rows.len() as u64;
@@ -67,7 +72,7 @@ mod tests {
     fn rows_are_numbered_over_all_batches_and_counted_against_the_promise() -> Result<(), PluginError> {
         let rows = (0..20).map(|i| LoadedRow::Problem(problem(&format!("p{i}"), "1"))).collect();
         let loader = FakeLoader::new(rows);
-        let mut reader = RowReader::open(&loader, &[], &LoaderOptions::new())?;
+        let mut reader = RowReader::open(&loader, &[], &LoaderOptions::new(), ROWS_PER_BATCH)?;
         let mut numbers = Vec::new();
         loop {
             let batch = reader.next_batch()?;
@@ -78,7 +83,7 @@ mod tests {
         }
         assert_eq!(numbers, (0..20).collect::<Vec<_>>());
 
-        let mut reader = RowReader::open(&loader, &[], &LoaderOptions::new())?;
+        let mut reader = RowReader::open(&loader, &[], &LoaderOptions::new(), ROWS_PER_BATCH)?;
         reader.rows_total = Some(21);
         while !reader.rows_read.eq(&20) {
             reader.next_batch()?;

@@ -16,7 +16,7 @@ use super::decontaminate::{EvaluationSet, Measured, decontaminate};
 use super::deduplicate::deduplicate;
 use super::entry::{Decision, Entries, Entry};
 use super::fate::{Fate, Ledger};
-use super::load::RowReader;
+use super::load::{ROWS_PER_BATCH, RowReader};
 use super::manifest::{DecontaminatedSet, Decontamination, SideCounts, counts, skipped_by_reason};
 use super::material::Material;
 use super::output::Wanted;
@@ -234,7 +234,7 @@ fn evaluation_set(
     check_source(loader, &set.source)?;
     let mut report = DecontaminatedSet::named(&set.name);
     report.files = input_files(&set.files)?;
-    let mut reader = RowReader::open(loader, &set.files, &set.options)?;
+    let mut reader = RowReader::open(loader, &set.files, &set.options, ROWS_PER_BATCH)?;
     let mut problems = Vec::new();
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
     loop {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::deduplicate::normalized_code;
 use super::fate::{Fate, RowFate, Skip};
 use super::fingerprint::{Shingles, Words};
-use super::load::RowReader;
+use super::load::{ROWS_PER_BATCH, ROWS_PER_VERIFIED_BATCH, RowReader};
 use super::manifest::{InputFile, WeakTests};
 use super::material::Material;
 use super::stage_file::{StageFile, StageFolder, StageWriter};
@@ -98,7 +98,8 @@ pub(super) fn make(
         take,
         summary: VerifiedSummary::default(),
     };
-    let mut reader = RowReader::open(inputs.loader, &config.files, &config.options)?;
+    let rows_per_batch = if config.verify { ROWS_PER_VERIFIED_BATCH } else { ROWS_PER_BATCH };
+    let mut reader = RowReader::open(inputs.loader, &config.files, &config.options, rows_per_batch)?;
     let total = reader.rows_total();
     thread::scope(|scope| {
         let (send, batches) = sync_channel(BATCHES_WAITING);

@@ -13,7 +13,7 @@ use hilora_plugin_sdk::loader::{DatasetLoader, DatasetReader, LoadError, LoadedR
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Rows asked for at once, as the host does.
-const ROWS_PER_BATCH: u32 = 64;
+const ROWS_PER_BATCH: u32 = 256;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let paths = std::env::args_os().skip(1);
