@@ -73,7 +73,7 @@ fn check(row: &LoadedRow) {
             for Action { name, arguments } in &example.actions {
                 // The text is kept as it is and never built, so whatever is written like JSON will do.
                 let json = serde_json::from_str::<&RawValue>(arguments);
-                let is_object = arguments.starts_with('{') && json.is_ok();
+                let is_object = json.is_ok_and(|json| json.get().starts_with('{'));
                 assert!(is_object, "the arguments of `{name}` are no JSON object: {arguments}");
             }
         }
@@ -122,7 +122,7 @@ mod tests {
         for value in ["{}", r#""\ud800""#, "1e999", &digits, &deep] {
             assert!(keeps(&policy(&format!("{{\"a\":{value}}}"))), "{value}");
         }
-        for arguments in ["", "[1]", "1", "null", "\"{}\"", "{", "{\"a\":}", "{} {}", " {}"] {
+        for arguments in ["", "[1]", "1", "null", "\"{}\"", "{", "{\"a\":}", "{} {}"] {
             assert!(!keeps(&policy(arguments)), "{arguments:?}");
         }
     }
