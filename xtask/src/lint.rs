@@ -1,13 +1,18 @@
-//! `cargo xtask lint`: clippy with warnings denied, over the host natively and over the guests for their own target.
+//! `cargo xtask lint`: clippy with warnings denied, over the host, the fuzz targets and the plugins' tests natively, and
+//! over the guests for their own target.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{announce, c_compiler, program};
+use crate::test::PLUGIN_PACKAGES;
+use crate::{announce, c_compiler, program, requirements};
 
-/// Runs both; the first that finds something ends the task.
+/// The package of the fuzz targets, which are native programs.
+const FUZZ_PACKAGE: &str = "hilora-fuzz";
+
+/// Runs all of them; the first that finds something ends the task.
 pub(crate) fn run(repository: &Path) -> Result<u8> {
     // The release profile throughout: build scripts and macros are compiled once for lints, tests and the binary.
     let host = ["--release", "--package", "hilora-host", "--package", "xtask", "--all-targets"];
@@ -22,10 +27,21 @@ pub(crate) fn run(repository: &Path) -> Result<u8> {
         "--exclude",
         "xtask",
         "--exclude",
-        "hilora-fuzz",
+        FUZZ_PACKAGE,
     ];
     announce("lints of the host");
     program::run(clippy(repository).args(host).args(["--", "-D", "warnings"]))?;
+    announce("lints of the plugins' tests");
+    let mut command = clippy(repository);
+    command.args(["--release", "--all-targets"]);
+    command.args(PLUGIN_PACKAGES.iter().flat_map(|package| ["--package", package]));
+    match requirements::check_cpp_compiler() {
+        Ok(()) => {
+            command.args(["--package", FUZZ_PACKAGE]);
+        }
+        Err(_) => announce("without the fuzz targets: libFuzzer needs c++, a C++ compiler"),
+    }
+    program::run(command.args(["--", "-D", "warnings"]))?;
     announce("lints of the guests");
     let mut command = clippy(repository);
     c_compiler::provide(repository, &mut command)?;

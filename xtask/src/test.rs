@@ -9,42 +9,28 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{announce, build, fuzz, program};
+use crate::{announce, build, fuzz, program, requirements};
 
-/// What each `cargo test` runs. Guests link only as components, so only their libraries are tested natively.
-const SUITES: [(&str, &[&str]); 2] = [
-    ("the host", &["--package", "hilora-host", "--package", "xtask"]),
-    (
-        "the plugins' own logic",
-        &[
-            "--lib",
-            "--package",
-            "hilora-plugin-sdk",
-            "--package",
-            "hilora-dataset-formats",
-            "--package",
-            "codecontests",
-            "--package",
-            "apps",
-            "--package",
-            "taco",
-            "--package",
-            "livecodebench",
-            "--package",
-            "jsonl",
-            "--package",
-            "keyword-classifier",
-            "--package",
-            "hilora-chatml",
-            "--package",
-            "chatml-formatter",
-            "--package",
-            "policy-formatter",
-            "--package",
-            "custom-classifier",
-        ],
-    ),
+/// The packages of plugins and of what they share. They link only as components, so only their libraries are tested
+/// natively.
+pub(crate) const PLUGIN_PACKAGES: [&str; 12] = [
+    "hilora-plugin-sdk",
+    "hilora-dataset-formats",
+    "codecontests",
+    "apps",
+    "taco",
+    "livecodebench",
+    "jsonl",
+    "keyword-classifier",
+    "hilora-chatml",
+    "chatml-formatter",
+    "policy-formatter",
+    "custom-classifier",
 ];
+
+/// What each `cargo test` runs.
+const SUITES: [(&str, &[&str], &[&str]); 2] =
+    [("the host", &[], &["hilora-host", "xtask"]), ("the plugins' own logic", &["--lib"], &PLUGIN_PACKAGES)];
 
 /// How tests ended.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -80,14 +66,17 @@ impl Counts {
 
 /// Builds what the tests need and runs them; 0 where all passed.
 pub(crate) fn run(repository: &Path) -> Result<u8> {
+    // Only fuzzing needs it and comes last: what is missing is said before everything is built.
+    requirements::check_cpp_compiler()?;
     announce("building the plugins and the guests of the tests");
     build::build(repository, true)?;
     let mut counts = Counts::default();
     let mut broken = Vec::new();
-    for (name, packages) in SUITES {
+    for (name, flags, packages) in SUITES {
         announce(&format!("testing {name}"));
         let mut command = Command::new("cargo");
-        command.args(["test", "--release", "--no-fail-fast"]).args(packages);
+        command.args(["test", "--release", "--no-fail-fast"]).args(flags);
+        command.args(packages.iter().flat_map(|package| ["--package", package]));
         if !program::tee(&mut command, |line| counts.add_line(line))?.success() {
             broken.push(name);
         }
