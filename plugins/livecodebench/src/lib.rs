@@ -26,7 +26,7 @@ const FIELDS: [(&str, &str, bool); 11] = [
     ("contest_date", "string: ISO 8601", false),
     ("starter_code", "string", false),
     ("difficulty", "string", false),
-    ("public_test_cases", "string: JSON list of {input, output, testtype}", true),
+    ("public_test_cases", "string: JSON list of {input, output, testtype}", false),
     ("private_test_cases", "string: the same, or base64 of a zlib stream of a pickled string of the same", false),
     ("metadata", "string: JSON object {func_name}", false),
 ];

@@ -73,6 +73,16 @@ fn public_tests_come_before_private_ones_however_those_are_packed() {
 }
 
 #[test]
+fn no_field_of_tests_is_required_because_either_will_do() {
+    for field in ["public_test_cases", "private_test_cases"] {
+        let renamed = row(STDIN, STDIN, "{}").replace(field, "unread");
+        assert_eq!(problem(renamed).tests.len(), 1, "without `{field}`");
+        let described = LiveCodeBench::describe().columns.into_iter().find(|column| column.name == field);
+        assert_eq!(described.map(|column| column.required), Some(false), "{field}");
+    }
+}
+
+#[test]
 fn functional_tests_are_json_values_and_show_their_starter_code() {
     let problem = problem(row(FUNCTIONAL, "null", r#"{\"func_name\": \"add\"}"#));
     assert_eq!(problem.entry_point.as_deref(), Some("add"));
