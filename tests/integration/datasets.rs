@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use hilora_host::artifact::{ContentHash, hash_of_artifact};
 use hilora_host::dataset::{Domain, EvaluationProblem, Lesson, ProblemText};
-use hilora_host::pipeline::{DataConfig, PrepareInputs, PrepareReport, PrepareStage, prepare};
+use hilora_host::pipeline::{DataConfig, PrepareInputs, PrepareReport, PrepareStage, input_files, prepare};
 use hilora_host::plugin::{
     Classification, DatasetLoader, DomainClassifier, DomainInfo, LoadedRow, PluginError, PluginIdentity,
 };
@@ -150,9 +150,13 @@ impl Bench {
             .iter()
             .map(|set| host.loader(&component(&set.source)))
             .collect::<Result<_, _>>()?;
+        let sets = self.config.decontaminate.iter();
+        let set_files: Vec<_> = sets.map(|set| input_files(&set.files)).collect::<Result<_, _>>()?;
         let run = self.folder.path().join("run");
         let inputs = PrepareInputs {
             config: &self.config,
+            files: &input_files(&self.config.files)?,
+            set_files: &set_files,
             specialist: "python",
             seed: 7,
             program: ContentHash::of(b"this build"),

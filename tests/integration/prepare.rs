@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hilora_host::artifact::ContentHash;
 use hilora_host::dataset::{Domain, EvaluationProblem, Example};
-use hilora_host::pipeline::{DataConfig, Fate, PrepareError, PrepareInputs, PrepareReport, Side, prepare};
+use hilora_host::pipeline::{DataConfig, Fate, PrepareError, PrepareInputs, PrepareReport, Side, input_files, prepare};
 use hilora_host::plugin::{DatasetLoader, DomainClassifier, LoaderOptions, PluginError, SolutionRunner};
 use libtest_mimic::{Failed, Trial};
 
@@ -45,6 +45,8 @@ impl Plugins {
     fn prepare(&self, config: &DataConfig, workers: usize, folder: &Path) -> Result<PrepareReport, PrepareError> {
         let inputs = PrepareInputs {
             config,
+            files: &input_files(&config.files)?,
+            set_files: &[],
             specialist: "python",
             seed: 7,
             program: ContentHash::of(b"this build"),

@@ -5,8 +5,10 @@
 
 mod atomic_file;
 mod content_hash;
+mod hashed_file;
 mod stage;
 
 pub use atomic_file::{AtomicFile, remove_partial_files, write_atomic};
 pub use content_hash::{ContentHash, ContentHasher};
+pub use hashed_file::HashedFile;
 pub use stage::{StageInputs, StageLedger, hash_of_artifact};

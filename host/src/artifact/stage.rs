@@ -75,6 +75,16 @@ impl StageLedger {
             .iter()
             .map(|path| Ok(((*path).to_owned(), hash_of_artifact(&self.folder.join(path))?)))
             .collect::<io::Result<_>>()?;
+        self.record_hashed(stage, inputs, outputs)
+    }
+
+    /// Records that the stage ran, with its outputs and the hashes that they have.
+    pub fn record_hashed(
+        &mut self,
+        stage: &str,
+        inputs: StageInputs,
+        outputs: BTreeMap<String, ContentHash>,
+    ) -> io::Result<()> {
         self.stages.insert(stage.to_owned(), StageReceipt { inputs, outputs });
         let text = serde_json::to_vec_pretty(&self.stages).map_err(io::Error::other)?;
         write_atomic(&self.folder.join("stages.json"), &text)

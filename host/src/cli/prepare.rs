@@ -1,5 +1,6 @@
 //! `hilora-host prepare`, and the first stage of the main job.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use anyhow::Result;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::job::Job;
 use super::{Console, ExitStatus, JobArguments};
 use crate::artifact::{ContentHash, StageInputs};
-use crate::pipeline::{PrepareInputs, PrepareManifest, PrepareStage, WeakTests, prepare};
+use crate::pipeline::{InputFile, PrepareInputs, PrepareManifest, PrepareStage, WeakTests, input_files, prepare};
 use crate::plugin::PluginKind;
 
 /// Load, verify, classify, deduplicate, split and decontaminate a dataset.
@@ -81,7 +82,10 @@ impl PreparedStage {
 
 /// Prepares the run's data, unless nothing that it reads has changed.
 pub(super) fn prepare_stage(job: &mut Job) -> Result<PreparedStage> {
-    let inputs = stage_inputs(job)?;
+    let files = input_files(&job.config.data.files)?;
+    let sets = job.config.data.decontaminate.iter();
+    let set_files: Vec<Vec<InputFile>> = sets.map(|set| input_files(&set.files)).collect::<Result<_, _>>()?;
+    let inputs = stage_inputs(job, &files, &set_files)?;
     if job.ledger.is_current("prepare", &inputs) {
         return Ok(PreparedStage::Unchanged);
     }
@@ -92,6 +96,8 @@ pub(super) fn prepare_stage(job: &mut Job) -> Result<PreparedStage> {
     let report = prepare(
         &PrepareInputs {
             config: &job.config.data,
+            files: &files,
+            set_files: &set_files,
             specialist: job.config.specialist_name(),
             seed: job.config.seed,
             program: job.program(),
@@ -116,28 +122,27 @@ pub(super) fn prepare_stage(job: &mut Job) -> Result<PreparedStage> {
     )?;
     bars.into_iter().filter_map(|(_, bar)| bar.into_inner()).for_each(|bar| bar.finish());
     if !job.dry_run {
-        let files = job.config.data.files_of(job.config.specialist_name());
-        let train_tests = job.config.enrich.is_some().then_some(&files.train_tests);
-        let written = [&files.train, &files.eval, &files.tests].into_iter().chain(train_tests);
-        let written: Vec<String> = written.map(|path| path.to_string_lossy().into_owned()).collect();
-        let outputs: Vec<&str> = written.iter().map(String::as_str).chain(["manifest.json"]).collect();
-        job.ledger.record("prepare", inputs, &outputs)?;
+        let written = report.manifest.outputs.iter();
+        let mut outputs: BTreeMap<String, ContentHash> =
+            written.map(|output| (output.file.to_string_lossy().into_owned(), output.content)).collect();
+        outputs.insert("manifest.json".to_owned(), job.hash_of(&job.path("manifest.json"))?);
+        job.ledger.record_hashed("prepare", inputs, outputs)?;
     }
     Ok(PreparedStage::Ran { manifest: Box::new(report.manifest) })
 }
 
 /// Everything that decides the data files' bytes.
-fn stage_inputs(job: &Job) -> Result<StageInputs> {
+fn stage_inputs(job: &Job, files: &[InputFile], set_files: &[Vec<InputFile>]) -> Result<StageInputs> {
     let config = &job.config;
     let section = serde_json::to_vec(&(&config.data, config.seed, config.specialist_name(), config.enrich.is_some()))?;
     let mut inputs = job.stage_inputs();
     inputs.insert("config".to_owned(), ContentHash::of(&section));
-    for file in &config.data.files {
-        inputs.insert(format!("source {}", file.display()), job.hash_of(file)?);
+    for InputFile { file, content, .. } in files {
+        inputs.insert(format!("source {}", file.display()), *content);
     }
-    for set in &config.data.decontaminate {
-        for file in &set.files {
-            inputs.insert(format!("evaluation set {} {}", set.name, file.display()), job.hash_of(file)?);
+    for (set, files) in config.data.decontaminate.iter().zip(set_files) {
+        for InputFile { file, content, .. } in files {
+            inputs.insert(format!("evaluation set {} {}", set.name, file.display()), *content);
         }
         let loader = job.loader_file(&set.source);
         inputs.insert(format!("evaluation set {} loader", set.name), job.hash_of(&loader)?);

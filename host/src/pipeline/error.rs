@@ -96,7 +96,9 @@ impl PrepareError {
             Self::SourceMismatch { served, .. } => Some(format!(
                 "set `data.source: {served}` with files of that format, or give a loader that reads the config's source"
             )),
-            Self::SourceFile { .. } => Some("check `data.files` in the config".to_owned()),
+            Self::SourceFile { .. } => {
+                Some("check the files in the config; their paths are relative to the current folder".to_owned())
+            }
             Self::EmptyEvaluationSet { .. } => Some(
                 "a check against nothing would say that everything is clean: correct its files and options, or leave \
                  it out of `data.decontaminate`"

@@ -1,7 +1,6 @@
 //! Output: the specialist's files, written in one pass over the verified stage and visible only together with the
 //! manifest that names their hashes.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -13,7 +12,7 @@ use super::material::{Kind, Material, Solved};
 use super::stage_file::line;
 use super::verified::VerifiedFile;
 use super::{DataFiles, PrepareError, PrepareProgress, PrepareStage, Side};
-use crate::artifact::{AtomicFile, ContentHash, ContentHasher};
+use crate::artifact::{AtomicFile, ContentHash, HashedFile};
 use crate::dataset::{ConversationLesson, Domain, EvaluationProblem, Example, Lesson, PolicyLesson, ProblemTests};
 
 /// Rows as they stand in a file.
@@ -46,8 +45,9 @@ struct Accepted {
 struct Output {
     relative: PathBuf,
     path: PathBuf,
-    file: Option<AtomicFile>,
-    hasher: ContentHasher,
+    file: HashedFile,
+    /// Lines that are not on their way yet.
+    pending: Vec<Vec<u8>>,
     rows: usize,
     bytes: u64,
 }
@@ -55,26 +55,31 @@ struct Output {
 impl Output {
     fn create(run_folder: Option<&Path>, relative: PathBuf) -> Result<Self, PrepareError> {
         let path = run_folder.map_or_else(|| relative.clone(), |folder| folder.join(&relative));
-        let file = run_folder.map(|_| AtomicFile::create(&path)).transpose();
+        let file = HashedFile::create(run_folder.map(|_| path.as_path()));
         let file = file.map_err(|error| PrepareError::Write { path: path.clone(), error })?;
-        Ok(Self { relative, path, file, hasher: ContentHasher::default(), rows: 0, bytes: 0 })
+        Ok(Self { relative, path, file, pending: Vec::new(), rows: 0, bytes: 0 })
     }
 
-    fn push(&mut self, lines: &Lines) -> Result<(), PrepareError> {
-        self.hasher.update(&lines.bytes);
+    fn push(&mut self, lines: Lines) {
         self.rows += lines.rows;
         self.bytes += lines.bytes.len() as u64;
-        match &mut self.file {
-            Some(file) => {
-                file.write_all(&lines.bytes).map_err(|error| PrepareError::Write { path: self.path.clone(), error })
-            }
-            None => Ok(()),
-        }
+        self.pending.push(lines.bytes);
     }
 
-    fn finish(self) -> (OutputFile, Option<(PathBuf, AtomicFile)>) {
-        let Self { relative, path, file, hasher, rows, bytes } = self;
-        (OutputFile { file: relative, rows, bytes, content: hasher.finish() }, file.map(|file| (path, file)))
+    /// Sends on what was pushed.
+    fn flush(&mut self) -> Result<(), PrepareError> {
+        let pending = std::mem::take(&mut self.pending);
+        self.file.push(pending).map_err(|error| PrepareError::Write { path: self.path.clone(), error })
+    }
+
+    fn finish(self) -> Result<(OutputFile, Option<(PathBuf, AtomicFile)>), PrepareError> {
+        let Self { relative, path, file, rows, bytes, .. } = self;
+        match file.finish() {
+            Ok((file, content)) => {
+                Ok((OutputFile { file: relative, rows, bytes, content }, file.map(|file| (path, file))))
+            }
+            Err(error) => Err(PrepareError::Write { path, error }),
+        }
     }
 }
 
@@ -140,13 +145,17 @@ pub(super) fn write(
                 Side::Train => (&mut train, train_tests.as_mut()),
                 Side::Eval => (&mut eval, Some(&mut tests)),
             };
-            side.push(&row.lessons)?;
-            side_tests.map_or(Ok(()), |file| file.push(&row.tests))?;
+            side.push(row.lessons);
+            if let Some(file) = side_tests {
+                file.push(row.tests);
+            }
         }
+        [&mut train, &mut eval, &mut tests].into_iter().chain(&mut train_tests).try_for_each(Output::flush)?;
         progress(PrepareProgress { stage: PrepareStage::Write, done: written as u64, total: Some(total) });
     }
     let outputs = [train, eval, tests].into_iter().chain(train_tests);
-    let (files, waiting): (Vec<_>, Vec<_>) = outputs.map(Output::finish).unzip();
+    let (files, waiting): (Vec<_>, Vec<_>) =
+        outputs.map(Output::finish).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     Ok(Written { files, waiting: waiting.into_iter().flatten().collect() })
 }
 

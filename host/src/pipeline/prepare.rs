@@ -41,8 +41,12 @@ pub struct PrepareInputs<'a> {
     pub seed: u64,
     /// The hash of the program that prepares; what another build left is not taken for its own.
     pub program: ContentHash,
+    /// The config's files with their hashes, in their order, as [`input_files`] gives them.
+    pub files: &'a [InputFile],
     /// Reads the files.
     pub loader: &'a dyn DatasetLoader,
+    /// The files of each of the config's evaluation sets, in their order.
+    pub set_files: &'a [Vec<InputFile>],
     /// Reads the files of each of the config's evaluation sets, in their order.
     pub set_loaders: &'a [Box<dyn DatasetLoader>],
     /// Names each problem's domain.
@@ -130,12 +134,11 @@ pub fn prepare(
         return Err(PrepareError::Config(problems));
     }
     check_source(inputs.loader, &config.source)?;
-    let input_files = input_files(&config.files)?;
     let stages = StageFolder::new(inputs.run_folder)?;
     let mut entries = Entries::create(&stages)?;
     let sets = evaluation_sets(inputs, &mut entries.words)?;
 
-    let key = verified::key(inputs, &input_files);
+    let key = verified::key(inputs, inputs.files);
     let found = verified::find(&stages, key);
     let mut classified = Classified::begin(inputs, found.as_ref(), &stages)?;
     let mut take = |rows: &[Material], total: Option<u64>| -> Result<(), PrepareError> {
@@ -188,7 +191,7 @@ pub fn prepare(
         seed: inputs.seed,
         config: config.clone(),
         config_hash: ContentHash::of(&json(config)),
-        inputs: input_files,
+        inputs: inputs.files.to_vec(),
         plugins: std::iter::once(inputs.loader.identity().clone())
             .chain([inputs.classifier.identity().clone(), inputs.runner.identity().clone()])
             .chain(inputs.set_loaders.iter().map(|loader| loader.identity().clone()))
@@ -222,18 +225,19 @@ fn check_source(loader: &dyn DatasetLoader, wanted: &str) -> Result<(), PrepareE
 
 /// Reads the problems that the model will be measured on elsewhere.
 fn evaluation_sets(inputs: &PrepareInputs<'_>, words: &mut WordsFile) -> Result<Vec<EvaluationSet>, PrepareError> {
-    let sets = inputs.config.decontaminate.iter().zip(inputs.set_loaders);
-    sets.map(|(set, loader)| evaluation_set(set, &**loader, words)).collect()
+    let sets = inputs.config.decontaminate.iter().zip(inputs.set_files).zip(inputs.set_loaders);
+    sets.map(|((set, files), loader)| evaluation_set(set, files, &**loader, words)).collect()
 }
 
 fn evaluation_set(
     set: &EvaluationSetConfig,
+    files: &[InputFile],
     loader: &dyn DatasetLoader,
     words: &mut WordsFile,
 ) -> Result<EvaluationSet, PrepareError> {
     check_source(loader, &set.source)?;
     let mut report = DecontaminatedSet::named(&set.name);
-    report.files = input_files(&set.files)?;
+    report.files = files.to_vec();
     let mut reader = RowReader::open(loader, &set.files, &set.options, ROWS_PER_BATCH)?;
     let mut problems = Vec::new();
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
@@ -335,7 +339,8 @@ fn too_few(
     }
 }
 
-fn input_files(paths: &[std::path::PathBuf]) -> Result<Vec<InputFile>, PrepareError> {
+/// The files with their sizes and hashes.
+pub fn input_files(paths: &[std::path::PathBuf]) -> Result<Vec<InputFile>, PrepareError> {
     paths.par_iter().map(|path| input_file(path)).collect()
 }
 
@@ -408,6 +413,8 @@ mod tests {
             let folder = self.folder();
             let inputs = PrepareInputs {
                 config: &self.config,
+                files: &input_files(&self.config.files)?,
+                set_files: &[],
                 specialist: "python",
                 seed,
                 program: ContentHash::of(b"program"),
@@ -514,6 +521,8 @@ mod tests {
         let stages = Mutex::new(Vec::new());
         let inputs = PrepareInputs {
             config: &run.config,
+            files: &input_files(&run.config.files)?,
+            set_files: &[],
             specialist: "python",
             seed: 1,
             program: ContentHash::of(b"program"),

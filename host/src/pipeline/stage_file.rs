@@ -3,7 +3,7 @@
 //! anew and gives the same bytes.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::PrepareError;
-use crate::artifact::{AtomicFile, ContentHash, ContentHasher, write_atomic};
+use crate::artifact::{AtomicFile, ContentHash, HashedFile, write_atomic};
 
 /// The most rows that are read together.
 const ROWS_PER_PART: usize = 512;
@@ -63,9 +63,9 @@ impl StageFolder {
     /// Begins the stage's file anew.
     pub(super) fn create<R: Serialize>(&self, stage: &str) -> Result<StageWriter<R>, PrepareError> {
         let path = self.rows(stage);
-        let file = AtomicFile::create(&path).map_err(|error| PrepareError::Write { path: path.clone(), error })?;
-        let hasher = ContentHasher::default();
-        Ok(StageWriter { path, receipt: self.receipt(stage), file, hasher, rows: PhantomData })
+        let file = HashedFile::create(Some(&path));
+        let file = file.map_err(|error| PrepareError::Write { path: path.clone(), error })?;
+        Ok(StageWriter { path, receipt: self.receipt(stage), file, rows: PhantomData })
     }
 
     fn rows(&self, stage: &str) -> PathBuf {
@@ -81,8 +81,7 @@ impl StageFolder {
 pub(super) struct StageWriter<R> {
     path: PathBuf,
     receipt: PathBuf,
-    file: AtomicFile,
-    hasher: ContentHasher,
+    file: HashedFile,
     rows: PhantomData<R>,
 }
 
@@ -97,17 +96,14 @@ impl<R: Serialize + Sync> StageWriter<R> {
     /// Adds rows in their order.
     pub(super) fn push(&mut self, rows: &[R]) -> Result<(), PrepareError> {
         let lines: Vec<Vec<u8>> = rows.par_iter().map(line).collect();
-        lines.iter().try_for_each(|line| {
-            self.hasher.update(line);
-            self.file.write_all(line).map_err(|error| PrepareError::Write { path: self.path.clone(), error })
-        })
+        self.file.push(lines).map_err(|error| PrepareError::Write { path: self.path.clone(), error })
     }
 
     /// Makes the file findable under `key`.
     pub(super) fn finish<S: Serialize>(self, key: ContentHash, summary: S) -> Result<StageFile<R, S>, PrepareError> {
         let failed = |path: &Path, error| PrepareError::Write { path: path.to_owned(), error };
-        self.file.commit().map_err(|error| failed(&self.path, error))?;
-        let content = self.hasher.finish();
+        let (file, content) = self.file.finish().map_err(|error| failed(&self.path, error))?;
+        file.map_or(Ok(()), AtomicFile::commit).map_err(|error| failed(&self.path, error))?;
         let receipt = Receipt { key, content, summary };
         let text = serde_json::to_vec(&receipt).expect("plain structs with text keys always serialize");
         write_atomic(&self.receipt, &text).map_err(|error| failed(&self.receipt, error))?;
