@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
-use std::thread;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
@@ -129,7 +129,7 @@ pub(super) struct StageFile<R, S> {
 impl<R: DeserializeOwned + Send + 'static, S> StageFile<R, S> {
     /// The rows from the first to the last, some at a time, read ahead while those before are used. Their number in a
     /// part says nothing.
-    pub(super) fn parts(&self) -> Result<impl Iterator<Item = Result<Vec<R>, PrepareError>> + use<R, S>, PrepareError> {
+    pub(super) fn parts(&self) -> Result<Parts<R>, PrepareError> {
         let path = self.path.clone();
         let failed = move |error| PrepareError::StageFile { path: path.clone(), error };
         let file = File::open(&self.path).map_err(&failed)?;
@@ -141,7 +141,7 @@ impl<R: DeserializeOwned + Send + 'static, S> StageFile<R, S> {
         };
         let (send, parts) = sync_channel(1);
         // The thread ends with the rows, an error, or the receiver.
-        thread::spawn(move || {
+        let reading = thread::spawn(move || {
             loop {
                 let part = next();
                 let last = part.is_err();
@@ -150,7 +150,29 @@ impl<R: DeserializeOwned + Send + 'static, S> StageFile<R, S> {
                 }
             }
         });
-        Ok(parts.into_iter())
+        Ok(Parts { parts, reading: Some(reading) })
+    }
+}
+
+/// The rows of a stage file, some at a time.
+pub(super) struct Parts<R> {
+    parts: Receiver<Result<Vec<R>, PrepareError>>,
+    /// The thread that reads ahead, until it has ended.
+    reading: Option<JoinHandle<()>>,
+}
+
+impl<R> Iterator for Parts<R> {
+    type Item = Result<Vec<R>, PrepareError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Ok(part) = self.parts.recv() {
+            return Some(part);
+        }
+        // Nothing more comes because all was read, or because the thread panicked: rows must not end early unseen.
+        if let Some(Err(panic)) = self.reading.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+        None
     }
 }
 
@@ -194,5 +216,26 @@ mod tests {
         fs::write(folder.rows("verified"), b"0\n1\n")?;
         assert!(find(b"a").is_none(), "the file was cut");
         Ok(())
+    }
+
+    /// A row that cannot be read because reading it panics.
+    #[derive(Debug)]
+    struct Broken;
+
+    impl<'de> Deserialize<'de> for Broken {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("a defect while rows are read ahead")
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a defect while rows are read ahead")]
+    fn rows_do_not_end_where_their_reader_panics() {
+        let run = tempfile::tempdir().expect("a temporary folder");
+        let folder = StageFolder::new(Some(run.path())).expect("a folder");
+        write(&folder, b"a").expect("a stage");
+        let stage = folder.find::<Broken, String>("verified", ContentHash::of(b"a")).expect("it was just written");
+        let rows = stage.parts().expect("it can be opened").count();
+        assert_eq!(rows, 0, "they ended as if all were read");
     }
 }
