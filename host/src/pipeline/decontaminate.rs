@@ -15,6 +15,7 @@ use super::fate::Skip;
 use super::fingerprint::{Words, words_in_text};
 use super::manifest::{DecontaminatedSet, Decontamination};
 use super::near_index::NearIndex;
+use super::run_index::{Run, RunIndex};
 use super::words_file::{Comparison, WordsFile};
 use super::{PrepareError, Side};
 
@@ -160,7 +161,14 @@ fn shared_runs(
     trained: &[&Entry],
     file: &WordsFile,
 ) -> Result<Vec<Option<SharedRuns>>, PrepareError> {
-    let mut runs = MeasuredRuns::collect(words, measured, file)?;
+    let runs_max = measured.iter().map(|(_, one)| one.text.words.grams(words)).sum();
+    let mut all = Vec::with_capacity(runs_max);
+    for (place, (_, one)) in (0..).zip(measured) {
+        let text = file.read(one.text.words)?;
+        let hashes = distinct(text.grams(words).map(|(_, gram)| gram));
+        all.extend(hashes.into_iter().map(|hash| Run { hash, measured: place, problems: 1 }));
+    }
+    let mut runs = RunIndex::of(all);
     // Of each entry the few runs that are also measured, with the places where they begin.
     let also_measured = |entry: &&Entry| -> Result<Vec<(usize, usize)>, PrepareError> {
         let text = file.read(entry.text.words)?;
@@ -169,82 +177,15 @@ fn shared_runs(
     let also_measured: Vec<Vec<(usize, usize)>> = trained.par_iter().map(also_measured).collect::<Result<_, _>>()?;
     for found in &also_measured {
         for run in distinct(found.iter().map(|(_, run)| *run)) {
-            runs.all[run].problems += 1;
+            runs.get_mut(run).problems += 1;
         }
     }
     let shared = |found: Vec<(usize, usize)>| {
-        let mut telling = found.into_iter().filter(|(_, run)| runs.all[*run].problems <= PROBLEMS_WITH_A_RUN_MAX);
+        let mut telling = found.into_iter().filter(|(_, run)| runs.get(*run).problems <= PROBLEMS_WITH_A_RUN_MAX);
         let (first, run) = telling.next()?;
-        Some(SharedRuns { measured: runs.all[run].measured as usize, count: 1 + telling.count(), first })
+        Some(SharedRuns { measured: runs.get(run).measured as usize, count: 1 + telling.count(), first })
     };
     Ok(also_measured.into_iter().map(shared).collect())
-}
-
-/// A run of a measured problem.
-struct MeasuredRun {
-    hash: u64,
-    /// The first measured problem that it stands in.
-    measured: u32,
-    /// In how many problems it stands, trained ones too.
-    problems: u32,
-}
-
-/// The runs of all measured problems, of which there may be millions: sorted, with a directory, they take half the
-/// memory of a hash table and are found as fast.
-struct MeasuredRuns {
-    /// In the order of their hashes.
-    all: Vec<MeasuredRun>,
-    /// Where the runs begin whose hash has these first bits; one more at the end.
-    starts: Vec<u32>,
-    /// How far a hash is shifted to leave those bits.
-    shift: u32,
-    /// For each run, by the next bits of its hash, one bit of its bucket's byte: most runs that are looked for are not
-    /// there, and this tells so from memory that the processor has at hand.
-    present: Vec<u8>,
-}
-
-impl MeasuredRuns {
-    fn collect(words: usize, measured: &[(usize, &Measured)], file: &WordsFile) -> Result<Self, PrepareError> {
-        let runs_max = measured.iter().map(|(_, one)| one.text.words.grams(words)).sum();
-        let mut all = Vec::with_capacity(runs_max);
-        for (place, (_, one)) in (0..).zip(measured) {
-            let text = file.read(one.text.words)?;
-            let hashes = distinct(text.grams(words).map(|(_, gram)| gram));
-            all.extend(hashes.into_iter().map(|hash| MeasuredRun { hash, measured: place, problems: 1 }));
-        }
-        all.par_sort_unstable_by_key(|run| (run.hash, run.measured));
-        all.dedup_by(|run, first| {
-            let same = run.hash == first.hash;
-            first.problems += u32::from(same);
-            same
-        });
-        let bits = all.len().max(2).ilog2();
-        let shift = u64::BITS - bits;
-        let mut starts = vec![0_u32; (1 << bits) + 1];
-        all.iter().for_each(|run| starts[(run.hash >> shift) as usize + 1] += 1);
-        for i in 1..starts.len() {
-            starts[i] += starts[i - 1];
-        }
-        let mut present = vec![0; 1 << bits];
-        all.iter().for_each(|run| present[(run.hash >> shift) as usize] |= bit_in_bucket(run.hash, shift));
-        Ok(Self { all, starts, shift, present })
-    }
-
-    /// The run's index.
-    fn find(&self, hash: u64) -> Option<usize> {
-        let bucket = (hash >> self.shift) as usize;
-        if self.present[bucket] & bit_in_bucket(hash, self.shift) == 0 {
-            return None;
-        }
-        let (start, end) = (self.starts[bucket] as usize, self.starts[bucket + 1] as usize);
-        let place = self.all[start..end].iter().position(|run| run.hash == hash)?;
-        Some(start + place)
-    }
-}
-
-/// One of eight bits, by the three bits of the hash below those of its bucket.
-fn bit_in_bucket(hash: u64, shift: u32) -> u8 {
-    1 << (hash >> (shift - 3) & 7)
 }
 
 fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {

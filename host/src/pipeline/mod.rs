@@ -23,6 +23,7 @@ mod classify;
 mod entry;
 mod fingerprint;
 mod near_index;
+mod run_index;
 mod words_file;
 
 mod deduplicate;
