@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use hilora_host::artifact::{ContentHash, hash_of_artifact};
 use hilora_host::dataset::{Domain, EvaluationProblem, Lesson, ProblemText};
-use hilora_host::pipeline::{DataConfig, PrepareInputs, PrepareReport, PrepareStage, input_files, prepare};
-use hilora_host::plugin::{
-    Classification, DatasetLoader, DomainClassifier, DomainInfo, LoadedRow, PluginError, PluginIdentity,
+use hilora_host::pipeline::{
+    DataConfig, EvaluationSetConfig, PrepareInputs, PrepareReport, PrepareStage, SetInputs, input_files, prepare,
 };
+use hilora_host::plugin::{Classification, DomainClassifier, DomainInfo, LoadedRow, PluginError, PluginIdentity};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
@@ -144,24 +144,19 @@ impl Bench {
     ) -> Result<PrepareReport, Failed> {
         let host = plugin_host()?;
         let loader = host.loader(&component("jsonl"))?;
-        let set_loaders: Vec<Box<dyn DatasetLoader>> = self
-            .config
-            .decontaminate
-            .iter()
-            .map(|set| host.loader(&component(&set.source)))
-            .collect::<Result<_, _>>()?;
-        let sets = self.config.decontaminate.iter();
-        let set_files: Vec<_> = sets.map(|set| input_files(&set.files)).collect::<Result<_, _>>()?;
+        let set = |set: &EvaluationSetConfig| -> Result<SetInputs, Failed> {
+            Ok(SetInputs { files: input_files(&set.files)?, loader: host.loader(&component(&set.source))? })
+        };
+        let sets: Vec<SetInputs> = self.config.decontaminate.iter().map(set).collect::<Result<_, _>>()?;
         let run = self.folder.path().join("run");
         let inputs = PrepareInputs {
             config: &self.config,
             files: &input_files(&self.config.files)?,
-            set_files: &set_files,
             specialist: "python",
             seed: 7,
             program: ContentHash::of(b"this build"),
             loader: &*loader,
-            set_loaders: &set_loaders,
+            sets: &sets,
             classifier,
             runner: host.runner(&component("python-runner"))?,
             train_tests: false,

@@ -46,12 +46,11 @@ impl Plugins {
         let inputs = PrepareInputs {
             config,
             files: &input_files(&config.files)?,
-            set_files: &[],
             specialist: "python",
             seed: 7,
             program: ContentHash::of(b"this build"),
             loader: &*self.loader,
-            set_loaders: &[],
+            sets: &[],
             classifier: &*self.classifier,
             runner: Arc::clone(&self.runner),
             train_tests: false,

@@ -10,7 +10,9 @@ use serde::Serialize;
 use super::job::Job;
 use super::{Console, ExitStatus, JobArguments};
 use crate::artifact::{ContentHash, StageInputs};
-use crate::pipeline::{InputFile, PrepareInputs, PrepareManifest, PrepareStage, WeakTests, input_files, prepare};
+use crate::pipeline::{
+    InputFile, PrepareInputs, PrepareManifest, PrepareStage, SetInputs, WeakTests, input_files, prepare,
+};
 use crate::plugin::PluginKind;
 
 /// Load, verify, classify, deduplicate, split and decontaminate a dataset.
@@ -90,19 +92,19 @@ pub(super) fn prepare_stage(job: &mut Job) -> Result<PreparedStage> {
         return Ok(PreparedStage::Unchanged);
     }
     let (loader, classifier) = (job.loader()?, job.classifier()?);
-    let set_loaders = job.set_loaders()?;
+    let sets = set_files.into_iter().zip(job.set_loaders()?);
+    let sets: Vec<SetInputs> = sets.map(|(files, loader)| SetInputs { files, loader }).collect();
     let progress = job.console.progress();
     let bars = PrepareStage::ALL.map(|stage| (stage, OnceLock::new()));
     let report = prepare(
         &PrepareInputs {
             config: &job.config.data,
             files: &files,
-            set_files: &set_files,
             specialist: job.config.specialist_name(),
             seed: job.config.seed,
             program: job.program(),
             loader: &*loader,
-            set_loaders: &set_loaders,
+            sets: &sets,
             classifier: &*classifier,
             runner: job.runner()?,
             train_tests: job.config.enrich.is_some(),

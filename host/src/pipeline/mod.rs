@@ -49,4 +49,4 @@ pub use manifest::{
     Counts, DecontaminatedSet, Decontamination, DomainCount, Duplicates, InputFile, OutputFile, PrepareManifest,
     SideCounts, SkippedReason, WeakTests,
 };
-pub use prepare::{PrepareInputs, PrepareProgress, PrepareReport, PrepareStage, input_files, prepare};
+pub use prepare::{PrepareInputs, PrepareProgress, PrepareReport, PrepareStage, SetInputs, input_files, prepare};

@@ -45,10 +45,8 @@ pub struct PrepareInputs<'a> {
     pub files: &'a [InputFile],
     /// Reads the files.
     pub loader: &'a dyn DatasetLoader,
-    /// The files of each of the config's evaluation sets, in their order.
-    pub set_files: &'a [Vec<InputFile>],
-    /// Reads the files of each of the config's evaluation sets, in their order.
-    pub set_loaders: &'a [Box<dyn DatasetLoader>],
+    /// The config's evaluation sets, in their order.
+    pub sets: &'a [SetInputs],
     /// Names each problem's domain.
     pub classifier: &'a dyn DomainClassifier,
     /// Runs the programs.
@@ -59,6 +57,14 @@ pub struct PrepareInputs<'a> {
     pub workers: usize,
     /// The run's folder; with `None` nothing is written (a dry run).
     pub run_folder: Option<&'a Path>,
+}
+
+/// What an evaluation set is read from, and by whom.
+pub struct SetInputs {
+    /// Its files with their hashes, as [`input_files`] gives them.
+    pub files: Vec<InputFile>,
+    /// Reads them.
+    pub loader: Box<dyn DatasetLoader>,
 }
 
 /// A stage that can be seen to progress.
@@ -133,6 +139,9 @@ pub fn prepare(
     if !problems.is_empty() {
         return Err(PrepareError::Config(problems));
     }
+    // With one too few, a set that the config names would be left out unseen.
+    assert_eq!(inputs.sets.len(), config.decontaminate.len(), "every evaluation set of the config is given");
+    assert_eq!(inputs.files.len(), config.files.len(), "every file of the config is given");
     check_source(inputs.loader, &config.source)?;
     let stages = StageFolder::new(inputs.run_folder)?;
     let mut entries = Entries::create(&stages)?;
@@ -194,7 +203,7 @@ pub fn prepare(
         inputs: inputs.files.to_vec(),
         plugins: std::iter::once(inputs.loader.identity().clone())
             .chain([inputs.classifier.identity().clone(), inputs.runner.identity().clone()])
-            .chain(inputs.set_loaders.iter().map(|loader| loader.identity().clone()))
+            .chain(inputs.sets.iter().map(|set| set.loader.identity().clone()))
             .collect(),
         counts,
         domains: route.into_counts(),
@@ -225,19 +234,19 @@ fn check_source(loader: &dyn DatasetLoader, wanted: &str) -> Result<(), PrepareE
 
 /// Reads the problems that the model will be measured on elsewhere.
 fn evaluation_sets(inputs: &PrepareInputs<'_>, words: &mut WordsFile) -> Result<Vec<EvaluationSet>, PrepareError> {
-    let sets = inputs.config.decontaminate.iter().zip(inputs.set_files).zip(inputs.set_loaders);
-    sets.map(|((set, files), loader)| evaluation_set(set, files, &**loader, words)).collect()
+    let sets = inputs.config.decontaminate.iter().zip(inputs.sets);
+    sets.map(|(set, inputs)| evaluation_set(set, inputs, words)).collect()
 }
 
 fn evaluation_set(
     set: &EvaluationSetConfig,
-    files: &[InputFile],
-    loader: &dyn DatasetLoader,
+    SetInputs { files, loader }: &SetInputs,
     words: &mut WordsFile,
 ) -> Result<EvaluationSet, PrepareError> {
+    let loader = &**loader;
     check_source(loader, &set.source)?;
     let mut report = DecontaminatedSet::named(&set.name);
-    report.files = files.to_vec();
+    report.files = files.clone();
     let mut reader = RowReader::open(loader, &set.files, &set.options, ROWS_PER_BATCH)?;
     let mut problems = Vec::new();
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
@@ -414,12 +423,11 @@ mod tests {
             let inputs = PrepareInputs {
                 config: &self.config,
                 files: &input_files(&self.config.files)?,
-                set_files: &[],
                 specialist: "python",
                 seed,
                 program: ContentHash::of(b"program"),
                 loader: &FakeLoader::new(self.rows.clone()),
-                set_loaders: &[],
+                sets: &[],
                 classifier: &FakeClassifier::new(),
                 runner: Arc::new(FakeRunner),
                 train_tests: true,
@@ -522,12 +530,11 @@ mod tests {
         let inputs = PrepareInputs {
             config: &run.config,
             files: &input_files(&run.config.files)?,
-            set_files: &[],
             specialist: "python",
             seed: 1,
             program: ContentHash::of(b"program"),
             loader: &FakeLoader::new(run.rows.clone()),
-            set_loaders: &[],
+            sets: &[],
             classifier: &FakeClassifier::new(),
             runner: Arc::new(FakeRunner),
             train_tests: true,
