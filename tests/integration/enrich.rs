@@ -408,6 +408,28 @@ fn a_refused_request_costs_its_row() -> Result<(), Failed> {
     assert_eq!((&report["accepted"], &report["rejected"]), (&json!(7), &json!({"refused": 2})), "{report}");
     assert_eq!((server.requests(), bench.recorded()?.len()), (9, 9), "nothing is asked twice");
 
+    // Where the last rows of a run that was killed are of this kind, the rest of it ends all the same.
+    let ledger = bench.path("run/data/python_traces.jsonl");
+    let kept: Vec<String> = fs::read_to_string(&ledger)?
+        .lines()
+        .filter(|line| !line.contains("maximum context length"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(kept.len(), 7);
+    fs::write(&ledger, kept.concat())?;
+    fs::remove_file(bench.path("run/stages.json"))?;
+    let report = bench.enrich()?;
+    assert_eq!((&report["accepted"], &report["rejected"]), (&json!(7), &json!({"refused": 2})), "{report}");
+
+    // Another endpoint that answers nothing at all refuses no row for good, whatever the first one answered.
+    let broken = Server::start(0, |_, _| Reply::Status(400, r#"{"error":"no such model"}"#))?;
+    let bench = Bench::new(&server.url, ", concurrency: 2", &rows(9)?)?;
+    bench.enrich()?;
+    let more = Bench::new(&broken.url, ", concurrency: 2", &rows(40)?)?;
+    fs::copy(bench.path("run/data/python_traces.jsonl"), more.path("run/data/python_traces.jsonl"))?;
+    expect_exit(&more.command(&["enrich"]).output()?, 2)?;
+    assert_eq!(more.recorded()?.len(), 9);
+
     // An endpoint that answers nothing at all is a mistake in the config, which costs no row.
     let server = Server::start(0, |_, _| Reply::Status(400, r#"{"error":"no such model"}"#))?;
     let bench = Bench::new(&server.url, ", concurrency: 2", &rows(40)?)?;

@@ -21,7 +21,7 @@ use super::{EnrichConfig, HiddenTests, TraceLedger, TracedAnswer, TracesError};
 use crate::artifact::{AtomicFile, ContentHash};
 use crate::dataset::{Example, Lesson};
 
-/// An endpoint that has refused so many requests and answered none is asked no more.
+/// An endpoint that has refused so many requests of a run and answered none is asked no more.
 const REFUSALS_MAX: usize = 8;
 /// How often the run looks whether it shall stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
@@ -241,13 +241,19 @@ impl Calls<'_> {
                 }
                 ended = open.try_join_next();
             }
-            // One answer shows that requests of this kind are served, so what was refused is about its row.
-            if !answers.is_empty() || report.answers_reused + report.calls_answered > 0 {
+            // One answer of this run shows that requests are served, so what was refused is about its row. Answers of
+            // earlier runs do not: the endpoint may be another.
+            if !answers.is_empty() || report.calls_answered > 0 {
                 answers.append(&mut refusals.answers);
             } else if refusals.answers.len() >= REFUSALS_MAX {
                 failure = failure.or(refusals.first.take());
             }
             self.record(answers, ledger, report)?;
+        }
+        // The few that were left of an earlier run may all be such rows.
+        let all_asked = failure.is_none() && !stopping.load(Ordering::SeqCst);
+        if all_asked && report.answers_reused > 0 {
+            self.record(std::mem::take(&mut refusals.answers), ledger, report)?;
         }
         let refused = if refusals.answers.is_empty() { None } else { refusals.first };
         failure.or(refused).map_or(Ok(()), Err)
@@ -283,7 +289,7 @@ impl Calls<'_> {
     }
 }
 
-/// Requests that the endpoint refused while it has not answered any.
+/// Requests that the endpoint refused while it has not answered any in this run.
 #[derive(Default)]
 struct Refusals {
     answers: Vec<TracedAnswer>,
