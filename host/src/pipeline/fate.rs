@@ -56,6 +56,20 @@ pub struct RowFate {
     pub fate: Fate,
 }
 
+/// The most characters of what was found. A row may be as long as a file, and details stand in every manifest.
+const DETAIL_CHARACTERS_MAX: usize = 1_000;
+
+impl Fate {
+    /// Skipped, with as much of the detail as a manifest holds.
+    pub(super) fn skipped(reason: String, mut detail: String) -> Self {
+        if let Some((end, _)) = detail.char_indices().nth(DETAIL_CHARACTERS_MAX) {
+            detail.truncate(end);
+            detail.push('…');
+        }
+        Self::Skipped { reason, detail }
+    }
+}
+
 /// A reason for skipping a problem: a word to count by, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Skip {
@@ -83,7 +97,7 @@ impl Ledger {
     }
 
     pub(super) fn skip(&mut self, row: u64, id: &str, skip: Skip) {
-        let fate = Fate::Skipped { reason: skip.reason.to_owned(), detail: skip.detail };
+        let fate = Fate::skipped(skip.reason.to_owned(), skip.detail);
         self.enter(row, Some(id.to_owned()), fate);
     }
 
@@ -118,6 +132,16 @@ mod tests {
         for rows in [&[0, 1][..], &[0, 1, 1, 2], &[0, 1, 3], &[0, 1, 2, 3]] {
             assert!(matches!(ledger(rows).close(3), Err(PrepareError::Fates { rows: 3, .. })), "{rows:?}");
         }
+    }
+
+    #[test]
+    fn a_detail_is_cut_where_it_would_fill_a_manifest() {
+        let detail = |found: &str| match Fate::skipped("wrong-type".to_owned(), found.to_owned()) {
+            Fate::Skipped { detail, .. } => detail,
+            Fate::Accepted { .. } => String::new(),
+        };
+        assert_eq!(detail(&"ä".repeat(1_000)), "ä".repeat(1_000));
+        assert_eq!(detail(&"ä".repeat(1_001)), format!("{}…", "ä".repeat(1_000)));
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Stage<'_> {
                 LoadedRow::Conversation(conversation) => &conversation.id,
                 LoadedRow::Policy(example) => &example.id,
                 LoadedRow::Skipped(SkippedRow { id, reason, detail }) => {
-                    let fate = Fate::Skipped { reason: reason.clone(), detail: detail.clone() };
+                    let fate = Fate::skipped(reason.clone(), detail.clone());
                     self.summary.skipped.push(RowFate { row, id: id.clone(), fate });
                     continue;
                 }
@@ -183,7 +183,7 @@ impl Stage<'_> {
     }
 
     fn skip(&mut self, row: u64, id: String, Skip { reason, detail }: Skip) {
-        let fate = Fate::Skipped { reason: reason.to_owned(), detail };
+        let fate = Fate::skipped(reason.to_owned(), detail);
         self.summary.skipped.push(RowFate { row, id: Some(id), fate });
     }
 
