@@ -15,6 +15,7 @@ use crate::repository;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         Trial::test("main_job::runs_to_its_end_then_does_no_work_and_a_kill_changes_no_byte", runs_and_resumes),
+        Trial::test("main_job::rows_without_tests_are_trained_on_and_neither_measured_nor_registered", unmeasured),
         Trial::test("main_job::bad_input_is_one_error_with_a_hint_and_exit_code_2", bad_input),
         Trial::test("main_job::every_shipped_config_is_valid", shipped_configs),
     ]
@@ -111,6 +112,42 @@ fn runs_and_resumes() -> Result<(), Failed> {
 }
 
 /// Trains until a checkpoint stands, then kills the process without a warning.
+/// Conversations, one of which is longer than a training row may be.
+fn unmeasured() -> Result<(), Failed> {
+    let config = CONFIG
+        .replace("source: codecontests", "source: jsonl\n  options: {kind: completion}")
+        .replace("domains: [data_structures]", "domains: [python]")
+        .replace("max_seq_length: 256", "max_seq_length: 96")
+        .replace("  nearest_copy: true", "")
+        .replace("controls: {nearest_copy: true}", "");
+    let bench = Bench::new("")?;
+    let row = |i: usize| {
+        let answer = if i == 3 { "print(1)\n".repeat(200) } else { format!("print({i})") };
+        serde_json::json!({ "prompt": format!("Say what number {i} is."), "completion": answer }).to_string() + "\n"
+    };
+    fs::write(bench.path("rows.jsonl"), (0..16).map(row).collect::<String>())?;
+    let file = bench.path("rows.jsonl").display().to_string();
+    let config = config.replace("examples/sample-problems/sample_problems.parquet", &file);
+    fs::write(bench.path("small.yaml"), config)?;
+
+    let would_run = |expected: &[&str]| -> Result<(), Failed> {
+        let dry = bench.command(&["--dry-run", "--json"], "run").output()?;
+        assert_eq!(stdout_json(&dry)?["would_run"], serde_json::json!(expected));
+        Ok(())
+    };
+    would_run(&["prepare", "train", "evaluate"])?;
+    let prepared = bench.command(&["prepare"], "run").output()?;
+    assert!(prepared.status.success(), "{}", String::from_utf8_lossy(&prepared.stderr));
+    would_run(&["train"])?;
+    let output = bench.command(&[], "run").output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("not measured and not registered"), "{said}");
+    assert!(said.contains("1  rows left out: longer than training.max_seq_length"), "{said}");
+    assert!(!bench.path("run/evaluation.json").exists() && !bench.path("registry.sqlite").exists());
+    would_run(&[])
+}
+
 fn kill_while_training(bench: &Bench) -> Result<(), Failed> {
     let mut child = bench.command(&["train", "--json"], "killed").spawn()?;
     let deadline = Instant::now() + Duration::from_secs(120);

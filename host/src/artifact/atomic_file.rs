@@ -63,13 +63,16 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
-/// Removes what processes left below this folder that were killed while they wrote. Nobody may be writing there.
+/// Removes what processes left in this folder, not below it, that were killed while they wrote. Nobody may be writing
+/// there. A folder that is not there has nothing.
 pub fn remove_partial_files(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            remove_partial_files(&entry.path())?;
-        } else if entry.file_name().to_string_lossy().starts_with(PARTIAL_PREFIX) {
+        if entry.file_type()?.is_file() && entry.file_name().to_string_lossy().starts_with(PARTIAL_PREFIX) {
             fs::remove_file(entry.path())?;
         }
     }
@@ -90,6 +93,9 @@ mod tests {
         let names = || fs::read_dir(folder.path().join("data")).map(Iterator::count);
         assert_eq!(names()?, 2);
         remove_partial_files(folder.path())?;
+        assert_eq!(names()?, 2, "what lies below belongs to somebody else");
+        remove_partial_files(&folder.path().join("data"))?;
+        remove_partial_files(&folder.path().join("none"))?;
         assert_eq!(names()?, 1);
         assert_eq!(fs::read(&path)?, b"whole");
         Ok(())

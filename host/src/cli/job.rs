@@ -16,6 +16,10 @@ use crate::model::{ChatTemplate, ChatTemplateSource};
 use crate::plugin::{DatasetLoader, DomainClassifier, PluginKind, PromptFormatter, SolutionRunner};
 use crate::wasm::{HostOptions, PluginHost};
 
+/// The folders of a run, beside those of its data files; the first is the run itself.
+const WRITTEN_FOLDERS: [&str; 7] =
+    ["", "stages", "adapter", "checkpoints", "control", "control/adapter", "control/checkpoints"];
+
 /// Which run to work on.
 #[derive(Debug, Clone, Args)]
 pub struct JobArguments {
@@ -89,9 +93,6 @@ impl Job {
         let program =
             std::env::current_exe().and_then(|path| ContentHash::of_file(&path)).context("cannot hash the program")?;
         let lock = if arguments.dry_run { None } else { Some(lock_folder(&folder)?) };
-        if lock.is_some() {
-            remove_partial_files(&folder).with_context(|| format!("cannot tidy {}", folder.display()))?;
-        }
         let workers = arguments.workers.map(usize::from).unwrap_or_else(available_cores);
         let job = Self {
             ledger: StageLedger::open(&folder),
@@ -107,6 +108,7 @@ impl Job {
             _lock: lock,
         };
         if !job.dry_run {
+            job.remove_partial_files()?;
             job.write_config()?;
         }
         Ok(job)
@@ -247,6 +249,17 @@ impl Job {
     /// A path in the run folder.
     pub fn path(&self, relative: &str) -> PathBuf {
         self.folder.join(relative)
+    }
+
+    /// Removes what a killed process left half-written in the folders that a run writes, and in no other: below a folder
+    /// that somebody chose for a run may lie anything.
+    fn remove_partial_files(&self) -> Result<()> {
+        let data = ["train", "eval", "tests"].map(|side| self.data_file(side));
+        let data = data.iter().filter_map(|file| file.parent().map(Path::to_owned));
+        for folder in WRITTEN_FOLDERS.map(|name| self.path(name)).into_iter().chain(data) {
+            remove_partial_files(&folder).with_context(|| format!("cannot tidy {}", folder.display()))?;
+        }
+        Ok(())
     }
 
     fn write_config(&self) -> Result<()> {

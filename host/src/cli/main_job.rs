@@ -122,19 +122,20 @@ fn unmeasured(job: &Job, unchanged: bool) -> Result<ExitStatus> {
 fn dry_run(job: &mut Job, prepared: &PreparedStage) -> Result<ExitStatus> {
     let mut would_run = Vec::new();
     let enriches = job.config.enrich.is_some();
-    if !matches!(prepared, PreparedStage::Unchanged) {
+    let prepares = !matches!(prepared, PreparedStage::Unchanged);
+    // What stands there says nothing of what preparing would write.
+    let measures = prepares || !nothing_to_measure(job);
+    if prepares {
         would_run.push("prepare");
         would_run.extend(enriches.then_some("enrich"));
-        would_run.extend(["train", "evaluate"]);
+        would_run.push("train");
     } else if enriches && !matches!(enrich_stage(job)?, Some(EnrichStage::Unchanged)) {
-        would_run.extend(["enrich", "train", "evaluate"]);
+        would_run.extend(["enrich", "train"]);
     } else if !matches!(train_stage(job, Answers::Own)?, TrainStage::Unchanged) {
-        would_run.extend(["train", "evaluate"]);
-    } else if !nothing_to_measure(job) && evaluate_stage(job)?.is_none() {
-        would_run.push("evaluate");
+        would_run.push("train");
     }
-    if matches!(prepared, PreparedStage::Unchanged) && nothing_to_measure(job) {
-        would_run.retain(|stage| *stage != "evaluate");
+    if measures && (!would_run.is_empty() || evaluate_stage(job)?.is_none()) {
+        would_run.push("evaluate");
     }
     let text = match would_run.as_slice() {
         [] => "dry run: nothing has changed, no stage would run".to_owned(),
