@@ -15,7 +15,7 @@ type Written = io::Result<(Option<AtomicFile>, ContentHash)>;
 
 /// A file on its way. Dropped before `finish`, it leaves nothing.
 pub struct HashedFile {
-    pieces: Option<SyncSender<Vec<Vec<u8>>>>,
+    lists: Option<SyncSender<Vec<Vec<u8>>>>,
     writing: Option<JoinHandle<Written>>,
 }
 
@@ -23,13 +23,13 @@ impl HashedFile {
     /// Begins a file that is to stand at `path`; with `None` the bytes are only hashed.
     pub fn create(path: Option<&Path>) -> io::Result<Self> {
         let file = path.map(AtomicFile::create).transpose()?;
-        let (send, pieces) = sync_channel(LISTS_WAITING);
-        Ok(Self { pieces: Some(send), writing: Some(thread::spawn(move || write_all(file, &pieces))) })
+        let (send, lists) = sync_channel(LISTS_WAITING);
+        Ok(Self { lists: Some(send), writing: Some(thread::spawn(move || write_all(file, &lists))) })
     }
 
     /// Adds pieces in their order. That writing failed may show at a later call.
     pub fn push(&mut self, list: Vec<Vec<u8>>) -> io::Result<()> {
-        let sent = self.pieces.as_ref().is_some_and(|pieces| pieces.send(list).is_ok());
+        let sent = self.lists.as_ref().is_some_and(|lists| lists.send(list).is_ok());
         if sent { Ok(()) } else { self.end().map(drop) }
     }
 
@@ -40,7 +40,7 @@ impl HashedFile {
 
     /// Waits for the thread, which ends with the pieces or with an error.
     fn end(&mut self) -> Written {
-        self.pieces = None;
+        self.lists = None;
         match self.writing.take() {
             Some(writing) => writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             None => Err(io::Error::other("an earlier piece could not be written")),
@@ -50,7 +50,7 @@ impl HashedFile {
 
 impl Drop for HashedFile {
     fn drop(&mut self) {
-        self.pieces = None;
+        self.lists = None;
         if let Some(writing) = self.writing.take() {
             // The thread holds the temporary file: it is gone when the thread is.
             drop(writing.join());
