@@ -154,10 +154,10 @@ fn compiled_code_is_kept_and_mended() -> Result<(), Failed> {
         Ok(classifier.classify(&[problem("a", "Use a heap.")])?.remove(0).domain)
     };
     let first = classify()?;
-    let mut entry: Vec<PathBuf> =
+    let mut files: Vec<PathBuf> =
         fs::read_dir(&options.cache_dir)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
-    entry.sort();
-    let [entry, hash] = &entry[..] else { return Err(format!("expected code and its hash, got {entry:?}").into()) };
+    files.sort();
+    let [entry, hash] = &files[..] else { return Err(format!("expected code and its hash, got {files:?}").into()) };
     assert_eq!((entry.extension(), hash.extension()), (Some("cwasm".as_ref()), Some("sha256".as_ref())));
     assert_eq!(classify()?, first);
     let mut bytes = fs::read(entry)?;

@@ -83,7 +83,12 @@ def shingles(words):
 
 
 def alike(grams, other):
-    return len(grams & other) >= NEAR * len(grams | other)
+    """Whether Jaccard's index is at least NEAR; sets of too different sizes need not be compared."""
+    smaller, larger = sorted((len(grams), len(other)))
+    if smaller < NEAR * larger:
+        return False
+    shared = len(grams & other)
+    return shared >= NEAR * (smaller + larger - shared)
 
 
 def different(solutions):

@@ -19,7 +19,7 @@ const TARGET: &str = "wasm32-wasip2";
 /// The Cargo profile that guests are built with.
 pub(crate) const PROFILE: &str = "guest";
 /// The plugins that are written in Rust.
-const RUST_PLUGINS: [&str; 8] = [
+pub(crate) const RUST_PLUGINS: [&str; 8] = [
     "codecontests",
     "apps",
     "taco",

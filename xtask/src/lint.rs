@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::test::PLUGIN_PACKAGES;
+use crate::test::plugin_packages;
 use crate::{announce, c_compiler, program, requirements};
 
 /// The package of the fuzz targets, which are native programs.
@@ -34,7 +34,7 @@ pub(crate) fn run(repository: &Path) -> Result<u8> {
     announce("lints of the plugins' tests");
     let mut command = clippy(repository);
     command.args(["--release", "--all-targets"]);
-    command.args(PLUGIN_PACKAGES.iter().flat_map(|package| ["--package", package]));
+    command.args(plugin_packages().into_iter().flat_map(|package| ["--package", package]));
     match requirements::check_cpp_compiler() {
         Ok(()) => {
             command.args(["--package", FUZZ_PACKAGE]);

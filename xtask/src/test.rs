@@ -11,26 +11,15 @@ use anyhow::Result;
 
 use crate::{announce, build, fuzz, program, requirements};
 
+/// What plugins share, and the plugin that is an example.
+const SHARED_PACKAGES: [&str; 4] =
+    ["hilora-plugin-sdk", "hilora-dataset-formats", "hilora-chatml", "custom-classifier"];
+
 /// The packages of plugins and of what they share. They link only as components, so only their libraries are tested
 /// natively.
-pub(crate) const PLUGIN_PACKAGES: [&str; 12] = [
-    "hilora-plugin-sdk",
-    "hilora-dataset-formats",
-    "codecontests",
-    "apps",
-    "taco",
-    "livecodebench",
-    "jsonl",
-    "keyword-classifier",
-    "hilora-chatml",
-    "chatml-formatter",
-    "policy-formatter",
-    "custom-classifier",
-];
-
-/// What each `cargo test` runs.
-const SUITES: [(&str, &[&str], &[&str]); 2] =
-    [("the host", &[], &["hilora-host", "xtask"]), ("the plugins' own logic", &["--lib"], &PLUGIN_PACKAGES)];
+pub(crate) fn plugin_packages() -> Vec<&'static str> {
+    [&SHARED_PACKAGES[..], &build::RUST_PLUGINS].concat()
+}
 
 /// How tests ended.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +61,9 @@ pub(crate) fn run(repository: &Path) -> Result<u8> {
     build::build(repository, true)?;
     let mut counts = Counts::default();
     let mut broken = Vec::new();
-    for (name, flags, packages) in SUITES {
+    let suites: [(&str, &[&str], Vec<&str>); 2] =
+        [("the host", &[], vec!["hilora-host", "xtask"]), ("the plugins' own logic", &["--lib"], plugin_packages())];
+    for (name, flags, packages) in suites {
         announce(&format!("testing {name}"));
         let mut command = Command::new("cargo");
         command.args(["test", "--release", "--no-fail-fast"]).args(flags);
