@@ -14,6 +14,8 @@ pub mod wasm;
 
 pub mod judge;
 
+pub mod workers;
+
 pub mod pipeline;
 
 pub mod traces;

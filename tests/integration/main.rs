@@ -16,6 +16,7 @@ mod data;
 mod datasets;
 mod enrich;
 mod evaluate;
+mod judge;
 mod main_job;
 mod parity;
 mod plugins;
@@ -72,6 +73,7 @@ fn main() {
     trials.extend(data::trials());
     trials.extend(enrich::trials());
     trials.extend(evaluate::trials());
+    trials.extend(judge::trials());
     trials.extend(main_job::trials());
     trials.extend(prepare::trials());
     trials.extend(registry::trials());

@@ -24,6 +24,7 @@ static STRICT_HOST: LazyLock<Result<PluginHost, String>> = LazyLock::new(|| {
         wall_time_ms: 60_000,
         memory_bytes_max: 64 << 20,
         output_bytes_max: 4 << 10,
+        reproducible: false,
     };
     PluginHost::new(&HostOptions { cache_dir, call_limits, ..HostOptions::default() })
         .map_err(|error| error.to_string())

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use hilora_host::dataset::TestCase;
-use hilora_host::judge::{Judge, Judgement, StopAt, Submission, Verdict, outputs_match, run_limits};
-use hilora_host::plugin::{RunLimits, SolutionRunner, Termination};
+use hilora_host::judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, run_limits};
+use hilora_host::plugin::{Decision, RunLimits, SolutionRunner, Termination};
 use hilora_host::wasm::PluginHost;
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
@@ -23,6 +23,7 @@ const LIMITS: RunLimits = RunLimits {
     wall_time_ms: 60_000,
     memory_bytes_max: 256 << 20,
     output_bytes_max: 1 << 20,
+    reproducible: false,
 };
 
 /// One real program in so many is run by the suite.
@@ -86,6 +87,7 @@ fn judge(code: &str) -> Result<Judgement, Failed> {
         code: code.to_owned(),
         tests: vec![test],
         entry_point: None,
+        checker: Checker::Lines,
         limits: LIMITS,
     };
     Ok(Judge::new(runner()?, 1).judge(&submission, StopAt::FirstFailure)?)
@@ -184,20 +186,15 @@ struct RealTest {
 
 impl RealTest {
     fn accepts(&self, actual: &[u8]) -> bool {
-        let actual = String::from_utf8_lossy(actual);
-        let same_tokens = |same: fn(&str, &str) -> bool| {
-            let (expected, actual): (Vec<_>, Vec<_>) =
-                (self.output.split_whitespace().collect(), actual.split_whitespace().collect());
-            expected.len() == actual.len() && expected.iter().zip(&actual).all(|(a, b)| same(a, b))
+        let right = |output: String, actual: &[u8], checker: Checker| {
+            let test = TestCase { input: String::new(), output };
+            matches!(checker.decide(&test, actual), Ok(Decision::Accepted))
         };
         match self.r#match.as_str() {
-            "tokens" => same_tokens(|a, b| a == b),
-            "case" => same_tokens(|a, b| a.eq_ignore_ascii_case(b)),
-            "float" => same_tokens(|a, b| match (a.parse::<f64>(), b.parse::<f64>()) {
-                (Ok(a), Ok(b)) => (a - b).abs() <= 1e-6 * a.abs().max(1.0),
-                _ => a == b,
-            }),
-            _ => outputs_match(self.output.as_bytes(), actual.as_bytes()),
+            "tokens" => right(self.output.clone(), actual, Checker::Tokens),
+            "float" => right(self.output.clone(), actual, Checker::Float),
+            "case" => right(self.output.to_ascii_lowercase(), &actual.to_ascii_lowercase(), Checker::Tokens),
+            _ => right(self.output.clone(), actual, Checker::Lines),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `hilora-host judge run`: one program in the sandbox, as `python3 program.py` would run it.
+//! `hilora-host judge`: many programs against their tests, or `judge run`, one program as `python3 program.py` would run
+//! it.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -7,15 +8,46 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::json;
 
+use super::failure::BadInput;
+use super::judge_batch::BatchArguments;
+use super::{Console, ExitStatus};
 use crate::judge::run_limits;
 use crate::plugin::{LimitKind, RunReport, Termination};
 use crate::wasm::{HostOptions, PluginHost};
+use crate::workers::serve;
 
-/// Run programs in the sandbox.
+/// Run untrusted programs in the sandbox: many against their tests, or one.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct JudgeCommand {
+    #[command(flatten)]
+    batch: Option<BatchArguments>,
+    #[command(subcommand)]
+    command: Option<JudgeSubcommand>,
+}
+
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum JudgeCommand {
+enum JudgeSubcommand {
     /// Run one program on standard input: its output, its errors, its exit code
     Run(RunArguments),
+    /// Serve runs over standard input and output
+    #[command(hide = true)]
+    Worker(WorkerArguments),
+}
+
+/// Arguments of a worker process.
+#[derive(Debug, clap::Args)]
+struct WorkerArguments {
+    /// The solution runner
+    #[arg(long)]
+    runner: PathBuf,
+}
+
+impl WorkerArguments {
+    fn execute(&self) -> Result<()> {
+        let runner = PluginHost::new(&HostOptions::default())?.runner(&self.runner)?;
+        Ok(serve(&*runner, io::stdin().lock(), io::stdout().lock())?)
+    }
 }
 
 /// Arguments of `judge run`.
@@ -36,9 +68,15 @@ pub(super) struct RunArguments {
 
 impl JudgeCommand {
     /// Does what was asked and gives the process's exit code.
-    pub(super) fn execute(&self, json: bool) -> Result<u8> {
-        match self {
-            Self::Run(arguments) => arguments.execute(json),
+    pub(super) fn execute(&self, console: Console) -> Result<u8> {
+        match (&self.command, &self.batch) {
+            (Some(JudgeSubcommand::Run(arguments)), _) => arguments.execute(console.is_json()),
+            (Some(JudgeSubcommand::Worker(arguments)), _) => arguments.execute().map(|()| ExitStatus::Done as u8),
+            (None, Some(batch)) => batch.execute(console).map(|status| status as u8),
+            (None, None) => {
+                let hint = "`judge --programs IN.jsonl --output OUT.jsonl`, or `judge run program.py`";
+                Err(BadInput::with_hint("nothing to judge: expected programs", hint).into())
+            }
         }
     }
 }
@@ -76,7 +114,7 @@ fn exit_code(termination: &Termination) -> u8 {
         Termination::LimitExceeded(LimitKind::Memory) => 137,
         Termination::LimitExceeded(_) => 124,
         Termination::OutputLimitExceeded => 153,
-        Termination::Trapped { .. } => 134,
+        Termination::Trapped { .. } | Termination::EngineCrashed { .. } => 134,
     }
 }
 
@@ -86,6 +124,7 @@ fn stopped(termination: &Termination) -> Option<String> {
         Termination::LimitExceeded(limit) => Some(format!("the {limit} limit was reached")),
         Termination::OutputLimitExceeded => Some("the output limit was reached".to_owned()),
         Termination::Trapped { message } => Some(format!("it trapped: {message}")),
+        Termination::EngineCrashed { message } => Some(format!("the engine's process died: {message}")),
     }
 }
 
@@ -99,6 +138,7 @@ fn write_json(report: &RunReport) -> Result<()> {
         Termination::LimitExceeded(limit) => json!({ "kind": "limit-exceeded", "limit": limit.to_string() }),
         Termination::OutputLimitExceeded => json!({ "kind": "limit-exceeded", "limit": "output" }),
         Termination::Trapped { message } => json!({ "kind": "trapped", "message": message }),
+        Termination::EngineCrashed { message } => json!({ "kind": "engine-crashed", "message": message }),
     };
     let value = json!({
         "termination": termination,

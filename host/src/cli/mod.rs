@@ -27,6 +27,7 @@ mod registry;
 mod train;
 
 mod judge;
+mod judge_batch;
 mod model_pretrain;
 mod model_probe;
 mod model_template;
@@ -79,8 +80,7 @@ enum Command {
     Data(data::DataCommand),
     /// List registered adapters and show one
     Registry(registry::RegistryArguments),
-    /// Run untrusted programs in the sandbox
-    #[command(subcommand)]
+    /// Run untrusted programs in the sandbox: many against their tests, or one
     Judge(judge::JudgeCommand),
     /// Look into plugin components and make them
     #[command(subcommand)]
@@ -118,7 +118,7 @@ impl Cli {
             Some(Command::Data(command)) => command.execute(console)?,
             Some(Command::Registry(command)) => command.execute(console)?,
             // A program that ran in the sandbox has an exit code of its own.
-            Some(Command::Judge(command)) => return command.execute(console.is_json()).map(ExitCode::from),
+            Some(Command::Judge(command)) => return command.execute(console).map(ExitCode::from),
             Some(Command::Plugin(command)) => command.execute(console.is_json()).map(|()| ExitStatus::Done)?,
             Some(Command::Model(ModelCommand::Probe(command))) => command.execute().map(|()| ExitStatus::Done)?,
             Some(Command::Model(ModelCommand::Pretrain(command))) => command.execute(console)?,

@@ -8,17 +8,17 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::Comparison;
+use super::checker::Checker;
 use super::function_call;
 use super::verdict::Verdict;
 use crate::dataset::{Language, TestCase};
-use crate::plugin::{PluginError, RunLimits, RunReport, SolutionRunner, Termination};
+use crate::plugin::{Decision, PluginError, RunLimits, RunReport, SolutionRunner, Termination};
 
 /// The most characters of a program's own words that a report repeats.
 const DETAIL_CHARACTERS_MAX: usize = 300;
 
 /// A program and what it must do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Submission {
     /// What reports call it.
     pub id: String,
@@ -28,6 +28,8 @@ pub struct Submission {
     pub tests: Vec<TestCase>,
     /// The function that the tests call, or the method of a class `Solution`; `None` for a whole program.
     pub entry_point: Option<String>,
+    /// When an output is a right answer. What a called function returns is compared as a JSON value instead.
+    pub checker: Checker,
     /// The limits of each run.
     pub limits: RunLimits,
 }
@@ -37,14 +39,22 @@ pub struct Submission {
 pub struct TestReport {
     /// The verdict on this test.
     pub verdict: Verdict,
-    /// The exception, exit code, module or limit, for a person. Empty where the verdict says all.
+    /// The exception, exit code, module, limit or a checker's reason, for a person. Empty where the verdict says all.
     pub detail: String,
+    /// The program's exit code; `None` where it did not come to its end.
+    pub exit_code: Option<u8>,
+    /// The type of the exception that nobody caught.
+    pub exception: Option<String>,
     /// Instructions used, in fuel units: the same in every run of the same program on the same input.
     pub fuel: u64,
     /// The most linear memory there was, in bytes.
     pub memory_bytes: u64,
     /// Thread CPU time, in microseconds. A measurement: it differs from run to run.
     pub cpu_time_us: u64,
+    /// Wall-clock time, in microseconds. A measurement, too.
+    pub wall_time_us: u64,
+    /// What it wrote to standard output, in bytes, up to the limit.
+    pub stdout_bytes: u64,
 }
 
 /// What is said of a submission.
@@ -141,36 +151,31 @@ impl Judge {
         }
     }
 
-    /// The program that runs, and how its output is compared.
-    fn program<'a>(&self, submission: &'a Submission) -> Result<(Cow<'a, str>, Comparison), JudgeError> {
+    /// The program that runs, and when its output is a right answer.
+    fn program<'a>(&self, submission: &'a Submission) -> Result<(Cow<'a, str>, Checker), JudgeError> {
         let Some(entry_point) = &submission.entry_point else {
-            return Ok((Cow::Borrowed(&submission.code), Comparison::Lines));
+            return Ok((Cow::Borrowed(&submission.code), submission.checker.clone()));
         };
         let language = self.language()?;
         let program = function_call::program(language, &submission.code, entry_point).ok_or_else(|| {
             let (submission, entry_point) = (submission.id.clone(), entry_point.clone());
             JudgeError::EntryPoint { submission, entry_point, language }
         })?;
-        Ok((Cow::Owned(program), Comparison::JsonValue))
+        Ok((Cow::Owned(program), Checker::JsonValue))
     }
 
     /// Judges one submission on the calling thread.
     pub fn judge(&self, submission: &Submission, stop_at: StopAt) -> Result<Judgement, JudgeError> {
-        let (program, comparison) = self.program(submission)?;
+        let (program, checker) = self.program(submission)?;
         let mut tests = Vec::with_capacity(submission.tests.len());
         for (index, test) in submission.tests.iter().enumerate() {
             let report = self
                 .runner
                 .run(&program, test.input.as_bytes(), &submission.limits)
                 .map_err(|error| JudgeError::Runner { submission: submission.id.clone(), test: index, error })?;
-            let verdict = Verdict::of(&report, &test.output, comparison);
-            tests.push(TestReport {
-                verdict,
-                detail: detail(&report),
-                fuel: report.fuel,
-                memory_bytes: report.memory_bytes,
-                cpu_time_us: report.cpu_time_us,
-            });
+            let report = test_report(&report, test, &checker);
+            let verdict = report.verdict;
+            tests.push(report);
             if stop_at.stops(verdict) {
                 break;
             }
@@ -220,8 +225,43 @@ impl Judge {
     }
 }
 
-fn detail(report: &RunReport) -> String {
-    let detail = match &report.termination {
+/// What is said of one run. A checker that cannot decide is not the program's fault.
+fn test_report(report: &RunReport, test: &TestCase, checker: &Checker) -> TestReport {
+    let (verdict, words) = match &report.termination {
+        Termination::Exited(0) => match checker.decide(test, &report.stdout) {
+            Ok(Decision::Accepted) => (Verdict::Accepted, String::new()),
+            Ok(Decision::Rejected(why)) => (Verdict::WrongAnswer, why),
+            Err(error) => (Verdict::InternalError, error.to_string()),
+        },
+        stopped => (Verdict::of(stopped), detail(stopped)),
+    };
+    let exit_code = match report.termination {
+        Termination::Exited(code) => Some(code),
+        Termination::Raised { .. } | Termination::Unsupported { .. } => Some(1),
+        Termination::LimitExceeded(_)
+        | Termination::OutputLimitExceeded
+        | Termination::Trapped { .. }
+        | Termination::EngineCrashed { .. } => None,
+    };
+    let exception = match &report.termination {
+        Termination::Raised { exception, .. } => Some(exception.clone()),
+        _ => None,
+    };
+    TestReport {
+        verdict,
+        detail: words.chars().take(DETAIL_CHARACTERS_MAX).collect(),
+        exit_code,
+        exception,
+        fuel: report.fuel,
+        memory_bytes: report.memory_bytes,
+        cpu_time_us: report.cpu_time_us,
+        wall_time_us: report.wall_time_us,
+        stdout_bytes: report.stdout.len() as u64,
+    }
+}
+
+fn detail(termination: &Termination) -> String {
+    match termination {
         Termination::Exited(0) => String::new(),
         Termination::Exited(code) => format!("exit code {code}"),
         Termination::Raised { exception, message } if message.is_empty() => exception.clone(),
@@ -230,8 +270,8 @@ fn detail(report: &RunReport) -> String {
         Termination::LimitExceeded(limit) => limit.to_string(),
         Termination::OutputLimitExceeded => String::new(),
         Termination::Trapped { message } => format!("trap: {message}"),
-    };
-    detail.chars().take(DETAIL_CHARACTERS_MAX).collect()
+        Termination::EngineCrashed { message } => format!("the engine's process died: {message}"),
+    }
 }
 
 #[cfg(test)]
@@ -293,6 +333,7 @@ mod tests {
             code: code.to_owned(),
             tests: tests.iter().map(test).collect(),
             entry_point: None,
+            checker: Checker::Lines,
             limits: super::super::run_limits(None, None),
         }
     }

@@ -36,6 +36,7 @@ pub fn run_limits(time_limit_ms: Option<u64>, memory_limit_bytes: Option<u64>) -
         wall_time_ms: time_ms * WALL_TIME_FACTOR,
         memory_bytes_max: memory_bytes + INTERPRETER_BYTES,
         output_bytes_max: OUTPUT_BYTES_MAX,
+        reproducible: false,
     }
 }
 

@@ -4,17 +4,19 @@
 //! or its runner says can turn into a pass. The limits that decide are counted in instructions, so that the same
 //! submission gets the same verdict on any machine at any load.
 
-mod compare;
+mod checker;
 mod function_call;
 mod json_value;
 mod limits;
+mod lines;
+mod tokens;
 mod verdict;
 
 // The module's own noun shares its name.
 #[expect(clippy::module_inception, reason = "the judge is the noun of this file and of its folder")]
 mod judge;
 
-pub use compare::{Comparison, outputs_match};
+pub use checker::Checker;
 pub use function_call::can_call;
 pub use judge::{Judge, JudgeError, Judgement, StopAt, Submission, TestReport};
 pub use limits::run_limits;

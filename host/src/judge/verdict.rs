@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::Comparison;
-use crate::plugin::{LimitKind, RunReport, Termination};
+use crate::plugin::{LimitKind, Termination};
 
 /// What is said of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -42,16 +41,17 @@ impl Verdict {
         Self::InternalError,
     ];
 
-    /// The verdict on a run, given what it had to write and how the two are compared.
-    pub fn of(report: &RunReport, expected: &str, comparison: Comparison) -> Self {
-        match &report.termination {
-            Termination::Exited(0) if comparison.matches(expected.as_bytes(), &report.stdout) => Self::Accepted,
+    /// The verdict on a run that ended otherwise than by itself with exit code 0; of such a one a checker decides, and
+    /// without it nothing is accepted.
+    pub fn of(termination: &Termination) -> Self {
+        match termination {
             Termination::Exited(0) => Self::WrongAnswer,
             Termination::LimitExceeded(LimitKind::Memory) => Self::MemoryLimit,
             Termination::LimitExceeded(LimitKind::Fuel | LimitKind::CpuTime | LimitKind::WallClock) => Self::TimeLimit,
             Termination::OutputLimitExceeded => Self::OutputLimit,
             Termination::Exited(_) | Termination::Raised { .. } | Termination::Trapped { .. } => Self::RuntimeError,
             Termination::Unsupported { .. } => Self::Unsupported,
+            Termination::EngineCrashed { .. } => Self::InternalError,
         }
     }
 }
@@ -86,29 +86,11 @@ impl std::str::FromStr for Verdict {
 mod tests {
     use super::*;
 
-    fn report(termination: Termination, stdout: &str) -> RunReport {
-        RunReport {
-            termination,
-            stdout: stdout.into(),
-            stderr: Vec::new(),
-            fuel: 0,
-            cpu_time_us: 0,
-            wall_time_us: 0,
-            memory_bytes: 0,
-        }
-    }
-
-    /// The verdict where 42 is expected.
-    fn lines(termination: Termination, stdout: &str) -> Verdict {
-        Verdict::of(&report(termination, stdout), "42", Comparison::Lines)
-    }
-
     #[test]
-    fn only_exit_code_0_with_the_right_output_is_accepted() {
-        assert_eq!(lines(Termination::Exited(0), "42\n"), Verdict::Accepted);
-        assert_eq!(lines(Termination::Exited(0), "43\n"), Verdict::WrongAnswer);
-        assert_eq!(lines(Termination::Exited(1), "42\n"), Verdict::RuntimeError);
-        assert_eq!(lines(Termination::OutputLimitExceeded, "42\n"), Verdict::OutputLimit);
+    fn no_ending_alone_is_accepted() {
+        assert_eq!(Verdict::of(&Termination::Exited(0)), Verdict::WrongAnswer, "that is for a checker to say");
+        assert_eq!(Verdict::of(&Termination::Exited(1)), Verdict::RuntimeError);
+        assert_eq!(Verdict::of(&Termination::OutputLimitExceeded), Verdict::OutputLimit);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::fingerprint::{Shingles, Words};
 use super::verdict_ledger::VerdictLedger;
 use crate::artifact::ContentHash;
 use crate::dataset::{Language, Problem};
-use crate::judge::{Judge, Judgement, StopAt, Submission, Verdict, can_call, run_limits};
+use crate::judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, can_call, run_limits};
 
 /// What was found of one problem's programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -261,6 +261,7 @@ impl Candidate {
             code: code.to_owned(),
             tests: self.problem.tests[from..].to_vec(),
             entry_point: self.problem.entry_point.clone(),
+            checker: Checker::Lines,
             limits: run_limits(self.problem.time_limit_ms, self.problem.memory_limit_bytes),
         }
     }

@@ -3,10 +3,13 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Capability, ManifestError, PluginIdentity, PluginKind};
 
 /// Which of the host's limits a call went over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LimitKind {
     /// Instructions executed, in fuel units.
     Fuel,

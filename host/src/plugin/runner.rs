@@ -1,5 +1,7 @@
 //! A solution runner: one untrusted program, once, in a fresh instance, under the host's limits.
 
+use serde::{Deserialize, Serialize};
+
 use super::{LimitKind, PluginError, PluginIdentity};
 use crate::dataset::Language;
 
@@ -21,7 +23,7 @@ pub struct RunnerInfo {
 pub const FUEL_PER_SECOND: u64 = 20_000_000_000;
 
 /// The limits of one run. Each is absolute; none depends on the machine's load except the two clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunLimits {
     /// Instructions, in fuel units: the only limit whose verdict is the same on every machine.
     pub fuel: u64,
@@ -33,10 +35,14 @@ pub struct RunLimits {
     pub memory_bytes_max: u64,
     /// Standard output and standard error, each, in bytes.
     pub output_bytes_max: u64,
+    /// Whether the machine's two clocks are left out, so that the load of a machine can change no verdict. The virtual
+    /// clock still ends where it does.
+    pub reproducible: bool,
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Termination {
     /// The program ended by itself with this exit code.
     Exited(u8),
@@ -59,6 +65,11 @@ pub enum Termination {
     /// The instance trapped: `abort`, a stack overflow in C, a deadlock.
     Trapped {
         /// The engine's words.
+        message: String,
+    },
+    /// The process that ran it died, and so did the one that tried again: nothing is known of the program.
+    EngineCrashed {
+        /// How the process ended.
         message: String,
     },
 }

@@ -84,7 +84,8 @@ pub(super) fn drive<F: Future>(
         if clock.is_exhausted() || waits_for_ever {
             return Err(LimitKind::WallClock);
         }
-        if let Some(limit) = stopwatch.check(limits) {
+        let reached = if limits.reproducible { None } else { stopwatch.check(limits) };
+        if let Some(limit) = reached {
             return Err(limit);
         }
     }

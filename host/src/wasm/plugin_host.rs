@@ -49,6 +49,7 @@ impl Default for HostOptions {
                 wall_time_ms: 300_000,
                 memory_bytes_max: 1 << 30,
                 output_bytes_max: 64 << 10,
+                reproducible: false,
             },
             instances_max: u32::try_from(4 * processors + 16).unwrap_or(u32::MAX),
         }

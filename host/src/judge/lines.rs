@@ -5,29 +5,8 @@
 //! leading and inner white space, empty lines between others, the last digit of a number. Bytes are compared, so an
 //! output that is not UTF-8 matches nothing that is.
 
-use super::json_value::json_values_match;
-
-/// How an output is held against the expected one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comparison {
-    /// Line by line, as this module's text says.
-    Lines,
-    /// As JSON values: what a called function returned.
-    JsonValue,
-}
-
-impl Comparison {
-    /// Whether a program wrote what was expected.
-    pub fn matches(self, expected: &[u8], actual: &[u8]) -> bool {
-        match self {
-            Self::Lines => outputs_match(expected, actual),
-            Self::JsonValue => json_values_match(expected, actual),
-        }
-    }
-}
-
 /// Whether a program wrote what was expected, line by line.
-pub fn outputs_match(expected: &[u8], actual: &[u8]) -> bool {
+pub(super) fn lines_match(expected: &[u8], actual: &[u8]) -> bool {
     lines(expected).eq(lines(actual))
 }
 
@@ -50,7 +29,7 @@ mod tests {
         for (expected, actual) in
             [("1 2\n3", "1 2  \r\n3\n\n \n"), ("", "\n\n"), ("", ""), ("a\n\nb\n", "a\n \nb"), ("x\t", "x\x0b\x0c")]
         {
-            assert!(outputs_match(expected.as_bytes(), actual.as_bytes()), "{expected:?} {actual:?}");
+            assert!(lines_match(expected.as_bytes(), actual.as_bytes()), "{expected:?} {actual:?}");
         }
     }
 
@@ -66,8 +45,8 @@ mod tests {
             ("0.50", "0.5"),
             ("", "0"),
         ] {
-            assert!(!outputs_match(expected.as_bytes(), actual.as_bytes()), "{expected:?} {actual:?}");
+            assert!(!lines_match(expected.as_bytes(), actual.as_bytes()), "{expected:?} {actual:?}");
         }
-        assert!(!outputs_match("é".as_bytes(), b"\xe9"));
+        assert!(!lines_match("é".as_bytes(), b"\xe9"));
     }
 }

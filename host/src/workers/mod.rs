@@ -1,0 +1,12 @@
+//! Worker processes: runs of untrusted programs outside the process that counts them. The engine is trusted to contain a
+//! program, not to be free of faults: where it takes its process down, one run is lost and the batch goes on.
+//!
+//! A worker is this same program with other arguments. It knows one runner, gets one run at a time over its standard
+//! input, and answers on its standard output. Expected outputs never reach it.
+
+mod pool;
+mod serve;
+mod wire;
+
+pub use pool::WorkerPool;
+pub use serve::serve;

@@ -1,0 +1,267 @@
+//! `hilora-host judge --programs`: a file of programs in, a file of judgements out, through the binary and the real
+//! runner.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::{Value, json};
+
+use crate::repository;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("judge::every_program_gets_its_verdict_in_the_order_of_the_file", verdicts),
+        Trial::test("judge::a_receipt_is_replayed_bit_for_bit_and_a_change_is_named", replayed),
+        Trial::test("judge::a_worker_that_dies_costs_its_run_and_no_other", dead_workers),
+        Trial::test("judge::bad_input_is_one_error_with_its_line_and_nothing_is_written", bad_input),
+    ]
+}
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(lines: &[String]) -> Result<Self, Failed> {
+        let bench = Self { folder: tempfile::tempdir()? };
+        fs::write(bench.path("in.jsonl"), lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+        Ok(bench)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
+        command.current_dir(repository()).arg("judge").arg("--programs").arg(self.path("in.jsonl")).args(arguments);
+        command
+    }
+
+    fn judge(&self, arguments: &[&str]) -> Result<Output, Failed> {
+        Ok(self.command(arguments).arg("--output").arg(self.path("out.jsonl")).output()?)
+    }
+
+    /// Replays the judgements: the exit code and what is said.
+    fn replay(&self) -> Result<(Option<i32>, String), Failed> {
+        let arguments = ["--reproducible", "--workers", "4", "--replay"];
+        let output = self.command(&arguments).arg(self.path("out.jsonl")).output()?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
+    }
+
+    fn rows(&self) -> Result<Vec<Value>, Failed> {
+        let text = fs::read_to_string(self.path("out.jsonl"))?;
+        Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    }
+
+    fn judged(&self, workers: &str) -> Result<Vec<Value>, Failed> {
+        let output = self.judge(&["--workers", workers, "--json"])?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+        }
+        self.rows()
+    }
+}
+
+fn program(id: &str, code: &str, tests: &[(&str, &str)], more: Value) -> String {
+    let tests: Vec<Value> = tests.iter().map(|(input, output)| json!({"input": input, "output": output})).collect();
+    let mut row = json!({"id": id, "code": code, "tests": tests});
+    if let (Value::Object(row), Value::Object(more)) = (&mut row, more) {
+        row.extend(more);
+    }
+    row.to_string()
+}
+
+fn verdicts() -> Result<(), Failed> {
+    let double = "print(int(input()) * 2)";
+    let bench = Bench::new(&[
+        program("right", double, &[("1\n", "2\n"), ("4\n", "8")], json!({})),
+        program("wrong at the second", double, &[("1\n", "2\n"), ("4\n", "9")], json!({})),
+        program("exits", "import sys; sys.exit(3)", &[("", "")], json!({})),
+        program("raises", "print({}['key'])", &[("", "")], json!({})),
+        program("loops", "while True: pass", &[("", "")], json!({"time_limit_ms": 500})),
+        program(
+            "grows",
+            "x = []\nwhile True: x.append(' ' * 10**6)",
+            &[("", "")],
+            json!({"memory_bytes_max": 67_108_864}),
+        ),
+        program("floods", "while True: print('x' * 10**6)", &[("", "")], json!({})),
+        program("needs numpy", "import numpy", &[("", "")], json!({})),
+        program("tokens", "print('1  2')", &[("", "1\n2")], json!({"checker": "tokens"})),
+        program("lines", "print('1  2')", &[("", "1\n2")], json!({"checker": "lines"})),
+        program("float", "print(1 / 3)", &[("", "0.333333")], json!({"checker": "float"})),
+        program("function", "def add(a, b): return a + b", &[("1\n2", "3")], json!({"entry_point": "add"})),
+    ])?;
+    let judged = bench.judged("3")?;
+    let words: Vec<(&str, &str)> = judged
+        .iter()
+        .map(|row| (row["id"].as_str().unwrap_or_default(), row["verdict"].as_str().unwrap_or_default()))
+        .collect();
+    assert_eq!(
+        words,
+        [
+            ("right", "accepted"),
+            ("wrong at the second", "wrong-answer"),
+            ("exits", "runtime-error"),
+            ("raises", "runtime-error"),
+            ("loops", "time-limit"),
+            ("grows", "memory-limit"),
+            ("floods", "output-limit"),
+            ("needs numpy", "unsupported"),
+            ("tokens", "accepted"),
+            ("lines", "wrong-answer"),
+            ("float", "accepted"),
+            ("function", "accepted"),
+        ]
+    );
+    let tests: Vec<&str> =
+        judged[1]["tests"].as_array().ok_or("no tests")?.iter().filter_map(|test| test["verdict"].as_str()).collect();
+    assert_eq!(tests, ["accepted", "wrong-answer"], "every test runs");
+    assert_eq!(judged[2]["tests"][0]["exit_code"], 3);
+    assert_eq!(
+        (&judged[3]["tests"][0]["exception"], &judged[3]["tests"][0]["exit_code"]),
+        (&json!("KeyError"), &json!(1))
+    );
+    assert_eq!((&judged[4]["tests"][0]["exit_code"], &judged[4]["tests"][0]["detail"]), (&Value::Null, &json!("fuel")));
+    assert_eq!(judged[7]["tests"][0]["detail"], "no module `numpy`");
+    assert_eq!(judged[8]["tests"][0]["stdout_bytes"], 5);
+    assert!(judged.iter().all(|row| row["tests"][0]["fuel"].as_u64().is_some_and(|fuel| fuel > 0)));
+
+    // What is measured in time differs; everything else does not, with any number of workers.
+    let mut again = bench.judged("1")?;
+    let mut judged = judged;
+    for row in judged.iter_mut().chain(&mut again) {
+        for test in row["tests"].as_array_mut().ok_or("no tests")? {
+            for name in ["cpu_ms", "wall_ms"] {
+                assert!(test[name].take().as_f64().is_some_and(|time| time > 0.0), "{name}");
+            }
+        }
+    }
+    assert_eq!(judged, again);
+    Ok(())
+}
+
+fn replayed() -> Result<(), Failed> {
+    let sleeps = "import time\nt = time.time()\ntime.sleep(1)\nprint(time.time() - t >= 1, hash('a'))";
+    let lines = [
+        program("right", "print(sum(i * i for i in range(1000)))", &[("", "332833500")], json!({})),
+        program("loops", "while True: pass", &[("", "")], json!({"time_limit_ms": 500})),
+        program("looks at clock and hashes", sleeps, &[("", "True")], json!({})),
+        program("sleeps for ever", "import time; time.sleep(10**6)", &[("", "")], json!({})),
+    ];
+    let bench = Bench::new(&lines)?;
+    let output = bench.judge(&["--reproducible", "--workers", "1"])?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (code, said) = bench.replay()?;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("every judgement is the one that was made before"), "{said}");
+
+    let rows = bench.rows()?;
+    let mut changed = rows.clone();
+    let fuel = changed[0]["tests"][0]["fuel"].as_u64().ok_or("no fuel")?;
+    changed[0]["tests"][0]["fuel"] = json!(fuel + 1);
+    changed[1]["verdict"] = json!("accepted");
+    changed[2]["receipt"]["code"] = changed[0]["receipt"]["code"].clone();
+    let text: String = changed.iter().map(|row| format!("{row}\n")).collect();
+    fs::write(bench.path("out.jsonl"), text)?;
+    let (code, said) = bench.replay()?;
+    assert_eq!(code, Some(3), "{said}");
+    for part in [
+        "`right`: test 1: ",
+        "`loops`: accepted before, time-limit now",
+        "`looks at clock and hashes`: it was judged from something else",
+    ] {
+        assert!(said.contains(part), "expected `{part}`: {said}");
+    }
+    assert!(!said.contains("sleeps for ever`"), "{said}");
+    Ok(())
+}
+
+/// The processes that this one has started.
+fn children(process: u32) -> Result<Vec<u32>, Failed> {
+    let output = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let pairs = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace().map(str::parse::<u32>);
+        Some((words.next()?.ok()?, words.next()?.ok()?))
+    });
+    Ok(pairs.filter(|(_, parent)| *parent == process).map(|(child, _)| child).collect())
+}
+
+fn dead_workers() -> Result<(), Failed> {
+    let long = "x = 0\nfor i in range(3 * 10**7): x += i\nprint(x)";
+    for (kills, verdict) in [(1, "accepted"), (2, "internal-error")] {
+        let bench = Bench::new(&[
+            program("long", long, &[("", "449999985000000")], json!({"time_limit_ms": 20_000})),
+            program("next", "print(1)", &[("", "1")], json!({})),
+        ])?;
+        let mut command = bench.command(&["--workers", "1", "--output"]);
+        let mut judge = command.arg(bench.path("out.jsonl")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        let mut killed = Vec::new();
+        while killed.len() < kills {
+            if let Some(status) = judge.try_wait()? {
+                return Err(format!("the judge ended ({status}) after {} of {kills} kills", killed.len()).into());
+            }
+            for worker in
+                children(judge.id())?.into_iter().filter(|worker| !killed.contains(worker)).collect::<Vec<_>>()
+            {
+                let worker_id = rustix::process::Pid::from_raw(worker.try_into()?).ok_or("a process has an id")?;
+                rustix::process::kill_process(worker_id, rustix::process::Signal::KILL)?;
+                killed.push(worker);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let output = judge.wait_with_output()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let rows = bench.rows()?;
+        assert_eq!((&rows[0]["verdict"], &rows[1]["verdict"]), (&json!(verdict), &json!("accepted")), "{rows:?}");
+        if kills == 2 {
+            let detail = rows[0]["tests"][0]["detail"].as_str().unwrap_or_default();
+            assert!(detail.starts_with("the engine's process died: "), "{detail}");
+        }
+    }
+    Ok(())
+}
+
+fn bad_input() -> Result<(), Failed> {
+    let good = || program("good", "print(1)", &[("", "1")], json!({}));
+    for (line, parts) in [
+        ("{".to_owned(), ["line 2", "EOF while parsing", "hint: a line has id, code and tests"]),
+        (program("a", "", &[], json!({})), ["line 2", "`a` has no tests", ""]),
+        (program("a", "", &[("", "")], json!({"test": 1})), ["line 2", "unknown field `test`", ""]),
+        (
+            program("a", "", &[("", "")], json!({"checker": "guess"})),
+            ["line 2", "the checker `guess`, which is none", "hint: expected `lines`, `tokens`, `float`"],
+        ),
+        (
+            program("a", "", &[("", "")], json!({"language": "javascript"})),
+            ["line 2", "is in javascript, but the runner runs python3", "hint: `--runner FILE`"],
+        ),
+        (
+            program("a", "", &[("", "")], json!({"entry_point": "a b"})),
+            ["line 2", "the entry point `a b`, expected a function's name", ""],
+        ),
+        (
+            program("a", "", &[("", "")], json!({"entry_point": "f", "checker": "tokens"})),
+            ["line 2", "an entry point and the checker `tokens`", "hint: what a called function returns"],
+        ),
+    ] {
+        let bench = Bench::new(&[good(), line])?;
+        let output = bench.judge(&[])?;
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        for part in parts {
+            assert!(message.contains(part), "expected `{part}`: {message}");
+        }
+        assert!(!bench.path("out.jsonl").exists());
+    }
+    let bench = Bench::new(&[good()])?;
+    fs::remove_file(bench.path("in.jsonl"))?;
+    let output = bench.judge(&[])?;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot read "));
+    Ok(())
+}
