@@ -93,6 +93,8 @@ fn verdicts() -> Result<(), Failed> {
         program("tokens", "print('1  2')", &[("", "1\n2")], json!({"checker": "tokens"})),
         program("lines", "print('1  2')", &[("", "1\n2")], json!({"checker": "lines"})),
         program("float", "print(1 / 3)", &[("", "0.333333")], json!({"checker": "float"})),
+        program("any order", "print('b\na')", &[("", "a\nb")], json!({"checker": "any-order-checker"})),
+        program("too many", "print('b\na\na')", &[("", "a\nb")], json!({"checker": "any-order-checker"})),
         program("function", "def add(a, b): return a + b", &[("1\n2", "3")], json!({"entry_point": "add"})),
     ])?;
     let judged = bench.judged("3")?;
@@ -114,6 +116,8 @@ fn verdicts() -> Result<(), Failed> {
             ("tokens", "accepted"),
             ("lines", "wrong-answer"),
             ("float", "accepted"),
+            ("any order", "accepted"),
+            ("too many", "wrong-answer"),
             ("function", "accepted"),
         ]
     );
@@ -128,6 +132,7 @@ fn verdicts() -> Result<(), Failed> {
     assert_eq!((&judged[4]["tests"][0]["exit_code"], &judged[4]["tests"][0]["detail"]), (&Value::Null, &json!("fuel")));
     assert_eq!(judged[7]["tests"][0]["detail"], "no module `numpy`");
     assert_eq!(judged[8]["tests"][0]["stdout_bytes"], 5);
+    assert_eq!(judged[12]["tests"][0]["detail"], "the line `a` is one too many");
     assert!(judged.iter().all(|row| row["tests"][0]["fuel"].as_u64().is_some_and(|fuel| fuel > 0)));
 
     // What is measured in time differs; everything else does not, with any number of workers.

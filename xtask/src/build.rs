@@ -19,7 +19,7 @@ const TARGET: &str = "wasm32-wasip2";
 /// The Cargo profile that guests are built with.
 pub(crate) const PROFILE: &str = "guest";
 /// The plugins that are written in Rust.
-pub(crate) const RUST_PLUGINS: [&str; 8] = [
+pub(crate) const RUST_PLUGINS: [&str; 9] = [
     "codecontests",
     "apps",
     "taco",
@@ -28,6 +28,7 @@ pub(crate) const RUST_PLUGINS: [&str; 8] = [
     "keyword-classifier",
     "chatml-formatter",
     "policy-formatter",
+    "any-order-checker",
 ];
 /// The plugin that is written in Python.
 const PYTHON_PLUGIN: &str = "python-runner";
