@@ -61,6 +61,8 @@ enum Task {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// The sandbox against python3: a trivial program, programs that compute, two threads, memory
+    Judge(bench::judge::JudgeArguments),
     /// Preparing 20,000 rows, held against Python, and the loader component against the native loader
     Prepare(bench::prepare::PrepareArguments),
 }
@@ -83,6 +85,7 @@ fn run(task: &Task) -> Result<u8> {
         Task::Build { test_guests } => {
             build::build_host(&repository).and_then(|()| build::build(&repository, *test_guests)).map(|()| 0)
         }
+        Task::Bench(Bench::Judge(arguments)) => bench::judge::run_task(&repository, arguments),
         Task::Bench(Bench::Prepare(arguments)) => bench::prepare::run_task(&repository, arguments),
         Task::Quickstart { arguments } => quickstart::run(&repository, arguments),
         Task::Lint => lint::run(&repository),

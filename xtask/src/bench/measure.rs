@@ -31,6 +31,14 @@ impl Meter {
 
     /// Runs the program; gives what it took, and the JSON object that it prints on standard output.
     pub(super) fn run(&self, program: &Path, arguments: &[&Path]) -> Result<(Cost, Value)> {
+        let (cost, text) = self.run_text(program, arguments)?;
+        let printed = serde_json::from_str(&text)
+            .with_context(|| format!("expected {} to print a JSON object", program.display()))?;
+        Ok((cost, printed))
+    }
+
+    /// Runs the program; gives what it took, and what it writes to standard output.
+    pub(super) fn run_text(&self, program: &Path, arguments: &[&Path]) -> Result<(Cost, String)> {
         let mut command = Command::new(&self.python);
         command.arg(&self.launcher).arg(program).args(arguments).stdin(Stdio::null());
         let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
@@ -40,8 +48,6 @@ impl Meter {
         }
         let line = said.trim_end().lines().last().unwrap_or_default();
         let cost = serde_json::from_str(line).with_context(|| format!("`{line}` is no measurement"))?;
-        let printed = serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("expected {} to print a JSON object", program.display()))?;
-        Ok((cost, printed))
+        Ok((cost, String::from_utf8(output.stdout).context("standard output is not UTF-8")?))
     }
 }
