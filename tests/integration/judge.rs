@@ -93,8 +93,8 @@ fn verdicts() -> Result<(), Failed> {
         program("tokens", "print('1  2')", &[("", "1\n2")], json!({"checker": "tokens"})),
         program("lines", "print('1  2')", &[("", "1\n2")], json!({"checker": "lines"})),
         program("float", "print(1 / 3)", &[("", "0.333333")], json!({"checker": "float"})),
-        program("any order", "print('b\na')", &[("", "a\nb")], json!({"checker": "any-order-checker"})),
-        program("too many", "print('b\na\na')", &[("", "a\nb")], json!({"checker": "any-order-checker"})),
+        program("any order", "print('b\\na')", &[("", "a\nb")], json!({"checker": "any-order-checker"})),
+        program("too many", "print('b\\na\\na')", &[("", "a\nb")], json!({"checker": "any-order-checker"})),
         program("function", "def add(a, b): return a + b", &[("1\n2", "3")], json!({"entry_point": "add"})),
     ])?;
     let judged = bench.judged("3")?;

@@ -35,6 +35,9 @@ impl Answer {
     }
 }
 
+/// A head and what follows it.
+pub(super) type Message<H> = (H, Vec<u8>, Vec<u8>);
+
 /// Sends a head and two lists of bytes.
 pub(super) fn send(to: &mut impl Write, head: &impl Serialize, first: &[u8], second: &[u8]) -> io::Result<()> {
     let head = serde_json::to_vec(head)?;
@@ -46,7 +49,7 @@ pub(super) fn send(to: &mut impl Write, head: &impl Serialize, first: &[u8], sec
 }
 
 /// Receives what `send` sent; `None` where the other side has closed before a beginning.
-pub(super) fn receive<H: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<(H, Vec<u8>, Vec<u8>)>> {
+pub(super) fn receive<H: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<Message<H>>> {
     let Some(head) = part(from)? else { return Ok(None) };
     let rest = [part(from)?, part(from)?];
     let [Some(first), Some(second)] = rest else { return Err(io::ErrorKind::UnexpectedEof.into()) };
