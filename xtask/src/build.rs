@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use wasm_encoder::{CustomSection, Section};
 
 use crate::program::{run, target_folder, write_if_changed};
+use crate::static_link::static_link;
 use crate::{announce, c_compiler, python};
 
 const TARGET: &str = "wasm32-wasip2";
@@ -114,7 +115,8 @@ fn build_python_runner(repository: &Path) -> Result<()> {
         .args(["--wit-path", "wit", "--world", "hilora:python-runner/python-runner"])
         .args(["componentize", "--python-path", ".", "app", "--output"])
         .arg(&component))?;
-    let mut packed = fs::read(&component).with_context(|| format!("cannot read {}", component.display()))?;
+    let linked = fs::read(&component).with_context(|| format!("cannot read {}", component.display()))?;
+    let mut packed = static_link(&linked).context("cannot link the Python runner")?;
     let manifest = fs::read(source.join("plugin.toml")).context("cannot read the Python runner's plugin.toml")?;
     CustomSection { name: MANIFEST_SECTION.into(), data: (&manifest[..]).into() }.append_to(&mut packed);
     write_if_changed(&output, &packed)?;
@@ -125,7 +127,7 @@ fn build_python_runner(repository: &Path) -> Result<()> {
 fn python_inputs(repository: &Path, source: &Path) -> Result<Vec<u8>> {
     let mut files: Vec<PathBuf> =
         ["app.py", "plugin.toml", "requirements.txt"].into_iter().map(|name| source.join(name)).collect();
-    for folder in [repository.join("wit"), source.join("wit"), source.join("wit/deps/wasi-cli")] {
+    for folder in [repository.join("wit"), source.join("wit"), source.join("wit/deps/wasi-cli"), repository.join("xtask/src/static_link")] {
         for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
             files.push(entry?.path());
         }

@@ -18,6 +18,7 @@ mod program;
 mod python;
 mod quickstart;
 mod requirements;
+mod static_link;
 mod test;
 
 /// The project's own tasks.
