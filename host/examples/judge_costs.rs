@@ -3,7 +3,7 @@
 //! * `trivial RUNS`: the median thread CPU time of a trivial program, each in a fresh instance, all of it counted;
 //! * `program FILE`: the thread CPU time of one program and what it wrote;
 //! * `scaling RUNS`: runs a second on one and on two threads;
-//! * `memory INSTANCES`: resident bytes for each of so many instances at work.
+//! * `memory INSTANCES`: bytes of its own for each of so many instances at work.
 
 use std::error::Error;
 use std::fs;
@@ -115,21 +115,23 @@ fn scaling(runner: &dyn SolutionRunner, runs: usize) -> Result<Value, Box<dyn Er
 }
 
 fn memory(runner: &dyn SolutionRunner, instances: usize) -> Result<Value, Box<dyn Error>> {
-    let before = resident_bytes()?;
+    let before = private_bytes()?;
     thread::scope(|scope| {
         for _ in 0..instances {
             scope.spawn(|| runner.run(ENDLESS, b"", &limits()));
         }
         thread::sleep(SETTLE);
-        let each = (resident_bytes()? - before) / instances as f64;
+        let each = (private_bytes()? - before) / instances as f64;
         writeln!(std::io::stdout(), "{}", json!({ "bytes_per_instance": each }))?;
         std::process::exit(0)
     })
 }
 
-/// Linux tells it in pages.
-fn resident_bytes() -> Result<f64, Box<dyn Error>> {
-    let pages = fs::read_to_string("/proc/self/statm")?;
-    let pages: f64 = pages.split_whitespace().nth(1).ok_or("no resident pages")?.parse()?;
-    Ok(pages * rustix::param::page_size() as f64)
+/// Memory that is this process's own: what instances share (compiled code, the memory image) is mapped by each and counted
+/// once for the process, not here.
+fn private_bytes() -> Result<f64, Box<dyn Error>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).ok_or("no RssAnon")?;
+    let kibibytes: f64 = line.split_whitespace().nth(1).ok_or("no value of RssAnon")?.parse()?;
+    Ok(kibibytes * 1024.0)
 }

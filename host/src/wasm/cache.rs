@@ -39,7 +39,8 @@ impl CompiledCodeCache {
     }
 
     /// The component, from the cache or compiled and then kept.
-    pub(super) fn component(&self, engine: &Engine, content: ContentHash, bytes: &[u8]) -> wasmtime::Result<Component> {
+    pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+        let content = ContentHash::of(bytes);
         let entry = self.folder.as_ref().map(|folder| Entry::named(folder, &format!("{content}-{}", self.engine_key)));
         if let Some(component) = entry.as_ref().and_then(|entry| entry.load(engine)) {
             return Ok(component);
@@ -124,7 +125,7 @@ mod tests {
         let engine = Engine::default();
         let cache = CompiledCodeCache::open(&folder, &engine);
         let content = ContentHash::of(EMPTY_COMPONENT);
-        cache.component(&engine, content, EMPTY_COMPONENT)?;
+        cache.component(&engine, EMPTY_COMPONENT)?;
         let entry = Entry::named(&folder, &format!("{content}-{}", cache.engine_key));
         assert!(entry.load(&engine).is_some());
 
@@ -134,7 +135,7 @@ mod tests {
         for wrong in [&damaged[..], &whole[..whole.len() - 1], &whole[..10], b""] {
             write_atomic(&entry.code, wrong)?;
             assert!(entry.load(&engine).is_none());
-            cache.component(&engine, content, EMPTY_COMPONENT)?;
+            cache.component(&engine, EMPTY_COMPONENT)?;
             assert_eq!(fs::read(&entry.code)?.len(), whole.len());
         }
         fs::write(&entry.hash, b"no hash")?;

@@ -18,6 +18,7 @@ mod limits;
 mod linker;
 mod loaded_plugin;
 mod loader;
+mod memory;
 mod pack;
 mod plugin_host;
 mod runner;

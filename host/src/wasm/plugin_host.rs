@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
 use super::cache::CompiledCodeCache;
 use super::checker::ComponentChecker;
@@ -13,10 +12,10 @@ use super::classifier::ComponentClassifier;
 use super::component_file::ComponentFile;
 use super::engine::engine;
 use super::formatter::ComponentFormatter;
-use super::guest::GuestState;
 use super::linker::linker;
 use super::loaded_plugin::LoadedPlugin;
 use super::loader::ComponentLoader;
+use super::memory::split;
 use super::runner::ComponentRunner;
 use crate::artifact::ContentHash;
 use crate::plugin::{
@@ -31,16 +30,12 @@ pub struct HostOptions {
     pub cache_dir: PathBuf,
     /// The limits of one call of a loader, classifier, formatter or checker. A run of a program has limits of its own.
     pub call_limits: RunLimits,
-    /// How many instances may live at once.
-    pub instances_max: u32,
 }
 
 impl Default for HostOptions {
     /// The user's cache folder; per call 1 GiB of memory, a minute of processor time, five minutes of wall-clock
-    /// time, 64 KiB on each output and no limit of fuel, because these plugins are chosen, not written by a model;
-    /// four instances per processor and sixteen more.
+    /// time, 64 KiB on each output and no limit of fuel, because these plugins are chosen, not written by a model.
     fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
         Self {
             cache_dir: cache_folder(),
             call_limits: RunLimits {
@@ -51,7 +46,6 @@ impl Default for HostOptions {
                 output_bytes_max: 64 << 10,
                 reproducible: false,
             },
-            instances_max: u32::try_from(4 * processors + 16).unwrap_or(u32::MAX),
         }
     }
 }
@@ -78,27 +72,18 @@ pub struct Inspection {
 
 /// Opens plugins. One host serves a whole process; what it opens may outlive it.
 pub struct PluginHost {
-    engine: Engine,
-    linker: Linker<GuestState>,
-    loader_linker: Linker<GuestState>,
     cache: CompiledCodeCache,
     call_limits: RunLimits,
     components: Mutex<BTreeMap<ContentHash, Component>>,
 }
 
 impl PluginHost {
-    /// Starts the engine.
+    /// Opens the cache of compiled code.
     pub fn new(options: &HostOptions) -> Result<Self, PluginError> {
-        let engine = engine(options.instances_max)?;
-        let failed =
-            |error: wasmtime::Error| PluginError::Engine { what: "start".to_owned(), message: format!("{error:#}") };
         Ok(Self {
-            linker: linker(&engine, false).map_err(failed)?,
-            loader_linker: linker(&engine, true).map_err(failed)?,
-            cache: CompiledCodeCache::open(&options.cache_dir, &engine),
+            cache: CompiledCodeCache::open(&options.cache_dir, &engine(None)?),
             call_limits: options.call_limits,
             components: Mutex::default(),
-            engine,
         })
     }
 
@@ -144,11 +129,13 @@ impl PluginHost {
             return Err(PluginError::WrongKind { path: path.to_owned(), expected, got: file.identity.kind });
         }
         let component = self.compiled(&file)?;
-        let linker = if expected == PluginKind::DatasetLoader { &self.loader_linker } else { &self.linker };
-        let instance = linker.instantiate_pre(&component).map_err(|error| other_interface(&file, &error))?;
+        let engine = component.engine().clone();
+        let instance = linker(&engine, expected == PluginKind::DatasetLoader)
+            .and_then(|linker| linker.instantiate_pre(&component))
+            .map_err(|error| other_interface(&file, &error))?;
         let plugin = LoadedPlugin {
             identity: file.identity.clone(),
-            engine: self.engine.clone(),
+            engine,
             instance,
             limits: self.call_limits,
         };
@@ -161,10 +148,13 @@ impl PluginHost {
         if let Some(component) = components.get(&file.identity.content) {
             return Ok(component.clone());
         }
-        let component = self
-            .cache
-            .component(&self.engine, file.identity.content, &file.bytes)
-            .map_err(|error| other_interface(file, &error))?;
+        let divided = split(&file.bytes).map_err(|error| PluginError::Engine {
+            what: file.identity.to_string(),
+            message: format!("cannot make its memory image: {error}"),
+        })?;
+        let engine = engine(divided.image)?;
+        let component =
+            self.cache.component(&engine, &divided.code).map_err(|error| other_interface(file, &error))?;
         components.insert(file.identity.content, component.clone());
         Ok(component)
     }
