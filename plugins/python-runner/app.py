@@ -294,7 +294,8 @@ def plain_text(make):
         text = make()
         if not isinstance(text, str):
             text = repr(text)
-    except Exception as error:
+    except BaseException as error:
+        # A `SystemExit` here would end the run in the program's favour.
         text = f"<{type(error).__name__} while printing>"
     return text[:MESSAGE_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -316,9 +317,19 @@ def exit_code(request):
     if code is None:
         return 0
     if isinstance(code, int):
-        return code & 0xFF
+        # What no machine word holds is -1 to CPython.
+        return code & 0xFF if -(2**63) <= code < 2**63 else 255
     print(code, file=sys.stderr)
     return 1
+
+
+def print_exception(error):
+    """Writes a traceback, where that can still be done: the program may have closed or broken anything."""
+    try:
+        traceback.print_exception(error)
+    except BaseException:
+        # There is nowhere left to say it.
+        pass
 
 
 def report(error, frames):
@@ -327,13 +338,13 @@ def report(error, frames):
     hook = sys.excepthook
     try:
         if hook is sys.__excepthook__:
-            traceback.print_exception(type(error), error, frames)
+            print_exception(error)
         else:
             hook(type(error), error, frames)
     except SystemExit:
         raise
     except BaseException as again:
-        traceback.print_exception(again)
+        print_exception(again)
 
 
 def execute(code):
@@ -378,7 +389,9 @@ def destroy_globals(first_stdout):
     the globals it uses, so they are collected together first; only a module that something still holds is emptied.
     """
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, first_stdout, sys.__stderr__
-    module = weakref.ref(sys.modules.pop("__main__"))
+    main = sys.modules.pop("__main__", None)
+    module = weakref.ref(main) if isinstance(main, types.ModuleType) else lambda: None
+    del main
     # The snapshot is frozen, so this looks at what the program left and at nothing else.
     gc.collect()
     if module() is not None:
@@ -395,7 +408,7 @@ def flush(outcome):
         if sys.stdout is not None and not sys.stdout.closed:
             sys.stdout.flush()
     except BaseException as error:
-        traceback.print_exception(error)
+        print_exception(error)
         outcome = Outcome_Exited(120) if outcome == Outcome_Exited(0) else outcome
     try:
         sys.stderr.flush()
@@ -413,7 +426,7 @@ def finish(outcome, first_stdout):
         destroy_globals(first_stdout)
     except BaseException as error:
         # The program may have put anything in the place of its own module.
-        traceback.print_exception(error)
+        print_exception(error)
     # A program may have put another stream in place of the first one and still have written to it.
     return flush(outcome)
 
@@ -426,7 +439,11 @@ class Runner(exports.Runner):
 
     def run(self, code: str):
         first_stdout = open_standard_streams()
-        return finish(execute(code), first_stdout)
+        try:
+            return finish(execute(code), first_stdout)
+        except BaseException as error:
+            # The program broke the wrapper. A `SystemExit` that got this far is no wish to end well.
+            return Outcome_Raised(Uncaught(plain_text(lambda: type(error).__name__), "the runner was broken"))
 
 
 import_standard_library()

@@ -127,7 +127,12 @@ fn build_python_runner(repository: &Path) -> Result<()> {
 fn python_inputs(repository: &Path, source: &Path) -> Result<Vec<u8>> {
     let mut files: Vec<PathBuf> =
         ["app.py", "plugin.toml", "requirements.txt"].into_iter().map(|name| source.join(name)).collect();
-    for folder in [repository.join("wit"), source.join("wit"), source.join("wit/deps/wasi-cli"), repository.join("xtask/src/static_link")] {
+    for folder in [
+        repository.join("wit"),
+        source.join("wit"),
+        source.join("wit/deps/wasi-cli"),
+        repository.join("xtask/src/static_link"),
+    ] {
         for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
             files.push(entry?.path());
         }

@@ -20,6 +20,7 @@ mod quickstart;
 mod requirements;
 mod static_link;
 mod test;
+mod verdicts;
 
 /// The project's own tasks.
 #[derive(Debug, Parser)]
@@ -50,6 +51,8 @@ enum Task {
     Lint,
     /// Build what the tests need and run every test
     Test,
+    /// Judge real programs and hold the verdicts against CPython's and against the committed table
+    Verdicts(verdicts::VerdictsArguments),
     /// Feed the dataset loaders damaged files
     Fuzz {
         /// Only this loader
@@ -91,6 +94,7 @@ fn run(task: &Task) -> Result<u8> {
         Task::Quickstart { arguments } => quickstart::run(&repository, arguments),
         Task::Lint => lint::run(&repository),
         Task::Test => test::run(&repository),
+        Task::Verdicts(arguments) => verdicts::run_task(&repository, arguments),
         Task::Fuzz { loader, seconds } => {
             fuzz::run(&repository, loader.as_deref(), *seconds).map(|outcome| u8::from(outcome.failed > 0))
         }

@@ -133,12 +133,7 @@ impl PluginHost {
         let instance = linker(&engine, expected == PluginKind::DatasetLoader)
             .and_then(|linker| linker.instantiate_pre(&component))
             .map_err(|error| other_interface(&file, &error))?;
-        let plugin = LoadedPlugin {
-            identity: file.identity.clone(),
-            engine,
-            instance,
-            limits: self.call_limits,
-        };
+        let plugin = LoadedPlugin { identity: file.identity.clone(), engine, instance, limits: self.call_limits };
         Ok((file, plugin))
     }
 
@@ -153,8 +148,7 @@ impl PluginHost {
             message: format!("cannot make its memory image: {error}"),
         })?;
         let engine = engine(divided.image)?;
-        let component =
-            self.cache.component(&engine, &divided.code).map_err(|error| other_interface(file, &error))?;
+        let component = self.cache.component(&engine, &divided.code).map_err(|error| other_interface(file, &error))?;
         components.insert(file.identity.content, component.clone());
         Ok(component)
     }

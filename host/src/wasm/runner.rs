@@ -30,8 +30,10 @@ impl ComponentRunner {
     fn termination(guest: &Guest, ended: Result<Outcome, Stop>) -> Termination {
         match ended {
             Ok(Outcome::Raised(uncaught)) => {
-                // A parser that gives up also raises MemoryError; only growth that was refused is the limit.
-                if guest.memory_denied() && uncaught.exception == "MemoryError" {
+                // A parser that gives up also raises MemoryError, and says so. Where CPython itself says nothing, growth
+                // was refused, or so much was asked for that no instance could have it.
+                let out_of_memory = guest.memory_denied() || uncaught.message.is_empty();
+                if out_of_memory && uncaught.exception == "MemoryError" {
                     return Termination::LimitExceeded(LimitKind::Memory);
                 }
                 Termination::Raised { exception: uncaught.exception, message: uncaught.message }

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
 use wasmparser::{
-    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentType, Encoding, ExternalKind, Instance, KnownCustom, Parser, Payload,
+    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentType, Encoding, ExternalKind, Instance, KnownCustom,
+    Parser, Payload,
 };
 
 use super::module::Module;

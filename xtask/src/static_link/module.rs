@@ -40,7 +40,9 @@ impl<'a> Module<'a> {
                         module.imports.push(import?);
                     }
                 }
-                Payload::FunctionSection(section) => module.functions = section.into_iter().collect::<Result<_, _>>()?,
+                Payload::FunctionSection(section) => {
+                    module.functions = section.into_iter().collect::<Result<_, _>>()?
+                }
                 Payload::TableSection(section) => module.tables = section.into_iter().collect::<Result<_, _>>()?,
                 Payload::MemorySection(section) => module.memories = section.into_iter().collect::<Result<_, _>>()?,
                 Payload::GlobalSection(section) => module.globals = section.into_iter().collect::<Result<_, _>>()?,

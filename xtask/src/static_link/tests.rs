@@ -1,8 +1,119 @@
+use wasmparser::{Instance, Parser, Payload, Validator, WasmFeatures};
+
 use super::*;
 
+/// Two libraries linked dynamically, as componentize-py links them: one memory and table in `main`, addresses in
+/// globals, and a function of the second library that the first reaches through the table.
+const LINKED: &str = r#"
+(component
+  (core module $main
+    (type $binary (func (param i32 i32) (result i32)))
+    (table (export "table") 4 funcref)
+    (memory (export "memory") 1)
+    (global (export "base") i32 (i32.const 1024))
+    (global (export "got") (mut i32) (i32.const 1030))
+    (global (export "stack") (mut i32) (i32.const 900))
+    (func (export "later") (param i32 i32) (result i32)
+      local.get 0 local.get 1 i32.const 2 call_indirect (type $binary))
+    (data (i32.const 1030) "\2a\00\00\00"))
+  (core module $first
+    (import "env" "later" (func $later (param i32 i32) (result i32)))
+    (import "env" "base" (global $base i32))
+    (import "env" "got" (global $got (mut i32)))
+    (import "env" "stack" (global $stack (mut i32)))
+    (import "env" "memory" (memory 1))
+    (func $unused (global.set $got (i32.const 7)))
+    (func (export "run") (param i32) (result i32)
+      (global.set $stack (i32.sub (global.get $stack) (i32.const 8)))
+      (call $later (i32.load (global.get $got)) (i32.add (global.get $base) (local.get 0)))))
+  (core module $second
+    (import "env" "table" (table 4 funcref))
+    (import "env" "base" (global $base i32))
+    (func $add (param i32 i32) (result i32) local.get 0 local.get 1 i32.add)
+    (elem (table 0) (offset (i32.sub (global.get $base) (i32.const 1022))) func $add))
+  (core instance $main (instantiate $main))
+  (alias core export $main "later" (core func $later))
+  (alias core export $main "base" (core global $base))
+  (alias core export $main "got" (core global $got))
+  (alias core export $main "stack" (core global $stack))
+  (alias core export $main "memory" (core memory $memory))
+  (alias core export $main "table" (core table $table))
+  (core instance $env
+    (export "later" (func $later)) (export "base" (global $base)) (export "got" (global $got))
+    (export "stack" (global $stack)) (export "memory" (memory $memory)) (export "table" (table $table)))
+  (core instance $first (instantiate $first (with "env" (instance $env))))
+  (core instance $second (instantiate $second (with "env" (instance $env))))
+  (alias core export $first "run" (core func $run))
+  (func (export "run") (param "x" s32) (result s32) (canon lift (core func $run))))
+"#;
+
+fn linked() -> Result<Vec<u8>> {
+    static_link(&wat::parse_str(LINKED)?)
+}
+
+/// The text of a component's only core module.
+fn module_text(component: &[u8]) -> Result<String> {
+    let text = wasmprinter::print_bytes(component)?;
+    let start = text.find("(core module").context("no module")?;
+    let end = text.find("(core instance").context("no instance")?;
+    Ok(text[start..end].to_owned())
+}
+
 #[test]
-fn scratch() -> Result<()> {
-    let linked = static_link(&std::fs::read("/work/notes/python-runner.orig.wasm")?)?;
-    std::fs::write("/tmp/linked.wasm", &linked)?;
+fn one_module_with_direct_calls_and_constant_addresses() -> Result<()> {
+    let linked = linked()?;
+    Validator::new_with_features(WasmFeatures::default()).validate_all(&linked)?;
+    let modules = Parser::new(0)
+        .parse_all(&linked)
+        .filter(|payload| matches!(payload, Ok(Payload::ModuleSection { .. })))
+        .count();
+    assert_eq!(modules, 1);
+    let text = module_text(&linked)?;
+    // The call through the table became the call of the function in it.
+    assert!(text.contains("call $add"), "{text}");
+    // The address that only the linker's own, unreachable code would set is its value; the stack pointer stays.
+    assert_eq!(text.matches("(global (;").count(), 1, "{text}");
+    assert!(text.contains("i32.const 1030\n      i32.load"), "{text}");
+    assert!(text.contains("global.set 0"), "{text}");
+    assert!(
+        text.contains("(elem (;0;) (table 0) (i32.const 2)") || text.contains("(elem (;0;) (i32.const 2)"),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_one_instance_is_made_of_what_stays_outside() -> Result<()> {
+    let linked = linked()?;
+    let mut instances = Vec::new();
+    for payload in Parser::new(0).parse_all(&linked) {
+        if let Payload::InstanceSection(section) = payload? {
+            for instance in section {
+                instances.push(matches!(instance?, Instance::Instantiate { .. }));
+            }
+        }
+    }
+    // What is given to it (nothing, here), and it.
+    assert_eq!(instances, [false, true]);
+    Ok(())
+}
+
+#[test]
+fn what_is_not_fixed_is_refused() -> Result<()> {
+    let refused = |from: &str, to: &str| -> Result<String> {
+        let text = LINKED.replacen(from, to, 1);
+        assert_ne!(text, LINKED);
+        Ok(format!("{:#}", static_link(&wat::parse_str(text)?).expect_err("it is not fixed")))
+    };
+    let sets_a_slot =
+        "local.get 0 local.get 1 i32.const 2 call_indirect (type $binary) i32.const 0 ref.null func table.set 0";
+    let error = refused("local.get 0 local.get 1 i32.const 2 call_indirect (type $binary)", sets_a_slot)?;
+    assert!(error.contains("changed at run time"), "{error}");
+    let error = refused("(elem (table 0)", "(start $add_nothing) (func $add_nothing) (elem (table 0)")?;
+    assert!(error.contains("start function"), "{error}");
+    let error = refused("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1) (memory 1)")?;
+    assert!(error.contains("one memory"), "{error}");
+    assert!(static_link(b"\0asm\x01\0\0\0").is_err());
+    assert!(static_link(b"no component").is_err());
     Ok(())
 }

@@ -110,7 +110,8 @@ fn only_memory(component: &[u8]) -> Result<Option<(Range<usize>, Vec<(usize, &[u
     for payload in Parser::new(0).parse_all(component) {
         match payload? {
             Payload::ModuleSection { unchecked_range, .. } => {
-                let (Ok(start), Ok(end)) = (usize::try_from(unchecked_range.start), usize::try_from(unchecked_range.end))
+                let (Ok(start), Ok(end)) =
+                    (usize::try_from(unchecked_range.start), usize::try_from(unchecked_range.end))
                 else {
                     return Ok(None);
                 };

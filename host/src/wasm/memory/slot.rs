@@ -50,12 +50,7 @@ impl Slot {
             .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
         // SAFETY: a new mapping at a place of the kernel's choice touches nothing that exists.
         let mapping = unsafe {
-            mmap_anonymous(
-                ptr::null_mut(),
-                mapping_bytes,
-                ProtFlags::empty(),
-                MapFlags::PRIVATE | MapFlags::NORESERVE,
-            )
+            mmap_anonymous(ptr::null_mut(), mapping_bytes, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)
         }?;
         let base = mapping.cast::<u8>().wrapping_add(guard);
         // From here on `drop` unmaps it, whatever fails.

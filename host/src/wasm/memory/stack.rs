@@ -36,13 +36,12 @@ impl Mapping {
         let guard = page_size();
         let bytes = stack_bytes.next_multiple_of(guard) + guard;
         // SAFETY: a new mapping at a place of the kernel's choice touches nothing that exists.
-        let start =
-            unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE) }?;
+        let start = unsafe {
+            mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)
+        }?;
         let mapping = Self { start, bytes };
         // SAFETY: all but the first page of the mapping made above, which nobody has seen yet.
-        unsafe {
-            mprotect(mapping.bottom().cast(), bytes - guard, MprotectFlags::READ | MprotectFlags::WRITE)
-        }?;
+        unsafe { mprotect(mapping.bottom().cast(), bytes - guard, MprotectFlags::READ | MprotectFlags::WRITE) }?;
         Ok(mapping)
     }
 

@@ -1,0 +1,2 @@
+# expect: memory-limit
+print(len(bytes(2**31 - 64)))

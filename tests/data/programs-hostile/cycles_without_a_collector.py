@@ -1,0 +1,7 @@
+# expect: memory-limit
+import gc
+
+gc.disable()
+while True:
+    cycle = []
+    cycle.append(cycle)

@@ -1,0 +1,2 @@
+# expect: runtime-error: EEEEEEEE
+raise type("E" * 200_000, (Exception,), {})("E" * 200_000)

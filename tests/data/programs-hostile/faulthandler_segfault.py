@@ -1,0 +1,4 @@
+# expect: runtime-error
+import faulthandler
+
+faulthandler._sigsegv()

@@ -1,0 +1,2 @@
+# expect: memory-limit
+print(len([0] * 10**9))

@@ -1,0 +1,2 @@
+# expect: runtime-error: MemoryError
+print("ok" if eval("(" * 100_000 + ")" * 100_000) == () else "no")
