@@ -1,7 +1,8 @@
 //! The sandbox: real programs in the real Python component, each in an instance of its own.
 //!
 //! A program under `tests/data/programs-*` states what must become of it in its first line:
-//! `# expect: <verdict>[ or <verdict>][: <beginning of the detail>]`. All of them read `5` and are to write `ok`.
+//! `# expect: <verdict>[ or <verdict>][: <beginning of the detail>]` (`//` in JavaScript). All of them read `5` and are to
+//! write `ok`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,8 +46,45 @@ pub(crate) fn built(path: &str) -> Result<PathBuf, Failed> {
     Ok(path)
 }
 
+/// A language by its component, a program that notices whether something of another run is left, and how it comments.
+struct Sandbox {
+    component: &'static str,
+    next_program: &'static str,
+    comment: &'static str,
+}
+
+const PYTHON: Sandbox = Sandbox {
+    component: "plugins/python-runner.wasm",
+    next_program: "print('ok' if input() == '5' else 'no')",
+    comment: "# ",
+};
+const JAVASCRIPT: Sandbox = Sandbox {
+    component: "plugins/javascript-runner.wasm",
+    next_program: r"console.log(require('fs').readFileSync(0, 'utf8') === '5\n' ? 'ok' : 'no')",
+    comment: "// ",
+};
+
+impl Sandbox {
+    fn runner(&self) -> Result<Arc<dyn SolutionRunner>, Failed> {
+        Ok(host()?.runner(&built(self.component)?)?)
+    }
+
+    fn judge(&self, code: &str) -> Result<Judgement, Failed> {
+        let test = TestCase { input: "5\n".to_owned(), output: "ok\n".to_owned() };
+        let submission = Submission {
+            id: "program".to_owned(),
+            code: code.to_owned(),
+            tests: vec![test],
+            entry_point: None,
+            checker: Checker::Lines,
+            limits: LIMITS,
+        };
+        Ok(Judge::new(self.runner()?, 1).judge(&submission, StopAt::FirstFailure)?)
+    }
+}
+
 fn runner() -> Result<Arc<dyn SolutionRunner>, Failed> {
-    Ok(host()?.runner(&built("plugins/python-runner.wasm")?)?)
+    PYTHON.runner()
 }
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -62,10 +100,12 @@ pub(crate) fn trials() -> Vec<Trial> {
             real_programs_pass_their_tests,
         ),
     ];
-    for folder in ["programs-hostile", "programs-idioms"] {
+    for (folder, sandbox) in
+        [("programs-hostile", &PYTHON), ("programs-idioms", &PYTHON), ("programs-javascript", &JAVASCRIPT)]
+    {
         for path in programs(folder) {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            trials.push(Trial::test(format!("sandbox::{folder}::{name}"), move || expectation_holds(&path)));
+            trials.push(Trial::test(format!("sandbox::{folder}::{name}"), move || expectation_holds(sandbox, &path)));
         }
     }
     trials
@@ -74,37 +114,25 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn programs(folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(repository().join("tests/data").join(folder)).expect("the folder is committed");
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("it is readable").path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "py"));
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "py" || extension == "js"));
     paths.sort();
     assert!(!paths.is_empty(), "no programs in {folder}");
     paths
 }
 
-fn judge(code: &str) -> Result<Judgement, Failed> {
-    let test = TestCase { input: "5\n".to_owned(), output: "ok\n".to_owned() };
-    let submission = Submission {
-        id: "program".to_owned(),
-        code: code.to_owned(),
-        tests: vec![test],
-        entry_point: None,
-        checker: Checker::Lines,
-        limits: LIMITS,
-    };
-    Ok(Judge::new(runner()?, 1).judge(&submission, StopAt::FirstFailure)?)
-}
-
-fn expectation_holds(path: &Path) -> Result<(), Failed> {
+fn expectation_holds(sandbox: &Sandbox, path: &Path) -> Result<(), Failed> {
     let code = fs::read_to_string(path)?;
-    let expectation = code.lines().next().and_then(|line| line.strip_prefix("# expect: ")).ok_or("no expectation")?;
+    let first = code.lines().next().and_then(|line| line.strip_prefix(sandbox.comment));
+    let expectation = first.and_then(|line| line.strip_prefix("expect: ")).ok_or("no expectation")?;
     let (words, detail) = expectation.split_once(": ").unwrap_or((expectation, ""));
     let verdicts: Vec<Verdict> = words.split(" or ").map(str::parse).collect::<Result<_, _>>()?;
-    let judgement = judge(&code)?;
+    let judgement = sandbox.judge(&code)?;
     let got = &judgement.tests[0];
     if !verdicts.contains(&judgement.verdict) || !got.detail.starts_with(detail) {
         return Err(format!("expected {expectation}, got {}: {}", judgement.verdict, got.detail).into());
     }
     // The host is alive, and the next program finds nothing of this one.
-    let next = judge("print('ok' if input() == '5' else 'no')")?;
+    let next = sandbox.judge(sandbox.next_program)?;
     if !next.is_accepted() {
         return Err(format!("the next program got {}: {}", next.verdict, next.tests[0].detail).into());
     }
@@ -152,6 +180,9 @@ fn captured_bytes_are_the_programs_own() -> Result<(), Failed> {
     assert!(report.stdout == input, "the output is not the input");
     assert_eq!(report.stderr, b"e\\ud800");
     assert!(report.memory_bytes > 0 && report.fuel > 0 && report.cpu_time_us > 0);
+    // One call writes all of it, as it does on a pipe.
+    let at_once = "import os, sys\nos.write(1, sys.stdin.buffer.read())";
+    assert!(runner()?.run(at_once, &input, &LIMITS)?.stdout == input, "one write was cut");
     Ok(())
 }
 

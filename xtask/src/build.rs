@@ -20,7 +20,7 @@ const TARGET: &str = "wasm32-wasip2";
 /// The Cargo profile that guests are built with.
 pub(crate) const PROFILE: &str = "guest";
 /// The plugins that are written in Rust.
-pub(crate) const RUST_PLUGINS: [&str; 9] = [
+pub(crate) const RUST_PLUGINS: [&str; 10] = [
     "codecontests",
     "apps",
     "taco",
@@ -30,6 +30,7 @@ pub(crate) const RUST_PLUGINS: [&str; 9] = [
     "chatml-formatter",
     "policy-formatter",
     "any-order-checker",
+    "javascript-runner",
 ];
 /// The plugin that is written in Python.
 const PYTHON_PLUGIN: &str = "python-runner";

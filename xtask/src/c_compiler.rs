@@ -1,6 +1,6 @@
 //! A C compiler for the guests: zig, installed from PyPI into a virtual environment under `target/`.
 //!
-//! Guests are Rust but for zstd, which is C and needs a compiler and headers that know WebAssembly. Only commands that
+//! Guests are Rust but for zstd and QuickJS, which are C and need a compiler and headers that know WebAssembly. Only commands that
 //! build guests get it; the host is built with the machine's own.
 
 use std::fs;
@@ -24,6 +24,8 @@ pub(crate) fn provide(repository: &Path, command: &mut Command) -> Result<()> {
 done
 set -- cc -target wasm32-wasi -g0 "$@""#;
     let archiver = r#"set -- ar "$@""#;
+    // QuickJS's build script would look for another compiler for WebAssembly.
+    command.env("RQUICKJS_SYS_NO_WASI_SDK", "1");
     for (variable, name, arguments) in [("CC_wasm32_wasip2", "cc", compiler), ("AR_wasm32_wasip2", "ar", archiver)] {
         command.env(variable, wrapper(&folder, name, &environment, arguments)?);
     }

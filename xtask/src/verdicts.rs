@@ -5,8 +5,8 @@
 //! why, and, with `--reruns`, which verdict changes when the machine is busy.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -121,6 +121,7 @@ pub(crate) fn run_task(repository: &Path, arguments: &VerdictsArguments) -> Resu
             arguments,
         );
     }
+    let out = &mut io::stdout().lock();
     announce("judging programs that CPython passes, and programs that it does not");
     let mut all = asked(&verified, |_| true);
     all.extend(asked(&other, |_| true));
@@ -136,12 +137,16 @@ pub(crate) fn run_task(repository: &Path, arguments: &VerdictsArguments) -> Resu
             {
                 differences += 1;
                 let cpython = cpython.unwrap_or("it passes");
-                println!("{} test {number}: {} ({}); CPython: {cpython}", judged.id, test.verdict, test.detail);
+                writeln!(out, "{} test {number}: {} ({}); CPython: {cpython}", judged.id, test.verdict, test.detail)?;
             }
         }
     }
     let tests: usize = judged.iter().map(|program| program.tests.len()).sum();
-    println!("{tests} tests of {} programs, {accepted} accepted, {differences} otherwise than CPython", judged.len());
+    writeln!(
+        out,
+        "{tests} tests of {} programs, {accepted} accepted, {differences} otherwise than CPython",
+        judged.len()
+    )?;
     let table = table(&all, &judged);
     let path = repository.join(TABLE);
     if arguments.update {
@@ -151,10 +156,10 @@ pub(crate) fn run_task(repository: &Path, arguments: &VerdictsArguments) -> Resu
     let committed = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let changed: Vec<_> = committed.lines().zip(table.lines()).filter(|(old, new)| old != new).collect();
     for (old, new) in &changed {
-        println!("- {old}\n+ {new}");
+        writeln!(out, "- {old}\n+ {new}")?;
     }
     let same = changed.is_empty() && committed.lines().count() == table.lines().count();
-    println!("{}", if same { "every verdict is the table's" } else { "the table says otherwise" });
+    writeln!(out, "{}", if same { "every verdict is the table's" } else { "the table says otherwise" })?;
     Ok(u8::from(!same))
 }
 
@@ -218,9 +223,10 @@ struct Judge {
 impl Judge {
     /// Judges, where `workers` is none by fuel alone, so that nothing about the machine counts.
     fn judge(&self, programs: &[Asked<'_>], workers: Option<usize>) -> Result<Vec<Judged>> {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for program in programs {
-            writeln!(lines, "{}", serde_json::to_string(program)?)?;
+            serde_json::to_writer(&mut lines, program)?;
+            lines.push(b'\n');
         }
         let (input, output) = (self.work.join("programs.jsonl"), self.work.join("judgements.jsonl"));
         fs::write(&input, lines)?;
@@ -269,6 +275,7 @@ fn rerun(judge: &Judge, programs: &[Asked<'_>], arguments: &VerdictsArguments) -
         let of = |program: &Judged| program.tests.iter().map(|test| test.verdict.clone()).collect();
         judged.iter().map(|program| (program.id.clone(), of(program))).collect()
     };
+    let out = &mut io::stdout().lock();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let first = verdicts(&judge.judge(programs, Some(cores))?);
     let tests: usize = first.iter().map(|(_, tests)| tests.len()).sum();
@@ -279,10 +286,14 @@ fn rerun(judge: &Judge, programs: &[Asked<'_>], arguments: &VerdictsArguments) -
             judgements += tests;
             for ((id, before), (_, after)) in first.iter().zip(&again).filter(|(before, after)| before != after) {
                 changes += before.iter().zip(after).filter(|(before, after)| before != after).count();
-                println!("{id}: {before:?}, then {after:?} with {workers} workers in round {round}");
+                writeln!(out, "{id}: {before:?}, then {after:?} with {workers} workers in round {round}")?;
             }
         }
-        println!("{workers} workers: {} reruns of {tests} tests, {changes} verdicts changed so far", arguments.reruns);
+        writeln!(
+            out,
+            "{workers} workers: {} reruns of {tests} tests, {changes} verdicts changed so far",
+            arguments.reruns
+        )?;
     }
     if judgements == 0 {
         bail!("no test is short enough");

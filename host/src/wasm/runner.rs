@@ -4,7 +4,7 @@
 use wasmtime::Store;
 
 use super::bindings::solution_runner::SolutionRunnerPre;
-use super::bindings::solution_runner::exports::hilora::plugin::runner::Outcome;
+use super::bindings::solution_runner::exports::hilora::plugin::runner::{Outcome, Uncaught};
 use super::execution::Stopwatch;
 use super::guest::{Guest, GuestState, Stop};
 use super::loaded_plugin::LoadedPlugin;
@@ -30,10 +30,7 @@ impl ComponentRunner {
     fn termination(guest: &Guest, ended: Result<Outcome, Stop>) -> Termination {
         match ended {
             Ok(Outcome::Raised(uncaught)) => {
-                // A parser that gives up also raises MemoryError, and says so. Where CPython itself says nothing, growth
-                // was refused, or so much was asked for that no instance could have it.
-                let out_of_memory = guest.memory_denied() || uncaught.message.is_empty();
-                if out_of_memory && uncaught.exception == "MemoryError" {
+                if out_of_memory(guest, &uncaught) {
                     return Termination::LimitExceeded(LimitKind::Memory);
                 }
                 Termination::Raised { exception: uncaught.exception, message: uncaught.message }
@@ -49,6 +46,18 @@ impl ComponentRunner {
             Err(Stop::Output) => Termination::OutputLimitExceeded,
             Err(Stop::Trap(message)) => Termination::Trapped { message },
         }
+    }
+}
+
+/// Whether the program failed because memory was refused: Python's `MemoryError`, QuickJS's `out of memory`.
+///
+/// A parser that gives up also raises MemoryError, and says so. Where CPython itself says nothing, growth was refused,
+/// or so much was asked for that no instance could have it.
+fn out_of_memory(guest: &Guest, uncaught: &Uncaught) -> bool {
+    match (uncaught.exception.as_str(), uncaught.message.as_str()) {
+        ("MemoryError", "") => true,
+        ("MemoryError", _) | ("InternalError", "out of memory") => guest.memory_denied(),
+        _ => false,
     }
 }
 

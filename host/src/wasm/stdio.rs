@@ -13,9 +13,6 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
-/// The most that one write may hand over; it bounds what a guest makes the host allocate at a time.
-const WRITE_BYTES_MAX: usize = 64 << 10;
-
 /// One output of a guest. Clones write to the same pipe.
 #[derive(Clone)]
 pub(super) struct OutputPipe(Arc<Mutex<Captured>>);
@@ -67,8 +64,11 @@ impl OutputStream for OutputPipe {
         Ok(())
     }
 
+    /// One byte more than fits, so that a write of any length is whole, as on a real pipe or file: programs call
+    /// `os.write` once and do not look at what it returns.
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(WRITE_BYTES_MAX)
+        let captured = self.captured();
+        Ok((captured.bytes_max - captured.bytes.len()).saturating_add(1))
     }
 }
 
@@ -123,5 +123,14 @@ mod tests {
         assert!(!pipe.push(b"f"));
         assert!(pipe.exceeded());
         assert_eq!(pipe.take(), b"abcde");
+    }
+
+    #[test]
+    fn a_write_of_any_length_is_permitted_whole() {
+        let mut pipe = OutputPipe::new(5);
+        assert_eq!(pipe.check_write().ok(), Some(6));
+        assert!(pipe.push(b"abcd"));
+        assert_eq!(pipe.check_write().ok(), Some(2));
+        assert_eq!(OutputPipe::new(u64::MAX).check_write().ok(), Some(usize::MAX));
     }
 }

@@ -32,8 +32,11 @@ pub(super) struct Merged {
     /// The component's core functions that it imports, in order; each is imported under its place.
     pub(super) imports: Vec<u32>,
     /// Its exports: what the component's other definitions use.
-    pub(super) exports: BTreeMap<(u8, Target), String>,
+    pub(super) exports: Exports,
 }
+
+/// The name that each definition is exported by, found by its kind's key.
+type Exports = BTreeMap<(u8, Target), String>;
 
 /// The key of a kind in `Merged::exports`.
 pub(super) fn kind_key(kind: ExternalKind) -> u8 {
@@ -262,7 +265,7 @@ impl Numbers<'_> {
     }
 
     /// Exports what the component's other definitions use.
-    fn exports(&self) -> Result<(BTreeMap<(u8, Target), String>, ExportSection)> {
+    fn exports(&self) -> Result<(Exports, ExportSection)> {
         let mut exported = BTreeMap::new();
         let mut section = ExportSection::new();
         for (kind, target) in self.layout.used_outside()? {

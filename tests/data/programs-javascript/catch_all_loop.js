@@ -1,0 +1,2 @@
+// expect: time-limit: fuel
+for (;;) { try { throw new Error('again'); } catch { } }

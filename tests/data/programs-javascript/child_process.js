@@ -1,0 +1,2 @@
+// expect: unsupported: no module `child_process`
+require('child_process').execSync('id');

@@ -1,0 +1,2 @@
+// expect: time-limit
+setInterval(() => {}, 1000);

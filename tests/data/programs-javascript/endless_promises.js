@@ -1,0 +1,3 @@
+// expect: time-limit: fuel
+const again = () => Promise.resolve().then(again);
+again();

@@ -1,0 +1,3 @@
+// expect: runtime-error: exit code 3
+console.log('ok');
+process.exit(3);

@@ -1,0 +1,2 @@
+// expect: time-limit: fuel
+throw { toString() { for (;;); }, toJSON() { for (;;); } };

@@ -1,0 +1,2 @@
+// expect: unsupported: no module `lodash`
+const _ = require('lodash');

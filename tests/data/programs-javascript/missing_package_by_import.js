@@ -1,0 +1,2 @@
+// expect: unsupported: no module `lodash`
+import _ from 'lodash';

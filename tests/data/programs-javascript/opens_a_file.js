@@ -1,0 +1,2 @@
+// expect: runtime-error: Error
+require('fs').readFileSync('/etc/passwd');

@@ -1,0 +1,5 @@
+// expect: wrong-answer
+globalThis.process = { exit() {} };
+globalThis.console = undefined;
+Object.prototype.get = () => 'ok';
+Array.prototype.push = () => { throw new Error('ok'); };

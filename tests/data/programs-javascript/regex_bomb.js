@@ -1,0 +1,2 @@
+// expect: time-limit: fuel
+/^(a+)+$/.test('a'.repeat(40) + 'b');

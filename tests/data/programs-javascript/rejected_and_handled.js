@@ -1,0 +1,2 @@
+// expect: accepted
+Promise.reject(new RangeError('somebody looks')).catch(() => console.log('ok'));

@@ -1,0 +1,3 @@
+// expect: runtime-error: RangeError
+console.log('ok');
+Promise.reject(new RangeError('nobody looks'));

@@ -1,0 +1,3 @@
+// expect: runtime-error: TypeError
+console.log('ok');
+null.property;
