@@ -26,8 +26,7 @@ static STRICT_HOST: LazyLock<Result<PluginHost, String>> = LazyLock::new(|| {
         output_bytes_max: 4 << 10,
         reproducible: false,
     };
-    PluginHost::new(&HostOptions { cache_dir, call_limits, ..HostOptions::default() })
-        .map_err(|error| error.to_string())
+    PluginHost::new(&HostOptions { cache_dir, call_limits }).map_err(|error| error.to_string())
 });
 
 fn strict_host() -> Result<&'static PluginHost, Failed> {

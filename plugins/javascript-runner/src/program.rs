@@ -19,8 +19,6 @@ use crate::streams;
 const PRELUDE: &str = include_str!("prelude.js");
 /// The name of a program in its own traces.
 const PROGRAM: &str = "program.js";
-/// Calls deeper than this end with a RangeError. The component's own stack is larger (see `build.rs`).
-const STACK_BYTES: usize = 12 << 20;
 /// The host refuses longer strings; a message this long tells a person nothing more.
 const MESSAGE_CHARACTERS_MAX: usize = 2_000;
 /// What an ES module declares at its top and a script cannot.
@@ -37,7 +35,6 @@ pub(crate) fn run(code: &str) -> Outcome {
 
 fn start(code: &str, exit: &Rc<Cell<Option<u8>>>) -> rquickjs::Result<Outcome> {
     let runtime = Runtime::new()?;
-    runtime.set_max_stack_size(STACK_BYTES);
     runtime.set_loader(BuiltIn, BuiltIn);
     let wanted = exit.clone();
     // `process.exit` cannot unwind what called it; the interpreter asks here whether to go on.

@@ -112,7 +112,12 @@ impl Slot {
     /// Puts the memory back to how it began. The instance that used it is gone.
     pub(super) fn reset(&mut self) -> io::Result<()> {
         let start = self.base.expose_provenance();
-        match dirty_pages::written(start..start + self.accessible) {
+        self.restore_all(start, dirty_pages::written(start..start + self.accessible))
+    }
+
+    /// Puts back what was written, which the kernel has told or could not tell.
+    fn restore_all(&mut self, start: usize, written: io::Result<Vec<Range<usize>>>) -> io::Result<()> {
+        match written {
             Ok(written) if written.iter().map(Range::len).sum::<usize>() <= KEPT_BYTES_MAX => {
                 for range in written {
                     self.restore(range.start - start..range.end - start);
@@ -199,6 +204,18 @@ mod tests {
             slot.reset()?;
             assert!(contents(&slot) == expected, "after writing every {step} bytes");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_tell_costs_time_only() -> io::Result<()> {
+        let (mut slot, expected) = slot()?;
+        slot.grow_to(6 * PAGE)?;
+        for place in (0..6 * PAGE).step_by(4096) {
+            write(&slot, place, 0xAA);
+        }
+        slot.restore_all(slot.base.expose_provenance(), Err(io::ErrorKind::Unsupported.into()))?;
+        assert!(contents(&slot) == expected);
         Ok(())
     }
 
