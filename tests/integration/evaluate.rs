@@ -96,6 +96,7 @@ fn problem(id: &str, tests: &[(&str, &str)]) -> EvaluationProblem {
         attributes: Vec::new(),
         time_limit_ms: Some(1_000),
         memory_limit_bytes: None,
+        reference_fuel: None,
     }
 }
 

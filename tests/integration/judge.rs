@@ -14,6 +14,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         Trial::test("judge::every_program_gets_its_verdict_in_the_order_of_the_file", verdicts),
         Trial::test("judge::a_receipt_is_replayed_bit_for_bit_and_a_change_is_named", replayed),
+        Trial::test("judge::a_reference_solution_makes_the_budget", calibrated),
         Trial::test("judge::a_worker_that_dies_costs_its_run_and_no_other", dead_workers),
         Trial::test("judge::bad_input_is_one_error_with_its_line_and_nothing_is_written", bad_input),
     ]
@@ -146,6 +147,32 @@ fn verdicts() -> Result<(), Failed> {
         }
     }
     assert_eq!(judged, again);
+    Ok(())
+}
+
+/// A program that needs half as much again as half a second's fuel, twice what its reference solution needs.
+fn calibrated() -> Result<(), Failed> {
+    let counting = |turns: u32| format!("def count(n):\n    for i in range(n): pass\ncount({turns})\nprint('ok')");
+    let (reference, slower) = (counting(21_000_000), counting(42_000_000));
+    let tests = [("", "ok")];
+    let bench = Bench::new(&[
+        program("alone", &slower, &tests, json!({"time_limit_ms": 500})),
+        program("measured", &slower, &tests, json!({"time_limit_ms": 500, "reference": reference})),
+        program("endless", "while True: pass", &tests, json!({"time_limit_ms": 500, "reference": "print('ok')"})),
+    ])?;
+    let judged = bench.judged("2")?;
+    let verdicts: Vec<_> = judged.iter().map(|row| row["verdict"].as_str().unwrap_or_default()).collect();
+    assert_eq!(verdicts, ["time-limit", "accepted", "time-limit"]);
+    let fuel: Vec<_> = judged.iter().map(|row| row["receipt"]["limits"]["fuel"].as_u64().unwrap_or(0)).collect();
+    assert!(fuel[1] > 2 * fuel[0] && fuel[1] <= 3 * fuel[0] && fuel[2] == fuel[0], "{fuel:?}");
+
+    // A reference solution that is wrong measures nothing.
+    let bench = Bench::new(&[program("a", "print('ok')", &tests, json!({"reference": "print('no')"}))])?;
+    let output = bench.judge(&[])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("the reference solution of `a` is wrong-answer at test 1"), "{said}");
+    assert!(!bench.path("out.jsonl").exists());
     Ok(())
 }
 

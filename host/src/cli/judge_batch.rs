@@ -22,7 +22,10 @@ use super::job::available_cores;
 use super::{Console, ExitStatus};
 use crate::artifact::{AtomicFile, ContentHash};
 use crate::dataset::{Language, TestCase};
-use crate::judge::{Checker, Judge, Judgement, StopAt, Submission, TestReport, Verdict, can_call, run_limits};
+use crate::judge::{
+    Checker, Judge, Judgement, StopAt, Submission, TestReport, Verdict, calibrated, can_call, reference_limits,
+    run_limits,
+};
 use crate::plugin::{RunLimits, SolutionRunner};
 use crate::wasm::{HostOptions, PluginHost};
 use crate::workers::WorkerPool;
@@ -34,7 +37,8 @@ const PROGRAMS_PER_ROUND: usize = 256;
 #[derive(Debug, clap::Args)]
 pub(super) struct BatchArguments {
     /// Programs with their tests, one JSON object a line: id, code, tests of input and output; and where wanted language,
-    /// entry_point, time_limit_ms, memory_bytes_max, checker (lines, tokens, float or a plugin's name)
+    /// entry_point, time_limit_ms, memory_bytes_max, checker (lines, tokens, float or a plugin's name), reference (a
+    /// solution that is known to be right: the program may use three times its fuel, where that is more)
     #[arg(long, value_name = "FILE")]
     programs: PathBuf,
     /// Where the judgements go, one JSON object a line, in the order of the programs
@@ -55,7 +59,7 @@ pub(super) struct BatchArguments {
 }
 
 /// One line of the programs.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Program {
     id: String,
@@ -66,6 +70,7 @@ struct Program {
     time_limit_ms: Option<u64>,
     memory_bytes_max: Option<u64>,
     checker: Option<String>,
+    reference: Option<String>,
 }
 
 /// One line of the judgements.
@@ -154,8 +159,12 @@ impl BatchArguments {
             if round.is_empty() {
                 break;
             }
-            let submissions = round.into_iter().map(|program| checkers.submission(program, self.reproducible));
-            let submissions: Vec<Submission> = submissions.collect::<Result<_>>()?;
+            let references = self.references(&judge, &mut checkers, &round)?;
+            let mut submissions = Vec::with_capacity(round.len());
+            for (program, fuel) in round.into_iter().zip(references) {
+                let limits = calibrated(program.limits(self.reproducible), fuel);
+                submissions.push(checkers.submission(program, limits)?);
+            }
             let done_before = summary.programs;
             let judgements =
                 judge.judge_all(&submissions, StopAt::End, &|done| bar.set_position(done_before + done))?;
@@ -185,6 +194,34 @@ impl BatchArguments {
         summary.differences = self.replay.is_some().then_some(differences);
         console.result(&summary, &summary.text(self.output.as_deref()))?;
         Ok(status)
+    }
+
+    /// Runs the reference solutions of a round: for each program the fuel that its reference used on its costliest test.
+    fn references(&self, judge: &Judge, checkers: &mut Checkers, round: &[Program]) -> Result<Vec<Option<u64>>> {
+        let with_reference = round.iter().enumerate().filter(|(_, program)| program.reference.is_some());
+        let places: Vec<usize> = with_reference.map(|(place, _)| place).collect();
+        let mut submissions = Vec::with_capacity(places.len());
+        for &place in &places {
+            let mut program = round[place].clone();
+            // By instructions alone, whatever else is asked: what it uses decides of others.
+            let limits = reference_limits(program.limits(true));
+            program.code = program.reference.take().unwrap_or_default();
+            submissions.push(checkers.submission(program, limits)?);
+        }
+        let mut fuel = vec![None; round.len()];
+        for (place, judgement) in
+            places.into_iter().zip(judge.judge_all(&submissions, StopAt::FirstFailure, &|_| {})?)
+        {
+            if !judgement.is_accepted() {
+                let (id, verdict, test) = (&judgement.id, judgement.verdict, judgement.tests.len());
+                let message =
+                    format!("the reference solution of `{id}` is {verdict} at test {test}, expected accepted");
+                let hint = "leave `reference` out, or mend the tests";
+                return Err(BadInput::with_hint(message, hint).into());
+            }
+            fuel[place] = judgement.tests.iter().map(|test| test.fuel).max();
+        }
+        Ok(fuel)
     }
 
     /// The runner in worker processes, which are this program.
@@ -315,6 +352,12 @@ fn check(program: &Program, language: Language) -> Result<()> {
     Ok(())
 }
 
+impl Program {
+    fn limits(&self, reproducible: bool) -> RunLimits {
+        RunLimits { reproducible, ..run_limits(self.time_limit_ms, self.memory_bytes_max) }
+    }
+}
+
 /// The checkers that programs name.
 struct Checkers {
     host: PluginHost,
@@ -342,10 +385,9 @@ impl Checkers {
         Ok(checker)
     }
 
-    fn submission(&mut self, program: Program, reproducible: bool) -> Result<Submission> {
+    fn submission(&mut self, program: Program, limits: RunLimits) -> Result<Submission> {
         let checker = self.find(&program)?;
-        let Program { id, code, tests, entry_point, time_limit_ms, memory_bytes_max, .. } = program;
-        let limits = RunLimits { reproducible, ..run_limits(time_limit_ms, memory_bytes_max) };
+        let Program { id, code, tests, entry_point, .. } = program;
         Ok(Submission { id, code, tests, entry_point, checker, limits })
     }
 }

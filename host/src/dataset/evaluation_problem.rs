@@ -22,6 +22,10 @@ pub struct EvaluationProblem {
     pub time_limit_ms: Option<u64>,
     /// The dataset's own memory limit, in bytes.
     pub memory_limit_bytes: Option<u64>,
+    /// The fuel that the most frugal solution that is known to be right used on its costliest test; absent where none
+    /// was run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_fuel: Option<u64>,
     /// What else the dataset tells; shown to people, never to a model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<Attribute>,

@@ -47,6 +47,7 @@ pub(super) fn doubling_problem(id: &str) -> EvaluationProblem {
         attributes: Vec::new(),
         time_limit_ms: None,
         memory_limit_bytes: None,
+        reference_fuel: None,
     }
 }
 

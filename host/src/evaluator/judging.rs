@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::EvaluatorError;
 use crate::dataset::EvaluationProblem;
-use crate::judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, run_limits};
+use crate::judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, calibrated, run_limits};
 
 /// Programs that one call hands to the judge: enough to keep its workers busy, few enough to hold their tests.
 const PROGRAMS_PER_CALL: usize = 512;
@@ -65,7 +65,7 @@ fn submission(answer: &Answer<'_>) -> Submission {
         tests: problem.tests.clone(),
         entry_point: problem.entry_point.clone(),
         checker: Checker::Lines,
-        limits: run_limits(problem.time_limit_ms, problem.memory_limit_bytes),
+        limits: calibrated(run_limits(problem.time_limit_ms, problem.memory_limit_bytes), problem.reference_fuel),
     }
 }
 

@@ -1,7 +1,12 @@
-//! The limits of a run, from what a problem's dataset says of time and memory.
+//! The limits of a run, from what a problem's dataset says of time and memory, and from what its reference solution
+//! needs.
 //!
 //! A second of a problem's limit becomes `FUEL_PER_SECOND` units, which decide; the two clocks are backstops that only
 //! a program that the fuel does not measure (one huge instruction in C) or a starved machine can reach.
+//!
+//! Fuel is a weak clock: a nanosecond of one program is twenty times the fuel of another's. Where a problem has a
+//! solution that is known to be right, what it needs says more than the dataset's seconds: a program may then use
+//! `REFERENCE_FACTOR` times as much, where that is more.
 
 use crate::plugin::{FUEL_PER_SECOND, RunLimits};
 
@@ -13,6 +18,11 @@ const TIME_LIMIT_MS_BOUNDS: (u64, u64) = (500, 20_000);
 const CPU_TIME_FACTOR: u64 = 6;
 /// Other work on the machine must not turn a pass into a time-out.
 const WALL_TIME_FACTOR: u64 = 30;
+
+/// A program may use so many times the fuel of a reference solution; contests give as much over their own.
+const REFERENCE_FACTOR: u64 = 3;
+/// No reference solution makes a problem's limits larger than so many times what the dataset says.
+const CALIBRATION_FACTOR_MAX: u64 = 3;
 
 /// The limit of a problem that states none, in bytes.
 const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
@@ -40,9 +50,43 @@ pub fn run_limits(time_limit_ms: Option<u64>, memory_limit_bytes: Option<u64>) -
     }
 }
 
+/// The limits under which a reference solution itself runs: the largest that it could earn.
+pub fn reference_limits(limits: RunLimits) -> RunLimits {
+    with_fuel(limits, limits.fuel.saturating_mul(CALIBRATION_FACTOR_MAX))
+}
+
+/// The limits of a program where a reference solution used `reference_fuel` on its costliest test. They are never
+/// smaller than `limits`.
+pub fn calibrated(limits: RunLimits, reference_fuel: Option<u64>) -> RunLimits {
+    let earned = reference_fuel.unwrap_or(0).saturating_mul(REFERENCE_FACTOR);
+    with_fuel(limits, earned.clamp(limits.fuel, limits.fuel.saturating_mul(CALIBRATION_FACTOR_MAX)))
+}
+
+/// The limits with more fuel, and with clocks that remain backstops of it.
+fn with_fuel(limits: RunLimits, fuel: u64) -> RunLimits {
+    let scaled = |milliseconds: u64| {
+        let scaled = u128::from(milliseconds) * u128::from(fuel) / u128::from(limits.fuel.max(1));
+        u64::try_from(scaled).unwrap_or(u64::MAX)
+    };
+    RunLimits { fuel, cpu_time_ms: scaled(limits.cpu_time_ms), wall_time_ms: scaled(limits.wall_time_ms), ..limits }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reference_solution_earns_more_and_never_less() {
+        let limits = run_limits(Some(1_000), None);
+        assert_eq!(calibrated(limits, None), limits);
+        assert_eq!(calibrated(limits, Some(FUEL_PER_SECOND / 3)), limits);
+        let earned = calibrated(limits, Some(FUEL_PER_SECOND / 2));
+        assert_eq!(earned.fuel, FUEL_PER_SECOND / 2 * 3);
+        assert_eq!((earned.cpu_time_ms, earned.wall_time_ms), (9_000, 45_000));
+        assert_eq!(earned.memory_bytes_max, limits.memory_bytes_max);
+        assert_eq!(calibrated(limits, Some(u64::MAX)), reference_limits(limits));
+        assert_eq!(reference_limits(limits).fuel, 3 * FUEL_PER_SECOND);
+    }
 
     #[test]
     fn a_second_is_a_second_of_fuel() {

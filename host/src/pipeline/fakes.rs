@@ -53,7 +53,7 @@ pub(super) fn entries(problems: &[(&str, &str, &[&str])]) -> Result<Entries, Pre
     let mut materials = Vec::new();
     for (row, (id, statement, programs)) in (0..).zip(problems) {
         let codes = programs.iter().map(|code| (*code).to_owned()).collect();
-        materials.push(Material::solved(row, problem_with(id, statement, programs, &[("", "1")]), codes));
+        materials.push(Material::solved(row, problem_with(id, statement, programs, &[("", "1")]), codes, None));
     }
     let domain = ChosenDomain { domain: Domain("python".to_owned()), tied_with: Vec::new() };
     let mut entries = Entries::create(&StageFolder::new(None)?)?;

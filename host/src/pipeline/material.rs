@@ -35,14 +35,17 @@ pub(super) struct Solved {
     pub(super) entry_point: Option<String>,
     pub(super) time_limit_ms: Option<u64>,
     pub(super) memory_limit_bytes: Option<u64>,
+    /// See [`crate::dataset::EvaluationProblem::reference_fuel`].
+    pub(super) reference_fuel: Option<u64>,
     pub(super) attributes: Vec<Attribute>,
 }
 
 impl Material {
     /// A problem with the programs of it that count.
-    pub(super) fn solved(row: u64, problem: Problem, solutions: Vec<String>) -> Self {
+    pub(super) fn solved(row: u64, problem: Problem, solutions: Vec<String>, reference_fuel: Option<u64>) -> Self {
         let Problem { text, tests, entry_point, time_limit_ms, memory_limit_bytes, attributes, .. } = problem;
-        let solved = Solved { solutions, tests, entry_point, time_limit_ms, memory_limit_bytes, attributes };
+        let solved =
+            Solved { solutions, tests, entry_point, time_limit_ms, memory_limit_bytes, reference_fuel, attributes };
         Self { row, text, kind: Kind::Solved(Box::new(solved)) }
     }
 

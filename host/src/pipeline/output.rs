@@ -206,7 +206,7 @@ fn lessons(material: &Material, domain: &Domain) -> Vec<Lesson> {
 }
 
 fn evaluation_problem(text: crate::dataset::ProblemText, domain: &Domain, solved: Solved) -> EvaluationProblem {
-    let Solved { tests, entry_point, time_limit_ms, memory_limit_bytes, attributes, .. } = solved;
+    let Solved { tests, entry_point, time_limit_ms, memory_limit_bytes, reference_fuel, attributes, .. } = solved;
     EvaluationProblem {
         text,
         domain: domain.clone(),
@@ -214,6 +214,7 @@ fn evaluation_problem(text: crate::dataset::ProblemText, domain: &Domain, solved
         entry_point,
         time_limit_ms,
         memory_limit_bytes,
+        reference_fuel,
         attributes,
     }
 }

@@ -202,7 +202,7 @@ impl Stage<'_> {
                 Ok((row, problem, outcome)) => {
                     self.count(&problem.text.id, problem.tests.len(), &outcome);
                     let kept = outcome.passed.iter().map(|&index| problem.solutions[index].code.clone()).collect();
-                    materials.push(Material::solved(row, problem, kept));
+                    materials.push(Material::solved(row, problem, kept, outcome.reference_fuel));
                 }
                 Err((row, id, skip, outcome)) => {
                     self.count(&id, 0, &outcome);

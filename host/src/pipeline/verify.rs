@@ -1,7 +1,9 @@
 //! Verifying: every program runs against its problem's tests, and only one that passes all of them is kept.
 //!
 //! A problem's programs run in the dataset's order until enough have passed. They run in rounds over a whole batch of
-//! problems, so that every worker has something to do and the order of results depends on no worker. Where a problem
+//! problems, so that every worker has something to do and the order of results depends on no worker. They are the
+//! problem's reference solutions, so they may use more than others, and what the most frugal of them needs is kept: a
+//! model's program is measured by it. Where a problem
 //! is solved, the programs that failed, and those that the dataset calls incorrect, then run on the other tests, as
 //! long as they fail cheaply: what accepts a wrong program is a weak test.
 //! What was found of a problem is remembered by the hash of everything that decides it, so that nothing runs twice.
@@ -18,13 +20,17 @@ use super::fingerprint::{Shingles, Words};
 use super::verdict_ledger::VerdictLedger;
 use crate::artifact::ContentHash;
 use crate::dataset::{Language, Problem};
-use crate::judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, can_call, run_limits};
+use crate::judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, can_call, reference_limits, run_limits};
+use crate::plugin::RunLimits;
 
 /// What was found of one problem's programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Outcome {
     /// The programs that passed all tests, by their index among the problem's solutions.
     pub(super) passed: Vec<usize>,
+    /// The fuel that the most frugal of them used on its costliest test.
+    #[serde(default)]
+    pub(super) reference_fuel: Option<u64>,
     /// Programs that ran, the incorrect ones too.
     pub(super) judged: u64,
     /// Solutions that did not run, because one that passed resembles them.
@@ -171,7 +177,12 @@ impl<'a> Verifier<'a> {
             let Ok(candidate) = candidate else { continue };
             for waiting in candidate.next(self.options.solutions_max) {
                 let program = format!("#{}", waiting.solution + 1);
-                submissions.push(candidate.submission(&program, &waiting.code, 0));
+                submissions.push(candidate.submission(
+                    &program,
+                    &waiting.code,
+                    0,
+                    reference_limits(candidate.limits()),
+                ));
                 owners.push((index, waiting));
             }
         }
@@ -203,7 +214,7 @@ impl Verifier<'_> {
                 continue;
             }
             for wrong in std::mem::take(&mut candidate.wrong) {
-                submissions.push(candidate.submission("wrong", &wrong.code, wrong.from));
+                submissions.push(candidate.submission("wrong", &wrong.code, wrong.from, candidate.limits()));
                 owners.push((index, wrong));
             }
         }
@@ -255,15 +266,19 @@ impl Candidate {
     }
 
     /// A program on the problem's tests from the `from`th on.
-    fn submission(&self, program: &str, code: &str, from: usize) -> Submission {
+    fn submission(&self, program: &str, code: &str, from: usize, limits: RunLimits) -> Submission {
         Submission {
             id: format!("{} {program}", self.problem.text.id),
             code: code.to_owned(),
             tests: self.problem.tests[from..].to_vec(),
             entry_point: self.problem.entry_point.clone(),
             checker: Checker::Lines,
-            limits: run_limits(self.problem.time_limit_ms, self.problem.memory_limit_bytes),
+            limits,
         }
+    }
+
+    fn limits(&self) -> RunLimits {
+        run_limits(self.problem.time_limit_ms, self.problem.memory_limit_bytes)
     }
 
     /// Enters what was found of a solution.
@@ -278,6 +293,8 @@ impl Candidate {
             } else {
                 self.passed.push(shingles);
                 outcome.passed.push(waiting.solution);
+                let fuel = judgement.tests.iter().map(|test| test.fuel).max();
+                outcome.reference_fuel = outcome.reference_fuel.into_iter().chain(fuel).min();
             }
             return;
         }
