@@ -1,6 +1,7 @@
 //! One Parquet file: its header checked at once, its rows decoded a few at a time, so that memory stays flat however
 //! large the file is.
 
+mod footer;
 mod page_header;
 mod pages;
 
@@ -66,6 +67,7 @@ impl Source {
         // The types are taken from Parquet itself: which of several Arrow types the writer had in memory (large,
         // dictionary or view strings) changes nothing for the reader.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        footer::check(self)?;
         let written = ArrowReaderMetadata::load(self, options.clone())?;
         let as_bytes = texts_as_bytes(written.metadata().file_metadata().schema_descr().root_schema())?;
         ArrowReaderMetadata::load(
