@@ -4,10 +4,11 @@
 //! statement: two processes never choose the same one, and a kill leaves either the whole row or none.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use sqlx::Row;
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow};
 use tokio::runtime::Runtime;
 
@@ -62,13 +63,7 @@ impl Registry {
             .journal_mode(SqliteJournalMode::Wal)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = runtime
-            .block_on(async {
-                let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-                migrate(&pool).await?;
-                Ok::<_, sqlx::Error>(pool)
-            })
-            .map_err(|error| unusable(path, &error))?;
+        let pool = runtime.block_on(open_pool(options)).map_err(|error| unusable(path, &error))?;
         Ok(Self { path: path.to_owned(), pool, runtime })
     }
 
@@ -191,23 +186,50 @@ impl Drop for Registry {
     }
 }
 
-/// Brings the tables to this code's shape. Another process may be doing the same at this moment: SQLite has no lock
-/// that spans migrations, so the one that loses looks again.
-async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {
-    let migrations = sqlx::migrate!("src/registry/migrations/sqlite");
-    let mut attempts_left = 3;
+/// Opens the file and brings its tables to this code's shape. Another process may be doing the same at this moment,
+/// or closing the file: SQLite does not wait for a lock where it switches to the write-ahead log or recovers one
+/// (https://sqlite.org/wal.html#sometimes_queries_return_sqlite_busy_in_wal_mode), and has no lock that spans
+/// migrations. The one that loses tries again.
+async fn open_pool(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let give_up = Instant::now() + BUSY_TIMEOUT;
+    // What fails three times as a migration is no race.
+    let mut failed_migrations = 0;
     loop {
-        match migrations.run(pool).await {
-            Ok(()) => return Ok(()),
-            Err(sqlx::migrate::MigrateError::Execute(_) | sqlx::migrate::MigrateError::ExecuteMigration(..))
-                if attempts_left > 0 =>
-            {
-                attempts_left -= 1;
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Err(error) => return Err(error.into()),
+        let error = match open_pool_once(options.clone()).await {
+            Ok(pool) => return Ok(pool),
+            Err(error) => error,
+        };
+        let lost = match &error {
+            sqlx::Error::Migrate(migration) => match &**migration {
+                MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => {
+                    failed_migrations += 1;
+                    is_busy(cause) || failed_migrations <= 3
+                }
+                _ => false,
+            },
+            other => is_busy(other),
+        };
+        if !lost || Instant::now() >= give_up {
+            return Err(error);
         }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+async fn open_pool_once(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    if let Err(error) = sqlx::migrate!("src/registry/migrations/sqlite").run(&pool).await {
+        pool.close().await;
+        return Err(error.into());
+    }
+    Ok(pool)
+}
+
+/// Whether another process holds what was asked for. The low byte is the code that SQLite's extended ones refine.
+fn is_busy(error: &sqlx::Error) -> bool {
+    const SQLITE_BUSY: u32 = 5;
+    let code = error.as_database_error().and_then(|database| database.code());
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
 fn unusable(path: &Path, error: &dyn std::fmt::Display) -> RegistryError {
