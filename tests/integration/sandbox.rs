@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use hilora_host::dataset::TestCase;
+use hilora_host::dataset::{Language, TestCase};
 use hilora_host::judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, run_limits};
 use hilora_host::plugin::{Decision, RunLimits, SolutionRunner, Termination};
 use hilora_host::wasm::PluginHost;
@@ -89,7 +89,7 @@ fn runner() -> Result<Arc<dyn SolutionRunner>, Failed> {
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
-        Trial::test("sandbox::the_runner_says_what_it_runs", the_runner_says_what_it_runs),
+        Trial::test("sandbox::the_runners_say_what_they_run", the_runners_say_what_they_run),
         Trial::test("sandbox::fuel_is_the_same_in_every_run", fuel_is_the_same_in_every_run),
         Trial::test("sandbox::nothing_stays_between_runs", nothing_stays_between_runs),
         Trial::test("sandbox::captured_bytes_are_the_programs_own", captured_bytes_are_the_programs_own),
@@ -139,10 +139,14 @@ fn expectation_holds(sandbox: &Sandbox, path: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-fn the_runner_says_what_it_runs() -> Result<(), Failed> {
-    let info = runner()?.describe()?;
-    assert_eq!(info.language, hilora_host::dataset::Language::Python3);
-    assert!(info.interpreter.starts_with("CPython 3.14"), "{}", info.interpreter);
+fn the_runners_say_what_they_run() -> Result<(), Failed> {
+    for (sandbox, language, interpreter) in
+        [(&PYTHON, Language::Python3, "CPython 3.14"), (&JAVASCRIPT, Language::Javascript, "QuickJS-ng 0.")]
+    {
+        let info = sandbox.runner()?.describe()?;
+        assert_eq!(info.language, language);
+        assert!(info.interpreter.starts_with(interpreter), "{}", info.interpreter);
+    }
     Ok(())
 }
 

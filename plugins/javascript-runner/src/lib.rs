@@ -6,6 +6,8 @@
 mod program;
 mod streams;
 
+use std::ffi::CStr;
+
 use hilora_plugin_sdk::runner::{Outcome, RunnerInfo, SolutionRunner};
 use hilora_plugin_sdk::types::Language;
 
@@ -14,7 +16,9 @@ pub struct JavaScriptRunner;
 
 impl SolutionRunner for JavaScriptRunner {
     fn describe() -> RunnerInfo {
-        RunnerInfo { language: Language::Javascript, interpreter: "QuickJS-ng".to_owned() }
+        // SAFETY: the function takes nothing and returns a constant text that ends with a zero byte.
+        let version = unsafe { CStr::from_ptr(rquickjs::qjs::JS_GetVersion()) };
+        RunnerInfo { language: Language::Javascript, interpreter: format!("QuickJS-ng {}", version.to_string_lossy()) }
     }
 
     fn run(code: String) -> Outcome {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hilora_plugin_sdk::runner::{MissingModule, Outcome, Uncaught};
 use rquickjs::context::EvalOptions;
-use rquickjs::function::Func;
+use rquickjs::function::{Constructor, Func};
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::Declared;
 use rquickjs::{
@@ -80,7 +80,9 @@ fn execute(
 ) -> rquickjs::Result<()> {
     let prelude: Function<'_> = ctx.eval(PRELUDE)?;
     let turn: Function<'_> = prelude.call((host(ctx, exit)?,))?;
-    evaluate(ctx, code)?;
+    // Taken before the program runs, which can put anything in its place.
+    let parser: Constructor<'_> = ctx.globals().get("Function")?;
+    evaluate(ctx, code, &parser)?;
     loop {
         while ctx.execute_pending_job() {}
         let first = unhandled.borrow_mut().pop();
@@ -93,8 +95,9 @@ fn execute(
     }
 }
 
-/// A script, and where it can only be one, a module.
-fn evaluate(ctx: &Ctx<'_>, code: &str) -> rquickjs::Result<()> {
+/// A script, and where it can only be one, a module. Nothing runs twice: a script that began is no module, whatever it
+/// throws.
+fn evaluate<'js>(ctx: &Ctx<'js>, code: &str, parser: &Constructor<'js>) -> rquickjs::Result<()> {
     let mut options = EvalOptions::default();
     options.strict = false;
     options.filename = Some(PROGRAM.to_owned());
@@ -104,10 +107,22 @@ fn evaluate(ctx: &Ctx<'_>, code: &str) -> rquickjs::Result<()> {
     }
     let thrown = ctx.catch();
     let is_syntax = thrown.as_exception().is_some_and(|error| name_of(error.as_object()) == "SyntaxError");
-    if !is_syntax {
+    if !is_syntax || parses(ctx, code, parser) {
         return Err(ctx.throw(thrown));
     }
     Module::evaluate(ctx.clone(), PROGRAM, code)?.finish::<()>()
+}
+
+/// Whether the code is a script, for which it is enough that it could be a function's body: a `SyntaxError` alone does not
+/// tell, because `JSON.parse`, `eval` and `RegExp` throw it too. `parser` is `Function`, which parses and runs nothing.
+fn parses<'js>(ctx: &Ctx<'js>, code: &str, parser: &Constructor<'js>) -> bool {
+    match parser.construct::<_, Value<'js>>((code,)) {
+        Ok(_) => true,
+        Err(_) => {
+            ctx.catch();
+            false
+        }
+    }
 }
 
 /// What the prelude is given.
