@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use wasm_encoder::reencode::{self, Reencode, RoundtripReencoder};
 use wasm_encoder::{
     CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportKind, ExportSection,
@@ -61,8 +61,6 @@ struct Numbers<'a> {
     local_functions: BTreeMap<u32, Vec<Target>>,
     local_globals: BTreeMap<u32, Vec<Target>>,
     local_types: BTreeMap<u32, Vec<u32>>,
-    /// For each linked instance: the number of its first data segment.
-    first_data: BTreeMap<u32, u32>,
 }
 
 pub(super) fn merge(layout: &Layout<'_>) -> Result<Merged> {
@@ -84,7 +82,6 @@ pub(super) fn merge(layout: &Layout<'_>) -> Result<Merged> {
         local_functions: BTreeMap::new(),
         local_globals: BTreeMap::new(),
         local_types: BTreeMap::new(),
-        first_data: BTreeMap::new(),
     };
     let mut imports = ImportSection::new();
     let mut functions = FunctionSection::new();
@@ -98,10 +95,7 @@ pub(super) fn merge(layout: &Layout<'_>) -> Result<Merged> {
     let mut elements = ElementSection::new();
     let mut code = CodeSection::new();
     let mut data = DataSection::new();
-    let mut next_data = 0;
     for (instance, linked) in &layout.linked {
-        numbers.first_data.insert(*instance, next_data);
-        next_data += u32::try_from(linked.data.len())?;
         let mut scope = Scope { numbers: &numbers, instance: *instance };
         for table in &linked.tables {
             scope.parse_table(&mut tables, table.clone()).map_err(wrong)?;
@@ -117,14 +111,12 @@ pub(super) fn merge(layout: &Layout<'_>) -> Result<Merged> {
             scope.parse_function_body(&mut code, body.clone()).map_err(wrong)?;
         }
         for segment in &linked.data {
-            match &segment.kind {
-                DataKind::Passive => data.passive(segment.data.iter().copied()),
-                DataKind::Active { offset_expr, .. } => {
-                    let offset = numbers.constants.value(layout, *instance, offset_expr)?;
-                    let offset = offset.context("the place of a data segment is not known")?;
-                    data.active(0, &ConstExpr::i32_const(offset), segment.data.iter().copied())
-                }
+            let DataKind::Active { offset_expr, .. } = &segment.kind else {
+                bail!("a passive data segment, which is copied into memory at run time");
             };
+            let offset = numbers.constants.value(layout, *instance, offset_expr)?;
+            let offset = offset.context("the place of a data segment is not known")?;
+            data.active(0, &ConstExpr::i32_const(offset), segment.data.iter().copied());
         }
         for element in &linked.elements {
             ensure!(
@@ -152,7 +144,7 @@ pub(super) fn merge(layout: &Layout<'_>) -> Result<Merged> {
 }
 
 fn wrong<E: Display>(error: reencode::Error<E>) -> anyhow::Error {
-    anyhow::anyhow!("{error}")
+    anyhow!("{error}")
 }
 
 impl Numbers<'_> {
@@ -264,16 +256,16 @@ impl Numbers<'_> {
         self.functions.get(&target).copied().context("a function that is neither linked nor imported")
     }
 
-    /// Exports what the component's other definitions use.
+    /// Exports what the component's other definitions use: functions and the memory. What else could use the table or a
+    /// global could also change it, and both are taken for fixed.
     fn exports(&self) -> Result<(Exports, ExportSection)> {
         let mut exported = BTreeMap::new();
         let mut section = ExportSection::new();
         for (kind, target) in self.layout.used_outside()? {
             let (export, place) = match kind {
                 ExternalKind::Func => (ExportKind::Func, self.function(target)?),
-                ExternalKind::Table => (ExportKind::Table, 0),
                 ExternalKind::Memory => (ExportKind::Memory, 0),
-                _ => (ExportKind::Global, *self.globals.get(&target).context("a constant is used outside")?),
+                other => bail!("a {other:?} of the merged module is used outside of it, expected functions and memory"),
             };
             let name = exported.len().to_string();
             if let Entry::Vacant(entry) = exported.entry((kind_key(kind), target)) {
@@ -309,8 +301,8 @@ impl Reencode for Scope<'_> {
         place.context("a global that comes from outside or is read before it is there").map_err(Error::UserError)
     }
 
-    fn data_index(&mut self, data: u32) -> Result<u32, Error> {
-        Ok(self.numbers.first_data[&self.instance] + data)
+    fn data_index(&mut self, _data: u32) -> Result<u32, Error> {
+        Err(Error::UserError(anyhow!("a data segment is named at run time (memory.init or data.drop)")))
     }
 
     fn instruction<'a>(&mut self, operator: Operator<'a>) -> Result<Instruction<'a>, Error> {

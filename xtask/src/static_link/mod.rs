@@ -18,6 +18,7 @@ mod reachable;
 mod rewrite;
 
 use anyhow::{Context, Result};
+use wasmparser::Validator;
 
 /// The component with its dynamically linked modules as one module.
 ///
@@ -27,7 +28,9 @@ use anyhow::{Context, Result};
 pub(crate) fn static_link(component: &[u8]) -> Result<Vec<u8>> {
     let layout = layout::Layout::read(component).context("cannot read the component")?;
     let merged = merge::merge(&layout).context("cannot merge the component's modules")?;
-    rewrite::rewrite(&layout, &merged).context("cannot write the component")
+    let linked = rewrite::rewrite(&layout, &merged).context("cannot write the component")?;
+    Validator::new().validate_all(&linked).context("the linked component is not valid")?;
+    Ok(linked)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use wasmparser::{Instance, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Instance, Parser, Payload};
 
 use super::*;
 
@@ -62,7 +62,6 @@ fn module_text(component: &[u8]) -> Result<String> {
 #[test]
 fn one_module_with_direct_calls_and_constant_addresses() -> Result<()> {
     let linked = linked()?;
-    Validator::new_with_features(WasmFeatures::default()).validate_all(&linked)?;
     let modules = Parser::new(0)
         .parse_all(&linked)
         .filter(|payload| matches!(payload, Ok(Payload::ModuleSection { .. })))
@@ -113,6 +112,27 @@ fn what_is_not_fixed_is_refused() -> Result<()> {
     assert!(error.contains("start function"), "{error}");
     let error = refused("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1) (memory 1)")?;
     assert!(error.contains("one memory"), "{error}");
+    let error = refused("(data (i32.const 1030)", "(data \"passive\") (data (i32.const 1030)")?;
+    assert!(error.contains("passive data segment"), "{error}");
+    for drops in ["data.drop 0", "i32.const 0 i32.const 0 i32.const 0 memory.init 0"] {
+        let later = "local.get 0 local.get 1 i32.const 2 call_indirect (type $binary)";
+        let error = refused(later, &format!("{later} {drops}"))?;
+        assert!(error.contains("named at run time"), "{error}");
+    }
+    // A module that stays outside, for it has a table and no memory, and is given what only the merged one may change.
+    let run = "(alias core export $first \"run\" (core func $run))";
+    for (import, given, expected) in [
+        ("(table 4 funcref)", "(table $table)", "a Table of the merged module is used outside"),
+        ("(global (mut i32))", "(global $stack)", "a Global of the merged module is used outside"),
+    ] {
+        let outside = format!(
+            "(core module $outside (import \"given\" \"it\" {import}) (table 1 funcref))
+             (core instance $given (export \"it\" {given}))
+             (core instance (instantiate $outside (with \"given\" (instance $given))))"
+        );
+        let error = refused(run, &format!("{outside} {run}"))?;
+        assert!(error.contains(expected), "{error}");
+    }
     assert!(static_link(b"\0asm\x01\0\0\0").is_err());
     assert!(static_link(b"no component").is_err());
     Ok(())
