@@ -93,7 +93,7 @@ impl SolutionRunner for ComponentRunner {
             instance.hilora_plugin_runner().call_run(store, code).await
         });
         if let (Err(Some(message)), Err(Stop::Trap(_))) = (instantiated, &ended) {
-            // Not even the interpreter began: no free slot in the pool, no address space.
+            // Not even the interpreter began: no address space for its memory, say.
             return Err(PluginError::Engine { what: self.plugin.identity.to_string(), message });
         }
         Ok(RunReport {
