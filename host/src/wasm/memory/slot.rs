@@ -10,6 +10,7 @@ use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap
 
 use super::dirty_pages;
 use super::image::MemoryImage;
+use super::pool::Reusable;
 
 /// Written memory that an idle slot keeps. Copying a page back costs a tenth of faulting it in again, but what one large
 /// program used is not held for ever.
@@ -109,12 +110,6 @@ impl Slot {
         Ok(unsafe { mprotect(self.base.wrapping_add(range.start).cast(), range.len(), flags) }?)
     }
 
-    /// Puts the memory back to how it began. The instance that used it is gone.
-    pub(super) fn reset(&mut self) -> io::Result<()> {
-        let start = self.base.expose_provenance();
-        self.restore_all(start, dirty_pages::written(start..start + self.accessible))
-    }
-
     /// Puts back what was written, which the kernel has told or could not tell.
     fn restore_all(&mut self, start: usize, written: io::Result<Vec<Range<usize>>>) -> io::Result<()> {
         match written {
@@ -154,6 +149,16 @@ impl Slot {
                 .copy_from_slice(&image.bytes()[first - covered.start..last - covered.start]);
         }
         bytes[last - range.start..].fill(0);
+    }
+}
+
+impl Reusable for Slot {
+    const NAME: &'static str = "an instance's memory";
+
+    /// Puts the memory back to how it began.
+    fn reset(&mut self) -> io::Result<()> {
+        let start = self.base.expose_provenance();
+        self.restore_all(start, dirty_pages::written(start..start + self.accessible))
     }
 }
 

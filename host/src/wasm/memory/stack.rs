@@ -5,11 +5,12 @@ use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect, munmap};
 use rustix::param::page_size;
 use wasmtime::{StackCreator, StackMemory};
+
+use super::pool::{Lent, Pool, Reusable};
 
 /// What an idle stack keeps resident below its top; a deeper run's memory is given back.
 const KEPT_BYTES: usize = 256 << 10;
@@ -17,7 +18,7 @@ const KEPT_BYTES: usize = 256 << 10;
 /// Idle stacks of one engine. No guest can read a stack, so nothing is cleared between two runs.
 #[derive(Default)]
 pub(in crate::wasm) struct StackPool {
-    idle: Arc<Mutex<Vec<Mapping>>>,
+    stacks: Pool<Mapping>,
 }
 
 struct Mapping {
@@ -52,9 +53,13 @@ impl Mapping {
     fn top(&self) -> *mut u8 {
         self.start.cast::<u8>().wrapping_add(self.bytes)
     }
+}
+
+impl Reusable for Mapping {
+    const NAME: &'static str = "a stack";
 
     /// Gives back what a deep run used.
-    fn trim(&self) -> io::Result<()> {
+    fn reset(&mut self) -> io::Result<()> {
         let usable = self.bytes - page_size();
         let kept = usable.min(KEPT_BYTES.next_multiple_of(page_size()));
         // SAFETY: the range is this stack's own, and what ran on it is gone.
@@ -72,58 +77,28 @@ impl Drop for Mapping {
 }
 
 // SAFETY: a stack has a page below it that cannot be accessed, is page aligned and belongs to one guest until it is
-// dropped: it is taken out of `idle` before and put back after.
+// dropped: the pool lends it to nobody else.
 unsafe impl StackCreator for StackPool {
     fn new_stack(&self, size: usize, zeroed: bool) -> Result<Box<dyn StackMemory>, wasmtime::Error> {
         if zeroed {
             return Err(wasmtime::Error::msg("stacks are not cleared"));
         }
-        let found = {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let fitting = idle.iter().rposition(|mapping| mapping.bytes - page_size() >= size);
-            fitting.map(|place| idle.swap_remove(place))
-        };
-        let mapping = match found {
-            Some(mapping) => mapping,
-            None => Mapping::new(size)?,
-        };
-        Ok(Box::new(PooledStack { mapping: Some(mapping), idle: self.idle.clone() }))
-    }
-}
-
-struct PooledStack {
-    /// Taken only when dropped.
-    mapping: Option<Mapping>,
-    idle: Arc<Mutex<Vec<Mapping>>>,
-}
-
-impl PooledStack {
-    fn mapping(&self) -> &Mapping {
-        self.mapping.as_ref().expect("the mapping is taken only when the stack is dropped")
+        let stack = self.stacks.lend(|mapping| mapping.bytes - page_size() >= size, || Mapping::new(size))?;
+        Ok(Box::new(stack))
     }
 }
 
 // SAFETY: see `StackCreator` above.
-unsafe impl StackMemory for PooledStack {
+unsafe impl StackMemory for Lent<Mapping> {
     fn top(&self) -> *mut u8 {
-        self.mapping().top()
+        Mapping::top(self)
     }
 
     fn range(&self) -> Range<usize> {
-        self.mapping().bottom().addr()..self.mapping().top().addr()
+        self.bottom().addr()..Mapping::top(self).addr()
     }
 
     fn guard_range(&self) -> Range<*mut u8> {
-        self.mapping().start.cast()..self.mapping().bottom()
-    }
-}
-
-impl Drop for PooledStack {
-    fn drop(&mut self) {
-        if let Some(mapping) = self.mapping.take()
-            && mapping.trim().is_ok()
-        {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(mapping);
-        }
+        self.start.cast()..self.bottom()
     }
 }
