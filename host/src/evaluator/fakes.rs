@@ -9,8 +9,8 @@ use crate::artifact::ContentHash;
 use crate::dataset::{Domain, EvaluationProblem, Language, Message, ProblemText, TestCase};
 use crate::judge::{Judge, Verdict};
 use crate::plugin::{
-    FormatterLesson, LimitKind, PluginError, PluginIdentity, PluginKind, Prompt, PromptFormatter, RunLimits, RunReport,
-    RunnerInfo, Segment, SegmentKind, SolutionRunner, Termination,
+    FUEL_PER_SECOND, FormatterLesson, LimitKind, PluginError, PluginIdentity, PluginKind, Prompt, PromptFormatter,
+    RunLimits, RunReport, RunnerInfo, Segment, SegmentKind, SolutionRunner, Termination,
 };
 
 /// A problem of which the first `correct` of `samples` answers were right and the rest wrong.
@@ -95,6 +95,9 @@ impl PromptFormatter for FakeFormatter {
     }
 }
 
+/// The fuel that the program `work` needs.
+pub(super) const WORK_FUEL: u64 = 2 * FUEL_PER_SECOND;
+
 /// A runner of a language with a few one-word programs.
 struct FakeRunner(PluginIdentity);
 
@@ -107,12 +110,14 @@ impl SolutionRunner for FakeRunner {
         Ok(RunnerInfo { language: Language::Python3, interpreter: "fake".to_owned() })
     }
 
-    fn run(&self, code: &str, stdin: &[u8], _: &RunLimits) -> Result<RunReport, PluginError> {
+    fn run(&self, code: &str, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError> {
         let number: i64 = String::from_utf8_lossy(stdin).trim().parse().unwrap_or(0);
         let raised =
             |exception: &str| Termination::Raised { exception: exception.to_owned(), message: "words".to_owned() };
         let (termination, stdout) = match code {
             "double" => (Termination::Exited(0), (2 * number).to_string()),
+            "work" if limits.fuel < WORK_FUEL => (Termination::LimitExceeded(LimitKind::Fuel), String::new()),
+            "work" => (Termination::Exited(0), (2 * number).to_string()),
             "six" => (Termination::Exited(0), "6".to_owned()),
             "raise" => (raised("NameError"), String::new()),
             "unfinished" => (raised("SyntaxError"), String::new()),

@@ -86,3 +86,23 @@ fn judged_answer(judgement: &Judgement) -> Result<JudgedAnswer, EvaluatorError> 
     };
     Ok(JudgedAnswer { verdict, error })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluator::fakes::{WORK_FUEL, doubling_problem, fake_judge};
+
+    #[test]
+    fn a_program_may_use_three_times_the_fuel_of_its_problems_reference_solution() -> Result<(), EvaluatorError> {
+        for (reference_fuel, verdict) in [
+            (None, Verdict::TimeLimit),
+            (Some(WORK_FUEL / 3 - 1), Verdict::TimeLimit),
+            (Some(WORK_FUEL / 3 + 1), Verdict::Accepted),
+        ] {
+            let problem = EvaluationProblem { time_limit_ms: Some(1_000), reference_fuel, ..doubling_problem("p") };
+            let judged = judge_answers(&fake_judge(), &[Answer { problem: &problem, code: "work" }], &|_| {})?;
+            assert_eq!(judged[0].verdict, verdict, "{reference_fuel:?}");
+        }
+        Ok(())
+    }
+}

@@ -172,8 +172,8 @@ impl DomainClassifier for FakeClassifier {
     }
 }
 
-/// Runs a language of four programs: `print(X)` writes X, `echo` its input, `loop` runs out of fuel and
-/// `import numpy` is unsupported.
+/// Runs a language of five programs: `print(X)` writes X, `echo` its input, `loop` runs out of fuel, `import numpy` is
+/// unsupported and `crash` ends the engine. Each byte of code and input takes one unit of fuel.
 pub(super) struct FakeRunner;
 
 impl SolutionRunner for FakeRunner {
@@ -192,6 +192,7 @@ impl SolutionRunner for FakeRunner {
         let (termination, stdout) = match code.trim() {
             "echo" => (Termination::Exited(0), stdin.to_vec()),
             "loop" => (Termination::LimitExceeded(LimitKind::Fuel), Vec::new()),
+            "crash" => (Termination::EngineCrashed { message: "gone".to_owned() }, Vec::new()),
             "import numpy" => (Termination::Unsupported { module: "numpy".to_owned() }, Vec::new()),
             lines => {
                 let lines: Vec<String> = lines.lines().filter_map(printed).collect();
@@ -202,7 +203,7 @@ impl SolutionRunner for FakeRunner {
             termination,
             stdout,
             stderr: Vec::new(),
-            fuel: 1,
+            fuel: (code.len() + stdin.len()) as u64,
             cpu_time_us: 1,
             wall_time_us: 1,
             memory_bytes: 1,

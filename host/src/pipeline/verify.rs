@@ -461,6 +461,20 @@ mod tests {
     }
 
     #[test]
+    fn the_most_frugal_program_that_passes_measures_the_problem() {
+        let programs = ["print(1)\nprint", "loop", "echo", "print(1)"];
+        let tests = [("1", "1"), ("1    ", "1"), ("1", "1")];
+        let (verified, _) = verify(vec![problem_with("a", "Print 1.", &programs, &tests)], 9, 2);
+        assert_eq!(passed(&verified[0]), [0, 2, 3]);
+        // The costliest test of `echo`; `loop` was stopped after less.
+        assert_eq!(outcome(&verified[0]).reference_fuel, Some(4 + 5));
+        let (verified, _) = verify(vec![problem_with("a", "Print 1.", &programs, &tests)], 1, 2);
+        assert_eq!(outcome(&verified[0]).reference_fuel, Some(14 + 5), "of the programs that are kept");
+        let (verified, _) = verify(vec![problem_with("a", "Print 1.", &["loop"], &tests)], 1, 2);
+        assert_eq!(outcome(&verified[0]).reference_fuel, None);
+    }
+
+    #[test]
     fn answers_do_not_depend_on_workers() {
         let problems: Vec<Problem> = (0..40)
             .map(|i| {
