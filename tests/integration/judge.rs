@@ -280,6 +280,14 @@ fn bad_input() -> Result<(), Failed> {
             program("a", "", &[("", "")], json!({"entry_point": "f", "checker": "tokens"})),
             ["line 2", "an entry point and the checker `tokens`", "hint: what a called function returns"],
         ),
+        (
+            program("a", "", &[("", "")], json!({"time_limit_ms": 499})),
+            ["line 2", "`a` has the time_limit_ms 499, expected 500 to 20000", "hint: leave `time_limit_ms` out"],
+        ),
+        (
+            program("a", "", &[("", "")], json!({"memory_bytes_max": 1_073_741_825})),
+            ["line 2", "`a` has the memory_bytes_max 1073741825, expected 67108864 to 1073741824", "hint: leave"],
+        ),
     ] {
         let bench = Bench::new(&[good(), line])?;
         let output = bench.judge(&[])?;
@@ -289,6 +297,16 @@ fn bad_input() -> Result<(), Failed> {
             assert!(message.contains(part), "expected `{part}`: {message}");
         }
         assert!(!bench.path("out.jsonl").exists());
+    }
+    for (limit, expected) in [
+        ("--time-limit-ms=20001", "--time-limit-ms <TIME_LIMIT_MS>': 20001 is not in 500..=20000"),
+        ("--memory-limit-mib=63", "--memory-limit-mib <MEMORY_LIMIT_MIB>': 63 is not in 64..=1024"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
+        let output = command.args(["judge", "run", limit, "program.py"]).output()?;
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(expected), "{message}");
     }
     let bench = Bench::new(&[good()])?;
     fs::remove_file(bench.path("in.jsonl"))?;

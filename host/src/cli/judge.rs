@@ -3,18 +3,23 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use clap::value_parser;
 use serde_json::json;
 
 use super::failure::BadInput;
 use super::judge_batch::BatchArguments;
 use super::{Console, ExitStatus};
-use crate::judge::run_limits;
+use crate::judge::{MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, run_limits};
 use crate::plugin::{LimitKind, RunReport, Termination};
 use crate::wasm::{HostOptions, PluginHost};
 use crate::workers::serve;
+
+const MEMORY_LIMIT_MIB_BOUNDS: RangeInclusive<u64> =
+    *MEMORY_BYTES_BOUNDS.start() >> 20..=*MEMORY_BYTES_BOUNDS.end() >> 20;
 
 /// Run untrusted programs in the sandbox: many against their tests, or one.
 #[derive(Debug, clap::Args)]
@@ -58,11 +63,11 @@ pub(super) struct RunArguments {
     /// The solution runner
     #[arg(long, default_value = "plugins/python-runner.wasm")]
     pub runner: PathBuf,
-    /// The time limit in milliseconds, counted in instructions
-    #[arg(long, default_value_t = 10_000)]
+    /// The time limit in milliseconds, counted in instructions: from 500 to 20000
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(TIME_LIMIT_MS_BOUNDS))]
     pub time_limit_ms: u64,
-    /// The memory limit in MiB
-    #[arg(long, default_value_t = 512)]
+    /// The memory limit in MiB, beside what the interpreter takes: from 64 to 1024
+    #[arg(long, default_value_t = 512, value_parser = value_parser!(u64).range(MEMORY_LIMIT_MIB_BOUNDS))]
     pub memory_limit_mib: u64,
 }
 
@@ -91,7 +96,7 @@ impl RunArguments {
         let runner = host.runner(&self.runner)?;
         let mut stdin = Vec::new();
         io::stdin().lock().read_to_end(&mut stdin).context("cannot read standard input")?;
-        let limits = run_limits(Some(self.time_limit_ms), Some(self.memory_limit_mib.saturating_mul(1 << 20)));
+        let limits = run_limits(Some(self.time_limit_ms), Some(self.memory_limit_mib << 20));
         let report = runner.run(&code, &stdin, &limits)?;
         if json {
             write_json(&report)?;

@@ -23,8 +23,8 @@ use super::{Console, ExitStatus};
 use crate::artifact::{AtomicFile, ContentHash};
 use crate::dataset::{Language, TestCase};
 use crate::judge::{
-    Checker, Judge, Judgement, StopAt, Submission, TestReport, Verdict, calibrated, can_call, reference_limits,
-    run_limits,
+    Checker, Judge, Judgement, MEMORY_BYTES_BOUNDS, StopAt, Submission, TIME_LIMIT_MS_BOUNDS, TestReport, Verdict,
+    calibrated, can_call, reference_limits, run_limits,
 };
 use crate::plugin::{RunLimits, SolutionRunner};
 use crate::wasm::{HostOptions, PluginHost};
@@ -37,8 +37,9 @@ const PROGRAMS_PER_ROUND: usize = 256;
 #[derive(Debug, clap::Args)]
 pub(super) struct BatchArguments {
     /// Programs with their tests, one JSON object a line: id, code, tests of input and output; and where wanted language,
-    /// entry_point, time_limit_ms, memory_bytes_max, checker (lines, tokens, float or a plugin's name), reference (a
-    /// solution that is known to be right: the program may use three times its fuel, where that is more)
+    /// entry_point, time_limit_ms (500 to 20000), memory_bytes_max (67108864 to 1073741824), checker (lines, tokens, float
+    /// or a plugin's name), reference (a solution that is known to be right: the program may use three times its fuel,
+    /// where that is more)
     #[arg(long, value_name = "FILE")]
     programs: PathBuf,
     /// Where the judgements go, one JSON object a line, in the order of the programs
@@ -336,6 +337,17 @@ fn check(program: &Program, language: Language) -> Result<()> {
     }
     if program.tests.is_empty() {
         return Err(BadInput::new(format!("`{id}` has no tests, expected at least one")).into());
+    }
+    for (field, value, bounds) in [
+        ("time_limit_ms", program.time_limit_ms, TIME_LIMIT_MS_BOUNDS),
+        ("memory_bytes_max", program.memory_bytes_max, MEMORY_BYTES_BOUNDS),
+    ] {
+        if let Some(value) = value.filter(|value| !bounds.contains(value)) {
+            let (least, most) = (bounds.start(), bounds.end());
+            let message = format!("`{id}` has the {field} {value}, expected {least} to {most}");
+            let hint = format!("leave `{field}` out for the usual limit");
+            return Err(BadInput::with_hint(message, hint).into());
+        }
     }
     if let Some(entry_point) = &program.entry_point {
         if !can_call(language, entry_point) {

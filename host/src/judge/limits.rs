@@ -8,12 +8,14 @@
 //! solution that is known to be right, what it needs says more than the dataset's seconds: a program may then use
 //! `REFERENCE_FACTOR` times as much, where that is more.
 
+use std::ops::RangeInclusive;
+
 use crate::plugin::{FUEL_PER_SECOND, RunLimits};
 
 /// The limit of a problem that states none, in milliseconds.
 const TIME_LIMIT_MS_DEFAULT: u64 = 2_000;
-/// Time limits of real datasets lie within these bounds; what is outside is a slip of the dataset.
-const TIME_LIMIT_MS_BOUNDS: (u64, u64) = (500, 20_000);
+/// Time limits of real datasets lie within these bounds, in milliseconds; what is outside is a slip of the dataset.
+pub const TIME_LIMIT_MS_BOUNDS: RangeInclusive<u64> = 500..=20_000;
 /// A unit of fuel takes several times as long in the worst programs as in the best, and machines differ.
 const CPU_TIME_FACTOR: u64 = 6;
 /// Other work on the machine must not turn a pass into a time-out.
@@ -28,18 +30,19 @@ const CALIBRATION_FACTOR_MAX: u64 = 3;
 const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
 /// What the interpreter itself takes of its linear memory, above what a native one takes.
 const INTERPRETER_BYTES: u64 = 64 << 20;
-/// A 32-bit memory ends at 4 GiB; one run may have a quarter of it.
-const MEMORY_BYTES_BOUNDS: (u64, u64) = (64 << 20, 1 << 30);
+/// The least and the most that a problem's own limit gives, in bytes: a 32-bit memory ends at 4 GiB, and one run may have
+/// a quarter of it.
+pub const MEMORY_BYTES_BOUNDS: RangeInclusive<u64> = 64 << 20..=1 << 30;
 
 /// Standard output and standard error, each. The largest expected output of the real datasets is below 8 MB.
 const OUTPUT_BYTES_MAX: u64 = 16 << 20;
 
-/// The limits for a problem with these limits of its own.
+/// The limits for a problem with these limits of its own. What is out of bounds becomes the nearest bound; a limit that a
+/// person gave is refused before.
 pub fn run_limits(time_limit_ms: Option<u64>, memory_limit_bytes: Option<u64>) -> RunLimits {
-    let (shortest, longest) = TIME_LIMIT_MS_BOUNDS;
-    let time_ms = time_limit_ms.unwrap_or(TIME_LIMIT_MS_DEFAULT).clamp(shortest, longest);
-    let (smallest, largest) = MEMORY_BYTES_BOUNDS;
-    let memory_bytes = memory_limit_bytes.unwrap_or(MEMORY_BYTES_DEFAULT).clamp(smallest, largest);
+    let within = |value: u64, bounds: RangeInclusive<u64>| value.clamp(*bounds.start(), *bounds.end());
+    let time_ms = within(time_limit_ms.unwrap_or(TIME_LIMIT_MS_DEFAULT), TIME_LIMIT_MS_BOUNDS);
+    let memory_bytes = within(memory_limit_bytes.unwrap_or(MEMORY_BYTES_DEFAULT), MEMORY_BYTES_BOUNDS);
     RunLimits {
         fuel: time_ms * (FUEL_PER_SECOND / 1_000),
         cpu_time_ms: time_ms * CPU_TIME_FACTOR,

@@ -19,5 +19,5 @@ mod judge;
 pub use checker::Checker;
 pub use function_call::can_call;
 pub use judge::{Judge, JudgeError, Judgement, StopAt, Submission, TestReport};
-pub use limits::{calibrated, reference_limits, run_limits};
+pub use limits::{MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, calibrated, reference_limits, run_limits};
 pub use verdict::Verdict;
