@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("judge::a_receipt_is_replayed_bit_for_bit_and_a_change_is_named", replayed),
         Trial::test("judge::a_reference_solution_makes_the_budget", calibrated),
         Trial::test("judge::a_worker_that_dies_costs_its_run_and_no_other", dead_workers),
+        Trial::test("judge::an_engine_that_dies_on_a_reference_solution_is_no_bad_input", dead_references),
         Trial::test("judge::bad_input_is_one_error_with_its_line_and_nothing_is_written", bad_input),
     ]
 }
@@ -223,29 +225,37 @@ fn children(process: u32) -> Result<Vec<u32>, Failed> {
     Ok(pairs.filter(|(_, parent)| *parent == process).map(|(child, _)| child).collect())
 }
 
+/// Kills so many of the worker processes that this process starts, each as soon as it is there.
+pub(crate) fn kill_workers(process: &mut Child, kills: usize) -> Result<(), Failed> {
+    let mut killed = Vec::new();
+    while killed.len() < kills {
+        if let Some(status) = process.try_wait()? {
+            return Err(format!("the process ended ({status}) after {} of {kills} kills", killed.len()).into());
+        }
+        let workers = children(process.id())?;
+        if let Some(worker) = workers.into_iter().find(|worker| !killed.contains(worker)) {
+            let worker_id = rustix::process::Pid::from_raw(worker.try_into()?).ok_or("a process has an id")?;
+            rustix::process::kill_process(worker_id, rustix::process::Signal::KILL)?;
+            killed.push(worker);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// A program that runs longer than it takes to find its worker, and what it writes.
+pub(crate) const LONG: (&str, &str) = ("x = 0\nfor i in range(3 * 10**7): x += i\nprint(x)", "449999985000000");
+
 fn dead_workers() -> Result<(), Failed> {
-    let long = "x = 0\nfor i in range(3 * 10**7): x += i\nprint(x)";
+    let (long, sum) = LONG;
     for (kills, verdict) in [(1, "accepted"), (2, "internal-error")] {
         let bench = Bench::new(&[
-            program("long", long, &[("", "449999985000000")], json!({"time_limit_ms": 20_000})),
+            program("long", long, &[("", sum)], json!({"time_limit_ms": 20_000})),
             program("next", "print(1)", &[("", "1")], json!({})),
         ])?;
         let mut command = bench.command(&["--workers", "1", "--output"]);
         let mut judge = command.arg(bench.path("out.jsonl")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-        let mut killed = Vec::new();
-        while killed.len() < kills {
-            if let Some(status) = judge.try_wait()? {
-                return Err(format!("the judge ended ({status}) after {} of {kills} kills", killed.len()).into());
-            }
-            for worker in
-                children(judge.id())?.into_iter().filter(|worker| !killed.contains(worker)).collect::<Vec<_>>()
-            {
-                let worker_id = rustix::process::Pid::from_raw(worker.try_into()?).ok_or("a process has an id")?;
-                rustix::process::kill_process(worker_id, rustix::process::Signal::KILL)?;
-                killed.push(worker);
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        kill_workers(&mut judge, kills)?;
         let output = judge.wait_with_output()?;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let rows = bench.rows()?;
@@ -255,6 +265,22 @@ fn dead_workers() -> Result<(), Failed> {
             assert!(detail.starts_with("the engine's process died: "), "{detail}");
         }
     }
+    Ok(())
+}
+
+fn dead_references() -> Result<(), Failed> {
+    let (long, sum) = LONG;
+    let bench = Bench::new(&[program("long", "", &[("", sum)], json!({"time_limit_ms": 20_000, "reference": long}))])?;
+    let mut command = bench.command(&["--workers", "1", "--output"]);
+    let mut judge = command.arg(bench.path("out.jsonl")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    kill_workers(&mut judge, 2)?;
+    let output = judge.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let expected = "the plugin engine failed on the reference solution of `long`, test 1: the engine's process died: ";
+    assert!(said.contains(expected), "{said}");
+    assert!(said.contains("0/1 reference solutions"), "{said}");
+    assert!(!bench.path("out.jsonl").exists());
     Ok(())
 }
 

@@ -26,7 +26,8 @@ use crate::judge::{
     Checker, Judge, Judgement, MEMORY_BYTES_BOUNDS, StopAt, Submission, TIME_LIMIT_MS_BOUNDS, TestReport, Verdict,
     calibrated, can_call, reference_limits, run_limits,
 };
-use crate::plugin::{RunLimits, SolutionRunner};
+use crate::metrics::Stage;
+use crate::plugin::{PluginError, RunLimits, SolutionRunner};
 use crate::wasm::{HostOptions, PluginHost};
 use crate::workers::WorkerPool;
 
@@ -137,17 +138,20 @@ impl BatchArguments {
         let runner = host.runner(&self.runner)?;
         let (language, runner_hash) = (runner.describe()?.language, runner.identity().content);
         let mut checkers = Checkers { host, plugins: BTreeMap::new() };
-        let mut programs = 0;
+        let (mut programs, mut references) = (0, 0);
         for program in Rows::<Program>::open(&self.programs)? {
             let (line, program) = program?;
             check(&program, language)
                 .and_then(|()| checkers.find(&program))
                 .with_context(|| format!("{}, line {line}", self.programs.display()))?;
             programs += 1;
+            references += u64::from(program.reference.is_some());
         }
         let mut replayed = self.replay.as_deref().map(Rows::<JudgedProgram>::open).transpose()?;
         let judge = Judge::new(self.pool(runner)?, self.workers.map_or_else(available_cores, usize::from));
-        let bar = console.progress().stage("judge", programs, "programs");
+        let progress = console.progress();
+        let measured = (references > 0).then(|| progress.stage("measure", references, "reference solutions"));
+        let bar = progress.stage("judge", programs, "programs");
         let failed = |path: &Path| format!("cannot write {}", path.display());
         let output = self.output.as_deref().map(|path| AtomicFile::create(path).with_context(|| failed(path)));
         let mut output = output.transpose()?;
@@ -160,7 +164,9 @@ impl BatchArguments {
             if round.is_empty() {
                 break;
             }
-            let references = self.references(&judge, &mut checkers, &round)?;
+            let measured_before = measured.as_ref().map_or(0, Stage::position);
+            let on_measured = |done| measured.iter().for_each(|bar| bar.set_position(measured_before + done));
+            let references = references_fuel(&judge, &mut checkers, &round, &on_measured)?;
             let mut submissions = Vec::with_capacity(round.len());
             for (program, fuel) in round.into_iter().zip(references) {
                 let limits = calibrated(program.limits(self.reproducible), fuel);
@@ -187,6 +193,7 @@ impl BatchArguments {
         if let Some(rest) = replayed.as_mut().and_then(Iterator::next) {
             differences.push(Difference { id: rest?.1.id, what: "it is not among the programs".to_owned() });
         }
+        measured.into_iter().for_each(Stage::finish);
         bar.finish();
         if let (Some(file), Some(path)) = (output, &self.output) {
             file.commit().with_context(|| failed(path))?;
@@ -197,34 +204,6 @@ impl BatchArguments {
         Ok(status)
     }
 
-    /// Runs the reference solutions of a round: for each program the fuel that its reference used on its costliest test.
-    fn references(&self, judge: &Judge, checkers: &mut Checkers, round: &[Program]) -> Result<Vec<Option<u64>>> {
-        let with_reference = round.iter().enumerate().filter(|(_, program)| program.reference.is_some());
-        let places: Vec<usize> = with_reference.map(|(place, _)| place).collect();
-        let mut submissions = Vec::with_capacity(places.len());
-        for &place in &places {
-            let mut program = round[place].clone();
-            // By instructions alone, whatever else is asked: what it uses decides of others.
-            let limits = reference_limits(program.limits(true));
-            program.code = program.reference.take().unwrap_or_default();
-            submissions.push(checkers.submission(program, limits)?);
-        }
-        let mut fuel = vec![None; round.len()];
-        for (place, judgement) in
-            places.into_iter().zip(judge.judge_all(&submissions, StopAt::FirstFailure, &|_| {})?)
-        {
-            if !judgement.is_accepted() {
-                let (id, verdict, test) = (&judgement.id, judgement.verdict, judgement.tests.len());
-                let message =
-                    format!("the reference solution of `{id}` is {verdict} at test {test}, expected accepted");
-                let hint = "leave `reference` out, or mend the tests";
-                return Err(BadInput::with_hint(message, hint).into());
-            }
-            fuel[place] = judgement.tests.iter().map(|test| test.fuel).max();
-        }
-        Ok(fuel)
-    }
-
     /// The runner in worker processes, which are this program.
     fn pool(&self, runner: Arc<dyn SolutionRunner>) -> Result<Arc<dyn SolutionRunner>> {
         let program = std::env::current_exe().context("cannot find this program to start worker processes")?;
@@ -232,6 +211,46 @@ impl BatchArguments {
         let arguments = arguments.chain([self.runner.clone().into_os_string()]).collect();
         Ok(Arc::new(WorkerPool::new(runner, program, arguments)))
     }
+}
+
+/// Runs the reference solutions of a round: for each program the fuel that its reference used on its costliest test.
+/// `on_done` is told how many are done.
+fn references_fuel(
+    judge: &Judge,
+    checkers: &mut Checkers,
+    round: &[Program],
+    on_done: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<Option<u64>>> {
+    let with_reference = round.iter().enumerate().filter(|(_, program)| program.reference.is_some());
+    let places: Vec<usize> = with_reference.map(|(place, _)| place).collect();
+    let mut submissions = Vec::with_capacity(places.len());
+    for &place in &places {
+        let mut program = round[place].clone();
+        // By instructions alone, whatever else is asked: what it uses decides of others.
+        let limits = reference_limits(program.limits(true));
+        program.code = program.reference.take().unwrap_or_default();
+        submissions.push(checkers.submission(program, limits)?);
+    }
+    let mut fuel = vec![None; round.len()];
+    for (place, judgement) in places.into_iter().zip(judge.judge_all(&submissions, StopAt::FirstFailure, on_done)?) {
+        if !judgement.is_accepted() {
+            return Err(refused_reference(&judgement));
+        }
+        fuel[place] = judgement.tests.iter().map(|test| test.fuel).max();
+    }
+    Ok(fuel)
+}
+
+/// Why a reference solution measures nothing: it is wrong, or the judge itself failed on it.
+fn refused_reference(judgement: &Judgement) -> anyhow::Error {
+    let (id, verdict, test) = (&judgement.id, judgement.verdict, judgement.tests.len());
+    if verdict == Verdict::InternalError {
+        let what = format!("the reference solution of `{id}`, test {test}");
+        let message = judgement.tests.last().map(|test| test.detail.clone()).unwrap_or_default();
+        return PluginError::Engine { what, message }.into();
+    }
+    let message = format!("the reference solution of `{id}` is {verdict} at test {test}, expected accepted");
+    BadInput::with_hint(message, "leave `reference` out, or mend the tests").into()
 }
 
 /// How a judgement differs from the one that was made before; times are measurements and may.
