@@ -10,12 +10,14 @@ use hilora_host::artifact::hash_of_artifact;
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
+use crate::judge::{LONG, kill_workers};
 use crate::repository;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         Trial::test("main_job::runs_to_its_end_then_does_no_work_and_a_kill_changes_no_byte", runs_and_resumes),
         Trial::test("main_job::rows_without_tests_are_trained_on_and_neither_measured_nor_registered", unmeasured),
+        Trial::test("main_job::a_worker_that_dies_in_prepare_costs_its_program_and_no_other", dead_workers),
         Trial::test("main_job::bad_input_is_one_error_with_a_hint_and_exit_code_2", bad_input),
         Trial::test("main_job::every_shipped_config_is_valid", shipped_configs),
     ]
@@ -111,7 +113,6 @@ fn runs_and_resumes() -> Result<(), Failed> {
     refuses_to_measure(&bench)
 }
 
-/// Trains until a checkpoint stands, then kills the process without a warning.
 /// Conversations, one of which is longer than a training row may be.
 fn unmeasured() -> Result<(), Failed> {
     let config = CONFIG
@@ -148,6 +149,47 @@ fn unmeasured() -> Result<(), Failed> {
     would_run(&[])
 }
 
+/// A worker that dies once changes no byte; where the next dies as well, its program is lost, and the job goes on.
+fn dead_workers() -> Result<(), Failed> {
+    let config = CONFIG
+        .replace("source: codecontests", "source: jsonl\n  options: {kind: problem}")
+        .replace("domains: [data_structures]", "domains: [python]");
+    let bench = Bench::new("")?;
+    let problem = |id: String, statement: String, code: &str, output: &str| {
+        let tests = [serde_json::json!({ "input": "", "output": output })];
+        serde_json::json!({ "id": id, "problem": statement, "solution": code, "tests": tests }).to_string() + "\n"
+    };
+    let (long, sum) = LONG;
+    let mut rows = problem("long".to_owned(), "Print the sum of the numbers below 3 * 10**7.".to_owned(), long, sum);
+    for number in 0..16 {
+        let code = format!("print({number})");
+        let statement = format!("Say what number {number} is.");
+        rows.push_str(&problem(format!("p{number}"), statement, &code, &number.to_string()));
+    }
+    fs::write(bench.path("rows.jsonl"), rows)?;
+    let file = bench.path("rows.jsonl").display().to_string();
+    let config = config.replace("examples/sample-problems/sample_problems.parquet", &file);
+    fs::write(bench.path("small.yaml"), config)?;
+
+    for kills in [0, 1, 2] {
+        let run = format!("run{kills}");
+        let mut prepare = bench.command(&["prepare", "--workers", "1"], &run).spawn()?;
+        kill_workers(&mut prepare, kills)?;
+        let output = prepare.wait_with_output()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let manifest: Value = serde_json::from_slice(&fs::read(bench.path(&run).join("manifest.json"))?)?;
+        let lost = &manifest["skipped"]["no-solution-passed"];
+        if kills < 2 {
+            assert!(lost.is_null(), "{lost}");
+            assert_eq!(hash_of_artifact(&bench.path(&run))?, hash_of_artifact(&bench.path("run0"))?);
+        } else {
+            assert_eq!(lost, &serde_json::json!({ "count": 1, "ids": ["rows-1"] }));
+        }
+    }
+    Ok(())
+}
+
+/// Trains until a checkpoint stands, then kills the process without a warning.
 fn kill_while_training(bench: &Bench) -> Result<(), Failed> {
     let mut child = bench.command(&["train", "--json"], "killed").spawn()?;
     let deadline = Instant::now() + Duration::from_secs(120);

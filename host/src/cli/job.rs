@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::Console;
 use super::failure::BadInput;
+use super::judge_worker::worker_pool;
 use super::model_template::ModelTemplateFormatter;
 use crate::artifact::{ContentHash, StageInputs, StageLedger, hash_of_artifact, remove_partial_files, write_atomic};
 use crate::config::{DEFAULT_CONFIG, RunConfig};
@@ -35,7 +36,7 @@ pub struct JobArguments {
     /// Replaces the config's seed
     #[arg(long)]
     seed: Option<u64>,
-    /// Threads that run untrusted programs [default: one per core]
+    /// Untrusted programs that run at once, each in a process of its own [default: one per core]
     #[arg(long, value_name = "N")]
     workers: Option<std::num::NonZeroUsize>,
     /// The registry's database
@@ -56,7 +57,7 @@ pub struct Job {
     pub ledger: StageLedger,
     /// How to speak.
     pub console: Console,
-    /// Threads that run untrusted programs.
+    /// Untrusted programs that run at once.
     pub workers: usize,
     /// The registry's database.
     pub registry: PathBuf,
@@ -169,9 +170,9 @@ impl Job {
         })
     }
 
-    /// The run's solution runner.
+    /// The run's solution runner, in worker processes: where the engine dies, the job goes on.
     pub fn runner(&self) -> Result<Arc<dyn SolutionRunner>> {
-        Ok(self.plugins.runner(&self.plugin_files.runner)?)
+        worker_pool(&self.plugins, &self.plugin_files.runner)
     }
 
     /// The inputs every stage has: the program itself.

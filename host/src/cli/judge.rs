@@ -12,11 +12,11 @@ use serde_json::json;
 
 use super::failure::BadInput;
 use super::judge_batch::BatchArguments;
+use super::judge_worker::WorkerArguments;
 use super::{Console, ExitStatus};
 use crate::judge::{MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, run_limits};
 use crate::plugin::{LimitKind, RunReport, Termination};
 use crate::wasm::{HostOptions, PluginHost};
-use crate::workers::serve;
 
 const MEMORY_LIMIT_MIB_BOUNDS: RangeInclusive<u64> =
     *MEMORY_BYTES_BOUNDS.start() >> 20..=*MEMORY_BYTES_BOUNDS.end() >> 20;
@@ -38,21 +38,6 @@ enum JudgeSubcommand {
     /// Serve runs over standard input and output
     #[command(hide = true)]
     Worker(WorkerArguments),
-}
-
-/// Arguments of a worker process.
-#[derive(Debug, clap::Args)]
-struct WorkerArguments {
-    /// The solution runner
-    #[arg(long)]
-    runner: PathBuf,
-}
-
-impl WorkerArguments {
-    fn execute(&self) -> Result<()> {
-        let runner = PluginHost::new(&HostOptions::default())?.runner(&self.runner)?;
-        Ok(serve(&*runner, io::stdin().lock(), io::stdout().lock())?)
-    }
 }
 
 /// Arguments of `judge run`.

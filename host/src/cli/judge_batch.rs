@@ -5,13 +5,11 @@
 //! the programs run again, and what is no measurement of time must come out bit for bit.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
@@ -19,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::BadInput;
 use super::job::available_cores;
+use super::judge_worker::worker_pool;
 use super::{Console, ExitStatus};
 use crate::artifact::{AtomicFile, ContentHash};
 use crate::dataset::{Language, TestCase};
@@ -27,9 +26,8 @@ use crate::judge::{
     calibrated, can_call, reference_limits, run_limits,
 };
 use crate::metrics::Stage;
-use crate::plugin::{PluginError, RunLimits, SolutionRunner};
+use crate::plugin::{PluginError, RunLimits};
 use crate::wasm::{HostOptions, PluginHost};
-use crate::workers::WorkerPool;
 
 /// Programs that are in memory at once, with their tests.
 const PROGRAMS_PER_ROUND: usize = 256;
@@ -135,7 +133,7 @@ struct Difference {
 impl BatchArguments {
     pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
         let host = PluginHost::new(&HostOptions::default())?;
-        let runner = host.runner(&self.runner)?;
+        let runner = worker_pool(&host, &self.runner)?;
         let (language, runner_hash) = (runner.describe()?.language, runner.identity().content);
         let mut checkers = Checkers { host, plugins: BTreeMap::new() };
         let (mut programs, mut references) = (0, 0);
@@ -148,7 +146,7 @@ impl BatchArguments {
             references += u64::from(program.reference.is_some());
         }
         let mut replayed = self.replay.as_deref().map(Rows::<JudgedProgram>::open).transpose()?;
-        let judge = Judge::new(self.pool(runner)?, self.workers.map_or_else(available_cores, usize::from));
+        let judge = Judge::new(runner, self.workers.map_or_else(available_cores, usize::from));
         let progress = console.progress();
         let measured = (references > 0).then(|| progress.stage("measure", references, "reference solutions"));
         let bar = progress.stage("judge", programs, "programs");
@@ -202,14 +200,6 @@ impl BatchArguments {
         summary.differences = self.replay.is_some().then_some(differences);
         console.result(&summary, &summary.text(self.output.as_deref()))?;
         Ok(status)
-    }
-
-    /// The runner in worker processes, which are this program.
-    fn pool(&self, runner: Arc<dyn SolutionRunner>) -> Result<Arc<dyn SolutionRunner>> {
-        let program = std::env::current_exe().context("cannot find this program to start worker processes")?;
-        let arguments = ["judge", "worker", "--runner"].map(OsString::from).into_iter();
-        let arguments = arguments.chain([self.runner.clone().into_os_string()]).collect();
-        Ok(Arc::new(WorkerPool::new(runner, program, arguments)))
     }
 }
 

@@ -28,6 +28,7 @@ mod train;
 
 mod judge;
 mod judge_batch;
+mod judge_worker;
 mod model_pretrain;
 mod model_probe;
 mod model_template;

@@ -124,7 +124,9 @@ impl<'a> Verifier<'a> {
             problems.into_iter().map(|(row, problem)| self.candidate(row, problem)).collect();
         while self.round(&mut answers)? {}
         self.probe(&mut answers)?;
-        let fresh = answers.iter().flatten().filter(|candidate| !candidate.known);
+        // Where the judge itself failed, nothing is known: the next time it is asked again.
+        let is_known = |outcome: &Outcome| !outcome.failed.contains_key(&Verdict::InternalError);
+        let fresh = answers.iter().flatten().filter(|candidate| !candidate.known && is_known(&candidate.outcome));
         self.ledger.append(fresh.map(|candidate| (candidate.key, &candidate.outcome)))?;
         let settle = |answer: Result<Candidate, (u64, String, Skip)>| match answer {
             Ok(candidate) => candidate.settle(),
@@ -319,8 +321,8 @@ impl Candidate {
 
     /// Counts the tests that accepted a wrong program, the first of which has the index `from`.
     fn count_weak(&mut self, from: usize, judgement: &Judgement) {
-        // A program that lacks a module says nothing of any test.
-        if judgement.verdict == Verdict::Unsupported {
+        // A program that lacks a module, or that the judge failed on, says nothing of any test.
+        if matches!(judgement.verdict, Verdict::Unsupported | Verdict::InternalError) {
             return;
         }
         for (test, report) in (from..).zip(&judgement.tests) {
@@ -472,6 +474,25 @@ mod tests {
         assert_eq!(outcome(&verified[0]).reference_fuel, Some(14 + 5), "of the programs that are kept");
         let (verified, _) = verify(vec![problem_with("a", "Print 1.", &["loop"], &tests)], 1, 2);
         assert_eq!(outcome(&verified[0]).reference_fuel, None);
+    }
+
+    #[test]
+    fn what_the_judge_failed_on_is_not_known() -> Result<(), PrepareError> {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let judge = Judge::new(Arc::new(FakeRunner), 1);
+        let runs = AtomicU64::new(0);
+        let count = |_, _| _ = runs.fetch_add(1, Ordering::Relaxed);
+        for _ in 0..2 {
+            let mut verifier = Verifier::new(&judge, options(1), VerdictLedger::open(folder.path())?, &count);
+            let problem = problem_with("a", "s", &["crash"], &[("", "1")]);
+            let verified = verifier.verify(vec![(0, problem)])?;
+            let expected = "0 of 1 programs passed 1 tests: 1 internal-error; the first: internal-error at test 1 (the engine's \
+                 process died: gone)";
+            assert_eq!(reason(&verified[0]), ("no-solution-passed", expected));
+            assert_eq!(outcome(&verified[0]).weak_tests, BTreeMap::new());
+        }
+        assert_eq!(runs.into_inner(), 2, "it is asked again");
+        Ok(())
     }
 
     #[test]
