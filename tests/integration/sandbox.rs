@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use hilora_host::dataset::{Language, TestCase};
 use hilora_host::judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, run_limits};
-use hilora_host::plugin::{Decision, RunLimits, SolutionRunner, Termination};
+use hilora_host::plugin::{Decision, FUEL_PER_SECOND, RunLimits, SolutionRunner, Termination};
 use hilora_host::wasm::PluginHost;
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
@@ -19,7 +19,7 @@ use crate::{plugin_host, real_data_trial, repository};
 
 /// Small enough that every hostile program ends within seconds, large enough for the interpreter.
 const LIMITS: RunLimits = RunLimits {
-    fuel: 20_000_000_000,
+    fuel: FUEL_PER_SECOND,
     cpu_time_ms: 20_000,
     wall_time_ms: 60_000,
     memory_bytes_max: 256 << 20,

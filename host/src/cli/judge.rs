@@ -48,7 +48,7 @@ pub(super) struct RunArguments {
     /// The solution runner
     #[arg(long, default_value = "plugins/python-runner.wasm")]
     pub runner: PathBuf,
-    /// The time limit in milliseconds, counted in instructions: from 500 to 20000
+    /// The time limit in milliseconds, counted in fuel: from 500 to 20000
     #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(TIME_LIMIT_MS_BOUNDS))]
     pub time_limit_ms: u64,
     /// The memory limit in MiB, beside what the interpreter takes: from 64 to 1024

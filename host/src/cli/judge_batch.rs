@@ -47,7 +47,7 @@ pub(super) struct BatchArguments {
     /// Judgements to hold against this run's (exit code 3 where they differ)
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
-    /// Let no clock of the machine decide: only instructions, memory and output have limits
+    /// Let no clock of the machine decide: only fuel, memory and output have limits
     #[arg(long)]
     reproducible: bool,
     /// The solution runner
@@ -216,7 +216,7 @@ fn references_fuel(
     let mut submissions = Vec::with_capacity(places.len());
     for &place in &places {
         let mut program = round[place].clone();
-        // By instructions alone, whatever else is asked: what it uses decides of others.
+        // By fuel alone, whatever else is asked: what it uses decides of others.
         let limits = reference_limits(program.limits(true));
         program.code = program.reference.take().unwrap_or_default();
         submissions.push(checkers.submission(program, limits)?);

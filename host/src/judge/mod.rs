@@ -1,7 +1,7 @@
 //! Judging: whether a program solves a problem, found out by running it on the problem's tests.
 //!
 //! The host compares bytes that it captured itself with expected outputs that never leave it; nothing that a program
-//! or its runner says can turn into a pass. The limits that decide are counted in instructions, so that the same
+//! or its runner says can turn into a pass. The limits that decide are counted in fuel, so that the same
 //! submission gets the same verdict on any machine at any load.
 
 mod checker;

@@ -14,7 +14,7 @@ pub enum Verdict {
     Accepted,
     /// It ended with exit code 0 and wrote something else.
     WrongAnswer,
-    /// It used up its instructions or its time.
+    /// It used up its fuel or its time.
     TimeLimit,
     /// It failed where it was refused more memory.
     MemoryLimit,

@@ -20,7 +20,7 @@ pub struct RunnerInfo {
 /// 5 to 11 units per nanosecond of the sandbox's processor time (median 8), so that a second of fuel is 2 to 4 s there,
 /// and 1 to 22 units (median 4) per nanosecond of the native time recorded with the tests. 2,511 of the tests stay
 /// within one second of fuel, all but 3 within two, all within three.
-pub const FUEL_PER_SECOND: u64 = 20_000_000_000;
+pub const FUEL_PER_SECOND: u64 = 15_000_000_000;
 
 /// The limits of one run. Each is absolute; none depends on the machine's load except the two clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! The cache of compiled code: machine code of components, so that an interpreter is compiled once per machine.
 //!
 //! An entry is named by the component's hash and by everything the code depends on (wasmtime's version, the engine's
-//! settings, the processor's features). It is two files: the code, which is mapped, so that start-up copies nothing and
+//! settings, the processor's features, what metering puts in). It is two files: the code, which is mapped, so that start-up copies nothing and
 //! only what runs takes memory, and the code's hash. An entry that does not match is compiled anew; the cache never
 //! turns into an error, and never into a way to run foreign code.
 
@@ -15,6 +15,7 @@ use rustix::process::geteuid;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::metering::{fingerprint, metered};
 use crate::artifact::{ContentHash, write_atomic};
 
 /// A folder of compiled components that only this user can write.
@@ -35,10 +36,12 @@ impl CompiledCodeCache {
         };
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        fingerprint().hash(&mut hasher);
+        std::env::var("WMAX").ok().hash(&mut hasher); // CAL
         Self { folder, engine_key: format!("{:016x}", hasher.finish()) }
     }
 
-    /// The component, from the cache or compiled and then kept.
+    /// The component, from the cache, or metered, compiled and then kept.
     pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
         let content = ContentHash::of(bytes);
         let entry = self.folder.as_ref().map(|folder| Entry::named(folder, &format!("{content}-{}", self.engine_key)));
@@ -46,7 +49,7 @@ impl CompiledCodeCache {
             return Ok(component);
         }
         tracing::info!("compiling the plugin {} ({} bytes)", content.short(), bytes.len());
-        let component = Component::from_binary(engine, bytes)?;
+        let component = Component::from_binary(engine, &metered(bytes)?)?;
         if let Some(entry) = entry
             && let Err(error) = entry.keep(&component.serialize()?)
         {

@@ -1,5 +1,5 @@
-//! A virtual clock: the time that a guest sees. It starts at a fixed date, advances with fuel, and a sleep advances
-//! it at once without waiting. The same program therefore sees the same times in every run.
+//! A virtual clock: the time that a guest sees. It starts at a fixed date, advances with fuel and a little with each
+//! look, so that two looks never show the same time, and a sleep advances it at once without waiting. The same program therefore sees the same times in every run.
 //!
 //! It never reads the machine's clock. A guest that sleeps past its wall-clock limit is stopped there.
 
@@ -23,6 +23,7 @@ pub(super) struct VirtualClock(Arc<Shared>);
 
 struct Shared {
     slept_nanoseconds: AtomicU64,
+    looks: AtomicU64,
     limit_nanoseconds: u64,
     exhausted: AtomicBool,
 }
@@ -32,15 +33,20 @@ impl VirtualClock {
     pub(super) fn new(wall_time_ms: u64) -> Self {
         Self(Arc::new(Shared {
             slept_nanoseconds: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
             limit_nanoseconds: wall_time_ms.saturating_mul(1_000_000),
             exhausted: AtomicBool::new(false),
         }))
     }
 
     /// Nanoseconds since the start date, for a guest that has used so much fuel.
-    pub(super) fn now_nanoseconds(&self, fuel_used: u64) -> u64 {
+    pub(super) fn look(&self, fuel_used: u64) -> u64 {
         let running = u128::from(fuel_used) * 1_000_000_000 / u128::from(FUEL_PER_SECOND);
-        u64::try_from(running).unwrap_or(u64::MAX).saturating_add(self.0.slept_nanoseconds.load(Ordering::Relaxed))
+        let looking = self.0.looks.fetch_add(1, Ordering::Relaxed).saturating_mul(RESOLUTION_NANOSECONDS);
+        u64::try_from(running)
+            .unwrap_or(u64::MAX)
+            .saturating_add(looking)
+            .saturating_add(self.0.slept_nanoseconds.load(Ordering::Relaxed))
     }
 
     /// Whether a sleep went past the limit.
@@ -97,9 +103,10 @@ mod tests {
     #[test]
     fn fuel_and_sleep_advance_it() {
         let clock = VirtualClock::new(10_000);
-        assert_eq!(clock.now_nanoseconds(FUEL_PER_SECOND), 1_000_000_000);
+        assert_eq!(clock.look(FUEL_PER_SECOND), 1_000_000_000);
+        assert_eq!(clock.look(FUEL_PER_SECOND), 1_000_001_000);
         clock.sleep(2_000_000_000);
-        assert_eq!(clock.now_nanoseconds(FUEL_PER_SECOND / 2), 2_500_000_000);
+        assert_eq!(clock.look(FUEL_PER_SECOND / 2), 2_500_002_000);
         assert!(!clock.is_exhausted());
         clock.sleep(u64::MAX);
         assert!(clock.is_exhausted());

@@ -1,8 +1,8 @@
 //! The engine: one wasmtime engine for each component, set so that a fresh instance of an interpreter is cheap and an
 //! endless loop in C code can be stopped.
 //!
-//! Memory and stacks come from `memory`, which knows what the component's memory begins with. Every instruction costs fuel, and
-//! a guest gives control back every `FUEL_BETWEEN_CHECKS` units, where `execution` looks at the clocks.
+//! Memory and stacks come from `memory`, which knows what the component's memory begins with. What a guest runs is
+//! counted by `metering`.
 
 use std::sync::Arc;
 
@@ -10,9 +10,6 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy};
 
 use super::memory::{MemoryImage, MemoryPool, StackPool};
 use crate::plugin::PluginError;
-
-/// Fuel between two looks at the clocks: about two milliseconds of interpreter.
-pub(super) const FUEL_BETWEEN_CHECKS: u64 = 20_000_000;
 
 /// Stack for WebAssembly frames. Freeing a chain of 3×10⁵ tuples needs this much; only what is touched is resident.
 const WASM_STACK_BYTES: usize = 128 << 20;
@@ -22,7 +19,8 @@ const HOST_STACK_BYTES: usize = 2 << 20;
 fn settings() -> Config {
     let mut config = Config::new();
     config
-        .consume_fuel(true)
+        // Metering's slow path is seldom taken, and says so.
+        .wasm_branch_hinting(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(WASM_STACK_BYTES + HOST_STACK_BYTES)
         // A backtrace of 10⁵ frames says nothing to a person and takes longer than the run.

@@ -21,6 +21,7 @@ fn thread_cpu_time() -> Duration {
 }
 
 /// Measures one call on the thread that makes it.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Stopwatch {
     cpu_start: Duration,
     wall_start: Instant,
@@ -39,9 +40,11 @@ impl Stopwatch {
         self.wall_start.elapsed()
     }
 
-    /// Which limit of time has been reached.
-    fn check(&self, limits: &RunLimits) -> Option<LimitKind> {
-        if self.cpu_time() >= Duration::from_millis(limits.cpu_time_ms) {
+    /// Which limit of time has been reached, where time is limited at all.
+    pub(super) fn check(&self, limits: &RunLimits) -> Option<LimitKind> {
+        if limits.reproducible {
+            None
+        } else if self.cpu_time() >= Duration::from_millis(limits.cpu_time_ms) {
             Some(LimitKind::CpuTime)
         } else if self.wall_time() >= Duration::from_millis(limits.wall_time_ms) {
             Some(LimitKind::WallClock)
@@ -84,8 +87,7 @@ pub(super) fn drive<F: Future>(
         if clock.is_exhausted() || waits_for_ever {
             return Err(LimitKind::WallClock);
         }
-        let reached = if limits.reproducible { None } else { stopwatch.check(limits) };
-        if let Some(limit) = reached {
+        if let Some(limit) = stopwatch.check(limits) {
             return Err(limit);
         }
     }

@@ -7,14 +7,14 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, Store, Trap};
+use wasmtime::{Engine, Store};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{Deterministic, I32Exit, WasiCtx, WasiCtxView, WasiView};
 
 use super::clock::VirtualClock;
-use super::engine::FUEL_BETWEEN_CHECKS;
 use super::execution::{Stopwatch, drive};
-use super::limits::MemoryLimiter;
+use super::limits::InstanceLimiter;
+use super::metering::LimitReached;
 use super::stdio::OutputPipe;
 use crate::plugin::{LimitKind, RunLimits};
 
@@ -26,17 +26,8 @@ static RANDOM_BYTES: LazyLock<Vec<u8>> =
 pub(super) struct GuestState {
     context: WasiCtx,
     pub(super) table: ResourceTable,
-    pub(super) limiter: MemoryLimiter,
+    pub(super) limiter: InstanceLimiter,
     pub(super) clock: VirtualClock,
-    fuel_allowed: u64,
-    fuel_of_earlier_calls: u64,
-}
-
-impl GuestState {
-    /// All fuel the guest has used, where so much is left of the present call's.
-    pub(super) fn fuel_used(&self, fuel_left: u64) -> u64 {
-        self.fuel_of_earlier_calls.saturating_add(self.fuel_allowed.saturating_sub(fuel_left))
-    }
 }
 
 impl WasiView for GuestState {
@@ -68,12 +59,7 @@ pub(super) struct Guest {
 
 impl Guest {
     /// A store with nothing in it yet. `arguments` and `stdin` are all that the guest will find.
-    pub(super) fn new(
-        engine: &Engine,
-        limits: &RunLimits,
-        arguments: &[String],
-        stdin: &[u8],
-    ) -> wasmtime::Result<Self> {
+    pub(super) fn new(engine: &Engine, limits: &RunLimits, arguments: &[String], stdin: &[u8]) -> Self {
         let stdout = OutputPipe::new(limits.output_bytes_max);
         let stderr = OutputPipe::new(limits.output_bytes_max);
         let context = WasiCtx::builder()
@@ -91,18 +77,15 @@ impl Guest {
         let state = GuestState {
             context,
             table: ResourceTable::new(),
-            limiter: MemoryLimiter::new(limits.memory_bytes_max),
+            limiter: InstanceLimiter::new(limits),
             clock: VirtualClock::new(limits.wall_time_ms),
-            fuel_allowed: 0,
-            fuel_of_earlier_calls: 0,
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limiter);
         // What the host takes over in one call is at most what the guest itself may hold: a batch of a real dataset is
         // larger than wasmtime's default of 128 MiB.
         store.set_hostcall_fuel(usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX));
-        store.fuel_async_yield_interval(Some(FUEL_BETWEEN_CHECKS))?;
-        Ok(Self { store, limits: *limits, stdout, stderr })
+        Self { store, limits: *limits, stdout, stderr }
     }
 
     /// Makes one call under the limits, each of which begins anew; memory is the instance's.
@@ -111,7 +94,7 @@ impl Guest {
         stopwatch: &Stopwatch,
         call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, Stop> {
-        self.refuel()?;
+        self.store.data_mut().limiter.allowance.begin(stopwatch);
         let clock = self.store.data().clock.clone();
         match drive(call(&mut self.store), &self.limits, stopwatch, &clock) {
             Err(limit) => Err(Stop::Limit(limit)),
@@ -120,24 +103,15 @@ impl Guest {
         }
     }
 
-    fn refuel(&mut self) -> Result<(), Stop> {
-        let engine = |error: wasmtime::Error| Stop::Trap(format!("{error:#}"));
-        let left = self.store.get_fuel().map_err(engine)?;
-        let used = self.store.data().fuel_used(left);
-        self.store.data_mut().fuel_of_earlier_calls = used;
-        self.store.data_mut().fuel_allowed = self.limits.fuel;
-        self.store.set_fuel(self.limits.fuel).map_err(engine)
-    }
-
     fn why(&self, error: &wasmtime::Error) -> Stop {
+        if let Some(LimitReached(limit)) = error.downcast_ref() {
+            return Stop::Limit(*limit);
+        }
         if self.stdout.exceeded() || self.stderr.exceeded() {
             return Stop::Output;
         }
         if let Some(I32Exit(code)) = error.downcast_ref() {
             return Stop::Exit(code.to_le_bytes()[0]);
-        }
-        if let Some(Trap::OutOfFuel) = error.downcast_ref() {
-            return Stop::Limit(LimitKind::Fuel);
         }
         if self.memory_denied() {
             return Stop::Limit(LimitKind::Memory);
@@ -147,8 +121,7 @@ impl Guest {
 
     /// All fuel used so far.
     pub(super) fn fuel_used(&self) -> u64 {
-        let left = self.store.get_fuel().unwrap_or(0);
-        self.store.data().fuel_used(left)
+        self.store.data().limiter.allowance.used()
     }
 
     /// The most linear memory there was.

@@ -59,9 +59,9 @@ pub(super) fn linker(engine: &Engine, with_sources: bool) -> wasmtime::Result<Li
     Ok(linker)
 }
 
-fn now(store: &StoreContextMut<'_, GuestState>) -> wasmtime::Result<u64> {
-    let fuel_used = store.data().fuel_used(store.get_fuel()?);
-    Ok(store.data().clock.now_nanoseconds(fuel_used))
+fn now(store: &StoreContextMut<'_, GuestState>) -> u64 {
+    let state = store.data();
+    state.clock.look(state.limiter.allowance.used())
 }
 
 fn set_alarm(
@@ -81,7 +81,7 @@ fn replace_clocks(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut wall = linker.instance(&format!("wasi:clocks/wall-clock@{WASI_VERSION}"))?;
     wall.func_wrap("now", move |store: StoreContextMut<'_, GuestState>, (): ()| {
-        let mut date = instant(now(&store)?);
+        let mut date = instant(now(&store));
         date.seconds += START_SECONDS;
         Ok((date,))
     })?;
@@ -89,10 +89,10 @@ fn replace_clocks(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         Ok((instant(RESOLUTION_NANOSECONDS),))
     })?;
     let mut monotonic = linker.instance(&format!("wasi:clocks/monotonic-clock@{WASI_VERSION}"))?;
-    monotonic.func_wrap("now", |store: StoreContextMut<'_, GuestState>, (): ()| Ok((now(&store)?,)))?;
+    monotonic.func_wrap("now", |store: StoreContextMut<'_, GuestState>, (): ()| Ok((now(&store),)))?;
     monotonic.func_wrap("resolution", |_: StoreContextMut<'_, GuestState>, (): ()| Ok((RESOLUTION_NANOSECONDS,)))?;
     monotonic.func_wrap("subscribe-instant", |mut store: StoreContextMut<'_, GuestState>, (when,): (u64,)| {
-        let remaining = when.saturating_sub(now(&store)?);
+        let remaining = when.saturating_sub(now(&store));
         Ok((set_alarm(&mut store, remaining)?,))
     })?;
     monotonic.func_wrap("subscribe-duration", |mut store: StoreContextMut<'_, GuestState>, (duration,): (u64,)| {

@@ -22,8 +22,8 @@ pub(super) struct LoadedPlugin {
 
 impl LoadedPlugin {
     /// A guest without an instance in it.
-    pub(super) fn guest(&self) -> Result<Guest, PluginError> {
-        Guest::new(&self.engine, &self.limits, &[], &[]).map_err(|error| self.engine_error(&error))
+    pub(super) fn guest(&self) -> Guest {
+        Guest::new(&self.engine, &self.limits, &[], &[])
     }
 
     /// One call in an instance of its own.
@@ -33,7 +33,7 @@ impl LoadedPlugin {
         row: Option<String>,
         call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, PluginError> {
-        self.call_in(&mut self.guest()?, function, row, call)
+        self.call_in(&mut self.guest(), function, row, call)
     }
 
     /// One call in this guest.
@@ -79,11 +79,6 @@ impl LoadedPlugin {
             return Ok(());
         }
         Err(self.contract(call, None, format!("expected {expected} answers, got {got}")))
-    }
-
-    /// The engine failed, not the plugin.
-    pub(super) fn engine_error(&self, error: &wasmtime::Error) -> PluginError {
-        PluginError::Engine { what: self.identity.to_string(), message: format!("{error:#}") }
     }
 
     fn event(&self, guest: &Guest, stop: Stop, call: &'static str, row: Option<String>) -> PluginError {

@@ -66,7 +66,7 @@ impl DatasetLoader for ComponentLoader {
         let options = serde_json::Value::Object(options.clone()).to_string();
         let opened =
             files.iter().map(|path| SourceFile::open(&self.plugin.identity, path)).collect::<Result<Vec<_>, _>>()?;
-        let mut guest = self.plugin.guest()?;
+        let mut guest = self.plugin.guest();
         let answer = self.plugin.call_in(&mut guest, "open", None, async |store: &mut Store<GuestState>| {
             let handles =
                 opened.into_iter().map(|file| store.data_mut().table.push(file)).collect::<Result<Vec<_>, _>>()?;

@@ -19,6 +19,7 @@ mod linker;
 mod loaded_plugin;
 mod loader;
 mod memory;
+mod metering;
 mod pack;
 mod plugin_host;
 mod runner;

@@ -78,8 +78,7 @@ impl SolutionRunner for ComponentRunner {
         // The second argument lets `os.fstat(0)` tell the input's size, which some programs read by.
         let arguments = [PROGRAM.to_owned(), stdin.len().to_string()];
         let stopwatch = Stopwatch::start();
-        let mut guest = Guest::new(&self.plugin.engine, limits, &arguments, stdin)
-            .map_err(|error| self.plugin.engine_error(&error))?;
+        let mut guest = Guest::new(&self.plugin.engine, limits, &arguments, stdin);
         let mut instantiated = Err(None);
         let ended = guest.call(&stopwatch, async |store: &mut Store<GuestState>| {
             let instance = match self.world.instantiate_async(&mut *store).await {
