@@ -2,7 +2,9 @@
 //! compute, two threads against one, the memory of an instance.
 //!
 //! Native and sandboxed runs alternate, each in a process of its own; of each pair of three the least processor time
-//! counts. What a program writes in the sandbox must be what python3 writes.
+//! counts. What a program writes in the sandbox must be what python3 writes. A program's time has python3's start-up in
+//! it, or a fresh instance's, which differ by far: what an empty program takes is measured in the same way, and the ratio
+//! is printed with it and without.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::measure::Meter;
-use crate::program::{run, target_folder};
+use crate::program::{run, target_folder, write_if_changed};
 use crate::{announce, build};
 
 /// How the judge is measured.
@@ -31,12 +33,34 @@ const ROUNDS: usize = 3;
 const SCALING_RUNS: usize = 400;
 const INSTANCES: usize = 16;
 
-/// One program that computes.
+/// One program that computes: its processor time, start-up included.
 #[derive(Debug, Serialize)]
 struct Program {
     name: String,
+    #[serde(flatten)]
+    costs: Costs,
+}
+
+/// Processor time of one program.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Costs {
     native_seconds: f64,
     sandbox_seconds: f64,
+}
+
+impl Costs {
+    /// The sandbox's over python3's.
+    fn ratio(self) -> f64 {
+        self.sandbox_seconds / self.native_seconds
+    }
+
+    /// What is left without the start-up of either.
+    fn without(self, start_up: Self) -> Self {
+        Self {
+            native_seconds: self.native_seconds - start_up.native_seconds,
+            sandbox_seconds: self.sandbox_seconds - start_up.sandbox_seconds,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -45,9 +69,13 @@ struct Report {
     /// Median processor time of a trivial program, in milliseconds.
     trivial_sandbox_ms: f64,
     trivial_spawn_ms: f64,
+    /// What an empty program takes: python3's start-up, and a fresh instance.
+    start_up: Costs,
     programs: Vec<Program>,
-    /// The geometric mean of sandbox over native.
+    /// The geometric mean of sandbox over native, start-up included.
     slowdown: f64,
+    /// The same without the start-up of either.
+    slowdown_without_start_up: f64,
     runs_per_second_one_thread: f64,
     runs_per_second_two_threads: f64,
     bytes_per_instance: f64,
@@ -61,6 +89,7 @@ pub(crate) fn run_task(repository: &Path, arguments: &JudgeArguments) -> Result<
     run(command.current_dir(repository).args(example))?;
     let python = PathBuf::from("python3");
     let sandbox = Sandbox {
+        python: python.clone(),
         meter: Meter::new(&python, repository.join("tests/oracle/measure.py")),
         program: target_folder(repository).join("release/examples/judge_costs"),
         runner: repository.join("plugins/python-runner.wasm"),
@@ -80,19 +109,12 @@ pub(crate) fn run_task(repository: &Path, arguments: &JudgeArguments) -> Result<
     for path in programs_of(&repository.join("tests/data/programs-bench"))? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         announce(&name);
-        let (mut native, mut sandboxed) = (f64::INFINITY, f64::INFINITY);
-        for _ in 0..ROUNDS {
-            let (cost, expected) = sandbox.meter.run_text(&python, &[&path])?;
-            native = native.min(cost.processor_seconds);
-            let measured = sandbox.measure("program", &path)?;
-            if measured["stdout"].as_str() != Some(&expected) {
-                bail!("{name} writes something else in the sandbox than with python3");
-            }
-            sandboxed = sandboxed.min(number(&measured, "cpu_seconds")?);
-        }
-        programs.push(Program { name, native_seconds: native, sandbox_seconds: sandboxed });
+        programs.push(Program { name, costs: sandbox.compare(&path)? });
     }
-    let logarithms: f64 = programs.iter().map(|program| (program.sandbox_seconds / program.native_seconds).ln()).sum();
+    announce("an empty program");
+    let empty = target_folder(repository).join("empty.py");
+    write_if_changed(&empty, b"")?;
+    let start_up = sandbox.compare(&empty)?;
 
     announce("two threads against one, and the memory of an instance");
     let scaling = sandbox.measure("scaling", Path::new(&SCALING_RUNS.to_string()))?;
@@ -101,7 +123,11 @@ pub(crate) fn run_task(repository: &Path, arguments: &JudgeArguments) -> Result<
         python: String::from_utf8_lossy(&version.stdout).trim().to_owned(),
         trivial_sandbox_ms: number(&trivial, "cpu_ms")?,
         trivial_spawn_ms: spawns[SPAWNS / 2],
-        slowdown: (logarithms / programs.len() as f64).exp(),
+        start_up,
+        slowdown: geometric_mean(programs.iter().map(|program| program.costs.ratio())),
+        slowdown_without_start_up: geometric_mean(
+            programs.iter().map(|program| program.costs.without(start_up).ratio()),
+        ),
         programs,
         runs_per_second_one_thread: number(&scaling, "one_thread")?,
         runs_per_second_two_threads: number(&scaling, "two_threads")?,
@@ -112,6 +138,7 @@ pub(crate) fn run_task(repository: &Path, arguments: &JudgeArguments) -> Result<
 }
 
 struct Sandbox {
+    python: PathBuf,
     meter: Meter,
     program: PathBuf,
     runner: PathBuf,
@@ -121,6 +148,26 @@ impl Sandbox {
     fn measure(&self, what: &str, value: &Path) -> Result<Value> {
         Ok(self.meter.run(&self.program, &[&self.runner, Path::new(what), value])?.1)
     }
+
+    /// One program with python3 and in the sandbox, in turns: the least that each took.
+    fn compare(&self, program: &Path) -> Result<Costs> {
+        let mut least = Costs { native_seconds: f64::INFINITY, sandbox_seconds: f64::INFINITY };
+        for _ in 0..ROUNDS {
+            let (cost, expected) = self.meter.run_text(&self.python, &[program])?;
+            least.native_seconds = least.native_seconds.min(cost.processor_seconds);
+            let measured = self.measure("program", program)?;
+            if measured["stdout"].as_str() != Some(&expected) {
+                bail!("{} writes something else in the sandbox than with python3", program.display());
+            }
+            least.sandbox_seconds = least.sandbox_seconds.min(number(&measured, "cpu_seconds")?);
+        }
+        Ok(least)
+    }
+}
+
+fn geometric_mean(ratios: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = ratios.len() as f64;
+    (ratios.map(f64::ln).sum::<f64>() / count).exp()
 }
 
 fn programs_of(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -141,18 +188,23 @@ fn print(report: &Report, as_json: bool) -> Result<()> {
         println!("{}", serde_json::to_string(report)?);
         return Ok(());
     }
-    let Report { trivial_sandbox_ms, trivial_spawn_ms, slowdown, .. } = report;
-    println!("{:20} {:>12} {:>12} {:>7}", "CPU seconds", report.python, "sandbox", "ratio");
-    for Program { name, native_seconds, sandbox_seconds } in &report.programs {
-        let ratio = sandbox_seconds / native_seconds;
-        println!("{name:20} {native_seconds:>12.3} {sandbox_seconds:>12.3} {ratio:>7.2}");
+    let Report { trivial_sandbox_ms, trivial_spawn_ms, start_up, .. } = report;
+    let row = |name: &str, Costs { native_seconds, sandbox_seconds }: Costs, ratios: &str| {
+        println!("{name:20} {native_seconds:>13.3} {sandbox_seconds:>12.3} {ratios}");
+    };
+    println!("{:20} {:>13} {:>12} {:>7} {:>16}", "CPU seconds", report.python, "sandbox", "ratio", "without start-up");
+    for Program { name, costs } in &report.programs {
+        row(name, *costs, &format!("{:>7.2} {:>16.2}", costs.ratio(), costs.without(*start_up).ratio()));
     }
-    println!("geometric mean {slowdown:.2} times python3 (target: 2.1, aim 1.6)");
+    row("an empty program", *start_up, "(start-up: of python3, and of a fresh instance)");
+    let (with, without) = (report.slowdown, report.slowdown_without_start_up);
+    println!("geometric mean with start-up: {with:.2} times python3 (target: 2.1, aim 1.6)");
+    println!("geometric mean without start-up: {without:.2} times python3");
     let cheaper = trivial_spawn_ms / trivial_sandbox_ms;
     println!("a trivial program: {trivial_sandbox_ms:.2} ms CPU in a fresh instance (target: 1.4, aim 1.0)");
     println!("spawning python3: {trivial_spawn_ms:.2} ms CPU, {cheaper:.1} times as much (target: 7)");
     let (one, two) = (report.runs_per_second_one_thread, report.runs_per_second_two_threads);
     println!("{one:.0} runs a second on one thread, {two:.0} on two: {:.2} times (target: 1.9)", two / one);
-    println!("{:.2} MB resident for each live instance (target: 3)", report.bytes_per_instance / 1e6);
+    println!("{:.2} MB of private memory for each live instance (target: 3)", report.bytes_per_instance / 1e6);
     Ok(())
 }
