@@ -36,9 +36,9 @@ const PROGRAMS_PER_ROUND: usize = 256;
 #[derive(Debug, clap::Args)]
 pub(super) struct BatchArguments {
     /// Programs with their tests, one JSON object a line: id, code, tests of input and output; and where wanted language,
-    /// entry_point, time_limit_ms (500 to 20000), memory_bytes_max (67108864 to 1073741824), checker (lines, tokens, float
-    /// or a plugin's name), reference (a solution that is known to be right: the program may use three times its fuel,
-    /// where that is more)
+    /// entry_point, time_limit_ms (500 to 20000), memory_bytes_max (67108864 to 1073741824), checker (lines, tokens,
+    /// float or a plugin's name), reference (a solution that is known to be right: the program may use three times its
+    /// fuel, where that is more)
     #[arg(long, value_name = "FILE")]
     programs: PathBuf,
     /// Where the judgements go, one JSON object a line, in the order of the programs

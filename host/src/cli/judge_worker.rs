@@ -28,8 +28,8 @@ impl WorkerArguments {
     }
 }
 
-/// The solution runner of this file in worker processes, which are this program. One starts with the first run that finds
-/// no other idle.
+/// The solution runner of this file in worker processes, which are this program. One starts with the first run that
+/// finds no other idle.
 pub(super) fn worker_pool(host: &PluginHost, runner: &Path) -> Result<Arc<dyn SolutionRunner>> {
     let program = std::env::current_exe().context("cannot find this program to start worker processes")?;
     let arguments = ["judge", "worker", "--runner"].map(OsString::from).into_iter();

@@ -30,15 +30,15 @@ const CALIBRATION_FACTOR_MAX: u64 = 3;
 const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
 /// What the interpreter itself takes of its linear memory, above what a native one takes.
 const INTERPRETER_BYTES: u64 = 64 << 20;
-/// The least and the most that a problem's own limit gives, in bytes: a 32-bit memory ends at 4 GiB, and one run may have
-/// a quarter of it.
+/// The least and the most that a problem's own limit gives, in bytes: a 32-bit memory ends at 4 GiB, and one run may
+/// have a quarter of it.
 pub const MEMORY_BYTES_BOUNDS: RangeInclusive<u64> = 64 << 20..=1 << 30;
 
 /// Standard output and standard error, each. The largest expected output of the real datasets is below 8 MB.
 const OUTPUT_BYTES_MAX: u64 = 16 << 20;
 
-/// The limits for a problem with these limits of its own. What is out of bounds becomes the nearest bound; a limit that a
-/// person gave is refused before.
+/// The limits for a problem with these limits of its own. What is out of bounds becomes the nearest bound; a limit that
+/// a person gave is refused before.
 pub fn run_limits(time_limit_ms: Option<u64>, memory_limit_bytes: Option<u64>) -> RunLimits {
     let within = |value: u64, bounds: RangeInclusive<u64>| value.clamp(*bounds.start(), *bounds.end());
     let time_ms = within(time_limit_ms.unwrap_or(TIME_LIMIT_MS_DEFAULT), TIME_LIMIT_MS_BOUNDS);

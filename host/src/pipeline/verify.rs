@@ -486,8 +486,8 @@ mod tests {
             let mut verifier = Verifier::new(&judge, options(1), VerdictLedger::open(folder.path())?, &count);
             let problem = problem_with("a", "s", &["crash"], &[("", "1")]);
             let verified = verifier.verify(vec![(0, problem)])?;
-            let expected = "0 of 1 programs passed 1 tests: 1 internal-error; the first: internal-error at test 1 (the engine's \
-                 process died: gone)";
+            let expected = "0 of 1 programs passed 1 tests: 1 internal-error; the first: internal-error at test 1 \
+                 (the engine's process died: gone)";
             assert_eq!(reason(&verified[0]), ("no-solution-passed", expected));
             assert_eq!(outcome(&verified[0]).weak_tests, BTreeMap::new());
         }

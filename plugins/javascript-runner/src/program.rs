@@ -113,8 +113,9 @@ fn evaluate<'js>(ctx: &Ctx<'js>, code: &str, parser: &Constructor<'js>) -> rquic
     Module::evaluate(ctx.clone(), PROGRAM, code)?.finish::<()>()
 }
 
-/// Whether the code is a script, for which it is enough that it could be a function's body: a `SyntaxError` alone does not
-/// tell, because `JSON.parse`, `eval` and `RegExp` throw it too. `parser` is `Function`, which parses and runs nothing.
+/// Whether the code is a script, for which it is enough that it could be a function's body: a `SyntaxError` alone does
+/// not tell, because `JSON.parse`, `eval` and `RegExp` throw it too. `parser` is `Function`, which parses and runs
+/// nothing.
 fn parses<'js>(ctx: &Ctx<'js>, code: &str, parser: &Constructor<'js>) -> bool {
     match parser.construct::<_, Value<'js>>((code,)) {
         Ok(_) => true,

@@ -3,8 +3,8 @@
 //!
 //! Native and sandboxed runs alternate, each in a process of its own; of each pair of three the least processor time
 //! counts. What a program writes in the sandbox must be what python3 writes. A program's time has python3's start-up in
-//! it, or a fresh instance's, which differ by far: what an empty program takes is measured in the same way, and the ratio
-//! is printed with it and without.
+//! it, or a fresh instance's, which differ by far: what an empty program takes is measured in the same way, and the
+//! ratio is printed with it and without.
 
 use std::fs;
 use std::path::{Path, PathBuf};
