@@ -16,8 +16,8 @@ use crate::plugin::{FUEL_PER_SECOND, RunLimits};
 const TIME_LIMIT_MS_DEFAULT: u64 = 2_000;
 /// Time limits of real datasets lie within these bounds, in milliseconds; what is outside is a slip of the dataset.
 pub const TIME_LIMIT_MS_BOUNDS: RangeInclusive<u64> = 500..=20_000;
-/// A unit of fuel takes several times as long in the worst programs as in the best, and machines differ.
-const CPU_TIME_FACTOR: u64 = 6;
+/// A second of fuel takes up to 6 s of a busy machine, and machines differ.
+const CPU_TIME_FACTOR: u64 = 12;
 /// Other work on the machine must not turn a pass into a time-out.
 const WALL_TIME_FACTOR: u64 = 30;
 
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(calibrated(limits, Some(FUEL_PER_SECOND / 3)), limits);
         let earned = calibrated(limits, Some(FUEL_PER_SECOND / 2));
         assert_eq!(earned.fuel, FUEL_PER_SECOND / 2 * 3);
-        assert_eq!((earned.cpu_time_ms, earned.wall_time_ms), (9_000, 45_000));
+        assert_eq!((earned.cpu_time_ms, earned.wall_time_ms), (18_000, 45_000));
         assert_eq!(earned.memory_bytes_max, limits.memory_bytes_max);
         assert_eq!(calibrated(limits, Some(u64::MAX)), reference_limits(limits));
         assert_eq!(reference_limits(limits).fuel, 3 * FUEL_PER_SECOND);
