@@ -25,6 +25,8 @@ pub(super) struct Meter {
     pub(super) table: u32,
     /// The function that reports what was used.
     pub(super) report: u32,
+    /// Whether lengths in memory are of 32 bits. Those of 64 bits are not charged: no memory is as large.
+    pub(super) memory32: bool,
 }
 
 impl Meter {
@@ -81,7 +83,7 @@ impl Meter {
         for operator in body.get_operators_reader()? {
             let operator = operator?;
             let is_loop = matches!(operator, Operator::Loop { .. });
-            if moves_bytes(&operator) {
+            if self.memory32 && moves_bytes(&operator) {
                 writer.charge_bytes(bytes_local);
             }
             writer.function.instruction(

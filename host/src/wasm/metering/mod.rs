@@ -23,7 +23,7 @@ use wasm_encoder::{
     BlockType, CodeSection, Component, ComponentSectionId, ExportKind, ExportSection, Function, FunctionSection,
     Instruction, MemorySection, MemoryType, Module, RawSection, TypeSection,
 };
-use wasmparser::{BinaryReaderError, Parser, Payload};
+use wasmparser::{BinaryReaderError, Parser, Payload, Validator};
 
 pub(super) use self::allowance::{Allowance, LimitReached};
 pub(super) use self::module::METER_TABLE_MAX;
@@ -57,7 +57,15 @@ pub(super) fn fingerprint() -> Vec<u8> {
 }
 
 /// The component with a meter in each of its modules, however deep.
+///
+/// What the meters add has the numbers after those that a module may use, so the component must be valid before: it could
+/// otherwise name its own counter, and set it.
 pub(super) fn metered(component: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
+    Validator::new().validate_all(component)?;
+    with_meters(component)
+}
+
+fn with_meters(component: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
     let mut written = Component::new();
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(component) {
@@ -73,7 +81,7 @@ pub(super) fn metered(component: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
             Payload::ComponentSection { unchecked_range, .. } => {
                 if depth == 0 {
                     let nested = &component[unchecked_range.start as usize..unchecked_range.end as usize];
-                    let data = metered(nested)?;
+                    let data = with_meters(nested)?;
                     written.section(&RawSection { id: ComponentSectionId::Component.into(), data: &data });
                 }
                 depth += 1;

@@ -34,6 +34,7 @@ struct Inventory<'a> {
     imported_functions: usize,
     tables: u32,
     globals: u32,
+    memory64: bool,
     bodies: Vec<FunctionBody<'a>>,
     exports: Option<ExportSectionReader<'a>>,
     /// The sections' contents.
@@ -71,7 +72,8 @@ impl<'a> Inventory<'a> {
                         TypeRef::Func(kind) | TypeRef::FuncExact(kind) => self.functions.push(kind),
                         TypeRef::Table(_) => self.tables += 1,
                         TypeRef::Global(_) => self.globals += 1,
-                        TypeRef::Memory(_) | TypeRef::Tag(_) => {}
+                        TypeRef::Memory(memory) => self.memory64 |= memory.memory64,
+                        TypeRef::Tag(_) => {}
                     }
                 }
                 self.imported_functions = self.functions.len();
@@ -79,6 +81,11 @@ impl<'a> Inventory<'a> {
             Payload::FunctionSection(section) => {
                 for kind in section {
                     self.functions.push(kind?);
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    self.memory64 |= memory?.memory64;
                 }
             }
             Payload::TableSection(section) => self.tables += section.count(),
@@ -107,7 +114,8 @@ pub(super) fn metered_module(module: &[u8]) -> Result<Vec<u8>> {
         return Ok(module.to_vec());
     }
     let functions = inventory.functions.len() as u32;
-    let meter = Meter { left: inventory.globals, table: inventory.tables, report: functions };
+    let meter =
+        Meter { left: inventory.globals, table: inventory.tables, report: functions, memory32: !inventory.memory64 };
 
     // The functions that are put after the module's own: the report, and one for each exported function.
     let mut added_types = vec![inventory.parameters.len() as u32];

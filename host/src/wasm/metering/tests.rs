@@ -4,6 +4,7 @@ use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, ElementSection, Elements, ExportKind, ExportSection, Function, FunctionSection,
     Instruction, MemorySection, MemoryType, Module, RefType, TableSection, TableType, TypeSection, ValType,
 };
+use wasmparser::Validator;
 use wasmtime::{Engine, Instance, Store, WasmParams, WasmResults};
 
 use super::module::metered_module;
@@ -23,6 +24,10 @@ const LIMITS: RunLimits = RunLimits {
 /// A module of functions from an `i32` to an `i32`, of which the last is exported, with a page of memory and a table
 /// that holds the first.
 fn module(bodies: &[&[Instruction<'_>]]) -> Vec<u8> {
+    module_of(false, bodies)
+}
+
+fn module_of(memory64: bool, bodies: &[&[Instruction<'_>]]) -> Vec<u8> {
     let mut types = TypeSection::new();
     types.ty().function([ValType::I32], [ValType::I32]);
     let mut functions = FunctionSection::new();
@@ -44,7 +49,7 @@ fn module(bodies: &[&[Instruction<'_>]]) -> Vec<u8> {
         shared: false,
     });
     let mut memories = MemorySection::new();
-    memories.memory(MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None });
+    memories.memory(MemoryType { minimum: 1, maximum: None, memory64, shared: false, page_size_log2: None });
     let mut exports = ExportSection::new();
     exports.export("run", ExportKind::Func, bodies.len() as u32 - 1);
     let mut elements = ElementSection::new();
@@ -186,6 +191,41 @@ fn a_module_within_nested_components_has_a_meter() -> wasmtime::Result<()> {
     let written = metered(&outer.finish())?;
     let meter = metered_module(&bytes)?;
     assert!(written.windows(meter.len()).any(|window| window == meter));
-    wasmparser::Validator::new().validate_all(&written)?;
+    Validator::new().validate_all(&written)?;
+    Ok(())
+}
+
+#[test]
+fn a_component_that_names_its_own_counter_is_refused() {
+    let component = |globals: &[Instruction<'_>]| {
+        let mut component = wasm_encoder::Component::new();
+        let mut body = vec![Instruction::LocalGet(0)];
+        body.splice(0..0, globals.iter().cloned());
+        component.section(&wasm_encoder::RawSection { id: 1, data: &module(&[&body]) });
+        component.finish()
+    };
+    assert!(metered(&component(&[])).is_ok());
+    // The counter, the report and the table have these numbers once they are there.
+    for reach in [
+        vec![Instruction::I64Const(i64::MAX), Instruction::GlobalSet(0)],
+        vec![Instruction::Call(1)],
+        vec![Instruction::TableSize(1), Instruction::Drop],
+    ] {
+        let refused = metered(&component(&reach)).map(|_| ());
+        assert!(refused.is_err_and(|error| error.message().contains("unknown")), "{reach:?}");
+    }
+}
+
+#[test]
+fn a_memory_of_64_bits_is_left_alone() -> wasmtime::Result<()> {
+    let fill = [
+        Instruction::I64Const(0),
+        Instruction::I32Const(1),
+        Instruction::I64Const(4_096),
+        Instruction::MemoryFill(0),
+        Instruction::LocalGet(0),
+    ];
+    let (answer, used) = call::<_, i32>(&module_of(true, &[&fill]), 7)?;
+    assert_eq!((answer?, used), (7, 0));
     Ok(())
 }
