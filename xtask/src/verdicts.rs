@@ -38,7 +38,7 @@ pub(crate) struct VerdictsArguments {
     /// Write the table anew
     #[arg(long)]
     update: bool,
-    /// Judge the short tests so many times with one, two and four workers per core (10 take half an hour)
+    /// Judge the short tests so many times with one, two and four workers per core (10 take two minutes)
     #[arg(long, value_name = "N", default_value_t = 0)]
     reruns: u32,
 }
