@@ -1,9 +1,9 @@
 //! The cache of compiled code: machine code of components, so that an interpreter is compiled once per machine.
 //!
 //! An entry is named by the component's hash and by everything the code depends on (wasmtime's version, the engine's
-//! settings, the processor's features, what metering puts in). It is two files: the code, which is mapped, so that start-up copies nothing and
-//! only what runs takes memory, and the code's hash. An entry that does not match is compiled anew; the cache never
-//! turns into an error, and never into a way to run foreign code.
+//! settings, the processor's features, the source of metering). It is two files: the code, which is mapped, so that
+//! start-up copies nothing and only what runs takes memory, and the code's hash. An entry that does not match is compiled
+//! anew; the cache never turns into an error, and never into a way to run foreign code.
 
 use std::fs::{self, DirBuilder};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,7 +15,7 @@ use rustix::process::geteuid;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::metering::{fingerprint, metered};
+use super::metering::{METERING_SOURCE, metered};
 use crate::artifact::{ContentHash, write_atomic};
 
 /// A folder of compiled components that only this user can write.
@@ -36,8 +36,7 @@ impl CompiledCodeCache {
         };
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        fingerprint().hash(&mut hasher);
-        std::env::var("WMAX").ok().hash(&mut hasher); // CAL
+        METERING_SOURCE.hash(&mut hasher);
         Self { folder, engine_key: format!("{:016x}", hasher.finish()) }
     }
 

@@ -1,5 +1,6 @@
 //! A virtual clock: the time that a guest sees. It starts at a fixed date, advances with fuel and a little with each
-//! look, so that two looks never show the same time, and a sleep advances it at once without waiting. The same program therefore sees the same times in every run.
+//! look, so that two looks never show the same time, and a sleep advances it at once without waiting. The same program
+//! therefore sees the same times in every run.
 //!
 //! It never reads the machine's clock. A guest that sleeps past its wall-clock limit is stopped there.
 

@@ -19,42 +19,14 @@ mod module;
 #[cfg(test)]
 mod tests;
 
-use wasm_encoder::{
-    BlockType, CodeSection, Component, ComponentSectionId, ExportKind, ExportSection, Function, FunctionSection,
-    Instruction, MemorySection, MemoryType, Module, RawSection, TypeSection,
-};
+use wasm_encoder::{Component, ComponentSectionId, RawSection};
 use wasmparser::{BinaryReaderError, Parser, Payload, Validator};
 
 pub(super) use self::allowance::{Allowance, LimitReached};
 pub(super) use self::module::METER_TABLE_MAX;
 
-/// What tells apart the code that this metering puts into components from another's: what it makes of a sample that
-/// has all that is charged.
-pub(super) fn fingerprint() -> Vec<u8> {
-    let mut types = TypeSection::new();
-    types.ty().function([], []);
-    let mut functions = FunctionSection::new();
-    functions.function(0);
-    let mut memories = MemorySection::new();
-    memories.memory(MemoryType { minimum: 0, maximum: None, memory64: false, shared: false, page_size_log2: None });
-    let mut exports = ExportSection::new();
-    exports.export("run", ExportKind::Func, 0);
-    let mut body = Function::new([]);
-    body.instruction(&Instruction::Call(0)).instruction(&Instruction::Loop(BlockType::Empty));
-    for _ in 0..1_000 {
-        body.instruction(&Instruction::Nop);
-    }
-    body.instruction(&Instruction::End);
-    for _ in 0..3 {
-        body.instruction(&Instruction::I32Const(0));
-    }
-    body.instruction(&Instruction::MemoryCopy { src_mem: 0, dst_mem: 0 }).instruction(&Instruction::End);
-    let mut code = CodeSection::new();
-    code.function(&body);
-    let mut sample = Module::new();
-    sample.section(&types).section(&functions).section(&memories).section(&exports).section(&code);
-    module::metered_module(&sample.finish()).expect("the sample is a module")
-}
+/// What decides what is put into a component: code that was compiled under another source is compiled anew.
+pub(super) const METERING_SOURCE: [&str; 2] = [include_str!("code.rs"), include_str!("module.rs")];
 
 /// The component with a meter in each of its modules, however deep.
 ///
