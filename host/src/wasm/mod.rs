@@ -10,6 +10,7 @@ mod checker;
 mod classifier;
 mod clock;
 mod component_file;
+mod component_parts;
 mod engine;
 mod execution;
 mod formatter;

@@ -10,14 +10,14 @@ use std::ptr;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::param::page_size;
-use wasm_encoder::{Component, Module, RawSection};
+use wasm_encoder::{Module, RawSection};
 use wasmparser::{BinaryReaderError, DataKind, Operator, Parser, Payload};
+
+use crate::wasm::component_parts::with_parts;
 
 /// Size of a page of WebAssembly.
 const WASM_PAGE: u64 = 64 << 10;
-/// Section numbers of the binary formats.
-const CORE_MODULE_SECTION: u8 = 1;
-const NESTED_COMPONENT_SECTION: u8 = 4;
+/// The section's number in the binary format.
 const DATA_SECTION: u8 = 11;
 
 /// Bytes that a memory begins with, in a file of their own that nothing can change.
@@ -156,35 +156,10 @@ fn only_memory(component: &[u8]) -> Result<Option<(Range<usize>, Vec<(usize, &[u
 
 /// The component, its module at `place` without its data.
 fn without_data(component: &[u8], place: &Range<usize>) -> Result<Vec<u8>, BinaryReaderError> {
-    let mut written = Component::new();
-    let mut depth = 0_usize;
-    for payload in Parser::new(0).parse_all(component) {
-        let payload = payload?;
-        match &payload {
-            Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
-                if depth == 0 {
-                    let range = unchecked_range.start as usize..unchecked_range.end as usize;
-                    let is_module = matches!(payload, Payload::ModuleSection { .. });
-                    let data = if range == *place {
-                        Cow::Owned(module_without_data(&component[range])?)
-                    } else {
-                        Cow::Borrowed(&component[range])
-                    };
-                    let id = if is_module { CORE_MODULE_SECTION } else { NESTED_COMPONENT_SECTION };
-                    written.section(&RawSection { id, data: &data });
-                }
-                depth += 1;
-            }
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            _ if depth > 0 => {}
-            other => {
-                if let Some((id, range)) = other.as_section() {
-                    written.section(&RawSection { id, data: &component[range.start as usize..range.end as usize] });
-                }
-            }
-        }
-    }
-    Ok(written.finish())
+    with_parts(component, |_, part| {
+        let data = &component[part.clone()];
+        if part == *place { module_without_data(data).map(Cow::Owned) } else { Ok(Cow::Borrowed(data)) }
+    })
 }
 
 fn module_without_data(module: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {

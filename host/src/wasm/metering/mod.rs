@@ -1,7 +1,7 @@
 //! Metering: how much a guest has run, counted by code that the host puts into it.
 //!
 //! Each module of a component gets a global that holds the units until its next report. What can repeat charges them: a
-//! function that calls others at its entry, a loop at the head of each turn, a copy of memory by its length. Below zero
+//! function that calls others at its entry, a loop at the head of each turn, a copy or a fill by its length. Below zero
 //! the module reports what it used to the host, which adds it up, looks at the clocks and may end the call; and so it
 //! does when an exported function returns. What is charged depends on the component and its input alone, so a limit of
 //! fuel gives the same verdict on every machine.
@@ -19,11 +19,13 @@ mod module;
 #[cfg(test)]
 mod tests;
 
-use wasm_encoder::{Component, ComponentSectionId, RawSection};
-use wasmparser::{BinaryReaderError, Parser, Payload, Validator};
+use std::borrow::Cow;
+
+use wasmparser::{BinaryReaderError, Validator};
 
 pub(super) use self::allowance::{Allowance, LimitReached};
 pub(super) use self::module::METER_TABLE_MAX;
+use super::component_parts::{Part, with_parts};
 
 /// What decides what is put into a component: code that was compiled under another source is compiled anew.
 pub(super) const METERING_SOURCE: [&str; 2] = [include_str!("code.rs"), include_str!("module.rs")];
@@ -38,34 +40,12 @@ pub(super) fn metered(component: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
 }
 
 fn with_meters(component: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
-    let mut written = Component::new();
-    let mut depth = 0_usize;
-    for payload in Parser::new(0).parse_all(component) {
-        match payload? {
-            Payload::ModuleSection { unchecked_range, .. } => {
-                if depth == 0 {
-                    let module = &component[unchecked_range.start as usize..unchecked_range.end as usize];
-                    let data = module::metered_module(module)?;
-                    written.section(&RawSection { id: ComponentSectionId::CoreModule.into(), data: &data });
-                }
-                depth += 1;
-            }
-            Payload::ComponentSection { unchecked_range, .. } => {
-                if depth == 0 {
-                    let nested = &component[unchecked_range.start as usize..unchecked_range.end as usize];
-                    let data = with_meters(nested)?;
-                    written.section(&RawSection { id: ComponentSectionId::Component.into(), data: &data });
-                }
-                depth += 1;
-            }
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            payload if depth == 0 => {
-                if let Some((id, range)) = payload.as_section() {
-                    written.section(&RawSection { id, data: &component[range.start as usize..range.end as usize] });
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(written.finish())
+    with_parts(component, |part, place| {
+        let data = &component[place];
+        let metered = match part {
+            Part::Module => module::metered_module(data)?,
+            Part::Component => with_meters(data)?,
+        };
+        Ok(Cow::Owned(metered))
+    })
 }
