@@ -1,6 +1,6 @@
-//! The execution of one call: a future is polled on the calling thread, and between two polls the host looks at the
-//! clocks. There is no runtime, no timer thread and no other task, so nothing about a call depends on what else the
-//! process does.
+//! The execution of one call: a future is polled on the calling thread. The host looks at the clocks between two polls,
+//! and whenever the guest reports what it used (`metering`). There is no runtime, no timer thread and no other task, so
+//! nothing about a call depends on what else the process does.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::super::execution::Stopwatch;
 use crate::plugin::{LimitKind, RunLimits};
+use crate::wasm::execution::Stopwatch;
 
 /// The units that one guest may use, and has used.
 pub(in crate::wasm) struct Allowance {

@@ -1,23 +1,29 @@
 //! Where a function's body charges, and how much.
 //!
-//! A function charges at its entry, and each of its loops at the head of every turn, so nothing runs for ever without
-//! being charged. A function without loops and calls charges nothing: it is a part of its caller's turn.
+//! A function charges at its entry, each of its loops at the head of every turn, and what moves many bytes or elements
+//! before it does, so nothing runs for long without being charged. A short function without loops and calls charges
+//! nothing: it is a part of its caller's turn.
 
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{BlockType, BranchHint, Function, HeapType, Instruction, ValType};
 use wasmparser::{BinaryReaderError, FunctionBody, Operator};
 
-/// The most that one turn is charged. What is longer is a switch, as interpreters have, of which a turn runs a part.
-const WEIGHT_MAX: i64 = 40;
+/// What a turn's first instructions are charged, one each. What is longer is a switch, as interpreters have, of which a
+/// turn runs a part.
+const WEIGHT_FULL: i64 = 40;
+/// Instructions beyond those that make a unit: a million units of straight code are a few seconds at most.
+const INSTRUCTIONS_PER_UNIT: i64 = 16_384;
+/// A function without loops and calls that is longer than this is charged, too.
+const LEAF_INSTRUCTIONS_MAX: i64 = 1_000;
 
-/// Bytes that a copy or a fill moves for a unit, as a power of two.
+/// Bytes of memory that are moved for a unit, as a power of two.
 const BYTES_PER_UNIT_LOG2: i64 = 4;
 
 /// Units that a meter counts down between two reports: about a fifth of a millisecond.
 pub(super) const UNITS_PER_REPORT: i64 = 1_000_000;
 
 /// What the code of a meter refers to, by its indices in the module.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Meter {
     /// The global that holds what is left until the next report.
     pub(super) left: u32,
@@ -25,13 +31,14 @@ pub(super) struct Meter {
     pub(super) table: u32,
     /// The function that reports what was used.
     pub(super) report: u32,
-    /// Whether lengths in memory are of 32 bits. Those of 64 bits are not charged: no memory is as large.
-    pub(super) memory32: bool,
+    /// Of each memory and of each table, whether its lengths are of 64 bits.
+    pub(super) memories64: Vec<bool>,
+    pub(super) tables64: Vec<bool>,
 }
 
 impl Meter {
     /// Reports what was used since the last report and counts down anew.
-    pub(super) fn report_body(self) -> Function {
+    pub(super) fn report_body(&self) -> Function {
         let mut function = Function::new([]);
         function
             .instruction(&Instruction::RefNull(HeapType::FUNC))
@@ -48,7 +55,7 @@ impl Meter {
     }
 
     /// Calls an exported function and reports what it used, so that the host knows it to the unit.
-    pub(super) fn export_body(self, exported: u32, parameters: u32) -> Function {
+    pub(super) fn export_body(&self, exported: u32, parameters: u32) -> Function {
         let mut function = Function::new([]);
         for parameter in 0..parameters {
             function.instruction(&Instruction::LocalGet(parameter));
@@ -62,29 +69,29 @@ impl Meter {
 
     /// The body with its charges, and the hints that reports are seldom.
     pub(super) fn metered_body(
-        self,
+        &self,
         body: &FunctionBody<'_>,
         parameters: u32,
     ) -> Result<(Function, Vec<BranchHint>), BinaryReaderError> {
         let mut locals = Vec::new();
-        // The local that is added holds how many bytes are copied.
-        let mut bytes_local = parameters;
+        // The two locals that are added hold how much is moved, of 32 bits and of 64.
+        let mut added_local = parameters;
         for group in body.get_locals_reader()? {
             let (count, kind) = group?;
-            bytes_local += count;
+            added_local += count;
             locals.push((count, RoundtripReencoder.val_type(kind).expect("a type that is kept has no other form")));
         }
         let weights = weights(body)?;
         let mut weights = weights.iter().flatten();
-        locals.push((1, ValType::I32));
+        locals.extend([(1, ValType::I32), (1, ValType::I64)]);
         let mut writer = BodyWriter { meter: self, function: Function::new(locals), hints: Vec::new() };
 
         writer.charge_turn(weights.next());
         for operator in body.get_operators_reader()? {
             let operator = operator?;
             let is_loop = matches!(operator, Operator::Loop { .. });
-            if self.memory32 && moves_bytes(&operator) {
-                writer.charge_bytes(bytes_local);
+            if let Some(length) = self.length(&operator) {
+                writer.charge_length(added_local, length);
             }
             writer.function.instruction(
                 &RoundtripReencoder.instruction(operator).expect("an instruction that is kept has no other form"),
@@ -95,16 +102,42 @@ impl Meter {
         }
         Ok((writer.function, writer.hints))
     }
+
+    /// The instruction's last operand, where that says how much it moves.
+    fn length(&self, operator: &Operator<'_>) -> Option<Length> {
+        let is64 = |kinds: &[bool], index: u32| kinds.get(index as usize).copied().unwrap_or(false);
+        let memory = |index| is64(&self.memories64, index);
+        let table = |index| is64(&self.tables64, index);
+        let (wide, units_log2) = match *operator {
+            Operator::MemoryFill { mem } => (memory(mem), BYTES_PER_UNIT_LOG2),
+            Operator::MemoryCopy { dst_mem, src_mem } => (memory(dst_mem) && memory(src_mem), BYTES_PER_UNIT_LOG2),
+            Operator::MemoryInit { .. } => (false, BYTES_PER_UNIT_LOG2),
+            Operator::TableFill { table: filled } => (table(filled), 0),
+            Operator::TableCopy { dst_table, src_table } => (table(dst_table) && table(src_table), 0),
+            Operator::TableInit { .. } => (false, 0),
+            _ => return None,
+        };
+        Some(Length { wide, units_log2 })
+    }
+}
+
+/// A length on top of the stack.
+#[derive(Debug, Clone, Copy)]
+struct Length {
+    /// Whether it is of 64 bits.
+    wide: bool,
+    /// How much of it makes a unit, as a power of two.
+    units_log2: i64,
 }
 
 /// A body that is being written.
-struct BodyWriter {
-    meter: Meter,
+struct BodyWriter<'a> {
+    meter: &'a Meter,
     function: Function,
     hints: Vec<BranchHint>,
 }
 
-impl BodyWriter {
+impl BodyWriter<'_> {
     fn charge_turn(&mut self, weight: Option<&i64>) {
         if let Some(weight) = weight {
             self.charge(&[Instruction::I64Const(*weight)]);
@@ -112,14 +145,13 @@ impl BodyWriter {
     }
 
     /// Charges the length that is on top of the stack and stays there.
-    fn charge_bytes(&mut self, local: u32) {
+    fn charge_length(&mut self, added_local: u32, length: Length) {
+        let local = added_local + u32::from(length.wide);
         self.function.instruction(&Instruction::LocalTee(local));
-        self.charge(&[
-            Instruction::LocalGet(local),
-            Instruction::I64ExtendI32U,
-            Instruction::I64Const(BYTES_PER_UNIT_LOG2),
-            Instruction::I64ShrU,
-        ]);
+        let mut amount = vec![Instruction::LocalGet(local)];
+        amount.extend((!length.wide).then_some(Instruction::I64ExtendI32U));
+        amount.extend([Instruction::I64Const(length.units_log2), Instruction::I64ShrU]);
+        self.charge(&amount);
     }
 
     fn charge(&mut self, amount: &[Instruction<'_>]) {
@@ -169,7 +201,13 @@ fn weights(body: &FunctionBody<'_>) -> Result<Option<Vec<i64>>, BinaryReaderErro
             }
         }
     }
-    Ok(charges.then(|| weights.into_iter().map(|weight: i64| weight.clamp(1, WEIGHT_MAX)).collect()))
+    charges |= weights[0] > LEAF_INSTRUCTIONS_MAX;
+    Ok(charges.then(|| weights.into_iter().map(weight).collect()))
+}
+
+/// What a turn of so many instructions is charged.
+fn weight(instructions: i64) -> i64 {
+    instructions.clamp(1, WEIGHT_FULL) + instructions / INSTRUCTIONS_PER_UNIT
 }
 
 fn calls(operator: &Operator<'_>) -> bool {
@@ -182,9 +220,4 @@ fn calls(operator: &Operator<'_>) -> bool {
             | Operator::ReturnCallIndirect { .. }
             | Operator::ReturnCallRef { .. }
     )
-}
-
-/// Whether the instruction's last operand is a number of bytes that it writes.
-fn moves_bytes(operator: &Operator<'_>) -> bool {
-    matches!(operator, Operator::MemoryCopy { .. } | Operator::MemoryFill { .. } | Operator::MemoryInit { .. })
 }

@@ -32,9 +32,10 @@ struct Inventory<'a> {
     /// The type of each function, the imported ones first.
     functions: Vec<u32>,
     imported_functions: usize,
-    tables: u32,
     globals: u32,
-    memory64: bool,
+    /// Of each memory and of each table, whether it is of 64 bits.
+    memories64: Vec<bool>,
+    tables64: Vec<bool>,
     bodies: Vec<FunctionBody<'a>>,
     exports: Option<ExportSectionReader<'a>>,
     /// The sections' contents.
@@ -70,9 +71,9 @@ impl<'a> Inventory<'a> {
                 for import in section.into_imports() {
                     match import?.ty {
                         TypeRef::Func(kind) | TypeRef::FuncExact(kind) => self.functions.push(kind),
-                        TypeRef::Table(_) => self.tables += 1,
+                        TypeRef::Table(table) => self.tables64.push(table.table64),
                         TypeRef::Global(_) => self.globals += 1,
-                        TypeRef::Memory(memory) => self.memory64 |= memory.memory64,
+                        TypeRef::Memory(memory) => self.memories64.push(memory.memory64),
                         TypeRef::Tag(_) => {}
                     }
                 }
@@ -85,10 +86,14 @@ impl<'a> Inventory<'a> {
             }
             Payload::MemorySection(section) => {
                 for memory in section {
-                    self.memory64 |= memory?.memory64;
+                    self.memories64.push(memory?.memory64);
                 }
             }
-            Payload::TableSection(section) => self.tables += section.count(),
+            Payload::TableSection(section) => {
+                for table in section {
+                    self.tables64.push(table?.ty.table64);
+                }
+            }
             Payload::GlobalSection(section) => self.globals += section.count(),
             Payload::ExportSection(section) => self.exports = Some(section),
             Payload::CodeSectionEntry(body) => self.bodies.push(body),
@@ -114,8 +119,13 @@ pub(super) fn metered_module(module: &[u8]) -> Result<Vec<u8>> {
         return Ok(module.to_vec());
     }
     let functions = inventory.functions.len() as u32;
-    let meter =
-        Meter { left: inventory.globals, table: inventory.tables, report: functions, memory32: !inventory.memory64 };
+    let meter = Meter {
+        left: inventory.globals,
+        table: inventory.tables64.len() as u32,
+        report: functions,
+        memories64: inventory.memories64.clone(),
+        tables64: inventory.tables64.clone(),
+    };
 
     // The functions that are put after the module's own: the report, and one for each exported function.
     let mut added_types = vec![inventory.parameters.len() as u32];

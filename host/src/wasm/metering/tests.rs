@@ -165,19 +165,47 @@ fn calls_are_charged_where_they_can_repeat_and_leaves_are_not() -> wasmtime::Res
     Ok(())
 }
 
+/// Fills so many bytes of a page of memory, and answers how many units that took, or none where it trapped.
+fn units_of_a_fill(memory64: bool, bytes: u32) -> wasmtime::Result<Option<u64>> {
+    let place = |number: u32| match memory64 {
+        true => Instruction::I64Const(number.into()),
+        false => Instruction::I32Const(number.cast_signed()),
+    };
+    let fill = [place(0), Instruction::I32Const(1), place(bytes), Instruction::MemoryFill(0), Instruction::LocalGet(0)];
+    let (answer, used) = call::<_, i32>(&module_of(memory64, &[&fill]), 7)?;
+    Ok(answer.is_ok().then_some(used))
+}
+
 #[test]
 fn bytes_that_are_moved_are_charged() -> wasmtime::Result<()> {
+    for memory64 in [false, true] {
+        assert_eq!(units_of_a_fill(memory64, 0)?, Some(0));
+        assert_eq!(units_of_a_fill(memory64, 65_536)?, Some(4_096));
+        assert_eq!(units_of_a_fill(memory64, 65_537)?, None, "a fill beyond the memory traps as before");
+    }
+    Ok(())
+}
+
+#[test]
+fn elements_that_are_moved_are_charged() -> wasmtime::Result<()> {
     let fill = [
         Instruction::I32Const(0),
+        Instruction::RefNull(wasm_encoder::HeapType::FUNC),
         Instruction::I32Const(1),
-        Instruction::LocalGet(0),
-        Instruction::MemoryFill(0),
+        Instruction::TableFill(0),
         Instruction::LocalGet(0),
     ];
-    let bytes = module(&[&fill]);
-    let (answer, used) = call::<_, i32>(&bytes, 65_536)?;
-    assert_eq!((answer?, used), (65_536, 4_096));
-    assert!(call::<_, i32>(&bytes, 65_537)?.0.is_err(), "a fill beyond the memory traps as before");
+    assert_eq!(call::<_, i32>(&module(&[&fill]), 7)?.1, 1);
+    Ok(())
+}
+
+#[test]
+fn long_functions_are_charged_though_nothing_in_them_repeats() -> wasmtime::Result<()> {
+    for (instructions, units) in [(999, 0), (1_000, 40), (16_383, 41), (100_000, 46)] {
+        let mut body = vec![Instruction::Nop; instructions];
+        body.push(Instruction::LocalGet(0));
+        assert_eq!(call::<_, i32>(&module(&[&body]), 7)?.1, units, "{instructions}");
+    }
     Ok(())
 }
 
@@ -214,18 +242,4 @@ fn a_component_that_names_its_own_counter_is_refused() {
         let refused = metered(&component(&reach)).map(|_| ());
         assert!(refused.is_err_and(|error| error.message().contains("unknown")), "{reach:?}");
     }
-}
-
-#[test]
-fn a_memory_of_64_bits_is_left_alone() -> wasmtime::Result<()> {
-    let fill = [
-        Instruction::I64Const(0),
-        Instruction::I32Const(1),
-        Instruction::I64Const(4_096),
-        Instruction::MemoryFill(0),
-        Instruction::LocalGet(0),
-    ];
-    let (answer, used) = call::<_, i32>(&module_of(true, &[&fill]), 7)?;
-    assert_eq!((answer?, used), (7, 0));
-    Ok(())
 }
