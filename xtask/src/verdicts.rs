@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,6 +28,8 @@ const CPYTHON_LIMIT_MS: u64 = 10_000;
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// Tests that take CPython less are run again and again.
 const SHORT_SECONDS: f64 = 0.1;
+/// A test that takes less processor time says more of start-up than of fuel.
+const LONG_MS: f64 = 25.0;
 const HASH_CHARACTERS: usize = 16;
 
 #[derive(Debug, Args)]
@@ -94,11 +96,19 @@ struct JudgedTest {
     verdict: String,
     exception: Option<String>,
     detail: String,
+    fuel: u64,
+    cpu_ms: f64,
 }
 
 #[derive(Debug, Deserialize)]
 struct Receipt {
     code: String,
+    limits: Limits,
+}
+
+#[derive(Debug, Deserialize)]
+struct Limits {
+    fuel: u64,
 }
 
 pub(crate) fn run_task(repository: &Path, arguments: &VerdictsArguments) -> Result<u8> {
@@ -142,6 +152,7 @@ pub(crate) fn run_task(repository: &Path, arguments: &VerdictsArguments) -> Resu
         "{tests} tests of {} programs, {accepted} accepted, {differences} otherwise than CPython",
         judged.len()
     )?;
+    fuel_against_time(out, &all, &judged)?;
     let table = table(&all, &judged);
     let path = repository.join(TABLE);
     if arguments.update {
@@ -191,6 +202,40 @@ fn asked(programs: &[Known], wanted: impl Fn(&KnownTest) -> bool) -> Vec<Asked<'
         }
     }
     asked
+}
+
+/// How well fuel measures time: what `FUEL_PER_SECOND` was chosen by.
+fn fuel_against_time(out: &mut impl Write, asked: &[Asked<'_>], judged: &[Judged]) -> io::Result<()> {
+    let mut seconds = Vec::new();
+    let mut units_per_nanosecond = Vec::new();
+    for (asked, judged) in asked.iter().zip(judged) {
+        let fuel_per_second = judged.receipt.limits.fuel as f64 / (asked.time_limit_ms as f64 / 1e3);
+        for test in judged.tests.iter().filter(|test| test.verdict == "accepted") {
+            seconds.push(test.fuel as f64 / fuel_per_second);
+            if test.cpu_ms > LONG_MS {
+                units_per_nanosecond.push(test.fuel as f64 / (test.cpu_ms * 1e6));
+            }
+        }
+    }
+    let beyond = |limit: f64| seconds.iter().filter(|seconds| **seconds > limit).count();
+    writeln!(
+        out,
+        "fuel: of {} accepted tests {} need more than a second of it, {} more than two, {} more than three",
+        seconds.len(),
+        beyond(1.0),
+        beyond(2.0),
+        beyond(3.0)
+    )?;
+    units_per_nanosecond.sort_by(f64::total_cmp);
+    if let [least, .., most] = units_per_nanosecond[..] {
+        writeln!(
+            out,
+            "fuel: {least:.1} to {most:.1} units per nanosecond of the sandbox, median {:.1}, in {} tests above {LONG_MS} ms",
+            units_per_nanosecond[units_per_nanosecond.len() / 2],
+            units_per_nanosecond.len()
+        )?;
+    }
+    Ok(())
 }
 
 /// The judge's word for what CPython did, where there is one.
