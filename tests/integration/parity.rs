@@ -15,19 +15,27 @@ use safetensors::SafeTensors;
 use crate::repository;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        Trial::test("parity::f32_logits_loss_and_gradients", || exact("f32")),
-        Trial::test("parity::nf4_logits_loss_and_gradients", || exact("nf4")),
-        Trial::test("parity::bf16_is_no_worse_than_torchs_bf16", bf16),
+    let mut trials = Vec::new();
+    for architecture in ["qwen2", "qwen3", "llama"] {
+        let mut add = |name: &str, test: fn(&str) -> Result<(), Failed>| {
+            trials.push(Trial::test(format!("parity::{architecture}_{name}"), move || test(architecture)));
+        };
+        add("f32_logits_loss_and_gradients", |architecture| exact(architecture, "f32"));
+        add("nf4_logits_loss_and_gradients", |architecture| exact(architecture, "nf4"));
+        add("bf16_is_no_worse_than_torchs_bf16", bf16);
+        add("decoding_gives_the_reference_logits", decoding);
+    }
+    trials.extend([
         Trial::test("parity::nf4_trajectory", trajectory),
         Trial::test("parity::logits_equal_candle_transformers", candle_transformers_logits),
         Trial::test("parity::adapter_survives_saving", adapter_survives_saving),
         Trial::test("parity::wrong_checkpoints_are_one_clear_error", wrong_checkpoints),
-    ]
+    ]);
+    trials
 }
 
 fn fixture(name: &str) -> PathBuf {
-    repository().join("tests/data/oracle/qwen2").join(name)
+    repository().join("tests/data/oracle").join(name)
 }
 
 /// All f32 tensors of a file, by name.
@@ -67,16 +75,16 @@ fn relative(got: &[f32], expected: &[f32]) -> f64 {
 }
 
 /// The numbers that `hilora-host model probe` writes.
-fn probe(base: &str) -> Result<Numbers, Failed> {
+fn probe(architecture: &str, base: &str) -> Result<Numbers, Failed> {
     let folder = tempfile::tempdir()?;
     let output = folder.path().join("probe.safetensors");
     let run = Command::new(env!("CARGO_BIN_EXE_hilora-host"))
         .args(["model", "probe", "--base", base, "--model"])
-        .arg(fixture("model"))
+        .arg(fixture(&format!("{architecture}/model")))
         .arg("--adapter")
-        .arg(fixture("adapter"))
+        .arg(fixture(&format!("{architecture}/adapter")))
         .arg("--batch")
-        .arg(fixture("batch.safetensors"))
+        .arg(fixture(&format!("{architecture}/batch.safetensors")))
         .arg("--output")
         .arg(&output)
         .output()?;
@@ -98,31 +106,65 @@ fn errors(got: &Numbers, expected: &Numbers) -> Result<(f64, f64), Failed> {
     Ok((values, gradients))
 }
 
-fn exact(base: &str) -> Result<(), Failed> {
-    let (values, gradients) = errors(&probe(base)?, &Numbers::load(fixture(&format!("{base}.safetensors")))?)?;
+fn exact(architecture: &str, base: &str) -> Result<(), Failed> {
+    let expected = Numbers::load(fixture(&format!("{architecture}/{base}.safetensors")))?;
+    let (values, gradients) = errors(&probe(architecture, base)?, &expected)?;
     if values > 2e-5 || gradients > 2e-5 {
         return Err(format!("logits and loss are off by {values:e}, gradients by {gradients:e}; bound 2e-5").into());
     }
     Ok(())
 }
 
-fn bf16() -> Result<(), Failed> {
-    let exact = Numbers::load(fixture("f32.safetensors"))?;
-    let ours = errors(&probe("bf16")?, &exact)?;
-    let torchs = errors(&Numbers::load(fixture("bf16.safetensors"))?, &exact)?;
+fn bf16(architecture: &str) -> Result<(), Failed> {
+    let reference = |base: &str| Numbers::load(fixture(&format!("{architecture}/{base}.safetensors")));
+    let exact = reference("f32")?;
+    let ours = errors(&probe(architecture, "bf16")?, &exact)?;
+    let torchs = errors(&reference("bf16")?, &exact)?;
     if ours.0 > torchs.0 || ours.1 > torchs.1 {
         return Err(format!("against f32: ours {ours:?}, torch's {torchs:?}").into());
     }
     Ok(())
 }
 
+/// Half of each row as a prompt, the other half token by token, all rows in one batch.
+fn decoding(architecture: &str) -> Result<(), Failed> {
+    let folder = fixture(architecture);
+    let model = Model::load(&folder.join("model"), BasePrecision::F32)?;
+    let adapter = Adapter::load(&folder.join("adapter"))?;
+    let (length, ids) = Numbers::load(folder.join("batch.safetensors"))?.integers("input_ids")?;
+    let tokens: Vec<u32> = ids.iter().map(|id| *id as u32).collect();
+    let rows: Vec<&[u32]> = tokens.chunks(length).collect();
+    let expected = Numbers::load(folder.join("f32.safetensors"))?.floats("logits")?;
+    let vocabulary = expected.len() / ids.len();
+    let mut session = DecodeSession::new(&model, Some(&adapter))?;
+    let prompts: Vec<&[u32]> = rows.iter().map(|row| &row[..length / 2]).collect();
+    let mut got = session.prefill(&prompts)?;
+    for position in length / 2..length - 1 {
+        got.extend(session.step(&rows.iter().map(|row| row[position]).collect::<Vec<_>>())?);
+    }
+    let mask = Numbers::load(folder.join("batch.safetensors"))?.integers("attention_mask")?.1;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for (step, logits) in got.chunks(vocabulary * rows.len()).enumerate() {
+        for (row, logits) in logits.chunks(vocabulary).enumerate() {
+            let place = row * length + length / 2 - 1 + step;
+            if mask[place] == 1 {
+                ours.extend_from_slice(logits);
+                theirs.extend_from_slice(&expected[place * vocabulary..(place + 1) * vocabulary]);
+            }
+        }
+    }
+    assert!(ours.len() > 20 * vocabulary);
+    let error = relative(&ours, &theirs);
+    if error > 2e-5 { Err(format!("decoded logits are off by {error:e}; bound 2e-5").into()) } else { Ok(()) }
+}
+
 fn trajectory() -> Result<(), Failed> {
-    let text = fs::read_to_string(fixture("trajectory.json"))?;
+    let text = fs::read_to_string(fixture("qwen2/trajectory.json"))?;
     let value: serde_json::Value = serde_json::from_str(&text)?;
-    let batches = Numbers::load(fixture("trajectory_batches.safetensors"))?;
+    let batches = Numbers::load(fixture("qwen2/trajectory_batches.safetensors"))?;
     let micro_batches = value["micro_batches"].as_u64().ok_or("micro_batches")?;
-    let model = Model::load(&fixture("model"), BasePrecision::Nf4)?;
-    let mut learner = Learner::of_adapter(model, Adapter::load(&fixture("adapter"))?, 0)?;
+    let model = Model::load(&fixture("qwen2/model"), BasePrecision::Nf4)?;
+    let mut learner = Learner::of_adapter(model, Adapter::load(&fixture("qwen2/adapter"))?, 0)?;
     let number = |value: &serde_json::Value, key: &str| value[key].as_f64().ok_or(format!("{key} is missing"));
     for (step, expected) in value["steps"].as_array().ok_or("steps")?.iter().enumerate() {
         let numbers = (0..micro_batches).map(|i| 1 + step as u64 * micro_batches + i);
@@ -142,7 +184,7 @@ fn trajectory() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     learner.adapter().ok_or("no adapter")?.save(folder.path())?;
     let got = Numbers::load(folder.path().join("adapter_model.safetensors"))?;
-    let expected = Numbers::load(fixture("trajectory.safetensors"))?;
+    let expected = Numbers::load(fixture("qwen2/trajectory.safetensors"))?;
     assert_eq!(got.names()?, expected.names()?);
     for name in expected.names()? {
         let error = relative(&got.floats(&name)?, &expected.floats(&name)?);
@@ -172,7 +214,7 @@ fn samples(batches: &Numbers, number: u64) -> Result<Vec<TrainingSample>, Failed
 
 fn candle_transformers_logits() -> Result<(), Failed> {
     use candle_transformers::models::qwen2::{Config, ModelForCausalLM};
-    let config = Model::load(&fixture("model"), BasePrecision::F32)?.config().clone();
+    let config = Model::load(&fixture("qwen2/model"), BasePrecision::F32)?.config().clone();
     let theirs = Config {
         vocab_size: config.vocab_size,
         hidden_size: config.hidden_size,
@@ -184,15 +226,15 @@ fn candle_transformers_logits() -> Result<(), Failed> {
         sliding_window: config.max_position_embeddings,
         max_window_layers: config.num_hidden_layers,
         tie_word_embeddings: config.tie_word_embeddings,
-        rope_theta: config.rope_theta,
+        rope_theta: config.rope_parameters.rope_theta,
         rms_norm_eps: config.rms_norm_eps,
         use_sliding_window: false,
         hidden_act: candle_nn::Activation::Silu,
     };
-    let tensors = candle_core::safetensors::load(fixture("model/model.safetensors"), &Device::Cpu)?;
+    let tensors = candle_core::safetensors::load(fixture("qwen2/model/model.safetensors"), &Device::Cpu)?;
     let weights = candle_nn::VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
     let mut reference = ModelForCausalLM::new(&theirs, weights)?;
-    let model = Model::load(&fixture("model"), BasePrecision::F32)?;
+    let model = Model::load(&fixture("qwen2/model"), BasePrecision::F32)?;
     let tokens: Vec<u32> = (0..90).map(|i| (i * i * 3 + 7) % 160).collect();
     let mut session = DecodeSession::new(&model, None)?;
     let mut got = session.prefill(&[&tokens[..60]])?;
@@ -211,13 +253,13 @@ fn candle_transformers_logits() -> Result<(), Failed> {
 
 fn adapter_survives_saving() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    let adapter = Adapter::load(&fixture("adapter"))?;
+    let adapter = Adapter::load(&fixture("qwen2/adapter"))?;
     adapter.save(folder.path())?;
     let again = Adapter::load(folder.path())?;
     assert_eq!(again.config(), adapter.config());
     let (got, expected) = (
         Numbers::load(folder.path().join("adapter_model.safetensors"))?,
-        Numbers::load(fixture("adapter/adapter_model.safetensors"))?,
+        Numbers::load(fixture("qwen2/adapter/adapter_model.safetensors"))?,
     );
     assert_eq!(got.names()?, expected.names()?);
     for name in expected.names()? {
@@ -249,26 +291,26 @@ fn wrong_checkpoints() -> Result<(), Failed> {
         }
     }
     let load = |folder: &tempfile::TempDir| Model::load(folder.path(), BasePrecision::F32);
-    let folder = altered("model", "config.json", "\"intermediate_size\": 128", "\"intermediate_size\": 192")?;
+    let folder = altered("qwen2/model", "config.json", "\"intermediate_size\": 128", "\"intermediate_size\": 192")?;
     expect(load(&folder), &["mlp.gate_proj.weight", "expected shape [192, 64], got [128, 64]", "hint:"])?;
-    let folder = altered("model", "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3")?;
+    let folder = altered("qwen2/model", "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3")?;
     expect(load(&folder), &["the tensor `model.layers.2.", "is missing", "hint:"])?;
-    let folder = altered("model", "config.json", "qwen2\"", "mamba\"")?;
-    expect(load(&folder), &["model_type: expected \"qwen2\", got \"mamba\""])?;
-    let weights = fs::read(fixture("model/model.safetensors"))?;
-    fs::write(folder.path().join("config.json"), fs::read(fixture("model/config.json"))?)?;
+    let folder = altered("qwen2/model", "config.json", "qwen2\"", "mamba\"")?;
+    expect(load(&folder), &["model_type: expected \"qwen2\", \"qwen3\" or \"llama\", got \"mamba\""])?;
+    let weights = fs::read(fixture("qwen2/model/model.safetensors"))?;
+    fs::write(folder.path().join("config.json"), fs::read(fixture("qwen2/model/config.json"))?)?;
     fs::write(folder.path().join("model.safetensors"), &weights[..weights.len() / 2])?;
     expect(load(&folder), &["not a readable safetensors file", "hint:"])?;
 
-    let folder = altered("adapter", "adapter_config.json", "\"r\": 4", "\"r\": 8")?;
+    let folder = altered("qwen2/adapter", "adapter_config.json", "\"r\": 4", "\"r\": 8")?;
     expect(Adapter::load(folder.path()), &["lora_A.weight", "expected shape [8, 64], got [4, 64]"])?;
-    let folder = altered("adapter", "adapter_config.json", "\"down_proj\",", "")?;
+    let folder = altered("qwen2/adapter", "adapter_config.json", "\"down_proj\",", "")?;
     expect(Adapter::load(folder.path()), &["unexpected tensor", "down_proj"])?;
-    let folder = altered("adapter", "adapter_config.json", "\"use_dora\": false", "\"use_dora\": true")?;
+    let folder = altered("qwen2/adapter", "adapter_config.json", "\"use_dora\": false", "\"use_dora\": true")?;
     expect(Adapter::load(folder.path()), &["use_dora: expected it unset, got true"])?;
-    let folder = altered("model", "config.json", "\"num_attention_heads\": 4", "\"num_attention_heads\": 4")?;
+    let folder = altered("qwen2/model", "config.json", "\"num_attention_heads\": 4", "\"num_attention_heads\": 4")?;
     let model = load(&folder)?;
-    let other = altered("adapter", "adapter_config.json", "\"r\": 4", "\"r\": 4")?;
+    let other = altered("qwen2/adapter", "adapter_config.json", "\"r\": 4", "\"r\": 4")?;
     let path = other.path().join("adapter_model.safetensors");
     let kept: Vec<(String, Tensor)> = candle_core::safetensors::load(&path, &Device::Cpu)?
         .into_iter()

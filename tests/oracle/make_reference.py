@@ -2,13 +2,16 @@
 """Makes the committed reference numbers under tests/data/oracle with transformers, PEFT and bitsandbytes on the CPU.
 
     pip install -r tests/oracle/requirements.txt
-    tests/oracle/make_reference.py tests/data/oracle
+    tests/oracle/make_reference.py tests/data/oracle [qwen2] [qwen3] [llama]
 
-It writes for a small random Qwen2 (grouped queries, biases that are not zero, untied output layer):
-  qwen2/model, qwen2/adapter      Hugging Face and PEFT folders; the adapter's B is not zero
-  qwen2/batch.safetensors         input_ids, labels (-100: no target), attention_mask, padded on the right
-  qwen2/{f32,nf4,bf16}.safetensors  logits, loss and grad.<PEFT key> over each kind of base
-  qwen2/full.safetensors          loss and grad.<name> of every weight of the f32 model without the adapter
+It writes for a small random Qwen2 (grouped queries, biases that are not zero, untied output layer), a Qwen3 (a norm per
+head, heads wider than hidden size / heads, an rsLoRA adapter) and a Llama (llama3 rope scaling, tied embeddings):
+  model, adapter                  Hugging Face and PEFT folders; the adapter's B is not zero
+  batch.safetensors               input_ids, labels (-100: no target), attention_mask, padded on the right
+  {f32,nf4,bf16}.safetensors      logits, loss and grad.<PEFT key> over each kind of base
+  full.safetensors                loss and grad.<name> of every weight of the f32 model without the adapter; of Qwen3 and
+                                  Llama only the norms and the tables
+and for Qwen2 alone:
   qwen2/nf4_weights.safetensors   the quantized base as bitsandbytes stores it, and a larger matrix made from a formula
   qwen2/trajectory.json, trajectory_batches.safetensors, trajectory.safetensors
                                   20 optimizer steps over the NF4 base, two micro-batches each: learning rate, loss and
@@ -29,17 +32,29 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
-from transformers import (AutoModelForCausalLM, BitsAndBytesConfig, Qwen2Config, get_cosine_schedule_with_warmup)
+from transformers import (AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, Qwen2Config, Qwen3Config,
+                          get_cosine_schedule_with_warmup)
 
 ROWS, LENGTH, VOCABULARY = 3, 24, 160
 STEPS, MICRO_BATCHES, WARMUP, PEAK, DECAY = 20, 2, 3, 2e-3, 0.01
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-def random_model():
-    config = Qwen2Config(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-                         num_key_value_heads=2, vocab_size=VOCABULARY, max_position_embeddings=256,
-                         rms_norm_eps=1e-6, rope_theta=1e6, tie_word_embeddings=False)
+def configuration(architecture):
+    shape = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_key_value_heads=2,
+                 vocab_size=VOCABULARY, max_position_embeddings=256, rms_norm_eps=1e-6)
+    if architecture == "qwen2":
+        return Qwen2Config(num_attention_heads=4, rope_theta=1e6, tie_word_embeddings=False, **shape)
+    if architecture == "qwen3":
+        return Qwen3Config(num_attention_heads=4, head_dim=64, rope_theta=1e6, tie_word_embeddings=False, **shape)
+    # Of the eight wavelengths of a head one stays, one is blended and six are divided.
+    rope = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                original_max_position_embeddings=64, rope_theta=5e5)
+    return LlamaConfig(num_attention_heads=4, rope_parameters=rope, tie_word_embeddings=True, **shape)
+
+
+def random_model(architecture):
+    config = configuration(architecture)
     model = AutoModelForCausalLM.from_config(config).float()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -109,12 +124,17 @@ def nf4_weights(model):
 
 def main():
     torch.set_num_threads(1)
-    torch.manual_seed(20)
-    folder = Path(sys.argv[1]) / "qwen2"
-    model = random_model()
+    for architecture in sys.argv[2:] or ["qwen2", "qwen3", "llama"]:
+        torch.manual_seed(20)
+        references(Path(sys.argv[1]) / architecture, architecture)
+
+
+def references(folder, architecture):
+    model = random_model(architecture)
     model.save_pretrained(folder / "model")
     adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, bias="none",
-                                               task_type="CAUSAL_LM", target_modules=PROJECTIONS))
+                                               task_type="CAUSAL_LM", target_modules=PROJECTIONS,
+                                               use_rslora=architecture == "qwen3"))
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
             if "lora_B" in name:
@@ -130,14 +150,21 @@ def main():
         out = {"logits": logits.float(), "loss": (loss / targets([first])).reshape(1)}
         out |= {"grad." + name: p.grad.float() for name, p in trained(model).items()}
         save_file({name: tensor.contiguous() for name, tensor in out.items()}, folder / f"{kind}.safetensors")
-        if kind == "nf4":
+        if kind == "nf4" and architecture == "qwen2":
             save_file(nf4_weights(model), folder / "nf4_weights.safetensors")
 
     model = AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="eager", dtype=torch.float32)
     loss, _ = run(model, first, 1 / targets([first]))
-    out = {"loss": (loss / targets([first])).reshape(1)} | {"grad." + n: p.grad for n, p in model.named_parameters()}
+    kept = ("norm", "embed", "lm_head") if architecture != "qwen2" else ("",)
+    out = {"loss": (loss / targets([first])).reshape(1)}
+    out |= {"grad." + n: p.grad for n, p in model.named_parameters() if any(part in n for part in kept)}
     save_file({name: tensor.contiguous() for name, tensor in out.items()}, folder / "full.safetensors")
+    if architecture == "qwen2":
+        trajectory(folder)
 
+
+
+def trajectory(folder):
     model = load(folder, "nf4")
     parameters = list(trained(model).values())
     optimizer = torch.optim.AdamW(parameters, lr=PEAK, weight_decay=DECAY)

@@ -1,6 +1,7 @@
-//! Root-mean-square normalization: y = x · rstd · w with rstd = 1 / sqrt(mean(x²) + eps), row by row.
+//! Root-mean-square normalization: y = x · rstd · w with rstd = 1 / sqrt(mean(x²) + eps), row by row, or head by head
+//! where w is as wide as one of several heads in a row.
 //!
-//! x, y [rows, width]; w [width]; rstd [rows] is saved. Backward, with g = w · dy:
+//! x, y [rows, heads · width]; w [width]; rstd [rows · heads] is saved. Backward, with g = w · dy:
 //! dx += rstd · g − x · rstd³ / width · Σ(g · x), dw += Σ_rows dy · x · rstd.
 
 use candle_core::{Result, Tensor};
@@ -56,8 +57,9 @@ vectorized! {
 
 /// Returns (y, rstd).
 pub(crate) fn forward(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<(Scratch, Scratch)> {
-    let (rows, width) = x.dims2()?;
-    let (y, rstd) = (Scratch::arbitrary((rows, width), x.device())?, Scratch::arbitrary(rows, x.device())?);
+    let width = weight.elem_count();
+    let rows = x.elem_count() / width;
+    let (y, rstd) = (Scratch::arbitrary(x.shape(), x.device())?, Scratch::arbitrary(rows, x.device())?);
     write("rms_norm", [&y, &rstd], [x, weight], |[y, rstd], [x, weight]| {
         (y.par_chunks_mut(ROWS * width), rstd.par_chunks_mut(ROWS), x.par_chunks(ROWS * width))
             .into_par_iter()
@@ -68,7 +70,7 @@ pub(crate) fn forward(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<(Scra
 
 /// Adds the gradient of the input to `dx`.
 pub(crate) fn backward(dy: &Tensor, x: &Tensor, weight: &Tensor, rstd: &Tensor, dx: &Tensor) -> Result<()> {
-    let width = x.dims2()?.1;
+    let width = weight.elem_count();
     write("rms_norm backward", [dx], [dy, x, weight, rstd], |[dx], [dy, x, weight, rstd]| {
         let inputs = (dy.par_chunks(ROWS * width), x.par_chunks(ROWS * width), rstd.par_chunks(ROWS));
         (dx.par_chunks_mut(ROWS * width), inputs.0, inputs.1, inputs.2)
@@ -79,7 +81,7 @@ pub(crate) fn backward(dy: &Tensor, x: &Tensor, weight: &Tensor, rstd: &Tensor, 
 
 /// Adds the gradient of the weight to `dw`.
 pub(crate) fn backward_weight(dy: &Tensor, x: &Tensor, rstd: &Tensor, dw: &Tensor) -> Result<()> {
-    let width = x.dims2()?.1;
+    let width = dw.elem_count();
     write("rms_norm backward of the weight", [dw], [dy, x, rstd], |[dw], [dy, x, rstd]| {
         let partial: Vec<_> = (dy.par_chunks(ROWS * width), x.par_chunks(ROWS * width), rstd.par_chunks(ROWS))
             .into_par_iter()

@@ -1,5 +1,5 @@
 //! Rotary position embedding: in each head of width d, the pair (x_i, x_{i + d/2}) turns by the angle
-//! position · theta^(−2 i / d). In place over x [rows, heads · d]; backward is the turn by the opposite angle.
+//! position · frequency_i. In place over x [rows, heads · d]; backward is the turn by the opposite angle.
 
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -16,11 +16,9 @@ pub(crate) struct RopeTable {
 }
 
 impl RopeTable {
-    /// The table of all positions below `positions`.
-    pub(crate) fn new(positions: usize, head_dim: usize, theta: f64, device: &Device) -> Result<Self> {
-        let half = head_dim / 2;
-        let frequencies: Vec<f32> =
-            (0..half).map(|i| 1.0 / (theta as f32).powf(2.0 * i as f32 / head_dim as f32)).collect();
+    /// The table of all positions below `positions`, for one frequency per pair of a head, in radians per position.
+    pub(crate) fn new(positions: usize, frequencies: &[f32], device: &Device) -> Result<Self> {
+        let half = frequencies.len();
         let angles: Vec<f64> = (0..positions)
             .flat_map(|position| frequencies.iter().map(move |frequency| f64::from(position as f32 * frequency)))
             .collect();
@@ -31,7 +29,7 @@ impl RopeTable {
                 device,
             )
         };
-        Ok(Self { cosines: table(f64::cos)?, sines: table(f64::sin)?, head_dim })
+        Ok(Self { cosines: table(f64::cos)?, sines: table(f64::sin)?, head_dim: 2 * half })
     }
 
     /// Turns x by each row's position.

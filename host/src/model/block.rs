@@ -1,5 +1,6 @@
 //! The decoder block: x₂ = x + o(attention(rope(q(n₁)), rope(k(n₁)), v(n₁))), y = x₂ + down(silu(gate(n₂)) · up(n₂)),
-//! with n₁ = norm(x) and n₂ = norm(x₂); all of them [tokens, width].
+//! with n₁ = norm(x) and n₂ = norm(x₂); all of them [tokens, width]. In Qwen3 each head of q and k is normalized before
+//! rope.
 //!
 //! Forward names what it saves; backward consumes it. A checkpointed block saves only x and runs forward again, up to
 //! but not including `down`: every operation is deterministic, so the gradients are the same bits.
@@ -19,7 +20,16 @@ use crate::kernels::{rms_norm, swiglu};
 pub(crate) struct Block {
     pub(crate) input_norm: Tensor,
     pub(crate) linears: Linears,
+    /// Where the architecture has them.
+    pub(crate) head_norms: Option<HeadNorms>,
     pub(crate) post_attention_norm: Tensor,
+}
+
+/// The norms of a head of queries and of keys, [head width] each.
+#[derive(Debug, Clone)]
+pub(crate) struct HeadNorms {
+    pub(crate) query: Tensor,
+    pub(crate) key: Tensor,
 }
 
 /// What decides the dropout masks of one micro-batch.
@@ -60,6 +70,8 @@ pub(crate) enum TrainedGradients<'a> {
 pub(crate) struct BlockSaved {
     n1: Scratch,
     rstd1: Scratch,
+    /// Queries and keys before their norms.
+    unnormed: Option<[Unnormed; 2]>,
     q: Scratch,
     k: Scratch,
     v: Scratch,
@@ -72,6 +84,37 @@ pub(crate) struct BlockSaved {
     up: Scratch,
     product: Scratch,
     updates: [Saved; Projection::ALL.len()],
+}
+
+/// The input of a head norm and its 1 / root mean square.
+struct Unnormed {
+    x: Scratch,
+    rstd: Scratch,
+}
+
+impl HeadNorms {
+    /// Normalizes queries and keys; returns what they were too.
+    fn forward(&self, q: Scratch, k: Scratch, epsilon: f64) -> Result<(Scratch, Scratch, [Unnormed; 2])> {
+        let (q_normed, q_rstd) = rms_norm::forward(&q, &self.query, epsilon)?;
+        let (k_normed, k_rstd) = rms_norm::forward(&k, &self.key, epsilon)?;
+        Ok((q_normed, k_normed, [Unnormed { x: q, rstd: q_rstd }, Unnormed { x: k, rstd: k_rstd }]))
+    }
+
+    /// Turns the gradients of normalized queries and keys into those of their inputs; adds those of the norms to
+    /// `into`.
+    fn backward(&self, gradients: [Scratch; 2], unnormed: &[Unnormed; 2], into: Option<&Self>) -> Result<[Scratch; 2]> {
+        let one = |dy: Scratch, saved: &Unnormed, weight: &Tensor, dw: Option<&Tensor>| {
+            if let Some(dw) = dw {
+                rms_norm::backward_weight(&dy, &saved.x, &saved.rstd, dw)?;
+            }
+            let dx = Scratch::zeros(saved.x.shape(), saved.x.device())?;
+            rms_norm::backward(&dy, &saved.x, weight, &saved.rstd, &dx)?;
+            Result::Ok(dx)
+        };
+        let [dq, dk] = gradients;
+        let [q, k] = unnormed;
+        Ok([one(dq, q, &self.query, into.map(|into| &into.query))?, one(dk, k, &self.key, into.map(|into| &into.key))?])
+    }
 }
 
 impl Adapter {
@@ -114,6 +157,13 @@ impl Block {
         let q = project(Projection::QProj, &n1, None)?;
         let k = project(Projection::KProj, &n1, None)?;
         let v = project(Projection::VProj, &n1, None)?;
+        let (q, k, unnormed) = match &self.head_norms {
+            Some(norms) => {
+                let (q, k, unnormed) = norms.forward(q, k, pass.epsilon)?;
+                (q, k, Some(unnormed))
+            }
+            None => (q, k, None),
+        };
         pass.rope.forward(&q, pass.positions)?;
         pass.rope.forward(&k, pass.positions)?;
         let (o, lse) = attention::forward(&q, &k, &v, pass.documents, pass.heads)?;
@@ -122,7 +172,7 @@ impl Block {
         let gate = project(Projection::GateProj, &n2, None)?;
         let up = project(Projection::UpProj, &n2, None)?;
         let product = swiglu::forward(&gate, &up)?;
-        Ok(BlockSaved { n1, rstd1, q, k, v, o, lse, x2, n2, rstd2, gate, up, product, updates })
+        Ok(BlockSaved { n1, rstd1, unnormed, q, k, v, o, lse, x2, n2, rstd2, gate, up, product, updates })
     }
 
     /// The block's output from what `forward_saved` left.
@@ -188,6 +238,16 @@ impl Block {
         let (dq, dk, dv) = attention::backward(&forward, pass.documents, pass.heads)?;
         pass.rope.backward(&dq, pass.positions)?;
         pass.rope.backward(&dk, pass.positions)?;
+        let [dq, dk] = match (&self.head_norms, &saved.unnormed) {
+            (Some(norms), Some(unnormed)) => {
+                let into = match &into.trained {
+                    TrainedGradients::Block(block) => block.head_norms.as_ref(),
+                    TrainedGradients::Adapter(_) => None,
+                };
+                norms.backward([dq, dk], unnormed, into)?
+            }
+            _ => [dq, dk],
+        };
         let d_n1 = d_n2;
         let target = |accumulate: bool| into.input.then_some((&*d_n1, accumulate));
         propagate(Projection::QProj, &dq, &saved.n1, target(false))?;

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use safetensors::Dtype;
 
-use super::block::{Block, BlockGradients, BlockSaved, DropoutKey, Pass, TrainedGradients};
+use super::block::{Block, BlockGradients, BlockSaved, DropoutKey, HeadNorms, Pass, TrainedGradients};
 use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
 use super::linear::Linear;
 use super::{Adapter, ModelConfig, ModelError, Projection};
@@ -103,6 +103,8 @@ pub(crate) struct TrainingPass {
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const NORM: &str = "model.norm.weight";
 const HEAD: &str = "lm_head.weight";
+const QUERY_NORM: &str = "self_attn.q_norm.weight";
+const KEY_NORM: &str = "self_attn.k_norm.weight";
 const NOT_THIS_CONFIG: &str = "does config.json belong to this checkpoint?";
 
 fn layer_key(layer: usize, name: &str) -> String {
@@ -123,7 +125,8 @@ impl ModelConfig {
     }
 
     fn has_bias(&self, projection: Projection) -> bool {
-        self.attention_bias && matches!(projection, Projection::QProj | Projection::KProj | Projection::VProj)
+        let attention = matches!(projection, Projection::QProj | Projection::KProj | Projection::VProj);
+        attention && self.model_type.has_attention_bias()
     }
 
     pub(crate) fn heads(&self) -> Heads {
@@ -157,9 +160,15 @@ impl Weights {
             }
             let linears =
                 linears.try_into().map_err(|_| ModelError::Input("a block has seven linear layers".to_owned()))?;
+            let mut head_norm = |name: &str| tensor(&layer_key(layer, name), &[config.head_dim]);
+            let head_norms = match config.model_type.has_head_norms() {
+                true => Some(HeadNorms { query: head_norm(QUERY_NORM)?, key: head_norm(KEY_NORM)? }),
+                false => None,
+            };
             blocks.push(Block {
                 input_norm: tensor(&layer_key(layer, "input_layernorm.weight"), &[config.hidden_size])?,
                 linears,
+                head_norms,
                 post_attention_norm: tensor(
                     &layer_key(layer, "post_attention_layernorm.weight"),
                     &[config.hidden_size],
@@ -193,6 +202,10 @@ impl Weights {
                 let key = |part: &str| layer_key(layer, &format!("{}.{part}", projection.path()));
                 tensors.extend(linear.weight.dense().map(|tensor| (key("weight"), tensor)));
                 tensors.extend(linear.bias.as_ref().map(|tensor| (key("bias"), tensor)));
+            }
+            if let Some(HeadNorms { query, key }) = &block.head_norms {
+                tensors.push((layer_key(layer, QUERY_NORM), query));
+                tensors.push((layer_key(layer, KEY_NORM), key));
             }
             tensors.push((layer_key(layer, "post_attention_layernorm.weight"), &block.post_attention_norm));
         }
@@ -266,7 +279,8 @@ impl Model {
     }
 
     fn assemble(config: ModelConfig, weights: Weights) -> Result<Self, ModelError> {
-        let rope = RopeTable::new(config.max_position_embeddings, config.head_dim, config.rope_theta, &Device::Cpu)?;
+        let frequencies = config.rope_parameters.frequencies(config.head_dim);
+        let rope = RopeTable::new(config.max_position_embeddings, &frequencies, &Device::Cpu)?;
         Ok(Self { config, weights, rope })
     }
 

@@ -1,20 +1,45 @@
-//! A model's configuration: `config.json` of the Hugging Face layout, in its old and its new spelling of rope.
+//! A model's configuration: `config.json` of the Hugging Face layout.
 //!
-//! What would change the numbers and is not computed here (sliding windows, other activations, unknown rope scaling)
-//! is refused by name.
+//! What would change the numbers and is not computed here (sliding windows, other activations, biases beyond Qwen2's,
+//! unknown rope scaling) is refused by name.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ModelError;
+use super::{ModelError, RopeParameters};
+
+/// The architectures that are computed. Their blocks differ in two details: Qwen2 has biases on queries, keys and
+/// values; Qwen3 normalizes each head of queries and keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Architecture {
+    /// Qwen2, Qwen2.5 and QwQ.
+    Qwen2,
+    /// Qwen3, the dense models.
+    Qwen3,
+    /// Llama, and what calls itself so.
+    Llama,
+}
+
+impl Architecture {
+    /// Whether queries, keys and values have biases.
+    pub fn has_attention_bias(self) -> bool {
+        self == Self::Qwen2
+    }
+
+    /// Whether each head of queries and keys is normalized.
+    pub fn has_head_norms(self) -> bool {
+        self == Self::Qwen3
+    }
+}
 
 /// The shape of a decoder-only language model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelConfig {
-    /// The architecture's name: `qwen2`.
-    pub model_type: String,
+    /// The architecture.
+    pub model_type: Architecture,
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width of the feed-forward network.
@@ -33,14 +58,12 @@ pub struct ModelConfig {
     pub max_position_embeddings: usize,
     /// Added to the mean square before its root.
     pub rms_norm_eps: f64,
-    /// Base of the rotary frequencies.
-    pub rope_theta: f64,
+    /// Base and scaling of the rotary frequencies.
+    pub rope_parameters: RopeParameters,
     /// Whether the output layer is the embedding table.
     pub tie_word_embeddings: bool,
     /// Standard deviation of new weights.
     pub initializer_range: f64,
-    /// Whether queries, keys and values have biases: yes in Qwen2.
-    pub attention_bias: bool,
     /// Token ids that end a text.
     pub eos_token_ids: Vec<u32>,
 }
@@ -58,16 +81,30 @@ impl ModelConfig {
         let value: Value = serde_json::from_str(text).map_err(|e| wrong(format!("not valid JSON: {e}")))?;
         let fields = Fields { path, value: &value };
 
-        let model_type = fields.text("model_type")?;
-        if model_type != "qwen2" {
-            return Err(wrong(format!("model_type: expected \"qwen2\", got \"{model_type}\"")));
-        }
+        let model_type = match fields.text("model_type")?.as_str() {
+            "qwen2" => Architecture::Qwen2,
+            "qwen3" => Architecture::Qwen3,
+            "llama" => Architecture::Llama,
+            _ => {
+                let got = value.get("model_type");
+                return Err(fields.wrong("model_type", "\"qwen2\", \"qwen3\" or \"llama\"", got));
+            }
+        };
         let activation = fields.text("hidden_act")?;
         if activation != "silu" {
             return Err(wrong(format!("hidden_act: expected \"silu\", got \"{activation}\"")));
         }
-        if value.get("use_sliding_window").and_then(Value::as_bool) == Some(true) {
-            return Err(wrong("use_sliding_window: expected false, got true".to_owned()));
+        // Qwen2 has its biases whatever `attention_bias` says, and transformers does not look at the key there.
+        let refused: &[&str] = match model_type {
+            Architecture::Qwen2 => &["use_sliding_window"],
+            Architecture::Qwen3 | Architecture::Llama => &["use_sliding_window", "attention_bias", "mlp_bias"],
+        };
+        if let Some(field) = refused.iter().find(|field| value.get(**field).and_then(Value::as_bool) == Some(true)) {
+            return Err(wrong(format!("{field}: expected false, got true")));
+        }
+        let kinds = value.get("layer_types").and_then(Value::as_array);
+        if let Some(kind) = kinds.into_iter().flatten().find(|kind| kind.as_str() != Some("full_attention")) {
+            return Err(fields.wrong("layer_types", "\"full_attention\" for every layer", Some(kind)));
         }
         let heads = fields.count("num_attention_heads")?;
         let key_value_heads = fields.count("num_key_value_heads")?;
@@ -79,6 +116,8 @@ impl ModelConfig {
         }
         let head_dim = match value.get("head_dim") {
             Some(Value::Number(_)) => fields.count("head_dim")?,
+            // transformers' own default there.
+            _ if model_type == Architecture::Qwen3 => 128,
             _ if hidden_size % heads == 0 => hidden_size / heads,
             _ => return Err(wrong(format!("hidden_size: expected a multiple of {heads} heads, got {hidden_size}"))),
         };
@@ -101,10 +140,9 @@ impl ModelConfig {
             vocab_size: fields.count("vocab_size")?,
             max_position_embeddings: fields.count("max_position_embeddings")?,
             rms_norm_eps: fields.number("rms_norm_eps")?,
-            rope_theta: fields.rope_theta()?,
+            rope_parameters: RopeParameters::parse(path, &value)?,
             tie_word_embeddings: value.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false),
             initializer_range: value.get("initializer_range").and_then(Value::as_f64).unwrap_or(0.02),
-            attention_bias: true,
             eos_token_ids,
         })
     }
@@ -112,8 +150,9 @@ impl ModelConfig {
     /// Number of parameters, tied ones counted once.
     pub fn parameter_count(&self) -> usize {
         let (query, key_value) = (self.query_width(), self.key_value_width());
-        let bias = if self.attention_bias { query + 2 * key_value } else { 0 };
-        let block = self.hidden_size * (2 * query + 2 * key_value + 3 * self.intermediate_size + 2) + bias;
+        let bias = if self.model_type.has_attention_bias() { query + 2 * key_value } else { 0 };
+        let head_norms = if self.model_type.has_head_norms() { 2 * self.head_dim } else { 0 };
+        let block = self.hidden_size * (2 * query + 2 * key_value + 3 * self.intermediate_size + 2) + bias + head_norms;
         let tables = if self.tie_word_embeddings { 1 } else { 2 };
         self.num_hidden_layers * block + self.hidden_size * (self.vocab_size * tables + 1)
     }
@@ -158,27 +197,6 @@ impl Fields<'_> {
         let got = self.value.get(field);
         got.and_then(Value::as_f64).ok_or_else(|| self.wrong(field, "a number", got))
     }
-
-    /// Newer files hold `rope_parameters: {rope_theta, rope_type}`, older ones `rope_theta` and `rope_scaling`.
-    fn rope_theta(&self) -> Result<f64, ModelError> {
-        let unset = |value: Option<&Value>| value.is_none_or(Value::is_null);
-        let parameters = self.value.get("rope_parameters");
-        for (name, scaling) in [("rope_parameters", parameters), ("rope_scaling", self.value.get("rope_scaling"))] {
-            let Some(scaling) = scaling.filter(|value| !value.is_null()) else { continue };
-            let kind = scaling.get("rope_type").or_else(|| scaling.get("type"));
-            if kind.and_then(Value::as_str).unwrap_or("default") != "default" {
-                return Err(self.wrong(&format!("{name}.rope_type"), "\"default\"", kind));
-            }
-        }
-        let nested = parameters.and_then(|parameters| parameters.get("rope_theta"));
-        let theta = if unset(nested) { self.value.get("rope_theta") } else { nested };
-        match theta.and_then(Value::as_f64) {
-            Some(theta) if theta > 0.0 => Ok(theta),
-            // Hugging Face's own default, for files that leave it out.
-            None if unset(theta) => Ok(10_000.0),
-            _ => Err(self.wrong("rope_theta", "a positive number", theta)),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -198,17 +216,20 @@ mod tests {
     }
 
     #[test]
-    fn reads_both_spellings_of_rope() -> Result<(), ModelError> {
-        assert_eq!(parse(r#","rope_theta":1e6"#)?.rope_theta, 1e6);
-        assert_eq!(parse(r#","rope_parameters":{"rope_theta":5e5,"rope_type":"default"}"#)?.rope_theta, 5e5);
-        assert_eq!(parse("")?.rope_theta, 1e4);
-        Ok(())
-    }
-
-    #[test]
-    fn refuses_rope_that_it_does_not_compute() {
-        let error = parse(r#","rope_theta":1e6,"rope_scaling":{"rope_type":"yarn","factor":4.0}"#).unwrap_err();
-        assert_eq!(error.to_string(), r#"config.json: rope_scaling.rope_type: expected "default", got "yarn""#);
+    fn refuses_what_it_does_not_compute() {
+        let message = |model_type: &str, extra: &str| {
+            let text = json(extra).replace("qwen2", model_type);
+            let error = ModelConfig::parse(Path::new("config.json"), &text).unwrap_err().to_string();
+            error.strip_prefix("config.json: ").map(str::to_owned)
+        };
+        let expected = |text: &str| Some(text.to_owned());
+        assert_eq!(message("mamba", ""), expected(r#"model_type: expected "qwen2", "qwen3" or "llama", got "mamba""#));
+        assert_eq!(message("llama", r#","attention_bias":true"#), expected("attention_bias: expected false, got true"));
+        assert_eq!(message("llama", r#","mlp_bias":true"#), expected("mlp_bias: expected false, got true"));
+        assert_eq!(
+            message("qwen3", r#","layer_types":["sliding_attention"]"#),
+            expected(r#"layer_types: expected "full_attention" for every layer, got "sliding_attention""#)
+        );
     }
 
     #[test]

@@ -164,6 +164,13 @@ impl<'a> DecodeSession<'a> {
             let q = project(Projection::QProj, &n1, None)?;
             let k = project(Projection::KProj, &n1, None)?;
             let v = project(Projection::VProj, &n1, None)?;
+            let (q, k) = match &block.head_norms {
+                Some(norms) => (
+                    rms_norm::forward(&q, &norms.query, config.rms_norm_eps)?.0,
+                    rms_norm::forward(&k, &norms.key, config.rms_norm_eps)?.0,
+                ),
+                None => (q, k),
+            };
             self.model.rope.forward(&q, positions)?;
             self.model.rope.forward(&k, positions)?;
             attention::store(&k, places, &layer.keys)?;
