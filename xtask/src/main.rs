@@ -69,6 +69,8 @@ enum Bench {
     Judge(bench::judge::JudgeArguments),
     /// Preparing 20,000 rows, held against Python, and the loader component against the native loader
     Prepare(bench::prepare::PrepareArguments),
+    /// Training steps of QLoRA against PEFT and bitsandbytes: tokens a second and memory
+    Train(bench::train::TrainArguments),
 }
 
 fn main() -> ExitCode {
@@ -91,6 +93,7 @@ fn run(task: &Task) -> Result<u8> {
         }
         Task::Bench(Bench::Judge(arguments)) => bench::judge::run_task(&repository, arguments),
         Task::Bench(Bench::Prepare(arguments)) => bench::prepare::run_task(&repository, arguments),
+        Task::Bench(Bench::Train(arguments)) => bench::train::run_task(&repository, arguments),
         Task::Quickstart { arguments } => quickstart::run(&repository, arguments),
         Task::Lint => lint::run(&repository),
         Task::Test => test::run(&repository),

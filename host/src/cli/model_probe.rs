@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::model::{Adapter, BasePrecision, Model, ProbeBatch, probe};
+use crate::model::{Adapter, BasePrecision, ComputeType, Model, ProbeBatch, probe};
 
 /// Arguments of `model probe`.
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,18 @@ pub(super) struct ProbeArguments {
     /// How the base is held: f32, bf16 or nf4.
     #[arg(long, value_enum, default_value = "f32")]
     pub base: ProbeBase,
+    /// The type of activations and of the factors of products: f32 or bf16.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub compute: ProbeCompute,
+}
+
+/// The type of activations, as spelled on the command line.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum ProbeCompute {
+    /// 32 bits.
+    F32,
+    /// 16 bits, with sums in 32.
+    Bf16,
 }
 
 /// The base's precision, as spelled on the command line.
@@ -45,7 +57,11 @@ impl ProbeArguments {
             ProbeBase::Nf4 => BasePrecision::Nf4,
         };
         let batch = ProbeBatch::load(&self.batch)?;
-        let model = Model::load(&self.model, precision)?;
+        let compute = match self.compute {
+            ProbeCompute::F32 => ComputeType::F32,
+            ProbeCompute::Bf16 => ComputeType::Bf16,
+        };
+        let model = Model::load(&self.model, precision)?.computing_in(compute)?;
         let adapter = Adapter::load(&self.adapter)?;
         probe(&model, &adapter, &batch)?.save(&self.output, &batch)?;
         Ok(())

@@ -12,8 +12,11 @@ use std::ops::Range;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::launch::write;
-use super::matmul::{Dense, Operand, Packed, Start, multiply_here};
+use super::element::Element;
+use super::launch::{launch, view, write};
+use super::matmul::{
+    Columns, Dense, Factor, Operand, Packed, PackedView, Product, Shape, Start, ZeroExtended, convert, multiply_here,
+};
 use super::scratch::Scratch;
 use super::simd::{add_scaled, dot, exp, maximum, sum, vectorized};
 use super::softmax::softmax;
@@ -55,32 +58,56 @@ impl Document {
 }
 
 /// The columns of one head of one document.
-fn rows<'a>(values: &'a [f32], document: &Document, head: usize, heads: usize, dim: usize) -> Dense<'a> {
+fn rows<'a, T: Element>(values: &'a [T], document: &Document, head: usize, heads: usize, dim: usize) -> Dense<'a, T> {
     let stride = heads * dim;
     let start = document.rows.start * stride + head * dim;
     Dense { values: &values[start..], rows: document.rows.len(), columns: dim, stride }
 }
 
-fn operand<'a>(matrix: &Dense<'a>, first_row: usize) -> Operand<'a> {
-    Operand { values: &matrix.values[first_row * matrix.stride..], row_stride: matrix.stride, depth_stride: 1 }
+fn operand<'a, T: Element>(matrix: &Dense<'a, T>, first_row: usize) -> Operand<'a, T> {
+    Operand::rows_of(matrix.values, matrix.stride).from_row(first_row)
+}
+
+/// Some rows of a head as B, an even number of them.
+fn block<T: Element>(matrix: &Dense<'_, T>, first: usize, count: usize) -> Packed<T> {
+    let block = Dense { values: &matrix.values[first * matrix.stride..], rows: count, ..*matrix };
+    Packed::of(&ZeroExtended::to_even(&block))
+}
+
+/// C = start + alpha · A B.
+fn product<T: Element>(
+    a: Operand<'_, T>,
+    b: PackedView<'_, T>,
+    shape: Shape,
+    c: &mut [f32],
+    alpha: f32,
+    start: Start<'_>,
+) {
+    multiply_here(&[Product { a, b: Factor::Packed(b) }], shape, c, alpha, start);
 }
 
 /// Copies [rows, width] into the columns from `column` on of [_, stride], from `row` on.
-fn place(from: &[f32], width: usize, to: &mut [f32], stride: usize, row: usize, column: usize) {
+fn place<F: Element, T: Element>(from: &[F], width: usize, to: &mut [T], stride: usize, row: usize, column: usize) {
     for (i, from) in from.chunks_exact(width).enumerate() {
         let start = (row + i) * stride + column;
-        to[start..start + width].copy_from_slice(from);
+        convert(from, &mut to[start..start + width]);
     }
 }
 
 vectorized! {
     /// Turns a row of scores into probabilities, and their gradients dP into dS.
-    fn score_gradients(p: &mut [f32], ds: &mut [f32], lse: f32, d_o: &[f32], o: &[f32], scale: f32) {
+    fn score_gradients<T: Element>(p: &mut [f32], ds: &mut [f32], lse: f32, d_o: &[T], o: &[T], scale: f32) {
         let delta = dot(d_o, o);
         for (p, ds) in p.iter_mut().zip(ds) {
             *p = exp(*p - lse);
             *ds = *p * (*ds - delta) * scale;
         }
+    }
+}
+
+vectorized! {
+    fn rounded<T: Element>(from: &[f32], to: &mut [T]) {
+        convert(from, to);
     }
 }
 
@@ -110,74 +137,75 @@ fn jobs(documents: &[Document], heads: Heads) -> Vec<(&Document, usize)> {
 }
 
 /// Returns (o, lse).
-pub(crate) fn forward(
+pub(crate) fn forward<T: Element>(
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
     documents: &[Document],
     heads: Heads,
 ) -> Result<(Scratch, Scratch)> {
+    const NAME: &str = "attention";
     let tokens = q.dims2()?.0;
-    let o = Scratch::arbitrary(q.shape(), q.device())?;
+    let o = Scratch::of::<T>(q.shape(), q.device())?;
     let lse = Scratch::arbitrary((tokens, heads.queries), q.device())?;
-    write("attention", [&o, &lse], [q, k, v], |[o, lse], [q, k, v]| {
-        let results: Vec<_> = jobs(documents, heads)
-            .into_par_iter()
-            .map(|(document, key_head)| {
-                let (o, lse) = forward_job(q, k, v, document, key_head, heads);
-                (document, key_head, o, lse)
-            })
-            .collect();
-        let group = heads.group();
-        for (document, key_head, job_o, job_lse) in results {
+    let (q, k, v) = (view::<T>(NAME, q)?, view::<T>(NAME, k)?, view::<T>(NAME, v)?);
+    let (q, k, v) = (&*q, &*k, &*v);
+    let results: Vec<_> = jobs(documents, heads)
+        .into_par_iter()
+        .map(|(document, key_head)| (document, key_head, forward_job(q, k, v, document, key_head, heads)))
+        .collect();
+    let group = heads.group();
+    launch::<T, 1, _>(NAME, [&o], |[o]| {
+        for (document, key_head, (job_o, _)) in &results {
             let (width, column) = (group * heads.dim, key_head * group * heads.dim);
-            place(&job_o, width, o, heads.queries * heads.dim, document.rows.start, column);
-            place(&job_lse, group, lse, heads.queries, document.rows.start, key_head * group);
+            place(job_o, width, o, heads.queries * heads.dim, document.rows.start, column);
+        }
+    })?;
+    launch::<f32, 1, _>(NAME, [&lse], |[lse]| {
+        for (document, key_head, (_, job_lse)) in &results {
+            place(job_lse, group, lse, heads.queries, document.rows.start, key_head * group);
         }
     })?;
     Ok((o, lse))
 }
 
-fn forward_job(
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
+fn forward_job<T: Element>(
+    q: &[T],
+    k: &[T],
+    v: &[T],
     document: &Document,
     key_head: usize,
     heads: Heads,
 ) -> (Vec<f32>, Vec<f32>) {
     let (length, dim, group) = (document.rows.len(), heads.dim, heads.group());
-    let keys = Packed::of_transposed(&rows(k, document, key_head, heads.keys, dim));
-    let values = Packed::of(&rows(v, document, key_head, heads.keys, dim));
+    let keys = Packed::<T>::of_transposed(&rows(k, document, key_head, heads.keys, dim));
+    let values = block(&rows(v, document, key_head, heads.keys, dim), 0, length);
     let (mut o, mut lse) = (vec![0.0; length * group * dim], vec![0.0; length * group]);
-    let mut scores = vec![0.0; BLOCK.min(length) * length];
+    let room = BLOCK.min(length) * length.next_multiple_of(2);
+    let (mut scores, mut probabilities) = (vec![0.0; room], vec![T::zero(); room]);
     for member in 0..group {
         let queries = rows(q, document, key_head * group + member, heads.queries, dim);
         for first in (0..length).step_by(BLOCK) {
             let count = BLOCK.min(length - first);
             let seen = first + count;
-            let scores = &mut scores[..count * seen];
-            multiply_here(
-                operand(&queries, first),
-                count,
-                keys.first_columns(seen),
-                scores,
-                seen,
-                heads.scale(),
-                Start::Zero,
-            );
-            for (i, row) in scores.chunks_exact_mut(seen).enumerate() {
+            // A row of probabilities is a sum's factors, an even number of them.
+            let stride = seen.next_multiple_of(2);
+            let (scores, probabilities) = (&mut scores[..count * stride], &mut probabilities[..count * stride]);
+            let shape = Shape { rows: count, columns: seen, stride };
+            product(operand(&queries, first), keys.first_columns(seen), shape, scores, heads.scale(), Start::Zero);
+            for (i, row) in scores.chunks_exact_mut(stride).enumerate() {
                 let (row, future) = row.split_at_mut(document.sees(first + i));
                 future.fill(0.0);
                 lse[(first + i) * group + member] = softmax(row);
             }
+            rounded(scores, probabilities);
             let target = &mut o[first * group * dim + member * dim..];
-            multiply_here(
-                Operand::rows_of(scores, seen),
-                count,
-                values.first_rows(seen),
+            let shape = Shape { rows: count, columns: dim, stride: group * dim };
+            product(
+                Operand::rows_of(probabilities, stride),
+                values.first_rows(stride),
+                shape,
                 target,
-                group * dim,
                 1.0,
                 Start::Zero,
             );
@@ -197,23 +225,24 @@ pub(crate) struct Backward<'a> {
 }
 
 /// Returns (dq, dk, dv).
-pub(crate) fn backward(
+pub(crate) fn backward<T: Element>(
     saved: &Backward<'_>,
     documents: &[Document],
     heads: Heads,
 ) -> Result<(Scratch, Scratch, Scratch)> {
+    const NAME: &str = "attention backward";
     let Backward { q, k, v, o, lse, d_o } = *saved;
-    let dq = Scratch::arbitrary(q.shape(), q.device())?;
-    let (dk, dv) = (Scratch::arbitrary(k.shape(), k.device())?, Scratch::arbitrary(v.shape(), v.device())?);
-    write("attention backward", [&dq, &dk, &dv], [q, k, v, o, lse, d_o], |[dq, dk, dv], slices| {
-        let results: Vec<_> = jobs(documents, heads)
-            .into_par_iter()
-            .map(|(document, key_head)| {
-                let gradients = backward_job(slices, document, key_head, heads);
-                (document, key_head, gradients)
-            })
-            .collect();
-        let (dim, group) = (heads.dim, heads.group());
+    let like = |tensor: &Tensor| Scratch::of::<T>(tensor.shape(), tensor.device());
+    let (dq, dk, dv) = (like(q)?, like(k)?, like(v)?);
+    let open = |tensor| view::<T>(NAME, tensor);
+    let (q, k, v, o, d_o, lse) = (open(q)?, open(k)?, open(v)?, open(o)?, open(d_o)?, view::<f32>(NAME, lse)?);
+    let (activations, lse) = ([&*q, &*k, &*v, &*o, &*d_o], &*lse);
+    let results: Vec<_> = jobs(documents, heads)
+        .into_par_iter()
+        .map(|(document, key_head)| (document, key_head, backward_job(activations, lse, document, key_head, heads)))
+        .collect();
+    let (dim, group) = (heads.dim, heads.group());
+    launch::<T, 3, _>(NAME, [&dq, &dk, &dv], |[dq, dk, dv]| {
         for (document, key_head, [job_dq, job_dk, job_dv]) in results {
             place(&job_dq, group * dim, dq, heads.queries * dim, document.rows.start, key_head * group * dim);
             place(&job_dk, dim, dk, heads.keys * dim, document.rows.start, key_head * dim);
@@ -223,21 +252,22 @@ pub(crate) fn backward(
     Ok((dq, dk, dv))
 }
 
-fn backward_job(
-    [q, k, v, o, lse, d_o]: [&[f32]; 6],
+fn backward_job<T: Element>(
+    [q, k, v, o, d_o]: [&[T]; 5],
+    lse: &[f32],
     document: &Document,
     key_head: usize,
     heads: Heads,
 ) -> [Vec<f32>; 3] {
     let (length, dim, group) = (document.rows.len(), heads.dim, heads.group());
     let k_rows = rows(k, document, key_head, heads.keys, dim);
-    let keys_transposed = Packed::of_transposed(&k_rows);
-    let keys = Packed::of(&k_rows);
-    let values_transposed = Packed::of_transposed(&rows(v, document, key_head, heads.keys, dim));
+    let keys_transposed = Packed::<T>::of_transposed(&k_rows);
+    let keys = block(&k_rows, 0, length);
+    let values_transposed = Packed::<T>::of_transposed(&rows(v, document, key_head, heads.keys, dim));
     let mut dq = vec![0.0; length * group * dim];
     let (mut dk, mut dv) = (vec![0.0; length * dim], vec![0.0; length * dim]);
-    let mut p = vec![0.0; BLOCK.min(length) * length];
-    let mut ds = vec![0.0; BLOCK.min(length) * length];
+    let room = BLOCK.min(length) * length.next_multiple_of(2);
+    let (mut p, mut ds, mut ds_rounded) = (vec![0.0; room], vec![0.0; room], vec![T::zero(); room]);
     for member in 0..group {
         let query_head = key_head * group + member;
         let q_rows = rows(q, document, query_head, heads.queries, dim);
@@ -246,11 +276,13 @@ fn backward_job(
         for first in (0..length).step_by(BLOCK) {
             let count = BLOCK.min(length - first);
             let seen = first + count;
-            let (p, ds) = (&mut p[..count * seen], &mut ds[..count * seen]);
+            let stride = seen.next_multiple_of(2);
+            let shape = Shape { rows: count, columns: seen, stride };
+            let (p, ds) = (&mut p[..count * stride], &mut ds[..count * stride]);
             let (q_block, do_block) = (operand(&q_rows, first), operand(&do_rows, first));
-            multiply_here(q_block, count, keys_transposed.first_columns(seen), p, seen, heads.scale(), Start::Zero);
-            multiply_here(do_block, count, values_transposed.first_columns(seen), ds, seen, 1.0, Start::Zero);
-            for (i, (p, ds)) in p.chunks_exact_mut(seen).zip(ds.chunks_exact_mut(seen)).enumerate() {
+            product(q_block, keys_transposed.first_columns(seen), shape, p, heads.scale(), Start::Zero);
+            product(do_block, values_transposed.first_columns(seen), shape, ds, 1.0, Start::Zero);
+            for (i, (p, ds)) in p.chunks_exact_mut(stride).zip(ds.chunks_exact_mut(stride)).enumerate() {
                 let row = first + i;
                 let at = row * q_rows.stride;
                 let lse = lse[(document.rows.start + row) * heads.queries + query_head];
@@ -260,38 +292,15 @@ fn backward_job(
                 ds_future.fill(0.0);
                 score_gradients(p, ds, lse, &do_rows.values[at..at + dim], &o_rows.values[at..at + dim], heads.scale());
             }
+            let ds_rounded = &mut ds_rounded[..count * stride];
+            rounded(ds, ds_rounded);
             let target = &mut dq[first * group * dim + member * dim..];
-            multiply_here(
-                Operand::rows_of(ds, seen),
-                count,
-                keys.first_rows(seen),
-                target,
-                group * dim,
-                1.0,
-                Start::Zero,
-            );
-            let block = |matrix: &Dense<'_>| {
-                let start = first * matrix.stride;
-                Packed::of(&Dense { values: &matrix.values[start..], rows: count, ..*matrix })
-            };
-            multiply_here(
-                Operand::columns_of(ds, seen),
-                seen,
-                block(&q_rows).all(),
-                &mut dk,
-                dim,
-                1.0,
-                Start::Existing,
-            );
-            multiply_here(
-                Operand::columns_of(p, seen),
-                seen,
-                block(&do_rows).all(),
-                &mut dv,
-                dim,
-                1.0,
-                Start::Existing,
-            );
+            let shape = Shape { rows: count, columns: dim, stride: group * dim };
+            product(Operand::rows_of(ds_rounded, stride), keys.first_rows(stride), shape, target, 1.0, Start::Zero);
+            let shape = Shape::new(seen, dim);
+            let (ds, p) = (Columns::<T>::of(ds, count, seen, stride), Columns::<T>::of(p, count, seen, stride));
+            product(ds.operand(), block(&q_rows, first, count).all(), shape, &mut dk, 1.0, Start::Existing);
+            product(p.operand(), block(&do_rows, first, count).all(), shape, &mut dv, 1.0, Start::Existing);
         }
     }
     [dq, dk, dv]

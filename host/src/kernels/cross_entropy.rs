@@ -1,75 +1,95 @@
 //! Cross-entropy fused with the output layer, in chunks of rows: loss = Σ_rows (logsumexp(z) − z[target]) with
 //! z = h Wᵀ, h [rows, width], W [vocabulary, width].
 //!
-//! The gradient dz = (softmax(z) − onehot(target)) · scale replaces z in place, and dh = dz W and dW += dzᵀ h are taken
-//! chunk by chunk: all logits together never exist. Rows are those that predict a target; the caller gathers them.
+//! The gradient dz = (softmax(z) − onehot(target)) · scale is rounded to the type of h, and dh = dz W and dW += dzᵀ h are
+//! taken chunk by chunk: all logits together never exist. Rows are those that predict a target; the caller gathers them.
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::launch::write;
+use super::element::Element;
+use super::launch::{launch, view};
 use super::linear::Weight;
-use super::matmul::{Dense, Operand, Packed, Start, multiply};
+use super::matmul::{Columns, Dense, Factor, Operand, Product, Shape, Start, ZeroExtended, multiply};
 use super::scratch::Scratch;
 use super::simd::{exp, maximum, sum, vectorized};
 
-/// Rows of a chunk.
-const CHUNK: usize = 256;
+/// Logits of a chunk, and the fewest and most rows that it has whatever the vocabulary.
+const CHUNK_LOGITS: usize = 1 << 23;
+const CHUNK_ROWS: [usize; 2] = [256, 1024];
 
-/// The summed loss in nats, and the gradient of h scaled by `scale`; dW is added to `dw` where it is given.
-pub(crate) fn forward_backward(
+/// The summed loss in nats, and the gradient of h (f32) scaled by `scale`; dW is added to `dw` where it is given.
+pub(crate) fn forward_backward<T: Element>(
     h: &Tensor,
     weight: &Weight,
     targets: &[u32],
     scale: f32,
     dw: Option<&Tensor>,
 ) -> Result<(f64, Scratch)> {
+    const NAME: &str = "cross-entropy";
     let ((rows, width), (vocabulary, _)) = (h.dims2()?, weight.dims()?);
     let dh = Scratch::arbitrary((rows, width), h.device())?;
-    let (transposed, straight) = (weight.packed_transposed()?, weight.packed()?);
-    let chunk_rows = CHUNK.min(rows);
+    let chunk_rows = (CHUNK_LOGITS / vocabulary).clamp(CHUNK_ROWS[0], CHUNK_ROWS[1]).min(rows);
     let logits = Scratch::arbitrary((chunk_rows, vocabulary), h.device())?;
+    let gradients = Scratch::of::<T>((chunk_rows, vocabulary), h.device())?;
+    let h = view::<T>(NAME, h)?;
     let mut loss = 0.0;
-    let mut run = |dh: &mut [f32], logits: &mut [f32], h: &[f32], mut dw: Option<&mut [f32]>| {
-        let chunks =
-            h.chunks(chunk_rows * width).zip(dh.chunks_mut(chunk_rows * width)).zip(targets.chunks(chunk_rows));
-        for ((h, dh), targets) in chunks {
+    weight.with_rows(|table| {
+        let mut chunk = |h: &[T], dh: &mut [f32], targets: &[u32], dw: Option<&mut [f32]>| -> Result<()> {
             let count = targets.len();
-            let logits = &mut logits[..count * vocabulary];
-            multiply(Operand::rows_of(h, width), count, transposed.all(), logits, vocabulary, 1.0, Start::Zero);
-            let losses: Vec<f64> = logits
-                .par_chunks_mut(vocabulary)
-                .zip(targets)
-                .map(|(z, target)| row(z, *target as usize, scale))
-                .collect();
+            let size = count * vocabulary;
+            let losses: Vec<f64> = launch::<f32, 1, _>(NAME, [&logits], |[logits]| {
+                let forward = Product { a: Operand::rows_of(h, width), b: Factor::<T>::Transposed(table) };
+                multiply(&[forward], Shape::new(count, vocabulary), &mut logits[..size], 1.0, Start::Zero);
+                launch::<T, 1, _>(NAME, [&gradients], |[gradients]| {
+                    logits[..size]
+                        .par_chunks_mut(vocabulary)
+                        .zip(gradients.par_chunks_mut(vocabulary))
+                        .zip(targets)
+                        .map(|((z, dz), target)| row(z, dz, *target as usize, scale))
+                        .collect()
+                })
+            })??;
             loss += losses.iter().sum::<f64>();
-            multiply(Operand::rows_of(logits, vocabulary), count, straight.all(), dh, width, 1.0, Start::Zero);
-            if let Some(dw) = dw.as_deref_mut() {
-                let packed = Packed::of(&Dense::new(h, count, width));
-                let dz = Operand::columns_of(logits, vocabulary);
-                multiply(dz, vocabulary, packed.all(), dw, width, 1.0, Start::Existing);
+            let gradients = view::<T>(NAME, &gradients)?;
+            let backward = Product { a: Operand::rows_of(&gradients, vocabulary), b: Factor::<T>::Straight(table) };
+            multiply(&[backward], Shape::new(count, width), dh, 1.0, Start::Zero);
+            if let Some(dw) = dw {
+                let dz = Columns::<T>::of(&gradients[..size], count, vocabulary, vocabulary);
+                let h = Dense::new(h, count, width);
+                let h = ZeroExtended::to_even(&h);
+                let product = Product { a: dz.operand(), b: Factor::<T>::Straight(&h) };
+                multiply(&[product], Shape::new(vocabulary, width), dw, 1.0, Start::Existing);
             }
-        }
-    };
-    match dw {
-        Some(dw) => {
-            write("cross-entropy", [&dh, &logits, dw], [h], |[dh, logits, dw], [h]| run(dh, logits, h, Some(dw)))?
-        }
-        None => write("cross-entropy", [&dh, &logits], [h], |[dh, logits], [h]| run(dh, logits, h, None))?,
-    }
+            Ok(())
+        };
+        launch::<f32, 1, _>(NAME, [&dh], |[dh]| {
+            let chunks =
+                h.chunks(chunk_rows * width).zip(dh.chunks_mut(chunk_rows * width)).zip(targets.chunks(chunk_rows));
+            for ((h, dh), targets) in chunks {
+                match dw {
+                    Some(dw) => launch::<f32, 1, _>(NAME, [dw], |[dw]| chunk(h, dh, targets, Some(dw)))??,
+                    None => chunk(h, dh, targets, None)?,
+                }
+            }
+            Result::Ok(())
+        })?
+    })??;
     Ok((loss, dh))
 }
 
 vectorized! {
-    /// The loss of one row; its logits become their gradient.
-    fn row(z: &mut [f32], target: usize, scale: f32) -> f64 {
+    /// The loss of one row, and the gradients of its logits.
+    fn row<T: Element>(z: &mut [f32], dz: &mut [T], target: usize, scale: f32) -> f64 {
         let greatest = maximum(z);
         let of_target = z[target];
         z.iter_mut().for_each(|z| *z = exp(*z - greatest));
         let total = sum(z);
         let factor = scale / total;
-        z.iter_mut().for_each(|z| *z *= factor);
-        z[target] -= scale;
+        for (dz, z) in dz.iter_mut().zip(z.iter()) {
+            *dz = T::narrow(*z * factor);
+        }
+        dz[target] = T::narrow(z[target] * factor - scale);
         f64::from(greatest) - f64::from(of_target) + f64::from(total).ln()
     }
 }

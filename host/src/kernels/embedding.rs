@@ -12,9 +12,8 @@ pub(crate) fn forward(tokens: &[u32], weight: &Weight) -> Result<Scratch> {
     let y = Scratch::arbitrary((tokens.len(), width), weight.device())?;
     weight.with_rows(|rows| {
         write("embedding", [&y], [], |[y], []| {
-            let mut buffer = vec![0.0; width];
             for (y, token) in y.chunks_exact_mut(width).zip(tokens) {
-                y.copy_from_slice(rows.read(*token as usize, 0, width, &mut buffer));
+                rows.read(*token as usize, 0, y);
             }
         })
     })??;
@@ -47,7 +46,7 @@ pub(crate) fn gather(x: &Tensor, rows: &[usize]) -> Result<Scratch> {
 /// The transpose of `gather`: y[rows[i]] = x[i], zero elsewhere.
 pub(crate) fn scatter(x: &Tensor, rows: &[usize], count: usize) -> Result<Scratch> {
     let width = x.dims2()?.1;
-    let y = Scratch::zeros((count, width), x.device())?;
+    let y = Scratch::zeros::<f32>((count, width), x.device())?;
     write("scatter", [&y], [x], |[y], [x]| {
         for (x, row) in x.chunks_exact(width).zip(rows) {
             y[row * width..(row + 1) * width].copy_from_slice(x);

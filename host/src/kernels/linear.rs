@@ -7,8 +7,12 @@ use candle_core::{Device, Result, Tensor};
 use half::bf16;
 use rayon::prelude::*;
 
-use super::launch::{read, write};
-use super::matmul::{Dense, Operand, Packed, RowSource, Start, multiply};
+use super::element::Element;
+use super::launch::{launch, read, view};
+use super::lora::Inner;
+use super::matmul::{
+    Columns, Dense, Factor, Operand, Packed, Product, RowSource, Shape, Start, ZeroExtended, multiply,
+};
 use super::nf4::Nf4Matrix;
 use super::simd::vectorized;
 
@@ -21,30 +25,6 @@ pub(crate) enum Weight {
     Bf16(Tensor),
     /// 4 bits.
     Nf4(Box<Nf4Matrix>),
-}
-
-struct Bf16Rows<'a> {
-    values: &'a [bf16],
-    rows: usize,
-    columns: usize,
-}
-
-impl RowSource for Bf16Rows<'_> {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn columns(&self) -> usize {
-        self.columns
-    }
-
-    fn read<'b>(&'b self, row: usize, column: usize, length: usize, buffer: &'b mut [f32]) -> &'b [f32] {
-        let start = row * self.columns + column;
-        for (target, value) in buffer.iter_mut().zip(&self.values[start..start + length]) {
-            *target = value.to_f32();
-        }
-        &buffer[..length]
-    }
 }
 
 impl Weight {
@@ -80,20 +60,15 @@ impl Weight {
                 read::<f32, 1, _>("linear", [weight], |[values]| body(&Dense::new(values, rows, columns)))
             }
             Self::Bf16(weight) => {
-                read::<bf16, 1, _>("linear", [weight], |[values]| body(&Bf16Rows { values, rows, columns }))
+                read::<bf16, 1, _>("linear", [weight], |[values]| body(&Dense::new(values, rows, columns)))
             }
             Self::Nf4(weight) => weight.with_rows(body),
         }
     }
 
-    /// Wᵀ, packed for y = x Wᵀ.
+    /// Wᵀ, packed for y = x Wᵀ in f32.
     pub(crate) fn packed_transposed(&self) -> Result<Packed> {
         self.with_rows(|rows| Packed::of_transposed(rows))
-    }
-
-    /// W, packed for dx = dy W.
-    pub(crate) fn packed(&self) -> Result<Packed> {
-        self.with_rows(|rows| Packed::of(rows))
     }
 }
 
@@ -108,53 +83,105 @@ pub(crate) enum Onto<'a> {
     Existing,
 }
 
-/// y = x Wᵀ on top of what `onto` says, for Wᵀ already packed.
-pub(crate) fn forward(x: &Tensor, weight: &Packed, onto: Onto<'_>, y: &Tensor) -> Result<()> {
-    let ((rows, depth), columns) = (x.dims2()?, y.dims2()?.1);
-    let run = |y: &mut [f32], x: &[f32], start: Start<'_>| {
-        multiply(Operand::rows_of(x, depth), rows, weight.all(), y, columns, 1.0, start);
+/// y = x Wᵀ on top of what `onto` says, in f32 for Wᵀ already packed.
+pub(crate) fn forward_packed(x: &Tensor, weight: &Packed, onto: Onto<'_>, y: &Tensor) -> Result<()> {
+    let depth = x.dims2()?.1;
+    let x = view::<f32>("linear", x)?;
+    let product = Product { a: Operand::rows_of(&x, depth), b: Factor::Packed(weight.all()) };
+    forward_products::<f32, f32>(&[product], onto, y)
+}
+
+/// y = x Wᵀ + t Bᵀ on top of what `onto` says: x in T, y in T or f32, and the update of a LoRA where there is one.
+pub(crate) fn forward<T: Element, Y: Element>(
+    x: &Tensor,
+    weight: &Weight,
+    update: Option<&Inner<'_>>,
+    onto: Onto<'_>,
+    y: &Tensor,
+) -> Result<()> {
+    let depth = x.dims2()?.1;
+    let x = view::<T>("linear", x)?;
+    weight.with_rows(|rows| {
+        let product = Product { a: Operand::rows_of(&x, depth), b: Factor::<T>::Transposed(rows) };
+        match update {
+            None => forward_products::<T, Y>(&[product], onto, y),
+            Some(update) => update.with_forward(|update| forward_products::<T, Y>(&[product, update], onto, y))?,
+        }
+    })?
+}
+
+/// The products of a forward pass, on top of what `onto` says.
+fn forward_products<T: Element, Y: Element>(products: &[Product<'_, T>], onto: Onto<'_>, y: &Tensor) -> Result<()> {
+    let (rows, columns) = y.dims2()?;
+    let shape = Shape::new(rows, columns);
+    let bias = match onto {
+        Onto::Bias(bias) => Some(view::<f32>("linear", bias)?),
+        Onto::Nothing | Onto::Existing => None,
     };
-    match onto {
-        Onto::Nothing => write("linear", [y], [x], |[y], [x]| run(y, x, Start::Zero)),
-        Onto::Existing => write("linear", [y], [x], |[y], [x]| run(y, x, Start::Existing)),
-        Onto::Bias(bias) => write("linear", [y], [x, bias], |[y], [x, bias]| run(y, x, Start::Row(bias))),
-    }
+    let start = match (&bias, onto) {
+        (Some(bias), _) => Start::Row(bias),
+        (None, Onto::Existing) => Start::Existing,
+        (None, _) => Start::Zero,
+    };
+    launch::<Y, 1, _>("linear", [y], |[y]| multiply(products, shape, y, 1.0, start))
 }
 
-/// dx = dy W, or dx += dy W.
-pub(crate) fn backward(dy: &Tensor, weight: &Weight, dx: &Tensor, accumulate: bool) -> Result<()> {
-    let ((rows, depth), columns) = (dy.dims2()?, dx.dims2()?.1);
-    let packed = weight.packed()?;
+/// dx = dy W + dt A, or dx += …: dy in T, dx in T or f32, and the part of a LoRA where there is one.
+pub(crate) fn backward<T: Element, X: Element>(
+    dy: &Tensor,
+    weight: &Weight,
+    update: Option<&Inner<'_>>,
+    dx: &Tensor,
+    accumulate: bool,
+) -> Result<()> {
+    let depth = dy.dims2()?.1;
+    let (rows, columns) = dx.dims2()?;
     let start = if accumulate { Start::Existing } else { Start::Zero };
-    write("linear backward", [dx], [dy], |[dx], [dy]| {
-        multiply(Operand::rows_of(dy, depth), rows, packed.all(), dx, columns, 1.0, start);
-    })
+    let dy = view::<T>("linear backward", dy)?;
+    weight.with_rows(|source| {
+        let product = Product { a: Operand::rows_of(&dy, depth), b: Factor::<T>::Straight(source) };
+        let run = |products: &[Product<'_, T>]| {
+            launch::<X, 1, _>("linear backward", [dx], |[dx]| {
+                multiply(products, Shape::new(rows, columns), dx, 1.0, start);
+            })
+        };
+        match update {
+            None => run(&[product]),
+            Some(update) => update.with_backward(|update| run(&[product, update]))?,
+        }
+    })?
 }
 
-/// dW += alpha · dyᵀ x.
-pub(crate) fn backward_weight(dy: &Tensor, x: &Tensor, alpha: f32, dw: &Tensor) -> Result<()> {
+/// dW += dyᵀ x, in f32 for dy and x in T.
+pub(crate) fn backward_weight<T: Element>(dy: &Tensor, x: &Tensor, dw: &Tensor) -> Result<()> {
+    const NAME: &str = "linear backward of the weight";
     let ((rows, outputs), inputs) = (dy.dims2()?, x.dims2()?.1);
-    write("linear backward of the weight", [dw], [dy, x], |[dw], [dy, x]| {
-        let packed = Packed::of(&Dense::new(x, rows, inputs));
-        multiply(Operand::columns_of(dy, outputs), outputs, packed.all(), dw, inputs, alpha, Start::Existing);
+    let (dy, x) = (view::<T>(NAME, dy)?, view::<T>(NAME, x)?);
+    let dy = Columns::<T>::of(&dy, rows, outputs, outputs);
+    let x = Dense::new(&x[..], rows, inputs);
+    let product = Product { a: dy.operand(), b: Factor::<T>::Straight(&ZeroExtended::to_even(&x)) };
+    launch::<f32, 1, _>(NAME, [dw], |[dw]| {
+        multiply(&[product], Shape::new(outputs, inputs), dw, 1.0, Start::Existing);
     })
 }
 
 vectorized! {
-    fn column_sums(dy: &[f32], width: usize) -> Vec<f32> {
+    fn column_sums<T: Element>(dy: &[T], width: usize) -> Vec<f32> {
         let mut sums = vec![0.0f32; width];
         for dy in dy.chunks_exact(width) {
-            sums.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy);
+            sums.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy.widen());
         }
         sums
     }
 }
 
 /// db += Σ_rows dy, in a fixed partition of the rows.
-pub(crate) fn backward_bias(dy: &Tensor, db: &Tensor) -> Result<()> {
+pub(crate) fn backward_bias<T: Element>(dy: &Tensor, db: &Tensor) -> Result<()> {
+    const NAME: &str = "linear backward of the bias";
     const ROWS: usize = 64;
     let width = dy.dims2()?.1;
-    write("linear backward of the bias", [db], [dy], |[db], [dy]| {
+    let dy = view::<T>(NAME, dy)?;
+    launch::<f32, 1, _>(NAME, [db], |[db]| {
         for sums in dy.par_chunks(ROWS * width).map(|dy| column_sums(dy, width)).collect::<Vec<_>>() {
             db.iter_mut().zip(sums).for_each(|(db, sum)| *db += sum);
         }

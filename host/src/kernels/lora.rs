@@ -1,14 +1,18 @@
-//! LoRA: y += scale · (drop(x) Aᵀ) Bᵀ, with x [rows, in], A [r, in], B [out, r], y [rows, out].
+//! LoRA: y += t Bᵀ with t = scale · drop(x) Aᵀ; x [rows, in], A [r, in], B [out, r], t [rows, r], y [rows, out].
 //!
-//! t = drop(x) Aᵀ [rows, r] is saved. Backward, with dt = scale · dy B: dB += scale · dyᵀ t, dA += dtᵀ drop(x),
-//! dx += drop(dt A). drop zeroes an element with probability p and divides the others by 1 − p; its mask is a function
-//! of (seed, step, layer, module, element), so backward draws it again instead of keeping it.
+//! t is saved. Backward, with dt = scale · dy B: dB += dyᵀ t, dA += dtᵀ drop(x), dx += drop(dt A). drop zeroes an element
+//! with probability p and divides the others by 1 − p; its mask is a function of (seed, step, layer, module, element), so
+//! backward draws it again instead of keeping it.
+//!
+//! The products with x Wᵀ and dy W run in one pass with those of the base (`linear`). A and B are f32; in bf16 they are
+//! rounded while they are packed, and t has a column of zeros where r is odd.
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::launch::{read, write};
-use super::matmul::{Dense, Operand, Packed, Start, multiply};
+use super::element::Element;
+use super::launch::{launch, read, view, write};
+use super::matmul::{Columns, Dense, Factor, Operand, Packed, Product, Shape, Start, ZeroExtended, multiply};
 use super::philox::{Purpose, key_of, philox};
 use super::scratch::Scratch;
 
@@ -29,7 +33,7 @@ pub(crate) struct Dropout {
 
 impl Dropout {
     /// y = drop(x), or y += drop(x).
-    fn apply(&self, x: &[f32], y: &mut [f32], accumulate: bool) {
+    fn apply<X: Element, Y: Element>(&self, x: &[X], y: &mut [Y], accumulate: bool) {
         const CHUNK: usize = 4 << 10;
         let key = key_of(self.seed);
         // A word below the threshold zeroes its element.
@@ -42,16 +46,17 @@ impl Dropout {
                 let index = (chunk * CHUNK / 4 + four) as u64;
                 let words = philox(key, [index as u32, (index >> 32) as u32, place, self.step]);
                 for ((y, x), word) in y.iter_mut().zip(x).zip(words) {
-                    let value = if word < threshold { 0.0 } else { x * keep };
-                    *y = if accumulate { *y + value } else { value };
+                    let value = if word < threshold { 0.0 } else { x.widen() * keep };
+                    *y = Y::narrow(if accumulate { y.widen() + value } else { value });
                 }
             }
         });
     }
 
-    fn dropped(&self, x: &Tensor) -> Result<Scratch> {
-        let y = Scratch::arbitrary(x.shape(), x.device())?;
-        write("dropout", [&y], [x], |[y], [x]| self.apply(x, y, false))?;
+    fn dropped<T: Element>(&self, x: &Tensor) -> Result<Scratch> {
+        let y = Scratch::of::<T>(x.shape(), x.device())?;
+        let x = view::<T>("dropout", x)?;
+        launch::<T, 1, _>("dropout", [&y], |[y]| self.apply(&x, y, false))?;
         Ok(y)
     }
 }
@@ -64,7 +69,135 @@ pub(crate) struct Factors<'a> {
     pub(crate) scale: f32,
 }
 
-/// The two factors, packed for y += scale · (x Aᵀ) Bᵀ.
+impl Factors<'_> {
+    /// Columns of t.
+    fn columns(&self) -> Result<usize> {
+        Ok(self.a.dims2()?.0.next_multiple_of(2))
+    }
+}
+
+/// t or dt, ready to be multiplied by B or A beside the product of the base.
+pub(crate) struct Inner<'a> {
+    factors: Factors<'a>,
+    product: &'a Tensor,
+}
+
+impl<'a> Inner<'a> {
+    /// Of what `inner` or `backward` returned.
+    pub(crate) fn new(factors: Factors<'a>, product: &'a Tensor) -> Self {
+        Self { factors, product }
+    }
+
+    /// Lends t Bᵀ.
+    pub(crate) fn with_forward<T: Element, R>(&self, body: impl FnOnce(Product<'_, T>) -> R) -> Result<R> {
+        let (outputs, rank) = self.factors.b.dims2()?;
+        let b = view::<f32>("lora", self.factors.b)?;
+        let columns = self.factors.columns()?;
+        let product = view::<T>("lora", self.product)?;
+        let a = Operand::rows_of(&product, columns);
+        if rank == columns {
+            return Ok(body(Product { a, b: Factor::Transposed(&Dense::new(&b[..], outputs, rank)) }));
+        }
+        let mut even = vec![0.0; outputs * columns];
+        for (even, row) in even.chunks_exact_mut(columns).zip(b.chunks_exact(rank)) {
+            even[..rank].copy_from_slice(row);
+        }
+        Ok(body(Product { a, b: Factor::Transposed(&Dense::new(&even, outputs, columns)) }))
+    }
+
+    /// Lends dt A.
+    pub(crate) fn with_backward<T: Element, R>(&self, body: impl FnOnce(Product<'_, T>) -> R) -> Result<R> {
+        let (rank, inputs) = self.factors.a.dims2()?;
+        let a = view::<f32>("lora backward", self.factors.a)?;
+        let product = view::<T>("lora backward", self.product)?;
+        let rows = Dense::new(&a[..], rank, inputs);
+        let b = Factor::Straight(&ZeroExtended::to_even(&rows));
+        Ok(body(Product { a: Operand::rows_of(&product, self.factors.columns()?), b }))
+    }
+}
+
+/// t = scale · drop(x) Aᵀ.
+pub(crate) fn inner<T: Element>(x: &Tensor, factors: Factors<'_>, dropout: Option<&Dropout>) -> Result<Scratch> {
+    let ((rows, inputs), rank) = (x.dims2()?, factors.a.dims2()?.0);
+    let dropped = dropout.map(|dropout| dropout.dropped::<T>(x)).transpose()?;
+    let columns = factors.columns()?;
+    let t = Scratch::of::<T>((rows, columns), x.device())?;
+    let x = view::<T>("lora", dropped.as_deref().unwrap_or(x))?;
+    let a = view::<f32>("lora", factors.a)?;
+    launch::<T, 1, _>("lora", [&t], |[t]| {
+        if rank < columns {
+            t.fill(T::zero());
+        }
+        let a = Dense::new(&a[..], rank, inputs);
+        let product = Product { a: Operand::rows_of(&x, inputs), b: Factor::<T>::Transposed(&a) };
+        multiply(&[product], Shape { rows, columns: rank, stride: columns }, t, factors.scale, Start::Zero);
+    })?;
+    Ok(t)
+}
+
+/// Adds the gradients of A and B to `da` and `db`; returns dt.
+pub(crate) fn backward<T: Element>(
+    dy: &Tensor,
+    x: &Tensor,
+    t: &Tensor,
+    factors: Factors<'_>,
+    dropout: Option<&Dropout>,
+    (da, db): (&Tensor, &Tensor),
+) -> Result<Scratch> {
+    const NAME: &str = "lora backward";
+    let ((rows, inputs), (outputs, rank)) = (x.dims2()?, factors.b.dims2()?);
+    let dropped = dropout.map(|dropout| dropout.dropped::<T>(x)).transpose()?;
+    let columns = factors.columns()?;
+    let dt = Scratch::of::<T>((rows, columns), x.device())?;
+    let x = view::<T>(NAME, dropped.as_deref().unwrap_or(x))?;
+    let (dy, t, b) = (view::<T>(NAME, dy)?, view::<T>(NAME, t)?, view::<f32>(NAME, factors.b)?);
+    let (dy_rows, x_rows) = (Dense::new(&dy[..], rows, outputs), Dense::new(&x[..], rows, inputs));
+    launch::<T, 1, _>(NAME, [&dt], |[dt]| {
+        if rank < columns {
+            dt.fill(T::zero());
+        }
+        let b = Dense::new(&b[..], outputs, rank);
+        let product = Product { a: Operand::rows_of(&dy, outputs), b: Factor::<T>::Straight(&b) };
+        multiply(&[product], Shape { rows, columns: rank, stride: columns }, dt, factors.scale, Start::Zero);
+    })?;
+    // dBᵀ = tᵀ dy: few rows, which the tile likes better than few columns.
+    let transposed = Scratch::arbitrary((rank, outputs), factors.b.device())?;
+    launch::<f32, 1, _>(NAME, [&transposed], |[transposed]| {
+        let t = Columns::<T>::of(&t, rows, columns, columns);
+        let product = Product { a: t.operand(), b: Factor::<T>::Straight(&ZeroExtended::to_even(&dy_rows)) };
+        multiply(&[product], Shape::new(rank, outputs), transposed, 1.0, Start::Zero);
+    })?;
+    write(NAME, [db], [&transposed], |[db], [transposed]| {
+        for (r, transposed) in transposed.chunks_exact(outputs).enumerate() {
+            db[r..].iter_mut().step_by(rank).zip(transposed).for_each(|(db, value)| *db += value);
+        }
+    })?;
+    let dt_columns = Columns::<T>::of(&view::<T>(NAME, &dt)?, rows, columns, columns);
+    launch::<f32, 1, _>(NAME, [da], |[da]| {
+        let product = Product { a: dt_columns.operand(), b: Factor::<T>::Straight(&ZeroExtended::to_even(&x_rows)) };
+        multiply(&[product], Shape::new(rank, inputs), da, 1.0, Start::Existing);
+    })?;
+    Ok(dt)
+}
+
+/// dx += drop(dt A), where dropout stands between the update and the product of the base.
+pub(crate) fn backward_dropped<T: Element, X: Element>(
+    update: &Inner<'_>,
+    dropout: &Dropout,
+    dx: &Tensor,
+) -> Result<()> {
+    let (rows, inputs) = dx.dims2()?;
+    let before = Scratch::arbitrary((rows, inputs), dx.device())?;
+    launch::<f32, 1, _>("lora backward", [&before], |[before]| {
+        update.with_backward::<T, _>(|product| {
+            multiply(&[product], Shape::new(rows, inputs), before, 1.0, Start::Zero);
+        })
+    })??;
+    let before = view::<f32>("dropout", &before)?;
+    launch::<X, 1, _>("dropout", [dx], |[dx]| dropout.apply(&before, dx, true))
+}
+
+/// The two factors, packed for y += scale · (x Aᵀ) Bᵀ in f32.
 pub(crate) struct PackedFactors {
     a: Packed,
     b: Packed,
@@ -83,75 +216,18 @@ impl PackedFactors {
         })
     }
 
-    /// t = x Aᵀ.
-    fn inner(&self, x: &Tensor) -> Result<Scratch> {
-        let (rows, inputs) = x.dims2()?;
+    /// Adds the update to y.
+    pub(crate) fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        let ((rows, inputs), outputs) = (x.dims2()?, y.dims2()?.1);
         let t = Scratch::arbitrary((rows, self.rank), x.device())?;
         write("lora", [&t], [x], |[t], [x]| {
-            multiply(Operand::rows_of(x, inputs), rows, self.a.all(), t, self.rank, 1.0, Start::Zero);
+            let product = Product { a: Operand::rows_of(x, inputs), b: Factor::Packed(self.a.all()) };
+            multiply(&[product], Shape::new(rows, self.rank), t, self.scale, Start::Zero);
         })?;
-        Ok(t)
-    }
-
-    /// Adds the update to y; returns t.
-    pub(crate) fn forward(&self, x: &Tensor, y: &Tensor) -> Result<Scratch> {
-        let (rows, outputs) = y.dims2()?;
-        let t = self.inner(x)?;
         write("lora", [y], [&t], |[y], [t]| {
-            multiply(Operand::rows_of(t, self.rank), rows, self.b.all(), y, outputs, self.scale, Start::Existing);
-        })?;
-        Ok(t)
-    }
-}
-
-/// t alone, for a layer whose result is not needed again.
-pub(crate) fn inner(x: &Tensor, factors: Factors<'_>, dropout: Option<&Dropout>) -> Result<Scratch> {
-    let dropped = dropout.map(|dropout| dropout.dropped(x)).transpose()?;
-    PackedFactors::new(factors)?.inner(dropped.as_deref().unwrap_or(x))
-}
-
-/// Adds the update to y; returns t.
-pub(crate) fn forward(x: &Tensor, factors: Factors<'_>, dropout: Option<&Dropout>, y: &Tensor) -> Result<Scratch> {
-    let dropped = dropout.map(|dropout| dropout.dropped(x)).transpose()?;
-    PackedFactors::new(factors)?.forward(dropped.as_deref().unwrap_or(x), y)
-}
-
-/// Adds the gradients of A and B to `da` and `db`, and that of the input to `dx` where it is asked for.
-pub(crate) fn backward(
-    dy: &Tensor,
-    x: &Tensor,
-    t: &Tensor,
-    factors: Factors<'_>,
-    dropout: Option<&Dropout>,
-    (da, db): (&Tensor, &Tensor),
-    dx: Option<&Tensor>,
-) -> Result<()> {
-    let ((rows, inputs), (outputs, rank)) = (x.dims2()?, factors.b.dims2()?);
-    let dropped = dropout.map(|dropout| dropout.dropped(x)).transpose()?;
-    let x = dropped.as_deref().unwrap_or(x);
-    let dt = Scratch::arbitrary((rows, rank), x.device())?;
-    write("lora backward", [&dt, da, db], [dy, x, t, factors.b], |[dt, da, db], [dy, x, t, b]| {
-        let packed = Packed::of(&Dense::new(b, outputs, rank));
-        multiply(Operand::rows_of(dy, outputs), rows, packed.all(), dt, rank, factors.scale, Start::Zero);
-        let packed = Packed::of(&Dense::new(t, rows, rank));
-        multiply(Operand::columns_of(dy, outputs), outputs, packed.all(), db, rank, factors.scale, Start::Existing);
-        let packed = Packed::of(&Dense::new(x, rows, inputs));
-        multiply(Operand::columns_of(dt, rank), rank, packed.all(), da, inputs, 1.0, Start::Existing);
-    })?;
-    let Some(dx) = dx else { return Ok(()) };
-    let product = |target: &mut [f32], dt: &[f32], a: &[f32], start: Start<'_>| {
-        let packed = Packed::of(&Dense::new(a, rank, inputs));
-        multiply(Operand::rows_of(dt, rank), rows, packed.all(), target, inputs, 1.0, start);
-    };
-    match dropout {
-        None => write("lora backward", [dx], [&dt, factors.a], |[dx], [dt, a]| product(dx, dt, a, Start::Existing)),
-        Some(dropout) => {
-            let before = Scratch::arbitrary((rows, inputs), dx.device())?;
-            write("lora backward", [dx, &before], [&dt, factors.a], |[dx, before], [dt, a]| {
-                product(before, dt, a, Start::Zero);
-                dropout.apply(before, dx, true);
-            })
-        }
+            let product = Product { a: Operand::rows_of(t, self.rank), b: Factor::Packed(self.b.all()) };
+            multiply(&[product], Shape::new(rows, outputs), y, 1.0, Start::Existing);
+        })
     }
 }
 
@@ -162,12 +238,12 @@ mod tests {
     #[test]
     fn dropout_keeps_its_share_and_its_mean() {
         let dropout = Dropout { probability: 0.25, seed: 3, step: 9, layer: 1, module: 2 };
-        let x = vec![1.0; 1 << 18];
-        let mut y = vec![0.0; x.len()];
-        dropout.apply(&x, &mut y, false);
+        let x = vec![1.0f32; 1 << 18];
+        let mut y = vec![0.0f32; x.len()];
+        dropout.apply::<f32, f32>(&x, &mut y, false);
         let zeroed = y.iter().filter(|y| **y == 0.0).count() as f64 / y.len() as f64;
         assert!((zeroed - 0.25).abs() < 0.005, "{zeroed}");
-        let mut again = vec![0.0; x.len()];
+        let mut again = vec![0.0f32; x.len()];
         dropout.apply(&x, &mut again, false);
         assert_eq!(y, again);
         Dropout { step: 10, ..dropout }.apply(&x, &mut again, false);

@@ -8,7 +8,9 @@
 //! Quantization happens once, on load; nothing here is trained.
 
 use candle_core::{Device, Result, Tensor};
+use half::bf16;
 
+use super::element::Element;
 use super::launch;
 use super::matmul::RowSource;
 
@@ -237,15 +239,15 @@ impl Nf4Matrix {
     pub(crate) fn with_rows<R>(&self, body: impl FnOnce(&dyn RowSource) -> R) -> Result<R> {
         launch::read::<u8, 2, _>("nf4", [&self.packed, &self.absmax], |[packed, absmax]| {
             launch::read::<f32, 1, _>("nf4", [&self.nested_absmax], |[nested_absmax]| {
-                let maxima: Vec<f32> = absmax
-                    .iter()
-                    .enumerate()
-                    // Two roundings, not one fused: this is how bitsandbytes does it.
-                    .map(|(i, code)| {
-                        self.map[usize::from(*code)] * nested_absmax[i / NESTED_BLOCK] + self.nested_offset
-                    })
-                    .collect();
-                body(&Nf4Rows { rows: self.rows, columns: self.columns, packed, maxima })
+                body(&Nf4Rows {
+                    rows: self.rows,
+                    columns: self.columns,
+                    packed,
+                    absmax,
+                    nested_absmax,
+                    nested_offset: self.nested_offset,
+                    map: &self.map,
+                })
             })
         })?
     }
@@ -255,7 +257,10 @@ struct Nf4Rows<'a> {
     rows: usize,
     columns: usize,
     packed: &'a [u8],
-    maxima: Vec<f32>,
+    absmax: &'a [u8],
+    nested_absmax: &'a [f32],
+    nested_offset: f32,
+    map: &'a [f32; 256],
 }
 
 impl RowSource for Nf4Rows<'_> {
@@ -267,23 +272,59 @@ impl RowSource for Nf4Rows<'_> {
         self.columns
     }
 
-    fn read<'b>(&'b self, row: usize, column: usize, length: usize, buffer: &'b mut [f32]) -> &'b [f32] {
+    fn read(&self, row: usize, column: usize, target: &mut [f32]) {
+        self.blocks(row, column, target, |codes, maximum, at, target| {
+            let values = codes.map(|code| code * maximum);
+            dequantize(&values, self.packed, at, target);
+        });
+    }
+
+    fn read_bf16(&self, row: usize, column: usize, target: &mut [bf16]) {
+        self.blocks(row, column, target, |codes, maximum, at, target| {
+            let values = codes.map(|code| bf16::narrow(code * maximum));
+            dequantize(&values, self.packed, at, target);
+        });
+    }
+}
+
+impl Nf4Rows<'_> {
+    /// Hands over block by block: the codes, the block's maximum, the first element, and where its values go.
+    fn blocks<T>(
+        &self,
+        row: usize,
+        column: usize,
+        target: &mut [T],
+        mut body: impl FnMut(&[f32; 16], f32, usize, &mut [T]),
+    ) {
         let first = row * self.columns + column;
-        let mut at = first;
-        while at < first + length {
-            let end = (at / BLOCK + 1) * BLOCK;
-            let end = end.min(first + length);
-            let maximum = self.maxima[at / BLOCK];
-            let target = &mut buffer[at - first..end - first];
-            for (i, target) in target.iter_mut().enumerate() {
-                let element = at + i;
-                let byte = self.packed[element / 2];
-                let nibble = if element.is_multiple_of(2) { byte >> 4 } else { byte & 15 };
-                *target = CODES[usize::from(nibble)] * maximum;
-            }
-            at = end;
+        let mut done = 0;
+        while done < target.len() {
+            let at = first + done;
+            let length = (BLOCK - at % BLOCK).min(target.len() - done);
+            let block = at / BLOCK;
+            // Two roundings, not one fused: this is how bitsandbytes does it.
+            let maximum = self.map[usize::from(self.absmax[block])] * self.nested_absmax[block / NESTED_BLOCK]
+                + self.nested_offset;
+            body(&CODES, maximum, at, &mut target[done..done + length]);
+            done += length;
         }
-        &buffer[..length]
+    }
+}
+
+/// Looks up elements from `at` on among the values of their block.
+fn dequantize<T: Copy>(values: &[T; 16], packed: &[u8], at: usize, target: &mut [T]) {
+    if at.is_multiple_of(2) {
+        let (pairs, rest) = target.as_chunks_mut::<2>();
+        let bytes = &packed[at / 2..];
+        for (pair, byte) in pairs.iter_mut().zip(bytes) {
+            *pair = [values[usize::from(byte >> 4)], values[usize::from(byte & 15)]];
+        }
+        if let (Some(last), Some(byte)) = (rest.first_mut(), bytes.get(pairs.len())) {
+            *last = values[usize::from(byte >> 4)];
+        }
+    } else if let Some((first, rest)) = target.split_first_mut() {
+        *first = values[usize::from(packed[at / 2] & 15)];
+        dequantize(values, packed, at + 1, rest);
     }
 }
 
@@ -305,7 +346,8 @@ mod tests {
         matrix.with_rows(|rows| {
             let mut buffer = [0.0; 96];
             for row in 0..64 {
-                for (got, expected) in rows.read(row, 0, 96, &mut buffer).iter().zip(&values[row * 96..]) {
+                rows.read(row, 0, &mut buffer);
+                for (got, expected) in buffer.iter().zip(&values[row * 96..]) {
                     assert!((got - expected).abs() < 0.5 * 0.16, "{got} {expected}");
                 }
             }

@@ -7,7 +7,9 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::launch::write;
+use super::element::Element;
+use super::launch::{launch, view};
+use super::matmul::convert;
 use super::scratch::Scratch;
 use super::simd::{dot, vectorized};
 
@@ -15,40 +17,43 @@ use super::simd::{dot, vectorized};
 const ROWS: usize = 64;
 
 vectorized! {
-    fn forward_rows(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32], rstd: &mut [f32]) {
+    fn forward_rows<X: Element, Y: Element>(x: &[X], weight: &[f32], epsilon: f32, y: &mut [Y], rstd: &mut [f32]) {
         let width = weight.len();
+        let mut values = vec![0.0; width];
         for ((y, rstd), x) in y.chunks_exact_mut(width).zip(rstd).zip(x.chunks_exact(width)) {
-            *rstd = 1.0 / (dot(x, x) / width as f32 + epsilon).sqrt();
-            for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
-                *y = x * *rstd * w;
+            convert(x, &mut values);
+            *rstd = 1.0 / (dot(&values, &values) / width as f32 + epsilon).sqrt();
+            for ((y, x), w) in y.iter_mut().zip(&values).zip(weight) {
+                *y = Y::narrow(x * *rstd * w);
             }
         }
     }
 }
 
 vectorized! {
-    fn backward_rows(dy: &[f32], x: &[f32], weight: &[f32], rstd: &[f32], dx: &mut [f32]) {
+    fn backward_rows<T: Element>(dy: &[T], x: &[T], weight: &[f32], rstd: &[f32], dx: &mut [T]) {
         let width = weight.len();
-        let mut g = vec![0.0; width];
+        let (mut g, mut values) = (vec![0.0; width], vec![0.0; width]);
         let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(x.chunks_exact(width)).zip(rstd);
         for (((dx, dy), x), rstd) in rows {
+            convert(x, &mut values);
             for ((g, dy), w) in g.iter_mut().zip(dy).zip(weight) {
-                *g = dy * w;
+                *g = dy.widen() * w;
             }
-            let factor = -(rstd * rstd * rstd) / width as f32 * dot(&g, x);
-            for ((dx, g), x) in dx.iter_mut().zip(&g).zip(x) {
-                *dx += g.mul_add(*rstd, factor * x);
+            let factor = -(rstd * rstd * rstd) / width as f32 * dot(&g, &values);
+            for ((dx, g), x) in dx.iter_mut().zip(&g).zip(&values) {
+                *dx = T::narrow(dx.widen() + g.mul_add(*rstd, factor * x));
             }
         }
     }
 }
 
 vectorized! {
-    fn weight_gradient(dy: &[f32], x: &[f32], rstd: &[f32], width: usize) -> Vec<f32> {
+    fn weight_gradient<T: Element>(dy: &[T], x: &[T], rstd: &[f32], width: usize) -> Vec<f32> {
         let mut sums = vec![0.0f32; width];
         for ((dy, x), rstd) in dy.chunks_exact(width).zip(x.chunks_exact(width)).zip(rstd) {
             for ((sum, dy), x) in sums.iter_mut().zip(dy).zip(x) {
-                *sum = (dy * rstd).mul_add(*x, *sum);
+                *sum = (dy.widen() * rstd).mul_add(x.widen(), *sum);
             }
         }
         sums
@@ -56,22 +61,30 @@ vectorized! {
 }
 
 /// Returns (y, rstd).
-pub(crate) fn forward(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<(Scratch, Scratch)> {
+pub(crate) fn forward<X: Element, Y: Element>(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<(Scratch, Scratch)> {
     let width = weight.elem_count();
     let rows = x.elem_count() / width;
-    let (y, rstd) = (Scratch::arbitrary(x.shape(), x.device())?, Scratch::arbitrary(rows, x.device())?);
-    write("rms_norm", [&y, &rstd], [x, weight], |[y, rstd], [x, weight]| {
-        (y.par_chunks_mut(ROWS * width), rstd.par_chunks_mut(ROWS), x.par_chunks(ROWS * width))
-            .into_par_iter()
-            .for_each(|(y, rstd, x)| forward_rows(x, weight, epsilon as f32, y, rstd));
-    })?;
+    let (y, rstd) = (Scratch::of::<Y>(x.shape(), x.device())?, Scratch::arbitrary(rows, x.device())?);
+    let (x, weight) = (view::<X>("rms_norm", x)?, view::<f32>("rms_norm", weight)?);
+    let (x, weight) = (&*x, &*weight);
+    launch::<Y, 1, _>("rms_norm", [&y], |[y]| {
+        launch::<f32, 1, _>("rms_norm", [&rstd], |[rstd]| {
+            (y.par_chunks_mut(ROWS * width), rstd.par_chunks_mut(ROWS), x.par_chunks(ROWS * width))
+                .into_par_iter()
+                .for_each(|(y, rstd, x)| forward_rows(x, weight, epsilon as f32, y, rstd));
+        })
+    })??;
     Ok((y, rstd))
 }
 
 /// Adds the gradient of the input to `dx`.
-pub(crate) fn backward(dy: &Tensor, x: &Tensor, weight: &Tensor, rstd: &Tensor, dx: &Tensor) -> Result<()> {
+pub(crate) fn backward<T: Element>(dy: &Tensor, x: &Tensor, weight: &Tensor, rstd: &Tensor, dx: &Tensor) -> Result<()> {
+    const NAME: &str = "rms_norm backward";
     let width = weight.elem_count();
-    write("rms_norm backward", [dx], [dy, x, weight, rstd], |[dx], [dy, x, weight, rstd]| {
+    let (dy, x) = (view::<T>(NAME, dy)?, view::<T>(NAME, x)?);
+    let (weight, rstd) = (view::<f32>(NAME, weight)?, view::<f32>(NAME, rstd)?);
+    let weight = &*weight;
+    launch::<T, 1, _>(NAME, [dx], |[dx]| {
         let inputs = (dy.par_chunks(ROWS * width), x.par_chunks(ROWS * width), rstd.par_chunks(ROWS));
         (dx.par_chunks_mut(ROWS * width), inputs.0, inputs.1, inputs.2)
             .into_par_iter()
@@ -80,9 +93,11 @@ pub(crate) fn backward(dy: &Tensor, x: &Tensor, weight: &Tensor, rstd: &Tensor, 
 }
 
 /// Adds the gradient of the weight to `dw`.
-pub(crate) fn backward_weight(dy: &Tensor, x: &Tensor, rstd: &Tensor, dw: &Tensor) -> Result<()> {
+pub(crate) fn backward_weight<T: Element>(dy: &Tensor, x: &Tensor, rstd: &Tensor, dw: &Tensor) -> Result<()> {
+    const NAME: &str = "rms_norm backward of the weight";
     let width = dw.elem_count();
-    write("rms_norm backward of the weight", [dw], [dy, x, rstd], |[dw], [dy, x, rstd]| {
+    let (dy, x, rstd) = (view::<T>(NAME, dy)?, view::<T>(NAME, x)?, view::<f32>(NAME, rstd)?);
+    launch::<f32, 1, _>(NAME, [dw], |[dw]| {
         let partial: Vec<_> = (dy.par_chunks(ROWS * width), x.par_chunks(ROWS * width), rstd.par_chunks(ROWS))
             .into_par_iter()
             .map(|(dy, x, rstd)| weight_gradient(dy, x, rstd, width))

@@ -4,7 +4,8 @@
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-use super::launch::write;
+use super::element::Element;
+use super::launch::{launch, view};
 use super::simd::vectorized;
 
 /// Cosines and sines of every position, [positions, d / 2] each.
@@ -33,19 +34,21 @@ impl RopeTable {
     }
 
     /// Turns x by each row's position.
-    pub(crate) fn forward(&self, x: &Tensor, positions: &[u32]) -> Result<()> {
-        self.turn(x, positions, 1.0)
+    pub(crate) fn forward<T: Element>(&self, x: &Tensor, positions: &[u32]) -> Result<()> {
+        self.turn::<T>(x, positions, 1.0)
     }
 
     /// Turns dx back.
-    pub(crate) fn backward(&self, dx: &Tensor, positions: &[u32]) -> Result<()> {
-        self.turn(dx, positions, -1.0)
+    pub(crate) fn backward<T: Element>(&self, dx: &Tensor, positions: &[u32]) -> Result<()> {
+        self.turn::<T>(dx, positions, -1.0)
     }
 
-    fn turn(&self, x: &Tensor, positions: &[u32], sign: f32) -> Result<()> {
+    fn turn<T: Element>(&self, x: &Tensor, positions: &[u32], sign: f32) -> Result<()> {
         let width = x.dims2()?.1;
         let head_dim = self.head_dim;
-        write("rope", [x], [&self.cosines, &self.sines], |[x], [cosines, sines]| {
+        let (cosines, sines) = (view::<f32>("rope", &self.cosines)?, view::<f32>("rope", &self.sines)?);
+        let (cosines, sines) = (&*cosines, &*sines);
+        launch::<T, 1, _>("rope", [x], |[x]| {
             x.par_chunks_mut(64 * width)
                 .zip(positions.par_chunks(64))
                 .for_each(|(x, positions)| turn_rows(x, positions, cosines, sines, head_dim, sign));
@@ -54,7 +57,7 @@ impl RopeTable {
 }
 
 vectorized! {
-    fn turn_rows(x: &mut [f32], positions: &[u32], cosines: &[f32], sines: &[f32], head_dim: usize, sign: f32) {
+    fn turn_rows<T: Element>(x: &mut [T], positions: &[u32], cosines: &[f32], sines: &[f32], head_dim: usize, sign: f32) {
         let (width, half) = (x.len() / positions.len(), head_dim / 2);
         for (row, position) in x.chunks_exact_mut(width).zip(positions) {
             let at = *position as usize * half;
@@ -63,7 +66,8 @@ vectorized! {
                 let (left, right) = head.split_at_mut(half);
                 for (((l, r), c), s) in left.iter_mut().zip(right).zip(cosines).zip(sines) {
                     let s = s * sign;
-                    (*l, *r) = (*l * c - *r * s, *r * c + *l * s);
+                    let (x, y) = (l.widen(), r.widen());
+                    (*l, *r) = (T::narrow(x * c - y * s), T::narrow(y * c + x * s));
                 }
             }
         }

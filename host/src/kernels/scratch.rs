@@ -10,8 +10,15 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 
-/// Free memory by number of elements. Only this module touches it.
-static POOL: Mutex<BTreeMap<usize, Vec<Tensor>>> = Mutex::new(BTreeMap::new());
+use super::element::Element;
+use super::launch::{launch, view};
+use super::matmul::convert;
+
+/// What free memory is good for: a type and a number of elements.
+type Kind = (&'static str, usize);
+
+/// Free memory by kind. Only this module touches it.
+static POOL: Mutex<BTreeMap<Kind, Vec<Tensor>>> = Mutex::new(BTreeMap::new());
 
 /// A tensor on loan from the pool. It has the last use's content until an operation writes it.
 #[derive(Debug)]
@@ -25,33 +32,55 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// A tensor of f32 with arbitrary content.
     pub(crate) fn arbitrary(shape: impl Into<Shape>, device: &Device) -> Result<Self> {
+        Self::of_type(shape, DType::F32, device)
+    }
+
+    /// A tensor with arbitrary content.
+    pub(crate) fn of<T: Element>(shape: impl Into<Shape>, device: &Device) -> Result<Self> {
+        Self::of_type(shape, T::DTYPE, device)
+    }
+
+    fn of_type(shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Self> {
         let shape = shape.into();
         let elements = shape.elem_count();
         let size = size_class(elements);
+        let kind = (dtype.as_str(), size);
         let free = match device {
-            Device::Cpu => POOL.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&size).and_then(Vec::pop),
+            Device::Cpu => POOL.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&kind).and_then(Vec::pop),
             _ => None,
         };
         let whole = match free {
             Some(tensor) => tensor,
-            None => Tensor::zeros(size, DType::F32, device)?,
+            None => Tensor::zeros(size, dtype, device)?,
         };
         let view = whole.narrow(0, 0, elements)?.reshape(shape)?;
         Ok(Self { whole: Some(whole), view })
     }
 
-    /// A copy of a tensor.
+    /// A copy of a tensor of f32.
     pub(crate) fn copy_of(tensor: &Tensor) -> Result<Self> {
-        let copy = Self::arbitrary(tensor.shape(), tensor.device())?;
-        super::launch::write("copy", [&copy], [tensor], |[copy], [tensor]| copy.copy_from_slice(tensor))?;
+        Self::converted::<f32, f32>(tensor)
+    }
+
+    /// A copy of a tensor, rounded or widened to another type.
+    pub(crate) fn converted<F: Element, T: Element>(tensor: &Tensor) -> Result<Self> {
+        let copy = Self::of::<T>(tensor.shape(), tensor.device())?;
+        let from = view::<F>("copy", tensor)?;
+        launch::<T, 1, _>("copy", [&copy], |[copy]| copy_rounded(&from, copy))?;
         Ok(copy)
     }
 
     /// A tensor of zeros.
-    pub(crate) fn zeros(shape: impl Into<Shape>, device: &Device) -> Result<Self> {
-        let zeros = Self::arbitrary(shape, device)?;
-        super::launch::write("fill", [&zeros], [], |[zeros], []| zeros.fill(0.0))?;
+    pub(crate) fn zeros<T: Element>(shape: impl Into<Shape>, device: &Device) -> Result<Self> {
+        let zeros = Self::of::<T>(shape, device)?;
+        launch::<T, 1, _>("fill", [&zeros], |[zeros]| zeros.fill(T::zero()))?;
         Ok(zeros)
+    }
+}
+
+super::simd::vectorized! {
+    fn copy_rounded<F: Element, T: Element>(from: &[F], to: &mut [T]) {
+        convert(from, to);
     }
 }
 
@@ -74,8 +103,8 @@ impl Drop for Scratch {
         if let Some(whole) = self.whole.take()
             && matches!(whole.device(), Device::Cpu)
         {
-            let size = whole.elem_count();
-            POOL.lock().unwrap_or_else(PoisonError::into_inner).entry(size).or_default().push(whole);
+            let kind = (whole.dtype().as_str(), whole.elem_count());
+            POOL.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default().push(whole);
         }
     }
 }

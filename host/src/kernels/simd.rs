@@ -3,6 +3,8 @@
 //! Every multiply-add that may be fused is written as one (`mul_add`), and every reduction has 16 fixed lanes, so that
 //! AVX-512, AVX2 and scalar code round alike. Rust never fuses or reorders on its own.
 
+use super::element::Element;
+
 /// Number of partial sums of a reduction, whatever the width of the registers.
 const LANES: usize = 16;
 
@@ -42,21 +44,21 @@ pub(crate) fn instruction_set() -> InstructionSet {
 
 /// Compiles a function once per instruction set and calls the widest one that this processor has.
 macro_rules! vectorized {
-    ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident $(<$($generic:ident: $bound:path),*>)? ($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*
-        $visibility fn $name($($argument: $type),*) $(-> $result)? {
+        $visibility fn $name $(<$($generic: $bound),*>)? ($($argument: $type),*) $(-> $result)? {
             #[inline(always)]
-            fn body($($argument: $type),*) $(-> $result)? $body
+            fn body $(<$($generic: $bound),*>)? ($($argument: $type),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-            fn avx512($($argument: $type),*) $(-> $result)? {
+            fn avx512 $(<$($generic: $bound),*>)? ($($argument: $type),*) $(-> $result)? {
                 body($($argument),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn avx2($($argument: $type),*) $(-> $result)? {
+            fn avx2 $(<$($generic: $bound),*>)? ($($argument: $type),*) $(-> $result)? {
                 body($($argument),*)
             }
 
@@ -131,16 +133,16 @@ pub(crate) fn sum(x: &[f32]) -> f32 {
 
 /// Σ x y over equally long slices.
 #[inline(always)]
-pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
+pub(crate) fn dot<T: Element>(x: &[T], y: &[T]) -> f32 {
     let mut lanes = [0.0f32; LANES];
     let ((x_chunks, x_rest), (y_chunks, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     for (x, y) in x_chunks.iter().zip(y_chunks) {
         for i in 0..LANES {
-            lanes[i] = x[i].mul_add(y[i], lanes[i]);
+            lanes[i] = x[i].widen().mul_add(y[i].widen(), lanes[i]);
         }
     }
     for ((lane, x), y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
-        *lane = x.mul_add(*y, *lane);
+        *lane = x.widen().mul_add(y.widen(), *lane);
     }
     fold(lanes, |a, b| a + b)
 }

@@ -5,34 +5,39 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::launch::write;
+use super::element::Element;
+use super::launch::{launch, view};
 use super::scratch::Scratch;
 use super::simd::{sigmoid, vectorized};
 
 const CHUNK: usize = 1 << 14;
 
 vectorized! {
-    fn product_of(gate: &[f32], up: &[f32], product: &mut [f32]) {
+    fn product_of<T: Element>(gate: &[T], up: &[T], product: &mut [T]) {
         for ((product, gate), up) in product.iter_mut().zip(gate).zip(up) {
-            *product = gate * sigmoid(*gate) * up;
+            let (gate, up) = (gate.widen(), up.widen());
+            *product = T::narrow(gate * sigmoid(gate) * up);
         }
     }
 }
 
 vectorized! {
-    fn gradients_of(ds: &[f32], gate: &mut [f32], up: &mut [f32]) {
+    fn gradients_of<T: Element>(ds: &[T], gate: &mut [T], up: &mut [T]) {
         for ((gate, up), ds) in gate.iter_mut().zip(up).zip(ds) {
-            let s = sigmoid(*gate);
-            let silu = *gate * s;
-            (*gate, *up) = (ds * *up * (silu * (1.0 - s) + s), ds * silu);
+            let (g, u, ds) = (gate.widen(), up.widen(), ds.widen());
+            let s = sigmoid(g);
+            let silu = g * s;
+            (*gate, *up) = (T::narrow(ds * u * (silu * (1.0 - s) + s)), T::narrow(ds * silu));
         }
     }
 }
 
 /// Returns s.
-pub(crate) fn forward(gate: &Tensor, up: &Tensor) -> Result<Scratch> {
-    let product = Scratch::arbitrary(gate.shape(), gate.device())?;
-    write("swiglu", [&product], [gate, up], |[product], [gate, up]| {
+pub(crate) fn forward<T: Element>(gate: &Tensor, up: &Tensor) -> Result<Scratch> {
+    let product = Scratch::of::<T>(gate.shape(), gate.device())?;
+    let (gate, up) = (view::<T>("swiglu", gate)?, view::<T>("swiglu", up)?);
+    let (gate, up) = (&*gate, &*up);
+    launch::<T, 1, _>("swiglu", [&product], |[product]| {
         (product.par_chunks_mut(CHUNK), gate.par_chunks(CHUNK), up.par_chunks(CHUNK))
             .into_par_iter()
             .for_each(|(product, gate, up)| product_of(gate, up, product));
@@ -41,8 +46,9 @@ pub(crate) fn forward(gate: &Tensor, up: &Tensor) -> Result<Scratch> {
 }
 
 /// Replaces the gate and its other half by their gradients.
-pub(crate) fn backward(ds: &Tensor, gate: &Tensor, up: &Tensor) -> Result<()> {
-    write("swiglu backward", [gate, up], [ds], |[gate, up], [ds]| {
+pub(crate) fn backward<T: Element>(ds: &Tensor, gate: &Tensor, up: &Tensor) -> Result<()> {
+    let ds = view::<T>("swiglu backward", ds)?;
+    launch::<T, 2, _>("swiglu backward", [gate, up], |[gate, up]| {
         (gate.par_chunks_mut(CHUNK), up.par_chunks_mut(CHUNK), ds.par_chunks(CHUNK))
             .into_par_iter()
             .for_each(|(gate, up, ds)| gradients_of(ds, gate, up));

@@ -7,9 +7,10 @@
 
 use candle_core::{Result, Tensor};
 
-use super::linear::{Linear, LinearGradients, Linears, Saved, Update};
+use super::linear::{InputGradient, Linear, LinearGradients, Linears, Saved, Update};
 use super::{Adapter, Projection};
 use crate::kernels::attention::{self, Document, Heads};
+use crate::kernels::element::Element;
 use crate::kernels::lora::Dropout;
 use crate::kernels::rope::RopeTable;
 use crate::kernels::scratch::Scratch;
@@ -94,21 +95,26 @@ struct Unnormed {
 
 impl HeadNorms {
     /// Normalizes queries and keys; returns what they were too.
-    fn forward(&self, q: Scratch, k: Scratch, epsilon: f64) -> Result<(Scratch, Scratch, [Unnormed; 2])> {
-        let (q_normed, q_rstd) = rms_norm::forward(&q, &self.query, epsilon)?;
-        let (k_normed, k_rstd) = rms_norm::forward(&k, &self.key, epsilon)?;
+    fn forward<T: Element>(&self, q: Scratch, k: Scratch, epsilon: f64) -> Result<(Scratch, Scratch, [Unnormed; 2])> {
+        let (q_normed, q_rstd) = rms_norm::forward::<T, T>(&q, &self.query, epsilon)?;
+        let (k_normed, k_rstd) = rms_norm::forward::<T, T>(&k, &self.key, epsilon)?;
         Ok((q_normed, k_normed, [Unnormed { x: q, rstd: q_rstd }, Unnormed { x: k, rstd: k_rstd }]))
     }
 
     /// Turns the gradients of normalized queries and keys into those of their inputs; adds those of the norms to
     /// `into`.
-    fn backward(&self, gradients: [Scratch; 2], unnormed: &[Unnormed; 2], into: Option<&Self>) -> Result<[Scratch; 2]> {
+    fn backward<T: Element>(
+        &self,
+        gradients: [Scratch; 2],
+        unnormed: &[Unnormed; 2],
+        into: Option<&Self>,
+    ) -> Result<[Scratch; 2]> {
         let one = |dy: Scratch, saved: &Unnormed, weight: &Tensor, dw: Option<&Tensor>| {
             if let Some(dw) = dw {
-                rms_norm::backward_weight(&dy, &saved.x, &saved.rstd, dw)?;
+                rms_norm::backward_weight::<T>(&dy, &saved.x, &saved.rstd, dw)?;
             }
-            let dx = Scratch::zeros(saved.x.shape(), saved.x.device())?;
-            rms_norm::backward(&dy, &saved.x, weight, &saved.rstd, &dx)?;
+            let dx = Scratch::zeros::<T>(saved.x.shape(), saved.x.device())?;
+            rms_norm::backward::<T>(&dy, &saved.x, weight, &saved.rstd, &dx)?;
             Result::Ok(dx)
         };
         let [dq, dk] = gradients;
@@ -145,56 +151,63 @@ impl Block {
         &self.linears[projection.index()]
     }
 
-    /// Everything up to the input of `down`.
-    pub(crate) fn forward_saved(&self, layer: usize, x: &Tensor, pass: &Pass<'_>) -> Result<BlockSaved> {
+    /// Everything up to the input of `down`; x is in f32, and activations are kept in T.
+    pub(crate) fn forward_saved<T: Element>(&self, layer: usize, x: &Tensor, pass: &Pass<'_>) -> Result<BlockSaved> {
         let mut updates: [Saved; Projection::ALL.len()] = Default::default();
-        let mut project = |projection: Projection, x: &Tensor, onto: Option<Scratch>| {
-            let (y, saved) = self.linear(projection).forward(x, pass.update(layer, projection), onto)?;
+        let mut project = |projection: Projection, x: &Tensor| {
+            let (y, saved) = self.linear(projection).forward::<T>(x, pass.update(layer, projection))?;
             updates[projection.index()] = saved;
             Result::Ok(y)
         };
-        let (n1, rstd1) = rms_norm::forward(x, &self.input_norm, pass.epsilon)?;
-        let q = project(Projection::QProj, &n1, None)?;
-        let k = project(Projection::KProj, &n1, None)?;
-        let v = project(Projection::VProj, &n1, None)?;
+        let (n1, rstd1) = rms_norm::forward::<f32, T>(x, &self.input_norm, pass.epsilon)?;
+        let q = project(Projection::QProj, &n1)?;
+        let k = project(Projection::KProj, &n1)?;
+        let v = project(Projection::VProj, &n1)?;
         let (q, k, unnormed) = match &self.head_norms {
             Some(norms) => {
-                let (q, k, unnormed) = norms.forward(q, k, pass.epsilon)?;
+                let (q, k, unnormed) = norms.forward::<T>(q, k, pass.epsilon)?;
                 (q, k, Some(unnormed))
             }
             None => (q, k, None),
         };
-        pass.rope.forward(&q, pass.positions)?;
-        pass.rope.forward(&k, pass.positions)?;
-        let (o, lse) = attention::forward(&q, &k, &v, pass.documents, pass.heads)?;
-        let x2 = project(Projection::OProj, &o, Some(Scratch::copy_of(x)?))?;
-        let (n2, rstd2) = rms_norm::forward(&x2, &self.post_attention_norm, pass.epsilon)?;
-        let gate = project(Projection::GateProj, &n2, None)?;
-        let up = project(Projection::UpProj, &n2, None)?;
-        let product = swiglu::forward(&gate, &up)?;
+        pass.rope.forward::<T>(&q, pass.positions)?;
+        pass.rope.forward::<T>(&k, pass.positions)?;
+        let (o, lse) = attention::forward::<T>(&q, &k, &v, pass.documents, pass.heads)?;
+        let x2 = Scratch::copy_of(x)?;
+        let output = Projection::OProj;
+        updates[output.index()] = self.linear(output).forward_onto::<T>(&o, pass.update(layer, output), &x2)?;
+        let (n2, rstd2) = rms_norm::forward::<f32, T>(&x2, &self.post_attention_norm, pass.epsilon)?;
+        let mut project = |projection: Projection, x: &Tensor| {
+            let (y, saved) = self.linear(projection).forward::<T>(x, pass.update(layer, projection))?;
+            updates[projection.index()] = saved;
+            Result::Ok(y)
+        };
+        let gate = project(Projection::GateProj, &n2)?;
+        let up = project(Projection::UpProj, &n2)?;
+        let product = swiglu::forward::<T>(&gate, &up)?;
         Ok(BlockSaved { n1, rstd1, unnormed, q, k, v, o, lse, x2, n2, rstd2, gate, up, product, updates })
     }
 
     /// The block's output from what `forward_saved` left.
-    pub(crate) fn output(&self, layer: usize, saved: &mut BlockSaved, pass: &Pass<'_>) -> Result<Scratch> {
+    pub(crate) fn output<T: Element>(&self, layer: usize, saved: &mut BlockSaved, pass: &Pass<'_>) -> Result<Scratch> {
         let down = Projection::DownProj;
-        let residual = Scratch::copy_of(&saved.x2)?;
-        let (y, update) = self.linear(down).forward(&saved.product, pass.update(layer, down), Some(residual))?;
+        let y = Scratch::copy_of(&saved.x2)?;
+        let update = self.linear(down).forward_onto::<T>(&saved.product, pass.update(layer, down), &y)?;
         saved.updates[down.index()] = update;
         Ok(y)
     }
 
     /// t of `down`'s adapter, which a checkpointed block needs although it skips `down` itself.
-    pub(crate) fn restore_down(&self, layer: usize, saved: &mut BlockSaved, pass: &Pass<'_>) -> Result<()> {
+    pub(crate) fn restore_down<T: Element>(&self, layer: usize, saved: &mut BlockSaved, pass: &Pass<'_>) -> Result<()> {
         let down = Projection::DownProj;
         if let Some(update) = pass.update(layer, down) {
-            saved.updates[down.index()] = Some(update.inner_product(&saved.product)?);
+            saved.updates[down.index()] = Some(update.inner_product::<T>(&saved.product)?);
         }
         Ok(())
     }
 
     /// Turns the gradient of the output into that of the input; `None` where nobody needs it.
-    pub(crate) fn backward(
+    pub(crate) fn backward<T: Element>(
         &self,
         layer: usize,
         dy: Scratch,
@@ -204,8 +217,8 @@ impl Block {
         into: &BlockGradients<'_>,
     ) -> Result<Option<Scratch>> {
         let tokens = x.dims2()?.0;
-        let like = |tensor: &Tensor| Scratch::arbitrary((tokens, tensor.dims2()?.1), tensor.device());
-        let propagate = |projection: Projection, dy: &Tensor, x: &Tensor, dx: Option<(&Tensor, bool)>| {
+        let like = |tensor: &Tensor| Scratch::of::<T>((tokens, tensor.dims2()?.1), tensor.device());
+        let propagate = |projection: Projection, dy: &Tensor, x: &Tensor, dx: Option<InputGradient<'_>>| {
             let into = match &into.trained {
                 TrainedGradients::Block(block) => LinearGradients::Weight(block.linear(projection)),
                 TrainedGradients::Adapter(adapter) => {
@@ -215,41 +228,46 @@ impl Block {
                     }
                 }
             };
-            self.linear(projection).backward(dy, x, &saved.updates[projection.index()], into, dx)
+            self.linear(projection).backward::<T>(dy, x, &saved.updates[projection.index()], into, dx)
         };
 
         let d_product = like(&saved.product)?;
-        propagate(Projection::DownProj, &dy, &saved.product, Some((&d_product, false)))?;
-        swiglu::backward(&d_product, &saved.gate, &saved.up)?;
+        let d_down = Scratch::converted::<f32, T>(&dy)?;
+        propagate(Projection::DownProj, &d_down, &saved.product, Some(InputGradient::Written(&d_product)))?;
+        drop(d_down);
+        swiglu::backward::<T>(&d_product, &saved.gate, &saved.up)?;
         drop(d_product);
-        let d_n2 = like(&saved.n2)?;
-        propagate(Projection::GateProj, &saved.gate, &saved.n2, Some((&d_n2, false)))?;
-        propagate(Projection::UpProj, &saved.up, &saved.n2, Some((&d_n2, true)))?;
+        let d_n2 = Scratch::arbitrary(x.shape(), x.device())?;
+        let target = |accumulate: bool| Some(InputGradient::Summed { dx: &d_n2, accumulate });
+        propagate(Projection::GateProj, &saved.gate, &saved.n2, target(false))?;
+        propagate(Projection::UpProj, &saved.up, &saved.n2, target(true))?;
         if let TrainedGradients::Block(into) = &into.trained {
-            rms_norm::backward_weight(&d_n2, &saved.x2, &saved.rstd2, &into.post_attention_norm)?;
+            rms_norm::backward_weight::<f32>(&d_n2, &saved.x2, &saved.rstd2, &into.post_attention_norm)?;
         }
         let dx2 = dy;
-        rms_norm::backward(&d_n2, &saved.x2, &self.post_attention_norm, &saved.rstd2, &dx2)?;
+        rms_norm::backward::<f32>(&d_n2, &saved.x2, &self.post_attention_norm, &saved.rstd2, &dx2)?;
 
         let d_o = like(&saved.o)?;
-        propagate(Projection::OProj, &dx2, &saved.o, Some((&d_o, false)))?;
+        let d_output = Scratch::converted::<f32, T>(&dx2)?;
+        propagate(Projection::OProj, &d_output, &saved.o, Some(InputGradient::Written(&d_o)))?;
+        drop(d_output);
         let forward =
             attention::Backward { q: &saved.q, k: &saved.k, v: &saved.v, o: &saved.o, lse: &saved.lse, d_o: &d_o };
-        let (dq, dk, dv) = attention::backward(&forward, pass.documents, pass.heads)?;
-        pass.rope.backward(&dq, pass.positions)?;
-        pass.rope.backward(&dk, pass.positions)?;
+        let (dq, dk, dv) = attention::backward::<T>(&forward, pass.documents, pass.heads)?;
+        pass.rope.backward::<T>(&dq, pass.positions)?;
+        pass.rope.backward::<T>(&dk, pass.positions)?;
         let [dq, dk] = match (&self.head_norms, &saved.unnormed) {
             (Some(norms), Some(unnormed)) => {
                 let into = match &into.trained {
                     TrainedGradients::Block(block) => block.head_norms.as_ref(),
                     TrainedGradients::Adapter(_) => None,
                 };
-                norms.backward([dq, dk], unnormed, into)?
+                norms.backward::<T>([dq, dk], unnormed, into)?
             }
             _ => [dq, dk],
         };
         let d_n1 = d_n2;
-        let target = |accumulate: bool| into.input.then_some((&*d_n1, accumulate));
+        let target = |accumulate: bool| into.input.then_some(InputGradient::Summed { dx: &d_n1, accumulate });
         propagate(Projection::QProj, &dq, &saved.n1, target(false))?;
         propagate(Projection::KProj, &dk, &saved.n1, target(true))?;
         propagate(Projection::VProj, &dv, &saved.n1, target(true))?;
@@ -257,10 +275,10 @@ impl Block {
             return Ok(None);
         }
         if let TrainedGradients::Block(into) = &into.trained {
-            rms_norm::backward_weight(&d_n1, x, &saved.rstd1, &into.input_norm)?;
+            rms_norm::backward_weight::<f32>(&d_n1, x, &saved.rstd1, &into.input_norm)?;
         }
         let dx = dx2;
-        rms_norm::backward(&d_n1, x, &self.input_norm, &saved.rstd1, &dx)?;
+        rms_norm::backward::<f32>(&d_n1, x, &self.input_norm, &saved.rstd1, &dx)?;
         Ok(Some(dx))
     }
 }

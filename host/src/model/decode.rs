@@ -160,30 +160,30 @@ impl<'a> DecodeSession<'a> {
             let project = |projection: Projection, x: &Tensor, onto: Option<Scratch>| {
                 layer.linears[projection.index()].forward(x, onto)
             };
-            let (n1, _) = rms_norm::forward(&x, &block.input_norm, config.rms_norm_eps)?;
+            let (n1, _) = rms_norm::forward::<f32, f32>(&x, &block.input_norm, config.rms_norm_eps)?;
             let q = project(Projection::QProj, &n1, None)?;
             let k = project(Projection::KProj, &n1, None)?;
             let v = project(Projection::VProj, &n1, None)?;
             let (q, k) = match &block.head_norms {
                 Some(norms) => (
-                    rms_norm::forward(&q, &norms.query, config.rms_norm_eps)?.0,
-                    rms_norm::forward(&k, &norms.key, config.rms_norm_eps)?.0,
+                    rms_norm::forward::<f32, f32>(&q, &norms.query, config.rms_norm_eps)?.0,
+                    rms_norm::forward::<f32, f32>(&k, &norms.key, config.rms_norm_eps)?.0,
                 ),
                 None => (q, k),
             };
-            self.model.rope.forward(&q, positions)?;
-            self.model.rope.forward(&k, positions)?;
+            self.model.rope.forward::<f32>(&q, positions)?;
+            self.model.rope.forward::<f32>(&k, positions)?;
             attention::store(&k, places, &layer.keys)?;
             attention::store(&v, places, &layer.values)?;
             let o = match attention {
-                Attention::Documents(documents) => attention::forward(&q, &k, &v, documents, heads)?.0,
+                Attention::Documents(documents) => attention::forward::<f32>(&q, &k, &v, documents, heads)?.0,
                 Attention::Cache(sequences) => attention::decode(&q, &layer.keys, &layer.values, sequences, heads)?,
             };
             x = project(Projection::OProj, &o, Some(x))?;
-            let (n2, _) = rms_norm::forward(&x, &block.post_attention_norm, config.rms_norm_eps)?;
+            let (n2, _) = rms_norm::forward::<f32, f32>(&x, &block.post_attention_norm, config.rms_norm_eps)?;
             let gate = project(Projection::GateProj, &n2, None)?;
             let up = project(Projection::UpProj, &n2, None)?;
-            let product = swiglu::forward(&gate, &up)?;
+            let product = swiglu::forward::<f32>(&gate, &up)?;
             x = project(Projection::DownProj, &product, Some(x))?;
         }
         Ok(x)
@@ -191,9 +191,9 @@ impl<'a> DecodeSession<'a> {
 
     fn logits(&self, hidden: &Tensor) -> Result<Vec<f32>, ModelError> {
         let config = self.model.config();
-        let (h, _) = rms_norm::forward(hidden, &self.model.weights.norm, config.rms_norm_eps)?;
+        let (h, _) = rms_norm::forward::<f32, f32>(hidden, &self.model.weights.norm, config.rms_norm_eps)?;
         let logits = Scratch::arbitrary((h.dims2()?.0, config.vocab_size), h.device())?;
-        linear::forward(&h, &self.output, Onto::Nothing, &logits)?;
+        linear::forward_packed(&h, &self.output, Onto::Nothing, &logits)?;
         Ok(logits.flatten_all()?.to_vec1()?)
     }
 

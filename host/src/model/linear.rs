@@ -5,8 +5,9 @@
 use candle_core::{Result, Tensor};
 
 use super::{AdapterModule, Projection};
+use crate::kernels::element::Element;
 use crate::kernels::linear::{self, Onto, Weight};
-use crate::kernels::lora::{self, Dropout, Factors, PackedFactors};
+use crate::kernels::lora::{self, Dropout, Factors, Inner, PackedFactors};
 use crate::kernels::matmul::Packed;
 use crate::kernels::scratch::Scratch;
 
@@ -25,14 +26,14 @@ pub(crate) struct Update<'a> {
     pub(crate) dropout: Option<Dropout>,
 }
 
-impl Update<'_> {
-    fn factors(&self) -> Factors<'_> {
+impl<'a> Update<'a> {
+    fn factors(&self) -> Factors<'a> {
         Factors { a: &self.module.a, b: &self.module.b, scale: self.scale }
     }
 
-    /// t = drop(x) Aᵀ.
-    pub(crate) fn inner_product(&self, x: &Tensor) -> Result<Scratch> {
-        lora::inner(x, self.factors(), self.dropout.as_ref())
+    /// t = scale · drop(x) Aᵀ.
+    pub(crate) fn inner_product<T: Element>(&self, x: &Tensor) -> Result<Scratch> {
+        lora::inner::<T>(x, self.factors(), self.dropout.as_ref())
     }
 }
 
@@ -47,65 +48,94 @@ pub(crate) enum LinearGradients<'a> {
     Weight(&'a Linear),
 }
 
+/// The gradient of a layer's input.
+#[derive(Clone, Copy)]
+pub(crate) enum InputGradient<'a> {
+    /// In the type of activations, written.
+    Written(&'a Tensor),
+    /// In f32: the sum over all layers that have the same input, of which the first writes and the others add.
+    Summed { dx: &'a Tensor, accumulate: bool },
+}
+
 /// What forward leaves for backward: t of the adapter.
 pub(crate) type Saved = Option<Scratch>;
 
 impl Linear {
-    /// y = x Wᵀ + b + update, or y += … where `onto` is given.
-    pub(crate) fn forward(
-        &self,
-        x: &Tensor,
-        update: Option<Update<'_>>,
-        onto: Option<Scratch>,
-    ) -> Result<(Scratch, Saved)> {
-        let packed = self.weight.packed_transposed()?;
-        let y = self.base_forward(x, &packed, onto)?;
-        let saved = update.map(|u| lora::forward(x, u.factors(), u.dropout.as_ref(), &y)).transpose()?;
+    /// y = x Wᵀ + b + update, x and y in T.
+    pub(crate) fn forward<T: Element>(&self, x: &Tensor, update: Option<Update<'_>>) -> Result<(Scratch, Saved)> {
+        let y = Scratch::of::<T>((x.dims2()?.0, self.weight.dims()?.0), x.device())?;
+        let onto = self.bias.as_ref().map_or(Onto::Nothing, Onto::Bias);
+        let saved = self.products::<T, T>(x, update, onto, &y)?;
         Ok((y, saved))
     }
 
-    fn base_forward(&self, x: &Tensor, packed: &Packed, onto: Option<Scratch>) -> Result<Scratch> {
-        match onto {
-            Some(y) => {
-                linear::forward(x, packed, Onto::Existing, &y)?;
-                Ok(y)
-            }
-            None => {
-                let y = Scratch::arbitrary((x.dims2()?.0, self.weight.dims()?.0), x.device())?;
-                linear::forward(x, packed, self.bias.as_ref().map_or(Onto::Nothing, Onto::Bias), &y)?;
-                Ok(y)
-            }
-        }
+    /// y += x Wᵀ + update, x in T, y in f32.
+    pub(crate) fn forward_onto<T: Element>(&self, x: &Tensor, update: Option<Update<'_>>, y: &Tensor) -> Result<Saved> {
+        self.products::<T, f32>(x, update, Onto::Existing, y)
     }
 
-    /// Adds gradients where `gradients` says, and to `dx` (or writes it, unless `accumulate`) where it is given.
-    pub(crate) fn backward(
+    fn products<T: Element, Y: Element>(
+        &self,
+        x: &Tensor,
+        update: Option<Update<'_>>,
+        onto: Onto<'_>,
+        y: &Tensor,
+    ) -> Result<Saved> {
+        let saved = update.map(|update| update.inner_product::<T>(x)).transpose()?;
+        let inner = update.zip(saved.as_deref()).map(|(update, t)| Inner::new(update.factors(), t));
+        linear::forward::<T, Y>(x, &self.weight, inner.as_ref(), onto, y)?;
+        Ok(saved)
+    }
+
+    /// Adds gradients where `gradients` says, and to `dx` (or writes it) where it is given; dy and x are in T.
+    pub(crate) fn backward<T: Element>(
         &self,
         dy: &Tensor,
         x: &Tensor,
         saved: &Saved,
         gradients: LinearGradients<'_>,
-        dx: Option<(&Tensor, bool)>,
+        dx: Option<InputGradient<'_>>,
     ) -> Result<()> {
-        if let Some((dx, accumulate)) = dx {
-            linear::backward(dy, &self.weight, dx, accumulate)?;
-        }
+        let mut inner_gradient = None;
         match (gradients, saved) {
             (LinearGradients::Update(update, into), Some(t)) => {
                 let into = (&into.a, &into.b);
-                lora::backward(dy, x, t, update.factors(), update.dropout.as_ref(), into, dx.map(|(dx, _)| dx))?;
+                let dt = lora::backward::<T>(dy, x, t, update.factors(), update.dropout.as_ref(), into)?;
+                inner_gradient = Some((update, dt));
             }
             (LinearGradients::Weight(into), _) => {
                 if let Weight::F32(dw) = &into.weight {
-                    linear::backward_weight(dy, x, 1.0, dw)?;
+                    linear::backward_weight::<T>(dy, x, dw)?;
                 }
                 if let Some(db) = &into.bias {
-                    linear::backward_bias(dy, db)?;
+                    linear::backward_bias::<T>(dy, db)?;
                 }
             }
             _ => {}
         }
-        Ok(())
+        let inner = inner_gradient.as_ref().map(|(update, dt)| (Inner::new(update.factors(), dt), update.dropout));
+        match dx {
+            None => Ok(()),
+            Some(InputGradient::Written(dx)) => self.backward_input::<T, T>(dy, inner, dx, false),
+            Some(InputGradient::Summed { dx, accumulate }) => self.backward_input::<T, f32>(dy, inner, dx, accumulate),
+        }
+    }
+
+    fn backward_input<T: Element, X: Element>(
+        &self,
+        dy: &Tensor,
+        inner: Option<(Inner<'_>, Option<Dropout>)>,
+        dx: &Tensor,
+        accumulate: bool,
+    ) -> Result<()> {
+        match inner {
+            None => linear::backward::<T, X>(dy, &self.weight, None, dx, accumulate),
+            Some((inner, None)) => linear::backward::<T, X>(dy, &self.weight, Some(&inner), dx, accumulate),
+            Some((inner, Some(dropout))) => {
+                linear::backward::<T, X>(dy, &self.weight, None, dx, accumulate)?;
+                lora::backward_dropped::<T, X>(&inner, &dropout, dx)
+            }
+        }
     }
 
     /// The layer packed for many small products.
@@ -115,7 +145,7 @@ impl Linear {
     }
 }
 
-/// A layer whose weights are widened and packed once, for decoding.
+/// A layer whose weights are widened and packed once, for decoding in f32.
 pub(crate) struct PreparedLinear<'a> {
     linear: &'a Linear,
     packed: Packed,
@@ -123,9 +153,17 @@ pub(crate) struct PreparedLinear<'a> {
 }
 
 impl PreparedLinear<'_> {
-    /// y = x Wᵀ + b + update, or y += … where `onto` is given.
+    /// y = x Wᵀ + b + update, or y += … where `onto` is given, in f32.
     pub(crate) fn forward(&self, x: &Tensor, onto: Option<Scratch>) -> Result<Scratch> {
-        let y = self.linear.base_forward(x, &self.packed, onto)?;
+        let bias = self.linear.bias.as_ref();
+        let (y, onto) = match onto {
+            Some(y) => (y, Onto::Existing),
+            None => {
+                let y = Scratch::arbitrary((x.dims2()?.0, self.linear.weight.dims()?.0), x.device())?;
+                (y, bias.map_or(Onto::Nothing, Onto::Bias))
+            }
+        };
+        linear::forward_packed(x, &self.packed, onto, &y)?;
         if let Some(update) = &self.update {
             update.forward(x, &y)?;
         }

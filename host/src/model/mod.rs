@@ -25,7 +25,7 @@ pub(crate) use causal_lm::{Gradients, PackedDocuments, TrainingPass, Weights};
 pub(crate) use checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
 
 pub use adapter::{Adapter, AdapterModule};
-pub use causal_lm::{BasePrecision, Model};
+pub use causal_lm::{BasePrecision, ComputeType, Model};
 pub use chat_template::{ChatTemplate, ChatTemplateSource, LaidOut};
 pub use config::{Architecture, ModelConfig};
 pub use decode::DecodeSession;

@@ -2,5 +2,6 @@
 
 pub(crate) mod judge;
 pub(crate) mod prepare;
+pub(crate) mod train;
 
 mod measure;
