@@ -1,35 +1,41 @@
 //! The linear layer: y = x Wᵀ + b, with x [rows, in], W [out, in], b [out], y [rows, out].
 //!
-//! W is dense in f32, dense in bf16, or NF4; it is widened to f32 while it is packed for the product. Backward:
-//! dx += dy W; for trained weights dW += dyᵀ x and db += Σ_rows dy. A frozen weight never gets a gradient product.
+//! W is dense in f32, bf16 or f16, or in 4 bits (NF4, AWQ); it is widened to f32 while it is packed for the product.
+//! Backward: dx += dy W; for trained weights dW += dyᵀ x and db += Σ_rows dy. A frozen weight never gets a gradient product.
 
 use candle_core::{Device, Result, Tensor};
-use half::bf16;
+use half::{bf16, f16};
 use rayon::prelude::*;
 
+use super::awq::AwqMatrix;
 use super::launch::{read, write};
 use super::matmul::{Dense, Operand, Packed, RowSource, Start, multiply};
 use super::nf4::Nf4Matrix;
 use super::simd::vectorized;
 
-/// A weight matrix in one of its three forms.
+/// A weight matrix in one of its forms.
 #[derive(Debug, Clone)]
 pub(crate) enum Weight {
     /// 32 bits.
     F32(Tensor),
-    /// 16 bits.
+    /// 16 bits, of which 8 are the exponent.
     Bf16(Tensor),
-    /// 4 bits.
+    /// 16 bits, of which 5 are the exponent.
+    F16(Tensor),
+    /// 4 bits, quantiles of a normal distribution.
     Nf4(Box<Nf4Matrix>),
+    /// 4 bits, evenly spaced.
+    Awq(Box<AwqMatrix>),
 }
 
-struct Bf16Rows<'a> {
-    values: &'a [bf16],
+/// A dense matrix of 16 bits an element.
+struct HalfRows<'a, T> {
+    values: &'a [T],
     rows: usize,
     columns: usize,
 }
 
-impl RowSource for Bf16Rows<'_> {
+impl<T: Copy + Into<f32> + Sync> RowSource for HalfRows<'_, T> {
     fn rows(&self) -> usize {
         self.rows
     }
@@ -41,7 +47,7 @@ impl RowSource for Bf16Rows<'_> {
     fn read<'b>(&'b self, row: usize, column: usize, length: usize, buffer: &'b mut [f32]) -> &'b [f32] {
         let start = row * self.columns + column;
         for (target, value) in buffer.iter_mut().zip(&self.values[start..start + length]) {
-            *target = value.to_f32();
+            *target = (*value).into();
         }
         &buffer[..length]
     }
@@ -51,8 +57,9 @@ impl Weight {
     /// (out, in).
     pub(crate) fn dims(&self) -> Result<(usize, usize)> {
         match self {
-            Self::F32(weight) | Self::Bf16(weight) => weight.dims2(),
+            Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => weight.dims2(),
             Self::Nf4(weight) => Ok((weight.rows(), weight.columns())),
+            Self::Awq(weight) => Ok((weight.rows(), weight.columns())),
         }
     }
 
@@ -60,15 +67,15 @@ impl Weight {
     pub(crate) fn dense(&self) -> Option<&Tensor> {
         match self {
             Self::F32(weight) => Some(weight),
-            Self::Bf16(_) | Self::Nf4(_) => None,
+            Self::Bf16(_) | Self::F16(_) | Self::Nf4(_) | Self::Awq(_) => None,
         }
     }
 
     /// The device the weight is on.
     pub(crate) fn device(&self) -> &Device {
         match self {
-            Self::F32(weight) | Self::Bf16(weight) => weight.device(),
-            Self::Nf4(_) => &Device::Cpu,
+            Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => weight.device(),
+            Self::Nf4(_) | Self::Awq(_) => &Device::Cpu,
         }
     }
 
@@ -80,9 +87,13 @@ impl Weight {
                 read::<f32, 1, _>("linear", [weight], |[values]| body(&Dense::new(values, rows, columns)))
             }
             Self::Bf16(weight) => {
-                read::<bf16, 1, _>("linear", [weight], |[values]| body(&Bf16Rows { values, rows, columns }))
+                read::<bf16, 1, _>("linear", [weight], |[values]| body(&HalfRows { values, rows, columns }))
             }
-            Self::Nf4(weight) => weight.with_rows(body),
+            Self::F16(weight) => {
+                read::<f16, 1, _>("linear", [weight], |[values]| body(&HalfRows { values, rows, columns }))
+            }
+            Self::Nf4(weight) => Ok(body(&**weight)),
+            Self::Awq(weight) => Ok(body(&**weight)),
         }
     }
 
