@@ -18,6 +18,7 @@ mod enrich;
 mod evaluate;
 mod judge;
 mod main_job;
+mod models;
 mod parity;
 mod plugins;
 mod prepare;
@@ -77,6 +78,7 @@ fn main() {
     trials.extend(main_job::trials());
     trials.extend(prepare::trials());
     trials.extend(registry::trials());
+    trials.extend(models::trials());
     trials.extend(parity::trials());
     trials.extend(tokenizer::trials());
     trials.extend(plugins::trials());

@@ -3,7 +3,7 @@
 //! The reference numbers under tests/data/oracle were made by tests/oracle/make_reference.py, which says how.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use candle_core::{DType, Device, Tensor};
@@ -35,31 +35,31 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     repository().join("tests/data/oracle").join(name)
 }
 
 /// All f32 tensors of a file, by name.
-struct Numbers(Vec<u8>);
+pub(crate) struct Numbers(Vec<u8>);
 
 impl Numbers {
-    fn load(path: PathBuf) -> Result<Self, Failed> {
+    pub(crate) fn load(path: PathBuf) -> Result<Self, Failed> {
         Ok(Self(fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?))
     }
 
-    fn names(&self) -> Result<Vec<String>, Failed> {
+    pub(crate) fn names(&self) -> Result<Vec<String>, Failed> {
         let mut names: Vec<String> =
             SafeTensors::deserialize(&self.0)?.names().into_iter().map(str::to_owned).collect();
         names.sort();
         Ok(names)
     }
 
-    fn floats(&self, name: &str) -> Result<Vec<f32>, Failed> {
+    pub(crate) fn floats(&self, name: &str) -> Result<Vec<f32>, Failed> {
         let tensors = SafeTensors::deserialize(&self.0)?;
         Ok(tensors.tensor(name)?.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     }
 
-    fn integers(&self, name: &str) -> Result<(usize, Vec<i64>), Failed> {
+    pub(crate) fn integers(&self, name: &str) -> Result<(usize, Vec<i64>), Failed> {
         let tensors = SafeTensors::deserialize(&self.0)?;
         let tensor = tensors.tensor(name)?;
         let values = tensor.data().as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect();
@@ -68,7 +68,7 @@ impl Numbers {
 }
 
 /// |got − expected| / |expected| in the Euclidean norm.
-fn relative(got: &[f32], expected: &[f32]) -> f64 {
+pub(crate) fn relative(got: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(got.len(), expected.len());
     let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
     norm(&mut got.iter().zip(expected).map(|(a, b)| f64::from(*a) - f64::from(*b)))
@@ -77,11 +77,20 @@ fn relative(got: &[f32], expected: &[f32]) -> f64 {
 
 /// The numbers that `hilora-host model probe` writes.
 fn probe(architecture: &str, base: &str, compute: &str) -> Result<Numbers, Failed> {
+    run_probe(architecture, &fixture(&format!("{architecture}/model")), base, compute)
+}
+
+/// The same of another base with an architecture's adapter and batch, in f32.
+pub(crate) fn probe_model(architecture: &str, model: &Path, base: &str) -> Result<Numbers, Failed> {
+    run_probe(architecture, model, base, "f32")
+}
+
+fn run_probe(architecture: &str, model: &Path, base: &str, compute: &str) -> Result<Numbers, Failed> {
     let folder = tempfile::tempdir()?;
     let output = folder.path().join("probe.safetensors");
     let run = Command::new(env!("CARGO_BIN_EXE_hilora-host"))
         .args(["model", "probe", "--base", base, "--compute", compute, "--model"])
-        .arg(fixture(&format!("{architecture}/model")))
+        .arg(model)
         .arg("--adapter")
         .arg(fixture(&format!("{architecture}/adapter")))
         .arg("--batch")
@@ -96,7 +105,7 @@ fn probe(architecture: &str, base: &str, compute: &str) -> Result<Numbers, Faile
 }
 
 /// The largest error of logits and loss, and of the gradients.
-fn errors(got: &Numbers, expected: &Numbers) -> Result<(f64, f64), Failed> {
+pub(crate) fn errors(got: &Numbers, expected: &Numbers) -> Result<(f64, f64), Failed> {
     assert_eq!(got.names()?, expected.names()?);
     let (mut values, mut gradients) = (0.0f64, 0.0f64);
     for name in expected.names()? {
@@ -128,17 +137,29 @@ fn bf16(architecture: &str, compute: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Half of each row as a prompt, the other half token by token, all rows in one batch.
 fn decoding(architecture: &str) -> Result<(), Failed> {
     let folder = fixture(architecture);
     let model = Model::load(&folder.join("model"), BasePrecision::F32)?;
     let adapter = Adapter::load(&folder.join("adapter"))?;
+    let expected = Numbers::load(folder.join("f32.safetensors"))?.floats("logits")?;
+    let error = decoding_error(architecture, &model, Some(&adapter), &expected)?;
+    if error > 2e-5 { Err(format!("decoded logits are off by {error:e}; bound 2e-5").into()) } else { Ok(()) }
+}
+
+/// How far decoded logits are from the expected ones of an architecture's batch: half of each row is a prompt, the other
+/// half goes token by token, all rows in one batch.
+pub(crate) fn decoding_error(
+    architecture: &str,
+    model: &Model,
+    adapter: Option<&Adapter>,
+    expected: &[f32],
+) -> Result<f64, Failed> {
+    let folder = fixture(architecture);
     let (length, ids) = Numbers::load(folder.join("batch.safetensors"))?.integers("input_ids")?;
     let tokens: Vec<u32> = ids.iter().map(|id| *id as u32).collect();
     let rows: Vec<&[u32]> = tokens.chunks(length).collect();
-    let expected = Numbers::load(folder.join("f32.safetensors"))?.floats("logits")?;
     let vocabulary = expected.len() / ids.len();
-    let mut session = DecodeSession::new(&model, Some(&adapter))?;
+    let mut session = DecodeSession::new(model, adapter)?;
     let prompts: Vec<&[u32]> = rows.iter().map(|row| &row[..length / 2]).collect();
     let mut got = session.prefill(&prompts)?;
     for position in length / 2..length - 1 {
@@ -156,8 +177,7 @@ fn decoding(architecture: &str) -> Result<(), Failed> {
         }
     }
     assert!(ours.len() > 20 * vocabulary);
-    let error = relative(&ours, &theirs);
-    if error > 2e-5 { Err(format!("decoded logits are off by {error:e}; bound 2e-5").into()) } else { Ok(()) }
+    Ok(relative(&ours, &theirs))
 }
 
 fn trajectory() -> Result<(), Failed> {

@@ -11,7 +11,14 @@ head, heads wider than hidden size / heads, an rsLoRA adapter) and a Llama (llam
   {f32,nf4,bf16}.safetensors      logits, loss and grad.<PEFT key> over each kind of base
   full.safetensors                loss and grad.<name> of every weight of the f32 model without the adapter; of Qwen3 and
                                   Llama only the norms and the tables
+for Llama alone, whose base is the smallest:
+  llama/bitsandbytes, bitsandbytes_plain  the NF4 base as transformers saves it, block maxima nested and in f32
+  llama/bitsandbytes_plain.safetensors    logits, loss and gradients over the second; nf4.safetensors has the first's
+  llama/merged.safetensors        logits of the f32 base with the adapter merged; the merged matrices of the second block
+                                  in f32, and as bf16.<name> where the base is in bf16
 and for Qwen2 alone:
+  qwen2/awq, awq.safetensors      the base in AutoAWQ's layout (in numpy, see awq.py; groups of 32, the rest in f16) with
+                                  logits, loss and gradients over it, and one matrix of it dequantized
   qwen2/nf4_weights.safetensors   the quantized base as bitsandbytes stores it, and a larger matrix made from a formula
   qwen2/trajectory.json, trajectory_batches.safetensors, trajectory.safetensors
                                   20 optimizer steps over the NF4 base, two micro-batches each: learning rate, loss and
@@ -27,6 +34,7 @@ import json
 import sys
 from pathlib import Path
 
+import awq
 import bitsandbytes as bnb
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -89,13 +97,20 @@ def run(model, b, scale):
     return loss.detach(), logits.detach()
 
 
-def load(folder, kind):
+def load_base(folder, kind):
     options = dict(attn_implementation="eager", dtype=torch.bfloat16 if kind == "bf16" else torch.float32)
-    if kind == "nf4":
+    if kind in ("nf4", "nf4_plain"):
         options |= dict(device_map="cpu", quantization_config=BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=kind == "nf4",
             bnb_4bit_compute_dtype=torch.float32))
-    base = AutoModelForCausalLM.from_pretrained(folder / "model", **options)
+    return AutoModelForCausalLM.from_pretrained(folder / "model", **options)
+
+
+def load(folder, kind):
+    return adapted_base(load_base(folder, kind), folder)
+
+
+def adapted_base(base, folder):
     base.requires_grad_(False)
     return PeftModel.from_pretrained(base, folder / "adapter", is_trainable=True).train()
 
@@ -108,6 +123,59 @@ def quantized(weight, name):
     state = {name: weight.data.contiguous()}
     state |= {f"{name}.{key}": value.contiguous() for key, value in weight.quant_state.as_dict(packed=True).items()}
     return state
+
+
+def numbers(model, b):
+    loss, logits = run(model, b, 1 / targets([b]))
+    out = {"logits": logits.float(), "loss": (loss / targets([b])).reshape(1)}
+    return out | {"grad." + name: p.grad.float() for name, p in trained(model).items()}
+
+
+def save(tensors, path):
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+
+
+def save_quantized(folder, first):
+    load_base(folder, "nf4").save_pretrained(folder / "bitsandbytes")
+    load_base(folder, "nf4_plain").save_pretrained(folder / "bitsandbytes_plain")
+    save(numbers(load(folder, "nf4_plain"), first), folder / "bitsandbytes_plain.safetensors")
+
+
+def save_merged(folder, first):
+    out = {}
+    for kind, prefix in (("f32", ""), ("bf16", "bf16.")):
+        model = load(folder, kind).merge_and_unload()
+        if kind == "f32":
+            out["logits"] = model(input_ids=first["input_ids"], attention_mask=first["attention_mask"]).logits.detach()
+        out |= {prefix + name: value for name, value in model.state_dict().items()
+                if "layers.1." in name and "_proj." in name}
+    save(out, folder / "merged.safetensors")
+
+
+def save_awq(folder, first):
+    """AutoAWQ's layout, and the same numbers as floats for the reference."""
+    group, tensors = 32, {}
+    base = load_base(folder, "f32")
+    with torch.no_grad():
+        for name, parameter in base.named_parameters():
+            if "_proj.weight" not in name:
+                parameter.copy_(parameter.half())
+                tensors[name] = parameter.half()
+                continue
+            parts = awq.quantize(parameter.numpy(), group)
+            parameter.copy_(torch.from_numpy(awq.dequantize(*parts, group)))
+            for part, value in zip(("qweight", "qzeros", "scales"), parts):
+                tensors[name.replace("weight", part)] = torch.from_numpy(value)
+    (folder / "awq").mkdir(exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "awq" / "model.safetensors",
+              metadata={"format": "pt"})
+    config = json.loads((folder / "model" / "config.json").read_text()) | {"dtype": "float16"}
+    config["quantization_config"] = dict(bits=4, group_size=group, quant_method="awq", version="gemm", zero_point=True,
+                                         modules_to_not_convert=None)
+    (folder / "awq" / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    one = "model.layers.1.mlp.down_proj.weight"
+    dequantized = {"dequantized." + one: dict(base.named_parameters())[one].detach().clone()}
+    save(numbers(adapted_base(base, folder), first) | dequantized, folder / "awq.safetensors")
 
 
 def nf4_weights(model):
@@ -146,10 +214,7 @@ def references(folder, architecture):
     save_file(first, folder / "batch.safetensors")
     for kind in ("f32", "nf4", "bf16"):
         model = load(folder, kind)
-        loss, logits = run(model, first, 1 / targets([first]))
-        out = {"logits": logits.float(), "loss": (loss / targets([first])).reshape(1)}
-        out |= {"grad." + name: p.grad.float() for name, p in trained(model).items()}
-        save_file({name: tensor.contiguous() for name, tensor in out.items()}, folder / f"{kind}.safetensors")
+        save(numbers(model, first), folder / f"{kind}.safetensors")
         if kind == "nf4" and architecture == "qwen2":
             save_file(nf4_weights(model), folder / "nf4_weights.safetensors")
 
@@ -158,8 +223,12 @@ def references(folder, architecture):
     kept = ("norm", "embed", "lm_head") if architecture != "qwen2" else ("",)
     out = {"loss": (loss / targets([first])).reshape(1)}
     out |= {"grad." + n: p.grad for n, p in model.named_parameters() if any(part in n for part in kept)}
-    save_file({name: tensor.contiguous() for name, tensor in out.items()}, folder / "full.safetensors")
+    save(out, folder / "full.safetensors")
+    if architecture == "llama":
+        save_quantized(folder, first)
+        save_merged(folder, first)
     if architecture == "qwen2":
+        save_awq(folder, first)
         trajectory(folder)
 
 

@@ -29,8 +29,11 @@ mod train;
 mod judge;
 mod judge_batch;
 mod judge_worker;
+mod model_inspect;
+mod model_merge;
 mod model_pretrain;
 mod model_probe;
+mod model_quantize;
 mod model_template;
 mod plugin;
 
@@ -86,7 +89,7 @@ enum Command {
     /// Look into plugin components and make them
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
-    /// Work on models: probe, pretrain
+    /// Work on models: inspect, quantize, merge, probe, pretrain
     #[command(subcommand)]
     Model(ModelCommand),
     /// Print shell completions
@@ -95,6 +98,12 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ModelCommand {
+    /// Tell what a base (quantized or not) or an adapter is
+    Inspect(model_inspect::InspectCommand),
+    /// Store a base in 4 bits as bitsandbytes does, so that it is there in seconds
+    Quantize(model_quantize::QuantizeCommand),
+    /// Merge an adapter into an unquantized base
+    Merge(model_merge::MergeCommand),
     /// Write logits, loss and LoRA gradients of one batch, in the layout of PEFT's names
     Probe(model_probe::ProbeArguments),
     /// Train a small base model from scratch on plain text
@@ -121,6 +130,9 @@ impl Cli {
             // A program that ran in the sandbox has an exit code of its own.
             Some(Command::Judge(command)) => return command.execute(console).map(ExitCode::from),
             Some(Command::Plugin(command)) => command.execute(console.is_json()).map(|()| ExitStatus::Done)?,
+            Some(Command::Model(ModelCommand::Inspect(command))) => command.execute(console)?,
+            Some(Command::Model(ModelCommand::Quantize(command))) => command.execute(console)?,
+            Some(Command::Model(ModelCommand::Merge(command))) => command.execute(console)?,
             Some(Command::Model(ModelCommand::Probe(command))) => command.execute().map(|()| ExitStatus::Done)?,
             Some(Command::Model(ModelCommand::Pretrain(command))) => command.execute(console)?,
             Some(Command::Completions(command)) => command.execute(Self::command())?,

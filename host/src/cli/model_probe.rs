@@ -20,7 +20,7 @@ pub(super) struct ProbeArguments {
     /// The safetensors file to write: logits, loss and grad.<PEFT key>.
     #[arg(long)]
     pub output: PathBuf,
-    /// How the base is held: f32, bf16 or nf4.
+    /// How the base is held: f32, bf16 or nf4; one that is in 4 bits already stays as it is with nf4.
     #[arg(long, value_enum, default_value = "f32")]
     pub base: ProbeBase,
     /// The type of activations and of the factors of products: f32 or bf16.

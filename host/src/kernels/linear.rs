@@ -1,12 +1,13 @@
 //! The linear layer: y = x Wᵀ + b, with x [rows, in], W [out, in], b [out], y [rows, out].
 //!
-//! W is dense in f32, dense in bf16, or NF4; it is widened to f32 while it is packed for the product. Backward:
-//! dx += dy W; for trained weights dW += dyᵀ x and db += Σ_rows dy. A frozen weight never gets a gradient product.
+//! W is dense in f32, bf16 or f16, or in 4 bits (NF4, AWQ); it is widened to f32 while it is packed for the product.
+//! Backward: dx += dy W; for trained weights dW += dyᵀ x and db += Σ_rows dy. A frozen weight never gets a gradient product.
 
 use candle_core::{Device, Result, Tensor};
-use half::bf16;
+use half::{bf16, f16};
 use rayon::prelude::*;
 
+use super::awq::AwqMatrix;
 use super::element::Element;
 use super::launch::{launch, read, view};
 use super::lora::Inner;
@@ -16,23 +17,52 @@ use super::matmul::{
 use super::nf4::Nf4Matrix;
 use super::simd::vectorized;
 
-/// A weight matrix in one of its three forms.
+/// A weight matrix in one of its forms.
 #[derive(Debug, Clone)]
 pub(crate) enum Weight {
     /// 32 bits.
     F32(Tensor),
-    /// 16 bits.
+    /// 16 bits, of which 8 are the exponent.
     Bf16(Tensor),
-    /// 4 bits.
+    /// 16 bits, of which 5 are the exponent.
+    F16(Tensor),
+    /// 4 bits, quantiles of a normal distribution.
     Nf4(Box<Nf4Matrix>),
+    /// 4 bits, evenly spaced.
+    Awq(Box<AwqMatrix>),
+}
+
+/// A dense matrix in f16.
+struct F16Rows<'a> {
+    values: &'a [f16],
+    rows: usize,
+    columns: usize,
+}
+
+impl RowSource for F16Rows<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn read(&self, row: usize, column: usize, target: &mut [f32]) {
+        let start = row * self.columns + column;
+        for (target, value) in target.iter_mut().zip(&self.values[start..]) {
+            *target = value.to_f32();
+        }
+    }
 }
 
 impl Weight {
     /// (out, in).
     pub(crate) fn dims(&self) -> Result<(usize, usize)> {
         match self {
-            Self::F32(weight) | Self::Bf16(weight) => weight.dims2(),
+            Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => weight.dims2(),
             Self::Nf4(weight) => Ok((weight.rows(), weight.columns())),
+            Self::Awq(weight) => Ok((weight.rows(), weight.columns())),
         }
     }
 
@@ -40,15 +70,15 @@ impl Weight {
     pub(crate) fn dense(&self) -> Option<&Tensor> {
         match self {
             Self::F32(weight) => Some(weight),
-            Self::Bf16(_) | Self::Nf4(_) => None,
+            Self::Bf16(_) | Self::F16(_) | Self::Nf4(_) | Self::Awq(_) => None,
         }
     }
 
     /// The device the weight is on.
     pub(crate) fn device(&self) -> &Device {
         match self {
-            Self::F32(weight) | Self::Bf16(weight) => weight.device(),
-            Self::Nf4(_) => &Device::Cpu,
+            Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => weight.device(),
+            Self::Nf4(_) | Self::Awq(_) => &Device::Cpu,
         }
     }
 
@@ -62,7 +92,11 @@ impl Weight {
             Self::Bf16(weight) => {
                 read::<bf16, 1, _>("linear", [weight], |[values]| body(&Dense::new(values, rows, columns)))
             }
-            Self::Nf4(weight) => weight.with_rows(body),
+            Self::F16(weight) => {
+                read::<f16, 1, _>("linear", [weight], |[values]| body(&F16Rows { values, rows, columns }))
+            }
+            Self::Nf4(weight) => Ok(body(&**weight)),
+            Self::Awq(weight) => Ok(body(&**weight)),
         }
     }
 
@@ -152,8 +186,8 @@ pub(crate) fn backward<T: Element, X: Element>(
     })?
 }
 
-/// dW += dyᵀ x, in f32 for dy and x in T.
-pub(crate) fn backward_weight<T: Element>(dy: &Tensor, x: &Tensor, dw: &Tensor) -> Result<()> {
+/// dW += alpha · dyᵀ x, in f32 for dy and x in T.
+pub(crate) fn backward_weight<T: Element>(dy: &Tensor, x: &Tensor, alpha: f32, dw: &Tensor) -> Result<()> {
     const NAME: &str = "linear backward of the weight";
     let ((rows, outputs), inputs) = (dy.dims2()?, x.dims2()?.1);
     let (dy, x) = (view::<T>(NAME, dy)?, view::<T>(NAME, x)?);
@@ -161,7 +195,7 @@ pub(crate) fn backward_weight<T: Element>(dy: &Tensor, x: &Tensor, dw: &Tensor) 
     let x = Dense::new(&x[..], rows, inputs);
     let product = Product { a: dy.operand(), b: Factor::<T>::Straight(&ZeroExtended::to_even(&x)) };
     launch::<f32, 1, _>(NAME, [dw], |[dw]| {
-        multiply(&[product], Shape::new(outputs, inputs), dw, 1.0, Start::Existing);
+        multiply(&[product], Shape::new(outputs, inputs), dw, alpha, Start::Existing);
     })
 }
 

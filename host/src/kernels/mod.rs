@@ -6,6 +6,7 @@
 
 pub(crate) mod adamw;
 pub(crate) mod attention;
+pub(crate) mod awq;
 pub(crate) mod cross_entropy;
 pub(crate) mod element;
 pub(crate) mod embedding;

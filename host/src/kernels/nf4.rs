@@ -5,19 +5,23 @@
 //! distribution, `map` is bitsandbytes' signed dynamic map of 256 values, and offset is the mean of all block maxima.
 //! The first element of a pair stands in the high nibble. A weight takes 4.13 bits.
 //!
-//! Quantization happens once, on load; nothing here is trained.
+//! Quantization happens once, on load or before; nothing here is trained. A matrix that was quantized before may have
+//! its maxima in f32 instead, and its bytes may be those of a mapped file.
 
-use candle_core::{Device, Result, Tensor};
+use bytes::Bytes;
 use half::bf16;
+use rayon::prelude::*;
 
 use super::element::Element;
-use super::launch;
 use super::matmul::RowSource;
+use super::simd::vectorized;
 
 /// Elements that share one maximum.
-const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 /// Maxima that share one second-level maximum.
-const NESTED_BLOCK: usize = 256;
+pub(crate) const NESTED_BLOCK: usize = 256;
+/// Blocks that one thread quantizes at a time.
+const QUANTIZED_BLOCKS: usize = 1024;
 
 /// The 16 values of the format.
 pub(crate) const CODES: [f32; 16] = {
@@ -147,26 +151,50 @@ pub(crate) struct Nf4Bytes {
     pub(crate) nested_offset: f32,
 }
 
-/// Quantizes a flattened matrix.
-pub(crate) fn quantize(values: &[f32]) -> Nf4Bytes {
+vectorized! {
+    /// Quantizes one block; returns its maximum.
+    fn quantize_block(block: &[f32], midpoints: &[f32; 15], packed: &mut [u8]) -> f32 {
+        let maximum = absolute_maximum(block);
+        let inverse = 1.0 / maximum.max(1e-38);
+        let mut scaled = [0.0f32; BLOCK];
+        for (scaled, x) in scaled.iter_mut().zip(block) {
+            *scaled = (x * inverse).clamp(-1.0, 1.0);
+        }
+        // How many midpoints lie below, which is the index of the nearest code.
+        let mut indices = [0u32; BLOCK];
+        for midpoint in midpoints {
+            for (index, scaled) in indices.iter_mut().zip(&scaled) {
+                *index += u32::from(midpoint < scaled);
+            }
+        }
+        for (i, byte) in packed.iter_mut().enumerate() {
+            // An odd element at the very end has nothing beside it.
+            let low = if 2 * i + 1 < block.len() { indices[2 * i + 1] } else { 0 };
+            *byte = (indices[2 * i] << 4 | low) as u8;
+        }
+        maximum
+    }
+}
+
+/// Quantizes a flattened matrix of `length` values. `read` gives those from an index on; it is called from many threads,
+/// so that the matrix need not be in memory as f32.
+pub(crate) fn quantize(length: usize, read: impl Fn(usize, &mut [f32]) + Sync) -> Nf4Bytes {
     let mut midpoints = [0.0; 15];
     for (i, midpoint) in midpoints.iter_mut().enumerate() {
         *midpoint = (CODES[i] + CODES[i + 1]) / 2.0;
     }
-    let mut packed = vec![0u8; values.len().div_ceil(2)];
-    let mut maxima = Vec::with_capacity(values.len().div_ceil(BLOCK));
-    for (block, bytes) in values.chunks(BLOCK).zip(packed.chunks_mut(BLOCK / 2)) {
-        let maximum = absolute_maximum(block);
-        maxima.push(maximum);
-        let inverse = 1.0 / maximum.max(1e-38);
-        let index = |x: f32| {
-            let scaled = (x * inverse).clamp(-1.0, 1.0);
-            midpoints.iter().filter(|midpoint| **midpoint < scaled).count() as u8
-        };
-        for (byte, pair) in bytes.iter_mut().zip(block.chunks(2)) {
-            *byte = index(pair[0]) << 4 | pair.get(1).map_or(0, |x| index(*x));
+    let mut packed = vec![0u8; length.div_ceil(2)];
+    let mut maxima = vec![0.0f32; length.div_ceil(BLOCK)];
+    let strips =
+        packed.par_chunks_mut(QUANTIZED_BLOCKS * BLOCK / 2).zip(maxima.par_chunks_mut(QUANTIZED_BLOCKS)).enumerate();
+    strips.for_each_init(Vec::new, |values: &mut Vec<f32>, (strip, (packed, maxima))| {
+        let start = strip * QUANTIZED_BLOCKS * BLOCK;
+        values.resize((QUANTIZED_BLOCKS * BLOCK).min(length - start), 0.0);
+        read(start, values);
+        for ((block, packed), maximum) in values.chunks(BLOCK).zip(packed.chunks_mut(BLOCK / 2)).zip(maxima) {
+            *maximum = quantize_block(block, &midpoints, packed);
         }
-    }
+    });
     let nested_offset = cascade_sum(&maxima) / maxima.len() as f32;
     let map = dynamic_map();
     let table = nearest_codes(&map);
@@ -199,30 +227,48 @@ fn nearest_codes(map: &[f32; 256]) -> Vec<u8> {
         .collect()
 }
 
-/// A quantized matrix in a device's memory.
+/// The absolute maximum of every block of a matrix.
+#[derive(Debug, Clone)]
+pub(crate) enum BlockMaxima {
+    /// In f32.
+    Plain(Vec<f32>),
+    /// Quantized themselves.
+    Nested {
+        /// One index into the map per block.
+        codes: Bytes,
+        /// One scale per 256 blocks.
+        absmax: Vec<f32>,
+        /// Added to every maximum.
+        offset: f32,
+        /// What the codes stand for.
+        map: Box<[f32; 256]>,
+    },
+}
+
+/// A quantized matrix.
 #[derive(Debug, Clone)]
 pub(crate) struct Nf4Matrix {
     rows: usize,
     columns: usize,
-    packed: Tensor,
-    absmax: Tensor,
-    nested_absmax: Tensor,
-    nested_offset: f32,
-    map: [f32; 256],
+    packed: Bytes,
+    maxima: BlockMaxima,
 }
 
 impl Nf4Matrix {
-    /// Puts quantized bytes of a [rows, columns] matrix into a device's memory.
-    pub(crate) fn new(bytes: Nf4Bytes, rows: usize, columns: usize, device: &Device) -> Result<Self> {
-        Ok(Self {
-            rows,
-            columns,
-            packed: Tensor::from_vec(bytes.packed, rows * columns / 2, device)?,
-            absmax: Tensor::new(bytes.absmax, device)?,
-            nested_absmax: Tensor::new(bytes.nested_absmax, device)?,
-            nested_offset: bytes.nested_offset,
-            map: dynamic_map(),
-        })
+    /// A matrix [rows, columns] that was quantized here.
+    pub(crate) fn new(bytes: Nf4Bytes, rows: usize, columns: usize) -> Self {
+        let maxima = BlockMaxima::Nested {
+            codes: bytes.absmax.into(),
+            absmax: bytes.nested_absmax,
+            offset: bytes.nested_offset,
+            map: Box::new(dynamic_map()),
+        };
+        Self::from_parts(bytes.packed.into(), maxima, rows, columns)
+    }
+
+    /// A matrix [rows, columns] from the parts of a checkpoint: two elements a byte, and a maximum per block.
+    pub(crate) fn from_parts(packed: Bytes, maxima: BlockMaxima, rows: usize, columns: usize) -> Self {
+        Self { rows, columns, packed, maxima }
     }
 
     /// Number of rows.
@@ -235,84 +281,45 @@ impl Nf4Matrix {
         self.columns
     }
 
-    /// Lends the matrix as rows that are dequantized as they are read.
-    pub(crate) fn with_rows<R>(&self, body: impl FnOnce(&dyn RowSource) -> R) -> Result<R> {
-        launch::read::<u8, 2, _>("nf4", [&self.packed, &self.absmax], |[packed, absmax]| {
-            launch::read::<f32, 1, _>("nf4", [&self.nested_absmax], |[nested_absmax]| {
-                body(&Nf4Rows {
-                    rows: self.rows,
-                    columns: self.columns,
-                    packed,
-                    absmax,
-                    nested_absmax,
-                    nested_offset: self.nested_offset,
-                    map: &self.map,
-                })
-            })
-        })?
-    }
-}
-
-struct Nf4Rows<'a> {
-    rows: usize,
-    columns: usize,
-    packed: &'a [u8],
-    absmax: &'a [u8],
-    nested_absmax: &'a [f32],
-    nested_offset: f32,
-    map: &'a [f32; 256],
-}
-
-impl RowSource for Nf4Rows<'_> {
-    fn rows(&self) -> usize {
-        self.rows
+    /// Two elements a byte, row by row, the first in the high nibble.
+    pub(crate) fn packed(&self) -> &[u8] {
+        &self.packed
     }
 
-    fn columns(&self) -> usize {
-        self.columns
+    /// What multiplies the codes of a block of 64 elements, counted over the flattened matrix.
+    #[inline]
+    pub(crate) fn block_maximum(&self, block: usize) -> f32 {
+        match &self.maxima {
+            BlockMaxima::Plain(maxima) => maxima[block],
+            // Two roundings, not one fused: this is how bitsandbytes does it.
+            BlockMaxima::Nested { codes, absmax, offset, map } => {
+                map[usize::from(codes[block])] * absmax[block / NESTED_BLOCK] + offset
+            }
+        }
     }
 
-    fn read(&self, row: usize, column: usize, target: &mut [f32]) {
-        self.blocks(row, column, target, |codes, maximum, at, target| {
-            let values = codes.map(|code| code * maximum);
-            dequantize(&values, self.packed, at, target);
+    /// A row from a column on, as much of it as the target is long.
+    pub(crate) fn dequantize(&self, row: usize, column: usize, target: &mut [f32]) {
+        self.blocks(row, column, target, |maximum, at, target| {
+            look_up(&CODES.map(|code| code * maximum), self.packed(), at, target);
         });
     }
 
-    fn read_bf16(&self, row: usize, column: usize, target: &mut [bf16]) {
-        self.blocks(row, column, target, |codes, maximum, at, target| {
-            let values = codes.map(|code| bf16::narrow(code * maximum));
-            dequantize(&values, self.packed, at, target);
-        });
-    }
-}
-
-impl Nf4Rows<'_> {
-    /// Hands over block by block: the codes, the block's maximum, the first element, and where its values go.
-    fn blocks<T>(
-        &self,
-        row: usize,
-        column: usize,
-        target: &mut [T],
-        mut body: impl FnMut(&[f32; 16], f32, usize, &mut [T]),
-    ) {
+    /// Hands over block by block: its maximum, the first element, and where its values go.
+    fn blocks<T>(&self, row: usize, column: usize, target: &mut [T], mut body: impl FnMut(f32, usize, &mut [T])) {
         let first = row * self.columns + column;
         let mut done = 0;
         while done < target.len() {
             let at = first + done;
             let length = (BLOCK - at % BLOCK).min(target.len() - done);
-            let block = at / BLOCK;
-            // Two roundings, not one fused: this is how bitsandbytes does it.
-            let maximum = self.map[usize::from(self.absmax[block])] * self.nested_absmax[block / NESTED_BLOCK]
-                + self.nested_offset;
-            body(&CODES, maximum, at, &mut target[done..done + length]);
+            body(self.block_maximum(at / BLOCK), at, &mut target[done..done + length]);
             done += length;
         }
     }
 }
 
 /// Looks up elements from `at` on among the values of their block.
-fn dequantize<T: Copy>(values: &[T; 16], packed: &[u8], at: usize, target: &mut [T]) {
+fn look_up<T: Copy>(values: &[T; 16], packed: &[u8], at: usize, target: &mut [T]) {
     if at.is_multiple_of(2) {
         let (pairs, rest) = target.as_chunks_mut::<2>();
         let bytes = &packed[at / 2..];
@@ -324,7 +331,27 @@ fn dequantize<T: Copy>(values: &[T; 16], packed: &[u8], at: usize, target: &mut 
         }
     } else if let Some((first, rest)) = target.split_first_mut() {
         *first = values[usize::from(packed[at / 2] & 15)];
-        dequantize(values, packed, at + 1, rest);
+        look_up(values, packed, at + 1, rest);
+    }
+}
+
+impl RowSource for Nf4Matrix {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn read(&self, row: usize, column: usize, target: &mut [f32]) {
+        self.dequantize(row, column, target);
+    }
+
+    fn read_bf16(&self, row: usize, column: usize, target: &mut [bf16]) {
+        self.blocks(row, column, target, |maximum, at, target| {
+            look_up(&CODES.map(|code| bf16::narrow(code * maximum)), self.packed(), at, target);
+        });
     }
 }
 
@@ -334,24 +361,27 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_zero_block_packs_to_the_code_of_zero() {
-        assert!(quantize(&[0.0; 128]).packed.iter().all(|byte| *byte == 0x77));
+    fn quantized(values: &[f32]) -> Nf4Bytes {
+        quantize(values.len(), |start, target| target.copy_from_slice(&values[start..start + target.len()]))
     }
 
     #[test]
-    fn dequantizing_is_within_the_widest_gap_of_the_codes() -> Result<()> {
+    fn a_zero_block_packs_to_the_code_of_zero() {
+        assert!(quantized(&[0.0; 128]).packed.iter().all(|byte| *byte == 0x77));
+    }
+
+    #[test]
+    fn dequantizing_is_within_the_widest_gap_of_the_codes() {
         let values: Vec<f32> = (0..64 * 96).map(|i| ((i * 7_919) % 1_009) as f32 / 1_009.0 - 0.5).collect();
-        let matrix = Nf4Matrix::new(quantize(&values), 64, 96, &Device::Cpu)?;
-        matrix.with_rows(|rows| {
-            let mut buffer = [0.0; 96];
-            for row in 0..64 {
-                rows.read(row, 0, &mut buffer);
-                for (got, expected) in buffer.iter().zip(&values[row * 96..]) {
-                    assert!((got - expected).abs() < 0.5 * 0.16, "{got} {expected}");
-                }
+        let matrix = Nf4Matrix::new(quantized(&values), 64, 96);
+        // A part of a row that begins and ends within blocks.
+        let mut got = [0.0; 71];
+        for row in 0..64 {
+            matrix.dequantize(row, 13, &mut got);
+            for (got, expected) in got.iter().zip(&values[row * 96 + 13..]) {
+                assert!((got - expected).abs() < 0.5 * 0.16, "{got} {expected}");
             }
-        })
+        }
     }
 
     #[test]
@@ -364,7 +394,7 @@ mod tests {
 
     /// `tests/oracle/make_reference.py` made the files with bitsandbytes itself.
     #[test]
-    fn every_byte_equals_bitsandbytes() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    fn every_byte_equals_bitsandbytes() -> Result<(), Box<dyn std::error::Error>> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/oracle/qwen2");
         let (packed, model) = (
             std::fs::read(folder.join("nf4_weights.safetensors"))?,
@@ -382,7 +412,7 @@ mod tests {
             } else {
                 floats(model.tensor(name)?.data())
             };
-            let ours = quantize(&values);
+            let ours = quantized(&values);
             let theirs = |part: &str| packed.tensor(&format!("{name}{part}")).map(|tensor| tensor.data().to_vec());
             assert_eq!(ours.packed, theirs("")?, "{name}");
             assert_eq!(ours.absmax, theirs(".absmax")?, "{name}.absmax");

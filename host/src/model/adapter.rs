@@ -133,7 +133,11 @@ impl Adapter {
 
     /// Checks every tensor's shape against a model.
     pub fn check_against(&self, model: &Model) -> Result<(), ModelError> {
-        let config = model.config();
+        self.check_against_config(model.config())
+    }
+
+    /// Checks every tensor's shape against a model that is not loaded.
+    pub(crate) fn check_against_config(&self, config: &ModelConfig) -> Result<(), ModelError> {
         if self.layers.len() != config.num_hidden_layers {
             return Err(ModelError::Config {
                 path: self.origin.clone(),
@@ -168,6 +172,11 @@ impl Adapter {
     /// The adapter's configuration.
     pub fn config(&self) -> &LoraConfig {
         &self.config
+    }
+
+    /// Number of decoder blocks of the base it was made for.
+    pub(crate) fn layer_count(&self) -> usize {
+        self.layers.len()
     }
 
     /// The update of one layer's projection.

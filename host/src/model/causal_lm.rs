@@ -10,13 +10,13 @@ use half::bf16;
 use safetensors::Dtype;
 
 use super::block::{Block, BlockGradients, BlockSaved, DropoutKey, HeadNorms, Pass, TrainedGradients};
-use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
+use super::checkpoint::Checkpoint;
+use super::checkpoint_files::{NamedFloats, write_floats};
 use super::linear::Linear;
 use super::{Adapter, ModelConfig, ModelError, Projection};
 use crate::kernels::attention::{Document, Heads};
 use crate::kernels::element::Element;
 use crate::kernels::linear::{self, Onto, Weight};
-use crate::kernels::nf4::{self, Nf4Matrix};
 use crate::kernels::philox::{Purpose, Sequence};
 use crate::kernels::rope::RopeTable;
 use crate::kernels::scratch::Scratch;
@@ -30,7 +30,8 @@ pub enum BasePrecision {
     F32,
     /// 16 bits, rounded to nearest even on load.
     Bf16,
-    /// The blocks' linear layers in 4 bits with double quantization, exactly as bitsandbytes makes them.
+    /// The blocks' linear layers in 4 bits with double quantization, exactly as bitsandbytes makes them; a checkpoint
+    /// that is in 4 bits already stays as it is. All else keeps the checkpoint's type.
     Nf4,
 }
 
@@ -119,10 +120,16 @@ const NORM: &str = "model.norm.weight";
 const HEAD: &str = "lm_head.weight";
 const QUERY_NORM: &str = "self_attn.q_norm.weight";
 const KEY_NORM: &str = "self_attn.k_norm.weight";
-const NOT_THIS_CONFIG: &str = "does config.json belong to this checkpoint?";
 
 fn layer_key(layer: usize, name: &str) -> String {
     format!("model.layers.{layer}.{name}")
+}
+
+impl Projection {
+    /// Its weight's name in a checkpoint.
+    pub(crate) fn weight_key(self, layer: usize) -> String {
+        layer_key(layer, &format!("{}.weight", self.path()))
+    }
 }
 
 impl ModelConfig {
@@ -232,43 +239,17 @@ impl Weights {
 impl Model {
     /// Loads a folder of the Hugging Face layout: `config.json` and safetensors, sharded or not.
     pub fn load(folder: &Path, precision: BasePrecision) -> Result<Self, ModelError> {
-        let config = ModelConfig::load(folder)?;
-        let files = CheckpointFiles::open_model(folder)?;
-        let rounded = |mut values: Vec<f32>| {
-            if precision == BasePrecision::Bf16 {
-                values.iter_mut().for_each(|x| *x = bf16::from_f32(*x).to_f32());
-            }
-            values
-        };
+        let checkpoint = Checkpoint::open(folder)?;
+        checkpoint.check_precision(precision)?;
         let weights = Weights::build(
-            &config,
-            &mut |name, shape| {
-                let values = rounded(files.floats(name, shape, NOT_THIS_CONFIG)?);
-                Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
-            },
-            &mut |name, shape, in_block| {
-                let values = files.floats(name, &shape, NOT_THIS_CONFIG)?;
-                Ok(match precision {
-                    BasePrecision::Nf4 if in_block => {
-                        if shape[0] * shape[1] % 64 != 0 {
-                            let message =
-                                format!("tensor `{name}`: NF4 needs a multiple of 64 elements, got {shape:?}");
-                            return Err(ModelError::config(&folder.join("config.json"), message));
-                        }
-                        Weight::Nf4(Box::new(Nf4Matrix::new(nf4::quantize(&values), shape[0], shape[1], &Device::Cpu)?))
-                    }
-                    BasePrecision::Bf16 => {
-                        let values: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
-                        Weight::Bf16(Tensor::from_vec(values, (shape[0], shape[1]), &Device::Cpu)?)
-                    }
-                    _ => Weight::F32(Tensor::from_vec(values, (shape[0], shape[1]), &Device::Cpu)?),
-                })
-            },
+            &checkpoint.config,
+            &mut |name, shape| checkpoint.vector(name, shape, precision),
+            &mut |name, shape, in_block| checkpoint.matrix(name, shape, in_block, precision),
         )?;
-        if config.tie_word_embeddings && files.contains(HEAD) {
+        if checkpoint.config.tie_word_embeddings && checkpoint.files.contains(HEAD) {
             tracing::debug!("{}: `{HEAD}` is not read, the embeddings are tied", folder.display());
         }
-        Self::assemble(config, weights)
+        Self::assemble(checkpoint.config, weights)
     }
 
     /// A model with weights drawn from a seed: linear layers and the embedding normal, norms one, biases zero.

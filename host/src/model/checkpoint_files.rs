@@ -1,21 +1,28 @@
 //! The safetensors files of a checkpoint: one file, or shards behind `model.safetensors.index.json`.
 //!
-//! A file is opened by its header; tensors are read one at a time, so that a checkpoint is never in memory twice.
+//! A file is opened by its header; tensors are mapped one at a time, so that a checkpoint is never in memory twice.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use half::{bf16, f16};
+use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::ModelError;
+use crate::artifact::map_file;
+
+/// Names the shard of every tensor.
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// One safetensors file.
 struct OpenFile {
     path: PathBuf,
+    file: File,
     /// Where the tensors' bytes begin.
     data_start: u64,
     metadata: Metadata,
@@ -35,7 +42,7 @@ impl OpenFile {
             return Err(broken(format!("its header ends at byte {header_end}, but the file has {length} bytes")));
         }
         let mut header = Vec::new();
-        file.take(header_end - 8).read_to_end(&mut header).map_err(io)?;
+        (&file).take(header_end - 8).read_to_end(&mut header).map_err(io)?;
         let metadata: Metadata =
             serde_json::from_slice(&header).map_err(|e| broken(format!("its header is not one: {e}")))?;
         for (name, info) in metadata.tensors() {
@@ -53,17 +60,108 @@ impl OpenFile {
         if expected != length {
             return Err(broken(format!("expected {expected} bytes, got {length}")));
         }
-        Ok(Self { path: path.to_owned(), data_start: header_end, metadata })
+        Ok(Self { path: path.to_owned(), file, data_start: header_end, metadata })
     }
 
-    fn bytes(&self, info: &TensorInfo) -> Result<Vec<u8>, ModelError> {
-        let io = |e| ModelError::file(&self.path, e);
+    fn map(&self, info: &TensorInfo) -> Result<Bytes, ModelError> {
         let (start, end) = info.data_offsets;
-        let mut file = File::open(&self.path).map_err(io)?;
-        file.seek(SeekFrom::Start(self.data_start + start as u64)).map_err(io)?;
-        let mut bytes = vec![0; end - start];
-        file.read_exact(&mut bytes).map_err(io)?;
-        Ok(bytes)
+        map_file(&self.file, self.data_start + start as u64, end - start).map_err(|e| ModelError::file(&self.path, e))
+    }
+}
+
+/// One tensor of a checkpoint, its bytes mapped.
+pub(crate) struct StoredTensor<'a> {
+    path: &'a Path,
+    pub(crate) name: &'a str,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: &'a [usize],
+    pub(crate) bytes: Bytes,
+}
+
+impl<'a> StoredTensor<'a> {
+    /// The same where the shape is the expected one.
+    pub(crate) fn of_shape(self, expected: &[usize], hint: &'static str) -> Result<Self, ModelError> {
+        if self.shape == expected {
+            return Ok(self);
+        }
+        Err(ModelError::Shape {
+            path: self.path.to_owned(),
+            tensor: self.name.to_owned(),
+            expected: expected.to_vec(),
+            got: self.shape.to_vec(),
+            hint,
+        })
+    }
+
+    /// The same where the type is the expected one.
+    pub(crate) fn of_type(self, dtype: Dtype, expected: &'static str) -> Result<Self, ModelError> {
+        if self.dtype == dtype { Ok(self) } else { Err(self.wrong_type(expected)) }
+    }
+
+    fn wrong_type(&self, expected: &'static str) -> ModelError {
+        ModelError::Type {
+            path: self.path.to_owned(),
+            tensor: self.name.to_owned(),
+            expected,
+            got: format!("{:?}", self.dtype),
+        }
+    }
+
+    /// An error about what this tensor holds.
+    pub(crate) fn wrong(&self, message: &str) -> ModelError {
+        ModelError::config(self.path, format!("tensor `{}`: {message}", self.name))
+    }
+
+    /// Its values, which must be floats, to be widened as they are read.
+    pub(crate) fn floats(&self) -> Result<StoredFloats<'_>, ModelError> {
+        Ok(match self.dtype {
+            Dtype::F32 => StoredFloats::F32(self.bytes.as_chunks().0),
+            Dtype::BF16 => StoredFloats::Bf16(self.bytes.as_chunks().0),
+            Dtype::F16 => StoredFloats::F16(self.bytes.as_chunks().0),
+            _ => return Err(self.wrong_type("F32, BF16 or F16")),
+        })
+    }
+}
+
+/// Floats as they stand in a file, little-endian.
+#[derive(Clone, Copy)]
+pub(crate) enum StoredFloats<'a> {
+    F32(&'a [[u8; 4]]),
+    Bf16(&'a [[u8; 2]]),
+    F16(&'a [[u8; 2]]),
+}
+
+impl StoredFloats<'_> {
+    /// Number of values.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Bf16(values) | Self::F16(values) => values.len(),
+        }
+    }
+
+    /// Widens the values from `start` on, as many as the target holds.
+    pub(crate) fn read(&self, start: usize, target: &mut [f32]) {
+        let range = start..start + target.len();
+        match self {
+            Self::F32(values) => widen(&values[range], target, f32::from_le_bytes),
+            Self::Bf16(values) => widen(&values[range], target, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            Self::F16(values) => widen(&values[range], target, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        }
+    }
+
+    /// All values, widened.
+    pub(crate) fn to_vec(self) -> Vec<f32> {
+        const STRIP: usize = 1 << 16;
+        let mut values = vec![0.0; self.len()];
+        values.par_chunks_mut(STRIP).enumerate().for_each(|(strip, target)| self.read(strip * STRIP, target));
+        values
+    }
+}
+
+fn widen<const N: usize>(values: &[[u8; N]], target: &mut [f32], widen: impl Fn([u8; N]) -> f32) {
+    for (target, bytes) in target.iter_mut().zip(values) {
+        *target = widen(*bytes);
     }
 }
 
@@ -78,8 +176,8 @@ pub(crate) struct CheckpointFiles {
 impl CheckpointFiles {
     /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names.
     pub(crate) fn open_model(folder: &Path) -> Result<Self, ModelError> {
-        let index = folder.join("model.safetensors.index.json");
-        if !index.exists() {
+        let index = folder.join(INDEX);
+        if !Self::is_sharded(folder) {
             return Self::open_files(folder.join("model.safetensors"), vec![folder.join("model.safetensors")]);
         }
         let text = std::fs::read_to_string(&index).map_err(|e| ModelError::file(&index, e))?;
@@ -99,13 +197,24 @@ impl CheckpointFiles {
         Self::open_files(index.clone(), names.iter().map(|name| folder.join(name)).collect())
     }
 
+    /// Whether a folder's checkpoint has an index.
+    pub(crate) fn is_sharded(folder: &Path) -> bool {
+        folder.join(INDEX).exists()
+    }
+
     /// Opens one file.
     pub(crate) fn open_file(path: &Path) -> Result<Self, ModelError> {
         Self::open_files(path.to_owned(), vec![path.to_owned()])
     }
 
     fn open_files(path: PathBuf, paths: Vec<PathBuf>) -> Result<Self, ModelError> {
-        let files = paths.iter().map(|path| OpenFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let open = |shard: &PathBuf| {
+            if *shard != path && !shard.exists() {
+                return Err(ModelError::MissingShard { path: path.clone(), shard: shard.clone() });
+            }
+            OpenFile::open(shard)
+        };
+        let files = paths.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let mut file_of = BTreeMap::new();
         for (i, file) in files.iter().enumerate() {
             file_of.extend(file.metadata.tensors().into_keys().map(|name| (name, i)));
@@ -134,39 +243,30 @@ impl CheckpointFiles {
         Ok((file, file.metadata.info(name).ok_or_else(missing)?))
     }
 
+    /// A tensor, mapped.
+    pub(crate) fn tensor<'a>(&'a self, name: &'a str) -> Result<StoredTensor<'a>, ModelError> {
+        let (file, info) = self.find(name)?;
+        Ok(StoredTensor { path: &file.path, name, dtype: info.dtype, shape: &info.shape, bytes: file.map(info)? })
+    }
+
     /// A tensor of floats, widened to f32, whose shape must be the expected one.
     pub(crate) fn floats(&self, name: &str, expected: &[usize], hint: &'static str) -> Result<Vec<f32>, ModelError> {
-        let (file, info) = self.find(name)?;
-        if info.shape != expected {
-            return Err(ModelError::Shape {
-                path: file.path.clone(),
-                tensor: name.to_owned(),
-                expected: expected.to_vec(),
-                got: info.shape.clone(),
-                hint,
-            });
-        }
-        let bytes = file.bytes(info)?;
-        Ok(match info.dtype {
-            Dtype::F32 => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-            Dtype::BF16 => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
-            Dtype::F16 => bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
-            other => return Err(wrong_type(file, name, "F32, BF16 or F16", other)),
-        })
+        Ok(self.tensor(name)?.of_shape(expected, hint)?.floats()?.to_vec())
     }
 
     /// A tensor of i64.
     pub(crate) fn integers(&self, name: &str) -> Result<Vec<i64>, ModelError> {
-        let (file, info) = self.find(name)?;
-        match info.dtype {
-            Dtype::I64 => Ok(file.bytes(info)?.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()),
-            other => Err(wrong_type(file, name, "I64", other)),
-        }
+        let tensor = self.tensor(name)?.of_type(Dtype::I64, "I64")?;
+        Ok(tensor.bytes.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
     }
-}
 
-fn wrong_type(file: &OpenFile, name: &str, expected: &'static str, got: Dtype) -> ModelError {
-    ModelError::Type { path: file.path.clone(), tensor: name.to_owned(), expected, got: format!("{got:?}") }
+    /// The files' paths, each with the names of its tensors.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = (&Path, Vec<&str>)> {
+        self.files.iter().enumerate().map(|(index, file)| {
+            let names = self.file_of.iter().filter(move |(_, of)| **of == index).map(|(name, _)| name.as_str());
+            (file.path.as_path(), names.collect())
+        })
+    }
 }
 
 /// A tensor to write.

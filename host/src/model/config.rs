@@ -3,12 +3,13 @@
 //! What would change the numbers and is not computed here (sliding windows, other activations, biases beyond Qwen2's,
 //! unknown rope scaling) is refused by name.
 
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ModelError, RopeParameters};
+use super::{ModelError, Quantization, RopeParameters};
 
 /// The architectures that are computed. Their blocks differ in two details: Qwen2 has biases on queries, keys and
 /// values; Qwen3 normalizes each head of queries and keys.
@@ -32,6 +33,16 @@ impl Architecture {
     /// Whether each head of queries and keys is normalized.
     pub fn has_head_norms(self) -> bool {
         self == Self::Qwen3
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+            Self::Llama => "llama",
+        })
     }
 }
 
@@ -64,6 +75,8 @@ pub struct ModelConfig {
     pub tie_word_embeddings: bool,
     /// Standard deviation of new weights.
     pub initializer_range: f64,
+    /// How the checkpoint holds the linear layers of the blocks.
+    pub quantization: Quantization,
     /// Token ids that end a text.
     pub eos_token_ids: Vec<u32>,
 }
@@ -143,6 +156,7 @@ impl ModelConfig {
             rope_parameters: RopeParameters::parse(path, &value)?,
             tie_word_embeddings: value.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false),
             initializer_range: value.get("initializer_range").and_then(Value::as_f64).unwrap_or(0.02),
+            quantization: Quantization::parse(path, &value)?,
             eos_token_ids,
         })
     }

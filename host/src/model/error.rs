@@ -29,6 +29,16 @@ pub enum ModelError {
         /// What its header or length says.
         message: String,
     },
+    /// The index of a sharded checkpoint names a file that is not there.
+    #[error(
+        "{path}: names the shard {shard}, which is not there\nhint: the download may be incomplete; fetch the checkpoint again"
+    )]
+    MissingShard {
+        /// The index.
+        path: PathBuf,
+        /// The shard.
+        shard: PathBuf,
+    },
     /// A tensor that the configuration asks for is not there.
     #[error("{path}: the tensor `{tensor}` is missing\nhint: does config.json belong to this checkpoint?")]
     MissingTensor {
@@ -52,7 +62,9 @@ pub enum ModelError {
         hint: &'static str,
     },
     /// A tensor has a type that cannot be used in its place.
-    #[error("{path}: tensor `{tensor}`: expected {expected}, got {got}")]
+    #[error(
+        "{path}: tensor `{tensor}`: expected {expected}, got {got}\nhint: was the checkpoint converted or quantized by another tool?"
+    )]
     Type {
         /// The checkpoint.
         path: PathBuf,

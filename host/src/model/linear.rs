@@ -105,7 +105,7 @@ impl Linear {
             }
             (LinearGradients::Weight(into), _) => {
                 if let Weight::F32(dw) = &into.weight {
-                    linear::backward_weight::<T>(dy, x, dw)?;
+                    linear::backward_weight::<T>(dy, x, 1.0, dw)?;
                 }
                 if let Some(db) = &into.bias {
                     linear::backward_bias::<T>(dy, db)?;

@@ -6,17 +6,22 @@
 //! module optimizes nothing (that is `trainer`) and has never heard of plugins.
 
 mod adapter;
+mod bitsandbytes;
 mod block;
 mod causal_lm;
 mod chat_template;
+mod checkpoint;
 mod checkpoint_files;
 mod config;
 mod decode;
+mod derived_checkpoint;
+mod description;
 mod error;
 mod generation;
 mod linear;
 mod lora_config;
 mod probe;
+mod quantization;
 mod rope_parameters;
 mod tokenizer;
 
@@ -29,10 +34,13 @@ pub use causal_lm::{BasePrecision, ComputeType, Model};
 pub use chat_template::{ChatTemplate, ChatTemplateSource, LaidOut};
 pub use config::{Architecture, ModelConfig};
 pub use decode::DecodeSession;
+pub use derived_checkpoint::{DerivedCheckpoint, merge, quantize_checkpoint};
+pub use description::{AdapterDescription, BaseDescription, Description, TensorLine, Tensors, TypeTotal};
 pub use error::ModelError;
 pub use generation::{Generation, GenerationOptions, GenerationRequest, generate};
 pub use lora_config::{LoraBias, LoraConfig, Projection, TaskType};
 pub use probe::{ProbeBatch, ProbeNumbers, probe};
+pub use quantization::Quantization;
 pub use rope_parameters::{RopeParameters, RopeScaling};
 pub use tokenizer::Tokenizer;
 
