@@ -8,13 +8,16 @@
 //! Quantization happens once, on load or before; nothing here is trained. A matrix that was quantized before may have
 //! its maxima in f32 instead, and its bytes may be those of a mapped file.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
 use bytes::Bytes;
 use half::bf16;
 use rayon::prelude::*;
 
 use super::element::Element;
 use super::matmul::RowSource;
-use super::simd::vectorized;
+use super::simd::{InstructionSet, instruction_set, vectorized};
 
 /// Elements that share one maximum.
 pub(crate) const BLOCK: usize = 64;
@@ -301,8 +304,18 @@ impl Nf4Matrix {
     /// A row from a column on, as much of it as the target is long.
     pub(crate) fn dequantize(&self, row: usize, column: usize, target: &mut [f32]) {
         self.blocks(row, column, target, |maximum, at, target| {
-            look_up(&CODES.map(|code| code * maximum), self.packed(), at, target);
+            let values = CODES.map(|code| code * maximum);
+            match self.whole_block(at, target.len()) {
+                Some(bytes) => look_up_block_f32(&values, bytes, target),
+                None => look_up(&values, self.packed(), at, target),
+            }
         });
+    }
+
+    /// The bytes of elements from `at` on where they are all of a block.
+    fn whole_block(&self, at: usize, length: usize) -> Option<&[u8; BLOCK / 2]> {
+        let whole = at.is_multiple_of(BLOCK) && length == BLOCK;
+        if whole { self.packed()[at / 2..].first_chunk() } else { None }
     }
 
     /// Hands over block by block: its maximum, the first element, and where its values go.
@@ -335,6 +348,88 @@ fn look_up<T: Copy>(values: &[T; 16], packed: &[u8], at: usize, target: &mut [T]
     }
 }
 
+/// `look_up` of a whole block.
+fn look_up_block_f32(values: &[f32; 16], bytes: &[u8; BLOCK / 2], target: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if instruction_set() != InstructionSet::Baseline {
+        assert_eq!(target.len(), BLOCK, "a whole block");
+        // SAFETY: the processor has AVX2, and the target is a block long.
+        return unsafe { look_up_block_f32_avx2(values, bytes, target) };
+    }
+    look_up(values, bytes, 0, target);
+}
+
+/// `look_up` of a whole block.
+fn look_up_block_bf16(values: &[bf16; 16], bytes: &[u8; BLOCK / 2], target: &mut [bf16]) {
+    #[cfg(target_arch = "x86_64")]
+    if instruction_set() != InstructionSet::Baseline {
+        assert_eq!(target.len(), BLOCK, "a whole block");
+        // SAFETY: the processor has AVX2, and the target is a block long.
+        return unsafe { look_up_block_bf16_avx2(values, bytes, target) };
+    }
+    look_up(values, bytes, 0, target);
+}
+
+/// Sixteen bytes as 32 nibbles, the high one of each byte first.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+fn nibbles(bytes: __m128i) -> [__m128i; 2] {
+    let mask = _mm_set1_epi8(15);
+    let (high, low) = (_mm_and_si128(_mm_srli_epi16::<4>(bytes), mask), _mm_and_si128(bytes, mask));
+    [_mm_unpacklo_epi8(high, low), _mm_unpackhi_epi8(high, low)]
+}
+
+/// # Safety
+/// The processor has AVX2; the target is 64 elements long.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn look_up_block_f32_avx2(values: &[f32; 16], bytes: &[u8; BLOCK / 2], target: &mut [f32]) {
+    // SAFETY: sixteen values are two registers of eight; the block's bytes are two of sixteen, and its elements, by the
+    // caller's promise, eight of eight.
+    unsafe {
+        let (lower, upper) = (_mm256_loadu_ps(values.as_ptr()), _mm256_loadu_ps(values.as_ptr().add(8)));
+        let mut target = target.as_mut_ptr();
+        for half in bytes.chunks_exact(16) {
+            for indices in nibbles(_mm_loadu_si128(half.as_ptr().cast())) {
+                for indices in [indices, _mm_unpackhi_epi64(indices, indices)] {
+                    let indices = _mm256_cvtepu8_epi32(indices);
+                    let first = _mm256_permutevar8x32_ps(lower, indices);
+                    let second = _mm256_permutevar8x32_ps(upper, indices);
+                    // The fourth bit of an index, as the sign of its lane, says which half of the values it means.
+                    let choice = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(indices));
+                    _mm256_storeu_ps(target, _mm256_blendv_ps(first, second, choice));
+                    target = target.add(8);
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// The processor has AVX2; the target is 64 elements long.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn look_up_block_bf16_avx2(values: &[bf16; 16], bytes: &[u8; BLOCK / 2], target: &mut [bf16]) {
+    let low_bytes = values.map(|value| value.to_bits() as u8);
+    let high_bytes = values.map(|value| (value.to_bits() >> 8) as u8);
+    // SAFETY: sixteen bytes are a register; the block's bytes are two of them, and its elements, by the caller's promise,
+    // eight.
+    unsafe {
+        let low_bytes = _mm_loadu_si128(low_bytes.as_ptr().cast());
+        let high_bytes = _mm_loadu_si128(high_bytes.as_ptr().cast());
+        let mut target = target.as_mut_ptr().cast::<__m128i>();
+        for half in bytes.chunks_exact(16) {
+            for indices in nibbles(_mm_loadu_si128(half.as_ptr().cast())) {
+                let (low, high) = (_mm_shuffle_epi8(low_bytes, indices), _mm_shuffle_epi8(high_bytes, indices));
+                _mm_storeu_si128(target, _mm_unpacklo_epi8(low, high));
+                _mm_storeu_si128(target.add(1), _mm_unpackhi_epi8(low, high));
+                target = target.add(2);
+            }
+        }
+    }
+}
+
 impl RowSource for Nf4Matrix {
     fn rows(&self) -> usize {
         self.rows
@@ -350,7 +445,11 @@ impl RowSource for Nf4Matrix {
 
     fn read_bf16(&self, row: usize, column: usize, target: &mut [bf16]) {
         self.blocks(row, column, target, |maximum, at, target| {
-            look_up(&CODES.map(|code| bf16::narrow(code * maximum)), self.packed(), at, target);
+            let values = CODES.map(|code| bf16::narrow(code * maximum));
+            match self.whole_block(at, target.len()) {
+                Some(bytes) => look_up_block_bf16(&values, bytes, target),
+                None => look_up(&values, self.packed(), at, target),
+            }
         });
     }
 }
@@ -368,6 +467,24 @@ mod tests {
     #[test]
     fn a_zero_block_packs_to_the_code_of_zero() {
         assert!(quantized(&[0.0; 128]).packed.iter().all(|byte| *byte == 0x77));
+    }
+
+    #[test]
+    fn a_block_looked_up_at_once_has_the_same_bits() {
+        let values: Vec<f32> = (0..64 * 128).map(|i| ((i * 7_919) % 1_009) as f32 / 1_009.0 - 0.5).collect();
+        let matrix = Nf4Matrix::new(quantized(&values), 64, 128);
+        for row in 0..64 {
+            let (mut got, mut rounded) = ([0.0; 128], [bf16::ZERO; 128]);
+            matrix.read(row, 0, &mut got);
+            matrix.read_bf16(row, 0, &mut rounded);
+            for (column, (got, rounded)) in got.iter().zip(rounded).enumerate() {
+                let mut one = [0.0];
+                // One element is never a whole block.
+                matrix.read(row, column, &mut one);
+                assert_eq!(got.to_bits(), one[0].to_bits(), "{row}, {column}");
+                assert_eq!(rounded.to_bits(), bf16::narrow(one[0]).to_bits(), "{row}, {column}");
+            }
+        }
     }
 
     #[test]

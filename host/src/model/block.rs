@@ -83,7 +83,8 @@ pub(crate) struct BlockSaved {
     rstd2: Scratch,
     gate: Scratch,
     up: Scratch,
-    product: Scratch,
+    /// The input of `down`, which is cheaper to compute again than to keep.
+    product: Option<Scratch>,
     updates: [Saved; Projection::ALL.len()],
 }
 
@@ -91,6 +92,13 @@ pub(crate) struct BlockSaved {
 struct Unnormed {
     x: Scratch,
     rstd: Scratch,
+}
+
+impl BlockSaved {
+    /// The input of `down`.
+    fn take_product<T: Element>(&mut self) -> Result<Scratch> {
+        self.product.take().map_or_else(|| swiglu::forward::<T>(&self.gate, &self.up), Ok)
+    }
 }
 
 impl HeadNorms {
@@ -184,15 +192,16 @@ impl Block {
         };
         let gate = project(Projection::GateProj, &n2)?;
         let up = project(Projection::UpProj, &n2)?;
-        let product = swiglu::forward::<T>(&gate, &up)?;
+        let product = Some(swiglu::forward::<T>(&gate, &up)?);
         Ok(BlockSaved { n1, rstd1, unnormed, q, k, v, o, lse, x2, n2, rstd2, gate, up, product, updates })
     }
 
-    /// The block's output from what `forward_saved` left.
+    /// The block's output from what `forward_saved` left; of that the input of `down` is given back.
     pub(crate) fn output<T: Element>(&self, layer: usize, saved: &mut BlockSaved, pass: &Pass<'_>) -> Result<Scratch> {
         let down = Projection::DownProj;
         let y = Scratch::copy_of(&saved.x2)?;
-        let update = self.linear(down).forward_onto::<T>(&saved.product, pass.update(layer, down), &y)?;
+        let product = saved.take_product::<T>()?;
+        let update = self.linear(down).forward_onto::<T>(&product, pass.update(layer, down), &y)?;
         saved.updates[down.index()] = update;
         Ok(y)
     }
@@ -201,7 +210,9 @@ impl Block {
     pub(crate) fn restore_down<T: Element>(&self, layer: usize, saved: &mut BlockSaved, pass: &Pass<'_>) -> Result<()> {
         let down = Projection::DownProj;
         if let Some(update) = pass.update(layer, down) {
-            saved.updates[down.index()] = Some(update.inner_product::<T>(&saved.product)?);
+            let product = saved.take_product::<T>()?;
+            saved.updates[down.index()] = Some(update.inner_product::<T>(&product)?);
+            saved.product = Some(product);
         }
         Ok(())
     }
@@ -212,10 +223,12 @@ impl Block {
         layer: usize,
         dy: Scratch,
         x: &Tensor,
-        saved: BlockSaved,
+        mut saved: BlockSaved,
         pass: &Pass<'_>,
         into: &BlockGradients<'_>,
     ) -> Result<Option<Scratch>> {
+        let product = saved.take_product::<T>()?;
+        let saved = saved;
         let tokens = x.dims2()?.0;
         let like = |tensor: &Tensor| Scratch::of::<T>((tokens, tensor.dims2()?.1), tensor.device());
         let propagate = |projection: Projection, dy: &Tensor, x: &Tensor, dx: Option<InputGradient<'_>>| {
@@ -231,10 +244,10 @@ impl Block {
             self.linear(projection).backward::<T>(dy, x, &saved.updates[projection.index()], into, dx)
         };
 
-        let d_product = like(&saved.product)?;
+        let d_product = like(&product)?;
         let d_down = Scratch::converted::<f32, T>(&dy)?;
-        propagate(Projection::DownProj, &d_down, &saved.product, Some(InputGradient::Written(&d_product)))?;
-        drop(d_down);
+        propagate(Projection::DownProj, &d_down, &product, Some(InputGradient::Written(&d_product)))?;
+        drop((d_down, product));
         swiglu::backward::<T>(&d_product, &saved.gate, &saved.up)?;
         drop(d_product);
         let d_n2 = Scratch::arbitrary(x.shape(), x.device())?;
