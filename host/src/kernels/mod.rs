@@ -5,6 +5,7 @@
 //! depend on the inputs alone: not on the number of threads, the batch, or the processor's vector width.
 
 pub(crate) mod adamw;
+pub(crate) mod adamw_8bit;
 pub(crate) mod attention;
 pub(crate) mod awq;
 pub(crate) mod cross_entropy;
