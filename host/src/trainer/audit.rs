@@ -1,0 +1,48 @@
+//! The audit before step 0, on a few of the run's own samples: samples that share a row must get the numbers that each
+//! gets alone. (That a gradient reaches every trained tensor is the learner's own audit.)
+
+use super::TrainingError;
+use super::batches::{MicroBatch, pack_fitted};
+use super::learner::Learner;
+use super::sample::FittedSamples;
+use crate::kernels::in_pool;
+
+/// Rows of each sample whose logits are compared: the last that predict a target, where what leaked would show.
+const ROWS: usize = 8;
+/// |packed − alone| / |alone| in the Euclidean norm.
+const BOUND: f64 = 2e-5;
+
+/// Fails unless each sample of a micro-batch has the logits that it has alone.
+pub(crate) fn packed_equals_alone(
+    learner: &Learner,
+    samples: &FittedSamples<'_>,
+    batch: &MicroBatch,
+) -> Result<(), TrainingError> {
+    let (model, adapter) = (learner.model(), learner.adapter());
+    let logits_of = |indices: &[usize]| {
+        in_pool(|| {
+            let documents = pack_fitted(samples, indices);
+            let hidden = model.hidden(&documents, adapter)?;
+            let mut logits = Vec::with_capacity(indices.len());
+            for document in &documents.documents {
+                let of_document = |row: &&usize| document.rows.contains(row);
+                let rows: Vec<usize> =
+                    documents.predicting.iter().rev().filter(of_document).take(ROWS).copied().collect();
+                logits.push(model.logits(&hidden, &rows)?);
+            }
+            Ok::<_, TrainingError>(logits)
+        })
+    };
+    let packed = logits_of(&batch.samples)?;
+    for (sample, packed) in batch.samples.iter().zip(packed) {
+        let alone = logits_of(&[*sample])?.concat();
+        let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+        let difference = norm(&mut packed.iter().zip(&alone).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+        let distance = difference / norm(&mut alone.iter().map(|x| f64::from(*x))).max(f64::MIN_POSITIVE);
+        // A distance that is no number is no proof.
+        if distance.is_nan() || distance > BOUND {
+            return Err(TrainingError::NotIsolated { sample: *sample, distance });
+        }
+    }
+    Ok(())
+}
