@@ -144,7 +144,7 @@ fn unmeasured() -> Result<(), Failed> {
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("not measured and not registered"), "{said}");
-    assert!(said.contains("1  rows left out: longer than training.max_seq_length"), "{said}");
+    assert!(said.contains("1  rows cut to training.max_seq_length"), "{said}");
     assert!(!bench.path("run/evaluation.json").exists() && !bench.path("registry.sqlite").exists());
     would_run(&[])
 }
@@ -299,8 +299,11 @@ fn refuses_to_measure(bench: &Bench) -> Result<(), Failed> {
 fn shipped_configs() -> Result<(), Failed> {
     let mut seen = 0;
     for entry in fs::read_dir(repository().join("configs"))? {
-        hilora_host::config::RunConfig::load(&entry?.path())?;
-        seen += 1;
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            hilora_host::config::RunConfig::load(&path)?;
+            seen += 1;
+        }
     }
     hilora_host::config::PretrainingConfig::load(&repository().join("examples/tiny-base/pretrain.yaml"))?;
     if seen == 0 { Err("configs/ is empty".into()) } else { Ok(()) }
