@@ -2,7 +2,7 @@
 //! what it writes is read by others' programs, and what cannot be trained on is refused before the first step.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ const PYTHON: &str = "HILORA_TENSORBOARD_PYTHON";
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         Trial::test("training::killed_at_random_moments_it_ends_in_the_same_bytes", killed),
+        Trial::test("training::ctrl_c_finishes_the_step_saves_and_exits_with_130", interrupted),
         Trial::test("training::too_few_rows_and_foreign_rows_are_refused_before_anything_is_loaded", refused_rows),
         Trial::test("training::all_wrong_keys_are_named_at_once", wrong_keys),
         Trial::test("training::the_schema_is_the_committed_one_and_takes_every_shipped_config", schema),
@@ -42,7 +43,7 @@ training:
   max_seq_length: 192
   packing: true
   optim: adamw_8bit
-  save_steps: 2
+  save_steps: 1
 data:
   train_file: TRAIN
   eval_file: EVAL
@@ -121,25 +122,72 @@ fn killed() -> Result<(), Failed> {
     assert!(outcome["finished"] == true && steps >= 12, "{outcome}");
     assert!(outcome["rows"].as_u64() < Some(40), "rows are packed: {outcome}");
     let expected = bench.result("whole")?;
+    let environment: Value = serde_json::from_slice(&fs::read(bench.path("whole/environment.json"))?)?;
+    assert_eq!((&environment["seed"], &environment["device"]), (&json!(5), &json!("cpu")), "{environment}");
+    assert!(environment["libraries"]["candle-core"].is_string(), "{environment}");
     let mut state = 11;
     for threads in [1, 2] {
-        let run = format!("killed-{threads}");
-        let mut kills = 0;
-        while kills < 6 {
-            let mut child = bench.train(&run, threads).spawn()?;
-            std::thread::sleep(Duration::from_millis(below(&mut state, whole)));
-            if child.try_wait()?.is_some() {
-                break;
-            }
-            child.kill()?;
-            child.wait()?;
-            kills += 1;
-        }
-        assert!(kills > 1, "it was killed {kills} times");
-        let _ = bench.train(&run, threads).output()?;
+        // A quiet moment may let it finish before it was killed twice; then it is tried again, and killed sooner.
+        let mut tries = (1..).map(|halvings| (format!("killed-{threads}-{halvings}"), whole >> halvings));
+        let run = tries
+            .find_map(|(run, moments)| kill_at_random(&bench, &run, threads, moments.max(1), &mut state).transpose())
+            .ok_or("it was never killed twice")??;
         if bench.result(&run)? != expected {
-            return Err(format!("with {threads} threads and {kills} kills another result").into());
+            return Err(format!("{run}: with {threads} threads another result").into());
         }
+    }
+    Ok(())
+}
+
+/// Kills a training up to eight times, each time within so many milliseconds, then lets it finish. Returns the run
+/// where it was killed at least twice.
+fn kill_at_random(
+    bench: &Bench,
+    run: &str,
+    threads: usize,
+    milliseconds: u64,
+    state: &mut u64,
+) -> Result<Option<String>, Failed> {
+    let mut kills = 0;
+    while kills < 8 {
+        let mut child = bench.train(run, threads).spawn()?;
+        std::thread::sleep(Duration::from_millis(below(state, milliseconds)));
+        if child.try_wait()?.is_some() {
+            break;
+        }
+        child.kill()?;
+        child.wait()?;
+        kills += 1;
+    }
+    succeeded(&bench.train(run, threads).output()?)?;
+    Ok((kills > 1).then(|| run.to_owned()))
+}
+
+fn interrupted() -> Result<(), Failed> {
+    let bench = Bench::new()?;
+    let child = bench.train("run", 2).spawn()?;
+    let metrics = bench.path("run/metrics.jsonl");
+    wait_for_lines(&metrics, 3)?;
+    let process = rustix::process::Pid::from_raw(child.id() as i32).ok_or("a process has an id")?;
+    rustix::process::kill_process(process, rustix::process::Signal::INT)?;
+    let output = child.wait_with_output()?;
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    let outcome: Value = serde_json::from_slice(&output.stdout)?;
+    let saved = format!("run/checkpoints/step-{:06}/state.json", outcome["steps"].as_u64().ok_or("steps")?);
+    assert!(outcome["finished"] == false && bench.path(&saved).is_file(), "{outcome}");
+    let resumed = succeeded(&bench.train("run", 2).output()?)?;
+    assert_eq!((&resumed["resumed_from"], &resumed["finished"]), (&outcome["steps"], &json!(true)));
+    Ok(())
+}
+
+/// Waits until a file has so many lines.
+fn wait_for_lines(path: &Path, lines: usize) -> Result<(), Failed> {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while fs::read_to_string(path).unwrap_or_default().lines().count() < lines {
+        if Instant::now() > deadline {
+            return Err(format!("{} has not {lines} lines within two minutes", path.display()).into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
 }
@@ -262,13 +310,7 @@ fn tensorboard() -> Result<(), Failed> {
     // Killed in the middle: what a resumed run writes again must stand there once.
     let mut child = bench.train("run", 2).spawn()?;
     let metrics = bench.path("run").join("metrics.jsonl");
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while fs::read_to_string(&metrics).unwrap_or_default().lines().count() < 7 {
-        if Instant::now() > deadline {
-            return Err("no seven lines of metrics within two minutes".into());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_for_lines(&metrics, 7)?;
     child.kill()?;
     child.wait()?;
     succeeded(&bench.train("run", 2).output()?)?;

@@ -10,6 +10,14 @@ pub fn run_config_schema() -> Value {
     schemars::schema_for!(RunConfig).to_value()
 }
 
+/// Keys of PEFT and TRL that are known here and not computed, and why.
+const NOT_COMPUTED: [(&str, &str); 4] = [
+    ("lora.modules_to_save", "full copies of `lm_head` or `embed_tokens` are not trained beside an adapter"),
+    ("lora.use_dora", "DoRA is not computed"),
+    ("lora.layers_to_transform", "every layer gets an update"),
+    ("training.max_steps", "a run is `training.num_epochs` epochs"),
+];
+
 /// Every unknown and every missing key of a configuration, by its path.
 pub(super) fn wrong_keys(schema: &Value, config: &Value) -> Vec<String> {
     let mut problems = Vec::new();
@@ -36,6 +44,10 @@ fn walk(root: &Value, schema: &Value, value: &Value, path: &str, problems: &mut 
         match properties.get(key) {
             Some(schema) => walk(root, schema, value, &at(key), problems),
             None if schema["additionalProperties"] == false => {
+                if let Some((key, reason)) = NOT_COMPUTED.iter().find(|(known, _)| *known == at(key)) {
+                    problems.push(format!("{key}: leave it out: {reason}"));
+                    continue;
+                }
                 let known: Vec<&str> = properties.keys().map(String::as_str).collect();
                 problems.push(format!("{}: nobody reads this key, expected one of {}", at(key), known.join(", ")));
             }
@@ -59,7 +71,7 @@ mod tests {
     fn every_wrong_key_is_named_at_once() {
         let config = json!({
             "adapter_name": "x-lora", "base_model": "base", "sed": 1,
-            "lora": {"r": 4, "alpha": 8},
+            "lora": {"r": 4, "alpha": 8, "modules_to_save": ["lm_head"]},
             "training": {"num_epochs": 1, "batch_size": 1, "learning_rate": 1e-3, "max_seq_length": 8, "lr": 2},
             "data": {"domains": ["math"], "decontaminate": [{"name": "a", "source": "s", "files": [], "path": 1}]},
             "validation": {"eval_step": 1},
@@ -71,6 +83,7 @@ mod tests {
             [
                 "data.decontaminate[0].path",
                 "lora.alpha",
+                "lora.modules_to_save",
                 "lora.lora_alpha",
                 "sed",
                 "training.lr",
@@ -78,6 +91,7 @@ mod tests {
                 "validation.eval_steps"
             ]
         );
-        assert!(problems[3].contains("expected one of adapter_name, base_model"), "{problems:?}");
+        assert!(problems[2].contains("full copies of `lm_head`"), "{problems:?}");
+        assert!(problems[4].contains("expected one of adapter_name, base_model"), "{problems:?}");
     }
 }

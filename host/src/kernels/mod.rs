@@ -15,6 +15,7 @@ mod launch;
 pub(crate) mod linear;
 pub(crate) mod lora;
 pub(crate) mod matmul;
+pub(crate) mod neftune;
 pub(crate) mod nf4;
 pub(crate) mod philox;
 pub(crate) mod rms_norm;

@@ -110,7 +110,7 @@ pub(crate) mod tests {
         let documents = batch.documents()?;
         let gradients = Gradients::Full(Box::new(Weights::zeros(model.config())?));
         let targets = documents.targets.len() as f64;
-        let how = TrainingPass { scale: (1.0 / targets) as f32, dropout: None, checkpointing: false };
+        let how = TrainingPass { scale: (1.0 / targets) as f32, dropout: None, noise: None, checkpointing: false };
         let loss = model.forward_backward(&documents, None, how, &gradients)? / targets;
         let expected = CheckpointFiles::open_file(&folder.join("full.safetensors"))?;
         assert!((loss - f64::from(expected.floats("loss", &[1], "")?[0])).abs() < 1e-6, "{loss}");

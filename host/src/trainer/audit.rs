@@ -36,13 +36,41 @@ pub(crate) fn packed_equals_alone(
     let packed = logits_of(&batch.samples)?;
     for (sample, packed) in batch.samples.iter().zip(packed) {
         let alone = logits_of(&[*sample])?.concat();
-        let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
-        let difference = norm(&mut packed.iter().zip(&alone).map(|(a, b)| f64::from(*a) - f64::from(*b)));
-        let distance = difference / norm(&mut alone.iter().map(|x| f64::from(*x))).max(f64::MIN_POSITIVE);
+        let distance = relative_distance(&packed, &alone);
         // A distance that is no number is no proof.
         if distance.is_nan() || distance > BOUND {
             return Err(TrainingError::NotIsolated { sample: *sample, distance });
         }
     }
     Ok(())
+}
+
+fn relative_distance(packed: &[f32], alone: &[f32]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let difference = norm(&mut packed.iter().zip(alone).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    difference / norm(&mut alone.iter().map(|x| f64::from(*x))).max(f64::MIN_POSITIVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::PackedDocuments;
+    use crate::model::tests::small_model;
+
+    #[test]
+    fn a_sample_that_sees_another_is_far_beyond_the_bound() -> Result<(), TrainingError> {
+        let model = small_model(4)?;
+        let last_logits = |lists: &[&[u32]]| {
+            let mut documents = PackedDocuments::default();
+            lists.iter().for_each(|tokens| documents.push(tokens, |_| true));
+            model.logits(&*model.hidden(&documents, None)?, &[documents.tokens.len() - 1])
+        };
+        let (first, second): ([u32; 4], [u32; 3]) = ([5, 6, 7, 8], [9, 10, 11]);
+        let alone = last_logits(&[&second])?;
+        assert_eq!(relative_distance(&last_logits(&[&first, &second])?, &alone), 0.0);
+        // One document of both: the second part sees the first.
+        let leaked = last_logits(&[&[5, 6, 7, 8, 9, 10, 11]])?;
+        assert!(relative_distance(&leaked, &alone) > 100.0 * BOUND);
+        Ok(())
+    }
 }

@@ -69,6 +69,9 @@ pub struct TrainingConfig {
     /// LoRA+: the learning rate of every B is so many times that of A.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loraplus_lr_ratio: Option<f64>,
+    /// NEFTune: noise of this magnitude on the embeddings in training, divided by the root of tokens times width.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neftune_noise_alpha: Option<f64>,
     /// How the learning rate moves after the warm-up.
     #[serde(default)]
     pub lr_scheduler: LearningRateSchedule,
@@ -154,6 +157,7 @@ impl TrainingConfig {
             ("learning_rate", self.learning_rate),
             ("max_grad_norm", self.max_grad_norm),
             ("loraplus_lr_ratio", self.loraplus_lr_ratio.unwrap_or(1.0)),
+            ("neftune_noise_alpha", self.neftune_noise_alpha.unwrap_or(1.0)),
         ] {
             if !(value.is_finite() && value > 0.0) {
                 problems.push(format!("training.{name}: expected a positive number, got {value}"));

@@ -8,6 +8,7 @@ use super::optimizer::{Optimizer, overwrite};
 use super::{OptimizerKind, TrainingError, TrainingSample};
 use crate::kernels::adamw::{self, AdamwStep};
 use crate::kernels::in_pool;
+use crate::kernels::neftune::Noise;
 use crate::kernels::philox::{Purpose, Sequence};
 use crate::model::{Adapter, DropoutKey, Gradients, LoraConfig, Model, TrainingPass, Weights};
 
@@ -47,6 +48,8 @@ pub struct Learner {
     adapter: Option<Adapter>,
     gradients: Gradients,
     optimizer: Optimizer,
+    /// NEFTune's magnitude.
+    noise_alpha: Option<f64>,
     seed: u64,
     step: usize,
     micro_batch: u32,
@@ -79,14 +82,14 @@ impl Learner {
         let gradients = Gradients::Adapter(adapter.zeros_like()?);
         let adapter = Some(adapter);
         let optimizer = Optimizer::new(OptimizerKind::default(), 1.0, &trained(&model, adapter.as_ref()))?;
-        Ok(Self { model, adapter, gradients, optimizer, seed, step: 0, micro_batch: 0 })
+        Ok(Self { model, adapter, gradients, optimizer, noise_alpha: None, seed, step: 0, micro_batch: 0 })
     }
 
     /// A learner of all weights, which must be in f32.
     pub fn full(model: Model, seed: u64) -> Result<Self, TrainingError> {
         let gradients = Gradients::Full(Box::new(Weights::zeros(model.config())?));
         let optimizer = Optimizer::new(OptimizerKind::default(), 1.0, &trained(&model, None))?;
-        Ok(Self { model, adapter: None, gradients, optimizer, seed, step: 0, micro_batch: 0 })
+        Ok(Self { model, adapter: None, gradients, optimizer, noise_alpha: None, seed, step: 0, micro_batch: 0 })
     }
 
     /// The same learner with another optimizer, which begins anew; by default it is AdamW in 32 bits. B's learning
@@ -94,6 +97,11 @@ impl Learner {
     pub fn optimized_by(mut self, kind: OptimizerKind, loraplus_lr_ratio: f64) -> Result<Self, TrainingError> {
         self.optimizer = Optimizer::new(kind, loraplus_lr_ratio, &self.trained())?;
         Ok(self)
+    }
+
+    /// The same learner with NEFTune's noise of this magnitude on the embeddings of every training step.
+    pub fn with_noise(self, neftune_noise_alpha: Option<f64>) -> Self {
+        Self { noise_alpha: neftune_noise_alpha, ..self }
     }
 
     /// The model.
@@ -180,6 +188,7 @@ impl Learner {
             let how = TrainingPass {
                 scale: (1.0 / target_tokens as f64) as f32,
                 dropout: Some(DropoutKey { seed: self.seed, micro_batch: self.micro_batch }),
+                noise: self.noise_alpha.map(|alpha| Noise { seed: self.seed, micro_batch: self.micro_batch, alpha }),
                 checkpointing: options.gradient_checkpointing,
             };
             let of_batch =
@@ -218,8 +227,12 @@ impl Learner {
     /// by arithmetic, so the audit looks at a copy of the adapter whose B is not.
     pub(crate) fn audit(&self, batch: &MicroBatch) -> Result<(), TrainingError> {
         let perturbed = self.adapter.as_ref().map(|adapter| self.perturbed(adapter)).transpose()?;
-        let how =
-            TrainingPass { scale: 1.0 / batch.documents.targets.len() as f32, dropout: None, checkpointing: false };
+        let how = TrainingPass {
+            scale: 1.0 / batch.documents.targets.len() as f32,
+            dropout: None,
+            noise: None,
+            checkpointing: false,
+        };
         for (_, gradient) in tensors(&self.gradients) {
             adamw::zero(gradient)?;
         }

@@ -98,7 +98,7 @@ fn checkpointed_blocks_give_the_same_bytes() -> Result<(), Box<dyn std::error::E
     for (mode, file) in [(TrainingMode::Qlora, "adapter_model.safetensors"), (TrainingMode::Full, "model.safetensors")]
     {
         let (kept, again) = (tempfile::tempdir()?, tempfile::tempdir()?);
-        let config = config(mode);
+        let config = TrainingConfig { neftune_noise_alpha: Some(5.0), ..config(mode) };
         run(base.path(), &config, &lora, kept.path(), usize::MAX)?;
         let config = TrainingConfig { gradient_checkpointing: true, ..config };
         run(base.path(), &config, &lora, again.path(), usize::MAX)?;
@@ -157,9 +157,10 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() -> Result<(), Box<dy
     Ok(())
 }
 
-/// The keys that have a state of their own: packing, states in 8 bits, two learning rates.
+/// The keys that have a state of their own, or draw numbers: packing, states in 8 bits, two learning rates, noise.
 fn every_state() -> (TrainingConfig, LoraConfig) {
-    let keys = r#""packing":true,"optim":"adamw_8bit","loraplus_lr_ratio":4.0,"warmup_steps":2,"save_steps":3"#;
+    let keys = r#""packing":true,"optim":"adamw_8bit","loraplus_lr_ratio":4.0,"warmup_steps":2,"save_steps":3,
+        "neftune_noise_alpha":5.0"#;
     let config =
         TrainingConfig { num_epochs: 6, batch_size: 2, learning_rate: 5e-3, max_seq_length: 40, ..config_with(keys) };
     // At rank 64 the factors have 4,096 elements and more, which is where 8 bits begin.
@@ -268,6 +269,19 @@ fn every_state_is_resumed_to_the_same_bytes() -> Result<(), Box<dyn std::error::
 }
 
 #[test]
+fn noise_changes_what_is_trained_on() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, lora, silent) = (base()?, small_lora(), config(TrainingMode::Lora));
+    let noisy = TrainingConfig { neftune_noise_alpha: Some(5.0), ..silent.clone() };
+    let first_loss = |config: &TrainingConfig| -> Result<f64, Box<dyn std::error::Error>> {
+        let work = tempfile::tempdir()?;
+        Ok(run(base.path(), config, &lora, work.path(), 1)?.0[0])
+    };
+    let (plain, with_noise) = (first_loss(&silent)?, first_loss(&noisy)?);
+    assert!(plain != with_noise && (plain - with_noise).abs() < 0.5, "{plain} {with_noise}");
+    Ok(())
+}
+
+#[test]
 fn the_best_checkpoint_outlives_the_limit() -> Result<(), Box<dyn std::error::Error>> {
     let (base, work) = (base()?, tempfile::tempdir()?);
     let best_first = ValidationConfig { early_stopping_patience: None, ..PASS_AT_1 };
@@ -342,5 +356,63 @@ fn numbers_do_not_depend_on_the_number_of_threads() -> Result<(), Box<dyn std::e
     };
     let alone = bytes(1).map_err(|e| e.to_string())?;
     assert!(bytes(4).map_err(|e| e.to_string())? == alone);
+    Ok(())
+}
+
+/// `tests/oracle/trl_trajectory.py` made the file with TRL's SFTTrainer and PEFT.
+#[test]
+fn every_step_equals_trls() -> Result<(), Box<dyn std::error::Error>> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        input_ids: Vec<u32>,
+        completion_mask: Vec<u8>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Step {
+        learning_rate: f64,
+        loss: f64,
+        gradient_norm: f64,
+    }
+    #[derive(serde::Deserialize)]
+    struct Trajectory {
+        config: serde_json::Map<String, serde_json::Value>,
+        rows: Vec<Row>,
+        steps: Vec<Step>,
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/oracle/qwen2");
+    let mut theirs: Trajectory = serde_json::from_str(&fs::read_to_string(folder.join("trl.json"))?)?;
+    for (key, value) in [("mode", "lora".into()), ("shuffle", false.into())] {
+        theirs.config.insert(key.to_owned(), value);
+    }
+    let config: TrainingConfig = serde_json::from_value(theirs.config.into())?;
+    let config = TrainingConfig { init_adapter: Some(folder.join("adapter")), ..config };
+    let sample = |row: &Row| {
+        let trained = row.completion_mask.iter().map(|mask| *mask == 1).collect();
+        TrainingSample { tokens: row.input_ids.clone(), trained }
+    };
+    let samples: Vec<TrainingSample> = theirs.rows.iter().map(sample).collect();
+    let work = tempfile::tempdir()?;
+    let run = TrainingRun {
+        base: StartingPoint::Checkpoint(folder.join("model")),
+        config: &config,
+        lora: Some(&small_lora()),
+        seed: 0,
+        samples: &samples,
+        validation: None,
+        checkpoints: &work.path().join("checkpoints"),
+        output: &work.path().join("output"),
+    };
+    let mut ours = Vec::new();
+    let outcome = train(&run, &mut |report: &StepReport| {
+        ours.push(*report);
+        AfterStep::Continue
+    })?;
+    assert_eq!((ours.len(), outcome.samples_without_targets), (theirs.steps.len(), vec![7]));
+    for (ours, theirs) in ours.iter().zip(&theirs.steps) {
+        assert!((ours.learning_rate - theirs.learning_rate).abs() < 1e-12, "{ours:?}, {}", theirs.learning_rate);
+        assert!((ours.loss - theirs.loss).abs() < 1e-5, "{ours:?}, expected {}", theirs.loss);
+        let norm = theirs.gradient_norm;
+        assert!((ours.gradient_norm - norm).abs() < 1e-4 * norm, "{ours:?}, expected {norm}");
+    }
     Ok(())
 }

@@ -337,7 +337,8 @@ impl TrainingRun<'_> {
             (_, TrainingMode::Lora) => self.adapter_learner(Model::load(folder, BasePrecision::F32)?),
             (_, TrainingMode::Qlora) => self.adapter_learner(Model::load(folder, BasePrecision::Nf4)?),
         }?;
-        learner.optimized_by(self.config.optim, self.config.loraplus_lr_ratio.unwrap_or(1.0))
+        let learner = learner.optimized_by(self.config.optim, self.config.loraplus_lr_ratio.unwrap_or(1.0))?;
+        Ok(learner.with_noise(self.config.neftune_noise_alpha))
     }
 
     /// A learner of a new adapter, or of the one that the configuration names.
