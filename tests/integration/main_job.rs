@@ -38,6 +38,7 @@ data:
 evaluation: {samples_per_problem: 2, temperature: 0.5, max_new_tokens: 64, k: [1, 2]}
 gate: {pass_at_1_min: 0, improvement_points_min: -100, latency_increase_max: 10, error_rate_max: 1}
 controls: {nearest_copy: true}
+validation: {eval_steps: 12, metric: pass@1, early_stopping_patience: 9}
 ";
 
 /// A folder for one test's config, run and registry; commands run in the repository, where the plugins are.
@@ -120,7 +121,8 @@ fn unmeasured() -> Result<(), Failed> {
         .replace("domains: [data_structures]", "domains: [python]")
         .replace("max_seq_length: 256", "max_seq_length: 96")
         .replace("  nearest_copy: true", "")
-        .replace("controls: {nearest_copy: true}", "");
+        .replace("controls: {nearest_copy: true}", "")
+        .replace("validation: {eval_steps: 12, metric: pass@1, early_stopping_patience: 9}", "");
     let bench = Bench::new("")?;
     let row = |i: usize| {
         let answer = if i == 3 { "print(1)\n".repeat(200) } else { format!("print({i})") };

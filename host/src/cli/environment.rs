@@ -23,7 +23,7 @@ pub(super) struct Environment {
     program: &'static str,
     /// The seed that split, data order, dropout and sampling derive from.
     seed: u64,
-    /// In which precision matrix products are computed.
+    /// The type of activations and products.
     precision: ComputePrecision,
     /// Where they are computed.
     device: &'static str,

@@ -105,8 +105,8 @@ pub struct TrainingConfig {
     /// The optimizer.
     #[serde(default)]
     pub optim: OptimizerKind,
-    /// Whether matrix products may be computed in bfloat16; where the machine cannot, they are computed in f32. The
-    /// run's environment.json says which it was.
+    /// Whether activations may be in bfloat16; where the processor does not multiply them they are in f32. The run's
+    /// environment.json says which it was.
     #[serde(default)]
     pub bf16: bool,
     /// An adapter in PEFT's layout that the run goes on from.

@@ -7,8 +7,8 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::config::tests::config_with;
 use super::*;
-use crate::model::LoraConfig;
 use crate::model::tests::{SMALL_CONFIG, small_lora, small_model};
+use crate::model::{ComputeType, LoraConfig};
 
 fn config(mode: TrainingMode) -> TrainingConfig {
     let keys = r#""gradient_accumulation_steps":2,"warmup_ratio":0.1,"weight_decay":0.01,"save_steps":2"#;
@@ -265,6 +265,24 @@ fn every_state_is_resumed_to_the_same_bytes() -> Result<(), Box<dyn std::error::
         assert_eq!(resumed, reports, "stopped after {stop_after}");
         assert_eq!(output(work.path(), name)?, output(whole.path(), name)?, "stopped after {stop_after}");
     }
+    Ok(())
+}
+
+#[test]
+fn bf16_is_close_to_f32_and_resumed_to_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, lora, exact) = (base()?, small_lora(), config(TrainingMode::Qlora));
+    let rounded = TrainingConfig { bf16: true, ..exact.clone() };
+    let (f32_run, whole, parts) = (tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?);
+    let (expected, _) = run(base.path(), &exact, &lora, f32_run.path(), usize::MAX)?;
+    let (losses, _) = run(base.path(), &rounded, &lora, whole.path(), usize::MAX)?;
+    assert_eq!(ComputePrecision::choose(true).computed == ComputeType::F32, losses == expected);
+    for (loss, expected) in losses.iter().zip(&expected) {
+        assert!((loss - expected).abs() < 0.05 * expected, "{losses:?} {expected:?}");
+    }
+    run(base.path(), &rounded, &lora, parts.path(), 5)?;
+    run(base.path(), &rounded, &lora, parts.path(), usize::MAX)?;
+    let name = "adapter_model.safetensors";
+    assert_eq!(output(parts.path(), name)?, output(whole.path(), name)?);
     Ok(())
 }
 

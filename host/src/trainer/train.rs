@@ -14,7 +14,7 @@ use super::evaluation::{EvaluationReport, Evaluations, Validation};
 use super::learner::{Learner, StepOptions};
 use super::sample::FittedSamples;
 use super::validation::{BestStep, EarlyStopping, ValidationMetric};
-use super::{TrainingConfig, TrainingError, TrainingMode, TrainingSample, schedule};
+use super::{ComputePrecision, TrainingConfig, TrainingError, TrainingMode, TrainingSample, schedule};
 use crate::artifact::{ContentHash, write_atomic};
 use crate::model::{Adapter, BasePrecision, LoraConfig, Model, ModelConfig, ModelError};
 
@@ -329,16 +329,23 @@ impl TrainingRun<'_> {
 
     fn learner(&self) -> Result<Learner, TrainingError> {
         let folder = self.folder();
-        let learner = match (&self.base, self.config.mode) {
-            (StartingPoint::Random(_), _) => {
-                Learner::full(Model::random(ModelConfig::load(folder)?, self.seed)?, self.seed)
-            }
-            (_, TrainingMode::Full) => Learner::full(Model::load(folder, BasePrecision::F32)?, self.seed),
-            (_, TrainingMode::Lora) => self.adapter_learner(Model::load(folder, BasePrecision::F32)?),
-            (_, TrainingMode::Qlora) => self.adapter_learner(Model::load(folder, BasePrecision::Nf4)?),
-        }?;
+        let model = match (&self.base, self.config.mode) {
+            (StartingPoint::Random(_), _) => Model::random(ModelConfig::load(folder)?, self.seed)?,
+            (_, TrainingMode::Full | TrainingMode::Lora) => Model::load(folder, BasePrecision::F32)?,
+            (_, TrainingMode::Qlora) => Model::load(folder, BasePrecision::Nf4)?,
+        };
+        let model = model.computing_in(self.precision().computed)?;
+        let learner = match self.config.mode {
+            TrainingMode::Full => Learner::full(model, self.seed)?,
+            TrainingMode::Lora | TrainingMode::Qlora => self.adapter_learner(model)?,
+        };
         let learner = learner.optimized_by(self.config.optim, self.config.loraplus_lr_ratio.unwrap_or(1.0))?;
         Ok(learner.with_noise(self.config.neftune_noise_alpha))
+    }
+
+    /// What the run computes in on this machine.
+    fn precision(&self) -> ComputePrecision {
+        ComputePrecision::choose(self.config.bf16)
     }
 
     /// A learner of a new adapter, or of the one that the configuration names.
@@ -361,6 +368,7 @@ impl TrainingRun<'_> {
             serde_json::to_vec(&self.lora).map_err(unserializable)?,
             self.seed.to_le_bytes().to_vec(),
             vec![u8::from(matches!(self.base, StartingPoint::Random(_)))],
+            serde_json::to_vec(&self.precision().computed).map_err(unserializable)?,
             serde_json::to_vec(&self.validation.map(|validation| validation.config)).map_err(unserializable)?,
             self.samples.len().to_le_bytes().to_vec(),
         ];
