@@ -25,6 +25,7 @@ mod prepare;
 mod registry;
 mod sandbox;
 mod tokenizer;
+mod training;
 
 /// The repository's root.
 pub fn repository() -> PathBuf {
@@ -81,6 +82,7 @@ fn main() {
     trials.extend(models::trials());
     trials.extend(parity::trials());
     trials.extend(tokenizer::trials());
+    trials.extend(training::trials());
     trials.extend(plugins::trials());
     trials.extend(sandbox::trials());
     libtest_mimic::run(&arguments, trials).exit();

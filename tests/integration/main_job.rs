@@ -38,6 +38,7 @@ data:
 evaluation: {samples_per_problem: 2, temperature: 0.5, max_new_tokens: 64, k: [1, 2]}
 gate: {pass_at_1_min: 0, improvement_points_min: -100, latency_increase_max: 10, error_rate_max: 1}
 controls: {nearest_copy: true}
+validation: {eval_steps: 12, metric: pass@1, early_stopping_patience: 9}
 ";
 
 /// A folder for one test's config, run and registry; commands run in the repository, where the plugins are.
@@ -120,7 +121,8 @@ fn unmeasured() -> Result<(), Failed> {
         .replace("domains: [data_structures]", "domains: [python]")
         .replace("max_seq_length: 256", "max_seq_length: 96")
         .replace("  nearest_copy: true", "")
-        .replace("controls: {nearest_copy: true}", "");
+        .replace("controls: {nearest_copy: true}", "")
+        .replace("validation: {eval_steps: 12, metric: pass@1, early_stopping_patience: 9}", "");
     let bench = Bench::new("")?;
     let row = |i: usize| {
         let answer = if i == 3 { "print(1)\n".repeat(200) } else { format!("print({i})") };
@@ -144,7 +146,7 @@ fn unmeasured() -> Result<(), Failed> {
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("not measured and not registered"), "{said}");
-    assert!(said.contains("1  rows left out: longer than training.max_seq_length"), "{said}");
+    assert!(said.contains("1  rows cut to training.max_seq_length"), "{said}");
     assert!(!bench.path("run/evaluation.json").exists() && !bench.path("registry.sqlite").exists());
     would_run(&[])
 }
@@ -299,8 +301,11 @@ fn refuses_to_measure(bench: &Bench) -> Result<(), Failed> {
 fn shipped_configs() -> Result<(), Failed> {
     let mut seen = 0;
     for entry in fs::read_dir(repository().join("configs"))? {
-        hilora_host::config::RunConfig::load(&entry?.path())?;
-        seen += 1;
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            hilora_host::config::RunConfig::load(&path)?;
+            seen += 1;
+        }
     }
     hilora_host::config::PretrainingConfig::load(&repository().join("examples/tiny-base/pretrain.yaml"))?;
     if seen == 0 { Err("configs/ is empty".into()) } else { Ok(()) }

@@ -24,6 +24,9 @@ and for Qwen2 alone:
                                   20 optimizer steps over the NF4 base, two micro-batches each: learning rate, loss and
                                   gradient norm of every step, the batches, the adapter after the last step
 
+and adamw_8bit.safetensors: two tensors (one of 4,800 elements, one too small for 8 bits) and their states after one and
+after six steps of bitsandbytes' AdamW8bit, over gradients that are made from a formula.
+
 The NF4 models are put in training mode before their first pass. In evaluation mode bitsandbytes repacks, on processors
 with AVX512-BF16, every layer whose input needs no gradient (queries, keys and values of the first block) for a kernel
 that rounds activations and block maxima to bf16; those numbers are another arithmetic and depend on the processor.
@@ -190,8 +193,38 @@ def nf4_weights(model):
     return out | quantized(large.to("cpu"), "large")
 
 
+def formula(count, offset):
+    """Element i is (j * 2654435761 mod 2^32) / 2^32 - 0.5 for j = i + offset, cut to 24 bits."""
+    i = torch.arange(count, dtype=torch.int64) + offset
+    return (((i * 2654435761) % 2**32) >> 8).float() / 2**24 - 0.5
+
+
+def adamw_8bit():
+    """Gradients of block b are scaled by 2^-b, so that the blocks' maxima differ; the last block is not full."""
+    shapes = {"large": (16, 300), "small": (8, 100)}
+    parameters = {name: torch.nn.Parameter(formula(rows * columns, 0).reshape(rows, columns))
+                  for name, (rows, columns) in shapes.items()}
+    optimizer = bnb.optim.AdamW8bit(parameters.values(), lr=1e-2, weight_decay=0.01)
+    out = {}
+    for step in range(1, 7):
+        for parameter in parameters.values():
+            count = parameter.numel()
+            blocks = torch.arange(count) // 256
+            parameter.grad = (formula(count, 7919 * step) * 2.0 ** -blocks.float()).reshape(parameter.shape)
+        optimizer.step()
+        if step in (1, 6):
+            for name, parameter in parameters.items():
+                state = optimizer.state[parameter]
+                out[f"{step}.{name}"] = parameter.detach().clone()
+                out |= {f"{step}.{name}.{key}": state[key].clone()
+                        for key in ("state1", "state2", "absmax1", "absmax2") if key in state}
+    large = optimizer.state[parameters["large"]]
+    return out | {"qmap1": large["qmap1"].clone(), "qmap2": large["qmap2"].clone()}
+
+
 def main():
     torch.set_num_threads(1)
+    save_file(adamw_8bit(), Path(sys.argv[1]) / "adamw_8bit.safetensors")
     for architecture in sys.argv[2:] or ["qwen2", "qwen3", "llama"]:
         torch.manual_seed(20)
         references(Path(sys.argv[1]) / architecture, architecture)

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::Console;
+use super::environment::Environment;
 use super::failure::BadInput;
 use super::judge_worker::worker_pool;
 use super::model_template::ModelTemplateFormatter;
@@ -111,6 +112,7 @@ impl Job {
         if !job.dry_run {
             job.remove_partial_files()?;
             job.write_config()?;
+            job.write_environment()?;
         }
         Ok(job)
     }
@@ -239,7 +241,10 @@ impl Job {
             _ => None,
         };
         let usual = || PathBuf::from(format!("data/{}_{side}.jsonl", self.config.specialist_name()));
-        self.folder.join(named.cloned().unwrap_or_else(usual))
+        let file = named.cloned().unwrap_or_else(usual);
+        // What was prepared elsewhere stands where the config says, and is only read.
+        let elsewhere = data.is_prepared() && ["train", "eval", "tests"].contains(&side);
+        if elsewhere { file } else { self.folder.join(file) }
     }
 
     /// A file of the run folder by its name in that folder, as the ledger of stages knows it.
@@ -256,11 +261,18 @@ impl Job {
     /// that somebody chose for a run may lie anything.
     fn remove_partial_files(&self) -> Result<()> {
         let data = ["train", "eval", "tests"].map(|side| self.data_file(side));
-        let data = data.iter().filter_map(|file| file.parent().map(Path::to_owned));
+        let ours = data.iter().filter(|_| !self.config.data.is_prepared());
+        let data = ours.filter_map(|file| file.parent().map(Path::to_owned));
         for folder in WRITTEN_FOLDERS.map(|name| self.path(name)).into_iter().chain(data) {
             remove_partial_files(&folder).with_context(|| format!("cannot tidy {}", folder.display()))?;
         }
         Ok(())
+    }
+
+    fn write_environment(&self) -> Result<()> {
+        let text = serde_json::to_vec_pretty(&Environment::of_run(&self.config))?;
+        let path = self.path("environment.json");
+        write_atomic(&path, &text).with_context(|| format!("cannot write {}", path.display()))
     }
 
     fn write_config(&self) -> Result<()> {

@@ -38,7 +38,7 @@ pub(super) fn execute(arguments: &JobArguments, console: Console) -> Result<Exit
     if job.dry_run {
         return dry_run(&mut job, &prepared);
     }
-    let mut unchanged = matches!(prepared, PreparedStage::Unchanged);
+    let mut unchanged = !matches!(prepared, PreparedStage::Ran { .. });
     if let Some(stage) = enrich_stage(&mut job)? {
         console.note(&stage.summary());
         if stage.exit_status() == ExitStatus::Interrupted {
@@ -122,7 +122,7 @@ fn unmeasured(job: &Job, unchanged: bool) -> Result<ExitStatus> {
 fn dry_run(job: &mut Job, prepared: &PreparedStage) -> Result<ExitStatus> {
     let mut would_run = Vec::new();
     let enriches = job.config.enrich.is_some();
-    let prepares = !matches!(prepared, PreparedStage::Unchanged);
+    let prepares = matches!(prepared, PreparedStage::Ran { .. });
     // What stands there says nothing of what preparing would write.
     let measures = prepares || !nothing_to_measure(job);
     if prepares {

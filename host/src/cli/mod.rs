@@ -17,14 +17,19 @@ mod job;
 mod main_job;
 
 mod breakdowns;
+mod config_command;
 mod data;
 mod enrich;
+mod environment;
 mod evaluate;
 mod gate;
+mod held_out;
 mod prepare;
 mod register;
 mod registry;
+mod tokenization;
 mod train;
+mod training_watch;
 
 mod judge;
 mod judge_batch;
@@ -92,6 +97,9 @@ enum Command {
     /// Work on models: inspect, quantize, merge, probe, pretrain
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Print the JSON Schema of a run's configuration
+    #[command(subcommand)]
+    Config(config_command::ConfigCommand),
     /// Print shell completions
     Completions(completions::CompletionsCommand),
 }
@@ -135,6 +143,7 @@ impl Cli {
             Some(Command::Model(ModelCommand::Merge(command))) => command.execute(console)?,
             Some(Command::Model(ModelCommand::Probe(command))) => command.execute().map(|()| ExitStatus::Done)?,
             Some(Command::Model(ModelCommand::Pretrain(command))) => command.execute(console)?,
+            Some(Command::Config(command)) => command.execute(console)?,
             Some(Command::Completions(command)) => command.execute(Self::command())?,
         };
         Ok(status.into())

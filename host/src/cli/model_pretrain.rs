@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::failure::BadInput;
-use super::train::observed_training;
+use super::training_watch::{WatchFiles, observed_training};
 use super::{Console, ExitStatus};
 use crate::config::PretrainingConfig;
 use crate::model::Tokenizer;
@@ -65,10 +65,13 @@ impl PretrainCommand {
             lora: None,
             seed: config.seed,
             samples: &samples,
+            validation: None,
             checkpoints: &checkpoints,
             output: &config.output,
         };
-        let outcome = observed_training(&run, "pretrain", Some(&config.output.join("metrics.jsonl")), console)?;
+        let files =
+            WatchFiles { metrics: config.output.join("metrics.jsonl"), tensorboard: config.output.join("tensorboard") };
+        let outcome = observed_training(&run, "pretrain", &files, console)?;
         let text = format!(
             "trained {} parameters for {} steps of {}, last loss {:.4}: {}",
             outcome.trained_parameters,

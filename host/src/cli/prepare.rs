@@ -28,6 +28,8 @@ pub(super) struct PrepareCommand {
 pub(super) enum PreparedStage {
     /// Nothing that it reads has changed.
     Unchanged,
+    /// The config names rows that are prepared already.
+    Given,
     /// It ran; in a dry run nothing was written.
     Ran {
         /// What stands in `manifest.json`.
@@ -47,7 +49,11 @@ impl PrepareCommand {
 impl PreparedStage {
     /// The counts, and every reason for which rows were skipped.
     pub(super) fn summary(&self, dry_run: bool) -> String {
-        let Self::Ran { manifest } = self else { return "prepare: nothing has changed, no work done".to_owned() };
+        let manifest = match self {
+            Self::Unchanged => return "prepare: nothing has changed, no work done".to_owned(),
+            Self::Given => return "prepare: data.train_file names rows that are prepared already".to_owned(),
+            Self::Ran { manifest } => manifest,
+        };
         let counts = &manifest.counts;
         let mut text = format!(
             "{}{} rows: {} problems accepted ({} to train on, {} held out), {} skipped",
@@ -84,6 +90,9 @@ impl PreparedStage {
 
 /// Prepares the run's data, unless nothing that it reads has changed.
 pub(super) fn prepare_stage(job: &mut Job) -> Result<PreparedStage> {
+    if job.config.data.is_prepared() {
+        return Ok(PreparedStage::Given);
+    }
     let files = input_files(&job.config.data.files)?;
     let sets = job.config.data.decontaminate.iter();
     let set_files: Vec<Vec<InputFile>> = sets.map(|set| input_files(&set.files)).collect::<Result<_, _>>()?;

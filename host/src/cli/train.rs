@@ -1,8 +1,8 @@
 //! `hilora-host train`, and the training stages of the main job: the adapter, and the shuffled-answers control.
 //!
-//! Rows become segments in the formatter and tokens in the model's tokenizer; the trainer sees token ids and a mask
-//! and nothing else.
+//! The trainer sees token ids and a mask and nothing else.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -12,16 +12,17 @@ use serde::de::DeserializeOwned;
 
 use super::enrich::training_rows;
 use super::failure::BadInput;
-use super::interrupt::InterruptGuard;
+use super::held_out::HeldOut;
 use super::job::Job;
+use super::tokenization::tokenize;
+use super::training_watch::{WatchFiles, observed_training};
 use super::{Console, ExitStatus, JobArguments};
-use crate::artifact::{ContentHash, StageInputs};
-use crate::dataset::{Conversation, ConversationLesson, Example, Lesson, PolicyExample, PolicyLesson, ProblemText};
+use crate::artifact::{ContentHash, StageInputs, write_atomic};
+use crate::dataset::{Example, Lesson};
 use crate::evaluator::ShuffledAnswers;
-use crate::metrics::MetricsFile;
 use crate::model::Tokenizer;
-use crate::plugin::{FormatterExample, FormatterLesson, PluginKind, PromptFormatter, Segment, SegmentKind};
-use crate::trainer::{AfterStep, StartingPoint, TrainingMode, TrainingOutcome, TrainingRun, TrainingSample, train};
+use crate::plugin::PluginKind;
+use crate::trainer::{StartingPoint, TrainingMode, TrainingOutcome, TrainingRun, TrainingSample};
 
 /// Train the adapter on the prepared data.
 #[derive(Debug, Args)]
@@ -68,6 +69,14 @@ impl Answers {
         }
     }
 
+    /// What became of its rows.
+    fn record(self) -> &'static str {
+        match self {
+            Self::Own => "training.json",
+            Self::Shuffled => "control/training.json",
+        }
+    }
+
     fn checkpoints(self) -> &'static str {
         match self {
             Self::Own => "checkpoints",
@@ -75,11 +84,12 @@ impl Answers {
         }
     }
 
-    fn metrics(self) -> &'static str {
-        match self {
-            Self::Own => "metrics.jsonl",
-            Self::Shuffled => "control/metrics.jsonl",
-        }
+    fn watch_files(self, job: &Job) -> WatchFiles {
+        let (metrics, tensorboard) = match self {
+            Self::Own => ("metrics.jsonl", "tensorboard"),
+            Self::Shuffled => ("control/metrics.jsonl", "control/tensorboard"),
+        };
+        WatchFiles { metrics: job.path(metrics), tensorboard: job.path(tensorboard) }
     }
 }
 
@@ -101,12 +111,24 @@ impl TrainStage {
             Self::WouldRun => format!("{stage}: would run"),
             Self::Ran(outcome) => {
                 let TrainingOutcome { steps, steps_total, final_loss, .. } = outcome;
-                let interrupted = if outcome.finished { "" } else { ": interrupted, saved; run again to go on" };
+                let interrupted = match (outcome.finished, outcome.stopped_early) {
+                    (false, _) => ": interrupted, saved; run again to go on",
+                    (true, true) => ": stopped early, its patience was used up",
+                    (true, false) => "",
+                };
                 let mut text =
                     format!("{stage}: {steps} steps of {steps_total}, last loss {final_loss:.4}{interrupted}");
-                let too_long = outcome.samples_too_long.len();
-                if too_long > 0 {
-                    text.push_str(&format!("\n  {too_long:>6}  rows left out: longer than training.max_seq_length"));
+                if let Some(best) = outcome.best {
+                    text.push_str(&format!("\n  best at step {}: {:.4}; its weights are kept", best.step, best.value));
+                }
+                for (count, what) in [
+                    (outcome.samples_cut.len(), "rows cut to training.max_seq_length"),
+                    (outcome.samples_without_targets.len(), "rows left out: cut, they have no target"),
+                    (outcome.held_out_without_targets, "held-out rows left out: cut, they have no target"),
+                ] {
+                    if count > 0 {
+                        text.push_str(&format!("\n  {count:>6}  {what}"));
+                    }
                 }
                 text
             }
@@ -139,12 +161,21 @@ pub(super) fn train_stage(job: &mut Job, answers: Answers) -> Result<TrainStage>
             shuffled.into_iter().map(Lesson::Solved).collect()
         }
     };
+    check_rows(job, &data, &lessons)?;
     let tokenizer = Tokenizer::load(&job.config.base_model)?;
-    let samples = tokenize(&*job.formatter()?, &tokenizer, job.config.specialist_type(), &lessons)?;
-    let outcome = run_training(job, answers, &samples)?;
-    for index in &outcome.samples_too_long {
-        tracing::warn!(row = index, file = %data.display(), "left out: longer than training.max_seq_length");
+    let label = format!("{}: tokenize", answers.stage());
+    let samples =
+        tokenize(&*job.formatter()?, &tokenizer, job.config.specialist_type(), &lessons, &label, job.console)?;
+    let outcome = run_training(job, answers, &tokenizer, &samples)?;
+    for (rows, what) in [
+        (&outcome.samples_cut, "cut to training.max_seq_length"),
+        (&outcome.samples_without_targets, "left out: no target among its first training.max_seq_length tokens"),
+    ] {
+        for row in rows {
+            tracing::warn!(row, file = %data.display(), "{what}");
+        }
     }
+    write_record(job, answers, &outcome)?;
     if outcome.finished {
         job.ledger.record(answers.stage(), inputs, &[answers.adapter()])?;
         // They were there to resume from; left behind, they would stand in the way of a run with another config.
@@ -158,12 +189,37 @@ pub(super) fn train_stage(job: &mut Job, answers: Answers) -> Result<TrainStage>
     Ok(TrainStage::Ran(outcome))
 }
 
+/// Refuses rows that the config does not ask for, before anything is loaded.
+fn check_rows(job: &Job, data: &Path, lessons: &[Lesson]) -> Result<()> {
+    let config = &job.config.data;
+    if lessons.len() < config.min_examples {
+        let (file, got, least) = (data.display(), lessons.len(), config.min_examples);
+        let message = format!("data.min_examples: expected at least {least} rows in {file}, got {got}");
+        return Err(BadInput::with_hint(message, "prepare more data, or lower `data.min_examples`").into());
+    }
+    let others: Vec<usize> =
+        (0..lessons.len()).filter(|row| !config.domains.contains(lessons[*row].domain())).collect();
+    let Some(first) = others.first() else { return Ok(()) };
+    let domains: BTreeSet<String> = others.iter().map(|row| lessons[*row].domain().to_string()).collect();
+    let domains = domains.into_iter().collect::<Vec<_>>().join(", ");
+    Err(BadInput::with_hint(
+        format!(
+            "data.domains: {} rows of {} are of other domains ({domains}), the first is row {first}",
+            others.len(),
+            data.display()
+        ),
+        "name the domains in `data.domains`, or leave the rows out",
+    )
+    .into())
+}
+
 /// Everything that decides the adapter's bytes.
 fn stage_inputs(job: &Job, data: &Path) -> Result<StageInputs> {
     let config = &job.config;
     let recipe = serde_json::to_vec(&(
         &config.lora,
         &config.training,
+        &config.validation,
         config.seed,
         config.specialist_type(),
         config.chat_template,
@@ -173,10 +229,21 @@ fn stage_inputs(job: &Job, data: &Path) -> Result<StageInputs> {
     inputs.insert("base model".to_owned(), job.base_model_hash()?);
     inputs.insert("prompt formatter".to_owned(), job.plugin_hash(PluginKind::PromptFormatter)?);
     inputs.insert("config".to_owned(), ContentHash::of(&recipe));
+    if let Some(adapter) = &config.training.init_adapter {
+        inputs.insert("initial adapter".to_owned(), job.hash_of(adapter)?);
+    }
+    if let Some(validation) = &config.validation {
+        HeldOut::add_inputs(job, validation, &mut inputs)?;
+    }
     Ok(inputs)
 }
 
-fn run_training(job: &Job, answers: Answers, samples: &[TrainingSample]) -> Result<TrainingOutcome> {
+fn run_training(
+    job: &Job,
+    answers: Answers,
+    tokenizer: &Tokenizer,
+    samples: &[TrainingSample],
+) -> Result<TrainingOutcome> {
     let config = &job.config;
     if config.training.mode == TrainingMode::Full {
         return Err(BadInput::with_hint(
@@ -185,54 +252,27 @@ fn run_training(job: &Job, answers: Answers, samples: &[TrainingSample]) -> Resu
         )
         .into());
     }
+    let held_out =
+        config.validation.as_ref().map(|validation| HeldOut::open(job, validation, tokenizer)).transpose()?;
+    let pass_at_1 = held_out.as_ref().map(|held_out| held_out.pass_at_1(job, tokenizer));
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(config.base_model.clone()),
         config: &config.training,
         lora: Some(&config.lora),
         seed: config.seed,
         samples,
+        validation: held_out.as_ref().map(|held_out| held_out.validation(pass_at_1.as_deref())),
         checkpoints: &job.path(answers.checkpoints()),
         output: &job.path(answers.adapter()),
     };
-    observed_training(&run, answers.stage(), Some(&job.path(answers.metrics())), job.console)
+    observed_training(&run, answers.stage(), &answers.watch_files(job), job.console)
 }
 
-/// Trains with a progress bar, a metrics file and an answer to Ctrl-C.
-pub(super) fn observed_training(
-    run: &TrainingRun<'_>,
-    label: &str,
-    metrics: Option<&Path>,
-    console: Console,
-) -> Result<TrainingOutcome> {
-    let interrupt = InterruptGuard::arm()?;
-    let progress = console.progress();
-    let mut bar = None;
-    let started = std::time::Instant::now();
-    let mut tokens = 0;
-    let mut file = None;
-    let mut failure = None;
-    let outcome = train(run, &mut |report| {
-        if file.is_none() && failure.is_none() {
-            // The first report tells where a resumed run stands, and so which lines are of a lost future.
-            match metrics.map(|path| MetricsFile::resume_after(path, report.step as u64 - 1)).transpose() {
-                Ok(opened) => file = opened,
-                Err(error) => failure = Some(error),
-            }
-        }
-        if let Some(Err(error)) = file.as_mut().map(|file| file.append(report)) {
-            failure = Some(error);
-        }
-        tokens += report.tokens;
-        let bar = bar.get_or_insert_with(|| progress.stage(label, report.steps_total as u64, "steps"));
-        bar.set_position(report.step as u64);
-        let rate = tokens as f64 / started.elapsed().as_secs_f64();
-        bar.set_message(&format!("loss {:.4}, {rate:.0} tokens/s", report.loss));
-        if interrupt.requested() || failure.is_some() { AfterStep::SaveAndStop } else { AfterStep::Continue }
-    })?;
-    if let Some(bar) = bar {
-        bar.finish();
-    }
-    failure.map_or(Ok(outcome), |error| Err(error).context("cannot write the metrics"))
+/// Writes what became of the rows beside the adapter's other records: which were cut and which were left out.
+fn write_record(job: &Job, answers: Answers, outcome: &TrainingOutcome) -> Result<()> {
+    let path = job.path(answers.record());
+    let text = serde_json::to_vec_pretty(outcome)?;
+    write_atomic(&path, &text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Reads a specialist's rows where each is a solved problem.
@@ -251,48 +291,4 @@ pub(super) fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
                 .map_err(|error| BadInput::new(format!("{} row {row}: {error}", path.display())).into())
         })
         .collect()
-}
-
-/// Rows as token ids with the mask that the formatter drew.
-fn tokenize(
-    formatter: &dyn PromptFormatter,
-    tokenizer: &Tokenizer,
-    specialist: &str,
-    examples: &[Lesson],
-) -> Result<Vec<TrainingSample>> {
-    let rows: Vec<FormatterLesson> =
-        examples.iter().enumerate().map(|(row, lesson)| formatter_lesson(format!("row {row}"), lesson)).collect();
-    let sequences = formatter.format_lessons(specialist, &rows)?;
-    sequences.iter().map(|segments| sample_of(tokenizer, segments)).collect()
-}
-
-/// A row as a formatter takes it.
-pub(super) fn formatter_lesson(id: String, lesson: &Lesson) -> FormatterLesson {
-    match lesson.clone() {
-        Lesson::Solved(Example { problem, reasoning, solution, domain, difficulty }) => {
-            let problem = ProblemText { id, title: String::new(), statement: problem, tags: Vec::new(), difficulty };
-            FormatterLesson::Solved(FormatterExample { problem, reasoning, solution, domain })
-        }
-        Lesson::Conversation(ConversationLesson { messages, difficulty, .. }) => {
-            FormatterLesson::Conversation(Conversation { id, messages, tags: Vec::new(), difficulty })
-        }
-        Lesson::Policy(PolicyLesson { instruction, policy, actions, outputs, difficulty, .. }) => {
-            let tags = Vec::new();
-            FormatterLesson::Policy(PolicyExample { id, instruction, policy, actions, outputs, tags, difficulty })
-        }
-    }
-}
-
-/// A row's tokens, and which of them are targets.
-pub(super) fn sample_of(tokenizer: &Tokenizer, segments: &[Segment]) -> Result<TrainingSample> {
-    let mut sample = TrainingSample { tokens: Vec::new(), trained: Vec::new() };
-    for segment in segments {
-        let tokens = match segment.kind {
-            SegmentKind::Control => tokenizer.encode_control(&segment.text)?,
-            SegmentKind::Content => tokenizer.encode_content(&segment.text)?,
-        };
-        sample.trained.extend(std::iter::repeat_n(segment.trained, tokens.len()));
-        sample.tokens.extend(tokens);
-    }
-    Ok(sample)
 }

@@ -1,10 +1,11 @@
 //! A run's configuration: one YAML file is one reproducible run.
 //!
 //! Each section is the type of the part that uses it; this module only composes them. A file is read strictly (an
-//! unknown key is an error), then every section says all that is wrong with it at once.
+//! unknown key is an error, and all of them are named at once), then every section says all that is wrong with it.
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -12,22 +13,25 @@ use crate::evaluator::{EvaluationConfig, GateConfig};
 use crate::model::{ChatTemplateSource, LoraConfig};
 use crate::pipeline::DataConfig;
 use crate::traces::EnrichConfig;
-use crate::trainer::TrainingConfig;
+use crate::trainer::{TrainingConfig, ValidationConfig};
 
 mod pretraining;
+mod schema;
 
 pub use pretraining::PretrainingConfig;
+pub use schema::run_config_schema;
 
 /// The file a bare `hilora-host` reads.
 pub const DEFAULT_CONFIG: &str = "configs/quickstart.yaml";
 
 /// Everything one run needs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
     /// The adapter's name in the registry, for example `python-lora`.
     pub adapter_name: String,
-    /// The base model: a folder in the Hugging Face layout.
+    /// The base model: a folder in the Hugging Face layout, or where there is none of that name an id of the Hugging
+    /// Face hub (`owner/name`).
     pub base_model: PathBuf,
     /// The one seed that split, data order, dropout and sampling derive from.
     #[serde(default)]
@@ -41,6 +45,9 @@ pub struct RunConfig {
     pub training: TrainingConfig,
     /// What it is trained on.
     pub data: DataConfig,
+    /// What is measured while it is trained; without it nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<ValidationConfig>,
     /// Which model writes the reasoning of training rows that have none; without it nobody is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrich: Option<EnrichConfig>,
@@ -62,7 +69,7 @@ pub struct RunConfig {
 }
 
 /// What the specialist is called.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SpecialistConfig {
     /// The formatter's word for it (`python`, `math`, …); by default the adapter's name without `-lora`.
@@ -71,7 +78,7 @@ pub struct SpecialistConfig {
 }
 
 /// Controls: what a sceptic would ask for beside the result.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ControlsConfig {
     /// Train a second adapter, with the same recipe, on answers that were shuffled between the problems.
@@ -83,7 +90,7 @@ pub struct ControlsConfig {
 }
 
 /// The component files of a run. `--plugin FILE` replaces the one of the same kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginsConfig {
     /// The dataset loader; by default the shipped one for `data.source`.
@@ -141,6 +148,7 @@ pub enum ConfigError {
 impl RunConfig {
     /// Reads and checks a run's configuration.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        report(path, schema::wrong_keys(&run_config_schema(), &parse_file(path)?))?;
         let config: Self = parse_file(path)?;
         report(path, config.validate())?;
         Ok(config)
@@ -156,10 +164,14 @@ impl RunConfig {
                 self.adapter_name
             ));
         }
+        if self.base_model.as_os_str().is_empty() {
+            problems.push("base_model: expected a folder or an id of the Hugging Face hub, got nothing".to_owned());
+        }
         // Each section names itself in its own messages.
         problems.extend(self.lora.validate());
         problems.extend(self.training.validate());
         problems.extend(self.data.validate());
+        problems.extend(self.validation.iter().flat_map(ValidationConfig::validate));
         problems.extend(self.enrich.iter().flat_map(EnrichConfig::validate));
         problems.extend(self.evaluation.validate());
         problems.extend(self.gate.validate());

@@ -1,9 +1,10 @@
 //! A domain: an open vocabulary of names, each a classifier's word for what a problem is about.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A domain's name in snake case, for example `data_structures`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Domain(pub String);
 

@@ -1,9 +1,10 @@
 //! How a model is measured: the `evaluation` section of a run's config.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How many answers are drawn, how, and which pass@k is estimated from them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluationConfig {
     /// Answers drawn for each problem.

@@ -5,6 +5,7 @@
 //! depend on the inputs alone: not on the number of threads, the batch, or the processor's vector width.
 
 pub(crate) mod adamw;
+pub(crate) mod adamw_8bit;
 pub(crate) mod attention;
 pub(crate) mod awq;
 pub(crate) mod cross_entropy;
@@ -14,6 +15,7 @@ mod launch;
 pub(crate) mod linear;
 pub(crate) mod lora;
 pub(crate) mod matmul;
+pub(crate) mod neftune;
 pub(crate) mod nf4;
 pub(crate) mod philox;
 pub(crate) mod rms_norm;

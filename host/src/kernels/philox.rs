@@ -37,6 +37,8 @@ pub(crate) enum Purpose {
     Sampling = 4,
     /// The audit's perturbation.
     Audit = 5,
+    /// Noise on embeddings.
+    Noise = 6,
 }
 
 /// A sequence of numbers under (seed, purpose, stream).

@@ -5,6 +5,10 @@
 
 mod jsonl;
 mod progress;
+mod resident_memory;
+mod tensorboard;
 
 pub use jsonl::{MetricsError, MetricsFile};
 pub use progress::{Progress, ProgressStyle, Stage, StderrAroundBars};
+pub use resident_memory::resident_bytes;
+pub use tensorboard::TensorBoardFile;

@@ -131,6 +131,30 @@ impl Adapter {
         write_atomic(&path, self.config.to_peft_json(None).as_bytes()).map_err(|e| ModelError::file(&path, e))
     }
 
+    /// The same adapter for training on under another configuration, which may change its dropout alone.
+    pub(crate) fn continued_with(self, config: &LoraConfig) -> Result<Self, ModelError> {
+        let (mut ours, mut theirs) = (config.clone(), self.config.clone());
+        for config in [&mut ours, &mut theirs] {
+            config.lora_dropout = 0.0;
+            config.target_modules.sort();
+        }
+        if ours != theirs {
+            let shape = |config: &LoraConfig| {
+                let targets: Vec<String> = config.target_modules.iter().map(Projection::to_string).collect();
+                let scale = if config.use_rslora { ", rsLoRA" } else { "" };
+                format!("r {}, lora_alpha {}{scale}, {}", config.r, config.lora_alpha, targets.join(" "))
+            };
+            let message = format!(
+                "expected an adapter as the section `lora` says ({}), got one of {}\nhint: give `lora` the values \
+                 of its adapter_config.json",
+                shape(&ours),
+                shape(&theirs)
+            );
+            return Err(ModelError::Config { path: self.origin, message });
+        }
+        Ok(Self { config: config.clone(), ..self })
+    }
+
     /// Checks every tensor's shape against a model.
     pub fn check_against(&self, model: &Model) -> Result<(), ModelError> {
         self.check_against_config(model.config())

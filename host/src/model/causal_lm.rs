@@ -17,10 +17,11 @@ use super::{Adapter, ModelConfig, ModelError, Projection};
 use crate::kernels::attention::{Document, Heads};
 use crate::kernels::element::Element;
 use crate::kernels::linear::{self, Onto, Weight};
+use crate::kernels::neftune::Noise;
 use crate::kernels::philox::{Purpose, Sequence};
 use crate::kernels::rope::RopeTable;
 use crate::kernels::scratch::Scratch;
-use crate::kernels::{cross_entropy, embedding, rms_norm};
+use crate::kernels::{cross_entropy, embedding, neftune, rms_norm};
 
 /// How the frozen weights are held in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -110,6 +111,8 @@ pub(crate) struct TrainingPass {
     /// Multiplies the summed loss before it is differentiated: one over the targets of the optimizer step.
     pub(crate) scale: f32,
     pub(crate) dropout: Option<DropoutKey>,
+    /// What is added to the embeddings.
+    pub(crate) noise: Option<Noise>,
     /// Whether blocks are computed again instead of kept.
     pub(crate) checkpointing: bool,
 }
@@ -434,6 +437,9 @@ impl Model {
         let mut inputs = Vec::with_capacity(self.weights.blocks.len());
         let mut kept: Vec<Option<BlockSaved>> = Vec::with_capacity(self.weights.blocks.len());
         let mut x = embedding::forward(&documents.tokens, &self.weights.embedding)?;
+        if let Some(noise) = &how.noise {
+            neftune::add(noise, &x, &documents.documents)?;
+        }
         for (layer, block) in self.weights.blocks.iter().enumerate() {
             let mut saved = block.forward_saved::<T>(layer, &x, &pass)?;
             let y = block.output::<T>(layer, &mut saved, &pass)?;

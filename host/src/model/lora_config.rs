@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ModelError;
 
 /// A linear layer of a decoder block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Projection {
     /// Queries.
@@ -62,7 +63,7 @@ impl fmt::Display for Projection {
 }
 
 /// Which biases are trained; only none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LoraBias {
     /// No bias is trained.
@@ -71,7 +72,7 @@ pub enum LoraBias {
 }
 
 /// What the base model does; only causal language modelling.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TaskType {
     /// Predicts the next token.
     #[default]
@@ -80,7 +81,7 @@ pub enum TaskType {
 }
 
 /// The configuration of a LoRA adapter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoraConfig {
     /// Rank of the update.
@@ -90,8 +91,9 @@ pub struct LoraConfig {
     /// Probability that an input element is zeroed on its way into A during training.
     #[serde(default)]
     pub lora_dropout: f64,
-    /// The linear layers that get an update.
-    #[serde(default = "all_projections")]
+    /// The linear layers that get an update: a list of names, or `all-linear` for all seven.
+    #[serde(default = "all_projections", deserialize_with = "target_modules")]
+    #[schemars(with = "TargetModules")]
     pub target_modules: Vec<Projection>,
     /// Which biases are trained.
     #[serde(default)]
@@ -102,6 +104,34 @@ pub struct LoraConfig {
     /// Whether the scale is alpha / sqrt(r).
     #[serde(default)]
     pub use_rslora: bool,
+}
+
+/// How a config names the layers.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum TargetModules {
+    /// By their names.
+    Named(Vec<Projection>),
+    /// All of them.
+    AllLinear(AllLinear),
+}
+
+/// PEFT's word for all linear layers of the blocks.
+#[derive(Serialize, Deserialize, JsonSchema)]
+enum AllLinear {
+    #[serde(rename = "all-linear")]
+    AllLinear,
+}
+
+fn target_modules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Projection>, D::Error> {
+    match TargetModules::deserialize(deserializer) {
+        Ok(TargetModules::Named(modules)) => Ok(modules),
+        Ok(TargetModules::AllLinear(AllLinear::AllLinear)) => Ok(all_projections()),
+        Err(_) => {
+            let names = Projection::ALL.map(|projection| projection.to_string()).join(", ");
+            Err(serde::de::Error::custom(format!("target_modules: expected `all-linear` or a list of {names}")))
+        }
+    }
 }
 
 fn all_projections() -> Vec<Projection> {
@@ -224,5 +254,24 @@ impl LoraConfig {
             "use_rslora": self.use_rslora,
         });
         format!("{value:#}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn target_modules_are_a_list_or_all() -> Result<(), serde_json::Error> {
+        let parse = |modules: &str| -> Result<LoraConfig, serde_json::Error> {
+            serde_json::from_str(&format!(r#"{{"r":4,"lora_alpha":8,"target_modules":{modules}}}"#))
+        };
+        assert_eq!(parse("\"all-linear\"")?.target_modules, Projection::ALL);
+        assert_eq!(parse("[\"v_proj\"]")?.target_modules, [Projection::VProj]);
+        for wrong in ["\"all\"", "[\"lm_head\"]"] {
+            let error = parse(wrong).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.starts_with("target_modules: expected `all-linear` or a list of q_proj, k_proj"), "{error}");
+        }
+        Ok(())
     }
 }

@@ -16,6 +16,7 @@ mod config;
 mod decode;
 mod derived_checkpoint;
 mod description;
+mod document_loss;
 mod error;
 mod generation;
 mod linear;
@@ -27,7 +28,6 @@ mod tokenizer;
 
 pub(crate) use block::DropoutKey;
 pub(crate) use causal_lm::{Gradients, PackedDocuments, TrainingPass, Weights};
-pub(crate) use checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
 
 pub use adapter::{Adapter, AdapterModule};
 pub use causal_lm::{BasePrecision, ComputeType, Model};
@@ -51,6 +51,7 @@ pub(crate) mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
+    use super::checkpoint_files::CheckpointFiles;
     use super::*;
 
     /// The shape of the small model: grouped queries, tied embeddings, a head of 16.
@@ -109,7 +110,7 @@ pub(crate) mod tests {
         let documents = batch.documents()?;
         let gradients = Gradients::Full(Box::new(Weights::zeros(model.config())?));
         let targets = documents.targets.len() as f64;
-        let how = TrainingPass { scale: (1.0 / targets) as f32, dropout: None, checkpointing: false };
+        let how = TrainingPass { scale: (1.0 / targets) as f32, dropout: None, noise: None, checkpointing: false };
         let loss = model.forward_backward(&documents, None, how, &gradients)? / targets;
         let expected = CheckpointFiles::open_file(&folder.join("full.safetensors"))?;
         assert!((loss - f64::from(expected.floats("loss", &[1], "")?[0])).abs() < 1e-6, "{loss}");

@@ -4,18 +4,22 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Domain;
 use crate::plugin::LoaderOptions;
 
 /// The `data` section.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// The format of the files: the name that a loader serves ("codecontests").
+    /// The format of the files: the name that a loader serves ("codecontests"). Without it and `files` the rows are
+    /// prepared already, and stand where `train_file` and `eval_file` say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
     /// The dataset's files, read in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PathBuf>,
     /// What the loader is told beside them; its README lists what it understands.
     #[serde(default, skip_serializing_if = "LoaderOptions::is_empty")]
@@ -39,10 +43,11 @@ pub struct DataConfig {
     /// held-out problems always count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub decontaminate: Vec<EvaluationSetConfig>,
-    /// With fewer training examples, preparing fails.
+    /// With fewer training examples, preparing and training fail.
     #[serde(default = "default_min_examples")]
     pub min_examples: usize,
-    /// The training file, relative to the run; `data/<specialist>_train.jsonl` where absent.
+    /// The training file, relative to the run; `data/<specialist>_train.jsonl` where absent. Where the rows are prepared
+    /// already, this and `eval_file` are relative to the current folder, as all other paths are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_file: Option<PathBuf>,
     /// The evaluation file, relative to the run; `data/<specialist>_eval.jsonl` where absent.
@@ -51,7 +56,7 @@ pub struct DataConfig {
 }
 
 /// A set of problems that the model is measured on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationSetConfig {
     /// What reports call it ("livecodebench").
@@ -95,6 +100,11 @@ pub struct DataFiles {
 }
 
 impl DataConfig {
+    /// Whether there is nothing to prepare: the rows stand where `train_file` and `eval_file` say.
+    pub fn is_prepared(&self) -> bool {
+        self.source.is_empty() && self.files.is_empty() && self.train_file.is_some()
+    }
+
     /// Where the rows of this specialist stand.
     pub fn files_of(&self, specialist: &str) -> DataFiles {
         let named = |side: &str| PathBuf::from(format!("data/{specialist}_{side}.jsonl"));
@@ -109,11 +119,15 @@ impl DataConfig {
     /// Everything that is wrong with the values, each as one sentence that names its key.
     pub fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if self.source.trim().is_empty() {
-            problems
-                .push("data.source is empty, expected the name of a dataset format such as `codecontests`".to_owned());
+        let prepared = self.is_prepared();
+        if self.source.trim().is_empty() && !prepared {
+            problems.push(
+                "data.source is empty, expected the name of a dataset format such as `codecontests`, or neither \
+                 `source` nor `files` where `train_file` names prepared rows"
+                    .to_owned(),
+            );
         }
-        if self.files.is_empty() {
+        if self.files.is_empty() && !prepared {
             problems.push("data.files is empty, expected at least one file".to_owned());
         }
         for (index, set) in self.decontaminate.iter().enumerate() {
@@ -150,7 +164,7 @@ impl DataConfig {
             problems.push("data.min_examples is 0, expected at least 1".to_owned());
         }
         for (key, file) in [("train_file", &self.train_file), ("eval_file", &self.eval_file)] {
-            if let Some(file) = file.as_deref().filter(|file| !stays_inside(file)) {
+            if let Some(file) = file.as_deref().filter(|file| !prepared && !stays_inside(file)) {
                 problems.push(format!("data.{key} is `{}`, expected a path inside the run's folder", file.display()));
             }
         }
@@ -187,6 +201,18 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_are_prepared_already_need_no_source() -> Result<(), serde_json::Error> {
+        let prepared = parse(r#"{"train_file": "/data/a.jsonl", "eval_file": "b.jsonl", "domains": ["python"]}"#)?;
+        assert!(prepared.is_prepared());
+        assert_eq!(prepared.validate(), Vec::<String>::new());
+        for text in [r#"{"domains": ["python"]}"#, r#"{"train_file": "a", "source": "jsonl", "domains": ["python"]}"#] {
+            let config = parse(text)?;
+            assert!(!config.is_prepared() && !config.validate().is_empty(), "{text}");
+        }
+        Ok(())
+    }
+
+    #[test]
     fn an_unknown_key_is_refused() {
         let error = parse(r#"{"source": "s", "files": [], "domains": [], "eval_split": 0.1}"#);
         assert!(error.expect_err("the key is unknown").to_string().contains("eval_split"));
@@ -195,13 +221,11 @@ mod tests {
     #[test]
     fn every_problem_is_listed_at_once() -> Result<(), serde_json::Error> {
         let config = parse(
-            r#"{"source": "", "files": [], "domains": ["math", "math"], "eval_fraction": 1.0, "min_examples": 0,
+            r#"{"source": "", "files": ["a"], "domains": ["math", "math"], "eval_fraction": 1.0, "min_examples": 0,
                 "max_solutions_per_problem": 0, "train_file": "../x", "eval_file": "/x"}"#,
         )?;
         let problems = config.validate();
-        for key in
-            ["source", "files", "domains", "eval_fraction", "max_solutions", "min_examples", "train_file", "eval_file"]
-        {
+        for key in ["source", "domains", "eval_fraction", "max_solutions", "min_examples", "train_file", "eval_file"] {
             assert!(problems.iter().any(|problem| problem.starts_with(&format!("data.{key}"))), "{key}: {problems:?}");
         }
         let config = DataConfig { eval_fraction: f64::NAN, ..config };

@@ -1,12 +1,13 @@
 //! The `enrich` section of a config: which endpoint writes the reasoning traces, and how it is asked.
 
 use reqwest::Url;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ContentHash;
 
 /// The `enrich` section.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnrichConfig {
     /// Where the endpoint's API begins, for example `http://127.0.0.1:8000/v1`; `/chat/completions` is appended.

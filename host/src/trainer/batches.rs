@@ -1,59 +1,61 @@
 //! Batches: which samples make which optimizer step. The order is drawn anew for every epoch from the run's seed, and
 //! the last step of an epoch takes what is left.
 //!
-//! Samples of a micro-batch are concatenated without padding; attention is blocked by document.
+//! A row is one sample or, with packing, several. Samples of a micro-batch are concatenated without padding; attention
+//! is blocked by document.
 
-use super::{TrainingConfig, TrainingError, TrainingSample};
+use super::length_groups::group_by_length;
+use super::packing::best_fit_decreasing;
+use super::sample::FittedSamples;
+use super::{TrainingConfig, TrainingSample};
 use crate::kernels::philox::{Purpose, Sequence};
 use crate::model::PackedDocuments;
 
-/// The plan of a run: the samples that are used, and how they are cut into steps.
+/// The plan of a run: how samples are put into rows, and rows into steps.
 pub(crate) struct Batches<'a> {
-    samples: &'a [TrainingSample],
-    /// Indices of the samples that fit.
-    used: Vec<usize>,
-    /// Indices of the samples that are longer than the limit.
-    pub(crate) too_long: Vec<usize>,
+    samples: &'a FittedSamples<'a>,
+    /// Indices of the samples of each row.
+    rows: Vec<Vec<usize>>,
+    /// Tokens of each row.
+    lengths: Vec<usize>,
     batch_size: usize,
     accumulation: usize,
     epochs: usize,
+    shuffle: bool,
+    group_by_length: bool,
     seed: u64,
 }
 
+/// What goes through the model at once.
+pub(crate) struct MicroBatch {
+    /// The samples' indices.
+    pub(crate) samples: Vec<usize>,
+    /// Their tokens.
+    pub(crate) documents: PackedDocuments,
+}
+
 impl<'a> Batches<'a> {
-    /// Refuses a sample without a target, counts those that are too long.
-    pub(crate) fn new(
-        samples: &'a [TrainingSample],
-        config: &TrainingConfig,
-        seed: u64,
-    ) -> Result<Self, TrainingError> {
-        let (mut used, mut too_long) = (Vec::new(), Vec::new());
-        for (index, sample) in samples.iter().enumerate() {
-            let refuse = |problem: String| Err(TrainingError::Sample { sample: index, problem });
-            if sample.tokens.len() != sample.trained.len() {
-                return refuse(format!("{} tokens, but {} marks", sample.tokens.len(), sample.trained.len()));
-            }
-            if sample.targets() == 0 {
-                return refuse("expected at least one token to train on, got none".to_owned());
-            }
-            if sample.tokens.len() > config.max_seq_length { too_long.push(index) } else { used.push(index) }
-        }
-        if used.is_empty() {
-            return Err(TrainingError::NoSamples {
-                given: samples.len(),
-                too_long: too_long.len(),
-                max_seq_length: config.max_seq_length,
-            });
-        }
-        Ok(Self {
+    /// Plans a run over these samples.
+    pub(crate) fn new(samples: &'a FittedSamples<'a>, config: &TrainingConfig, seed: u64) -> Self {
+        let lengths: Vec<usize> = samples.used.iter().map(|index| samples.tokens(*index).len()).collect();
+        let rows: Vec<Vec<usize>> = if config.packing {
+            let packed = best_fit_decreasing(&lengths, config.max_seq_length);
+            packed.iter().map(|row| row.iter().map(|at| samples.used[*at]).collect()).collect()
+        } else {
+            samples.used.iter().map(|index| vec![*index]).collect()
+        };
+        let tokens = |row: &Vec<usize>| row.iter().map(|index| samples.tokens(*index).len()).sum();
+        Self {
             samples,
-            used,
-            too_long,
+            lengths: rows.iter().map(tokens).collect(),
+            rows,
             batch_size: config.batch_size,
             accumulation: config.gradient_accumulation_steps,
             epochs: config.num_epochs,
+            shuffle: config.shuffle,
+            group_by_length: config.group_by_length,
             seed,
-        })
+        }
     }
 
     fn per_step(&self) -> usize {
@@ -61,7 +63,12 @@ impl<'a> Batches<'a> {
     }
 
     fn steps_per_epoch(&self) -> usize {
-        self.used.len().div_ceil(self.per_step())
+        self.rows.len().div_ceil(self.per_step())
+    }
+
+    /// Rows of an epoch.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.len()
     }
 
     /// Steps of the whole run.
@@ -70,32 +77,50 @@ impl<'a> Batches<'a> {
     }
 
     /// The micro-batches of a step, counted from 0.
-    pub(crate) fn step(&self, step: usize) -> Vec<PackedDocuments> {
+    pub(crate) fn step(&self, step: usize) -> Vec<MicroBatch> {
         let (epoch, within) = (step / self.steps_per_epoch(), step % self.steps_per_epoch());
         let order = self.order(epoch);
         let first = within * self.per_step();
-        let indices = &order[first..order.len().min(first + self.per_step())];
-        indices.chunks(self.batch_size).map(|indices| pack(indices.iter().map(|index| &self.samples[*index]))).collect()
+        let rows = &order[first..order.len().min(first + self.per_step())];
+        rows.chunks(self.batch_size)
+            .map(|rows| {
+                let samples: Vec<usize> = rows.iter().flat_map(|row| self.rows[*row].iter().copied()).collect();
+                MicroBatch { documents: pack_fitted(self.samples, &samples), samples }
+            })
+            .collect()
     }
 
     fn order(&self, epoch: usize) -> Vec<usize> {
-        let mut order = self.used.clone();
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        if !self.shuffle {
+            return order;
+        }
         let mut numbers = Sequence::new(self.seed, Purpose::Shuffle, epoch as u64);
         for i in (1..order.len()).rev() {
             order.swap(i, numbers.below(i + 1));
         }
-        order
+        if self.group_by_length { group_by_length(order, &self.lengths, self.per_step()) } else { order }
     }
 
-    /// The longest samples, one micro-batch of at most four: what the audit looks at.
-    pub(crate) fn for_audit(&self) -> PackedDocuments {
-        let mut longest = self.used.clone();
-        longest.sort_by_key(|index| (std::cmp::Reverse(self.samples[*index].targets()), *index));
-        pack(longest.iter().take(4).map(|index| &self.samples[*index]))
+    /// The samples with the most targets, one micro-batch of at most four: what the audit looks at.
+    pub(crate) fn for_audit(&self) -> MicroBatch {
+        let mut samples = self.samples.used.clone();
+        samples.sort_by_key(|index| (std::cmp::Reverse(self.samples.targets(*index)), *index));
+        samples.truncate(4);
+        MicroBatch { documents: pack_fitted(self.samples, &samples), samples }
     }
 }
 
-/// Concatenates samples.
+/// Concatenates samples as they fit.
+pub(crate) fn pack_fitted(samples: &FittedSamples<'_>, indices: &[usize]) -> PackedDocuments {
+    let mut documents = PackedDocuments::default();
+    for index in indices {
+        documents.push(samples.tokens(*index), |token| samples.is_target(*index, token));
+    }
+    documents
+}
+
+/// Concatenates whole samples.
 pub(crate) fn pack<'s>(samples: impl Iterator<Item = &'s TrainingSample>) -> PackedDocuments {
     let mut documents = PackedDocuments::default();
     for sample in samples {
@@ -107,50 +132,82 @@ pub(crate) fn pack<'s>(samples: impl Iterator<Item = &'s TrainingSample>) -> Pac
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trainer::{LearningRateSchedule, OptimizerKind, TrainingMode};
+    use crate::trainer::TrainingError;
+    use crate::trainer::config::tests::config_with;
 
-    fn config() -> TrainingConfig {
-        TrainingConfig {
-            mode: TrainingMode::Full,
-            num_epochs: 2,
-            batch_size: 2,
-            gradient_accumulation_steps: 2,
-            learning_rate: 1e-3,
-            lr_scheduler: LearningRateSchedule::Cosine,
-            warmup_ratio: 0.0,
-            weight_decay: 0.0,
-            max_grad_norm: 1.0,
-            max_seq_length: 4,
-            gradient_checkpointing: false,
-            optim: OptimizerKind::Adamw,
-            save_steps: 0,
-        }
+    const CONFIG: &str = r#""num_epochs":2,"batch_size":2,"gradient_accumulation_steps":2,"max_seq_length":4"#;
+
+    fn config(keys: &str) -> TrainingConfig {
+        let config: TrainingConfig =
+            serde_json::from_str(&format!(r#"{{"learning_rate":0.001,{CONFIG}{keys}}}"#)).expect("a configuration");
+        assert_eq!(config.validate(), Vec::<String>::new());
+        config
     }
 
+    /// Six samples of three tokens, each filled with its index.
     fn samples() -> Vec<TrainingSample> {
-        (0..7).map(|i| TrainingSample::plain(vec![i; if i == 3 { 5 } else { 3 }])).collect()
+        (0..6).map(|i| TrainingSample::plain(vec![i; 3])).collect()
+    }
+
+    fn order(batches: &Batches<'_>, steps: std::ops::Range<usize>) -> Vec<usize> {
+        steps.flat_map(|step| batches.step(step)).flat_map(|batch| batch.samples).collect()
     }
 
     #[test]
-    fn every_epoch_sees_every_sample_that_fits_once() -> Result<(), TrainingError> {
+    fn every_epoch_sees_every_sample_once_in_another_order() -> Result<(), TrainingError> {
         let samples = samples();
-        let batches = Batches::new(&samples, &config(), 1)?;
-        assert_eq!((batches.steps(), batches.too_long.as_slice()), (4, &[3][..]));
-        let seen = |steps: std::ops::Range<usize>| {
-            let mut seen: Vec<u32> = steps
-                .flat_map(|step| batches.step(step))
-                .flat_map(|batch| {
-                    batch.documents.clone().into_iter().map(move |document| batch.tokens[document.rows.start])
-                })
-                .collect();
-            let order = seen.clone();
+        let fitted = FittedSamples::new(&samples, 4)?;
+        let batches = Batches::new(&fitted, &config(""), 1);
+        assert_eq!(batches.steps(), 4);
+        let (first, second) = (order(&batches, 0..2), order(&batches, 2..4));
+        assert_ne!(first, second);
+        for mut seen in [first, second] {
             seen.sort_unstable();
-            (seen, order)
+            assert_eq!(seen, [0, 1, 2, 3, 4, 5]);
+        }
+        let as_they_stand = Batches::new(&fitted, &config(r#","shuffle":false"#), 1);
+        assert_eq!(order(&as_they_stand, 0..4), [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]);
+        Ok(())
+    }
+
+    #[test]
+    fn packed_rows_hold_several_documents_and_every_sample_once() -> Result<(), TrainingError> {
+        let samples: Vec<_> = [3, 1, 2, 4, 2, 3].iter().map(|n| TrainingSample::plain(vec![7; *n])).collect();
+        // The sample of one token has no target.
+        let samples = [&samples[..1], &samples[2..]].concat();
+        let fitted = FittedSamples::new(&samples, 4)?;
+        let batches = Batches::new(&fitted, &config(r#","packing":true"#), 1);
+        // 4 | 3 | 3 | 2 + 2, two rows in a micro-batch and all four in one step.
+        assert_eq!((batches.rows(), batches.steps()), (4, 2));
+        let step = batches.step(0);
+        assert_eq!(step.iter().map(|batch| batch.documents.tokens.len()).sum::<usize>(), 14);
+        assert_eq!(step.iter().map(|batch| batch.documents.documents.len()).sum::<usize>(), 5);
+        let mut seen = order(&batches, 0..1);
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2, 3, 4]);
+        Ok(())
+    }
+
+    #[test]
+    fn groups_by_length_begin_with_the_longest() -> Result<(), TrainingError> {
+        let samples: Vec<_> = (0..64).map(|i| TrainingSample::plain(vec![1; 2 + (i * 29) % 60])).collect();
+        let fitted = FittedSamples::new(&samples, 64)?;
+        let grouped = TrainingConfig { max_seq_length: 64, ..config(r#","group_by_length":true"#) };
+        let batches = Batches::new(&fitted, &grouped, 3);
+        let length = |index: &usize| fitted.tokens(*index).len();
+        let first = order(&batches, 0..16);
+        assert_eq!(first.iter().map(length).max(), Some(length(&first[0])));
+        let spread = |order: &[usize]| -> usize {
+            order
+                .chunks(4)
+                .map(|step| {
+                    let lengths = step.iter().map(length);
+                    lengths.clone().max().unwrap_or(0) - lengths.min().unwrap_or(0)
+                })
+                .sum()
         };
-        let (first, second) = (seen(0..2), seen(2..4));
-        assert_eq!(first.0, [0, 1, 2, 4, 5, 6]);
-        assert_eq!(first.0, second.0);
-        assert_ne!(first.1, second.1);
+        let plain = Batches::new(&fitted, &TrainingConfig { group_by_length: false, ..grouped }, 3);
+        assert!(spread(&first) * 2 < spread(&order(&plain, 0..16)));
         Ok(())
     }
 
@@ -158,7 +215,7 @@ mod tests {
     fn a_sample_without_a_target_is_refused_by_its_index() {
         let mut samples = samples();
         samples[5].trained = vec![true, false, false];
-        let error = Batches::new(&samples, &config(), 1).err().map(|e| e.to_string());
+        let error = FittedSamples::new(&samples, 4).err().map(|e| e.to_string());
         assert_eq!(error.as_deref(), Some("sample 5: expected at least one token to train on, got none"));
     }
 
@@ -169,5 +226,11 @@ mod tests {
         assert_eq!(packed.predicting, [1, 4]);
         assert_eq!(packed.targets, [9, 9]);
         assert_eq!(packed.positions, [0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn the_defaults_shuffle_and_do_not_pack() {
+        let config = config_with("");
+        assert!(config.shuffle && !config.packing && !config.group_by_length);
     }
 }

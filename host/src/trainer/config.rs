@@ -1,12 +1,17 @@
-//! The configuration of training, under the key `training` of a run's YAML.
+//! The configuration of training, under the key `training` of a run's YAML. Keys are those of transformers and TRL where
+//! they have one.
 
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which weights are trained, over which base.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TrainingMode {
     /// LoRA over a base in NF4.
+    #[default]
     Qlora,
     /// LoRA over a base in f32.
     Lora,
@@ -15,7 +20,7 @@ pub enum TrainingMode {
 }
 
 /// How the learning rate moves after the warm-up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LearningRateSchedule {
     /// Half a cosine from the peak to zero.
@@ -27,61 +32,108 @@ pub enum LearningRateSchedule {
     Constant,
 }
 
-/// The optimizer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// The optimizer, by the names that transformers gives bitsandbytes' optimizers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum OptimizerKind {
-    /// AdamW with states in 32 bits.
+    /// AdamW with states in 32 bits, as torch computes it.
     #[default]
     Adamw,
+    /// AdamW with states in 8 bits, as bitsandbytes computes it.
+    #[serde(rename = "adamw_8bit")]
+    Adamw8bit,
+    /// The same: on the CPU all states are in host memory.
+    #[serde(rename = "paged_adamw_8bit")]
+    PagedAdamw8bit,
+    /// AdamW with states in 32 bits, as bitsandbytes computes it; on the CPU all states are in host memory.
+    #[serde(rename = "paged_adamw_32bit")]
+    PagedAdamw32bit,
 }
 
 /// The configuration of a training run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
     /// Which weights are trained.
+    #[serde(default)]
     pub mode: TrainingMode,
     /// How often every sample is seen.
     pub num_epochs: usize,
-    /// Samples in one micro-batch.
+    /// Samples in one micro-batch; with `packing`, packed rows.
     pub batch_size: usize,
     /// Micro-batches in one optimizer step.
     #[serde(default = "one")]
     pub gradient_accumulation_steps: usize,
     /// The peak learning rate.
     pub learning_rate: f64,
+    /// LoRA+: the learning rate of every B is so many times that of A.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loraplus_lr_ratio: Option<f64>,
+    /// NEFTune: noise of this magnitude on the embeddings in training, divided by the root of tokens times width.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neftune_noise_alpha: Option<f64>,
     /// How the learning rate moves after the warm-up.
     #[serde(default)]
     pub lr_scheduler: LearningRateSchedule,
-    /// The part of all steps in which the learning rate climbs from zero.
-    #[serde(default)]
-    pub warmup_ratio: f64,
+    /// The part of all steps in which the learning rate climbs from zero; 0 where neither this nor `warmup_steps` is
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_ratio: Option<f64>,
+    /// The steps in which the learning rate climbs from zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_steps: Option<usize>,
     /// Decoupled decay of every trained tensor, per unit of learning rate.
     #[serde(default)]
     pub weight_decay: f64,
     /// The gradient's norm is cut to this.
     #[serde(default = "one_f64")]
     pub max_grad_norm: f64,
-    /// Longer samples are left out and counted.
+    /// Longer samples are cut to their first tokens; where no target is left they are left out and counted.
     pub max_seq_length: usize,
+    /// Whether samples are put together into rows of up to `max_seq_length` tokens; they never see each other.
+    #[serde(default)]
+    pub packing: bool,
+    /// Whether samples of similar length make a step.
+    #[serde(default)]
+    pub group_by_length: bool,
+    /// Whether every epoch draws a new order; without, samples are taken as they stand.
+    #[serde(default = "yes")]
+    pub shuffle: bool,
     /// Whether blocks are computed again in the backward pass instead of kept.
     #[serde(default)]
     pub gradient_checkpointing: bool,
     /// The optimizer.
     #[serde(default)]
     pub optim: OptimizerKind,
-    /// Steps between two checkpoints; 0 saves only when asked to stop.
+    /// Whether activations may be in bfloat16; where the processor does not multiply them they are in f32. The run's
+    /// environment.json says which it was.
+    #[serde(default)]
+    pub bf16: bool,
+    /// An adapter in PEFT's layout that the run goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_adapter: Option<PathBuf>,
+    /// Steps between two checkpoints; 0 saves only the best and when asked to stop.
     #[serde(default)]
     pub save_steps: usize,
+    /// How many checkpoints are kept; the best counts and is never removed.
+    #[serde(default = "two")]
+    pub save_total_limit: usize,
 }
 
 fn one() -> usize {
     1
 }
 
+fn two() -> usize {
+    2
+}
+
 fn one_f64() -> f64 {
     1.0
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl TrainingConfig {
@@ -92,6 +144,7 @@ impl TrainingConfig {
             ("num_epochs", self.num_epochs),
             ("batch_size", self.batch_size),
             ("gradient_accumulation_steps", self.gradient_accumulation_steps),
+            ("save_total_limit", self.save_total_limit),
         ] {
             if value == 0 {
                 problems.push(format!("training.{name}: expected at least 1, got 0"));
@@ -100,26 +153,80 @@ impl TrainingConfig {
         if self.max_seq_length < 2 {
             problems.push(format!("training.max_seq_length: expected at least 2, got {}", self.max_seq_length));
         }
-        for (name, value) in [("learning_rate", self.learning_rate), ("max_grad_norm", self.max_grad_norm)] {
+        for (name, value) in [
+            ("learning_rate", self.learning_rate),
+            ("max_grad_norm", self.max_grad_norm),
+            ("loraplus_lr_ratio", self.loraplus_lr_ratio.unwrap_or(1.0)),
+            ("neftune_noise_alpha", self.neftune_noise_alpha.unwrap_or(1.0)),
+        ] {
             if !(value.is_finite() && value > 0.0) {
                 problems.push(format!("training.{name}: expected a positive number, got {value}"));
             }
         }
-        if !(0.0..=1.0).contains(&self.warmup_ratio) {
-            problems.push(format!("training.warmup_ratio: expected 0 to 1, got {}", self.warmup_ratio));
+        match (self.warmup_ratio, self.warmup_steps) {
+            (Some(_), Some(_)) => problems
+                .push("training.warmup_ratio and training.warmup_steps: expected one of them, got both".to_owned()),
+            (Some(ratio), None) if !(0.0..=1.0).contains(&ratio) => {
+                problems.push(format!("training.warmup_ratio: expected 0 to 1, got {ratio}"));
+            }
+            _ => {}
         }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             problems.push(format!("training.weight_decay: expected at least 0, got {}", self.weight_decay));
         }
+        if self.group_by_length && self.packing {
+            problems.push("training.group_by_length: expected false with packing, whose rows are full".to_owned());
+        }
+        if self.group_by_length && !self.shuffle {
+            problems.push("training.group_by_length: expected false with shuffle: false, got true".to_owned());
+        }
+        if self.mode == TrainingMode::Full {
+            for (name, given) in
+                [("loraplus_lr_ratio", self.loraplus_lr_ratio.is_some()), ("init_adapter", self.init_adapter.is_some())]
+            {
+                if given {
+                    problems.push(format!("training.{name}: expected none in mode full, which has no adapter"));
+                }
+            }
+        }
         problems
+    }
+
+    /// The number of warm-up steps among `total`.
+    pub(crate) fn warmup(&self, total: usize) -> usize {
+        self.warmup_steps.unwrap_or_else(|| super::schedule::warmup_steps(self.warmup_ratio.unwrap_or_default(), total))
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const SMALLEST: &str = r#""mode":"qlora","num_epochs":1,"batch_size":4,"learning_rate":0.001,"max_seq_length":256"#;
+    const SMALLEST: &str = r#""num_epochs":1,"batch_size":4,"learning_rate":0.001,"max_seq_length":256"#;
+
+    /// The smallest configuration, with these keys beside it.
+    pub(crate) fn config_with(keys: &str) -> TrainingConfig {
+        serde_json::from_str(&format!("{{{SMALLEST}{}{keys}}}", if keys.is_empty() { "" } else { "," }))
+            .expect("a test's configuration is one")
+    }
+
+    #[test]
+    fn a_warm_up_is_given_in_one_way() {
+        assert_eq!(config_with("").warmup(100), 0);
+        assert_eq!(config_with(r#""warmup_ratio":0.03"#).warmup(101), 4);
+        assert_eq!(config_with(r#""warmup_steps":7"#).warmup(101), 7);
+        let both = config_with(r#""warmup_steps":7,"warmup_ratio":0.0"#).validate();
+        assert_eq!(both, ["training.warmup_ratio and training.warmup_steps: expected one of them, got both"]);
+    }
+
+    #[test]
+    fn optimizers_have_the_names_that_transformers_gives_them() {
+        let kind = |name: &str| config_with(&format!("\"optim\":\"{name}\"")).optim;
+        assert_eq!(kind("adamw"), OptimizerKind::Adamw);
+        assert_eq!(kind("adamw_8bit"), OptimizerKind::Adamw8bit);
+        assert_eq!(kind("paged_adamw_8bit"), OptimizerKind::PagedAdamw8bit);
+        assert_eq!(kind("paged_adamw_32bit"), OptimizerKind::PagedAdamw32bit);
+    }
 
     #[test]
     fn reports_every_problem_at_once() -> Result<(), serde_json::Error> {

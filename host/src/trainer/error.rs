@@ -19,12 +19,15 @@ pub enum TrainingError {
         problem: String,
     },
     /// No sample is left to train on.
-    #[error("no sample to train on: {given} given, {too_long} of them longer than max_seq_length {max_seq_length}")]
+    #[error(
+        "no sample to train on: {given} given, {without_targets} of them without a target among their first \
+         {max_seq_length} tokens (training.max_seq_length)"
+    )]
     NoSamples {
         /// How many were given.
         given: usize,
-        /// How many were too long.
-        too_long: usize,
+        /// How many lose all their targets where they are cut.
+        without_targets: usize,
         /// The limit.
         max_seq_length: usize,
     },
@@ -34,8 +37,23 @@ pub enum TrainingError {
         /// The tensor.
         tensor: String,
     },
+    /// Samples that share a row see each other.
+    #[error(
+        "audit before step 0: sample {sample}: its logits beside other samples are {distance:.1e} off those it has \
+         alone, expected at most 2e-5"
+    )]
+    NotIsolated {
+        /// The sample.
+        sample: usize,
+        /// The relative distance.
+        distance: f64,
+    },
     /// A number stopped being one.
-    #[error("step {step}: {what} is {value}\nhint: lower the learning rate or check the data of this step")]
+    #[error(
+        "step {step}: {what} is {value}{}\nhint: lower the learning rate or check the data of this step; the last \
+         checkpoint is kept",
+        rows(samples)
+    )]
     NotFinite {
         /// The step.
         step: usize,
@@ -43,6 +61,16 @@ pub enum TrainingError {
         what: String,
         /// NaN or an infinity.
         value: f64,
+        /// The samples of the step, as indices into those that were given: rows of the data's file.
+        samples: Vec<usize>,
+    },
+    /// The measurement of the held-out problems failed.
+    #[error("measuring after step {step}: {source}")]
+    Measurement {
+        /// The step.
+        step: usize,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A checkpoint does not belong to this run or is damaged.
     #[error("{path}: {problem}")]
@@ -58,4 +86,13 @@ pub enum TrainingError {
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+/// The rows of a step, in words.
+fn rows(samples: &[usize]) -> String {
+    if samples.is_empty() {
+        return String::new();
+    }
+    let list: Vec<String> = samples.iter().map(usize::to_string).collect();
+    format!("; its batch is rows {} (counted from 0)", list.join(", "))
 }

@@ -3,12 +3,14 @@
 
 use candle_core::Tensor;
 
-use super::batches::pack;
-use super::{TrainingError, TrainingSample};
+use super::batches::{MicroBatch, pack};
+use super::optimizer::{Optimizer, overwrite};
+use super::{OptimizerKind, TrainingError, TrainingSample};
 use crate::kernels::adamw::{self, AdamwStep};
 use crate::kernels::in_pool;
+use crate::kernels::neftune::Noise;
 use crate::kernels::philox::{Purpose, Sequence};
-use crate::model::{Adapter, DropoutKey, Gradients, LoraConfig, Model, PackedDocuments, TrainingPass, Weights};
+use crate::model::{Adapter, DropoutKey, Gradients, LoraConfig, Model, TrainingPass, Weights};
 
 /// The optimizer's constants.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,11 +47,19 @@ pub struct Learner {
     model: Model,
     adapter: Option<Adapter>,
     gradients: Gradients,
-    first_moments: Gradients,
-    second_moments: Gradients,
+    optimizer: Optimizer,
+    /// NEFTune's magnitude.
+    noise_alpha: Option<f64>,
     seed: u64,
     step: usize,
     micro_batch: u32,
+}
+
+fn trained<'a>(model: &'a Model, adapter: Option<&'a Adapter>) -> Vec<(String, &'a Tensor)> {
+    match adapter {
+        Some(adapter) => adapter.tensors().collect(),
+        None => model.weights.tensors(),
+    }
 }
 
 fn tensors(of: &Gradients) -> Vec<(String, &Tensor)> {
@@ -69,17 +79,29 @@ impl Learner {
     /// A learner that goes on with an adapter; the optimizer begins anew.
     pub fn of_adapter(model: Model, adapter: Adapter, seed: u64) -> Result<Self, TrainingError> {
         adapter.check_against(&model)?;
-        let zeros = || Ok::<_, TrainingError>(Gradients::Adapter(adapter.zeros_like()?));
-        let (gradients, first_moments, second_moments) = (zeros()?, zeros()?, zeros()?);
+        let gradients = Gradients::Adapter(adapter.zeros_like()?);
         let adapter = Some(adapter);
-        Ok(Self { model, adapter, gradients, first_moments, second_moments, seed, step: 0, micro_batch: 0 })
+        let optimizer = Optimizer::new(OptimizerKind::default(), 1.0, &trained(&model, adapter.as_ref()))?;
+        Ok(Self { model, adapter, gradients, optimizer, noise_alpha: None, seed, step: 0, micro_batch: 0 })
     }
 
     /// A learner of all weights, which must be in f32.
     pub fn full(model: Model, seed: u64) -> Result<Self, TrainingError> {
-        let zeros = || Ok::<_, TrainingError>(Gradients::Full(Box::new(Weights::zeros(model.config())?)));
-        let (gradients, first_moments, second_moments) = (zeros()?, zeros()?, zeros()?);
-        Ok(Self { model, adapter: None, gradients, first_moments, second_moments, seed, step: 0, micro_batch: 0 })
+        let gradients = Gradients::Full(Box::new(Weights::zeros(model.config())?));
+        let optimizer = Optimizer::new(OptimizerKind::default(), 1.0, &trained(&model, None))?;
+        Ok(Self { model, adapter: None, gradients, optimizer, noise_alpha: None, seed, step: 0, micro_batch: 0 })
+    }
+
+    /// The same learner with another optimizer, which begins anew; by default it is AdamW in 32 bits. B's learning
+    /// rate is `loraplus_lr_ratio` times A's.
+    pub fn optimized_by(mut self, kind: OptimizerKind, loraplus_lr_ratio: f64) -> Result<Self, TrainingError> {
+        self.optimizer = Optimizer::new(kind, loraplus_lr_ratio, &self.trained())?;
+        Ok(self)
+    }
+
+    /// The same learner with NEFTune's noise of this magnitude on the embeddings of every training step.
+    pub fn with_noise(self, neftune_noise_alpha: Option<f64>) -> Self {
+        Self { noise_alpha: neftune_noise_alpha, ..self }
     }
 
     /// The model.
@@ -104,15 +126,17 @@ impl Learner {
 
     /// The trained tensors by name, in the order of gradients and moments.
     pub(crate) fn trained(&self) -> Vec<(String, &Tensor)> {
-        match &self.adapter {
-            Some(adapter) => adapter.tensors().collect(),
-            None => self.model.weights.tensors(),
-        }
+        trained(&self.model, self.adapter.as_ref())
     }
 
-    /// The optimizer's two moments of every trained tensor.
-    pub(crate) fn moments(&self) -> [Vec<(String, &Tensor)>; 2] {
-        [tensors(&self.first_moments), tensors(&self.second_moments)]
+    /// The optimizer's state.
+    pub(crate) fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// The optimizer's state, to be restored.
+    pub(crate) fn optimizer_mut(&mut self) -> &mut Optimizer {
+        &mut self.optimizer
     }
 
     /// Where a checkpoint left off.
@@ -131,25 +155,30 @@ impl Learner {
         batches: &[Vec<TrainingSample>],
         options: &StepOptions,
     ) -> Result<StepNumbers, TrainingError> {
-        let packed: Vec<_> = batches.iter().map(|batch| pack(batch.iter())).collect();
+        let packed: Vec<_> =
+            batches.iter().map(|batch| MicroBatch { samples: Vec::new(), documents: pack(batch.iter()) }).collect();
         self.step_packed(&packed, options)
     }
 
     /// One optimizer step over packed micro-batches, on the pool's threads.
     pub(crate) fn step_packed(
         &mut self,
-        batches: &[PackedDocuments],
+        batches: &[MicroBatch],
         options: &StepOptions,
     ) -> Result<StepNumbers, TrainingError> {
         in_pool(|| self.step_here(batches, options))
     }
 
     /// One optimizer step: the loss is the mean over all targets of all micro-batches together.
-    fn step_here(&mut self, batches: &[PackedDocuments], options: &StepOptions) -> Result<StepNumbers, TrainingError> {
-        let target_tokens: usize = batches.iter().map(|batch| batch.targets.len()).sum();
-        let tokens = batches.iter().map(|batch| batch.tokens.len()).sum();
+    fn step_here(&mut self, batches: &[MicroBatch], options: &StepOptions) -> Result<StepNumbers, TrainingError> {
+        let target_tokens: usize = batches.iter().map(|batch| batch.documents.targets.len()).sum();
+        let tokens = batches.iter().map(|batch| batch.documents.tokens.len()).sum();
         self.step += 1;
-        let not_finite = |what: String, value: f64| TrainingError::NotFinite { step: self.step, what, value };
+        let step = self.step;
+        let not_finite = |what: String, value: f64, batches: &[MicroBatch]| {
+            let samples = batches.iter().flat_map(|batch| batch.samples.iter().copied()).collect();
+            TrainingError::NotFinite { step, what, value, samples }
+        };
         let gradients = tensors(&self.gradients);
         for (_, gradient) in &gradients {
             adamw::zero(gradient)?;
@@ -159,20 +188,23 @@ impl Learner {
             let how = TrainingPass {
                 scale: (1.0 / target_tokens as f64) as f32,
                 dropout: Some(DropoutKey { seed: self.seed, micro_batch: self.micro_batch }),
+                noise: self.noise_alpha.map(|alpha| Noise { seed: self.seed, micro_batch: self.micro_batch, alpha }),
                 checkpointing: options.gradient_checkpointing,
             };
-            loss += self.model.forward_backward(batch, self.adapter.as_ref(), how, &self.gradients)?;
+            let of_batch =
+                self.model.forward_backward(&batch.documents, self.adapter.as_ref(), how, &self.gradients)?;
+            if !of_batch.is_finite() {
+                return Err(not_finite("the loss".to_owned(), of_batch, std::slice::from_ref(batch)));
+            }
+            loss += of_batch;
             self.micro_batch += 1;
         }
         loss /= target_tokens as f64;
-        if !loss.is_finite() {
-            return Err(not_finite("the loss".to_owned(), loss));
-        }
         let mut squares = 0.0;
         for (name, gradient) in &gradients {
             let square = adamw::sum_of_squares(gradient)?;
             if !square.is_finite() {
-                return Err(not_finite(format!("the gradient's norm of `{name}`"), square.sqrt()));
+                return Err(not_finite(format!("the gradient's norm of `{name}`"), square.sqrt(), batches));
             }
             squares += square;
         }
@@ -187,24 +219,24 @@ impl Learner {
             // torch.nn.utils.clip_grad_norm_ adds the same constant.
             gradient_scale: (options.max_grad_norm / (gradient_norm + 1e-6)).min(1.0),
         };
-        let (first, second) = (tensors(&self.first_moments), tensors(&self.second_moments));
-        for ((((_, parameter), (_, gradient)), (_, first)), (_, second)) in
-            self.trained().into_iter().zip(gradients).zip(first).zip(second)
-        {
-            adamw::step(&update, parameter, gradient, first, second)?;
-        }
+        self.optimizer.step(&update, &trained(&self.model, self.adapter.as_ref()), &gradients)?;
         Ok(StepNumbers { loss, gradient_norm, tokens, target_tokens })
     }
 
     /// Fails unless a gradient reaches every trained tensor. B is zero in a new adapter and then A's gradient is zero
     /// by arithmetic, so the audit looks at a copy of the adapter whose B is not.
-    pub(crate) fn audit(&self, batch: &PackedDocuments) -> Result<(), TrainingError> {
+    pub(crate) fn audit(&self, batch: &MicroBatch) -> Result<(), TrainingError> {
         let perturbed = self.adapter.as_ref().map(|adapter| self.perturbed(adapter)).transpose()?;
-        let how = TrainingPass { scale: 1.0 / batch.targets.len() as f32, dropout: None, checkpointing: false };
+        let how = TrainingPass {
+            scale: 1.0 / batch.documents.targets.len() as f32,
+            dropout: None,
+            noise: None,
+            checkpointing: false,
+        };
         for (_, gradient) in tensors(&self.gradients) {
             adamw::zero(gradient)?;
         }
-        self.model.forward_backward(batch, perturbed.as_ref(), how, &self.gradients)?;
+        self.model.forward_backward(&batch.documents, perturbed.as_ref(), how, &self.gradients)?;
         for (tensor, gradient) in tensors(&self.gradients) {
             let square = adamw::sum_of_squares(gradient)?;
             if square == 0.0 {
@@ -212,7 +244,8 @@ impl Learner {
             }
             if !square.is_finite() {
                 let what = format!("the gradient's norm of `{tensor}`");
-                return Err(TrainingError::NotFinite { step: 0, what, value: square.sqrt() });
+                let samples = batch.samples.clone();
+                return Err(TrainingError::NotFinite { step: 0, what, value: square.sqrt(), samples });
             }
         }
         Ok(())
@@ -230,11 +263,4 @@ impl Learner {
         }
         Ok(copy)
     }
-}
-
-/// Replaces a tensor's values in place.
-pub(crate) fn overwrite(tensor: &Tensor, values: Vec<f32>) -> Result<(), TrainingError> {
-    let values = Tensor::from_vec(values, tensor.shape(), tensor.device())?;
-    tensor.slice_set(&values, 0, 0)?;
-    Ok(())
 }

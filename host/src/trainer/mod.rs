@@ -1,19 +1,35 @@
 //! The trainer: token-mean cross-entropy over whole optimizer steps, explicit gradients, AdamW, exact resume.
 //!
 //! It takes samples of token ids and knows nothing of datasets, plugins or prompts. It drops nothing silently, and it
-//! starts only after an audit has seen a gradient on every trained tensor.
+//! starts only after an audit has seen a gradient on every trained tensor and samples that do not see each other.
 
-mod batches;
-mod checkpoint;
 mod config;
 mod error;
-mod learner;
 mod sample;
-mod schedule;
 mod train;
+
+mod batches;
+mod length_groups;
+mod packing;
+
+mod audit;
+mod learner;
+mod optimizer;
+mod precision;
+mod schedule;
+
+mod checkpoint;
+mod evaluation;
+mod validation;
+
+#[cfg(test)]
+mod tests;
 
 pub use config::{LearningRateSchedule, OptimizerKind, TrainingConfig, TrainingMode};
 pub use error::TrainingError;
+pub use evaluation::{EvaluationReport, PassAt1, Validation};
 pub use learner::{Learner, StepNumbers, StepOptions};
+pub use precision::ComputePrecision;
 pub use sample::TrainingSample;
-pub use train::{AfterStep, StartingPoint, StepReport, TrainingOutcome, TrainingRun, train};
+pub use train::{AfterStep, StartingPoint, StepReport, TrainingObserver, TrainingOutcome, TrainingRun, train};
+pub use validation::{BestStep, ValidationConfig, ValidationMetric};

@@ -7,11 +7,16 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 
+use super::audit::packed_equals_alone;
 use super::batches::Batches;
+use super::checkpoint::Checkpoints;
+use super::evaluation::{EvaluationReport, Evaluations, Validation};
 use super::learner::{Learner, StepOptions};
-use super::{TrainingConfig, TrainingError, TrainingMode, TrainingSample, checkpoint, schedule};
+use super::sample::FittedSamples;
+use super::validation::{BestStep, EarlyStopping, ValidationMetric};
+use super::{ComputePrecision, TrainingConfig, TrainingError, TrainingMode, TrainingSample, schedule};
 use crate::artifact::{ContentHash, write_atomic};
-use crate::model::{BasePrecision, LoraConfig, Model, ModelConfig, ModelError};
+use crate::model::{Adapter, BasePrecision, LoraConfig, Model, ModelConfig, ModelError};
 
 /// Where the weights come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct TrainingRun<'a> {
     pub seed: u64,
     /// What is learned.
     pub samples: &'a [TrainingSample],
+    /// What it is measured on while it trains.
+    pub validation: Option<Validation<'a>>,
     /// Checkpoints stand here, `step-<n>` each. A run that finds its own checkpoint resumes from the newest.
     pub checkpoints: &'a Path,
     /// The adapter (PEFT layout) or, in mode full, the model (Hugging Face layout) is written here.
@@ -61,6 +68,29 @@ pub struct StepReport {
     pub target_tokens: usize,
 }
 
+/// Sees a run as it goes.
+pub trait TrainingObserver {
+    /// The run begins after `step` steps, 0 where it resumed from no checkpoint. `warnings` say which checkpoints were
+    /// damaged and passed over.
+    fn begun(&mut self, step: usize, steps_total: usize, warnings: &[String]) {
+        let _ = (step, steps_total, warnings);
+    }
+
+    /// A step was taken.
+    fn stepped(&mut self, report: &StepReport) -> AfterStep;
+
+    /// The held-out rows were measured.
+    fn evaluated(&mut self, report: &EvaluationReport) {
+        let _ = report;
+    }
+}
+
+impl<F: FnMut(&StepReport) -> AfterStep> TrainingObserver for F {
+    fn stepped(&mut self, report: &StepReport) -> AfterStep {
+        self(report)
+    }
+}
+
 /// What the observer of a run asks for after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterStep {
@@ -83,78 +113,176 @@ pub struct TrainingOutcome {
     pub resumed_from: Option<usize>,
     /// The last step's loss.
     pub final_loss: f64,
-    /// Indices of the samples that were longer than `max_seq_length` and were left out.
-    pub samples_too_long: Vec<usize>,
+    /// Indices of the samples that were cut to `max_seq_length`.
+    pub samples_cut: Vec<usize>,
+    /// Indices of the samples that were left out because no target is among their first `max_seq_length` tokens.
+    pub samples_without_targets: Vec<usize>,
+    /// Held-out rows that were left out for the same reason.
+    pub held_out_without_targets: usize,
+    /// Rows of an epoch: samples, or with packing what they were put together into.
+    pub rows: usize,
+    /// The best measurement; the output is of its step.
+    pub best: Option<BestStep>,
+    /// Whether the run ended because its patience was used up.
+    pub stopped_early: bool,
     /// Number of trained parameters.
     pub trained_parameters: usize,
 }
 
 /// Trains. The observer sees every step and may ask to stop.
-pub fn train(
-    run: &TrainingRun<'_>,
-    observer: &mut dyn FnMut(&StepReport) -> AfterStep,
-) -> Result<TrainingOutcome, TrainingError> {
+pub fn train(run: &TrainingRun<'_>, observer: &mut dyn TrainingObserver) -> Result<TrainingOutcome, TrainingError> {
     let config = run.config;
-    let mut problems = config.validate();
-    if config.mode != TrainingMode::Full {
-        problems.extend(run.lora.map_or_else(|| vec![NO_LORA.to_owned()], LoraConfig::validate));
-        if matches!(run.base, StartingPoint::Random(_)) {
-            problems.push("training.mode: a model with random weights is trained in mode full only".to_owned());
-        }
-    }
-    if !problems.is_empty() {
-        return Err(TrainingError::Config(problems));
-    }
-    let batches = Batches::new(run.samples, config, run.seed)?;
+    run.check()?;
+    let samples = FittedSamples::new(run.samples, config.max_seq_length)?;
+    let batches = Batches::new(&samples, config, run.seed);
     let steps_total = batches.steps();
+    let evaluations = run
+        .validation
+        .as_ref()
+        .map(|validation| Evaluations::new(validation, config.max_seq_length, config.batch_size))
+        .transpose()?;
     let mut learner = run.learner()?;
-    let fingerprint = run.fingerprint()?;
-    let resumed_from = checkpoint::resume(run.checkpoints, &mut learner, fingerprint)?;
-    if resumed_from.is_none() {
-        learner.audit(&batches.for_audit())?;
+    let checkpoints = Checkpoints::new(run.checkpoints, run.fingerprint()?, config.save_total_limit);
+    let resumed = checkpoints.resume(&mut learner)?;
+    if resumed.step.is_none() {
+        let batch = batches.for_audit();
+        learner.audit(&batch)?;
+        packed_equals_alone(&learner, &samples, &batch)?;
     }
-    let warmup = schedule::warmup_steps(config.warmup_ratio, steps_total);
+    observer.begun(learner.steps(), steps_total, &resumed.damaged);
+    let mut progress = RunInProgress {
+        run,
+        batches,
+        learner,
+        checkpoints,
+        evaluations,
+        early_stopping: resumed.early_stopping,
+        steps_total,
+        last_loss: f64::NAN,
+    };
+    let stopped = progress.go_on(observer)?;
     let mut outcome = TrainingOutcome {
-        steps: learner.steps(),
+        steps: progress.learner.steps(),
         steps_total,
         finished: false,
-        resumed_from,
-        final_loss: f64::NAN,
-        trained_parameters: learner.trained_parameters(),
-        samples_too_long: batches.too_long.clone(),
+        resumed_from: resumed.step,
+        final_loss: progress.last_loss,
+        trained_parameters: progress.learner.trained_parameters(),
+        rows: progress.batches.rows(),
+        best: progress.early_stopping.best,
+        stopped_early: progress.is_out_of_patience(),
+        held_out_without_targets: progress.evaluations.as_ref().map_or(0, Evaluations::rows_left_out),
+        samples_cut: samples.cut.clone(),
+        samples_without_targets: samples.without_targets.clone(),
     };
-    for step in learner.steps()..steps_total {
+    if stopped == Ended::OnRequest {
+        return Ok(outcome);
+    }
+    progress.restore_best()?;
+    match progress.learner.adapter() {
+        Some(adapter) => adapter.save(run.output)?,
+        None => run.save_model(progress.learner.model())?,
+    }
+    outcome.finished = true;
+    Ok(outcome)
+}
+
+/// Why the steps ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// All were taken, or the patience was used up.
+    Finished,
+    /// The observer asked for it, and a checkpoint was saved.
+    OnRequest,
+}
+
+/// A run that has begun.
+struct RunInProgress<'a> {
+    run: &'a TrainingRun<'a>,
+    batches: Batches<'a>,
+    learner: Learner,
+    checkpoints: Checkpoints<'a>,
+    evaluations: Option<Evaluations<'a>>,
+    early_stopping: EarlyStopping,
+    steps_total: usize,
+    last_loss: f64,
+}
+
+impl RunInProgress<'_> {
+    /// Takes the steps that are left.
+    fn go_on(&mut self, observer: &mut dyn TrainingObserver) -> Result<Ended, TrainingError> {
+        // A run that was stopped at a step that is measured has the measurement before it.
+        if self.measure_if_due(observer)? {
+            self.save()?;
+        }
+        while self.learner.steps() < self.steps_total && !self.is_out_of_patience() {
+            let step = self.learner.steps() + 1;
+            let after = observer.stepped(&self.step()?);
+            if after == AfterStep::SaveAndStop && step < self.steps_total {
+                self.save()?;
+                return Ok(Ended::OnRequest);
+            }
+            let is_best = self.measure_if_due(observer)?;
+            let save_steps = self.run.config.save_steps;
+            if is_best || (save_steps > 0 && step.is_multiple_of(save_steps)) {
+                self.save()?;
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    fn step(&mut self) -> Result<StepReport, TrainingError> {
+        let (config, step) = (self.run.config, self.learner.steps());
+        let warmup = config.warmup(self.steps_total);
         let options = StepOptions {
-            learning_rate: config.learning_rate * schedule::factor(config.lr_scheduler, step, warmup, steps_total),
+            learning_rate: config.learning_rate * schedule::factor(config.lr_scheduler, step, warmup, self.steps_total),
             weight_decay: config.weight_decay,
             max_grad_norm: config.max_grad_norm,
             gradient_checkpointing: config.gradient_checkpointing,
         };
-        let numbers = learner.step_packed(&batches.step(step), &options)?;
-        (outcome.steps, outcome.final_loss) = (step + 1, numbers.loss);
-        let after = observer(&StepReport {
+        let numbers = self.learner.step_packed(&self.batches.step(step), &options)?;
+        self.last_loss = numbers.loss;
+        Ok(StepReport {
             step: step + 1,
-            steps_total,
+            steps_total: self.steps_total,
             loss: numbers.loss,
             learning_rate: options.learning_rate,
             gradient_norm: numbers.gradient_norm,
             tokens: numbers.tokens,
             target_tokens: numbers.target_tokens,
-        });
-        let stop = after == AfterStep::SaveAndStop && step + 1 < steps_total;
-        if stop || (config.save_steps > 0 && (step + 1) % config.save_steps == 0) {
-            checkpoint::save(run.checkpoints, &learner, fingerprint)?;
+        })
+    }
+
+    /// Measures where this step is to be measured and was not; returns whether it is the best.
+    fn measure_if_due(&mut self, observer: &mut dyn TrainingObserver) -> Result<bool, TrainingError> {
+        let Some(evaluations) = &self.evaluations else { return Ok(false) };
+        let step = self.learner.steps();
+        if !evaluations.config().is_due(step, self.steps_total) || self.early_stopping.last_evaluated == step {
+            return Ok(false);
         }
-        if stop {
-            return Ok(outcome);
+        let report = evaluations.measure(&self.learner, &mut self.early_stopping)?;
+        observer.evaluated(&report);
+        Ok(report.is_best)
+    }
+
+    fn is_out_of_patience(&self) -> bool {
+        let patience = self.evaluations.as_ref().and_then(|e| e.config().early_stopping_patience);
+        self.early_stopping.stops(patience)
+    }
+
+    fn save(&self) -> Result<(), TrainingError> {
+        self.checkpoints.save(&self.learner, &self.early_stopping)
+    }
+
+    /// Gives the learner the weights of the best step, where another than the last was measured as such.
+    fn restore_best(&mut self) -> Result<(), TrainingError> {
+        match self.early_stopping.best {
+            Some(best) if best.step != self.learner.steps() => {
+                self.checkpoints.restore_best(best.step, &mut self.learner)
+            }
+            _ => Ok(()),
         }
     }
-    match learner.adapter() {
-        Some(adapter) => adapter.save(run.output)?,
-        None => run.save_model(learner.model())?,
-    }
-    outcome.finished = true;
-    Ok(outcome)
 }
 
 /// Files of a model's folder that are carried over to a model trained from it.
@@ -180,33 +308,71 @@ impl TrainingRun<'_> {
         self.lora.ok_or_else(|| TrainingError::Config(vec![NO_LORA.to_owned()]))
     }
 
+    /// Everything that is wrong with the run, at once.
+    fn check(&self) -> Result<(), TrainingError> {
+        let config = self.config;
+        let mut problems = config.validate();
+        if config.mode != TrainingMode::Full {
+            problems.extend(self.lora.map_or_else(|| vec![NO_LORA.to_owned()], LoraConfig::validate));
+            if matches!(self.base, StartingPoint::Random(_)) {
+                problems.push("training.mode: a model with random weights is trained in mode full only".to_owned());
+            }
+        }
+        if let Some(validation) = &self.validation {
+            problems.extend(validation.config.validate());
+            if validation.config.metric == ValidationMetric::PassAt1 && validation.pass_at_1.is_none() {
+                problems.push("validation.metric: pass@1 needs held-out problems, and there are none here".to_owned());
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(TrainingError::Config(problems)) }
+    }
+
     fn learner(&self) -> Result<Learner, TrainingError> {
         let folder = self.folder();
-        match (&self.base, self.config.mode) {
-            (StartingPoint::Random(_), _) => {
-                Learner::full(Model::random(ModelConfig::load(folder)?, self.seed)?, self.seed)
-            }
-            (_, TrainingMode::Full) => Learner::full(Model::load(folder, BasePrecision::F32)?, self.seed),
-            (_, TrainingMode::Lora) => {
-                Learner::new_adapter(Model::load(folder, BasePrecision::F32)?, self.adapter_shape()?, self.seed)
-            }
-            (_, TrainingMode::Qlora) => {
-                Learner::new_adapter(Model::load(folder, BasePrecision::Nf4)?, self.adapter_shape()?, self.seed)
-            }
+        let model = match (&self.base, self.config.mode) {
+            (StartingPoint::Random(_), _) => Model::random(ModelConfig::load(folder)?, self.seed)?,
+            (_, TrainingMode::Full | TrainingMode::Lora) => Model::load(folder, BasePrecision::F32)?,
+            (_, TrainingMode::Qlora) => Model::load(folder, BasePrecision::Nf4)?,
+        };
+        let model = model.computing_in(self.precision().computed)?;
+        let learner = match self.config.mode {
+            TrainingMode::Full => Learner::full(model, self.seed)?,
+            TrainingMode::Lora | TrainingMode::Qlora => self.adapter_learner(model)?,
+        };
+        let learner = learner.optimized_by(self.config.optim, self.config.loraplus_lr_ratio.unwrap_or(1.0))?;
+        Ok(learner.with_noise(self.config.neftune_noise_alpha))
+    }
+
+    /// What the run computes in on this machine.
+    fn precision(&self) -> ComputePrecision {
+        ComputePrecision::choose(self.config.bf16)
+    }
+
+    /// A learner of a new adapter, or of the one that the configuration names.
+    fn adapter_learner(&self, model: Model) -> Result<Learner, TrainingError> {
+        let lora = self.adapter_shape()?;
+        match &self.config.init_adapter {
+            Some(folder) => Learner::of_adapter(model, Adapter::load(folder)?.continued_with(lora)?, self.seed),
+            None => Learner::new_adapter(model, lora, self.seed),
         }
     }
 
-    /// The hash of everything that decides the numbers of a run. How often it saves does not.
+    /// The hash of everything that decides the numbers of a run. How often it saves, and how many of the checkpoints it
+    /// keeps, does not.
     fn fingerprint(&self) -> Result<ContentHash, TrainingError> {
         let unserializable = |e: serde_json::Error| TrainingError::Config(vec![e.to_string()]);
-        let config = TrainingConfig { save_steps: 0, ..self.config.clone() };
+        let config = TrainingConfig { save_steps: 0, save_total_limit: 1, ..self.config.clone() };
+        let held_out = self.validation.map_or(&[][..], |validation| validation.samples);
         let mut parts = vec![
             serde_json::to_vec(&config).map_err(unserializable)?,
             serde_json::to_vec(&self.lora).map_err(unserializable)?,
             self.seed.to_le_bytes().to_vec(),
             vec![u8::from(matches!(self.base, StartingPoint::Random(_)))],
+            serde_json::to_vec(&self.precision().computed).map_err(unserializable)?,
+            serde_json::to_vec(&self.validation.map(|validation| validation.config)).map_err(unserializable)?,
+            self.samples.len().to_le_bytes().to_vec(),
         ];
-        for sample in self.samples {
+        for sample in self.samples.iter().chain(held_out) {
             parts.push(sample.tokens.iter().flat_map(|token| token.to_le_bytes()).collect());
             parts.push(sample.trained.iter().map(|trained| u8::from(*trained)).collect());
         }
@@ -214,6 +380,9 @@ impl TrainingRun<'_> {
             .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
             .map_err(|e| ModelError::file(self.folder(), e))?;
         files.sort();
+        if let Some(adapter) = &self.config.init_adapter {
+            files.push(adapter.join("adapter_model.safetensors"));
+        }
         for path in files {
             let weights = path.extension().is_some_and(|extension| extension == "safetensors");
             if weights || path.file_name().is_some_and(|name| name == "config.json") {
@@ -240,174 +409,6 @@ impl TrainingRun<'_> {
                 write_atomic(&to, &bytes).map_err(|e| ModelError::file(&to, e))?;
             }
         }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::tests::{SMALL_CONFIG, small_lora, small_model};
-    use crate::trainer::{LearningRateSchedule, OptimizerKind};
-
-    fn config(mode: TrainingMode) -> TrainingConfig {
-        TrainingConfig {
-            mode,
-            num_epochs: 3,
-            batch_size: 3,
-            gradient_accumulation_steps: 2,
-            learning_rate: 5e-3,
-            lr_scheduler: LearningRateSchedule::Cosine,
-            warmup_ratio: 0.1,
-            weight_decay: 0.01,
-            max_grad_norm: 1.0,
-            max_seq_length: 40,
-            gradient_checkpointing: false,
-            optim: OptimizerKind::Adamw,
-            save_steps: 2,
-        }
-    }
-
-    fn samples() -> Vec<TrainingSample> {
-        let sample = |i: u32| {
-            let tokens: Vec<u32> = (0..12 + i % 20).map(|j| (i * 11 + j * (1 + i % 3)) % 90).collect();
-            let trained = (0..tokens.len()).map(|j| j > 4).collect();
-            TrainingSample { tokens, trained }
-        };
-        (0..20).map(sample).collect()
-    }
-
-    /// A folder with a small model in the Hugging Face layout.
-    fn base() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
-        let folder = tempfile::tempdir()?;
-        fs::write(folder.path().join("config.json"), SMALL_CONFIG)?;
-        small_model(7)?.save_weights(folder.path(), Dtype::F32)?;
-        Ok(folder)
-    }
-
-    type Losses = Vec<f64>;
-
-    /// Runs until `stop_after` steps were done in this process; returns the losses and the outcome.
-    fn run(
-        base: &Path,
-        config: &TrainingConfig,
-        lora: &LoraConfig,
-        work: &Path,
-        stop_after: usize,
-    ) -> Result<(Losses, TrainingOutcome), TrainingError> {
-        let samples = samples();
-        let run = TrainingRun {
-            base: StartingPoint::Checkpoint(base.to_owned()),
-            config,
-            lora: Some(lora),
-            seed: 3,
-            samples: &samples,
-            checkpoints: &work.join("checkpoints"),
-            output: &work.join("output"),
-        };
-        let mut losses = Vec::new();
-        let outcome = train(&run, &mut |report| {
-            losses.push(report.loss);
-            if losses.len() == stop_after { AfterStep::SaveAndStop } else { AfterStep::Continue }
-        })?;
-        Ok((losses, outcome))
-    }
-
-    fn output(work: &Path, file: &str) -> std::io::Result<Vec<u8>> {
-        fs::read(work.join("output").join(file))
-    }
-
-    #[test]
-    fn a_resumed_run_ends_in_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
-        let base = base()?;
-        let lora = LoraConfig { lora_dropout: 0.1, ..small_lora() };
-        for (mode, file) in [
-            (TrainingMode::Qlora, "adapter_model.safetensors"),
-            (TrainingMode::Lora, "adapter_model.safetensors"),
-            (TrainingMode::Full, "model.safetensors"),
-        ] {
-            let (whole, parts) = (tempfile::tempdir()?, tempfile::tempdir()?);
-            let config = config(mode);
-            let (losses, outcome) = run(base.path(), &config, &lora, whole.path(), usize::MAX)?;
-            assert!(outcome.finished && losses.len() == 12, "{outcome:?}");
-            assert!(losses[11] < losses[0] - 0.1, "{mode:?} does not learn: {losses:?}");
-            let mut resumed = Vec::new();
-            for (stop_after, done) in [(3, 3), (4, 7), (usize::MAX, 12)] {
-                let (losses, outcome) = run(base.path(), &config, &lora, parts.path(), stop_after)?;
-                assert_eq!(outcome.steps, done);
-                resumed.extend(losses);
-            }
-            assert_eq!(resumed, losses);
-            assert_eq!(output(parts.path(), file)?, output(whole.path(), file)?, "{mode:?}");
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn checkpointed_blocks_give_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
-        let base = base()?;
-        let lora = LoraConfig { lora_dropout: 0.2, ..small_lora() };
-        for (mode, file) in
-            [(TrainingMode::Qlora, "adapter_model.safetensors"), (TrainingMode::Full, "model.safetensors")]
-        {
-            let (kept, again) = (tempfile::tempdir()?, tempfile::tempdir()?);
-            let config = config(mode);
-            run(base.path(), &config, &lora, kept.path(), usize::MAX)?;
-            let config = TrainingConfig { gradient_checkpointing: true, ..config };
-            run(base.path(), &config, &lora, again.path(), usize::MAX)?;
-            assert_eq!(output(kept.path(), file)?, output(again.path(), file)?, "{mode:?}");
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_checkpoint_of_another_run_or_a_damaged_one_is_refused() -> Result<(), Box<dyn std::error::Error>> {
-        let (base, work) = (base()?, tempfile::tempdir()?);
-        let lora = small_lora();
-        run(base.path(), &config(TrainingMode::Lora), &lora, work.path(), 3)?;
-        let other = TrainingConfig { learning_rate: 1e-3, ..config(TrainingMode::Lora) };
-        let error = run(base.path(), &other, &lora, work.path(), 1).err().ok_or("resumed another run")?.to_string();
-        assert!(error.contains("a checkpoint of another run"), "{error}");
-        let path = work.path().join("checkpoints/step-000003/state.safetensors");
-        let mut bytes = fs::read(&path)?;
-        if let Some(last) = bytes.last_mut() {
-            *last ^= 1;
-        }
-        fs::write(&path, bytes)?;
-        let same = config(TrainingMode::Lora);
-        let error = run(base.path(), &same, &lora, work.path(), 1).err().ok_or("resumed a damaged one")?.to_string();
-        assert!(error.contains("damaged: expected the hash"), "{error}");
-        Ok(())
-    }
-
-    #[test]
-    fn a_loss_that_is_no_number_stops_at_its_step() -> Result<(), Box<dyn std::error::Error>> {
-        let (base, work) = (base()?, tempfile::tempdir()?);
-        let hot = TrainingConfig {
-            learning_rate: 1e36,
-            lr_scheduler: LearningRateSchedule::Constant,
-            warmup_ratio: 0.0,
-            ..config(TrainingMode::Full)
-        };
-        let error = run(base.path(), &hot, &small_lora(), work.path(), usize::MAX).err().ok_or("went on")?;
-        assert!(matches!(error, TrainingError::NotFinite { step: 2, .. }), "{error}");
-        assert!(!work.path().join("output").exists());
-        Ok(())
-    }
-
-    #[test]
-    fn numbers_do_not_depend_on_the_number_of_threads() -> Result<(), Box<dyn std::error::Error>> {
-        let base = base()?;
-        let bytes = |threads| -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-            pool.install(|| {
-                let work = tempfile::tempdir()?;
-                run(base.path(), &config(TrainingMode::Full), &small_lora(), work.path(), usize::MAX)?;
-                Ok(output(work.path(), "model.safetensors")?)
-            })
-        };
-        let alone = bytes(1).map_err(|e| e.to_string())?;
-        assert!(bytes(4).map_err(|e| e.to_string())? == alone);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use minijinja::Environment;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ModelError;
@@ -21,7 +22,7 @@ use crate::dataset::Message;
 pub use layout::LaidOut;
 
 /// Which template lays out what a model reads and learns.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ChatTemplateSource {
     /// The formatter's own layout.
