@@ -139,7 +139,7 @@ pub(super) fn train_stage(job: &mut Job, answers: Answers) -> Result<TrainStage>
             shuffled.into_iter().map(Lesson::Solved).collect()
         }
     };
-    let tokenizer = Tokenizer::load(&job.config.base_model)?;
+    let tokenizer = Tokenizer::load(job.base_model()?)?;
     let samples = tokenize(&*job.formatter()?, &tokenizer, job.config.specialist_type(), &lessons)?;
     let outcome = run_training(job, answers, &samples)?;
     for index in &outcome.samples_too_long {
@@ -186,7 +186,7 @@ fn run_training(job: &Job, answers: Answers, samples: &[TrainingSample]) -> Resu
         .into());
     }
     let run = TrainingRun {
-        base: StartingPoint::Checkpoint(config.base_model.clone()),
+        base: StartingPoint::Checkpoint(job.base_model()?.to_owned()),
         config: &config.training,
         lora: Some(&config.lora),
         seed: config.seed,
