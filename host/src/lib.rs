@@ -22,6 +22,8 @@ pub mod traces;
 
 pub mod inspection;
 
+pub mod hub;
+
 pub mod kernels;
 
 pub mod model;

@@ -12,11 +12,13 @@ use crate::repository;
 const FOR_ALL: [&str; 2] = ["dataset", "artifact"];
 
 /// Packages that only some modules may name, and those modules.
-const FENCED_PACKAGES: [(&str, &[&str]); 4] = [
+const FENCED_PACKAGES: [(&str, &[&str]); 6] = [
     ("wasmtime", &["wasm"]),
     ("candle_core", &["kernels", "model", "trainer", "evaluator"]),
     ("sqlx", &["registry"]),
     ("reqwest", &["traces"]),
+    ("hf_hub", &["hub"]),
+    ("ureq", &["hub"]),
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {

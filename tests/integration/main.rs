@@ -16,6 +16,7 @@ mod data;
 mod datasets;
 mod enrich;
 mod evaluate;
+mod hub;
 mod judge;
 mod main_job;
 mod models;
@@ -75,6 +76,7 @@ fn main() {
     trials.extend(data::trials());
     trials.extend(enrich::trials());
     trials.extend(evaluate::trials());
+    trials.extend(hub::trials());
     trials.extend(judge::trials());
     trials.extend(main_job::trials());
     trials.extend(prepare::trials());

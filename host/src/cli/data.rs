@@ -266,7 +266,7 @@ struct Layout {
 impl Layout {
     fn of(job: &Job) -> Result<Self> {
         let specialist = job.config.specialist_type().to_owned();
-        Ok(Self { formatter: job.formatter()?, tokenizer: Tokenizer::load(&job.config.base_model)?, specialist })
+        Ok(Self { formatter: job.formatter()?, tokenizer: Tokenizer::load(job.base_model()?)?, specialist })
     }
 
     /// The pieces of each row, which are all of one kind.

@@ -130,8 +130,8 @@ fn precision(job: &Job) -> BasePrecision {
 fn measure(job: &Job, inputs: &StageInputs, problems: &[EvaluationProblem]) -> Result<(EvaluationRecord, Latency)> {
     let config = &job.config;
     let formatter = job.formatter()?;
-    let tokenizer = Tokenizer::load(&config.base_model)?;
-    let model = Model::load(&config.base_model, precision(job))?;
+    let tokenizer = Tokenizer::load(job.base_model()?)?;
+    let model = Model::load(job.base_model()?, precision(job))?;
     let judge = Judge::new(job.runner()?, job.workers);
     let evaluator = Evaluator {
         formatter: &*formatter,

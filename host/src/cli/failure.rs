@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::evaluator::EvaluatorError;
+use crate::hub::HubError;
 use crate::pipeline::PrepareError;
 use crate::plugin::{PluginError, PluginKind};
 use crate::registry::RegistryError;
@@ -137,6 +138,9 @@ fn hint_of(cause: Cause<'_>) -> Option<String> {
         return error.hint();
     }
     if let Some(error) = cause.downcast_ref::<TracesError>() {
+        return error.hint();
+    }
+    if let Some(error) = cause.downcast_ref::<HubError>() {
         return error.hint();
     }
     match cause.downcast_ref::<ConfigError>() {

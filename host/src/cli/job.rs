@@ -2,18 +2,20 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use clap::Args;
 
 use super::Console;
+use super::base_model::base_folder;
 use super::environment::Environment;
 use super::failure::BadInput;
 use super::judge_worker::worker_pool;
 use super::model_template::ModelTemplateFormatter;
 use crate::artifact::{ContentHash, StageInputs, StageLedger, hash_of_artifact, remove_partial_files, write_atomic};
 use crate::config::{DEFAULT_CONFIG, RunConfig};
+use crate::hub::Hub;
 use crate::model::{ChatTemplate, ChatTemplateSource};
 use crate::plugin::{DatasetLoader, DomainClassifier, PluginKind, PromptFormatter, SolutionRunner};
 use crate::wasm::{HostOptions, PluginHost};
@@ -64,6 +66,8 @@ pub struct Job {
     pub registry: PathBuf,
     /// Whether nothing may be written.
     pub dry_run: bool,
+    /// The base model's folder, once somebody has asked for it.
+    base_folder: OnceLock<PathBuf>,
     plugins: PluginHost,
     plugin_files: PluginFiles,
     program: ContentHash,
@@ -104,6 +108,7 @@ impl Job {
             workers,
             registry: arguments.registry.clone(),
             dry_run: arguments.dry_run,
+            base_folder: OnceLock::new(),
             plugins,
             plugin_files,
             program,
@@ -167,7 +172,7 @@ impl Job {
         Ok(match self.config.chat_template {
             ChatTemplateSource::Formatter => formatter,
             ChatTemplateSource::Model => {
-                Box::new(ModelTemplateFormatter::new(formatter, ChatTemplate::load(&self.config.base_model)?))
+                Box::new(ModelTemplateFormatter::new(formatter, ChatTemplate::load(self.base_model()?)?))
             }
         })
     }
@@ -198,12 +203,26 @@ impl Job {
         })
     }
 
+    /// The base model's folder. One that is named by its id is downloaded when it is first asked for; a dry run takes it
+    /// from the cache alone.
+    pub fn base_model(&self) -> Result<&Path> {
+        if let Some(folder) = self.base_folder.get() {
+            return Ok(folder);
+        }
+        let hub = if self.dry_run { Hub::from_env().offline() } else { Hub::from_env() };
+        let folder = base_folder(&self.config.base_model, &hub, self.console)?;
+        Ok(self.base_folder.get_or_init(|| folder))
+    }
+
     /// The hash of the files that make the base model; what else lies in its folder (a README) changes no number.
     pub fn base_model_hash(&self) -> Result<ContentHash> {
-        let folder = &self.config.base_model;
+        let folder = self.base_model()?;
         let unreadable = |error| {
             let message = format!("cannot read the base model {}: {error}", folder.display());
-            BadInput::with_hint(message, "`base_model` names a folder with config.json, tokenizer.json and safetensors")
+            BadInput::with_hint(
+                message,
+                "`base_model` names a folder with config.json, tokenizer.json and safetensors, or a model of the hub as owner/name",
+            )
         };
         let mut listing = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(unreadable)? {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+mod base_model;
 mod completions;
 mod console;
 mod failure;
@@ -141,7 +142,9 @@ impl Cli {
             Some(Command::Model(ModelCommand::Inspect(command))) => command.execute(console)?,
             Some(Command::Model(ModelCommand::Quantize(command))) => command.execute(console)?,
             Some(Command::Model(ModelCommand::Merge(command))) => command.execute(console)?,
-            Some(Command::Model(ModelCommand::Probe(command))) => command.execute().map(|()| ExitStatus::Done)?,
+            Some(Command::Model(ModelCommand::Probe(command))) => {
+                command.execute(console).map(|()| ExitStatus::Done)?
+            }
             Some(Command::Model(ModelCommand::Pretrain(command))) => command.execute(console)?,
             Some(Command::Config(command)) => command.execute(console)?,
             Some(Command::Completions(command)) => command.execute(Self::command())?,

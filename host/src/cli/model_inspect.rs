@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::base_model::base_folder;
 use super::{Console, ExitStatus};
+use crate::hub::Hub;
 use crate::model::{AdapterDescription, BaseDescription, Description, Tensors};
 
 /// Tell what a base (quantized or not) or an adapter is.
 #[derive(Debug, Args)]
 pub(super) struct InspectCommand {
-    /// The folder of a model in the Hugging Face layout or of an adapter in PEFT's
+    /// The folder of a model in the Hugging Face layout or of an adapter in PEFT's, or a model of the hub as owner/name
     folder: PathBuf,
     /// List every tensor
     #[arg(long)]
@@ -21,7 +23,7 @@ pub(super) struct InspectCommand {
 
 impl InspectCommand {
     pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
-        let mut description = Description::of(&self.folder)?;
+        let mut description = Description::of(&base_folder(&self.folder, &Hub::from_env(), console)?)?;
         let (text, tensors) = match &mut description {
             Description::Base(base) => (base_text(base, self.tensors)?, &mut base.tensors),
             Description::Adapter(adapter) => (adapter_text(adapter, self.tensors)?, &mut adapter.tensors),

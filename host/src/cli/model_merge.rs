@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::base_model::base_folder;
 use super::{Console, ExitStatus};
+use crate::hub::Hub;
 use crate::model::merge;
 
 /// Merge an adapter into an unquantized base: a model that needs no adapter beside it.
 #[derive(Debug, Args)]
 pub(super) struct MergeCommand {
-    /// The base's folder in the Hugging Face layout, unquantized
+    /// The base's folder in the Hugging Face layout, or a model of the hub as owner/name; unquantized
     #[arg(long)]
     base: PathBuf,
     /// The adapter's folder in PEFT's layout
@@ -27,13 +29,14 @@ pub(super) struct MergeCommand {
 
 impl MergeCommand {
     pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+        let base = base_folder(&self.base, &Hub::from_env(), console)?;
         let progress = console.progress();
         let stage = progress.stage("merge", 0, "tensors");
         let on_tensor = |done: usize, total: usize| {
             stage.set_total(total as u64);
             stage.set_position(done as u64);
         };
-        let merged = merge(&self.base, &self.adapter, &self.output, self.dry_run, &on_tensor)?;
+        let merged = merge(&base, &self.adapter, &self.output, self.dry_run, &on_tensor)?;
         stage.finish();
         let verb = if merged.written { "merged" } else { "would merge" };
         let text = format!(

@@ -3,12 +3,15 @@
 
 use std::path::PathBuf;
 
+use super::Console;
+use super::base_model::base_folder;
+use crate::hub::Hub;
 use crate::model::{Adapter, BasePrecision, ComputeType, Model, ProbeBatch, probe};
 
 /// Arguments of `model probe`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ProbeArguments {
-    /// The model's folder in the Hugging Face layout.
+    /// The model's folder in the Hugging Face layout, or a model of the hub as owner/name.
     #[arg(long)]
     pub model: PathBuf,
     /// The adapter's folder in PEFT's layout.
@@ -50,7 +53,7 @@ pub(super) enum ProbeBase {
 
 impl ProbeArguments {
     /// Computes and writes the numbers.
-    pub(super) fn execute(&self) -> anyhow::Result<()> {
+    pub(super) fn execute(&self, console: Console) -> anyhow::Result<()> {
         let precision = match self.base {
             ProbeBase::F32 => BasePrecision::F32,
             ProbeBase::Bf16 => BasePrecision::Bf16,
@@ -61,7 +64,8 @@ impl ProbeArguments {
             ProbeCompute::F32 => ComputeType::F32,
             ProbeCompute::Bf16 => ComputeType::Bf16,
         };
-        let model = Model::load(&self.model, precision)?.computing_in(compute)?;
+        let model =
+            Model::load(&base_folder(&self.model, &Hub::from_env(), console)?, precision)?.computing_in(compute)?;
         let adapter = Adapter::load(&self.adapter)?;
         probe(&model, &adapter, &batch)?.save(&self.output, &batch)?;
         Ok(())

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::base_model::base_folder;
 use super::{Console, ExitStatus};
+use crate::hub::Hub;
 use crate::model::quantize_checkpoint;
 
 /// Store a base in 4 bits (NF4, double quantization) as bitsandbytes does, so that it is there in seconds.
 #[derive(Debug, Args)]
 pub(super) struct QuantizeCommand {
-    /// The base's folder in the Hugging Face layout, unquantized
+    /// The base's folder in the Hugging Face layout, or a model of the hub as owner/name; unquantized
     base: PathBuf,
     /// The folder to make; it must not exist or be empty
     #[arg(long)]
@@ -23,13 +25,14 @@ pub(super) struct QuantizeCommand {
 
 impl QuantizeCommand {
     pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+        let base = base_folder(&self.base, &Hub::from_env(), console)?;
         let progress = console.progress();
         let stage = progress.stage("quantize", 0, "tensors");
         let on_tensor = |done: usize, total: usize| {
             stage.set_total(total as u64);
             stage.set_position(done as u64);
         };
-        let quantized = quantize_checkpoint(&self.base, &self.output, self.dry_run, &on_tensor)?;
+        let quantized = quantize_checkpoint(&base, &self.output, self.dry_run, &on_tensor)?;
         stage.finish();
         let verb = if quantized.written { "quantized" } else { "would quantize" };
         let text = format!(

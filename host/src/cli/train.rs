@@ -162,7 +162,7 @@ pub(super) fn train_stage(job: &mut Job, answers: Answers) -> Result<TrainStage>
         }
     };
     check_rows(job, &data, &lessons)?;
-    let tokenizer = Tokenizer::load(&job.config.base_model)?;
+    let tokenizer = Tokenizer::load(job.base_model()?)?;
     let label = format!("{}: tokenize", answers.stage());
     let samples =
         tokenize(&*job.formatter()?, &tokenizer, job.config.specialist_type(), &lessons, &label, job.console)?;
@@ -256,7 +256,7 @@ fn run_training(
         config.validation.as_ref().map(|validation| HeldOut::open(job, validation, tokenizer)).transpose()?;
     let pass_at_1 = held_out.as_ref().map(|held_out| held_out.pass_at_1(job, tokenizer));
     let run = TrainingRun {
-        base: StartingPoint::Checkpoint(config.base_model.clone()),
+        base: StartingPoint::Checkpoint(job.base_model()?.to_owned()),
         config: &config.training,
         lora: Some(&config.lora),
         seed: config.seed,

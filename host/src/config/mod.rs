@@ -30,8 +30,7 @@ pub const DEFAULT_CONFIG: &str = "configs/quickstart.yaml";
 pub struct RunConfig {
     /// The adapter's name in the registry, for example `python-lora`.
     pub adapter_name: String,
-    /// The base model: a folder in the Hugging Face layout, or where there is none of that name an id of the Hugging
-    /// Face hub (`owner/name`).
+    /// The base model: a folder in the Hugging Face layout, or a model of the hub as `owner/name`.
     pub base_model: PathBuf,
     /// The one seed that split, data order, dropout and sampling derive from.
     #[serde(default)]

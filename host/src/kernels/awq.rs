@@ -72,30 +72,28 @@ impl AwqMatrix {
     /// z of a group of inputs and an output.
     #[inline]
     pub(crate) fn zero(&self, group: usize, row: usize) -> u32 {
-        nibble(self.qzeros.as_chunks().0, group * (self.rows / WORD), row)
+        let words: &[[u8; 4]] = self.qzeros.as_chunks().0;
+        u32::from_le_bytes(words[group * (self.rows / WORD) + row / WORD]) >> SHIFTS[row % WORD] & 15
     }
 
     /// A row from a column on, as much of it as the target is long.
     pub(crate) fn dequantize(&self, row: usize, column: usize, target: &mut [f32]) {
-        let (packed, words) = (self.packed(), self.rows / WORD);
+        let (words, shift) = (self.rows / WORD, SHIFTS[row % WORD]);
         let last = column + target.len();
         let mut at = column;
         while at < last {
             let group = at / self.group();
             let end = ((group + 1) * self.group()).min(last);
             let (scale, zero) = (self.scale(group, row), self.zero(group, row) as i32);
-            for (input, target) in (at..end).zip(&mut target[at - column..end - column]) {
-                *target = (nibble(packed, input * words, row) as i32 - zero) as f32 * scale;
+            // The row's word in the line of each input.
+            let packed = self.packed()[at * words + row / WORD..].iter().step_by(words);
+            for (word, target) in packed.zip(&mut target[at - column..end - column]) {
+                let q = u32::from_le_bytes(*word) >> shift & 15;
+                *target = (q as i32 - zero) as f32 * scale;
             }
             at = end;
         }
     }
-}
-
-/// The four bits of an output in a line of words that begins at `start`.
-#[inline]
-fn nibble(words: &[[u8; 4]], start: usize, row: usize) -> u32 {
-    u32::from_le_bytes(words[start + row / WORD]) >> SHIFTS[row % WORD] & 15
 }
 
 impl RowSource for AwqMatrix {

@@ -1,0 +1,370 @@
+//! Models by their Hugging Face id, from a local server that answers as the hub does: a listing, and files in ranges
+//! under the tags and sizes that it announces.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path as UrlPath, State};
+use axum::http::{HeaderMap, Response, StatusCode};
+use axum::routing::get;
+use hilora_host::artifact::ContentHash;
+use libtest_mimic::{Failed, Trial};
+use serde_json::{Value, json};
+
+use crate::parity::fixture;
+use crate::repository;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("hub::downloads_once_with_the_token_and_then_works_offline", downloads_once),
+        Trial::test("hub::a_broken_download_goes_on_where_it_stopped", goes_on),
+        Trial::test("hub::damaged_bytes_are_not_kept", damaged),
+        Trial::test("hub::shards_come_with_their_index", shards),
+        Trial::test("hub::refusals_and_absence_are_one_clear_error", refusals),
+        Trial::test("hub::a_config_may_name_a_base_by_its_id", config_names_an_id),
+    ]
+}
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+const WEIGHTS: &str = "model.safetensors";
+
+/// What the server holds and how it behaves.
+#[derive(Default)]
+struct Mirror {
+    files: Vec<(String, Vec<u8>)>,
+    /// Asked for in every request, where it is set.
+    token: Option<&'static str>,
+    /// How many more answers with the weights end in the middle.
+    cuts: usize,
+    /// Whether weights come with one bit changed.
+    damages: bool,
+    requests: Vec<Request>,
+}
+
+struct Request {
+    /// The file; nothing for the listing.
+    file: String,
+    authorization: Option<String>,
+    range: Option<String>,
+}
+
+type Shared = Arc<Mutex<Mirror>>;
+
+fn lock(mirror: &Shared) -> MutexGuard<'_, Mirror> {
+    mirror.lock().expect("no handler panics")
+}
+
+fn status(code: u16) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::from_u16(code).expect("a status");
+    response
+}
+
+impl Mirror {
+    /// Writes down a request; a status where it is refused.
+    fn receive(&mut self, owner: &str, file: &str, headers: &HeaderMap) -> Option<u16> {
+        let header = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let authorization = header("authorization");
+        let allowed = self.token.is_none_or(|token| authorization.as_deref() == Some(&format!("Bearer {token}")));
+        self.requests.push(Request { file: file.to_owned(), authorization, range: header("range") });
+        match (allowed, owner) {
+            (false, _) => Some(401),
+            (_, "tiny") => None,
+            _ => Some(404),
+        }
+    }
+}
+
+async fn listing(
+    State(mirror): State<Shared>,
+    UrlPath((owner, _name)): UrlPath<(String, String)>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let mut mirror = lock(&mirror);
+    if let Some(code) = mirror.receive(&owner, "", &headers) {
+        return status(code);
+    }
+    let files: Vec<Value> = mirror.files.iter().map(|(name, _)| json!({"rfilename": name})).collect();
+    Response::new(Body::from(json!({"sha": COMMIT, "siblings": files}).to_string()))
+}
+
+async fn file(
+    State(mirror): State<Shared>,
+    UrlPath((owner, _name, commit, name)): UrlPath<(String, String, String, String)>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let mut mirror = lock(&mirror);
+    if let Some(code) = mirror.receive(&owner, &name, &headers) {
+        return status(code);
+    }
+    let found = mirror.files.iter().find(|(file, _)| *file == name);
+    let Some((_, bytes)) = found.filter(|_| commit == COMMIT) else { return status(404) };
+    let (length, tag) = (bytes.len(), ContentHash::of(bytes).to_string());
+    let range = mirror.requests.last().and_then(|request| request.range.as_deref()?.strip_prefix("bytes="));
+    let Some((start, end)) = range.and_then(|range| range.split_once('-')) else { return status(400) };
+    let start: usize = start.parse().expect("a number");
+    let end = end.parse().map_or(length, |last: usize| last + 1);
+    if start >= length {
+        return status(416);
+    }
+    let mut part = bytes[start..end].to_vec();
+    let whole = part.len();
+    if name == WEIGHTS && whole > 1 {
+        if mirror.damages {
+            part[whole / 2] ^= 1;
+        }
+        if mirror.cuts > 0 {
+            mirror.cuts -= 1;
+            part.truncate(whole / 2);
+        }
+    }
+    // A body that ends before its announced length breaks the connection.
+    let pieces: Vec<Result<Bytes, std::io::Error>> = match part.len() < whole {
+        true => vec![Ok(part.into()), Err(std::io::Error::other("cut"))],
+        false => vec![Ok(part.into())],
+    };
+    let mut response = Response::new(Body::from_stream(Pieces { left: pieces.into_iter(), waited: false }));
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let headers = response.headers_mut();
+    let mut set = |name: &'static str, value: String| headers.insert(name, value.parse().expect("a header"));
+    set("content-range", format!("bytes {start}-{}/{length}", end - 1));
+    set("content-length", whole.to_string());
+    set("etag", format!("\"{tag}\""));
+    set("x-repo-commit", COMMIT.to_owned());
+    response
+}
+
+/// A body in pieces; before it breaks, what came before is given time to arrive.
+struct Pieces {
+    left: std::vec::IntoIter<Result<Bytes, std::io::Error>>,
+    waited: bool,
+}
+
+impl futures_core::Stream for Pieces {
+    type Item = Result<Bytes, std::io::Error>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        if !self.waited && matches!(self.left.as_slice(), [Err(_)]) {
+            self.waited = true;
+            let waker = context.waker().clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                waker.wake();
+            });
+            return std::task::Poll::Pending;
+        }
+        std::task::Poll::Ready(self.left.next())
+    }
+}
+
+/// A server on a port of its own, and a cache; both end with it.
+struct Hub {
+    url: String,
+    mirror: Shared,
+    home: tempfile::TempDir,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Hub {
+    fn start(change: impl FnOnce(&mut Mirror)) -> Result<Self, Failed> {
+        let mut mirror = Mirror { files: files(&fixture("llama/model"))?, ..Mirror::default() };
+        change(&mut mirror);
+        let mirror = Arc::new(Mutex::new(mirror));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let router = Router::new()
+            .route("/api/models/{owner}/{name}/revision/main", get(listing))
+            .route("/{owner}/{name}/resolve/{commit}/{file}", get(file))
+            .with_state(mirror.clone());
+        runtime.spawn(async move { axum::serve(listener, router).await });
+        Ok(Self { url, mirror, home: tempfile::tempdir()?, _runtime: runtime })
+    }
+
+    fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output, Failed> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
+        for name in ["HF_TOKEN", "HF_HUB_OFFLINE"] {
+            command.env_remove(name);
+        }
+        command.env("HF_ENDPOINT", &self.url).env("HF_HOME", self.home.path()).envs(environment.iter().copied());
+        Ok(command.args(arguments).current_dir(repository()).output()?)
+    }
+
+    /// The result of `model inspect`, which must succeed.
+    fn inspect(&self, id: &str, environment: &[(&str, &str)]) -> Result<Value, Failed> {
+        let output = self.run(&["model", "inspect", id, "--tensors", "--json"], environment)?;
+        if !output.status.success() {
+            return Err(format!("model inspect {id}: {}", String::from_utf8_lossy(&output.stderr)).into());
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Checks that `model inspect` ends with 2 and says all of this.
+    fn refuse(&self, id: &str, environment: &[(&str, &str)], parts: &[&str]) -> Result<(), Failed> {
+        let output = self.run(&["model", "inspect", id], environment)?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() != Some(2) {
+            return Err(format!("expected exit code 2, got {}: {error}", output.status).into());
+        }
+        match parts.iter().find(|part| !error.contains(**part)) {
+            None => Ok(()),
+            Some(part) => Err(format!("expected `{part}` in: {error}").into()),
+        }
+    }
+
+    fn mirror(&self) -> MutexGuard<'_, Mirror> {
+        lock(&self.mirror)
+    }
+
+    fn snapshot(&self) -> std::path::PathBuf {
+        self.home.path().join("hub/models--tiny--llama/snapshots").join(COMMIT)
+    }
+}
+
+fn files(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, Failed> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        files.push((entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path())?));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn downloads_once() -> Result<(), Failed> {
+    let hub = Hub::start(|mirror| {
+        mirror.token = Some("secret");
+        mirror.files.push(("README.md".to_owned(), b"words".to_vec()));
+        mirror.files.push(("pytorch_model.bin".to_owned(), b"pickle".to_vec()));
+    })?;
+    let token = [("HF_TOKEN", "secret")];
+    let first = hub.inspect("tiny/llama", &token)?;
+    assert_eq!(first["parameters"], 84_288);
+    for (name, bytes) in files(&fixture("llama/model"))? {
+        assert_eq!(fs::read(hub.snapshot().join(&name))?, bytes, "{name}");
+    }
+    assert_eq!(fs::read_dir(hub.snapshot())?.count(), 3, "what is not needed was fetched");
+    let requests = hub.mirror().requests.len();
+    assert!(hub.mirror().requests.iter().all(|request| request.authorization.as_deref() == Some("Bearer secret")));
+
+    // The listing is asked for again, the files are not; offline nothing is.
+    assert_eq!(hub.inspect("tiny/llama", &token)?, first);
+    assert_eq!(hub.mirror().requests.len(), requests + 1);
+    assert_eq!(hub.inspect("tiny/llama", &[("HF_HUB_OFFLINE", "1")])?, first);
+    assert_eq!(hub.mirror().requests.len(), requests + 1);
+
+    // A token that was stored by Hugging Face's own tools.
+    fs::write(hub.home.path().join("token"), "secret\n")?;
+    assert_eq!(hub.inspect("tiny/llama", &[])?, first);
+    fs::remove_file(hub.snapshot().join(WEIGHTS))?;
+    hub.refuse("tiny/llama", &[("HF_HUB_OFFLINE", "1")], &["model.safetensors is missing", "hint:"])
+}
+
+fn starts(hub: &Hub) -> Vec<usize> {
+    let mirror = hub.mirror();
+    let start = |request: &Request| request.range.as_deref()?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok();
+    mirror.requests.iter().filter(|request| request.file == WEIGHTS).filter_map(start).collect()
+}
+
+fn goes_on() -> Result<(), Failed> {
+    let bytes = fs::read(fixture("llama/model").join(WEIGHTS))?;
+    // One cut is mended within the call.
+    let hub = Hub::start(|mirror| mirror.cuts = 1)?;
+    hub.inspect("tiny/llama", &[])?;
+    assert_eq!(starts(&hub), [0, bytes.len() / 2]);
+    assert_eq!(fs::read(hub.snapshot().join(WEIGHTS))?, bytes);
+
+    // A connection that breaks again and again ends the call; the next one goes on.
+    let hub = Hub::start(|mirror| mirror.cuts = 5)?;
+    hub.refuse("tiny/llama", &[], &["cannot fetch model.safetensors of `tiny/llama` from http://127.0.0.1", "hint:"])?;
+    hub.refuse("tiny/llama", &[("HF_HUB_OFFLINE", "1")], &["is not whole in", "config.json is missing"])?;
+    hub.mirror().cuts = 0;
+    let before = starts(&hub).len();
+    hub.inspect("tiny/llama", &[])?;
+    let after = starts(&hub);
+    assert!(after.len() == before + 1 && after[before] > bytes.len() / 2, "{after:?}");
+    assert_eq!(fs::read(hub.snapshot().join(WEIGHTS))?, bytes);
+
+    // A process that was killed after the last byte left a whole file under its temporary name.
+    let hub = Hub::start(|_| {})?;
+    let blobs = hub.home.path().join("hub/models--tiny--llama/blobs");
+    fs::create_dir_all(&blobs)?;
+    fs::write(blobs.join(format!("{}.part", ContentHash::of(&bytes))), &bytes)?;
+    hub.inspect("tiny/llama", &[])?;
+    assert_eq!(fs::read(hub.snapshot().join(WEIGHTS))?, bytes);
+    Ok(())
+}
+
+fn damaged() -> Result<(), Failed> {
+    let hub = Hub::start(|mirror| mirror.damages = true)?;
+    hub.refuse("tiny/llama", &[], &["model.safetensors of `tiny/llama`: expected", ", got", "hint: it was removed"])?;
+    assert!(!hub.snapshot().join(WEIGHTS).exists());
+    hub.mirror().damages = false;
+    assert_eq!(hub.inspect("tiny/llama", &[])?["parameters"], 84_288);
+    Ok(())
+}
+
+fn shards() -> Result<(), Failed> {
+    let hub = Hub::start(|mirror| {
+        // One shard, so that the fixture's file serves; a second copy of the weights must be left alone.
+        let weights = mirror.files.iter().find(|(name, _)| name == WEIGHTS).map(|(_, bytes)| bytes.clone());
+        let shard = "model-00001-of-00001.safetensors";
+        mirror.files.push((shard.to_owned(), weights.unwrap_or_default()));
+        let index = json!({"weight_map": {"model.norm.weight": shard}}).to_string();
+        mirror.files.push(("model.safetensors.index.json".to_owned(), index.into_bytes()));
+    })?;
+    assert_eq!(hub.inspect("tiny/llama", &[])?["parameters"], 84_288);
+    assert!(hub.mirror().requests.iter().all(|request| request.file != WEIGHTS));
+    assert_eq!(hub.inspect("tiny/llama", &[("HF_HUB_OFFLINE", "true")])?["parameters"], 84_288);
+    fs::remove_file(hub.snapshot().join("model-00001-of-00001.safetensors"))?;
+    hub.refuse("tiny/llama", &[("HF_HUB_OFFLINE", "true")], &["model-00001-of-00001.safetensors is missing"])
+}
+
+fn refusals() -> Result<(), Failed> {
+    let hub = Hub::start(|mirror| mirror.token = Some("secret"))?;
+    hub.refuse("tiny/llama", &[], &["refuses `tiny/llama` (HTTP 401), asked without a token", "hint: set HF_TOKEN"])?;
+    hub.refuse("tiny/llama", &[("HF_TOKEN", "wrong")], &["(HTTP 401), asked with a token"])?;
+    let token = ("HF_TOKEN", "secret");
+    hub.refuse("nobody/nothing", &[token], &["has no model `nobody/nothing`", "hint: is the name right?"])?;
+    let asked = hub.mirror().requests.len();
+    let offline = [token, ("HF_HUB_OFFLINE", "1")];
+    hub.refuse("tiny/llama", &offline, &["`tiny/llama` is not whole in", "nothing may be downloaded", "hint:"])?;
+    assert_eq!(hub.mirror().requests.len(), asked);
+    hub.mirror().files.retain(|(name, _)| name != WEIGHTS);
+    hub.refuse("tiny/llama", &[token], &["neither model.safetensors nor", "hint: only safetensors are read"])?;
+    // Nobody listens on port 9 of this machine.
+    let nobody = [("HF_ENDPOINT", "http://127.0.0.1:9")];
+    hub.refuse("tiny/llama", &nobody, &["cannot fetch the listing of `tiny/llama` from http://127.0.0.1:9", "hint:"])
+}
+
+fn config_names_an_id() -> Result<(), Failed> {
+    let tiny = repository().join("examples/tiny-base");
+    let contents = files(&tiny)?;
+    let hub = Hub::start(|mirror| mirror.files = contents)?;
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("config.yaml");
+    let text = fs::read_to_string(repository().join("configs/quickstart.yaml"))?;
+    assert!(text.contains("base_model: examples/tiny-base"));
+    fs::write(&config, text.replace("base_model: examples/tiny-base", "base_model: tiny/base"))?;
+    let row = json!({"problem": "Print 1.", "reasoning": null, "solution": "print(1)", "domain": "python", "difficulty": null});
+    fs::create_dir_all(folder.path().join("run/data"))?;
+    fs::write(folder.path().join("run/data/python_train.jsonl"), format!("{row}\n"))?;
+    let (config, run) = (config.to_string_lossy().into_owned(), folder.path().join("run").display().to_string());
+    let arguments = ["train", "--config", &config, "--run", &run];
+    // A dry run downloads nothing, and says so.
+    let output = hub.run(&[&arguments[..], &["--dry-run"]].concat(), &[])?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("`tiny/base` is not whole in") && hub.mirror().requests.is_empty(), "{error}");
+    let output = hub.run(&arguments, &[])?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(folder.path().join("run/adapter/adapter_model.safetensors").exists());
+    Ok(())
+}
