@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::kernels::matmul::has_bf16_products;
 use crate::model::ComputeType;
 
 /// The type of activations and products of a run, and why it was chosen.
@@ -18,7 +19,7 @@ pub struct ComputePrecision {
 impl ComputePrecision {
     /// The choice for a run: bfloat16 where it is allowed and the processor multiplies it, else f32.
     pub fn choose(bf16: bool) -> Self {
-        Self::on(bf16, multiplies_bf16())
+        Self::on(bf16, has_bf16_products())
     }
 
     fn on(bf16: bool, multiplies_bf16: bool) -> Self {
@@ -29,16 +30,6 @@ impl ComputePrecision {
         };
         Self { bf16_asked: bf16, computed, reason }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn multiplies_bf16() -> bool {
-    is_x86_feature_detected!("avx512bf16")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn multiplies_bf16() -> bool {
-    false
 }
 
 #[cfg(test)]
