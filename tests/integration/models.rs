@@ -356,8 +356,8 @@ fn inspect() -> Result<(), Failed> {
     refuse(&["model", "inspect", text(&repository().join("configs"))?], &["config.json", "adapter_config.json"])
 }
 
-/// A test that needs transformers and PEFT.
-fn python_trial(name: &str, test: impl FnOnce(PathBuf) -> Result<(), Failed> + Send + 'static) -> Trial {
+/// A test that needs the packages of tests/oracle/requirements.txt.
+pub(crate) fn python_trial(name: &str, test: impl FnOnce(PathBuf) -> Result<(), Failed> + Send + 'static) -> Trial {
     let python = std::env::var_os("HILORA_PYTHON").map(PathBuf::from);
     let absent = python.is_none();
     Trial::test(name, move || test(python.expect("an ignored test runs only when asked for with HILORA_PYTHON set")))

@@ -9,10 +9,8 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
+use crate::models::python_trial;
 use crate::repository;
-
-/// Names the Python interpreter that has the tensorboard package.
-const PYTHON: &str = "HILORA_TENSORBOARD_PYTHON";
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -22,8 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("training::all_wrong_keys_are_named_at_once", wrong_keys),
         Trial::test("training::the_schema_is_the_committed_one_and_takes_every_shipped_config", schema),
         Trial::test("training::the_specifications_configs_have_its_keys_and_values", specification),
-        Trial::test("training::tensorboard_reads_its_events", tensorboard)
-            .with_ignored_flag(std::env::var_os(PYTHON).is_none()),
+        python_trial("training::tensorboard_reads_its_events", tensorboard),
     ]
 }
 
@@ -304,8 +301,7 @@ events.Reload()
 print(json.dumps([[tag, e.step, e.value] for tag in events.Tags()['scalars'] for e in events.Scalars(tag)]))
 ";
 
-fn tensorboard() -> Result<(), Failed> {
-    let python = std::env::var_os(PYTHON).ok_or("an ignored test runs only when asked for")?;
+fn tensorboard(python: PathBuf) -> Result<(), Failed> {
     let bench = Bench::new()?;
     // Killed in the middle: what a resumed run writes again must stand there once.
     let mut child = bench.train("run", 2).spawn()?;

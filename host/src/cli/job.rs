@@ -21,8 +21,17 @@ use crate::plugin::{DatasetLoader, DomainClassifier, PluginKind, PromptFormatter
 use crate::wasm::{HostOptions, PluginHost};
 
 /// The folders of a run, beside those of its data files; the first is the run itself.
-const WRITTEN_FOLDERS: [&str; 7] =
-    ["", "stages", "adapter", "checkpoints", "control", "control/adapter", "control/checkpoints"];
+const WRITTEN_FOLDERS: [&str; 9] = [
+    "",
+    "stages",
+    "adapter",
+    "checkpoints",
+    "tensorboard",
+    "control",
+    "control/adapter",
+    "control/checkpoints",
+    "control/tensorboard",
+];
 
 /// Which run to work on.
 #[derive(Debug, Clone, Args)]

@@ -287,6 +287,32 @@ fn bf16_is_close_to_f32_and_resumed_to_the_same_bytes() -> Result<(), Box<dyn st
 }
 
 #[test]
+fn a_sample_that_the_model_cannot_take_is_refused_before_the_first_step() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work, config) = (base()?, tempfile::tempdir()?, config(TrainingMode::Lora));
+    let mut samples = samples();
+    // The vocabulary has 96 tokens; this sample is in no batch of the first step.
+    samples[17].tokens[3] = 96;
+    let run = TrainingRun {
+        base: StartingPoint::Checkpoint(base.path().to_owned()),
+        config: &TrainingConfig { shuffle: false, ..config },
+        lora: Some(&small_lora()),
+        seed: 3,
+        samples: &samples,
+        validation: None,
+        checkpoints: &work.path().join("checkpoints"),
+        output: &work.path().join("output"),
+    };
+    let mut steps = 0;
+    let outcome = train(&run, &mut |_: &StepReport| {
+        steps += 1;
+        AfterStep::Continue
+    });
+    let error = outcome.err().ok_or("it trained")?.to_string();
+    assert!(error.starts_with("sample 17: token id 96") && steps == 0, "{steps} steps: {error}");
+    Ok(())
+}
+
+#[test]
 fn noise_changes_what_is_trained_on() -> Result<(), Box<dyn std::error::Error>> {
     let (base, lora, silent) = (base()?, small_lora(), config(TrainingMode::Lora));
     let noisy = TrainingConfig { neftune_noise_alpha: Some(5.0), ..silent.clone() };

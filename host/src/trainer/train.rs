@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 
 use super::audit::packed_equals_alone;
-use super::batches::Batches;
+use super::batches::{Batches, pack_fitted};
 use super::checkpoint::Checkpoints;
 use super::evaluation::{EvaluationReport, Evaluations, Validation};
 use super::learner::{Learner, StepOptions};
@@ -142,6 +142,7 @@ pub fn train(run: &TrainingRun<'_>, observer: &mut dyn TrainingObserver) -> Resu
         .map(|validation| Evaluations::new(validation, config.max_seq_length, config.batch_size))
         .transpose()?;
     let mut learner = run.learner()?;
+    check_samples(learner.model(), &samples)?;
     let checkpoints = Checkpoints::new(run.checkpoints, run.fingerprint()?, config.save_total_limit);
     let resumed = checkpoints.resume(&mut learner)?;
     if resumed.step.is_none() {
@@ -185,6 +186,16 @@ pub fn train(run: &TrainingRun<'_>, observer: &mut dyn TrainingObserver) -> Resu
     }
     outcome.finished = true;
     Ok(outcome)
+}
+
+/// Refuses a token or a length that the model cannot take, before the first step meets it.
+fn check_samples(model: &Model, samples: &FittedSamples<'_>) -> Result<(), TrainingError> {
+    for sample in &samples.used {
+        model
+            .check(&pack_fitted(samples, &[*sample]))
+            .map_err(|error| TrainingError::Sample { sample: *sample, problem: error.to_string() })?;
+    }
+    Ok(())
 }
 
 /// Why the steps ended.
