@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut wall, mut processor, mut losses) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..=steps.parse::<usize>()? {
         let (started, busy) = (Instant::now(), processor_seconds());
-        let numbers = learner.step(&[samples.clone()], &options)?;
+        let numbers = learner.step(std::slice::from_ref(&samples), &options)?;
         wall.push(started.elapsed().as_secs_f64());
         processor.push(processor_seconds() - busy);
         losses.push(numbers.loss);

@@ -31,6 +31,9 @@ const SHORT_SECONDS: f64 = 0.1;
 /// A test that takes less processor time says more of start-up than of fuel.
 const LONG_MS: f64 = 25.0;
 const HASH_CHARACTERS: usize = 16;
+/// Programs that print a set of strings in its order. That follows the hash seed, which CPython draws at each start and
+/// the runner when it is built: nobody has a verdict for them.
+const UNSETTLED: [&str; 1] = ["taco/test_0391"];
 
 #[derive(Debug, Args)]
 pub(crate) struct VerdictsArguments {
@@ -130,6 +133,7 @@ pub(crate) fn run_task(repository: &Path, arguments: &VerdictsArguments) -> Resu
     announce("judging programs that CPython passes, and programs that it does not");
     let mut all = asked(&verified, |_| true);
     all.extend(asked(&other, |_| true));
+    all.retain(|asked| !UNSETTLED.contains(&asked.id.as_str()));
     let judged = judge.judge(&all, None)?;
     let mut differences = 0;
     let mut accepted = 0;

@@ -65,7 +65,7 @@ fn rows<'a, T: Element>(values: &'a [T], document: &Document, head: usize, heads
 }
 
 fn operand<'a, T: Element>(matrix: &Dense<'a, T>, first_row: usize) -> Operand<'a, T> {
-    Operand::rows_of(matrix.values, matrix.stride).from_row(first_row)
+    Operand::rows_of(matrix.values, matrix.stride).skip_rows(first_row)
 }
 
 /// Some rows of a head as B, an even number of them.

@@ -19,7 +19,7 @@ use std::ops::Range;
 use half::bf16;
 use rayon::prelude::*;
 
-use self::panels::{Orientation, PANEL, Part, Unit, Units, pack, widen_swapped};
+use self::panels::{Orientation, PANEL, Part, Unit, Units, lay_out, pack};
 use self::tile::{TILE_ROWS, Tile, TileStart, tile_function};
 use crate::kernels::element::{Element, UnitLayout};
 
@@ -52,9 +52,9 @@ impl<'a, E: Element> Operand<'a, E> {
         Self { values, row_stride: stride, depth_stride: 1, together: 1 }
     }
 
-    /// The rows from one on.
-    pub(crate) fn from_row(self, row: usize) -> Self {
-        Self { values: &self.values[row * self.row_stride..], ..self }
+    /// Without its first rows.
+    pub(crate) fn skip_rows(self, rows: usize) -> Self {
+        Self { values: &self.values[rows * self.row_stride..], ..self }
     }
 
     /// Where an element of a row stands.
@@ -461,33 +461,37 @@ struct TileRows {
 }
 
 impl<E: Element> Operand<'_, E> {
-    /// Rows of A as a tile reads them: where they are, or widened into the buffer.
+    /// Rows of A as a tile reads them: where they are, or laid out in the buffer.
     fn rows(&self, row: usize, height: usize, depth: &Range<usize>, buffer: &mut Units) -> TileRows {
+        /// Rows so far apart, or a multiple of it, fight for few sets of the first-level cache.
+        const CONFLICTING_BYTES: usize = 1024;
         let layout = E::layout();
-        if layout != UnitLayout::Widened || depth.is_empty() {
-            let size = size_of::<E>();
-            let stride = if self.together == layout.elements() { self.depth_stride } else { layout.elements() };
+        let (size, together) = (size_of::<E>(), self.together == layout.elements());
+        let conflicting = self.together == 1 && (self.row_stride * size).is_multiple_of(CONFLICTING_BYTES);
+        if depth.is_empty() || (layout != UnitLayout::Widened && !conflicting) {
+            let stride = if together { self.depth_stride } else { layout.elements() };
             return TileRows {
                 first: self.values.as_ptr().wrapping_add(self.at(row, depth.start)).cast(),
                 row_bytes: self.row_stride * size,
                 unit_bytes: stride * size,
             };
         }
-        // A row more than a power of two apart, so that rows do not fight for the same sets of the cache.
-        let width = depth.len() + 16;
-        let rows = panels::floats(buffer.room(height * width));
+        let units = depth.len() / layout.elements();
+        let width = units + 16;
+        let rows = buffer.room(height * width);
         for (i, target) in rows.chunks_exact_mut(width).enumerate() {
-            let (target, first) = (&mut target[..depth.len()], self.at(row + i, depth.start));
+            let (target, first) = (&mut target[..units], self.at(row + i, depth.start));
             if self.together == 1 {
-                widen_swapped(&self.values[first..first + depth.len()], target);
+                lay_out(&self.values[first..first + depth.len()], layout, target);
             } else {
-                for (unit, target) in target.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-                    let at = first + unit * self.depth_stride;
-                    *target = [self.values[at + 1].widen(), self.values[at].widen()];
+                // Pairs stand side by side, one from each of two rows of what is transposed; here they are widened.
+                for (pair, target) in target.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                    let at = first + pair * self.depth_stride;
+                    *target = [self.values[at + 1].widen().to_bits(), self.values[at].widen().to_bits()];
                 }
             }
         }
-        TileRows { first: rows.as_ptr().cast(), row_bytes: width * size_of::<f32>(), unit_bytes: size_of::<f32>() }
+        TileRows { first: rows.as_ptr().cast(), row_bytes: width * size_of::<Unit>(), unit_bytes: size_of::<Unit>() }
     }
 }
 

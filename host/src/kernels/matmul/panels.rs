@@ -48,7 +48,7 @@ impl Units {
 }
 
 /// Units as floats.
-pub(super) fn floats(units: &mut [Unit]) -> &mut [f32] {
+fn floats(units: &mut [Unit]) -> &mut [f32] {
     // SAFETY: both are four bytes with the same alignment, and every bit pattern is a float.
     unsafe { std::slice::from_raw_parts_mut(units.as_mut_ptr().cast(), units.len()) }
 }
@@ -157,10 +157,27 @@ vectorized! {
     }
 }
 
-/// Widens pairs, the second of each first.
-pub(super) fn widen_swapped<E: Element>(values: &[E], target: &mut [f32]) {
-    for (target, pair) in target.as_chunks_mut::<2>().0.iter_mut().zip(values.as_chunks::<2>().0) {
-        *target = [pair[1].widen(), pair[0].widen()];
+vectorized! {
+    /// Elements that follow one another along the depth as units; in bf16 an even number of them.
+    pub(super) fn lay_out<E: Element>(values: &[E], layout: UnitLayout, units: &mut [Unit]) {
+        let pairs = values.as_chunks::<2>().0;
+        match layout {
+            UnitLayout::Single => {
+                for (unit, value) in units.iter_mut().zip(values) {
+                    *unit = value.widen().to_bits();
+                }
+            }
+            UnitLayout::Pair => {
+                for (unit, [first, second]) in units.iter_mut().zip(pairs) {
+                    *unit = first.widen().to_bits() >> 16 | second.widen().to_bits() & 0xffff_0000;
+                }
+            }
+            UnitLayout::Widened => {
+                for (units, [first, second]) in units.as_chunks_mut::<2>().0.iter_mut().zip(pairs) {
+                    *units = [second.widen().to_bits(), first.widen().to_bits()];
+                }
+            }
+        }
     }
 }
 
@@ -190,7 +207,7 @@ fn pack_transposed(
                     UnitLayout::Widened => {
                         let values = &mut pairs(scratch)[..count];
                         source.read_bf16(first + i, start, values);
-                        widen_swapped(values, floats(row));
+                        lay_out(values, layout, row);
                     }
                 }
             }
@@ -286,15 +303,15 @@ impl<E> Drop for Packed<E> {
 impl<E: Element> Packed<E> {
     /// B = W, for W [depth, columns].
     pub(crate) fn of(matrix: &dyn RowSource) -> Self {
-        Self::packed(matrix, Orientation::Straight, matrix.rows(), matrix.columns())
+        Self::of_source(matrix, Orientation::Straight, matrix.rows(), matrix.columns())
     }
 
     /// B = Wᵀ, for W [columns, depth].
     pub(crate) fn of_transposed(matrix: &dyn RowSource) -> Self {
-        Self::packed(matrix, Orientation::Transposed, matrix.columns(), matrix.rows())
+        Self::of_source(matrix, Orientation::Transposed, matrix.columns(), matrix.rows())
     }
 
-    fn packed(matrix: &dyn RowSource, orientation: Orientation, depth: usize, columns: usize) -> Self {
+    fn of_source(matrix: &dyn RowSource, orientation: Orientation, depth: usize, columns: usize) -> Self {
         /// Panels that a thread packs at a time.
         const GROUP: usize = 4;
         let mut panels = POOL.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
