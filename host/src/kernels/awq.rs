@@ -75,9 +75,18 @@ impl AwqMatrix {
         let words: &[[u8; 4]] = self.qzeros.as_chunks().0;
         u32::from_le_bytes(words[group * (self.rows / WORD) + row / WORD]) >> SHIFTS[row % WORD] & 15
     }
+}
 
-    /// A row from a column on, as much of it as the target is long.
-    pub(crate) fn dequantize(&self, row: usize, column: usize, target: &mut [f32]) {
+impl RowSource for AwqMatrix {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn read(&self, row: usize, column: usize, target: &mut [f32]) {
         let (words, shift) = (self.rows / WORD, SHIFTS[row % WORD]);
         let last = column + target.len();
         let mut at = column;
@@ -93,20 +102,6 @@ impl AwqMatrix {
             }
             at = end;
         }
-    }
-}
-
-impl RowSource for AwqMatrix {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn columns(&self) -> usize {
-        self.columns
-    }
-
-    fn read(&self, row: usize, column: usize, target: &mut [f32]) {
-        self.dequantize(row, column, target);
     }
 }
 
@@ -135,7 +130,7 @@ mod tests {
         for (column, length) in [(0, columns), (5, 40), (31, 2), (96, 32)] {
             let mut got = vec![0.0; length];
             for row in 0..rows {
-                matrix.dequantize(row, column, &mut got);
+                matrix.read(row, column, &mut got);
                 let start = row * columns + column;
                 assert_eq!(got, expected[start..start + length], "row {row} from {column} on");
             }

@@ -311,17 +311,6 @@ impl Nf4Matrix {
         }
     }
 
-    /// A row from a column on, as much of it as the target is long.
-    pub(crate) fn dequantize(&self, row: usize, column: usize, target: &mut [f32]) {
-        self.blocks(row, column, target, |maximum, at, target| {
-            let values = CODES.map(|code| code * maximum);
-            match self.whole_block(at, target.len()) {
-                Some(bytes) => look_up_block_f32(&values, bytes, target),
-                None => look_up(&values, self.packed(), at, target),
-            }
-        });
-    }
-
     /// The bytes of elements from `at` on where they are all of a block.
     fn whole_block(&self, at: usize, length: usize) -> Option<&[u8; BLOCK / 2]> {
         let whole = at.is_multiple_of(BLOCK) && length == BLOCK;
@@ -450,7 +439,13 @@ impl RowSource for Nf4Matrix {
     }
 
     fn read(&self, row: usize, column: usize, target: &mut [f32]) {
-        self.dequantize(row, column, target);
+        self.blocks(row, column, target, |maximum, at, target| {
+            let values = CODES.map(|code| code * maximum);
+            match self.whole_block(at, target.len()) {
+                Some(bytes) => look_up_block_f32(&values, bytes, target),
+                None => look_up(&values, self.packed(), at, target),
+            }
+        });
     }
 
     fn read_bf16(&self, row: usize, column: usize, target: &mut [bf16]) {
@@ -504,7 +499,7 @@ mod tests {
         // A part of a row that begins and ends within blocks.
         let mut got = [0.0; 71];
         for row in 0..64 {
-            matrix.dequantize(row, 13, &mut got);
+            matrix.read(row, 13, &mut got);
             for (got, expected) in got.iter().zip(&values[row * 96 + 13..]) {
                 assert!((got - expected).abs() < 0.5 * 0.16, "{got} {expected}");
             }
