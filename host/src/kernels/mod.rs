@@ -2,7 +2,8 @@
 //!
 //! An operation takes candle tensors and launches a body for their device (`launch`); its gradient is a second
 //! operation beside it, called by name. Nothing here builds a graph, and candle's autograd is never used. Results
-//! depend on the inputs alone: not on the number of threads, the batch, or the processor's vector width.
+//! depend on the inputs alone: not on the number of threads, the batch, or the processor's vector width. (The products
+//! of a processor that multiplies bf16 are its own: `matmul::tile`.)
 
 pub(crate) mod adamw;
 pub(crate) mod adamw_8bit;
