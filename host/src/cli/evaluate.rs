@@ -21,10 +21,9 @@ use crate::evaluator::{
     Observer, prompt_tokens, prompts,
 };
 use crate::judge::Judge;
-use crate::model::{Adapter, BasePrecision, Model, Tokenizer};
+use crate::model::{Adapter, Model, Tokenizer};
 use crate::pipeline::PrepareManifest;
 use crate::plugin::{PluginKind, PromptFormatter};
-use crate::trainer::TrainingMode;
 
 /// Sequences that are decoded together; results do not depend on it.
 const BATCH_ROWS_MAX: usize = 64;
@@ -119,19 +118,11 @@ fn check_is_clean(job: &Job) -> Result<()> {
     Err(refuse("the adapter was trained on other data than the manifest says was checked".to_owned()))
 }
 
-/// How the base is held while it is measured: as it was while the adapter was trained.
-fn precision(job: &Job) -> BasePrecision {
-    match job.config.training.mode {
-        TrainingMode::Qlora => BasePrecision::Nf4,
-        TrainingMode::Lora | TrainingMode::Full => BasePrecision::F32,
-    }
-}
-
 fn measure(job: &Job, inputs: &StageInputs, problems: &[EvaluationProblem]) -> Result<(EvaluationRecord, Latency)> {
     let config = &job.config;
     let formatter = job.formatter()?;
     let tokenizer = Tokenizer::load(job.base_model()?)?;
-    let model = Model::load(job.base_model()?, precision(job))?;
+    let model = Model::load(job.base_model()?, config.training.base_precision())?;
     let judge = Judge::new(job.runner()?, job.workers);
     let evaluator = Evaluator {
         formatter: &*formatter,

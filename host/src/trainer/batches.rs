@@ -4,12 +4,17 @@
 //! A row is one sample or, with packing, several. Samples of a micro-batch are concatenated without padding; attention
 //! is blocked by document.
 
+use std::cmp::Reverse;
+
 use super::length_groups::group_by_length;
 use super::packing::best_fit_decreasing;
 use super::sample::FittedSamples;
 use super::{TrainingConfig, TrainingSample};
 use crate::kernels::philox::{Purpose, Sequence};
 use crate::model::PackedDocuments;
+
+/// Samples that an audit looks at.
+const AUDITED_SAMPLES: usize = 4;
 
 /// The plan of a run: how samples are put into rows, and rows into steps.
 pub(crate) struct Batches<'a> {
@@ -102,11 +107,28 @@ impl<'a> Batches<'a> {
         if self.group_by_length { group_by_length(order, &self.lengths, self.per_step()) } else { order }
     }
 
-    /// The samples with the most targets, one micro-batch of at most four: what the audit looks at.
-    pub(crate) fn for_audit(&self) -> MicroBatch {
+    /// The samples with the most targets, at most four and no more tokens than a micro-batch of the longest rows has:
+    /// what must bring a gradient to every tensor.
+    pub(crate) fn for_gradient_audit(&self) -> MicroBatch {
+        let mut by_targets = self.samples.used.clone();
+        by_targets.sort_by_key(|index| (Reverse(self.samples.targets(*index)), *index));
+        let mut room = self.lengths.iter().max().map_or(0, |longest| longest * self.batch_size);
+        let mut samples = Vec::new();
+        for index in by_targets {
+            let tokens = self.samples.tokens(index).len();
+            if samples.len() < AUDITED_SAMPLES && tokens <= room {
+                room -= tokens;
+                samples.push(index);
+            }
+        }
+        MicroBatch { documents: pack_fitted(self.samples, &samples), samples }
+    }
+
+    /// The shortest samples, four where there are as many: what must not see each other.
+    pub(crate) fn for_isolation_audit(&self) -> MicroBatch {
         let mut samples = self.samples.used.clone();
-        samples.sort_by_key(|index| (std::cmp::Reverse(self.samples.targets(*index)), *index));
-        samples.truncate(4);
+        samples.sort_by_key(|index| (self.samples.tokens(*index).len(), *index));
+        samples.truncate(AUDITED_SAMPLES);
         MicroBatch { documents: pack_fitted(self.samples, &samples), samples }
     }
 }

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ComputePrecision;
+use crate::model::{BasePrecision, ComputeType};
+
 /// Which weights are trained, over which base.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -13,7 +16,7 @@ pub enum TrainingMode {
     /// LoRA over a base in NF4.
     #[default]
     Qlora,
-    /// LoRA over a base in f32.
+    /// LoRA over a base in bf16 where that is computed, else in f32.
     Lora,
     /// All weights.
     Full,
@@ -190,6 +193,15 @@ impl TrainingConfig {
             }
         }
         problems
+    }
+
+    /// How the base is held: what was trained over is what is measured. In mode lora it is in the type that is computed.
+    pub fn base_precision(&self) -> BasePrecision {
+        match (self.mode, ComputePrecision::choose(self.bf16).computed) {
+            (TrainingMode::Qlora, _) => BasePrecision::Nf4,
+            (TrainingMode::Lora, ComputeType::Bf16) => BasePrecision::Bf16,
+            (TrainingMode::Lora, ComputeType::F32) | (TrainingMode::Full, _) => BasePrecision::F32,
+        }
     }
 
     /// The number of warm-up steps among `total`.

@@ -225,13 +225,14 @@ impl Learner {
 
     /// Fails unless a gradient reaches every trained tensor. B is zero in a new adapter and then A's gradient is zero
     /// by arithmetic, so the audit looks at a copy of the adapter whose B is not.
-    pub(crate) fn audit(&self, batch: &MicroBatch) -> Result<(), TrainingError> {
+    /// It takes the memory of a training step, and no more.
+    pub(crate) fn audit(&self, batch: &MicroBatch, gradient_checkpointing: bool) -> Result<(), TrainingError> {
         let perturbed = self.adapter.as_ref().map(|adapter| self.perturbed(adapter)).transpose()?;
         let how = TrainingPass {
             scale: 1.0 / batch.documents.targets.len() as f32,
             dropout: None,
             noise: None,
-            checkpointing: false,
+            checkpointing: gradient_checkpointing,
         };
         for (_, gradient) in tensors(&self.gradients) {
             adamw::zero(gradient)?;

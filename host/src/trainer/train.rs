@@ -16,7 +16,7 @@ use super::sample::FittedSamples;
 use super::validation::{BestStep, EarlyStopping, ValidationMetric};
 use super::{ComputePrecision, TrainingConfig, TrainingError, TrainingMode, TrainingSample, schedule};
 use crate::artifact::{ContentHash, write_atomic};
-use crate::model::{Adapter, BasePrecision, LoraConfig, Model, ModelConfig, ModelError};
+use crate::model::{Adapter, LoraConfig, Model, ModelConfig, ModelError};
 
 /// Where the weights come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,9 +146,8 @@ pub fn train(run: &TrainingRun<'_>, observer: &mut dyn TrainingObserver) -> Resu
     let checkpoints = Checkpoints::new(run.checkpoints, run.fingerprint()?, config.save_total_limit);
     let resumed = checkpoints.resume(&mut learner)?;
     if resumed.step.is_none() {
-        let batch = batches.for_audit();
-        learner.audit(&batch)?;
-        packed_equals_alone(&learner, &samples, &batch)?;
+        learner.audit(&batches.for_gradient_audit(), config.gradient_checkpointing)?;
+        packed_equals_alone(&learner, &samples, &batches.for_isolation_audit())?;
     }
     observer.begun(learner.steps(), steps_total, &resumed.damaged);
     let mut progress = RunInProgress {
@@ -340,10 +339,9 @@ impl TrainingRun<'_> {
 
     fn learner(&self) -> Result<Learner, TrainingError> {
         let folder = self.folder();
-        let model = match (&self.base, self.config.mode) {
-            (StartingPoint::Random(_), _) => Model::random(ModelConfig::load(folder)?, self.seed)?,
-            (_, TrainingMode::Full | TrainingMode::Lora) => Model::load(folder, BasePrecision::F32)?,
-            (_, TrainingMode::Qlora) => Model::load(folder, BasePrecision::Nf4)?,
+        let model = match &self.base {
+            StartingPoint::Random(_) => Model::random(ModelConfig::load(folder)?, self.seed)?,
+            StartingPoint::Checkpoint(_) => Model::load(folder, self.config.base_precision())?,
         };
         let model = model.computing_in(self.precision().computed)?;
         let learner = match self.config.mode {
