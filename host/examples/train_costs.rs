@@ -1,7 +1,8 @@
 //! Takes optimizer steps for `cargo xtask bench train`; prints one JSON object: what `tests/oracle/bench_train.py` prints.
 //!
 //! Arguments: the folder that the script has made, a batch of it, `f32` or `bf16`, the number of steps, and
-//! `checkpointing` where blocks are computed again. The number of threads comes from `RAYON_NUM_THREADS`.
+//! `checkpointing` where blocks are computed again. With `plan` no step is taken, and what `train --plan` says of it is
+//! printed instead. The number of threads comes from `RAYON_NUM_THREADS`.
 
 use std::error::Error;
 use std::fs;
@@ -9,8 +10,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use hilora_host::model::{Adapter, BasePrecision, ComputeType, Model};
-use hilora_host::trainer::{Learner, StepOptions, TrainingSample};
+use hilora_host::metrics::resident_bytes;
+use hilora_host::model::{Adapter, BasePrecision, ComputeType, Model, ModelConfig, StoredType};
+use hilora_host::trainer::{Learner, PlanRequest, StepOptions, TrainingConfig, TrainingPlan, TrainingSample, plan};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
@@ -33,6 +35,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let samples: Vec<TrainingSample> =
         rows.into_iter().map(|tokens| TrainingSample { trained: vec![true; tokens.len()], tokens }).collect();
     let tokens: usize = samples.iter().map(|sample| sample.tokens.len()).sum();
+    let checkpointing = rest.iter().any(|word| word == "checkpointing");
+    if rest.iter().any(|word| word == "plan") {
+        writeln!(std::io::stdout(), "{}", serde_json::to_string(&planned(folder, &samples, compute, checkpointing)?)?)?;
+        return Ok(());
+    }
     let model = Model::load(&folder.join("model"), BasePrecision::Nf4)?.computing_in(compute)?;
     let adapter = Adapter::load(&folder.join("adapter"))?;
     let mut learner = Learner::of_adapter(model, adapter, 1)?;
@@ -40,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         learning_rate: 1e-4,
         weight_decay: 0.01,
         max_grad_norm: f64::INFINITY,
-        gradient_checkpointing: rest.iter().any(|word| word == "checkpointing"),
+        gradient_checkpointing: checkpointing,
     };
     let (mut wall, mut processor, mut losses) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..=steps.parse::<usize>()? {
@@ -59,6 +66,35 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     writeln!(std::io::stdout(), "{measured}")?;
     Ok(())
+}
+
+/// The plan of one step over all samples.
+fn planned(
+    folder: &Path,
+    samples: &[TrainingSample],
+    compute: ComputeType,
+    checkpointing: bool,
+) -> Result<TrainingPlan, Box<dyn Error>> {
+    let training: TrainingConfig = serde_json::from_value(json!({
+        "num_epochs": 1,
+        "batch_size": samples.len(),
+        "learning_rate": 1e-4,
+        "max_seq_length": samples.iter().map(|sample| sample.tokens.len()).max(),
+        "bf16": compute == ComputeType::Bf16,
+        "gradient_checkpointing": checkpointing,
+    }))?;
+    let (base, adapter) = (folder.join("model"), Adapter::load(&folder.join("adapter"))?);
+    let request = PlanRequest {
+        model: &ModelConfig::load(&base)?,
+        stored: StoredType::load(&base)?,
+        training: &training,
+        lora: adapter.config(),
+        seed: 1,
+        samples,
+        validation: None,
+        process_bytes: resident_bytes().ok_or("the kernel does not say what is resident")?,
+    };
+    Ok(plan(&request, &mut || ())?)
 }
 
 fn processor_seconds() -> f64 {

@@ -30,13 +30,21 @@ impl ContentHash {
 
     /// The hash of a file's content, read in pieces.
     pub fn of_file(path: &Path) -> io::Result<Self> {
+        Self::of_file_watched(path, &mut |_| ())
+    }
+
+    /// The same; `on_bytes` is told of the number of bytes of each piece.
+    pub fn of_file_watched(path: &Path, on_bytes: &mut dyn FnMut(usize)) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let mut hasher = Sha256::new();
         let mut buffer = vec![0; 1 << 20];
         loop {
             match file.read(&mut buffer)? {
                 0 => return Ok(Self(hasher.finalize().into())),
-                read => hasher.update(&buffer[..read]),
+                read => {
+                    hasher.update(&buffer[..read]);
+                    on_bytes(read);
+                }
             }
         }
     }

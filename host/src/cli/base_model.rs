@@ -6,11 +6,20 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::Console;
-use crate::hub::{Hub, ModelId};
+use crate::hub::{Hub, ModelFiles, ModelId};
 use crate::metrics::Stage;
 
 /// The folder of a model. A folder that exists goes before an id of the same spelling.
 pub(super) fn base_folder(named: &Path, hub: &Hub, console: Console) -> Result<PathBuf> {
+    folder_with(ModelFiles::All, named, hub, console)
+}
+
+/// The folder of a model, in which its weights may be missing.
+pub(super) fn base_description(named: &Path, hub: &Hub, console: Console) -> Result<PathBuf> {
+    folder_with(ModelFiles::WithoutWeights, named, hub, console)
+}
+
+fn folder_with(files: ModelFiles, named: &Path, hub: &Hub, console: Console) -> Result<PathBuf> {
     const MEBIBYTE: u64 = 1 << 20;
     let id = match named.to_str().and_then(ModelId::parse) {
         Some(id) if !named.exists() => id,
@@ -19,7 +28,7 @@ pub(super) fn base_folder(named: &Path, hub: &Hub, console: Console) -> Result<P
     };
     let progress = console.progress();
     let current = RefCell::new(None);
-    let folder = hub.folder(&id, &|file, done, total| {
+    let folder = hub.folder(&id, files, &|file, done, total| {
         let mut current = current.borrow_mut();
         if current.as_ref().is_none_or(|(name, _)| name != file) {
             let next = (file.to_owned(), progress.stage(file, total / MEBIBYTE, "MiB"));

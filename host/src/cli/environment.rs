@@ -72,7 +72,7 @@ fn line_of(path: &str, key: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-fn memory_bytes() -> Option<u64> {
+pub(super) fn memory_bytes() -> Option<u64> {
     let kibibytes: u64 = line_of("/proc/meminfo", "MemTotal")?.strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes << 10)
 }

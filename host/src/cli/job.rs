@@ -33,6 +33,9 @@ const WRITTEN_FOLDERS: [&str; 9] = [
     "control/tensorboard",
 ];
 
+/// Bytes of a base that take more than a moment to hash.
+const LARGE_BASE: u64 = 1 << 30;
+
 /// Which run to work on.
 #[derive(Debug, Clone, Args)]
 pub struct JobArguments {
@@ -77,6 +80,8 @@ pub struct Job {
     pub dry_run: bool,
     /// The base model's folder, once somebody has asked for it.
     base_folder: OnceLock<PathBuf>,
+    /// The hash of its files, once somebody has asked for that.
+    base_hash: OnceLock<ContentHash>,
     plugins: PluginHost,
     plugin_files: PluginFiles,
     program: ContentHash,
@@ -118,6 +123,7 @@ impl Job {
             registry: arguments.registry.clone(),
             dry_run: arguments.dry_run,
             base_folder: OnceLock::new(),
+            base_hash: OnceLock::new(),
             plugins,
             plugin_files,
             program,
@@ -223,8 +229,12 @@ impl Job {
         Ok(self.base_folder.get_or_init(|| folder))
     }
 
-    /// The hash of the files that make the base model; what else lies in its folder (a README) changes no number.
+    /// The hash of the files that make the base model; what else lies in its folder (a README) changes no number. It is
+    /// computed once.
     pub fn base_model_hash(&self) -> Result<ContentHash> {
+        if let Some(hash) = self.base_hash.get() {
+            return Ok(*hash);
+        }
         let folder = self.base_model()?;
         let unreadable = |error| {
             let message = format!("cannot read the base model {}: {error}", folder.display());
@@ -233,19 +243,34 @@ impl Job {
                 "`base_model` names a folder with config.json, tokenizer.json and safetensors, or a model of the hub as owner/name",
             )
         };
-        let mut listing = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "json" || extension == "safetensors" || extension == "jinja")
-            {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                listing.push(format!("{name}\0{}", self.hash_of(&path)?));
+        let entries = std::fs::read_dir(folder).map_err(unreadable)?;
+        let paths: Vec<PathBuf> =
+            entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>().map_err(unreadable)?;
+        let is_part = |path: &&PathBuf| {
+            path.extension().is_some_and(|ending| ["json", "safetensors", "jinja"].iter().any(|part| ending == *part))
+        };
+        let files: Vec<&PathBuf> = paths.iter().filter(is_part).collect();
+        let bytes: u64 = files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum();
+        let progress = self.console.progress();
+        let bar = (bytes > LARGE_BASE).then(|| progress.stage("hash the base", bytes >> 20, "MiB"));
+        let mut done = 0;
+        let mut on_bytes = |bytes: usize| {
+            done += bytes as u64;
+            if let Some(bar) = &bar {
+                bar.set_position(done >> 20);
             }
+        };
+        let mut listing = Vec::new();
+        for path in files {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let hash = ContentHash::of_file_watched(path, &mut on_bytes).map_err(unreadable)?;
+            listing.push(format!("{name}\0{hash}"));
+        }
+        if let Some(bar) = bar {
+            bar.finish();
         }
         listing.sort();
-        Ok(ContentHash::of_parts(listing.iter().map(String::as_bytes)))
+        Ok(*self.base_hash.get_or_init(|| ContentHash::of_parts(listing.iter().map(String::as_bytes))))
     }
 
     /// The hash of one kind of plugin's component.

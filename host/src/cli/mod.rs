@@ -30,6 +30,7 @@ mod register;
 mod registry;
 mod tokenization;
 mod train;
+mod training_plan;
 mod training_watch;
 
 mod judge;

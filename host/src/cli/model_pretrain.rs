@@ -12,7 +12,7 @@ use super::training_watch::{WatchFiles, observed_training};
 use super::{Console, ExitStatus};
 use crate::config::PretrainingConfig;
 use crate::model::Tokenizer;
-use crate::trainer::{StartingPoint, TrainingRun, TrainingSample};
+use crate::trainer::{StartingPoint, TrainingRun, TrainingSample, hash_of_base};
 
 /// Train a small base model from scratch on plain text.
 #[derive(Debug, Args)]
@@ -61,6 +61,7 @@ impl PretrainCommand {
         let checkpoints = config.output.join("checkpoints");
         let run = TrainingRun {
             base: StartingPoint::Random(config.architecture.clone()),
+            base_hash: hash_of_base(&config.architecture)?,
             config: &config.training,
             lora: None,
             seed: config.seed,

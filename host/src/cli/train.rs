@@ -15,6 +15,7 @@ use super::failure::BadInput;
 use super::held_out::HeldOut;
 use super::job::Job;
 use super::tokenization::tokenize;
+use super::training_plan::show_plan;
 use super::training_watch::{WatchFiles, observed_training};
 use super::{Console, ExitStatus, JobArguments};
 use crate::artifact::{ContentHash, StageInputs, write_atomic};
@@ -29,6 +30,9 @@ use crate::trainer::{StartingPoint, TrainingMode, TrainingOutcome, TrainingRun, 
 pub(super) struct TrainCommand {
     #[command(flatten)]
     job: JobArguments,
+    /// Tell what the training would take in memory and time on this machine, after a short calibration; write nothing
+    #[arg(long)]
+    plan: bool,
 }
 
 /// Which answers an adapter learns.
@@ -95,6 +99,9 @@ impl Answers {
 
 impl TrainCommand {
     pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+        if self.plan {
+            return show_plan(&Job::open_to_read(&self.job, console)?);
+        }
         let mut job = Job::open(&self.job, console)?;
         let stage = train_stage(&mut job, Answers::Own)?;
         console.result(&stage, &stage.summary(Answers::Own))?;
@@ -257,6 +264,7 @@ fn run_training(
     let pass_at_1 = held_out.as_ref().map(|held_out| held_out.pass_at_1(job, tokenizer));
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(job.base_model()?.to_owned()),
+        base_hash: job.base_model_hash()?,
         config: &config.training,
         lora: Some(&config.lora),
         seed: config.seed,

@@ -55,6 +55,15 @@ pub struct Hub {
     offline: bool,
 }
 
+/// Which of a model's files are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelFiles {
+    /// Everything that it is computed with.
+    All,
+    /// What describes it: configuration, tokenizer and chat template.
+    WithoutWeights,
+}
+
 /// Told of a file's name, the bytes that are there, and all its bytes.
 pub type OnBytes<'a> = dyn Fn(&str, u64, u64) + 'a;
 
@@ -78,13 +87,13 @@ impl Hub {
         Self { offline: true, ..self }
     }
 
-    /// The folder of a model; what the cache lacks of it is downloaded.
-    pub fn folder(&self, id: &ModelId, on_bytes: &OnBytes<'_>) -> Result<PathBuf, HubError> {
-        if self.offline { self.cached(id) } else { self.fetched(id, on_bytes) }
+    /// The folder of a model; what the cache lacks of those files is downloaded.
+    pub fn folder(&self, id: &ModelId, files: ModelFiles, on_bytes: &OnBytes<'_>) -> Result<PathBuf, HubError> {
+        if self.offline { self.cached(id, files) } else { self.fetched(id, files, on_bytes) }
     }
 
-    /// The folder in the cache, which must be whole.
-    fn cached(&self, id: &ModelId) -> Result<PathBuf, HubError> {
+    /// The folder in the cache, which must hold all those files.
+    fn cached(&self, id: &ModelId, files: ModelFiles) -> Result<PathBuf, HubError> {
         let missing = |file: &str| HubError::NotCached {
             id: id.0.clone(),
             cache: self.cache.path().clone(),
@@ -92,6 +101,9 @@ impl Hub {
         };
         let config = self.cache.model(id.0.clone()).get("config.json").ok_or_else(|| missing("config.json"))?;
         let folder = config.parent().map(Path::to_owned).unwrap_or_default();
+        if files == ModelFiles::WithoutWeights {
+            return Ok(folder);
+        }
         let weights = if folder.join(INDEX).exists() {
             shards(&folder.join(INDEX)).map_err(|_| missing(INDEX))?
         } else {
@@ -103,7 +115,7 @@ impl Hub {
         }
     }
 
-    fn fetched(&self, id: &ModelId, on_bytes: &OnBytes<'_>) -> Result<PathBuf, HubError> {
+    fn fetched(&self, id: &ModelId, files: ModelFiles, on_bytes: &OnBytes<'_>) -> Result<PathBuf, HubError> {
         let api = ApiBuilder::from_cache(self.cache.clone())
             .with_endpoint(self.endpoint.clone())
             .with_token(self.token.clone())
@@ -119,7 +131,9 @@ impl Hub {
         let folder = cache.pointer_path(&info.sha);
 
         let names: BTreeSet<&str> = info.siblings.iter().map(|file| file.rfilename.as_str()).collect();
-        let weights = if names.contains(INDEX) {
+        let weights = if files == ModelFiles::WithoutWeights {
+            BTreeSet::new()
+        } else if names.contains(INDEX) {
             fetch.file(&folder, INDEX)?;
             let path = folder.join(INDEX);
             shards(&path).map_err(|source| HubError::File { path, source })?
@@ -131,6 +145,9 @@ impl Hub {
         let carried = |name: &&str| !name.contains('/') && CARRIED_ENDINGS.iter().any(|ending| name.ends_with(ending));
         for name in names.iter().copied().filter(carried).chain(weights.iter().map(String::as_str)) {
             fetch.file(&folder, name)?;
+        }
+        if files == ModelFiles::WithoutWeights {
+            return Ok(folder);
         }
         // Only now may anybody who is offline find it.
         let main = self.cache.model(id.0.clone());

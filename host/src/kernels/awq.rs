@@ -52,6 +52,11 @@ impl AwqMatrix {
         self.columns
     }
 
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.qweight.len() + self.qzeros.len() + self.scales.len()
+    }
+
     /// Inputs that share a scale and a zero point.
     pub(crate) fn group(&self) -> usize {
         self.group

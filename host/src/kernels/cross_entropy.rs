@@ -19,8 +19,13 @@ const CHUNK_LOGITS: usize = 1 << 23;
 const CHUNK_ROWS: [usize; 2] = [256, 1024];
 
 /// Rows of a chunk.
-fn chunk_rows(vocabulary: usize, rows: usize) -> usize {
+pub(crate) fn chunk_rows(vocabulary: usize, rows: usize) -> usize {
     (CHUNK_LOGITS / vocabulary).clamp(CHUNK_ROWS[0], CHUNK_ROWS[1]).min(rows)
+}
+
+/// Bytes of a chunk's logits and their gradients.
+pub(crate) fn chunk_bytes<T: Element>(vocabulary: usize, rows: usize) -> usize {
+    chunk_rows(vocabulary, rows) * vocabulary * (size_of::<f32>() + size_of::<T>())
 }
 
 /// z = h Wᵀ of some rows.

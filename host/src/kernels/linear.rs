@@ -67,6 +67,17 @@ impl Weight {
         }
     }
 
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => {
+                weight.elem_count() * weight.dtype().size_in_bytes()
+            }
+            Self::Nf4(weight) => weight.bytes(),
+            Self::Awq(weight) => weight.bytes(),
+        }
+    }
+
     /// The tensor of a weight in f32, the only kind that can be trained.
     pub(crate) fn dense(&self) -> Option<&Tensor> {
         match self {

@@ -294,6 +294,15 @@ impl Nf4Matrix {
         self.columns
     }
 
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let maxima = match &self.maxima {
+            BlockMaxima::Plain(maxima) => maxima.len() * 4,
+            BlockMaxima::Nested { codes, absmax, map, .. } => codes.len() + (absmax.len() + map.len()) * 4,
+        };
+        self.packed.len() + maxima
+    }
+
     /// Two elements a byte, row by row, the first in the high nibble.
     pub(crate) fn packed(&self) -> &[u8] {
         &self.packed

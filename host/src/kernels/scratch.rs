@@ -3,6 +3,9 @@
 //! A training step makes the same few hundred results over and over; asking the system for fresh pages each time took
 //! about a third of the time. What a scratch tensor holds at first is left over from its last use: every operation
 //! writes its whole destination, or asks for zeros.
+//!
+//! Free memory fits results of its own size alone. So that passes of many lengths do not each leave theirs behind, the
+//! pool lets go of all of it when a pass of another length begins (`begin_pass`).
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -17,8 +20,30 @@ use super::matmul::convert;
 /// What free memory is good for: a type and a number of elements.
 type Kind = (&'static str, usize);
 
-/// Free memory by kind. Only this module touches it.
-static POOL: Mutex<BTreeMap<Kind, Vec<Tensor>>> = Mutex::new(BTreeMap::new());
+/// Only this module touches it.
+static POOL: Mutex<Pool> = Mutex::new(Pool { free: BTreeMap::new(), pass: (0, 0) });
+
+/// Memory between two loans.
+struct Pool {
+    free: BTreeMap<Kind, Vec<Tensor>>,
+    /// Tokens and targets of the pass that the memory was made for.
+    pass: (usize, usize),
+}
+
+/// Makes the pool ready for a pass over so many tokens and targets.
+pub(crate) fn begin_pass(tokens: usize, targets: usize) {
+    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    if pool.pass != (tokens, targets) {
+        pool.free.clear();
+        pool.pass = (tokens, targets);
+    }
+}
+
+/// Bytes that the pool holds and nobody has on loan: after a pass, all that its results took.
+pub(crate) fn free_bytes() -> usize {
+    let pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    pool.free.values().flatten().map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes()).sum()
+}
 
 /// A tensor on loan from the pool. It has the last use's content until an operation writes it.
 #[derive(Debug)]
@@ -46,7 +71,7 @@ impl Scratch {
         let size = size_class(elements);
         let kind = (dtype.as_str(), size);
         let free = match device {
-            Device::Cpu => POOL.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&kind).and_then(Vec::pop),
+            Device::Cpu => POOL.lock().unwrap_or_else(PoisonError::into_inner).free.get_mut(&kind).and_then(Vec::pop),
             _ => None,
         };
         let whole = match free {
@@ -104,7 +129,7 @@ impl Drop for Scratch {
             && matches!(whole.device(), Device::Cpu)
         {
             let kind = (whole.dtype().as_str(), whole.elem_count());
-            POOL.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default().push(whole);
+            POOL.lock().unwrap_or_else(PoisonError::into_inner).free.entry(kind).or_default().push(whole);
         }
     }
 }

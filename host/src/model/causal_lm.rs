@@ -12,6 +12,7 @@ use safetensors::Dtype;
 use super::block::{Block, BlockGradients, BlockSaved, DropoutKey, HeadNorms, Pass, TrainedGradients};
 use super::checkpoint::Checkpoint;
 use super::checkpoint_files::{NamedFloats, write_floats};
+use super::checkpointing::Checkpointing;
 use super::linear::Linear;
 use super::{Adapter, ModelConfig, ModelError, Projection};
 use crate::kernels::attention::{Document, Heads};
@@ -20,7 +21,7 @@ use crate::kernels::linear::{self, Onto, Weight};
 use crate::kernels::neftune::Noise;
 use crate::kernels::philox::{Purpose, Sequence};
 use crate::kernels::rope::RopeTable;
-use crate::kernels::scratch::Scratch;
+use crate::kernels::scratch::{self, Scratch};
 use crate::kernels::{cross_entropy, embedding, neftune, rms_norm};
 
 /// How the frozen weights are held in memory.
@@ -114,7 +115,7 @@ pub(crate) struct TrainingPass {
     /// What is added to the embeddings.
     pub(crate) noise: Option<Noise>,
     /// Whether blocks are computed again instead of kept.
-    pub(crate) checkpointing: bool,
+    pub(crate) checkpointing: Option<Checkpointing>,
 }
 
 /// The weights' names in a checkpoint.
@@ -159,14 +160,14 @@ impl ModelConfig {
 }
 
 /// Makes a vector of this name and shape.
-type MakeTensor<'a> = dyn FnMut(&str, &[usize]) -> Result<Tensor, ModelError> + 'a;
+pub(crate) type MakeTensor<'a> = dyn FnMut(&str, &[usize]) -> Result<Tensor, ModelError> + 'a;
 
 /// Makes a matrix of this name and shape; the last argument says whether it is a block's linear layer.
-type MakeWeight<'a> = dyn FnMut(&str, [usize; 2], bool) -> Result<Weight, ModelError> + 'a;
+pub(crate) type MakeWeight<'a> = dyn FnMut(&str, [usize; 2], bool) -> Result<Weight, ModelError> + 'a;
 
 impl Weights {
     /// Builds every weight from a function of its name, its shape and whether it is a block's linear layer.
-    fn build(
+    pub(crate) fn build(
         config: &ModelConfig,
         tensor: &mut MakeTensor<'_>,
         weight: &mut MakeWeight<'_>,
@@ -208,6 +209,17 @@ impl Weights {
     pub(crate) fn zeros(config: &ModelConfig) -> Result<Self, ModelError> {
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu);
         Self::build(config, &mut |_, shape| Ok(zeros(shape)?), &mut |_, shape, _| Ok(Weight::F32(zeros(&shape)?)))
+    }
+
+    /// Bytes of the blocks' weights.
+    pub(crate) fn block_bytes(&self) -> usize {
+        let of_block = |block: &Block| {
+            let linears: usize = block.linears.iter().map(|linear| linear.weight.bytes()).sum();
+            let biases = block.linears.iter().filter_map(|linear| linear.bias.as_ref());
+            let norms = [&block.input_norm, &block.post_attention_norm].into_iter();
+            linears + biases.chain(norms).map(|tensor| tensor.elem_count() * 4).sum::<usize>()
+        };
+        self.blocks.iter().map(of_block).sum()
     }
 
     /// The output layer.
@@ -276,7 +288,7 @@ impl Model {
         Self::assemble(config, weights)
     }
 
-    fn assemble(config: ModelConfig, weights: Weights) -> Result<Self, ModelError> {
+    pub(crate) fn assemble(config: ModelConfig, weights: Weights) -> Result<Self, ModelError> {
         let frequencies = config.rope_parameters.frequencies(config.head_dim);
         let rope = RopeTable::new(config.max_position_embeddings, &frequencies, &Device::Cpu)?;
         Ok(Self { config, compute: ComputeType::F32, weights, rope })
@@ -433,8 +445,12 @@ impl Model {
         gradients: &Gradients,
     ) -> Result<f64, ModelError> {
         self.check(documents)?;
+        scratch::begin_pass(documents.tokens.len(), documents.predicting.len());
         let pass = self.pass(documents, adapter, how.dropout);
-        let mut inputs = Vec::with_capacity(self.weights.blocks.len());
+        let segment = how.checkpointing.map_or(1, |checkpointing| {
+            checkpointing.segment(self.weights.blocks.len(), documents.tokens.len() * self.config.hidden_size * 4)
+        });
+        let mut inputs: Vec<Option<Scratch>> = Vec::with_capacity(self.weights.blocks.len());
         let mut kept: Vec<Option<BlockSaved>> = Vec::with_capacity(self.weights.blocks.len());
         let mut x = embedding::forward(&documents.tokens, &self.weights.embedding)?;
         if let Some(noise) = &how.noise {
@@ -443,8 +459,9 @@ impl Model {
         for (layer, block) in self.weights.blocks.iter().enumerate() {
             let mut saved = block.forward_saved::<T>(layer, &x, &pass)?;
             let y = block.output::<T>(layer, &mut saved, &pass)?;
-            kept.push((!how.checkpointing).then_some(saved));
-            inputs.push(std::mem::replace(&mut x, y));
+            kept.push(how.checkpointing.is_none().then_some(saved));
+            let input = std::mem::replace(&mut x, y);
+            inputs.push(layer.is_multiple_of(segment).then_some(input));
         }
         let full = match gradients {
             Gradients::Full(weights) => Some(weights),
@@ -468,7 +485,8 @@ impl Model {
         drop((x, last, h, dh, d_last));
 
         for (layer, block) in self.weights.blocks.iter().enumerate().rev() {
-            let (Some(x), Some(kept)) = (inputs.pop(), kept.pop()) else { break };
+            self.compute_inputs_again::<T>(&mut inputs, layer, &pass)?;
+            let (Some(Some(x)), Some(kept)) = (inputs.pop(), kept.pop()) else { break };
             let saved = match kept {
                 Some(saved) => saved,
                 None => {
@@ -492,5 +510,22 @@ impl Model {
             embedding::backward(&documents.tokens, &dx, dw)?;
         }
         Ok(loss)
+    }
+
+    /// Makes sure that the last of `inputs`, a layer's, is there: it is computed from the nearest that was kept.
+    fn compute_inputs_again<T: Element>(
+        &self,
+        inputs: &mut [Option<Scratch>],
+        layer: usize,
+        pass: &Pass<'_>,
+    ) -> Result<(), ModelError> {
+        let kept = inputs.iter().rposition(Option::is_some).unwrap_or(layer);
+        for before in kept..layer {
+            let block = &self.weights.blocks[before];
+            let Some(x) = &inputs[before] else { break };
+            let mut saved = block.forward_saved::<T>(before, x, pass)?;
+            inputs[before + 1] = Some(block.output::<T>(before, &mut saved, pass)?);
+        }
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use half::bf16;
 use super::causal_lm::PackedDocuments;
 use super::{Adapter, ComputeType, Model, ModelError};
 use crate::kernels::element::Element;
-use crate::kernels::{cross_entropy, embedding, in_pool, rms_norm};
+use crate::kernels::{cross_entropy, embedding, in_pool, rms_norm, scratch};
 
 impl Model {
     /// The summed cross-entropy of all targets, in nats, with the operations of a training step: the same documents
@@ -18,6 +18,7 @@ impl Model {
     }
 
     fn loss_in<T: Element>(&self, documents: &PackedDocuments, adapter: Option<&Adapter>) -> Result<f64, ModelError> {
+        scratch::begin_pass(documents.tokens.len(), documents.predicting.len());
         let hidden = self.hidden(documents, adapter)?;
         let last = embedding::gather(&hidden, &documents.predicting)?;
         let (h, _) = rms_norm::forward::<f32, T>(&last, &self.weights.norm, self.config().rms_norm_eps)?;

@@ -12,6 +12,7 @@ mod causal_lm;
 mod chat_template;
 mod checkpoint;
 mod checkpoint_files;
+mod checkpointing;
 mod config;
 mod decode;
 mod derived_checkpoint;
@@ -24,10 +25,13 @@ mod lora_config;
 mod probe;
 mod quantization;
 mod rope_parameters;
+mod skeleton;
 mod tokenizer;
 
 pub(crate) use block::DropoutKey;
 pub(crate) use causal_lm::{Gradients, PackedDocuments, TrainingPass, Weights};
+pub(crate) use checkpointing::Checkpointing;
+pub(crate) use skeleton::SkeletonShape;
 
 pub use adapter::{Adapter, AdapterModule};
 pub use causal_lm::{BasePrecision, ComputeType, Model};
@@ -42,6 +46,7 @@ pub use lora_config::{LoraBias, LoraConfig, Projection, TaskType};
 pub use probe::{ProbeBatch, ProbeNumbers, probe};
 pub use quantization::Quantization;
 pub use rope_parameters::{RopeParameters, RopeScaling};
+pub use skeleton::StoredType;
 pub use tokenizer::Tokenizer;
 
 #[cfg(test)]
@@ -110,7 +115,7 @@ pub(crate) mod tests {
         let documents = batch.documents()?;
         let gradients = Gradients::Full(Box::new(Weights::zeros(model.config())?));
         let targets = documents.targets.len() as f64;
-        let how = TrainingPass { scale: (1.0 / targets) as f32, dropout: None, noise: None, checkpointing: false };
+        let how = TrainingPass { scale: (1.0 / targets) as f32, dropout: None, noise: None, checkpointing: None };
         let loss = model.forward_backward(&documents, None, how, &gradients)? / targets;
         let expected = CheckpointFiles::open_file(&folder.join("full.safetensors"))?;
         assert!((loss - f64::from(expected.floats("loss", &[1], "")?[0])).abs() < 1e-6, "{loss}");

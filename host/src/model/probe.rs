@@ -127,7 +127,7 @@ pub fn probe(model: &Model, adapter: &Adapter, batch: &ProbeBatch) -> Result<Pro
 
     let gradients = Gradients::Adapter(adapter.zeros_like()?);
     let targets = documents.targets.len() as f64;
-    let how = TrainingPass { scale: (1.0 / targets) as f32, dropout: None, noise: None, checkpointing: false };
+    let how = TrainingPass { scale: (1.0 / targets) as f32, dropout: None, noise: None, checkpointing: None };
     let loss = model.forward_backward(&documents, Some(adapter), how, &gradients)? / targets;
     let gradients = match &gradients {
         Gradients::Adapter(adapter) => adapter

@@ -2,7 +2,8 @@
 //! the last step of an epoch takes what is left.
 //!
 //! A row is one sample or, with packing, several. Samples of a micro-batch are concatenated without padding; attention
-//! is blocked by document.
+//! is blocked by document. Since the loss is the mean over a whole step's targets, a micro-batch of many tokens is
+//! computed in several passes: the same gradients in less memory.
 
 use std::cmp::Reverse;
 
@@ -15,6 +16,9 @@ use crate::model::PackedDocuments;
 
 /// Samples that an audit looks at.
 const AUDITED_SAMPLES: usize = 4;
+/// Tokens of a pass, beyond which products gain no speed from more of them and memory only grows. A longer row is a pass
+/// of its own.
+const PASS_TOKENS: usize = 2048;
 
 /// The plan of a run: how samples are put into rows, and rows into steps.
 pub(crate) struct Batches<'a> {
@@ -31,7 +35,7 @@ pub(crate) struct Batches<'a> {
     seed: u64,
 }
 
-/// What goes through the model at once.
+/// What goes through the model at once: a micro-batch, or where that has many tokens a part of it.
 pub(crate) struct MicroBatch {
     /// The samples' indices.
     pub(crate) samples: Vec<usize>,
@@ -81,17 +85,21 @@ impl<'a> Batches<'a> {
         self.steps_per_epoch() * self.epochs
     }
 
-    /// The micro-batches of a step, counted from 0.
+    /// The passes of a step, counted from 0.
     pub(crate) fn step(&self, step: usize) -> Vec<MicroBatch> {
+        let packed = |samples: Vec<usize>| MicroBatch { documents: pack_fitted(self.samples, &samples), samples };
+        self.samples_of(step).into_iter().map(packed).collect()
+    }
+
+    /// The samples of each pass of a step, counted from 0.
+    pub(crate) fn samples_of(&self, step: usize) -> Vec<Vec<usize>> {
         let (epoch, within) = (step / self.steps_per_epoch(), step % self.steps_per_epoch());
         let order = self.order(epoch);
         let first = within * self.per_step();
         let rows = &order[first..order.len().min(first + self.per_step())];
         rows.chunks(self.batch_size)
-            .map(|rows| {
-                let samples: Vec<usize> = rows.iter().flat_map(|row| self.rows[*row].iter().copied()).collect();
-                MicroBatch { documents: pack_fitted(self.samples, &samples), samples }
-            })
+            .flat_map(|rows| passes(rows, |row| self.lengths[*row]))
+            .map(|rows| rows.iter().flat_map(|row| self.rows[*row].iter().copied()).collect())
             .collect()
     }
 
@@ -107,12 +115,13 @@ impl<'a> Batches<'a> {
         if self.group_by_length { group_by_length(order, &self.lengths, self.per_step()) } else { order }
     }
 
-    /// The samples with the most targets, at most four and no more tokens than a micro-batch of the longest rows has:
-    /// what must bring a gradient to every tensor.
+    /// The samples with the most targets, at most four and no more tokens than the longest pass has: what must bring a
+    /// gradient to every tensor.
     pub(crate) fn for_gradient_audit(&self) -> MicroBatch {
         let mut by_targets = self.samples.used.clone();
         by_targets.sort_by_key(|index| (Reverse(self.samples.targets(*index)), *index));
-        let mut room = self.lengths.iter().max().map_or(0, |longest| longest * self.batch_size);
+        let longest = self.lengths.iter().max().copied().unwrap_or(0);
+        let mut room = longest.max(PASS_TOKENS.min(longest * self.batch_size));
         let mut samples = Vec::new();
         for index in by_targets {
             let tokens = self.samples.tokens(index).len();
@@ -131,6 +140,21 @@ impl<'a> Batches<'a> {
         samples.truncate(AUDITED_SAMPLES);
         MicroBatch { documents: pack_fitted(self.samples, &samples), samples }
     }
+}
+
+/// Cuts the rows of a micro-batch into passes.
+pub(crate) fn passes<R>(rows: &[R], tokens: impl Fn(&R) -> usize) -> Vec<&[R]> {
+    let mut passes = Vec::new();
+    let (mut first, mut sum) = (0, 0);
+    for (at, row) in rows.iter().enumerate() {
+        sum += tokens(row);
+        if at > first && sum > PASS_TOKENS {
+            passes.push(&rows[first..at]);
+            (first, sum) = (at, tokens(row));
+        }
+    }
+    passes.push(&rows[first..]);
+    passes
 }
 
 /// Concatenates samples as they fit.
@@ -207,6 +231,17 @@ mod tests {
         let mut seen = order(&batches, 0..1);
         seen.sort_unstable();
         assert_eq!(seen, [0, 1, 2, 3, 4]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_micro_batch_of_many_tokens_is_several_passes() -> Result<(), TrainingError> {
+        let samples: Vec<_> = [900, 900, 400, 3000, 100].map(|n| TrainingSample::plain(vec![7; n])).into();
+        let fitted = FittedSamples::new(&samples, 4096)?;
+        let config = TrainingConfig { batch_size: 5, max_seq_length: 4096, ..config(r#","shuffle":false"#) };
+        let batches = Batches::new(&fitted, &config, 1);
+        assert_eq!(batches.samples_of(0), [vec![0, 1], vec![2], vec![3], vec![4]]);
+        assert_eq!(batches.for_gradient_audit().documents.tokens.len(), 3000);
         Ok(())
     }
 

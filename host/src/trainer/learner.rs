@@ -3,14 +3,14 @@
 
 use candle_core::Tensor;
 
-use super::batches::{MicroBatch, pack};
+use super::batches::{MicroBatch, pack, passes};
 use super::optimizer::{Optimizer, overwrite};
 use super::{OptimizerKind, TrainingError, TrainingSample};
 use crate::kernels::adamw::{self, AdamwStep};
 use crate::kernels::in_pool;
 use crate::kernels::neftune::Noise;
 use crate::kernels::philox::{Purpose, Sequence};
-use crate::model::{Adapter, DropoutKey, Gradients, LoraConfig, Model, TrainingPass, Weights};
+use crate::model::{Adapter, Checkpointing, DropoutKey, Gradients, LoraConfig, Model, TrainingPass, Weights};
 
 /// The optimizer's constants.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -155,8 +155,11 @@ impl Learner {
         batches: &[Vec<TrainingSample>],
         options: &StepOptions,
     ) -> Result<StepNumbers, TrainingError> {
-        let packed: Vec<_> =
-            batches.iter().map(|batch| MicroBatch { samples: Vec::new(), documents: pack(batch.iter()) }).collect();
+        let packed: Vec<_> = batches
+            .iter()
+            .flat_map(|batch| passes(batch, |sample| sample.tokens.len()))
+            .map(|samples| MicroBatch { samples: Vec::new(), documents: pack(samples.iter()) })
+            .collect();
         self.step_packed(&packed, options)
     }
 
@@ -171,40 +174,59 @@ impl Learner {
 
     /// One optimizer step: the loss is the mean over all targets of all micro-batches together.
     fn step_here(&mut self, batches: &[MicroBatch], options: &StepOptions) -> Result<StepNumbers, TrainingError> {
+        self.step += 1;
         let target_tokens: usize = batches.iter().map(|batch| batch.documents.targets.len()).sum();
         let tokens = batches.iter().map(|batch| batch.documents.tokens.len()).sum();
-        self.step += 1;
-        let step = self.step;
-        let not_finite = |what: String, value: f64, batches: &[MicroBatch]| {
-            let samples = batches.iter().flat_map(|batch| batch.samples.iter().copied()).collect();
-            TrainingError::NotFinite { step, what, value, samples }
-        };
-        let gradients = tensors(&self.gradients);
-        for (_, gradient) in &gradients {
-            adamw::zero(gradient)?;
-        }
+        self.forget_gradients()?;
         let mut loss = 0.0;
         for batch in batches {
-            let how = TrainingPass {
-                scale: (1.0 / target_tokens as f64) as f32,
-                dropout: Some(DropoutKey { seed: self.seed, micro_batch: self.micro_batch }),
-                noise: self.noise_alpha.map(|alpha| Noise { seed: self.seed, micro_batch: self.micro_batch, alpha }),
-                checkpointing: options.gradient_checkpointing,
-            };
-            let of_batch =
-                self.model.forward_backward(&batch.documents, self.adapter.as_ref(), how, &self.gradients)?;
-            if !of_batch.is_finite() {
-                return Err(not_finite("the loss".to_owned(), of_batch, std::slice::from_ref(batch)));
-            }
-            loss += of_batch;
-            self.micro_batch += 1;
+            loss += self.accumulate(batch, target_tokens, options.gradient_checkpointing)?;
         }
-        loss /= target_tokens as f64;
+        let gradient_norm = self.update(batches, options)?;
+        Ok(StepNumbers { loss: loss / target_tokens as f64, gradient_norm, tokens, target_tokens })
+    }
+
+    fn forget_gradients(&self) -> Result<(), TrainingError> {
+        for (_, gradient) in tensors(&self.gradients) {
+            adamw::zero(gradient)?;
+        }
+        Ok(())
+    }
+
+    fn not_finite(&self, what: String, value: f64, batches: &[MicroBatch]) -> TrainingError {
+        let samples = batches.iter().flat_map(|batch| batch.samples.iter().copied()).collect();
+        TrainingError::NotFinite { step: self.step, what, value, samples }
+    }
+
+    /// Adds a micro-batch's gradients of the mean over `target_tokens`; returns its summed loss in nats.
+    pub(crate) fn accumulate(
+        &mut self,
+        batch: &MicroBatch,
+        target_tokens: usize,
+        gradient_checkpointing: bool,
+    ) -> Result<f64, TrainingError> {
+        let how = TrainingPass {
+            scale: (1.0 / target_tokens as f64) as f32,
+            dropout: Some(DropoutKey { seed: self.seed, micro_batch: self.micro_batch }),
+            noise: self.noise_alpha.map(|alpha| Noise { seed: self.seed, micro_batch: self.micro_batch, alpha }),
+            checkpointing: gradient_checkpointing.then(Checkpointing::default),
+        };
+        let loss = self.model.forward_backward(&batch.documents, self.adapter.as_ref(), how, &self.gradients)?;
+        if !loss.is_finite() {
+            return Err(self.not_finite("the loss".to_owned(), loss, std::slice::from_ref(batch)));
+        }
+        self.micro_batch += 1;
+        Ok(loss)
+    }
+
+    /// Takes the optimizer's step along the gradients of these micro-batches; returns their norm before it was cut.
+    pub(crate) fn update(&mut self, batches: &[MicroBatch], options: &StepOptions) -> Result<f64, TrainingError> {
+        let gradients = tensors(&self.gradients);
         let mut squares = 0.0;
         for (name, gradient) in &gradients {
             let square = adamw::sum_of_squares(gradient)?;
             if !square.is_finite() {
-                return Err(not_finite(format!("the gradient's norm of `{name}`"), square.sqrt(), batches));
+                return Err(self.not_finite(format!("the gradient's norm of `{name}`"), square.sqrt(), batches));
             }
             squares += square;
         }
@@ -220,7 +242,7 @@ impl Learner {
             gradient_scale: (options.max_grad_norm / (gradient_norm + 1e-6)).min(1.0),
         };
         self.optimizer.step(&update, &trained(&self.model, self.adapter.as_ref()), &gradients)?;
-        Ok(StepNumbers { loss, gradient_norm, tokens, target_tokens })
+        Ok(gradient_norm)
     }
 
     /// Fails unless a gradient reaches every trained tensor. B is zero in a new adapter and then A's gradient is zero
@@ -232,11 +254,9 @@ impl Learner {
             scale: 1.0 / batch.documents.targets.len() as f32,
             dropout: None,
             noise: None,
-            checkpointing: gradient_checkpointing,
+            checkpointing: gradient_checkpointing.then(Checkpointing::default),
         };
-        for (_, gradient) in tensors(&self.gradients) {
-            adamw::zero(gradient)?;
-        }
+        self.forget_gradients()?;
         self.model.forward_backward(&batch.documents, perturbed.as_ref(), how, &self.gradients)?;
         for (tensor, gradient) in tensors(&self.gradients) {
             let square = adamw::sum_of_squares(gradient)?;

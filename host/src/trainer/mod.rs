@@ -18,6 +18,9 @@ mod optimizer;
 mod precision;
 mod schedule;
 
+mod calibration;
+mod plan;
+
 mod checkpoint;
 mod evaluation;
 mod validation;
@@ -29,7 +32,10 @@ pub use config::{LearningRateSchedule, OptimizerKind, TrainingConfig, TrainingMo
 pub use error::TrainingError;
 pub use evaluation::{EvaluationReport, PassAt1, Validation};
 pub use learner::{Learner, StepNumbers, StepOptions};
+pub use plan::{CALIBRATION_PARTS, MemoryPlan, PlanRequest, TimePlan, TrainingPlan, plan};
 pub use precision::ComputePrecision;
 pub use sample::TrainingSample;
-pub use train::{AfterStep, StartingPoint, StepReport, TrainingObserver, TrainingOutcome, TrainingRun, train};
+pub use train::{
+    AfterStep, StartingPoint, StepReport, TrainingObserver, TrainingOutcome, TrainingRun, hash_of_base, train,
+};
 pub use validation::{BestStep, ValidationConfig, ValidationMetric};

@@ -82,6 +82,19 @@ impl Optimizer {
         Ok(())
     }
 
+    /// What the state takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let of = |moments: &Moments| match moments {
+            Moments::Torch(first, second) | Moments::Bits32(first, second) => {
+                (first.elem_count() + second.elem_count()) * 4
+            }
+            Moments::Bits8(first, second) => {
+                [first, second].iter().map(|moment| moment.codes.len() + moment.absmax.len() * 4).sum()
+            }
+        };
+        self.moments.iter().map(|(_, moments)| of(moments)).sum()
+    }
+
     /// The whole state by name.
     pub(crate) fn state(&self) -> Result<Vec<(String, StateValues)>, TrainingError> {
         let mut state = Vec::new();

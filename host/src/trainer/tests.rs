@@ -45,6 +45,7 @@ fn run(
     let samples = samples();
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.to_owned()),
+        base_hash: hash_of_base(base)?,
         config,
         lora: Some(lora),
         seed: 3,
@@ -203,6 +204,7 @@ fn run_validated(
     };
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.to_owned()),
+        base_hash: hash_of_base(base)?,
         config: &config,
         lora: Some(&lora),
         seed: 3,
@@ -294,6 +296,7 @@ fn a_sample_that_the_model_cannot_take_is_refused_before_the_first_step() -> Res
     samples[17].tokens[3] = 96;
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
+        base_hash: hash_of_base(base.path())?,
         config: &TrainingConfig { shuffle: false, ..config },
         lora: Some(&small_lora()),
         seed: 3,
@@ -343,6 +346,7 @@ fn a_metric_that_cannot_be_measured_is_refused() -> Result<(), Box<dyn std::erro
     let (base, work, samples) = (base()?, tempfile::tempdir()?, samples());
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
+        base_hash: hash_of_base(base.path())?,
         config: &config(TrainingMode::Lora),
         lora: Some(&small_lora()),
         seed: 3,
@@ -438,6 +442,7 @@ fn every_step_equals_trls() -> Result<(), Box<dyn std::error::Error>> {
     let work = tempfile::tempdir()?;
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(folder.join("model")),
+        base_hash: hash_of_base(&folder.join("model"))?,
         config: &config,
         lora: Some(&small_lora()),
         seed: 0,

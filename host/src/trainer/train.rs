@@ -33,6 +33,8 @@ const NO_LORA: &str = "lora: missing, expected the adapter's shape";
 pub struct TrainingRun<'a> {
     /// Where the weights come from.
     pub base: StartingPoint,
+    /// The hash of the base's files: a checkpoint of a run over other weights is not resumed from.
+    pub base_hash: ContentHash,
     /// How it is trained.
     pub config: &'a TrainingConfig,
     /// The adapter's shape; mode full has none.
@@ -127,6 +129,22 @@ pub struct TrainingOutcome {
     pub stopped_early: bool,
     /// Number of trained parameters.
     pub trained_parameters: usize,
+}
+
+/// The hash of a base's `config.json` and weights.
+pub fn hash_of_base(folder: &Path) -> Result<ContentHash, TrainingError> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
+        .map_err(|e| ModelError::file(folder, e))?;
+    files.sort();
+    let mut hashes = Vec::new();
+    for path in files {
+        let is_weights = path.extension().is_some_and(|extension| extension == "safetensors");
+        if is_weights || path.file_name().is_some_and(|name| name == "config.json") {
+            hashes.push(ContentHash::of_file(&path).map_err(|e| ModelError::file(&path, e))?);
+        }
+    }
+    Ok(ContentHash::of_parts(hashes.iter().map(|hash| &hash.as_bytes()[..])))
 }
 
 /// Trains. The observer sees every step and may ask to stop.
@@ -376,6 +394,7 @@ impl TrainingRun<'_> {
             serde_json::to_vec(&config).map_err(unserializable)?,
             serde_json::to_vec(&self.lora).map_err(unserializable)?,
             self.seed.to_le_bytes().to_vec(),
+            self.base_hash.as_bytes().to_vec(),
             vec![u8::from(matches!(self.base, StartingPoint::Random(_)))],
             serde_json::to_vec(&self.precision().computed).map_err(unserializable)?,
             serde_json::to_vec(&self.validation.map(|validation| validation.config)).map_err(unserializable)?,
@@ -385,19 +404,9 @@ impl TrainingRun<'_> {
             parts.push(sample.tokens.iter().flat_map(|token| token.to_le_bytes()).collect());
             parts.push(sample.trained.iter().map(|trained| u8::from(*trained)).collect());
         }
-        let mut files: Vec<PathBuf> = fs::read_dir(self.folder())
-            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
-            .map_err(|e| ModelError::file(self.folder(), e))?;
-        files.sort();
         if let Some(adapter) = &self.config.init_adapter {
-            files.push(adapter.join("adapter_model.safetensors"));
-        }
-        for path in files {
-            let weights = path.extension().is_some_and(|extension| extension == "safetensors");
-            if weights || path.file_name().is_some_and(|name| name == "config.json") {
-                let hash = ContentHash::of_file(&path).map_err(|e| ModelError::file(&path, e))?;
-                parts.push(hash.to_string().into_bytes());
-            }
+            let path = adapter.join("adapter_model.safetensors");
+            parts.push(ContentHash::of_file(&path).map_err(|e| ModelError::file(&path, e))?.as_bytes().to_vec());
         }
         Ok(ContentHash::of_parts(parts.iter().map(Vec::as_slice)))
     }

@@ -3,7 +3,8 @@
 //! Both train the same adapter over the same random base in NF4 on the same tokens, in turns, each run in a process of its
 //! own; of each the median step counts. PEFT's losses must be ours. Where lengths differ PEFT pads and we do not: tokens
 //! that are padding are counted for nobody. bf16 is held against PEFT's bf16, and f32 against its f32: on a processor
-//! that does not multiply bf16, torch is much slower in bf16 than in f32, and the figures say which it was.
+//! that does not multiply bf16, torch is much slower in bf16 than in f32, and the figures say which it was. What
+//! `train --plan` says of each step stands beside what it took.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,6 +87,23 @@ impl Steps {
     }
 }
 
+/// What `train --plan` says of the same step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Plan {
+    memory: PlannedMemory,
+    time: PlannedTime,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct PlannedMemory {
+    total: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct PlannedTime {
+    step: f64,
+}
+
 #[derive(Debug, Serialize)]
 struct Figures {
     case: &'static str,
@@ -93,6 +111,7 @@ struct Figures {
     target: Option<f64>,
     peft: Steps,
     ours: Steps,
+    plan: Plan,
 }
 
 impl Figures {
@@ -156,13 +175,15 @@ impl Bench {
             theirs.push(Path::new("--checkpointing"));
             ours.push(Path::new("checkpointing"));
         }
+        let plan: Vec<&Path> = ours.iter().copied().chain([Path::new("plan")]).collect();
+        let plan: Plan = serde_json::from_value(self.meter.run(&self.ours, &plan)?.1)?;
         let peft: Steps = serde_json::from_value(self.meter.run(&self.python, &theirs)?.1)?;
         let ours: Steps = serde_json::from_value(self.meter.run(&self.ours, &ours)?.1)?;
         let tolerance = LOSS_TOLERANCE.iter().find(|(of, _)| of.name() == compute.name()).map_or(0.0, |(_, by)| *by);
         if let Some((ours, peft)) = ours.losses.iter().zip(&peft.losses).find(|(a, b)| (*a - *b).abs() > tolerance) {
             bail!("{}: a loss of {ours} where PEFT has {peft}: not the same work", case.name);
         }
-        Ok(Figures { case: case.name, compute, target: case.target, peft, ours })
+        Ok(Figures { case: case.name, compute, target: case.target, peft, ours, plan })
     }
 }
 
@@ -195,6 +216,18 @@ fn print(figures: &[Figures], as_json: bool) -> Result<()> {
             "",
             of.peft.tokens_per_processor_second(),
             of.ours.tokens_per_processor_second(),
+        );
+        println!(
+            "{:24} {:5} {:>12.2} {:>12.2} {:>7.2} {:>8} {:>10.0} {:>10.0} {:>7.2}   planned and measured: s a step, MB",
+            "",
+            "",
+            of.plan.time.step,
+            of.ours.step_seconds,
+            of.plan.time.step / of.ours.step_seconds,
+            "",
+            of.plan.memory.total as f64 / 1e6,
+            of.ours.peak_memory_bytes as f64 / 1e6,
+            of.plan.memory.total as f64 / of.ours.peak_memory_bytes as f64,
         );
     }
     println!("memory: the target is a third, the aim a quarter");
