@@ -10,7 +10,7 @@ use super::causal_lm::PackedDocuments;
 use super::linear::PreparedLinear;
 use super::{Adapter, Model, ModelError, Projection};
 use crate::kernels::attention::{self, Document};
-use crate::kernels::linear::{self, Onto};
+use crate::kernels::linear::{self, Onto, Weight};
 use crate::kernels::matmul::Packed;
 use crate::kernels::scratch::Scratch;
 use crate::kernels::{embedding, in_pool, rms_norm, swiglu};
@@ -18,6 +18,7 @@ use crate::kernels::{embedding, in_pool, rms_norm, swiglu};
 /// A batch of sequences that grow token by token.
 pub struct DecodeSession<'a> {
     model: &'a Model,
+    embedding: &'a Weight,
     layers: Vec<Layer<'a>>,
     output: Packed,
     sequences: Vec<Sequence>,
@@ -70,8 +71,16 @@ impl<'a> DecodeSession<'a> {
                 Ok(Layer { linears, keys: cache()?, values: cache()? })
             })
             .collect::<Result<_, ModelError>>()?;
-        let output = model.weights.output().packed_transposed()?;
-        Ok(Self { model, layers, output, sequences: Vec::new(), free_slots: Vec::new(), slots: 0, capacity: 0 })
+        Ok(Self {
+            model,
+            embedding: model.embedding(adapter),
+            layers,
+            output: model.output(adapter).packed_transposed()?,
+            sequences: Vec::new(),
+            free_slots: Vec::new(),
+            slots: 0,
+            capacity: 0,
+        })
     }
 
     /// Number of sequences.
@@ -155,7 +164,7 @@ impl<'a> DecodeSession<'a> {
     ) -> Result<Scratch, ModelError> {
         let (config, weights) = (self.model.config(), &self.model.weights);
         let heads = config.heads();
-        let mut x = embedding::forward(tokens, &weights.embedding)?;
+        let mut x = embedding::forward(tokens, self.embedding)?;
         for (block, layer) in weights.blocks.iter().zip(&self.layers) {
             let project = |projection: Projection, x: &Tensor, onto: Option<Scratch>| {
                 layer.linears[projection.index()].forward(x, onto)
@@ -240,7 +249,7 @@ mod tests {
         documents.push(&tokens, |_| true);
         let hidden = model.hidden(&documents, Some(&adapter))?;
         let rows: Vec<usize> = (20..90).collect();
-        let expected = model.logits(&hidden, &rows)?;
+        let expected = model.logits(&hidden, &rows, Some(&adapter))?;
         let mut session = DecodeSession::new(&model, Some(&adapter))?;
         let mut got = session.prefill(&[&tokens[..30], &tokens[..5]])?;
         session.retain(&[true, false]);

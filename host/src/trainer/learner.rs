@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use super::batches::{MicroBatch, pack};
-use super::optimizer::{Optimizer, overwrite};
+use super::optimizer::Optimizer;
 use super::{OptimizerKind, TrainingError, TrainingSample};
 use crate::kernels::adamw::{self, AdamwStep};
 use crate::kernels::in_pool;
@@ -72,7 +72,7 @@ fn tensors(of: &Gradients) -> Vec<(String, &Tensor)> {
 impl Learner {
     /// A learner of a new adapter; `seed` keys its first values and its dropout.
     pub fn new_adapter(model: Model, lora: &LoraConfig, seed: u64) -> Result<Self, TrainingError> {
-        let adapter = Adapter::new(lora, model.config(), seed)?;
+        let adapter = Adapter::new(lora, &model, seed)?;
         Self::of_adapter(model, adapter, seed)
     }
 
@@ -253,15 +253,14 @@ impl Learner {
     }
 
     fn perturbed(&self, adapter: &Adapter) -> Result<Adapter, TrainingError> {
-        let copy = adapter.zeros_like()?;
-        for (i, ((name, from), (_, to))) in adapter.tensors().zip(copy.tensors()).enumerate() {
-            let mut values: Vec<f32> = from.flatten_all()?.to_vec1()?;
-            if name.contains("lora_B") {
-                let mut numbers = Sequence::new(self.seed, Purpose::Audit, i as u64);
-                values.iter_mut().for_each(|x| *x += (numbers.normal() * 0.02) as f32);
-            }
-            overwrite(to, values)?;
-        }
-        Ok(copy)
+        let mut stream = 0;
+        let perturbed = adapter.with_b(|b| {
+            let mut numbers = Sequence::new(self.seed, Purpose::Audit, stream);
+            stream += 1;
+            let mut values: Vec<f32> = b.flatten_all()?.to_vec1()?;
+            values.iter_mut().for_each(|x| *x += (numbers.normal() * 0.02) as f32);
+            Ok(Tensor::from_vec(values, b.shape(), b.device())?)
+        })?;
+        Ok(perturbed)
     }
 }
