@@ -303,3 +303,34 @@ impl Adapter {
         factors.chain(self.tables())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::{perturbed, small_lora, small_model};
+
+    #[test]
+    fn copies_of_tables_are_saved_loaded_and_held_against_the_base() -> Result<(), Box<dyn std::error::Error>> {
+        let model = small_model(6)?;
+        let lora = LoraConfig { modules_to_save: vec![ModuleToSave::LmHead], ..small_lora() };
+        // They begin as the base's, here as the embedding, to which the output layer is tied.
+        let new = Adapter::new(&lora, &model, 1)?;
+        let begun = new.saved(ModuleToSave::LmHead).and_then(Weight::dense).ok_or("no copy")?.to_vec2::<f32>()?;
+        assert_eq!(begun, model.weights.embedding.dense().ok_or("no table")?.to_vec2::<f32>()?);
+
+        let (folder, adapter) = (tempfile::tempdir()?, perturbed(&model, &lora)?);
+        adapter.save(folder.path())?;
+        let loaded = Adapter::load(folder.path())?;
+        loaded.check_against(&model)?;
+        assert_eq!(loaded.config(), adapter.config());
+        let (names, expected): (Vec<_>, Vec<_>) = adapter.tensors().map(|(name, t)| (name, t.to_vec2::<f32>())).unzip();
+        assert!(names.ends_with(&["base_model.model.lm_head.weight".to_owned()]) && names.len() == 29, "{names:?}");
+        for ((_, got), expected) in loaded.tensors().zip(expected) {
+            assert_eq!(got.to_vec2::<f32>()?, expected?);
+        }
+        let other = ModelConfig { vocab_size: 97, ..model.config().clone() };
+        let error = loaded.check_against_config(&other).err().ok_or("taken over another vocabulary")?.to_string();
+        assert!(error.contains("lm_head.weight`: expected shape [97, 64], got [96, 64]"), "{error}");
+        Ok(())
+    }
+}

@@ -232,8 +232,8 @@ impl<'a> DecodeSession<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::tests::{perturbed_adapter, small_model};
-    use crate::model::{GenerationOptions, GenerationRequest, generate};
+    use crate::model::tests::{perturbed, perturbed_adapter, small_lora, small_model};
+    use crate::model::{GenerationOptions, GenerationRequest, LoraConfig, ModuleToSave, generate};
 
     fn prompts() -> Vec<Vec<u32>> {
         (0..40u32).map(|i| (0..3 + i % 17).map(|j| (i * 31 + j * j * 7 + 1) % 90).collect()).collect()
@@ -242,7 +242,20 @@ mod tests {
     #[test]
     fn prefill_and_decode_equal_the_trainers_forward() -> Result<(), ModelError> {
         let model = small_model(1)?;
-        let adapter = perturbed_adapter(&model)?;
+        decoding_equals_the_trainers_forward(&model, perturbed_adapter(&model)?)
+    }
+
+    #[test]
+    fn decoding_takes_the_adapters_own_tables() -> Result<(), ModelError> {
+        let model = small_model(1)?;
+        for module in ModuleToSave::ALL {
+            let lora = LoraConfig { modules_to_save: vec![module], ..small_lora() };
+            decoding_equals_the_trainers_forward(&model, perturbed(&model, &lora)?)?;
+        }
+        Ok(())
+    }
+
+    fn decoding_equals_the_trainers_forward(model: &Model, adapter: Adapter) -> Result<(), ModelError> {
         let tokens: Vec<u32> = (0..70).map(|i| (i * i * 5 + 3) % 90).collect();
         let mut documents = PackedDocuments::default();
         documents.push(&tokens[..20], |_| true);
@@ -250,7 +263,7 @@ mod tests {
         let hidden = model.hidden(&documents, Some(&adapter))?;
         let rows: Vec<usize> = (20..90).collect();
         let expected = model.logits(&hidden, &rows, Some(&adapter))?;
-        let mut session = DecodeSession::new(&model, Some(&adapter))?;
+        let mut session = DecodeSession::new(model, Some(&adapter))?;
         let mut got = session.prefill(&[&tokens[..30], &tokens[..5]])?;
         session.retain(&[true, false]);
         got.truncate(96);

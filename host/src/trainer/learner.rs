@@ -264,3 +264,30 @@ impl Learner {
         Ok(perturbed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::{small_lora, small_model};
+    use crate::model::{LoraConfig, ModuleToSave};
+
+    #[test]
+    fn the_audit_sees_the_gradients_of_tables() -> Result<(), TrainingError> {
+        let tokens: Vec<u32> = (0..12).map(|i| i * 7 % 90).collect();
+        let sample = TrainingSample { trained: vec![true; tokens.len()], tokens };
+        let batch = MicroBatch { samples: vec![0], documents: pack([&sample].into_iter()) };
+        let tables = ModuleToSave::ALL.map(ModuleToSave::adapter_key);
+        for (module, table) in ModuleToSave::ALL.into_iter().zip(&tables) {
+            let lora = LoraConfig { modules_to_save: vec![module], ..small_lora() };
+            let learner = Learner::new_adapter(small_model(3)?, &lora, 1)?;
+            learner.audit(&batch, true)?;
+            let gradients = tensors(&learner.gradients);
+            let of_tables: Vec<_> = gradients.iter().filter(|(name, _)| tables.contains(name)).collect();
+            assert_eq!(of_tables.iter().map(|(name, _)| name).collect::<Vec<_>>(), [table]);
+            for (_, gradient) in of_tables {
+                assert!(adamw::sum_of_squares(gradient)? > 0.0);
+            }
+        }
+        Ok(())
+    }
+}
