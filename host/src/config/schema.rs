@@ -11,11 +11,8 @@ pub fn run_config_schema() -> Value {
 }
 
 /// Keys of PEFT and TRL that are known here and not computed, and why.
-const NOT_COMPUTED: [(&str, &str); 3] = [
-    ("lora.use_dora", "DoRA is not computed"),
-    ("lora.layers_to_transform", "every layer gets an update"),
-    ("training.max_steps", "a run is `training.num_epochs` epochs"),
-];
+const NOT_COMPUTED: [(&str, &str); 2] =
+    [("lora.use_dora", "DoRA is not computed"), ("lora.layers_to_transform", "every layer gets an update")];
 
 /// Every unknown and every missing key of a configuration, by its path.
 pub(super) fn wrong_keys(schema: &Value, config: &Value) -> Vec<String> {

@@ -92,6 +92,53 @@ fn a_resumed_run_ends_in_the_same_bytes() -> Result<(), Box<dyn std::error::Erro
 }
 
 #[test]
+fn max_steps_ends_within_an_epoch_or_goes_on_into_further_ones() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, lora, name) = (base()?, small_lora(), "adapter_model.safetensors");
+    let epochs = tempfile::tempdir()?;
+    let (all, _) = run(base.path(), &config(TrainingMode::Lora), &lora, epochs.path(), usize::MAX)?;
+    // Four steps make an epoch, and three epochs twelve steps.
+    for max_steps in [6, 12, 17] {
+        let config = TrainingConfig { max_steps: Some(max_steps), ..config(TrainingMode::Lora) };
+        let (whole, parts) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let (losses, outcome) = run(base.path(), &config, &lora, whole.path(), usize::MAX)?;
+        assert!(outcome.finished && outcome.steps_total == max_steps, "{outcome:?}");
+        assert_eq!((losses.len(), losses[0]), (max_steps, all[0]));
+        // As many steps as the epochs have are the same run; with others the learning rate is another from the start.
+        assert_eq!(output(whole.path(), name)? == output(epochs.path(), name)?, max_steps == 12);
+        run(base.path(), &config, &lora, parts.path(), 5)?;
+        let (_, resumed) = run(base.path(), &config, &lora, parts.path(), usize::MAX)?;
+        assert_eq!((resumed.resumed_from, resumed.steps), (Some(5), max_steps));
+        assert_eq!(output(parts.path(), name)?, output(whole.path(), name)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_schedule_runs_over_max_steps() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work, samples, lora) = (base()?, tempfile::tempdir()?, samples(), small_lora());
+    let config = TrainingConfig { max_steps: Some(20), warmup_ratio: Some(0.15), ..config(TrainingMode::Lora) };
+    let run = TrainingRun {
+        base: StartingPoint::Checkpoint(base.path().to_owned()),
+        config: &TrainingConfig { learning_rate: 2e-3, ..config },
+        lora: Some(&lora),
+        seed: 3,
+        samples: &samples,
+        validation: None,
+        checkpoints: &work.path().join("checkpoints"),
+        output: &work.path().join("output"),
+    };
+    let mut rates = Vec::new();
+    train(&run, &mut |report: &StepReport| {
+        rates.push(report.learning_rate);
+        AfterStep::Continue
+    })?;
+    // get_cosine_schedule_with_warmup(optimizer, 3, 20).get_last_lr() for a peak of 2e-3.
+    assert_eq!((rates.len(), rates[0]), (20, 0.0));
+    assert!((rates[3] - 2e-3).abs() < 1e-12 && (rates[4] - 0.001_982_973_099_683_901_7).abs() < 1e-12, "{rates:?}");
+    Ok(())
+}
+
+#[test]
 fn checkpointed_blocks_give_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
     let base = base()?;
     let lora = LoraConfig { lora_dropout: 0.2, modules_to_save: ModuleToSave::ALL.to_vec(), ..small_lora() };
