@@ -139,8 +139,8 @@ pub(crate) struct TrainingPass {
 
 /// The weights' names in a checkpoint.
 const EMBEDDING: &str = "model.embed_tokens.weight";
-const HEAD: &str = "lm_head.weight";
 const NORM: &str = "model.norm.weight";
+const HEAD: &str = "lm_head.weight";
 const QUERY_NORM: &str = "self_attn.q_norm.weight";
 const KEY_NORM: &str = "self_attn.k_norm.weight";
 
