@@ -25,6 +25,7 @@ mod plugins;
 mod prepare;
 mod registry;
 mod sandbox;
+mod saved_modules;
 mod tokenizer;
 mod training;
 
@@ -87,5 +88,6 @@ fn main() {
     trials.extend(training::trials());
     trials.extend(plugins::trials());
     trials.extend(sandbox::trials());
+    trials.extend(saved_modules::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

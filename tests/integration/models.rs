@@ -47,7 +47,7 @@ fn hilora(arguments: &[&str]) -> Result<Output, Failed> {
 }
 
 /// Standard output of a call that must succeed.
-fn succeed(arguments: &[&str]) -> Result<String, Failed> {
+pub(crate) fn succeed(arguments: &[&str]) -> Result<String, Failed> {
     let output = hilora(arguments)?;
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
@@ -56,7 +56,7 @@ fn succeed(arguments: &[&str]) -> Result<String, Failed> {
 }
 
 /// Checks that a call ends with 2 and says all of this.
-fn refuse(arguments: &[&str], parts: &[&str]) -> Result<(), Failed> {
+pub(crate) fn refuse(arguments: &[&str], parts: &[&str]) -> Result<(), Failed> {
     let output = hilora(arguments)?;
     let error = String::from_utf8_lossy(&output.stderr);
     if output.status.code() != Some(2) {
@@ -68,7 +68,7 @@ fn refuse(arguments: &[&str], parts: &[&str]) -> Result<(), Failed> {
     }
 }
 
-fn text(path: &Path) -> Result<&str, Failed> {
+pub(crate) fn text(path: &Path) -> Result<&str, Failed> {
     path.to_str().ok_or_else(|| "a path is not UTF-8".into())
 }
 
@@ -86,9 +86,9 @@ fn quantized_base(architecture: &str, base: &str, reference: &str) -> Result<(),
     Ok(())
 }
 
-type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+pub(crate) type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-fn read(path: &Path) -> Result<Tensors, Failed> {
+pub(crate) fn read(path: &Path) -> Result<Tensors, Failed> {
     let bytes = fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let tensors = SafeTensors::deserialize(&bytes)?;
     Ok(tensors
@@ -107,7 +107,7 @@ fn write(path: &Path, tensors: &Tensors) -> Result<(), Failed> {
 }
 
 /// A copy of a base with its tensors changed.
-fn altered(base: &str, change: impl FnOnce(&mut Tensors)) -> Result<tempfile::TempDir, Failed> {
+pub(crate) fn altered(base: &str, change: impl FnOnce(&mut Tensors)) -> Result<tempfile::TempDir, Failed> {
     let folder = tempfile::tempdir()?;
     fs::copy(fixture(base).join("config.json"), folder.path().join("config.json"))?;
     let mut tensors = read(&fixture(base).join("model.safetensors"))?;
@@ -117,7 +117,7 @@ fn altered(base: &str, change: impl FnOnce(&mut Tensors)) -> Result<tempfile::Te
 }
 
 /// A copy of a base in two shards.
-fn sharded(base: &str) -> Result<tempfile::TempDir, Failed> {
+pub(crate) fn sharded(base: &str) -> Result<tempfile::TempDir, Failed> {
     let folder = tempfile::tempdir()?;
     fs::copy(fixture(base).join("config.json"), folder.path().join("config.json"))?;
     let tensors = read(&fixture(base).join("model.safetensors"))?;
@@ -365,7 +365,12 @@ pub(crate) fn python_trial(name: &str, test: impl FnOnce(PathBuf) -> Result<(), 
 }
 
 /// Logits of an architecture's batch by transformers.
-fn python_logits(python: &Path, architecture: &str, model: &Path, adapter: Option<&Path>) -> Result<Vec<f32>, Failed> {
+pub(crate) fn python_logits(
+    python: &Path,
+    architecture: &str,
+    model: &Path,
+    adapter: Option<&Path>,
+) -> Result<Vec<f32>, Failed> {
     let folder = tempfile::tempdir()?;
     let output = folder.path().join("logits.safetensors");
     let run = Command::new(python)
@@ -382,7 +387,7 @@ fn python_logits(python: &Path, architecture: &str, model: &Path, adapter: Optio
     Numbers::load(output)?.floats("logits")
 }
 
-fn close(got: &[f32], expected: &[f32]) -> Result<(), Failed> {
+pub(crate) fn close(got: &[f32], expected: &[f32]) -> Result<(), Failed> {
     let error = relative(got, expected);
     if error > 2e-5 { Err(format!("logits are off by {error:e}; bound 2e-5").into()) } else { Ok(()) }
 }

@@ -27,7 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         add("decoding_gives_the_reference_logits", decoding);
     }
     trials.extend([
-        Trial::test("parity::nf4_trajectory", trajectory),
+        Trial::test("parity::nf4_trajectory", || trajectory(BasePrecision::Nf4, "adapter", "trajectory")),
         Trial::test("parity::logits_equal_candle_transformers", candle_transformers_logits),
         Trial::test("parity::adapter_survives_saving", adapter_survives_saving),
         Trial::test("parity::wrong_checkpoints_are_one_clear_error", wrong_checkpoints),
@@ -77,22 +77,33 @@ pub(crate) fn relative(got: &[f32], expected: &[f32]) -> f64 {
 
 /// The numbers that `hilora-host model probe` writes.
 fn probe(architecture: &str, base: &str, compute: &str) -> Result<Numbers, Failed> {
-    run_probe(architecture, &fixture(&format!("{architecture}/model")), base, compute)
+    run_probe(architecture, &fixture(&format!("{architecture}/model")), &own_adapter(architecture), base, compute)
 }
 
 /// The same of another base with an architecture's adapter and batch, in f32.
 pub(crate) fn probe_model(architecture: &str, model: &Path, base: &str) -> Result<Numbers, Failed> {
-    run_probe(architecture, model, base, "f32")
+    run_probe(architecture, model, &own_adapter(architecture), base, "f32")
 }
 
-fn run_probe(architecture: &str, model: &Path, base: &str, compute: &str) -> Result<Numbers, Failed> {
+fn own_adapter(architecture: &str) -> PathBuf {
+    fixture(&format!("{architecture}/adapter"))
+}
+
+/// The same with another adapter, too.
+pub(crate) fn run_probe(
+    architecture: &str,
+    model: &Path,
+    adapter: &Path,
+    base: &str,
+    compute: &str,
+) -> Result<Numbers, Failed> {
     let folder = tempfile::tempdir()?;
     let output = folder.path().join("probe.safetensors");
     let run = Command::new(env!("CARGO_BIN_EXE_hilora-host"))
         .args(["model", "probe", "--base", base, "--compute", compute, "--model"])
         .arg(model)
         .arg("--adapter")
-        .arg(fixture(&format!("{architecture}/adapter")))
+        .arg(adapter)
         .arg("--batch")
         .arg(fixture(&format!("{architecture}/batch.safetensors")))
         .arg("--output")
@@ -118,7 +129,12 @@ pub(crate) fn errors(got: &Numbers, expected: &Numbers) -> Result<(f64, f64), Fa
 
 fn exact(architecture: &str, base: &str) -> Result<(), Failed> {
     let expected = Numbers::load(fixture(&format!("{architecture}/{base}.safetensors")))?;
-    let (values, gradients) = errors(&probe(architecture, base, "f32")?, &expected)?;
+    equal(&probe(architecture, base, "f32")?, &expected)
+}
+
+/// Fails unless two files hold the same numbers, within the bound of f32.
+pub(crate) fn equal(got: &Numbers, expected: &Numbers) -> Result<(), Failed> {
+    let (values, gradients) = errors(got, expected)?;
     if values > 2e-5 || gradients > 2e-5 {
         return Err(format!("logits and loss are off by {values:e}, gradients by {gradients:e}; bound 2e-5").into());
     }
@@ -180,13 +196,14 @@ pub(crate) fn decoding_error(
     Ok(relative(&ours, &theirs))
 }
 
-fn trajectory() -> Result<(), Failed> {
-    let text = fs::read_to_string(fixture("qwen2/trajectory.json"))?;
+/// Optimizer steps of Qwen2 against torch's: every loss and norm, and what they end in.
+pub(crate) fn trajectory(base: BasePrecision, adapter: &str, reference: &str) -> Result<(), Failed> {
+    let text = fs::read_to_string(fixture(&format!("qwen2/{reference}.json")))?;
     let value: serde_json::Value = serde_json::from_str(&text)?;
     let batches = Numbers::load(fixture("qwen2/trajectory_batches.safetensors"))?;
     let micro_batches = value["micro_batches"].as_u64().ok_or("micro_batches")?;
-    let model = Model::load(&fixture("qwen2/model"), BasePrecision::Nf4)?;
-    let mut learner = Learner::of_adapter(model, Adapter::load(&fixture("qwen2/adapter"))?, 0)?;
+    let model = Model::load(&fixture("qwen2/model"), base)?;
+    let mut learner = Learner::of_adapter(model, Adapter::load(&fixture("qwen2").join(adapter))?, 0)?;
     let number = |value: &serde_json::Value, key: &str| value[key].as_f64().ok_or(format!("{key} is missing"));
     for (step, expected) in value["steps"].as_array().ok_or("steps")?.iter().enumerate() {
         let numbers = (0..micro_batches).map(|i| 1 + step as u64 * micro_batches + i);
@@ -206,7 +223,7 @@ fn trajectory() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     learner.adapter().ok_or("no adapter")?.save(folder.path())?;
     let got = Numbers::load(folder.path().join("adapter_model.safetensors"))?;
-    let expected = Numbers::load(fixture("qwen2/trajectory.safetensors"))?;
+    let expected = Numbers::load(fixture(&format!("qwen2/{reference}.safetensors")))?;
     assert_eq!(got.names()?, expected.names()?);
     for name in expected.names()? {
         let error = relative(&got.floats(&name)?, &expected.floats(&name)?);
@@ -218,7 +235,7 @@ fn trajectory() -> Result<(), Failed> {
 }
 
 /// The rows of a padded batch as samples.
-fn samples(batches: &Numbers, number: u64) -> Result<Vec<TrainingSample>, Failed> {
+pub(crate) fn samples(batches: &Numbers, number: u64) -> Result<Vec<TrainingSample>, Failed> {
     let (length, ids) = batches.integers(&format!("{number}.input_ids"))?;
     let labels = batches.integers(&format!("{number}.labels"))?.1;
     let mask = batches.integers(&format!("{number}.attention_mask"))?.1;
@@ -291,7 +308,7 @@ fn adapter_survives_saving() -> Result<(), Failed> {
 }
 
 /// A copy of a fixture folder with one JSON field replaced.
-fn altered(name: &str, file: &str, from: &str, to: &str) -> Result<tempfile::TempDir, Failed> {
+pub(crate) fn altered(name: &str, file: &str, from: &str, to: &str) -> Result<tempfile::TempDir, Failed> {
     let folder = tempfile::tempdir()?;
     for entry in fs::read_dir(fixture(name))? {
         let entry = entry?;

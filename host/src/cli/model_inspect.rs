@@ -68,6 +68,10 @@ fn adapter_text(adapter: &AdapterDescription, listing: bool) -> Result<String, s
     writeln!(text, "targets       {} of {} blocks", targets.join(" "), adapter.layers)?;
     let kind = if adapter.use_rslora { "rsLoRA" } else { "LoRA" };
     writeln!(text, "update        {kind}, rank {}, scale {}", adapter.rank, adapter.scale)?;
+    if !adapter.modules_to_save.is_empty() {
+        let saved: Vec<String> = adapter.modules_to_save.iter().map(ToString::to_string).collect();
+        writeln!(text, "saved         {}", saved.join(" "))?;
+    }
     writeln!(text, "parameters    {}", grouped(adapter.parameters))?;
     tensors_text(&adapter.tensors, listing, &mut text)?;
     Ok(text)

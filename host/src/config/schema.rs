@@ -11,12 +11,8 @@ pub fn run_config_schema() -> Value {
 }
 
 /// Keys of PEFT and TRL that are known here and not computed, and why.
-const NOT_COMPUTED: [(&str, &str); 4] = [
-    ("lora.modules_to_save", "full copies of `lm_head` or `embed_tokens` are not trained beside an adapter"),
-    ("lora.use_dora", "DoRA is not computed"),
-    ("lora.layers_to_transform", "every layer gets an update"),
-    ("training.max_steps", "a run is `training.num_epochs` epochs"),
-];
+const NOT_COMPUTED: [(&str, &str); 2] =
+    [("lora.use_dora", "DoRA is not computed"), ("lora.layers_to_transform", "every layer gets an update")];
 
 /// Every unknown and every missing key of a configuration, by its path.
 pub(super) fn wrong_keys(schema: &Value, config: &Value) -> Vec<String> {
@@ -71,7 +67,7 @@ mod tests {
     fn every_wrong_key_is_named_at_once() {
         let config = json!({
             "adapter_name": "x-lora", "base_model": "base", "sed": 1,
-            "lora": {"r": 4, "alpha": 8, "modules_to_save": ["lm_head"]},
+            "lora": {"r": 4, "alpha": 8, "use_dora": true},
             "training": {"num_epochs": 1, "batch_size": 1, "learning_rate": 1e-3, "max_seq_length": 8, "lr": 2},
             "data": {"domains": ["math"], "decontaminate": [{"name": "a", "source": "s", "files": [], "path": 1}]},
             "validation": {"eval_step": 1},
@@ -83,7 +79,7 @@ mod tests {
             [
                 "data.decontaminate[0].path",
                 "lora.alpha",
-                "lora.modules_to_save",
+                "lora.use_dora",
                 "lora.lora_alpha",
                 "sed",
                 "training.lr",
@@ -91,7 +87,7 @@ mod tests {
                 "validation.eval_steps"
             ]
         );
-        assert!(problems[2].contains("full copies of `lm_head`"), "{problems:?}");
+        assert!(problems[2].contains("DoRA is not computed"), "{problems:?}");
         assert!(problems[4].contains("expected one of adapter_name, base_model"), "{problems:?}");
     }
 }

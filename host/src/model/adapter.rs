@@ -1,5 +1,6 @@
 //! A LoRA adapter in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors` with the keys
-//! `base_model.model.model.layers.N.{self_attn,mlp}.X.lora_{A,B}.weight`, A [r, in], B [out, r].
+//! `base_model.model.model.layers.N.{self_attn,mlp}.X.lora_{A,B}.weight`, A [r, in], B [out, r], and for the tables that
+//! are trained whole `base_model.model.{model.embed_tokens,lm_head}.weight` [vocabulary, width].
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +8,9 @@ use candle_core::{Device, Tensor};
 use safetensors::Dtype;
 
 use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
-use super::{LoraConfig, Model, ModelConfig, ModelError, Projection};
+use super::{LoraConfig, Model, ModelConfig, ModelError, ModuleToSave, Projection};
 use crate::artifact::write_atomic;
+use crate::kernels::linear::Weight;
 use crate::kernels::philox::{Purpose, Sequence};
 
 /// The two factors of one linear layer's update.
@@ -27,6 +29,8 @@ pub struct Adapter {
     /// Where it was loaded from, for errors.
     origin: PathBuf,
     layers: Vec<[Option<AdapterModule>; Projection::ALL.len()]>,
+    /// The trained copies of tables, [vocabulary, width] in f32 each. The base's own stay as they are.
+    saved: [Option<Weight>; ModuleToSave::ALL.len()],
 }
 
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -37,10 +41,30 @@ fn key(layer: usize, projection: Projection, factor: char) -> String {
     format!("base_model.model.model.layers.{layer}.{}.lora_{factor}.weight", projection.path())
 }
 
+impl ModuleToSave {
+    /// PEFT's name of its trained copy.
+    pub(crate) fn adapter_key(self) -> String {
+        format!("base_model.model.{}", self.weight_key())
+    }
+}
+
+/// A copy of a table in f32.
+fn widened(table: &Weight) -> Result<Tensor, ModelError> {
+    let (rows, columns) = table.dims()?;
+    let values = table.with_rows(|source| {
+        let mut values = vec![0.0; rows * columns];
+        values.chunks_mut(columns).enumerate().for_each(|(row, values)| source.read(row, 0, values));
+        values
+    })?;
+    Ok(Tensor::from_vec(values, (rows, columns), table.device())?)
+}
+
 impl Adapter {
-    /// A new adapter for a model: A uniform in ±1/√in as PEFT draws it, B zero, so that the update begins at zero.
-    pub(crate) fn new(config: &LoraConfig, model: &ModelConfig, seed: u64) -> Result<Self, ModelError> {
-        Self::build(config, model.num_hidden_layers, PathBuf::from("a new adapter"), |layer, projection| {
+    /// A new adapter for a model: A uniform in ±1/√in as PEFT draws it, B zero, so that the update begins at zero;
+    /// copies of tables begin as the base's.
+    pub(crate) fn new(config: &LoraConfig, base: &Model, seed: u64) -> Result<Self, ModelError> {
+        let model = base.config();
+        let module = |layer: usize, projection: Projection| {
             let (outputs, inputs) = model.projection_dims(projection);
             let stream = (layer * Projection::ALL.len() + projection.index()) as u64;
             let mut numbers = Sequence::new(seed, Purpose::Weights, stream);
@@ -51,7 +75,12 @@ impl Adapter {
                 a: Tensor::from_vec(a, (config.r, inputs), &Device::Cpu)?,
                 b: Tensor::zeros((outputs, config.r), candle_core::DType::F32, &Device::Cpu)?,
             })
-        })
+        };
+        let saved = |module: ModuleToSave| match module {
+            ModuleToSave::EmbedTokens => widened(base.embedding(None)),
+            ModuleToSave::LmHead => widened(base.output(None)),
+        };
+        Self::build(config, model.num_hidden_layers, PathBuf::from("a new adapter"), module, saved)
     }
 
     fn build(
@@ -59,6 +88,7 @@ impl Adapter {
         layers: usize,
         origin: PathBuf,
         module: impl Fn(usize, Projection) -> Result<AdapterModule, ModelError>,
+        table: impl Fn(ModuleToSave) -> Result<Tensor, ModelError>,
     ) -> Result<Self, ModelError> {
         let layers = (0..layers)
             .map(|layer| {
@@ -69,16 +99,35 @@ impl Adapter {
                 Ok(modules)
             })
             .collect::<Result<_, ModelError>>()?;
-        Ok(Self { config: config.clone(), origin, layers })
+        let mut saved: [Option<Weight>; ModuleToSave::ALL.len()] = Default::default();
+        for module in ModuleToSave::ALL.into_iter().filter(|module| config.saves(*module)) {
+            saved[module.index()] = Some(Weight::F32(table(module)?));
+        }
+        Ok(Self { config: config.clone(), origin, layers, saved })
     }
 
     /// The same shape, filled with zeros: where gradients and moments are kept.
     pub(crate) fn zeros_like(&self) -> Result<Self, ModelError> {
-        Self::build(&self.config, self.layers.len(), self.origin.clone(), |layer, projection| {
-            let module = self.layers[layer][projection.index()].as_ref();
-            let module = module.ok_or_else(|| ModelError::Input(format!("layer {layer} lacks {projection}")))?;
+        let lacks = |what: String| ModelError::Input(format!("the adapter lacks {what}"));
+        let module = |layer: usize, projection: Projection| {
+            let module = self.module(layer, projection);
+            let module = module.ok_or_else(|| lacks(format!("{projection} of layer {layer}")))?;
             Ok(AdapterModule { a: module.a.zeros_like()?, b: module.b.zeros_like()? })
-        })
+        };
+        let table = |module: ModuleToSave| {
+            let table = self.saved(module).and_then(Weight::dense).ok_or_else(|| lacks(module.to_string()))?;
+            Ok(table.zeros_like()?)
+        };
+        Self::build(&self.config, self.layers.len(), self.origin.clone(), module, table)
+    }
+
+    /// The same adapter with another B in every update; all else is shared with this one.
+    pub(crate) fn with_b(&self, mut b: impl FnMut(&Tensor) -> Result<Tensor, ModelError>) -> Result<Self, ModelError> {
+        let mut adapter = self.clone();
+        for module in adapter.layers.iter_mut().flatten().flatten() {
+            module.b = b(&module.b)?;
+        }
+        Ok(adapter)
     }
 
     /// Loads `adapter_config.json` and `adapter_model.safetensors` from a folder. Every tensor that the configuration
@@ -105,12 +154,19 @@ impl Adapter {
             let values = files.floats(name, &shape, "does adapter_config.json belong to these weights?")?;
             Ok::<_, ModelError>(Tensor::from_vec(values, shape, &Device::Cpu)?)
         };
-        let adapter = Self::build(&config, layers, path.clone(), |layer, projection| {
+        let module = |layer: usize, projection: Projection| {
             Ok(AdapterModule {
                 a: factor(&key(layer, projection, 'A'), 0)?,
                 b: factor(&key(layer, projection, 'B'), 1)?,
             })
-        })?;
+        };
+        let table = |module: ModuleToSave| {
+            let name = module.adapter_key();
+            // Its shape, too, is checked where the base is known.
+            let shape = files.shape(&name)?;
+            Ok(Tensor::from_vec(files.floats(&name, &shape, OTHER_BASE)?, shape, &Device::Cpu)?)
+        };
+        let adapter = Self::build(&config, layers, path.clone(), module, table)?;
         let known: std::collections::BTreeSet<String> = adapter.tensors().map(|(name, _)| name).collect();
         match files.names().find(|name| !known.contains(*name)) {
             None => Ok(adapter),
@@ -137,12 +193,14 @@ impl Adapter {
         for config in [&mut ours, &mut theirs] {
             config.lora_dropout = 0.0;
             config.target_modules.sort();
+            config.modules_to_save.sort();
         }
         if ours != theirs {
             let shape = |config: &LoraConfig| {
                 let targets: Vec<String> = config.target_modules.iter().map(Projection::to_string).collect();
                 let scale = if config.use_rslora { ", rsLoRA" } else { "" };
-                format!("r {}, lora_alpha {}{scale}, {}", config.r, config.lora_alpha, targets.join(" "))
+                let saved: String = config.modules_to_save.iter().map(|module| format!(", {module} saved")).collect();
+                format!("r {}, lora_alpha {}{scale}, {}{saved}", config.r, config.lora_alpha, targets.join(" "))
             };
             let message = format!(
                 "expected an adapter as the section `lora` says ({}), got one of {}\nhint: give `lora` the values \
@@ -190,6 +248,18 @@ impl Adapter {
                 }
             }
         }
+        let expected = [config.vocab_size, config.hidden_size];
+        for (tensor, table) in self.tables() {
+            if table.dims() != expected {
+                return Err(ModelError::Shape {
+                    path: self.origin.clone(),
+                    tensor,
+                    expected: expected.to_vec(),
+                    got: table.dims().to_vec(),
+                    hint: OTHER_BASE,
+                });
+            }
+        }
         Ok(())
     }
 
@@ -208,15 +278,59 @@ impl Adapter {
         self.layers.get(layer)?[projection.index()].as_ref()
     }
 
-    /// Every tensor with PEFT's name for it, block by block.
+    /// The trained copy of a table.
+    pub(crate) fn saved(&self, module: ModuleToSave) -> Option<&Weight> {
+        self.saved[module.index()].as_ref()
+    }
+
+    /// The trained copies of tables with PEFT's names for them.
+    fn tables(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        ModuleToSave::ALL
+            .into_iter()
+            .filter_map(|module| Some((module.adapter_key(), self.saved(module).and_then(Weight::dense)?)))
+    }
+
+    /// Every tensor with PEFT's name for it: the factors block by block, then the tables.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = (String, &Tensor)> {
-        self.layers.iter().enumerate().flat_map(|(layer, modules)| {
+        let factors = self.layers.iter().enumerate().flat_map(|(layer, modules)| {
             Projection::ALL
                 .into_iter()
                 .filter_map(move |projection| Some((projection, modules[projection.index()].as_ref()?)))
                 .flat_map(move |(projection, module)| {
                     [(key(layer, projection, 'A'), &module.a), (key(layer, projection, 'B'), &module.b)]
                 })
-        })
+        });
+        factors.chain(self.tables())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::{perturbed, small_lora, small_model};
+
+    #[test]
+    fn copies_of_tables_are_saved_loaded_and_held_against_the_base() -> Result<(), Box<dyn std::error::Error>> {
+        let model = small_model(6)?;
+        let lora = LoraConfig { modules_to_save: vec![ModuleToSave::LmHead], ..small_lora() };
+        // They begin as the base's, here as the embedding, to which the output layer is tied.
+        let new = Adapter::new(&lora, &model, 1)?;
+        let begun = new.saved(ModuleToSave::LmHead).and_then(Weight::dense).ok_or("no copy")?.to_vec2::<f32>()?;
+        assert_eq!(begun, model.weights.embedding.dense().ok_or("no table")?.to_vec2::<f32>()?);
+
+        let (folder, adapter) = (tempfile::tempdir()?, perturbed(&model, &lora)?);
+        adapter.save(folder.path())?;
+        let loaded = Adapter::load(folder.path())?;
+        loaded.check_against(&model)?;
+        assert_eq!(loaded.config(), adapter.config());
+        let (names, expected): (Vec<_>, Vec<_>) = adapter.tensors().map(|(name, t)| (name, t.to_vec2::<f32>())).unzip();
+        assert!(names.ends_with(&["base_model.model.lm_head.weight".to_owned()]) && names.len() == 29, "{names:?}");
+        for ((_, got), expected) in loaded.tensors().zip(expected) {
+            assert_eq!(got.to_vec2::<f32>()?, expected?);
+        }
+        let other = ModelConfig { vocab_size: 97, ..model.config().clone() };
+        let error = loaded.check_against_config(&other).err().ok_or("taken over another vocabulary")?.to_string();
+        assert!(error.contains("lm_head.weight`: expected shape [97, 64], got [96, 64]"), "{error}");
+        Ok(())
     }
 }

@@ -14,7 +14,7 @@ use super::checkpoint::Checkpoint;
 use super::checkpoint_files::{NamedFloats, write_floats};
 use super::checkpointing::Checkpointing;
 use super::linear::Linear;
-use super::{Adapter, ModelConfig, ModelError, Projection};
+use super::{Adapter, ModelConfig, ModelError, ModuleToSave, Projection};
 use crate::kernels::attention::{Document, Heads};
 use crate::kernels::element::Element;
 use crate::kernels::linear::{self, Onto, Weight};
@@ -106,6 +106,26 @@ pub(crate) enum Gradients {
     Full(Box<Weights>),
 }
 
+impl Gradients {
+    /// The embedding's, where it is trained.
+    fn embedding(&self) -> Option<&Tensor> {
+        match self {
+            Self::Adapter(adapter) => adapter.saved(ModuleToSave::EmbedTokens),
+            Self::Full(weights) => Some(&weights.embedding),
+        }
+        .and_then(Weight::dense)
+    }
+
+    /// The output layer's, where it is trained.
+    fn output(&self) -> Option<&Tensor> {
+        match self {
+            Self::Adapter(adapter) => adapter.saved(ModuleToSave::LmHead),
+            Self::Full(weights) => Some(weights.output()),
+        }
+        .and_then(Weight::dense)
+    }
+}
+
 /// How a training pass is run.
 #[derive(Clone, Copy)]
 pub(crate) struct TrainingPass {
@@ -133,6 +153,16 @@ impl Projection {
     /// Its weight's name in a checkpoint.
     pub(crate) fn weight_key(self, layer: usize) -> String {
         layer_key(layer, &format!("{}.weight", self.path()))
+    }
+}
+
+impl ModuleToSave {
+    /// The name of its weight [vocabulary, width] in a checkpoint.
+    pub(crate) fn weight_key(self) -> &'static str {
+        match self {
+            Self::EmbedTokens => EMBEDDING,
+            Self::LmHead => HEAD,
+        }
     }
 }
 
@@ -337,6 +367,17 @@ impl Model {
         &self.config
     }
 
+    /// The embedding that a pass uses: the adapter's copy, where it has one.
+    pub(crate) fn embedding<'a>(&'a self, adapter: Option<&'a Adapter>) -> &'a Weight {
+        adapter.and_then(|adapter| adapter.saved(ModuleToSave::EmbedTokens)).unwrap_or(&self.weights.embedding)
+    }
+
+    /// The output layer that a pass uses: the adapter's copy, where it has one. A copy of the embedding is not it, even
+    /// where the base's output layer is the embedding.
+    pub(crate) fn output<'a>(&'a self, adapter: Option<&'a Adapter>) -> &'a Weight {
+        adapter.and_then(|adapter| adapter.saved(ModuleToSave::LmHead)).unwrap_or_else(|| self.weights.output())
+    }
+
     /// Writes `model.safetensors` in f32 or bf16. Only a model whose weights are all in f32 can be written.
     pub(crate) fn save_weights(&self, folder: &Path, dtype: Dtype) -> Result<(), ModelError> {
         let tensors = self
@@ -399,7 +440,7 @@ impl Model {
     ) -> Result<Scratch, ModelError> {
         self.check(documents)?;
         let pass = self.pass(documents, adapter, None);
-        let mut x = embedding::forward(&documents.tokens, &self.weights.embedding)?;
+        let mut x = embedding::forward(&documents.tokens, self.embedding(adapter))?;
         for (layer, block) in self.weights.blocks.iter().enumerate() {
             let mut saved = block.forward_saved::<T>(layer, &x, &pass)?;
             x = block.output::<T>(layer, &mut saved, &pass)?;
@@ -408,19 +449,24 @@ impl Model {
     }
 
     /// The logits of some rows of hidden states, [rows, vocabulary] row by row, in f32.
-    pub(crate) fn logits(&self, hidden: &Tensor, rows: &[usize]) -> Result<Vec<f32>, ModelError> {
+    pub(crate) fn logits(
+        &self,
+        hidden: &Tensor,
+        rows: &[usize],
+        adapter: Option<&Adapter>,
+    ) -> Result<Vec<f32>, ModelError> {
         let x = embedding::gather(hidden, rows)?;
         let logits = Scratch::arbitrary((rows.len(), self.config.vocab_size), x.device())?;
         match self.compute {
-            ComputeType::F32 => self.logits_in::<f32>(&x, &logits)?,
-            ComputeType::Bf16 => self.logits_in::<bf16>(&x, &logits)?,
+            ComputeType::F32 => self.logits_in::<f32>(&x, self.output(adapter), &logits)?,
+            ComputeType::Bf16 => self.logits_in::<bf16>(&x, self.output(adapter), &logits)?,
         }
         Ok(logits.flatten_all()?.to_vec1()?)
     }
 
-    fn logits_in<T: Element>(&self, x: &Tensor, logits: &Tensor) -> Result<(), ModelError> {
+    fn logits_in<T: Element>(&self, x: &Tensor, output: &Weight, logits: &Tensor) -> Result<(), ModelError> {
         let (h, _) = rms_norm::forward::<f32, T>(x, &self.weights.norm, self.config.rms_norm_eps)?;
-        Ok(linear::forward::<T, f32>(&h, self.weights.output(), None, Onto::Nothing, logits)?)
+        Ok(linear::forward::<T, f32>(&h, output, None, Onto::Nothing, logits)?)
     }
 
     /// Adds the gradients of `scale` · Σ loss to `gradients`; returns the summed loss in nats.
@@ -452,7 +498,7 @@ impl Model {
         });
         let mut inputs: Vec<Option<Scratch>> = Vec::with_capacity(self.weights.blocks.len());
         let mut kept: Vec<Option<BlockSaved>> = Vec::with_capacity(self.weights.blocks.len());
-        let mut x = embedding::forward(&documents.tokens, &self.weights.embedding)?;
+        let mut x = embedding::forward(&documents.tokens, self.embedding(adapter))?;
         if let Some(noise) = &how.noise {
             neftune::add(noise, &x, &documents.documents)?;
         }
@@ -470,12 +516,8 @@ impl Model {
 
         let last = embedding::gather(&x, &documents.predicting)?;
         let (h, rstd) = rms_norm::forward::<f32, T>(&last, &self.weights.norm, self.config.rms_norm_eps)?;
-        let dw = full.and_then(|weights| match weights.output() {
-            Weight::F32(dw) => Some(dw),
-            _ => None,
-        });
-        let (loss, dh) =
-            cross_entropy::forward_backward::<T>(&h, self.weights.output(), &documents.targets, how.scale, dw)?;
+        let (output, dw) = (self.output(adapter), gradients.output());
+        let (loss, dh) = cross_entropy::forward_backward::<T>(&h, output, &documents.targets, how.scale, dw)?;
         if let Some(weights) = full {
             rms_norm::backward_weight::<f32>(&dh, &last, &rstd, &weights.norm)?;
         }
@@ -499,14 +541,14 @@ impl Model {
                 Gradients::Adapter(adapter) => TrainedGradients::Adapter(adapter),
                 Gradients::Full(weights) => TrainedGradients::Block(&weights.blocks[layer]),
             };
-            // Nothing below the first block is trained beside an adapter.
-            let into = BlockGradients { trained, input: layer > 0 || full.is_some() };
+            // Below the first block only the embedding may be trained, beside the first norm where all weights are.
+            let into = BlockGradients { trained, input: layer > 0 || gradients.embedding().is_some() };
             match block.backward::<T>(layer, dx, &x, saved, &pass, &into)? {
                 Some(gradient) => dx = gradient,
                 None => return Ok(loss),
             }
         }
-        if let Some(Weight::F32(dw)) = full.map(|weights| &weights.embedding) {
+        if let Some(dw) = gradients.embedding() {
             embedding::backward(&documents.tokens, &dx, dw)?;
         }
         Ok(loss)

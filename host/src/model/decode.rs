@@ -10,7 +10,7 @@ use super::causal_lm::PackedDocuments;
 use super::linear::PreparedLinear;
 use super::{Adapter, Model, ModelError, Projection};
 use crate::kernels::attention::{self, Document};
-use crate::kernels::linear::{self, Onto};
+use crate::kernels::linear::{self, Onto, Weight};
 use crate::kernels::matmul::Packed;
 use crate::kernels::scratch::Scratch;
 use crate::kernels::{embedding, in_pool, rms_norm, swiglu};
@@ -18,6 +18,7 @@ use crate::kernels::{embedding, in_pool, rms_norm, swiglu};
 /// A batch of sequences that grow token by token.
 pub struct DecodeSession<'a> {
     model: &'a Model,
+    embedding: &'a Weight,
     layers: Vec<Layer<'a>>,
     output: Packed,
     sequences: Vec<Sequence>,
@@ -70,8 +71,16 @@ impl<'a> DecodeSession<'a> {
                 Ok(Layer { linears, keys: cache()?, values: cache()? })
             })
             .collect::<Result<_, ModelError>>()?;
-        let output = model.weights.output().packed_transposed()?;
-        Ok(Self { model, layers, output, sequences: Vec::new(), free_slots: Vec::new(), slots: 0, capacity: 0 })
+        Ok(Self {
+            model,
+            embedding: model.embedding(adapter),
+            layers,
+            output: model.output(adapter).packed_transposed()?,
+            sequences: Vec::new(),
+            free_slots: Vec::new(),
+            slots: 0,
+            capacity: 0,
+        })
     }
 
     /// Number of sequences.
@@ -155,7 +164,7 @@ impl<'a> DecodeSession<'a> {
     ) -> Result<Scratch, ModelError> {
         let (config, weights) = (self.model.config(), &self.model.weights);
         let heads = config.heads();
-        let mut x = embedding::forward(tokens, &weights.embedding)?;
+        let mut x = embedding::forward(tokens, self.embedding)?;
         for (block, layer) in weights.blocks.iter().zip(&self.layers) {
             let project = |projection: Projection, x: &Tensor, onto: Option<Scratch>| {
                 layer.linears[projection.index()].forward(x, onto)
@@ -223,8 +232,8 @@ impl<'a> DecodeSession<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::tests::{perturbed_adapter, small_model};
-    use crate::model::{GenerationOptions, GenerationRequest, generate};
+    use crate::model::tests::{perturbed, perturbed_adapter, small_lora, small_model};
+    use crate::model::{GenerationOptions, GenerationRequest, LoraConfig, ModuleToSave, generate};
 
     fn prompts() -> Vec<Vec<u32>> {
         (0..40u32).map(|i| (0..3 + i % 17).map(|j| (i * 31 + j * j * 7 + 1) % 90).collect()).collect()
@@ -233,15 +242,28 @@ mod tests {
     #[test]
     fn prefill_and_decode_equal_the_trainers_forward() -> Result<(), ModelError> {
         let model = small_model(1)?;
-        let adapter = perturbed_adapter(&model)?;
+        decoding_equals_the_trainers_forward(&model, perturbed_adapter(&model)?)
+    }
+
+    #[test]
+    fn decoding_takes_the_adapters_own_tables() -> Result<(), ModelError> {
+        let model = small_model(1)?;
+        for module in ModuleToSave::ALL {
+            let lora = LoraConfig { modules_to_save: vec![module], ..small_lora() };
+            decoding_equals_the_trainers_forward(&model, perturbed(&model, &lora)?)?;
+        }
+        Ok(())
+    }
+
+    fn decoding_equals_the_trainers_forward(model: &Model, adapter: Adapter) -> Result<(), ModelError> {
         let tokens: Vec<u32> = (0..70).map(|i| (i * i * 5 + 3) % 90).collect();
         let mut documents = PackedDocuments::default();
         documents.push(&tokens[..20], |_| true);
         documents.push(&tokens, |_| true);
         let hidden = model.hidden(&documents, Some(&adapter))?;
         let rows: Vec<usize> = (20..90).collect();
-        let expected = model.logits(&hidden, &rows)?;
-        let mut session = DecodeSession::new(&model, Some(&adapter))?;
+        let expected = model.logits(&hidden, &rows, Some(&adapter))?;
+        let mut session = DecodeSession::new(model, Some(&adapter))?;
         let mut got = session.prefill(&[&tokens[..30], &tokens[..5]])?;
         session.retain(&[true, false]);
         got.truncate(96);

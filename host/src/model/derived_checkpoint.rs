@@ -18,9 +18,9 @@ use serde_json::{Value, json};
 
 use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG, quantize};
 use super::checkpoint_files::{CheckpointFiles, INDEX, StoredTensor};
-use super::{Adapter, AdapterModule, ModelError, Projection, Quantization, bitsandbytes};
+use super::{Adapter, AdapterModule, ModelError, ModuleToSave, Projection, Quantization, bitsandbytes};
 use crate::artifact::AtomicFolder;
-use crate::kernels::linear;
+use crate::kernels::linear::{self, Weight};
 
 /// What was derived, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -95,7 +95,8 @@ impl<'a> NewTensor<'a> {
     }
 }
 
-/// Merges an adapter into an unquantized base: W + scale · B A, rounded to the type that W has in the checkpoint.
+/// Merges an adapter into an unquantized base: W + scale · B A, or the trained copy of a table, rounded to the type that
+/// W has in the checkpoint. Tied embeddings of which a copy was trained are two tables afterwards.
 ///
 /// Nothing is written with `dry_run`. `on_tensor` is told how many of the base's tensors are done, of how many.
 pub fn merge(
@@ -120,9 +121,13 @@ pub fn merge(
             updates.insert(name, module);
         }
     }
+    let tables = MergedTables::new(&checkpoint, &adapter)?;
     let scale = adapter.config().scale();
     let failure = RefCell::new(None);
     let replace = |tensor: StoredTensor<'_>| -> Result<Option<Vec<(String, NewTensor<'_>)>>, ModelError> {
+        if let Some(new) = tables.instead_of(tensor.name, &failure)? {
+            return Ok(Some(new));
+        }
         let Some(module) = updates.get(tensor.name).copied() else { return Ok(None) };
         let name = tensor.name.to_owned();
         let (dtype, shape, bytes) = (tensor.dtype, tensor.shape.to_vec(), tensor.bytes.len());
@@ -132,13 +137,91 @@ pub fn merge(
         let content = Content::Computed(Computation { run, failure: &failure });
         Ok(Some(vec![(name, NewTensor { dtype, shape, bytes, content })]))
     };
-    derive(&checkpoint, base, output, dry_run, None, &replace, &failure, on_tensor)
+    let config = tables.untied.then(|| untied_config(base)).transpose()?;
+    derive(&checkpoint, base, output, dry_run, config.as_ref(), &replace, &failure, on_tensor)
+}
+
+/// The tables of a merged model: an adapter's trained copies and the base's own.
+struct MergedTables<'a> {
+    files: &'a CheckpointFiles,
+    adapter: &'a Adapter,
+    /// Whether one table becomes two.
+    untied: bool,
+}
+
+impl<'a> MergedTables<'a> {
+    /// Checks the tables that are copied or replaced.
+    fn new(checkpoint: &'a Checkpoint, adapter: &'a Adapter) -> Result<Self, ModelError> {
+        let (config, files) = (&checkpoint.config, &checkpoint.files);
+        for module in &adapter.config().modules_to_save {
+            let like = if config.tie_word_embeddings { ModuleToSave::EmbedTokens } else { *module };
+            let tensor = files.tensor(like.weight_key())?;
+            tensor.of_shape(&[config.vocab_size, config.hidden_size], NOT_THIS_CONFIG)?.floats()?;
+        }
+        let untied = config.tie_word_embeddings && !adapter.config().modules_to_save.is_empty();
+        Ok(Self { files, adapter, untied })
+    }
+
+    /// What stands in the place of a tensor of the base; `None` where it is no table, or one that stays.
+    fn instead_of(
+        &self,
+        name: &str,
+        failure: &'a RefCell<Option<ModelError>>,
+    ) -> Result<Option<Vec<(String, NewTensor<'a>)>>, ModelError> {
+        let Some(module) = ModuleToSave::ALL.into_iter().find(|module| module.weight_key() == name) else {
+            return Ok(None);
+        };
+        let modules: &[ModuleToSave] = match (self.untied, module) {
+            (true, ModuleToSave::EmbedTokens) => &ModuleToSave::ALL,
+            // Where the embeddings were tied nobody read what stands here.
+            (true, ModuleToSave::LmHead) => &[],
+            (false, module) if self.adapter.config().saves(module) => &[module],
+            (false, _) => return Ok(None),
+        };
+        let like = module.weight_key();
+        modules.iter().map(|module| self.table(*module, like, failure)).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// A table in the type of the base's table `like`: the trained copy, or that table itself.
+    fn table(
+        &self,
+        module: ModuleToSave,
+        like: &'static str,
+        failure: &'a RefCell<Option<ModelError>>,
+    ) -> Result<(String, NewTensor<'a>), ModelError> {
+        let (files, name) = (self.files, module.weight_key().to_owned());
+        let tensor = files.tensor(like)?;
+        let Some(copy) = self.adapter.saved(module).and_then(Weight::dense) else {
+            return Ok((name, NewTensor::copy_of(tensor)));
+        };
+        let (dtype, shape, bytes) = (tensor.dtype, tensor.shape.to_vec(), tensor.bytes.len());
+        let run = Box::new(move || narrowed(&files.tensor(like)?, &copy.flatten_all()?.to_vec1()?));
+        Ok((name, NewTensor { dtype, shape, bytes, content: Content::Computed(Computation { run, failure }) }))
+    }
+}
+
+/// The base's config.json, a JSON object.
+fn read_config(base: &Path) -> Result<Value, ModelError> {
+    let path = base.join("config.json");
+    let text = fs::read_to_string(&path).map_err(|e| ModelError::file(&path, e))?;
+    serde_json::from_str(&text).map_err(|e| ModelError::config(&path, e.to_string()))
+}
+
+/// The base's config.json for a model whose output layer is a table of its own.
+fn untied_config(base: &Path) -> Result<Value, ModelError> {
+    let mut config = read_config(base)?;
+    config["tie_word_embeddings"] = false.into();
+    Ok(config)
 }
 
 fn merged(tensor: StoredTensor<'_>, module: &AdapterModule, scale: f32) -> Result<Vec<u8>, ModelError> {
     let weight = Tensor::from_vec(tensor.floats()?.to_vec(), tensor.shape, &Device::Cpu)?;
     linear::backward_weight::<f32>(&module.b.t()?.contiguous()?, &module.a, scale, &weight)?;
-    let values: Vec<f32> = weight.flatten_all()?.to_vec1()?;
+    narrowed(&tensor, &weight.flatten_all()?.to_vec1()?)
+}
+
+/// The bytes of merged values in the type of the tensor that they replace.
+fn narrowed(tensor: &StoredTensor<'_>, values: &[f32]) -> Result<Vec<u8>, ModelError> {
     let bytes: Vec<u8> = match tensor.dtype {
         Dtype::BF16 => values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
         Dtype::F16 => values.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
@@ -191,9 +274,7 @@ pub fn quantize_checkpoint(
 
 /// The base's config.json with what transformers needs to load bitsandbytes' layers.
 fn quantized_config(base: &Path) -> Result<Value, ModelError> {
-    let path = base.join("config.json");
-    let text = fs::read_to_string(&path).map_err(|e| ModelError::file(&path, e))?;
-    let mut config: Value = serde_json::from_str(&text).map_err(|e| ModelError::config(&path, e.to_string()))?;
+    let mut config = read_config(base)?;
     let dtype = config.get("dtype").or_else(|| config.get("torch_dtype")).and_then(Value::as_str);
     let section = json!({
         "quant_method": "bitsandbytes",

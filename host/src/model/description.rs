@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::checkpoint::Checkpoint;
 use super::checkpoint_files::CheckpointFiles;
-use super::{Adapter, ModelConfig, ModelError, Projection, Quantization};
+use super::{Adapter, ModelConfig, ModelError, ModuleToSave, Projection, Quantization};
 
 /// What a folder holds.
 #[derive(Debug, Serialize)]
@@ -47,6 +47,8 @@ pub struct AdapterDescription {
     pub use_rslora: bool,
     /// The linear layers that it changes.
     pub target_modules: Vec<Projection>,
+    /// The tables of which it holds a trained copy.
+    pub modules_to_save: Vec<ModuleToSave>,
     /// Number of decoder blocks.
     pub layers: usize,
     /// Number of parameters.
@@ -136,6 +138,7 @@ impl AdapterDescription {
             scale: config.scale(),
             use_rslora: config.use_rslora,
             target_modules: config.target_modules.clone(),
+            modules_to_save: config.modules_to_save.clone(),
             layers: adapter.layer_count(),
             parameters: adapter.tensors().map(|(_, tensor)| tensor.elem_count()).sum(),
             tensors: Tensors::of(&CheckpointFiles::open_file(&folder.join("adapter_model.safetensors"))?)?,

@@ -22,6 +22,6 @@ impl Model {
         let hidden = self.hidden(documents, adapter)?;
         let last = embedding::gather(&hidden, &documents.predicting)?;
         let (h, _) = rms_norm::forward::<f32, T>(&last, &self.weights.norm, self.config().rms_norm_eps)?;
-        Ok(cross_entropy::forward::<T>(&h, self.weights.output(), &documents.targets)?)
+        Ok(cross_entropy::forward::<T>(&h, self.output(adapter), &documents.targets)?)
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration of a LoRA adapter, in PEFT's words: y = W x + (alpha / r) B A dropout(x).
 //!
-//! PEFT's other adapters (DoRA, QA-LoRA, trained biases, saved modules) are refused by name, never ignored.
+//! Beside the updates, whole tables may be trained (`modules_to_save`). PEFT's other adapters (DoRA, QA-LoRA, trained
+//! biases, other saved modules) are refused by name, never ignored.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -62,6 +63,36 @@ impl fmt::Display for Projection {
     }
 }
 
+/// A table outside the blocks of which an adapter may hold a trained copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ModuleToSave {
+    /// The embedding.
+    #[serde(alias = "model.embed_tokens")]
+    EmbedTokens,
+    /// The output layer.
+    LmHead,
+}
+
+impl ModuleToSave {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::EmbedTokens, Self::LmHead];
+
+    /// Its index in `ALL`.
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for ModuleToSave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EmbedTokens => "embed_tokens",
+            Self::LmHead => "lm_head",
+        })
+    }
+}
+
 /// Which biases are trained; only none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -95,6 +126,11 @@ pub struct LoraConfig {
     #[serde(default = "all_projections", deserialize_with = "target_modules")]
     #[schemars(with = "TargetModules")]
     pub target_modules: Vec<Projection>,
+    /// The tables of which a whole copy is trained in 32 bits beside the updates: `embed_tokens`, `lm_head`. Over a base
+    /// with tied embeddings a copy is separate from the table that it was tied to.
+    #[serde(default, deserialize_with = "modules_to_save", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<ModuleToSave>")]
+    pub modules_to_save: Vec<ModuleToSave>,
     /// Which biases are trained.
     #[serde(default)]
     pub bias: LoraBias,
@@ -134,6 +170,18 @@ fn target_modules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Proj
     }
 }
 
+/// A list, or null where PEFT writes that there is none.
+fn modules_to_save<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ModuleToSave>, D::Error> {
+    let given = serde_json::Value::deserialize(deserializer)?;
+    if given.is_null() {
+        return Ok(Vec::new());
+    }
+    Vec::deserialize(&given).map_err(|_| {
+        let names = ModuleToSave::ALL.map(|module| module.to_string()).join(", ");
+        serde::de::Error::custom(format!("modules_to_save: expected a list of {names}, got {given}"))
+    })
+}
+
 fn all_projections() -> Vec<Projection> {
     Projection::ALL.to_vec()
 }
@@ -148,6 +196,11 @@ impl LoraConfig {
     /// Whether a layer gets an update.
     pub fn targets(&self, projection: Projection) -> bool {
         self.target_modules.contains(&projection)
+    }
+
+    /// Whether a copy of a table is trained.
+    pub fn saves(&self, module: ModuleToSave) -> bool {
+        self.modules_to_save.contains(&module)
     }
 
     /// Every problem of this configuration.
@@ -169,6 +222,10 @@ impl LoraConfig {
         if unique.len() != self.target_modules.len() {
             problems.push("lora.target_modules: a module is named twice".to_owned());
         }
+        let unique: BTreeSet<_> = self.modules_to_save.iter().collect();
+        if unique.len() != self.modules_to_save.len() {
+            problems.push("lora.modules_to_save: a module is named twice".to_owned());
+        }
         problems
     }
 
@@ -180,13 +237,12 @@ impl LoraConfig {
         if fields.get("peft_type").and_then(|v| v.as_str()) != Some("LORA") {
             return Err(wrong(format!("peft_type: expected \"LORA\", got {:?}", fields.get("peft_type"))));
         }
-        const REFUSED: [&str; 18] = [
+        const REFUSED: [&str; 17] = [
             "use_dora",
             "use_qalora",
             "use_bdlora",
             "lora_bias",
             "fan_in_fan_out",
-            "modules_to_save",
             "rank_pattern",
             "alpha_pattern",
             "layers_to_transform",
@@ -217,8 +273,17 @@ impl LoraConfig {
         let known: serde_json::Map<_, _> = fields
             .iter()
             .filter(|(name, _)| {
-                ["r", "lora_alpha", "lora_dropout", "target_modules", "bias", "task_type", "use_rslora"]
-                    .contains(&name.as_str())
+                [
+                    "r",
+                    "lora_alpha",
+                    "lora_dropout",
+                    "target_modules",
+                    "modules_to_save",
+                    "bias",
+                    "task_type",
+                    "use_rslora",
+                ]
+                .contains(&name.as_str())
             })
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
@@ -227,6 +292,15 @@ impl LoraConfig {
         }
         let mut config: Self = serde_json::from_value(known.into()).map_err(|e| wrong(e.to_string()))?;
         config.target_modules.sort();
+        config.modules_to_save.sort();
+        let tying = fields.get("ensure_weight_tying").and_then(serde_json::Value::as_bool) == Some(true);
+        if tying && !config.modules_to_save.is_empty() {
+            return Err(wrong(
+                "ensure_weight_tying: expected false beside modules_to_save, got true; a saved copy is separate from the \
+                 table that it was tied to"
+                    .to_owned(),
+            ));
+        }
         match config.validate().first() {
             None => Ok(config),
             Some(problem) => Err(wrong(problem.clone())),
@@ -237,6 +311,8 @@ impl LoraConfig {
     pub(crate) fn to_peft_json(&self, base_model: Option<&str>) -> String {
         let mut targets = self.target_modules.clone();
         targets.sort();
+        let mut saved = self.modules_to_save.clone();
+        saved.sort();
         let value = serde_json::json!({
             "base_model_name_or_path": base_model,
             "bias": self.bias,
@@ -245,7 +321,7 @@ impl LoraConfig {
             "init_lora_weights": true,
             "lora_alpha": self.lora_alpha,
             "lora_dropout": self.lora_dropout,
-            "modules_to_save": null,
+            "modules_to_save": (!saved.is_empty()).then_some(saved),
             "peft_type": "LORA",
             "r": self.r,
             "target_modules": targets,
@@ -273,5 +349,41 @@ mod tests {
             assert!(error.starts_with("target_modules: expected `all-linear` or a list of q_proj, k_proj"), "{error}");
         }
         Ok(())
+    }
+
+    #[test]
+    fn modules_to_save_are_the_tables() -> Result<(), serde_json::Error> {
+        let parse = |modules: &str| -> Result<LoraConfig, serde_json::Error> {
+            serde_json::from_str(&format!(r#"{{"r":4,"lora_alpha":8,"modules_to_save":{modules}}}"#))
+        };
+        for none in ["null", "[]"] {
+            let config = parse(none)?;
+            assert_eq!(config.modules_to_save, []);
+            // What names no table is written as it was before tables could be named, and keeps its hash.
+            assert!(!serde_json::to_string(&config)?.contains("modules_to_save"));
+        }
+        let both = parse(r#"["lm_head", "model.embed_tokens"]"#)?;
+        assert_eq!(both.modules_to_save, [ModuleToSave::LmHead, ModuleToSave::EmbedTokens]);
+        for wrong in [r#"["norm"]"#, r#"["lm_head","q_proj"]"#, r#""lm_head""#] {
+            let error = parse(wrong).err().map(|error| error.to_string()).unwrap_or_default();
+            let expected = format!("modules_to_save: expected a list of embed_tokens, lm_head, got {wrong}");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        let twice = parse(r#"["lm_head","lm_head"]"#)?.validate();
+        assert_eq!(twice, ["lora.modules_to_save: a module is named twice"]);
+        Ok(())
+    }
+
+    #[test]
+    fn tied_copies_of_peft_are_refused_by_name() {
+        let read = |keys: &str| {
+            let text = format!(r#"{{"peft_type":"LORA","r":4,"lora_alpha":8,"target_modules":["q_proj"],{keys}}}"#);
+            LoraConfig::from_peft_json(Path::new("adapter_config.json"), &text)
+        };
+        assert!(read(r#""modules_to_save":["lm_head"],"ensure_weight_tying":false"#).is_ok());
+        assert!(read(r#""modules_to_save":null,"ensure_weight_tying":true"#).is_ok());
+        let tied = read(r#""modules_to_save":["embed_tokens"],"ensure_weight_tying":true"#);
+        let error = tied.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.starts_with("adapter_config.json: ensure_weight_tying: expected false"), "{error}");
     }
 }

@@ -42,7 +42,7 @@ pub use derived_checkpoint::{DerivedCheckpoint, merge, quantize_checkpoint};
 pub use description::{AdapterDescription, BaseDescription, Description, TensorLine, Tensors, TypeTotal};
 pub use error::ModelError;
 pub use generation::{Generation, GenerationOptions, GenerationRequest, generate};
-pub use lora_config::{LoraBias, LoraConfig, Projection, TaskType};
+pub use lora_config::{LoraBias, LoraConfig, ModuleToSave, Projection, TaskType};
 pub use probe::{ProbeBatch, ProbeNumbers, probe};
 pub use quantization::Quantization;
 pub use rope_parameters::{RopeParameters, RopeScaling};
@@ -75,6 +75,7 @@ pub(crate) mod tests {
             lora_alpha: 8.0,
             lora_dropout: 0.0,
             target_modules: Projection::ALL.to_vec(),
+            modules_to_save: Vec::new(),
             bias: LoraBias::None,
             task_type: TaskType::CausalLm,
             use_rslora: false,
@@ -83,7 +84,12 @@ pub(crate) mod tests {
 
     /// An adapter whose update is not zero.
     pub(crate) fn perturbed_adapter(model: &Model) -> Result<Adapter, ModelError> {
-        let adapter = Adapter::new(&small_lora(), model.config(), 9)?;
+        perturbed(model, &small_lora())
+    }
+
+    /// An adapter of which no tensor is as it begins.
+    pub(crate) fn perturbed(model: &Model, lora: &LoraConfig) -> Result<Adapter, ModelError> {
+        let adapter = Adapter::new(lora, model, 9)?;
         for (i, (_, tensor)) in adapter.tensors().enumerate() {
             let values: Vec<f32> =
                 (0..tensor.elem_count()).map(|j| ((i * 17 + j * 13) % 29) as f32 * 0.01 - 0.14).collect();
@@ -100,7 +106,7 @@ pub(crate) mod tests {
             let mut documents = PackedDocuments::default();
             lists.iter().for_each(|tokens| documents.push(tokens, |_| true));
             let rows: Vec<usize> = (0..documents.tokens.len()).collect();
-            model.logits(&*model.hidden(&documents, None)?, &rows)
+            model.logits(&*model.hidden(&documents, None)?, &rows, None)
         };
         let alone = [logits(&[&first])?, logits(&[&second])?].concat();
         assert_eq!(logits(&[&first, &second])?, alone);

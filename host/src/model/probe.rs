@@ -123,7 +123,7 @@ pub fn probe(model: &Model, adapter: &Adapter, batch: &ProbeBatch) -> Result<Pro
     let documents = batch.documents()?;
     let hidden = model.hidden(&documents, Some(adapter))?;
     let rows: Vec<usize> = (0..documents.tokens.len()).collect();
-    let logits = model.logits(&hidden, &rows)?;
+    let logits = model.logits(&hidden, &rows, Some(adapter))?;
 
     let gradients = Gradients::Adapter(adapter.zeros_like()?);
     let targets = documents.targets.len() as f64;

@@ -28,7 +28,7 @@ pub(crate) fn packed_equals_alone(
                 let of_document = |row: &&usize| document.rows.contains(row);
                 let rows: Vec<usize> =
                     documents.predicting.iter().rev().filter(of_document).take(ROWS).copied().collect();
-                logits.push(model.logits(&hidden, &rows)?);
+                logits.push(model.logits(&hidden, &rows, adapter)?);
             }
             Ok::<_, TrainingError>(logits)
         })
@@ -63,7 +63,7 @@ mod tests {
         let last_logits = |lists: &[&[u32]]| {
             let mut documents = PackedDocuments::default();
             lists.iter().for_each(|tokens| documents.push(tokens, |_| true));
-            model.logits(&*model.hidden(&documents, None)?, &[documents.tokens.len() - 1])
+            model.logits(&*model.hidden(&documents, None)?, &[documents.tokens.len() - 1], None)
         };
         let (first, second): ([u32; 4], [u32; 3]) = ([5, 6, 7, 8], [9, 10, 11]);
         let alone = last_logits(&[&second])?;

@@ -30,6 +30,7 @@ pub(crate) struct Batches<'a> {
     batch_size: usize,
     accumulation: usize,
     epochs: usize,
+    max_steps: Option<usize>,
     shuffle: bool,
     group_by_length: bool,
     seed: u64,
@@ -61,6 +62,7 @@ impl<'a> Batches<'a> {
             batch_size: config.batch_size,
             accumulation: config.gradient_accumulation_steps,
             epochs: config.num_epochs,
+            max_steps: config.max_steps,
             shuffle: config.shuffle,
             group_by_length: config.group_by_length,
             seed,
@@ -82,7 +84,7 @@ impl<'a> Batches<'a> {
 
     /// Steps of the whole run.
     pub(crate) fn steps(&self) -> usize {
-        self.steps_per_epoch() * self.epochs
+        self.max_steps.unwrap_or(self.steps_per_epoch() * self.epochs)
     }
 
     /// The passes of a step, counted from 0.

@@ -53,6 +53,13 @@ pub enum OptimizerKind {
     PagedAdamw32bit,
 }
 
+impl OptimizerKind {
+    /// Whether states are in 8 bits.
+    pub(crate) fn is_8bit(self) -> bool {
+        matches!(self, Self::Adamw8bit | Self::PagedAdamw8bit)
+    }
+}
+
 /// The configuration of a training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +69,10 @@ pub struct TrainingConfig {
     pub mode: TrainingMode,
     /// How often every sample is seen.
     pub num_epochs: usize,
+    /// Optimizer steps of the whole run, fewer or more than `num_epochs` would give: it ends within an epoch, or goes on
+    /// into further ones. Warm-up and schedule run over these steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<usize>,
     /// Samples in one micro-batch; with `packing`, packed rows.
     pub batch_size: usize,
     /// Micro-batches in one optimizer step.
@@ -148,6 +159,7 @@ impl TrainingConfig {
             ("batch_size", self.batch_size),
             ("gradient_accumulation_steps", self.gradient_accumulation_steps),
             ("save_total_limit", self.save_total_limit),
+            ("max_steps", self.max_steps.unwrap_or(1)),
         ] {
             if value == 0 {
                 problems.push(format!("training.{name}: expected at least 1, got 0"));

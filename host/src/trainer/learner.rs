@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use super::batches::{MicroBatch, pack, passes};
-use super::optimizer::{Optimizer, overwrite};
+use super::optimizer::Optimizer;
 use super::{OptimizerKind, TrainingError, TrainingSample};
 use crate::kernels::adamw::{self, AdamwStep};
 use crate::kernels::in_pool;
@@ -72,7 +72,7 @@ fn tensors(of: &Gradients) -> Vec<(String, &Tensor)> {
 impl Learner {
     /// A learner of a new adapter; `seed` keys its first values and its dropout.
     pub fn new_adapter(model: Model, lora: &LoraConfig, seed: u64) -> Result<Self, TrainingError> {
-        let adapter = Adapter::new(lora, model.config(), seed)?;
+        let adapter = Adapter::new(lora, &model, seed)?;
         Self::of_adapter(model, adapter, seed)
     }
 
@@ -273,15 +273,41 @@ impl Learner {
     }
 
     fn perturbed(&self, adapter: &Adapter) -> Result<Adapter, TrainingError> {
-        let copy = adapter.zeros_like()?;
-        for (i, ((name, from), (_, to))) in adapter.tensors().zip(copy.tensors()).enumerate() {
-            let mut values: Vec<f32> = from.flatten_all()?.to_vec1()?;
-            if name.contains("lora_B") {
-                let mut numbers = Sequence::new(self.seed, Purpose::Audit, i as u64);
-                values.iter_mut().for_each(|x| *x += (numbers.normal() * 0.02) as f32);
+        let mut stream = 0;
+        let perturbed = adapter.with_b(|b| {
+            let mut numbers = Sequence::new(self.seed, Purpose::Audit, stream);
+            stream += 1;
+            let mut values: Vec<f32> = b.flatten_all()?.to_vec1()?;
+            values.iter_mut().for_each(|x| *x += (numbers.normal() * 0.02) as f32);
+            Ok(Tensor::from_vec(values, b.shape(), b.device())?)
+        })?;
+        Ok(perturbed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::{small_lora, small_model};
+    use crate::model::{LoraConfig, ModuleToSave};
+
+    #[test]
+    fn the_audit_sees_the_gradients_of_tables() -> Result<(), TrainingError> {
+        let tokens: Vec<u32> = (0..12).map(|i| i * 7 % 90).collect();
+        let sample = TrainingSample { trained: vec![true; tokens.len()], tokens };
+        let batch = MicroBatch { samples: vec![0], documents: pack([&sample].into_iter()) };
+        let tables = ModuleToSave::ALL.map(ModuleToSave::adapter_key);
+        for (module, table) in ModuleToSave::ALL.into_iter().zip(&tables) {
+            let lora = LoraConfig { modules_to_save: vec![module], ..small_lora() };
+            let learner = Learner::new_adapter(small_model(3)?, &lora, 1)?;
+            learner.audit(&batch, true)?;
+            let gradients = tensors(&learner.gradients);
+            let of_tables: Vec<_> = gradients.iter().filter(|(name, _)| tables.contains(name)).collect();
+            assert_eq!(of_tables.iter().map(|(name, _)| name).collect::<Vec<_>>(), [table]);
+            for (_, gradient) in of_tables {
+                assert!(adamw::sum_of_squares(gradient)? > 0.0);
             }
-            overwrite(to, values)?;
         }
-        Ok(copy)
+        Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! The optimizer's state: two moments of every trained tensor, and how they are kept.
 //!
 //! `adamw` keeps both in 32 bits and rounds as torch does. `adamw_8bit` keeps tensors of 4,096 elements and more in 8
-//! bits, as bitsandbytes does. The paged kinds of bitsandbytes move states to host memory when a GPU's is full; on the
+//! bits, as bitsandbytes does, but for a trained embedding: transformers and PEFT ask bitsandbytes for 32 bits there, and
+//! for 8 in the output layer. The paged kinds of bitsandbytes move states to host memory when a GPU's is full; on the
 //! CPU all state is in host memory, so they are their unpaged selves.
 
 use candle_core::Tensor;
@@ -9,6 +10,7 @@ use candle_core::Tensor;
 use super::TrainingError;
 use crate::kernels::adamw::{self, AdamwStep};
 use crate::kernels::adamw_8bit::{self, ELEMENTS_MIN, Moment8bit};
+use crate::model::ModuleToSave;
 use crate::trainer::OptimizerKind;
 
 /// The two moments of one tensor.
@@ -44,13 +46,16 @@ impl Optimizer {
         loraplus_lr_ratio: f64,
         trained: &[(String, &Tensor)],
     ) -> Result<Self, TrainingError> {
+        let embedding = ModuleToSave::EmbedTokens.adapter_key();
         let moments = trained
             .iter()
             .map(|(name, tensor)| {
                 let elements = tensor.elem_count();
                 let moments = match kind {
                     OptimizerKind::Adamw => Moments::Torch(tensor.zeros_like()?, tensor.zeros_like()?),
-                    OptimizerKind::Adamw8bit | OptimizerKind::PagedAdamw8bit if elements >= ELEMENTS_MIN => {
+                    OptimizerKind::Adamw8bit | OptimizerKind::PagedAdamw8bit
+                        if elements >= ELEMENTS_MIN && *name != embedding =>
+                    {
                         Moments::Bits8(Moment8bit::zeros(elements), Moment8bit::zeros(elements))
                     }
                     OptimizerKind::Adamw8bit | OptimizerKind::PagedAdamw8bit | OptimizerKind::PagedAdamw32bit => {

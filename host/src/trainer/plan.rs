@@ -13,7 +13,7 @@ use super::sample::FittedSamples;
 use super::validation::ValidationMetric;
 use super::{ComputePrecision, TrainingConfig, TrainingError, TrainingSample};
 use crate::kernels::cross_entropy;
-use crate::model::{Checkpointing, ComputeType, LoraConfig, ModelConfig, StoredType};
+use crate::model::{Checkpointing, ComputeType, LoraConfig, ModelConfig, ModuleToSave, StoredType};
 
 /// What the threads' buffers and the allocator take beside everything that is counted: found by comparing plans with
 /// what runs took.
@@ -187,6 +187,24 @@ impl Costs<'_> {
 
     fn parameters(&self) -> f64 {
         self.calibration.parameters.of_layers(self.layers())
+            + self.saved_rows(ModuleToSave::EmbedTokens)
+            + self.saved_rows(ModuleToSave::LmHead)
+    }
+
+    /// Parameters of a trained copy of a table that the skeleton's short vocabulary lacks.
+    fn saved_rows(&self, module: ModuleToSave) -> f64 {
+        let model = self.request.model;
+        let lacks = (model.vocab_size - self.calibration.vocabulary) * model.hidden_size;
+        if self.request.lora.saves(module) { lacks as f64 } else { 0.0 }
+    }
+
+    /// Bytes of the optimizer's state.
+    fn optimizer_bytes(&self) -> f64 {
+        // The embedding's is in 32 bits whatever the optimizer.
+        let of_head = if self.request.training.optim.is_8bit() { 2.0 } else { 8.0 };
+        self.calibration.optimizer.of_layers(self.layers())
+            + 8.0 * self.saved_rows(ModuleToSave::EmbedTokens)
+            + of_head * self.saved_rows(ModuleToSave::LmHead)
     }
 
     /// Seconds of a pass with gradients.
@@ -197,7 +215,10 @@ impl Costs<'_> {
         // A chunk of rows costs what it costs once, whatever their number.
         let chunks = batch.targets.div_ceil(cross_entropy::chunk_rows(model.vocab_size, batch.targets).max(1));
         let rows = head.at(batch.targets) - head.at(0);
-        let of_head = (chunks as f64 * head.at(0) + rows) * model.vocab_size as f64 / vocabulary as f64;
+        // A third product where the table is trained.
+        let products = if self.request.lora.saves(ModuleToSave::LmHead) { 1.5 } else { 1.0 };
+        let whole = products * model.vocab_size as f64 / vocabulary as f64;
+        let of_head = (chunks as f64 * head.at(0) + rows) * whole;
         let blocks = pass.at(batch.tokens, self.layers()) + self.layers() as f64 * attention * squares;
         // Of each segment, all blocks but the last are computed once more.
         let again = self.layers() - self.layers().div_ceil(self.segment(batch));
@@ -241,8 +262,8 @@ impl Costs<'_> {
     fn memory(&self, largest: &MicroBatchShape, audited: &MicroBatchShape) -> MemoryPlan {
         let model = self.request.model;
         let parameters = self.parameters();
-        // The audit looks at a copy of the adapter.
-        let of_audit = self.activation_bytes(audited) + 4.0 * parameters;
+        // The audit looks at an adapter with another B.
+        let of_audit = self.activation_bytes(audited) + 4.0 * parameters / 2.0;
         let rope = model.max_position_embeddings * model.head_dim * size_of::<f32>();
         let tables = if model.tie_word_embeddings { 1 } else { 2 };
         let tables = tables * model.vocab_size * model.hidden_size * self.calibration.table_element_bytes + rope;
@@ -251,7 +272,7 @@ impl Costs<'_> {
             blocks: self.calibration.weights.of_layers(self.layers()) as u64,
             tables: tables as u64,
             adapter: (8.0 * parameters) as u64,
-            optimizer: self.calibration.optimizer.of_layers(self.layers()) as u64,
+            optimizer: self.optimizer_bytes() as u64,
             activations: self.activation_bytes(largest).max(of_audit) as u64,
             total: 0,
         };

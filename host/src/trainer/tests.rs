@@ -8,7 +8,7 @@ use safetensors::{Dtype, SafeTensors};
 use super::config::tests::config_with;
 use super::*;
 use crate::model::tests::{SMALL_CONFIG, small_lora, small_model};
-use crate::model::{ComputeType, LoraConfig};
+use crate::model::{ComputeType, LoraConfig, ModuleToSave};
 
 fn config(mode: TrainingMode) -> TrainingConfig {
     let keys = r#""gradient_accumulation_steps":2,"warmup_ratio":0.1,"weight_decay":0.01,"save_steps":2"#;
@@ -93,9 +93,57 @@ fn a_resumed_run_ends_in_the_same_bytes() -> Result<(), Box<dyn std::error::Erro
 }
 
 #[test]
+fn max_steps_ends_within_an_epoch_or_goes_on_into_further_ones() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, lora, name) = (base()?, small_lora(), "adapter_model.safetensors");
+    let epochs = tempfile::tempdir()?;
+    let (all, _) = run(base.path(), &config(TrainingMode::Lora), &lora, epochs.path(), usize::MAX)?;
+    // Four steps make an epoch, and three epochs twelve steps.
+    for max_steps in [6, 12, 17] {
+        let config = TrainingConfig { max_steps: Some(max_steps), ..config(TrainingMode::Lora) };
+        let (whole, parts) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let (losses, outcome) = run(base.path(), &config, &lora, whole.path(), usize::MAX)?;
+        assert!(outcome.finished && outcome.steps_total == max_steps, "{outcome:?}");
+        assert_eq!((losses.len(), losses[0]), (max_steps, all[0]));
+        // As many steps as the epochs have are the same run; with others the learning rate is another from the start.
+        assert_eq!(output(whole.path(), name)? == output(epochs.path(), name)?, max_steps == 12);
+        run(base.path(), &config, &lora, parts.path(), 5)?;
+        let (_, resumed) = run(base.path(), &config, &lora, parts.path(), usize::MAX)?;
+        assert_eq!((resumed.resumed_from, resumed.steps), (Some(5), max_steps));
+        assert_eq!(output(parts.path(), name)?, output(whole.path(), name)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_schedule_runs_over_max_steps() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work, samples, lora) = (base()?, tempfile::tempdir()?, samples(), small_lora());
+    let config = TrainingConfig { max_steps: Some(20), warmup_ratio: Some(0.15), ..config(TrainingMode::Lora) };
+    let run = TrainingRun {
+        base: StartingPoint::Checkpoint(base.path().to_owned()),
+        base_hash: hash_of_base(base.path())?,
+        config: &TrainingConfig { learning_rate: 2e-3, ..config },
+        lora: Some(&lora),
+        seed: 3,
+        samples: &samples,
+        validation: None,
+        checkpoints: &work.path().join("checkpoints"),
+        output: &work.path().join("output"),
+    };
+    let mut rates = Vec::new();
+    train(&run, &mut |report: &StepReport| {
+        rates.push(report.learning_rate);
+        AfterStep::Continue
+    })?;
+    // get_cosine_schedule_with_warmup(optimizer, 3, 20).get_last_lr() for a peak of 2e-3.
+    assert_eq!((rates.len(), rates[0]), (20, 0.0));
+    assert!((rates[3] - 2e-3).abs() < 1e-12 && (rates[4] - 0.001_982_973_099_683_901_7).abs() < 1e-12, "{rates:?}");
+    Ok(())
+}
+
+#[test]
 fn checkpointed_blocks_give_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
     let base = base()?;
-    let lora = LoraConfig { lora_dropout: 0.2, ..small_lora() };
+    let lora = LoraConfig { lora_dropout: 0.2, modules_to_save: ModuleToSave::ALL.to_vec(), ..small_lora() };
     for (mode, file) in [(TrainingMode::Qlora, "adapter_model.safetensors"), (TrainingMode::Full, "model.safetensors")]
     {
         let (kept, again) = (tempfile::tempdir()?, tempfile::tempdir()?);
@@ -158,14 +206,16 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() -> Result<(), Box<dy
     Ok(())
 }
 
-/// The keys that have a state of their own, or draw numbers: packing, states in 8 bits, two learning rates, noise.
+/// The keys that have a state of their own, or draw numbers: packing, states in 8 bits, two learning rates, noise, copies
+/// of tables.
 fn every_state() -> (TrainingConfig, LoraConfig) {
     let keys = r#""packing":true,"optim":"adamw_8bit","loraplus_lr_ratio":4.0,"warmup_steps":2,"save_steps":3,
         "neftune_noise_alpha":5.0"#;
     let config =
         TrainingConfig { num_epochs: 6, batch_size: 2, learning_rate: 5e-3, max_seq_length: 40, ..config_with(keys) };
     // At rank 64 the factors have 4,096 elements and more, which is where 8 bits begin.
-    (config, LoraConfig { r: 64, lora_dropout: 0.1, ..small_lora() })
+    let modules_to_save = ModuleToSave::ALL.to_vec();
+    (config, LoraConfig { r: 64, lora_dropout: 0.1, modules_to_save, ..small_lora() })
 }
 
 /// Runs with validation whose pass@1 is a function of the step, until `stop_after` steps were done in this process.
@@ -239,12 +289,14 @@ fn patience_ends_a_run_and_the_best_weights_are_its_output() -> Result<(), Box<d
     let (checkpoint, adapter) =
         (SafeTensors::deserialize(&checkpoint)?, output(work.path(), "adapter_model.safetensors")?);
     let adapter = SafeTensors::deserialize(&adapter)?;
-    assert_eq!(adapter.len(), 28);
+    assert_eq!(adapter.len(), 28 + 2);
     for (name, tensor) in adapter.iter() {
         assert!(checkpoint.tensor(&format!("parameter.{name}"))?.data() == tensor.data(), "{name}");
     }
-    // All but B of keys and values, which have 2,048 elements, in two layers.
-    assert_eq!(checkpoint.iter().filter(|(_, tensor)| tensor.dtype() == Dtype::U8).count(), 2 * (28 - 4));
+    // All but B of keys and values, which have 2,048 elements, in two layers; of the tables the output layer's alone.
+    assert_eq!(checkpoint.iter().filter(|(_, tensor)| tensor.dtype() == Dtype::U8).count(), 2 * (28 - 4 + 1));
+    let of_table = |name: &str| checkpoint.tensor(&format!("first_moment.base_model.model.{name}.weight"));
+    assert_eq!((of_table("model.embed_tokens")?.dtype(), of_table("lm_head")?.dtype()), (Dtype::F32, Dtype::U8));
     Ok(())
 }
 
@@ -272,7 +324,8 @@ fn every_state_is_resumed_to_the_same_bytes() -> Result<(), Box<dyn std::error::
 
 #[test]
 fn bf16_is_close_to_f32_and_resumed_to_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
-    let (base, lora, exact) = (base()?, small_lora(), config(TrainingMode::Qlora));
+    let (base, exact) = (base()?, config(TrainingMode::Qlora));
+    let lora = LoraConfig { modules_to_save: ModuleToSave::ALL.to_vec(), ..small_lora() };
     let rounded = TrainingConfig { bf16: true, ..exact.clone() };
     let (f32_run, whole, parts) = (tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?);
     let (expected, _) = run(base.path(), &exact, &lora, f32_run.path(), usize::MAX)?;
@@ -371,6 +424,34 @@ fn a_run_goes_on_from_an_adapter_of_its_own_shape_only() -> Result<(), Box<dyn s
     let other = LoraConfig { lora_alpha: 16.0, ..lora };
     let error = run(base.path(), &again, &other, first.path(), 1).err().ok_or("took another shape")?.to_string();
     assert!(error.contains("as the section `lora` says (r 4, lora_alpha 16"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn copies_of_tied_tables_part_and_a_run_goes_on_from_them() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, first, second) = (base()?, tempfile::tempdir()?, tempfile::tempdir()?);
+    let lora = LoraConfig { modules_to_save: ModuleToSave::ALL.to_vec(), ..small_lora() };
+    let config = config(TrainingMode::Lora);
+    let (losses, outcome) = run(base.path(), &config, &lora, first.path(), usize::MAX)?;
+    let (plain, without) = run(base.path(), &config, &small_lora(), second.path(), usize::MAX)?;
+    // The copies begin as the base's: nothing differs before they were trained.
+    assert_eq!(losses[0], plain[0]);
+    assert!(losses[11] < plain[11], "{losses:?} {plain:?}");
+    assert_eq!(outcome.trained_parameters - without.trained_parameters, 2 * 96 * 64);
+    let (adapter, model) =
+        (output(first.path(), "adapter_model.safetensors")?, fs::read(base.path().join("model.safetensors"))?);
+    let (adapter, model) = (SafeTensors::deserialize(&adapter)?, SafeTensors::deserialize(&model)?);
+    let began = model.tensor("model.embed_tokens.weight")?;
+    let tables = ["model.embed_tokens", "lm_head"].map(|name| format!("base_model.model.{name}.weight"));
+    let [embedding, head] = [adapter.tensor(&tables[0])?, adapter.tensor(&tables[1])?];
+    assert!(embedding.data() != began.data() && head.data() != began.data() && embedding.data() != head.data());
+
+    let again = TrainingConfig { init_adapter: Some(first.path().join("output")), ..config };
+    let other = tempfile::tempdir()?;
+    let (resumed, _) = run(base.path(), &again, &lora, other.path(), 1)?;
+    assert!(resumed[0] < losses[0] - 0.1, "begins at {}, where the first run began at {}", resumed[0], losses[0]);
+    let error = run(base.path(), &again, &small_lora(), first.path(), 1).err().ok_or("took another shape")?.to_string();
+    assert!(error.contains("down_proj, embed_tokens saved, lm_head saved\nhint"), "{error}");
     Ok(())
 }
 
