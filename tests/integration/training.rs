@@ -24,12 +24,12 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Every part that has a state: packing, dropout, order, optimizer in 8 bits, best step, patience.
+/// Every part that has a state: packing, dropout, order, optimizer in 8 bits, copies of tables, best step, patience.
 const CONFIG: &str = "
 adapter_name: python-lora
 base_model: examples/tiny-base
 seed: 5
-lora: {r: 32, lora_alpha: 64, lora_dropout: 0.1}
+lora: {r: 32, lora_alpha: 64, lora_dropout: 0.1, modules_to_save: [embed_tokens, lm_head]}
 training:
   num_epochs: 3
   batch_size: 2
