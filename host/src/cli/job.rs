@@ -33,9 +33,6 @@ const WRITTEN_FOLDERS: [&str; 9] = [
     "control/tensorboard",
 ];
 
-/// Bytes of a base that take more than a moment to hash.
-const LARGE_BASE: u64 = 1 << 30;
-
 /// Which run to work on.
 #[derive(Debug, Clone, Args)]
 pub struct JobArguments {
@@ -252,13 +249,11 @@ impl Job {
         let files: Vec<&PathBuf> = paths.iter().filter(is_part).collect();
         let bytes: u64 = files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum();
         let progress = self.console.progress();
-        let bar = (bytes > LARGE_BASE).then(|| progress.stage("hash the base", bytes >> 20, "MiB"));
+        let mut stage = progress.late_stage("hash the base", "MiB");
         let mut done = 0;
-        let mut on_bytes = |bytes: usize| {
-            done += bytes as u64;
-            if let Some(bar) = &bar {
-                bar.set_position(done >> 20);
-            }
+        let mut on_bytes = |read: usize| {
+            done += read as u64;
+            stage.set(done >> 20, bytes >> 20);
         };
         let mut listing = Vec::new();
         for path in files {
@@ -266,9 +261,7 @@ impl Job {
             let hash = ContentHash::of_file_watched(path, &mut on_bytes).map_err(unreadable)?;
             listing.push(format!("{name}\0{hash}"));
         }
-        if let Some(bar) = bar {
-            bar.finish();
-        }
+        stage.finish();
         listing.sort();
         Ok(*self.base_hash.get_or_init(|| ContentHash::of_parts(listing.iter().map(String::as_bytes))))
     }

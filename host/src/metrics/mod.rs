@@ -9,6 +9,6 @@ mod resident_memory;
 mod tensorboard;
 
 pub use jsonl::{MetricsError, MetricsFile};
-pub use progress::{Progress, ProgressStyle, Stage, StderrAroundBars};
+pub use progress::{LateStage, Progress, ProgressStyle, Stage, StderrAroundBars};
 pub use resident_memory::resident_bytes;
 pub use tensorboard::TensorBoardFile;

@@ -13,6 +13,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 /// How often a log gets a line.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// What takes less than this needs no stage of its own on screen.
+const LATE: Duration = Duration::from_secs(1);
+
 /// What progress looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProgressStyle {
@@ -52,6 +55,15 @@ pub struct Stage {
     last_line: Mutex<Instant>,
 }
 
+/// A stage that shows itself only once it has taken more than a moment: most bases are hashed and loaded in less.
+pub struct LateStage<'a> {
+    progress: &'a Progress,
+    name: &'a str,
+    unit: &'a str,
+    begun: Instant,
+    shown: Option<Stage>,
+}
+
 impl Progress {
     /// Progress in this style.
     pub fn new(style: ProgressStyle) -> Self {
@@ -80,6 +92,11 @@ impl Progress {
         stage
     }
 
+    /// Begins a stage that is shown where it lasts.
+    pub fn late_stage<'a>(&'a self, name: &'a str, unit: &'a str) -> LateStage<'a> {
+        LateStage { progress: self, name, unit, begun: Instant::now(), shown: None }
+    }
+
     /// A line for a person, above the bars.
     pub fn say(&self, text: &str) {
         match self.style {
@@ -91,6 +108,25 @@ impl Progress {
     /// Standard error for the log, which would tear the bars if it wrote by itself.
     pub fn stderr(&self) -> StderrAroundBars {
         StderrAroundBars(self.bars.clone())
+    }
+}
+
+impl LateStage<'_> {
+    /// So many units of so many are done.
+    pub fn set(&mut self, done: u64, total: u64) {
+        if self.shown.is_none() && self.begun.elapsed() > LATE {
+            self.shown = Some(self.progress.stage(self.name, total, self.unit));
+        }
+        if let Some(stage) = &self.shown {
+            stage.set_position(done);
+        }
+    }
+
+    /// Ends the stage.
+    pub fn finish(self) {
+        if let Some(stage) = self.shown {
+            stage.finish();
+        }
     }
 }
 
