@@ -7,6 +7,7 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::composite;
 use super::element::Element;
 use super::launch::{launch, view};
 use super::linear::Weight;
@@ -19,7 +20,7 @@ const CHUNK_LOGITS: usize = 1 << 23;
 const CHUNK_ROWS: [usize; 2] = [256, 1024];
 
 /// Rows of a chunk.
-fn chunk_rows(vocabulary: usize, rows: usize) -> usize {
+pub(super) fn chunk_rows(vocabulary: usize, rows: usize) -> usize {
     (CHUNK_LOGITS / vocabulary).clamp(CHUNK_ROWS[0], CHUNK_ROWS[1]).min(rows)
 }
 
@@ -33,6 +34,9 @@ fn logits_of<T: Element>(h: &[T], table: &dyn RowSource, rows: usize, logits: &m
 /// The summed loss in nats, without gradients: the bits of `forward_backward`'s.
 pub(crate) fn forward<T: Element>(h: &Tensor, weight: &Weight, targets: &[u32]) -> Result<f64> {
     const NAME: &str = "cross-entropy";
+    if composite::serves(h) {
+        return composite::cross_entropy::forward::<T>(h, weight, targets);
+    }
     let (width, vocabulary) = (h.dims2()?.1, weight.dims()?.0);
     let chunk_rows = chunk_rows(vocabulary, targets.len());
     let logits = Scratch::arbitrary((chunk_rows, vocabulary), h.device())?;
@@ -61,6 +65,9 @@ pub(crate) fn forward_backward<T: Element>(
     dw: Option<&Tensor>,
 ) -> Result<(f64, Scratch)> {
     const NAME: &str = "cross-entropy";
+    if composite::serves(h) {
+        return composite::cross_entropy::forward_backward::<T>(h, weight, targets, scale, dw);
+    }
     let ((rows, width), (vocabulary, _)) = (h.dims2()?, weight.dims()?);
     let dh = Scratch::arbitrary((rows, width), h.device())?;
     let chunk_rows = chunk_rows(vocabulary, rows);

@@ -10,6 +10,7 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::composite;
 use super::element::Element;
 use super::launch::{launch, read, view, write};
 use super::matmul::{Columns, Dense, Factor, Operand, Packed, Product, Shape, Start, ZeroExtended, multiply};
@@ -33,7 +34,7 @@ pub(crate) struct Dropout {
 
 impl Dropout {
     /// y = drop(x), or y += drop(x).
-    fn apply<X: Element, Y: Element>(&self, x: &[X], y: &mut [Y], accumulate: bool) {
+    pub(super) fn apply<X: Element, Y: Element>(&self, x: &[X], y: &mut [Y], accumulate: bool) {
         const CHUNK: usize = 4 << 10;
         let key = key_of(self.seed);
         // A word below the threshold zeroes its element.
@@ -105,6 +106,16 @@ impl<'a> Inner<'a> {
         Ok(body(Product { a, b: Factor::Transposed(&Dense::new(&even, outputs, columns)) }))
     }
 
+    /// t Bᵀ, as a composite.
+    pub(super) fn forward_product<T: Element>(&self) -> Result<Tensor> {
+        self.product.matmul(&self.factors.b.to_dtype(T::DTYPE)?.t()?)
+    }
+
+    /// dt A, as a composite.
+    pub(super) fn backward_product<T: Element>(&self) -> Result<Tensor> {
+        self.product.matmul(&self.factors.a.to_dtype(T::DTYPE)?)
+    }
+
     /// Lends dt A.
     pub(crate) fn with_backward<T: Element, R>(&self, body: impl FnOnce(Product<'_, T>) -> R) -> Result<R> {
         let (rank, inputs) = self.factors.a.dims2()?;
@@ -118,6 +129,9 @@ impl<'a> Inner<'a> {
 
 /// t = scale · drop(x) Aᵀ.
 pub(crate) fn inner<T: Element>(x: &Tensor, factors: Factors<'_>, dropout: Option<&Dropout>) -> Result<Scratch> {
+    if composite::serves(x) {
+        return composite::lora::inner::<T>(x, factors, dropout);
+    }
     let ((rows, inputs), rank) = (x.dims2()?, factors.a.dims2()?.0);
     let dropped = dropout.map(|dropout| dropout.dropped::<T>(x)).transpose()?;
     let columns = factors.columns()?;
@@ -145,6 +159,9 @@ pub(crate) fn backward<T: Element>(
     (da, db): (&Tensor, &Tensor),
 ) -> Result<Scratch> {
     const NAME: &str = "lora backward";
+    if composite::serves(x) {
+        return composite::lora::backward::<T>(dy, x, t, factors, dropout, (da, db));
+    }
     let ((rows, inputs), (outputs, rank)) = (x.dims2()?, factors.b.dims2()?);
     let dropped = dropout.map(|dropout| dropout.dropped::<T>(x)).transpose()?;
     let columns = factors.columns()?;
@@ -186,6 +203,9 @@ pub(crate) fn backward_dropped<T: Element, X: Element>(
     dropout: &Dropout,
     dx: &Tensor,
 ) -> Result<()> {
+    if composite::serves(dx) {
+        return composite::lora::add_dropped(&update.backward_product::<T>()?, dropout, dx);
+    }
     let (rows, inputs) = dx.dims2()?;
     let before = Scratch::arbitrary((rows, inputs), dx.device())?;
     launch::<f32, 1, _>("lora backward", [&before], |[before]| {
@@ -197,7 +217,35 @@ pub(crate) fn backward_dropped<T: Element, X: Element>(
     launch::<X, 1, _>("dropout", [dx], |[dx]| dropout.apply(&before, dx, true))
 }
 
-/// The two factors, packed for y += scale · (x Aᵀ) Bᵀ in f32.
+/// The two factors, ready for y += scale · (x Aᵀ) Bᵀ in f32.
+pub(crate) enum PreparedFactors<'a> {
+    /// Packed for the CPU's body.
+    Packed(PackedFactors),
+    /// As they are, for a composite.
+    Factors(Factors<'a>),
+}
+
+impl<'a> PreparedFactors<'a> {
+    pub(crate) fn new(factors: Factors<'a>) -> Result<Self> {
+        if composite::serves(factors.a) {
+            return Ok(Self::Factors(factors));
+        }
+        Ok(Self::Packed(PackedFactors::new(factors)?))
+    }
+
+    /// Adds the update to y.
+    pub(crate) fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        match self {
+            Self::Packed(factors) => factors.forward(x, y),
+            Self::Factors(factors) => {
+                let t = composite::lora::inner::<f32>(x, *factors, None)?;
+                composite::add(y, &Inner::new(*factors, &t).forward_product::<f32>()?)
+            }
+        }
+    }
+}
+
+/// The two factors, packed.
 pub(crate) struct PackedFactors {
     a: Packed,
     b: Packed,
@@ -206,7 +254,7 @@ pub(crate) struct PackedFactors {
 }
 
 impl PackedFactors {
-    pub(crate) fn new(factors: Factors<'_>) -> Result<Self> {
+    fn new(factors: Factors<'_>) -> Result<Self> {
         let ((rank, inputs), (outputs, _)) = (factors.a.dims2()?, factors.b.dims2()?);
         read::<f32, 2, _>("lora", [factors.a, factors.b], |[a, b]| Self {
             a: Packed::of_transposed(&Dense::new(a, rank, inputs)),
@@ -216,8 +264,7 @@ impl PackedFactors {
         })
     }
 
-    /// Adds the update to y.
-    pub(crate) fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+    fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
         let ((rows, inputs), outputs) = (x.dims2()?, y.dims2()?.1);
         let t = Scratch::arbitrary((rows, self.rank), x.device())?;
         write("lora", [&t], [x], |[t], [x]| {

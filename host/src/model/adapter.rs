@@ -54,6 +54,19 @@ impl Adapter {
         })
     }
 
+    /// The adapter in the memory of a model's device.
+    pub fn beside(self, model: &Model) -> Result<Self, ModelError> {
+        let device = model.device();
+        if device.is_cpu() {
+            return Ok(self);
+        }
+        Self::build(&self.config, self.layers.len(), self.origin.clone(), |layer, projection| {
+            let module = self.layers[layer][projection.index()].as_ref();
+            let module = module.ok_or_else(|| ModelError::Input(format!("layer {layer} lacks {projection}")))?;
+            Ok(AdapterModule { a: module.a.to_device(device)?, b: module.b.to_device(device)? })
+        })
+    }
+
     fn build(
         config: &LoraConfig,
         layers: usize,
