@@ -22,10 +22,16 @@ pub(crate) struct CudaArguments {
     /// The least compute capability that the kernels run on, without its point: 80 Ampere, 90 Hopper, 100 Blackwell
     #[arg(long, default_value_t = 90)]
     compute_capability: u32,
+    /// Build the unit tests, too; with `HILORA_TEST_CUDA` set they hold the device against the CPU
+    #[arg(long)]
+    tests: bool,
 }
 
 /// The libraries that the host is linked with: the name that the linker looks for, and the version in the wheels.
 const LIBRARIES: [(&str, u32); 5] = [("cublas", 13), ("cublasLt", 13), ("curand", 10), ("nvrtc", 13), ("cudart", 13)];
+
+/// Where the linker finds the libraries, under the target folder.
+const LINK_FOLDER: &str = "cuda-link";
 
 pub(crate) fn run_task(repository: &Path, arguments: &CudaArguments) -> Result<u8> {
     // nvcc compiles through the machine's C++ compiler.
@@ -35,10 +41,24 @@ pub(crate) fn run_task(repository: &Path, arguments: &CudaArguments) -> Result<u
     let environment = python::environment(repository, "cuda-venv", &repository.join("xtask/cuda.txt"))
         .context("cannot install NVIDIA's compiler; this needs PyPI")?;
     let toolkit = toolkit(&environment)?;
-    let folder = target.join("cuda-link");
-    link_names(&toolkit, &folder)?;
+    link_names(&toolkit, &target.join(LINK_FOLDER))?;
 
     announce("building hilora-host with CUDA (the first time takes half an hour of processor time)");
+    build(repository, arguments, &toolkit, &["--release", "--bin", "hilora-host"])?;
+    let program = target.join("cuda/release/hilora-host");
+    let size = fs::metadata(&program).with_context(|| format!("cannot read {}", program.display()))?.len();
+    announce(&format!("{} ({} MB); it needs NVIDIA's driver to start", program.display(), size >> 20));
+    if arguments.tests {
+        announce("building the unit tests with CUDA");
+        // cargo builds a library's tests where the profile is `bench`, which is `release` otherwise.
+        build(repository, arguments, &toolkit, &["--profile", "bench", "--lib"])?;
+    }
+    Ok(0)
+}
+
+/// Builds one target of the host.
+fn build(repository: &Path, arguments: &CudaArguments, toolkit: &Path, what: &[&str]) -> Result<()> {
+    let target = target_folder(repository);
     let mut search = vec![toolkit.join("bin")];
     search.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let mut command = Command::new("cargo");
@@ -47,24 +67,20 @@ pub(crate) fn run_task(repository: &Path, arguments: &CudaArguments) -> Result<u
         .env("PATH", env::join_paths(search).context("PATH holds a folder that cannot be named in it")?)
         .env("CUDA_COMPUTE_CAP", arguments.compute_capability.to_string());
     for variable in ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR"] {
-        command.env(variable, &toolkit);
+        command.env(variable, toolkit);
     }
-    // `cargo rustc` gives these flags to the program alone, so that no dependency is built anew for them.
+    // `cargo rustc` gives its flags to this target alone, so that no dependency is built anew for them.
     command
-        .args(["rustc", "--release", "--package", "hilora-host", "--bin", "hilora-host", "--features", "cuda"])
-        .arg("--target-dir")
+        .args(["rustc", "--package", "hilora-host", "--features", "cuda", "--target-dir"])
         .arg(target.join("cuda"))
+        .args(what)
         .arg("--")
-        .args(["-L".to_owned(), format!("native={}", folder.display())])
+        .args(["-L".to_owned(), format!("native={}", target.join(LINK_FOLDER).display())])
         .args(["-C", "link-arg=-Wl,--no-as-needed", "-C", "link-arg=-lcuda", "-C", "link-arg=-lnvrtc"])
         // The driver's functions are in no library here.
         .args(["-C", "link-arg=-Wl,--unresolved-symbols=ignore-all"])
         .args(["-C".to_owned(), format!("link-arg=-Wl,-rpath,{}", toolkit.join("lib").display())]);
-    run(&mut command)?;
-    let program = target.join("cuda/release/hilora-host");
-    let size = fs::metadata(&program).with_context(|| format!("cannot read {}", program.display()))?.len();
-    announce(&format!("{} ({} MB); it needs NVIDIA's driver to start", program.display(), size >> 20));
-    Ok(0)
+    run(&mut command)
 }
 
 /// Where the wheels put CUDA: `lib/python3.x/site-packages/nvidia/cu13` of the environment.

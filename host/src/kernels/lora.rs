@@ -33,15 +33,25 @@ pub(crate) struct Dropout {
 }
 
 impl Dropout {
+    /// Layer and module share a word of the counter with the purpose: 20, 4 and 8 bits.
+    pub(super) fn place(&self) -> u32 {
+        self.layer << 12 | self.module << 8 | Purpose::Dropout as u32
+    }
+
+    /// A word below the threshold zeroes its element.
+    pub(super) fn threshold(&self) -> u32 {
+        (self.probability * 4_294_967_296.0) as u32
+    }
+
+    /// What multiplies an element that is kept.
+    pub(super) fn keep(&self) -> f32 {
+        (1.0 / (1.0 - self.probability)) as f32
+    }
+
     /// y = drop(x), or y += drop(x).
     pub(super) fn apply<X: Element, Y: Element>(&self, x: &[X], y: &mut [Y], accumulate: bool) {
         const CHUNK: usize = 4 << 10;
-        let key = key_of(self.seed);
-        // A word below the threshold zeroes its element.
-        let threshold = (self.probability * 4_294_967_296.0) as u32;
-        let keep = (1.0 / (1.0 - self.probability)) as f32;
-        // Layer and module share a word with the purpose: 20, 4 and 8 bits.
-        let place = self.layer << 12 | self.module << 8 | Purpose::Dropout as u32;
+        let (key, place, threshold, keep) = (key_of(self.seed), self.place(), self.threshold(), self.keep());
         y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (y, x))| {
             for (four, (y, x)) in y.chunks_mut(4).zip(x.chunks(4)).enumerate() {
                 let index = (chunk * CHUNK / 4 + four) as u64;
@@ -281,6 +291,16 @@ impl PackedFactors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The positions are those of `cuda/dropout.cu`, compiled for the CPU.
+    #[test]
+    fn dropout_draws_the_mask_of_cudas_kernel() {
+        let dropout = Dropout { probability: 0.25, seed: 3, step: 9, layer: 1, module: 2 };
+        let mut y = [0.0f32; 23];
+        dropout.apply(&[1.0f32; 23], &mut y, false);
+        let zeroed: Vec<usize> = (0..y.len()).filter(|i| y[*i] == 0.0).collect();
+        assert_eq!(zeroed, [2, 6, 9, 10, 15]);
+    }
 
     #[test]
     fn dropout_keeps_its_share_and_its_mean() {

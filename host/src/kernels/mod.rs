@@ -12,6 +12,8 @@ pub(crate) mod attention;
 pub(crate) mod awq;
 pub(crate) mod composite;
 pub(crate) mod cross_entropy;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub(crate) mod element;
 pub(crate) mod embedding;
 mod launch;

@@ -10,9 +10,13 @@ use super::super::lora::{Dropout, Factors};
 use super::super::scratch::Scratch;
 use super::{add, widened};
 
-/// What multiplies every element: 0 or 1 / (1 − p). The mask is drawn on the CPU and uploaded, so that it is the same on
-/// every device.
+/// What multiplies every element: 0 or 1 / (1 − p), the same on every device. candle has no operations to draw it with: on
+/// CUDA it is a kernel of our own, elsewhere it is drawn on the CPU and uploaded.
 fn mask(dropout: &Dropout, like: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let candle_core::Device::Cuda(device) = like.device() {
+        return super::super::cuda::dropout_mask(dropout, like.shape(), device);
+    }
     let ones = vec![1.0f32; like.elem_count()];
     let mut mask = vec![0.0f32; like.elem_count()];
     dropout.apply(&ones, &mut mask, false);

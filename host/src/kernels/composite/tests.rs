@@ -1,6 +1,6 @@
 //! Composites on the CPU, held against the bodies.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use candle_core::{DType, Device, Result, Tensor};
 use half::bf16;
@@ -21,25 +21,47 @@ use super::super::{cross_entropy, embedding, rms_norm, swiglu};
 use super::widened;
 
 thread_local! {
-    static FORCED: Cell<bool> = const { Cell::new(false) };
+    static PLACE: RefCell<Option<Device>> = const { RefCell::new(None) };
 }
 
-/// Whether this thread runs composites although its tensors are in the CPU's memory.
+/// Whether this thread runs composites wherever its tensors are.
 pub(crate) fn are_forced() -> bool {
-    FORCED.get()
+    PLACE.with_borrow(Option::is_some)
 }
 
-/// Runs a pass in a pool of its own, all of whose threads run composites.
-pub(crate) fn with_composites<R: Send>(pass: impl FnOnce() -> R + Send) -> R {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).start_handler(|_| FORCED.set(true));
+/// Runs a pass in a pool of its own, all of whose threads run composites; what this module makes there is on the device.
+fn with_composites_on<R: Send>(place: &Device, pass: impl FnOnce() -> R + Send) -> R {
+    let place = place.clone();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).start_handler(move |_| PLACE.set(Some(place.clone())));
     pool.build().expect("a pool of two threads").install(pass)
+}
+
+/// Runs a pass in a pool of its own, all of whose threads run composites in the CPU's memory.
+pub(crate) fn with_composites<R: Send>(pass: impl FnOnce() -> R + Send) -> R {
+    with_composites_on(&Device::Cpu, pass)
+}
+
+/// Whether composites are to be held against the bodies on a CUDA device, too; there must be one then.
+pub(crate) fn cuda_is_tested() -> bool {
+    std::env::var_os("HILORA_TEST_CUDA").is_some()
+}
+
+/// Where composites are held against the bodies.
+fn places() -> Result<Vec<Device>> {
+    let cuda = if cuda_is_tested() { Some(Device::new_cuda(0)?) } else { None };
+    Ok([Device::Cpu].into_iter().chain(cuda).collect())
+}
+
+/// Where this thread makes its tensors.
+fn place() -> Device {
+    PLACE.with_borrow(|place| place.clone().unwrap_or(Device::Cpu))
 }
 
 /// A tensor of normal numbers in T.
 fn normal<T: Element>(shape: &[usize], seed: u64) -> Result<Tensor> {
     let mut numbers = Sequence::new(seed, Purpose::Weights, 0);
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| numbers.normal() as f32).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(T::DTYPE)
+    Tensor::from_vec(values, shape, &place())?.to_dtype(T::DTYPE)
 }
 
 /// |composite − body| / |body| in the Euclidean norm.
@@ -51,12 +73,19 @@ fn distance(composite: &Tensor, body: &Tensor) -> Result<f64> {
 
 /// Runs an operation as a body and as a composite, and compares each of its results.
 fn compare<T: Element>(what: &str, run: impl Fn() -> Result<Vec<Tensor>> + Sync) -> Result<()> {
-    let (bodies, composites) = (run()?, with_composites(&run)?);
+    let bodies = run()?;
+    for place in places()? {
+        held_against::<T>(what, &bodies, with_composites_on(&place, &run)?)?;
+    }
+    Ok(())
+}
+
+fn held_against<T: Element>(what: &str, bodies: &[Tensor], composites: Vec<Tensor>) -> Result<()> {
     assert_eq!(bodies.len(), composites.len());
-    for (index, (composite, body)) in composites.iter().zip(&bodies).enumerate() {
-        let distance = distance(composite, body)?;
+    for (index, (composite, body)) in composites.iter().zip(bodies).enumerate() {
+        let distance = distance(&composite.to_device(&Device::Cpu)?, body)?;
         let bound = if T::DTYPE == DType::F32 { 3e-6 } else { 1e-2 };
-        println!("{what}, {:?}, result {index}: {distance:.1e}", T::DTYPE);
+        eprintln!("{what}, {:?}, result {index}: {distance:.1e}", T::DTYPE);
         assert!(distance < bound, "{what}, {:?}, result {index}: {distance:e}", T::DTYPE);
     }
     Ok(())
@@ -99,7 +128,7 @@ fn weights() -> Result<Vec<(&'static str, Weight)>> {
 
 /// The weight as the path that runs on this thread reads it.
 fn here(weight: &Weight) -> Result<Weight> {
-    if are_forced() { weight.uploaded(&Device::Cpu) } else { Ok(weight.clone()) }
+    if are_forced() { weight.uploaded(&place()) } else { Ok(weight.clone()) }
 }
 
 #[test]
@@ -229,8 +258,8 @@ fn attention_equals_the_bodies() -> Result<()> {
 fn the_cache_of_decoding_equals_the_bodies() -> Result<()> {
     let heads = Heads { queries: 4, keys: 2, dim: 8 };
     compare::<f32>("decoding", || {
-        let cache = Tensor::zeros((3, 8, 16), DType::F32, &Device::Cpu)?;
-        let larger = Tensor::zeros((4, 16, 16), DType::F32, &Device::Cpu)?;
+        let cache = Tensor::zeros((3, 8, 16), DType::F32, &place())?;
+        let larger = Tensor::zeros((4, 16, 16), DType::F32, &place())?;
         let places: Vec<_> = (0..5).map(|i| (2, i)).chain((0..8).map(|i| (0, i))).collect();
         attention::store(&normal::<f32>(&[13, 16], 1)?, &places, &cache)?;
         attention::move_cache(&cache, &larger)?;
@@ -251,7 +280,7 @@ fn losses<T: Element>() -> Result<()> {
         let (loss, dh) = cross_entropy::forward_backward::<T>(&h, &weight, &targets, 0.01, Some(&dw))?;
         let alone = cross_entropy::forward::<T>(&h, &weight, &targets)?;
         assert_eq!(alone.to_bits(), loss.to_bits());
-        Ok(vec![Tensor::new(&[loss as f32], &Device::Cpu)?, owned(&dh)?, dw])
+        Ok(vec![Tensor::new(&[loss as f32], &place())?, owned(&dh)?, dw])
     })
 }
 
@@ -273,7 +302,7 @@ fn elementwise<T: Element>() -> Result<()> {
         Ok(vec![owned(&y)?, owned(&rstd)?, dx, dw])
     })?;
     compare::<T>("rope", || {
-        let table = RopeTable::new(40, &[1.0, 0.3, 0.01], &Device::Cpu)?;
+        let table = RopeTable::new(40, &[1.0, 0.3, 0.01], &place())?;
         let positions: Vec<u32> = (0..33).chain(0..5).collect();
         let (x, dx) = (normal::<T>(&[38, 12], 1)?, normal::<T>(&[38, 12], 2)?);
         table.forward::<T>(&x, &positions)?;
@@ -304,6 +333,7 @@ fn rows_and_elements_equal_the_bodies() -> Result<()> {
 fn embeddings_and_noise_equal_the_bodies() -> Result<()> {
     for (name, weight) in weights()?.into_iter().take(3) {
         compare::<f32>(&format!("embedding, {name}"), || {
+            let weight = here(&weight)?;
             let tokens = [3, 0, 23, 3, 7];
             let y = embedding::forward(&tokens, &weight)?;
             let dw = normal::<f32>(&[24, 64], 4)?;
@@ -335,7 +365,7 @@ fn optimizer_steps_equal_the_bodies() -> Result<()> {
         let parameters = [1, 2, 3].map(|seed| normal::<f32>(&[elements], seed));
         let [torch, bits32, bits8] = parameters;
         let (torch, bits32, bits8) = (torch?, bits32?, bits8?);
-        let zeros = || Tensor::zeros(elements, DType::F32, &Device::Cpu);
+        let zeros = || Tensor::zeros(elements, DType::F32, &place());
         let moments = [zeros()?, zeros()?, zeros()?, zeros()?];
         let (mut first, mut second) = (Moment8bit::zeros(elements), Moment8bit::zeros(elements));
         let mut norms = 0.0;
@@ -349,8 +379,8 @@ fn optimizer_steps_equal_the_bodies() -> Result<()> {
             assert_eq!(adamw::sum_of_squares(&gradient)?, 0.0);
         }
         let codes: Vec<f32> = first.codes.iter().chain(&second.codes).map(|code| f32::from(*code)).collect();
-        let codes = Tensor::from_vec(codes, 2 * elements, &Device::Cpu)?;
-        let norms = Tensor::new(&[norms as f32], &Device::Cpu)?;
+        let codes = Tensor::from_vec(codes, 2 * elements, &place())?;
+        let norms = Tensor::new(&[norms as f32], &place())?;
         Ok([&[torch, bits32, bits8, codes, norms][..], &moments].concat())
     })
 }
