@@ -8,9 +8,9 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::program::{run, target_folder};
@@ -44,20 +44,20 @@ pub(crate) fn run_task(repository: &Path, arguments: &CudaArguments) -> Result<u
     link_names(&toolkit, &target.join(LINK_FOLDER))?;
 
     announce("building hilora-host with CUDA (the first time takes half an hour of processor time)");
-    build(repository, arguments, &toolkit, &["--release", "--bin", "hilora-host"])?;
-    let program = target.join("cuda/release/hilora-host");
+    let program = build(repository, arguments, &toolkit, &["--release", "--bin", "hilora-host"])?;
     let size = fs::metadata(&program).with_context(|| format!("cannot read {}", program.display()))?.len();
     announce(&format!("{} ({} MB); it needs NVIDIA's driver to start", program.display(), size >> 20));
     if arguments.tests {
         announce("building the unit tests with CUDA");
         // cargo builds a library's tests where the profile is `bench`, which is `release` otherwise.
-        build(repository, arguments, &toolkit, &["--profile", "bench", "--lib"])?;
+        let tests = build(repository, arguments, &toolkit, &["--profile", "bench", "--lib"])?;
+        announce(&format!("the unit tests: {}", tests.display()));
     }
     Ok(0)
 }
 
-/// Builds one target of the host.
-fn build(repository: &Path, arguments: &CudaArguments, toolkit: &Path, what: &[&str]) -> Result<()> {
+/// Builds one target of the host; returns the executable.
+fn build(repository: &Path, arguments: &CudaArguments, toolkit: &Path, what: &[&str]) -> Result<PathBuf> {
     let target = target_folder(repository);
     let mut search = vec![toolkit.join("bin")];
     search.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
@@ -71,7 +71,9 @@ fn build(repository: &Path, arguments: &CudaArguments, toolkit: &Path, what: &[&
     }
     // `cargo rustc` gives its flags to this target alone, so that no dependency is built anew for them.
     command
-        .args(["rustc", "--package", "hilora-host", "--features", "cuda", "--target-dir"])
+        .stderr(Stdio::inherit())
+        .args(["rustc", "--package", "hilora-host", "--features", "cuda"])
+        .args(["--message-format", "json-render-diagnostics", "--target-dir"])
         .arg(target.join("cuda"))
         .args(what)
         .arg("--")
@@ -80,7 +82,17 @@ fn build(repository: &Path, arguments: &CudaArguments, toolkit: &Path, what: &[&
         // The driver's functions are in no library here.
         .args(["-C", "link-arg=-Wl,--unresolved-symbols=ignore-all"])
         .args(["-C".to_owned(), format!("link-arg=-Wl,-rpath,{}", toolkit.join("lib").display())]);
-    run(&mut command)
+    let built = command.output().context("cannot run cargo")?;
+    if !built.status.success() {
+        bail!("cargo could not build the host with CUDA ({})", built.status);
+    }
+    // A message a line; those about executables name them.
+    let messages = String::from_utf8_lossy(&built.stdout);
+    let executables = messages.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message.get("executable")?.as_str().map(PathBuf::from)
+    });
+    executables.last().context("cargo named no executable that it built")
 }
 
 /// Where the wheels put CUDA: `lib/python3.x/site-packages/nvidia/cu13` of the environment.
@@ -92,7 +104,7 @@ fn toolkit(environment: &Path) -> Result<PathBuf> {
             return Ok(toolkit);
         }
     }
-    anyhow::bail!("{}: no nvidia/cu13/bin/nvcc in it, although the wheels were installed", environment.display())
+    bail!("{}: no nvidia/cu13/bin/nvcc in it, although the wheels were installed", environment.display())
 }
 
 /// Gives the wheels' libraries the names that a linker looks for, and puts an empty driver beside them.
