@@ -37,7 +37,7 @@ pub(crate) struct Outcome {
 
 /// Runs one target, or all of them.
 pub(crate) fn run(repository: &Path, loader: Option<&str>, seconds: u32) -> Result<Outcome> {
-    requirements::check_cpp_compiler()?;
+    requirements::check_cpp_compiler("fuzzing")?;
     let mut loaders = loaders(repository)?;
     if let Some(loader) = loader {
         if !loaders.iter().any(|known| known == loader) {

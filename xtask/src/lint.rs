@@ -35,7 +35,7 @@ pub(crate) fn run(repository: &Path) -> Result<u8> {
     let mut command = clippy(repository);
     command.args(["--release", "--all-targets"]);
     command.args(plugin_packages().into_iter().flat_map(|package| ["--package", package]));
-    match requirements::check_cpp_compiler() {
+    match requirements::check_cpp_compiler("fuzzing") {
         Ok(()) => {
             command.args(["--package", FUZZ_PACKAGE]);
         }

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod build;
 mod c_compiler;
+mod cuda;
 mod fuzz;
 mod lint;
 mod program;
@@ -38,6 +39,8 @@ enum Task {
         #[arg(long)]
         test_guests: bool,
     },
+    /// Build the host for NVIDIA's devices; this machine needs none
+    Cuda(cuda::CudaArguments),
     /// Measure how fast the product is
     #[command(subcommand)]
     Bench(Bench),
@@ -91,6 +94,7 @@ fn run(task: &Task) -> Result<u8> {
         Task::Build { test_guests } => {
             build::build_host(&repository).and_then(|()| build::build(&repository, *test_guests)).map(|()| 0)
         }
+        Task::Cuda(arguments) => cuda::run_task(&repository, arguments),
         Task::Bench(Bench::Judge(arguments)) => bench::judge::run_task(&repository, arguments),
         Task::Bench(Bench::Prepare(arguments)) => bench::prepare::run_task(&repository, arguments),
         Task::Bench(Bench::Train(arguments)) => bench::train::run_task(&repository, arguments),

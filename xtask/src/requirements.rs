@@ -26,12 +26,12 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// Checks what fuzzing alone needs: libFuzzer is C++.
-pub(crate) fn check_cpp_compiler() -> Result<()> {
+/// Checks what some tasks alone need: libFuzzer is C++, and NVIDIA's compiler works through one of C++.
+pub(crate) fn check_cpp_compiler(task: &str) -> Result<()> {
     match program::output("c++", &["--version"]) {
         Some(_) => Ok(()),
         None => bail!(
-            "this machine lacks c++, a C++ compiler, which fuzzing needs\n    hint: apt install build-essential, or \
+            "this machine lacks c++, a C++ compiler, which {task} needs\n    hint: apt install build-essential, or \
              xcode-select --install"
         ),
     }

@@ -56,7 +56,7 @@ impl Counts {
 /// Builds what the tests need and runs them; 0 where all passed.
 pub(crate) fn run(repository: &Path) -> Result<u8> {
     // Only fuzzing needs it and comes last: what is missing is said before everything is built.
-    requirements::check_cpp_compiler()?;
+    requirements::check_cpp_compiler("fuzzing")?;
     announce("building the plugins and the guests of the tests");
     build::build(repository, true)?;
     let mut counts = Counts::default();

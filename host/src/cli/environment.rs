@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::config::RunConfig;
+use crate::model::ModelError;
 use crate::trainer::ComputePrecision;
 
 /// The lock file that this program was built with.
@@ -46,12 +47,12 @@ struct Processor {
 
 impl Environment {
     /// The environment of a run on this machine.
-    pub(super) fn of_run(config: &RunConfig) -> Self {
-        Self {
+    pub(super) fn of_run(config: &RunConfig) -> Result<Self, ModelError> {
+        Ok(Self {
             program: env!("CARGO_PKG_VERSION"),
             seed: config.seed,
-            precision: ComputePrecision::choose(config.training.bf16),
-            device: "cpu",
+            precision: config.training.precision()?,
+            device: config.training.device.choose()?.name(),
             processor: Processor {
                 model: line_of("/proc/cpuinfo", "model name"),
                 architecture: std::env::consts::ARCH,
@@ -61,7 +62,7 @@ impl Environment {
             memory_bytes: memory_bytes(),
             operating_system: operating_system(),
             libraries: libraries(),
-        }
+        })
     }
 }
 

@@ -122,7 +122,7 @@ fn measure(job: &Job, inputs: &StageInputs, problems: &[EvaluationProblem]) -> R
     let config = &job.config;
     let formatter = job.formatter()?;
     let tokenizer = Tokenizer::load(job.base_model()?)?;
-    let model = Model::load(job.base_model()?, config.training.base_precision())?;
+    let model = config.training.load_base(job.base_model()?)?;
     let judge = Judge::new(job.runner()?, job.workers);
     let evaluator = Evaluator {
         formatter: &*formatter,
@@ -151,12 +151,12 @@ fn measure(job: &Job, inputs: &StageInputs, problems: &[EvaluationProblem]) -> R
         Ok(evaluation)
     };
 
-    let adapter = Adapter::load(&job.path(Answers::Own.adapter()))?;
+    let adapter = Adapter::load(&job.path(Answers::Own.adapter()))?.beside(&model)?;
     adapter.check_against(&model)?;
     let comparison = Comparison::of(evaluate("base", None)?, evaluate("adapter", Some(&adapter))?, config.seed)?;
     let mut controls = Controls::default();
     if config.controls.shuffled_answers {
-        let shuffled = Adapter::load(&job.path(Answers::Shuffled.adapter()))?;
+        let shuffled = Adapter::load(&job.path(Answers::Shuffled.adapter()))?.beside(&model)?;
         controls.shuffled_answers = Some(evaluate("shuffled", Some(&shuffled))?);
     }
     if config.controls.nearest_copy {

@@ -16,7 +16,7 @@ use super::model_template::ModelTemplateFormatter;
 use crate::artifact::{ContentHash, StageInputs, StageLedger, hash_of_artifact, remove_partial_files, write_atomic};
 use crate::config::{DEFAULT_CONFIG, RunConfig};
 use crate::hub::Hub;
-use crate::model::{ChatTemplate, ChatTemplateSource};
+use crate::model::{ChatTemplate, ChatTemplateSource, DeviceChoice};
 use crate::plugin::{DatasetLoader, DomainClassifier, PluginKind, PromptFormatter, SolutionRunner};
 use crate::wasm::{HostOptions, PluginHost};
 
@@ -48,6 +48,9 @@ pub struct JobArguments {
     /// Replaces the config's seed
     #[arg(long)]
     seed: Option<u64>,
+    /// Where models compute: auto, cpu or cuda; replaces the config's training.device
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceChoice>,
     /// Untrusted programs that run at once, each in a process of its own [default: one per core]
     #[arg(long, value_name = "N")]
     workers: Option<std::num::NonZeroUsize>,
@@ -100,6 +103,9 @@ impl Job {
         let mut config = RunConfig::load(&arguments.config)?;
         if let Some(seed) = arguments.seed {
             config.seed = seed;
+        }
+        if let Some(device) = arguments.device {
+            config.training.device = device;
         }
         let folder = match &arguments.run {
             Some(folder) => folder.clone(),
@@ -316,7 +322,7 @@ impl Job {
     }
 
     fn write_environment(&self) -> Result<()> {
-        let text = serde_json::to_vec_pretty(&Environment::of_run(&self.config))?;
+        let text = serde_json::to_vec_pretty(&Environment::of_run(&self.config)?)?;
         let path = self.path("environment.json");
         write_atomic(&path, &text).with_context(|| format!("cannot write {}", path.display()))
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::Console;
 use super::base_model::base_folder;
 use crate::hub::Hub;
-use crate::model::{Adapter, BasePrecision, ComputeType, Model, ProbeBatch, probe};
+use crate::model::{Adapter, BasePrecision, ComputeType, DeviceChoice, Model, ProbeBatch, probe};
 
 /// Arguments of `model probe`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +29,9 @@ pub(super) struct ProbeArguments {
     /// The type of activations and of the factors of products: f32 or bf16.
     #[arg(long, value_enum, default_value = "f32")]
     pub compute: ProbeCompute,
+    /// Where it is computed: auto, cpu or cuda.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceChoice,
 }
 
 /// The type of activations, as spelled on the command line.
@@ -64,9 +67,9 @@ impl ProbeArguments {
             ProbeCompute::F32 => ComputeType::F32,
             ProbeCompute::Bf16 => ComputeType::Bf16,
         };
-        let model =
-            Model::load(&base_folder(&self.model, &Hub::from_env(), console)?, precision)?.computing_in(compute)?;
-        let adapter = Adapter::load(&self.adapter)?;
+        let folder = base_folder(&self.model, &Hub::from_env(), console)?;
+        let model = Model::load_on(&folder, precision, self.device.choose()?)?.computing_in(compute)?;
+        let adapter = Adapter::load(&self.adapter)?.beside(&model)?;
         probe(&model, &adapter, &batch)?.save(&self.output, &batch)?;
         Ok(())
     }

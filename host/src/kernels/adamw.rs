@@ -4,6 +4,7 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::composite;
 use super::launch::{read, write};
 use super::simd::vectorized;
 
@@ -31,6 +32,9 @@ pub(crate) fn step(
     first: &Tensor,
     second: &Tensor,
 ) -> Result<()> {
+    if composite::serves(parameter) {
+        return composite::adamw::step(task, parameter, gradient, first, second);
+    }
     let t = task.step as i32;
     let factors = Factors {
         decay: (1.0 - task.learning_rate * task.weight_decay) as f32,
@@ -89,11 +93,17 @@ vectorized! {
 
 /// g = 0.
 pub(crate) fn zero(gradient: &Tensor) -> Result<()> {
+    if composite::serves(gradient) {
+        return composite::adamw::zero(gradient);
+    }
     write("zero", [gradient], [], |[g], []| g.fill(0.0))
 }
 
 /// Σ g² in f64, in a fixed partition.
 pub(crate) fn sum_of_squares(gradient: &Tensor) -> Result<f64> {
+    if composite::serves(gradient) {
+        return composite::adamw::sum_of_squares(gradient);
+    }
     read::<f32, 1, _>("norm", [gradient], |[g]| g.par_chunks(CHUNK).map(squares).collect::<Vec<_>>().iter().sum())
 }
 

@@ -12,6 +12,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::adamw::AdamwStep;
+use super::composite;
 use super::launch::write;
 use super::nf4::{dynamic_map, nearest_codes, unsigned_dynamic_map};
 
@@ -115,6 +116,22 @@ pub(crate) fn step(
     first: &mut Moment8bit,
     second: &mut Moment8bit,
 ) -> Result<()> {
+    if composite::serves(parameter) {
+        // The states stay in host memory, and so does the step.
+        return composite::adamw::on_the_host(parameter, gradient, |parameter, gradient| {
+            step_here(task, parameter, gradient, first, second)
+        });
+    }
+    step_here(task, parameter, gradient, first, second)
+}
+
+fn step_here(
+    task: &AdamwStep,
+    parameter: &Tensor,
+    gradient: &Tensor,
+    first: &mut Moment8bit,
+    second: &mut Moment8bit,
+) -> Result<()> {
     const TASK: usize = BLOCKS_PER_TASK * BLOCK;
     let factors = Factors::new(task);
     write("adamw_8bit", [parameter], [gradient], |[p], [g]| {
@@ -158,6 +175,9 @@ pub(crate) fn step_32bit(
     first: &Tensor,
     second: &Tensor,
 ) -> Result<()> {
+    if composite::serves(parameter) {
+        return composite::adamw::step(task, parameter, gradient, first, second);
+    }
     let f = Factors::new(task);
     write("adamw_32bit", [parameter, first, second], [gradient], |[p, m, v], [g]| {
         for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {

@@ -12,6 +12,7 @@ use std::ops::Range;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::composite;
 use super::element::Element;
 use super::launch::{launch, view, write};
 use super::matmul::{
@@ -33,11 +34,13 @@ pub(crate) struct Heads {
 }
 
 impl Heads {
-    fn group(self) -> usize {
+    /// Query heads that share a key head.
+    pub(super) fn group(self) -> usize {
         self.queries / self.keys
     }
 
-    fn scale(self) -> f32 {
+    /// What multiplies the scores.
+    pub(super) fn scale(self) -> f32 {
         1.0 / (self.dim as f32).sqrt()
     }
 }
@@ -52,7 +55,7 @@ pub(crate) struct Document {
 
 impl Document {
     /// How many rows a row sees.
-    fn sees(&self, row: usize) -> usize {
+    pub(super) fn sees(&self, row: usize) -> usize {
         self.seen.min(row + 1)
     }
 }
@@ -145,6 +148,9 @@ pub(crate) fn forward<T: Element>(
     heads: Heads,
 ) -> Result<(Scratch, Scratch)> {
     const NAME: &str = "attention";
+    if composite::serves(q) {
+        return composite::attention::forward::<T>(q, k, v, documents, heads);
+    }
     let tokens = q.dims2()?.0;
     let o = Scratch::of::<T>(q.shape(), q.device())?;
     let lse = Scratch::arbitrary((tokens, heads.queries), q.device())?;
@@ -231,6 +237,9 @@ pub(crate) fn backward<T: Element>(
     heads: Heads,
 ) -> Result<(Scratch, Scratch, Scratch)> {
     const NAME: &str = "attention backward";
+    if composite::serves(saved.q) {
+        return composite::attention::backward::<T>(saved, documents, heads);
+    }
     let Backward { q, k, v, o, lse, d_o } = *saved;
     let like = |tensor: &Tensor| Scratch::of::<T>(tensor.shape(), tensor.device());
     let (dq, dk, dv) = (like(q)?, like(k)?, like(v)?);
@@ -308,6 +317,9 @@ fn backward_job<T: Element>(
 
 /// Writes rows of keys or values into a cache [slots, capacity, key heads · d]; `places[i]` is (slot, position).
 pub(crate) fn store(rows: &Tensor, places: &[(usize, usize)], cache: &Tensor) -> Result<()> {
+    if composite::serves(cache) {
+        return composite::attention::store(rows, places, cache);
+    }
     let (_, capacity, width) = cache.dims3()?;
     write("cache", [cache], [rows], |[cache], [rows]| {
         for (row, (slot, position)) in rows.chunks_exact(width).zip(places) {
@@ -320,8 +332,8 @@ pub(crate) fn store(rows: &Tensor, places: &[(usize, usize)], cache: &Tensor) ->
 /// Copies a cache into a larger one.
 pub(crate) fn move_cache(from: &Tensor, to: &Tensor) -> Result<()> {
     let ((_, from_capacity, width), (_, to_capacity, _)) = (from.dims3()?, to.dims3()?);
-    if from_capacity == 0 {
-        return Ok(());
+    if composite::serves(to) {
+        return composite::attention::move_cache(from, to);
     }
     write("cache", [to], [from], |[to], [from]| {
         let slots = from.chunks_exact(from_capacity * width).zip(to.chunks_exact_mut(to_capacity * width));
@@ -339,6 +351,9 @@ pub(crate) fn decode(
     sequences: &[(usize, usize)],
     heads: Heads,
 ) -> Result<Scratch> {
+    if composite::serves(q) {
+        return composite::attention::decode(q, k, v, sequences, heads);
+    }
     let o = Scratch::arbitrary(q.shape(), q.device())?;
     let capacity = k.dims3()?.1;
     let (query_width, key_width) = (heads.queries * heads.dim, heads.keys * heads.dim);

@@ -7,6 +7,7 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::composite;
 use super::element::Element;
 use super::launch::{launch, view};
 use super::linear::Weight;
@@ -38,6 +39,9 @@ fn logits_of<T: Element>(h: &[T], table: &dyn RowSource, rows: usize, logits: &m
 /// The summed loss in nats, without gradients: the bits of `forward_backward`'s.
 pub(crate) fn forward<T: Element>(h: &Tensor, weight: &Weight, targets: &[u32]) -> Result<f64> {
     const NAME: &str = "cross-entropy";
+    if composite::serves(h) {
+        return composite::cross_entropy::forward::<T>(h, weight, targets);
+    }
     let (width, vocabulary) = (h.dims2()?.1, weight.dims()?.0);
     let chunk_rows = chunk_rows(vocabulary, targets.len());
     let logits = Scratch::arbitrary((chunk_rows, vocabulary), h.device())?;
@@ -66,6 +70,9 @@ pub(crate) fn forward_backward<T: Element>(
     dw: Option<&Tensor>,
 ) -> Result<(f64, Scratch)> {
     const NAME: &str = "cross-entropy";
+    if composite::serves(h) {
+        return composite::cross_entropy::forward_backward::<T>(h, weight, targets, scale, dw);
+    }
     let ((rows, width), (vocabulary, _)) = (h.dims2()?, weight.dims()?);
     let dh = Scratch::arbitrary((rows, width), h.device())?;
     let chunk_rows = chunk_rows(vocabulary, rows);

@@ -2,12 +2,16 @@
 
 use candle_core::{Result, Tensor};
 
+use super::composite;
 use super::launch::write;
 use super::linear::Weight;
 use super::scratch::Scratch;
 
 /// Returns y [tokens, width]. Every token must be below the vocabulary's size.
 pub(crate) fn forward(tokens: &[u32], weight: &Weight) -> Result<Scratch> {
+    if composite::serves_weight(weight) {
+        return composite::embedding::forward(tokens, weight);
+    }
     let width = weight.dims()?.1;
     let y = Scratch::arbitrary((tokens.len(), width), weight.device())?;
     weight.with_rows(|rows| {
@@ -22,6 +26,9 @@ pub(crate) fn forward(tokens: &[u32], weight: &Weight) -> Result<Scratch> {
 
 /// Adds the gradient of the table to `dw`.
 pub(crate) fn backward(tokens: &[u32], dy: &Tensor, dw: &Tensor) -> Result<()> {
+    if composite::serves(dy) {
+        return composite::embedding::backward(tokens, dy, dw);
+    }
     let width = dy.dims2()?.1;
     write("embedding backward", [dw], [dy], |[dw], [dy]| {
         for (dy, token) in dy.chunks_exact(width).zip(tokens) {
@@ -33,6 +40,9 @@ pub(crate) fn backward(tokens: &[u32], dy: &Tensor, dw: &Tensor) -> Result<()> {
 
 /// Copies some rows: y[i] = x[rows[i]].
 pub(crate) fn gather(x: &Tensor, rows: &[usize]) -> Result<Scratch> {
+    if composite::serves(x) {
+        return composite::embedding::gather(x, rows);
+    }
     let width = x.dims2()?.1;
     let y = Scratch::arbitrary((rows.len(), width), x.device())?;
     write("gather", [&y], [x], |[y], [x]| {
@@ -45,6 +55,9 @@ pub(crate) fn gather(x: &Tensor, rows: &[usize]) -> Result<Scratch> {
 
 /// The transpose of `gather`: y[rows[i]] = x[i], zero elsewhere.
 pub(crate) fn scatter(x: &Tensor, rows: &[usize], count: usize) -> Result<Scratch> {
+    if composite::serves(x) {
+        return composite::embedding::scatter(x, rows, count);
+    }
     let width = x.dims2()?.1;
     let y = Scratch::zeros::<f32>((count, width), x.device())?;
     write("scatter", [&y], [x], |[y], [x]| {

@@ -1,9 +1,9 @@
 //! A launch: one operation over tensors, as candle in-place operations with a body per device.
 //!
 //! Sources are read through a `View`. candle hands an in-place operation one destination; operations here may have
-//! several, so a launch nests one in-place operation per destination around the body. There is a CPU body today; on
-//! another device a launch is an error that names the operation. A destination never shares its memory with a source:
-//! what is updated in place is a destination only.
+//! several, so a launch nests one in-place operation per destination around the body. Bodies are the CPU's; on another
+//! device an operation is a composite, and a launch is an error that names it. A destination never shares its memory with
+//! a source: what is updated in place is a destination only.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;

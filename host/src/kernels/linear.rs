@@ -4,11 +4,13 @@
 //! product. Backward: dx += dy W; for trained weights dW += dyᵀ x and db += Σ_rows dy. A frozen weight never gets a
 //! gradient product.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::awq::AwqMatrix;
+use super::composite::coded_matrix::CodedMatrix;
+use super::composite::{self, serves_weight};
 use super::element::Element;
 use super::launch::{launch, read, view};
 use super::lora::Inner;
@@ -31,6 +33,8 @@ pub(crate) enum Weight {
     Nf4(Box<Nf4Matrix>),
     /// 4 bits, evenly spaced.
     Awq(Box<AwqMatrix>),
+    /// Either of these on another device.
+    Coded(Box<CodedMatrix>),
 }
 
 /// A dense matrix in f16.
@@ -64,6 +68,7 @@ impl Weight {
             Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => weight.dims2(),
             Self::Nf4(weight) => Ok((weight.rows(), weight.columns())),
             Self::Awq(weight) => Ok((weight.rows(), weight.columns())),
+            Self::Coded(weight) => Ok(weight.dims()),
         }
     }
 
@@ -75,14 +80,32 @@ impl Weight {
             }
             Self::Nf4(weight) => weight.bytes(),
             Self::Awq(weight) => weight.bytes(),
+            Self::Coded(weight) => weight.bytes(),
         }
+    }
+
+    /// The weight in the memory of a device; 4 bits stay 4 bits.
+    pub(crate) fn to_device(&self, device: &Device) -> Result<Self> {
+        if device.is_cpu() { Ok(self.clone()) } else { self.uploaded(device) }
+    }
+
+    /// The weight as composites read it.
+    pub(crate) fn uploaded(&self, device: &Device) -> Result<Self> {
+        Ok(match self {
+            Self::F32(weight) => Self::F32(weight.to_device(device)?),
+            Self::Bf16(weight) => Self::Bf16(weight.to_device(device)?),
+            Self::F16(weight) => Self::F16(weight.to_device(device)?),
+            Self::Nf4(weight) => Self::Coded(Box::new(CodedMatrix::of_nf4(weight, device)?)),
+            Self::Awq(weight) => Self::Coded(Box::new(CodedMatrix::of_awq(weight, device)?)),
+            Self::Coded(weight) => Self::Coded(weight.clone()),
+        })
     }
 
     /// The tensor of a weight in f32, the only kind that can be trained.
     pub(crate) fn dense(&self) -> Option<&Tensor> {
         match self {
             Self::F32(weight) => Some(weight),
-            Self::Bf16(_) | Self::F16(_) | Self::Nf4(_) | Self::Awq(_) => None,
+            Self::Bf16(_) | Self::F16(_) | Self::Nf4(_) | Self::Awq(_) | Self::Coded(_) => None,
         }
     }
 
@@ -91,6 +114,7 @@ impl Weight {
         match self {
             Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => weight.device(),
             Self::Nf4(_) | Self::Awq(_) => &Device::Cpu,
+            Self::Coded(weight) => weight.device(),
         }
     }
 
@@ -109,13 +133,25 @@ impl Weight {
             }
             Self::Nf4(weight) => Ok(body(&**weight)),
             Self::Awq(weight) => Ok(body(&**weight)),
+            Self::Coded(_) => bail!("linear: the weight is laid out for composites"),
         }
     }
 
-    /// Wᵀ, packed for y = x Wᵀ in f32.
-    pub(crate) fn packed_transposed(&self) -> Result<Packed> {
-        self.with_rows(|rows| Packed::of_transposed(rows))
+    /// The weight made ready for many products in f32.
+    pub(crate) fn prepared(&self) -> Result<Prepared> {
+        if serves_weight(self) {
+            return Ok(Prepared::Dense(composite::linear::dense_of_type(self, DType::F32)?));
+        }
+        Ok(Prepared::Packed(self.with_rows(|rows| Packed::of_transposed(rows))?))
     }
+}
+
+/// A weight that was widened to f32 once, for y = x Wᵀ many times.
+pub(crate) enum Prepared {
+    /// Wᵀ, packed for the CPU's body.
+    Packed(Packed),
+    /// W [out, in], for a composite.
+    Dense(Tensor),
 }
 
 /// What y holds before x Wᵀ is added.
@@ -129,8 +165,12 @@ pub(crate) enum Onto<'a> {
     Existing,
 }
 
-/// y = x Wᵀ on top of what `onto` says, in f32 for Wᵀ already packed.
-pub(crate) fn forward_packed(x: &Tensor, weight: &Packed, onto: Onto<'_>, y: &Tensor) -> Result<()> {
+/// y = x Wᵀ on top of what `onto` says, in f32 for W made ready before.
+pub(crate) fn forward_prepared(x: &Tensor, weight: &Prepared, onto: Onto<'_>, y: &Tensor) -> Result<()> {
+    let weight = match weight {
+        Prepared::Packed(weight) => weight,
+        Prepared::Dense(weight) => return composite::linear::forward_dense(x, weight, onto, y),
+    };
     let depth = x.dims2()?.1;
     let x = view::<f32>("linear", x)?;
     let product = Product { a: Operand::rows_of(&x, depth), b: Factor::Packed(weight.all()) };
@@ -145,6 +185,9 @@ pub(crate) fn forward<T: Element, Y: Element>(
     onto: Onto<'_>,
     y: &Tensor,
 ) -> Result<()> {
+    if composite::serves(x) {
+        return composite::linear::forward::<T>(x, weight, update, onto, y);
+    }
     let depth = x.dims2()?.1;
     let x = view::<T>("linear", x)?;
     weight.with_rows(|rows| {
@@ -180,6 +223,9 @@ pub(crate) fn backward<T: Element, X: Element>(
     dx: &Tensor,
     accumulate: bool,
 ) -> Result<()> {
+    if composite::serves(dy) {
+        return composite::linear::backward::<T>(dy, weight, update, dx, accumulate);
+    }
     let depth = dy.dims2()?.1;
     let (rows, columns) = dx.dims2()?;
     let start = if accumulate { Start::Existing } else { Start::Zero };
@@ -201,6 +247,9 @@ pub(crate) fn backward<T: Element, X: Element>(
 /// dW += alpha · dyᵀ x, in f32 for dy and x in T.
 pub(crate) fn backward_weight<T: Element>(dy: &Tensor, x: &Tensor, alpha: f32, dw: &Tensor) -> Result<()> {
     const NAME: &str = "linear backward of the weight";
+    if composite::serves(dy) {
+        return composite::linear::backward_weight(dy, x, alpha, dw);
+    }
     let ((rows, outputs), inputs) = (dy.dims2()?, x.dims2()?.1);
     let (dy, x) = (view::<T>(NAME, dy)?, view::<T>(NAME, x)?);
     let dy = Columns::<T>::of(&dy, rows, outputs, outputs);
@@ -225,6 +274,9 @@ vectorized! {
 pub(crate) fn backward_bias<T: Element>(dy: &Tensor, db: &Tensor) -> Result<()> {
     const NAME: &str = "linear backward of the bias";
     const ROWS: usize = 64;
+    if composite::serves(dy) {
+        return composite::linear::backward_bias(dy, db);
+    }
     let width = dy.dims2()?.1;
     let dy = view::<T>(NAME, dy)?;
     launch::<f32, 1, _>(NAME, [db], |[db]| {

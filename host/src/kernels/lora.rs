@@ -10,6 +10,7 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::composite;
 use super::element::Element;
 use super::launch::{launch, read, view, write};
 use super::matmul::{Columns, Dense, Factor, Operand, Packed, Product, Shape, Start, ZeroExtended, multiply};
@@ -32,15 +33,25 @@ pub(crate) struct Dropout {
 }
 
 impl Dropout {
+    /// Layer and module share a word of the counter with the purpose: 20, 4 and 8 bits.
+    pub(super) fn place(&self) -> u32 {
+        self.layer << 12 | self.module << 8 | Purpose::Dropout as u32
+    }
+
+    /// A word below the threshold zeroes its element.
+    pub(super) fn threshold(&self) -> u32 {
+        (self.probability * 4_294_967_296.0) as u32
+    }
+
+    /// What multiplies an element that is kept.
+    pub(super) fn keep(&self) -> f32 {
+        (1.0 / (1.0 - self.probability)) as f32
+    }
+
     /// y = drop(x), or y += drop(x).
-    fn apply<X: Element, Y: Element>(&self, x: &[X], y: &mut [Y], accumulate: bool) {
+    pub(super) fn apply<X: Element, Y: Element>(&self, x: &[X], y: &mut [Y], accumulate: bool) {
         const CHUNK: usize = 4 << 10;
-        let key = key_of(self.seed);
-        // A word below the threshold zeroes its element.
-        let threshold = (self.probability * 4_294_967_296.0) as u32;
-        let keep = (1.0 / (1.0 - self.probability)) as f32;
-        // Layer and module share a word with the purpose: 20, 4 and 8 bits.
-        let place = self.layer << 12 | self.module << 8 | Purpose::Dropout as u32;
+        let (key, place, threshold, keep) = (key_of(self.seed), self.place(), self.threshold(), self.keep());
         y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (y, x))| {
             for (four, (y, x)) in y.chunks_mut(4).zip(x.chunks(4)).enumerate() {
                 let index = (chunk * CHUNK / 4 + four) as u64;
@@ -105,6 +116,16 @@ impl<'a> Inner<'a> {
         Ok(body(Product { a, b: Factor::Transposed(&Dense::new(&even, outputs, columns)) }))
     }
 
+    /// t Bᵀ, as a composite.
+    pub(super) fn forward_product<T: Element>(&self) -> Result<Tensor> {
+        self.product.matmul(&self.factors.b.to_dtype(T::DTYPE)?.t()?)
+    }
+
+    /// dt A, as a composite.
+    pub(super) fn backward_product<T: Element>(&self) -> Result<Tensor> {
+        self.product.matmul(&self.factors.a.to_dtype(T::DTYPE)?)
+    }
+
     /// Lends dt A.
     pub(crate) fn with_backward<T: Element, R>(&self, body: impl FnOnce(Product<'_, T>) -> R) -> Result<R> {
         let (rank, inputs) = self.factors.a.dims2()?;
@@ -118,6 +139,9 @@ impl<'a> Inner<'a> {
 
 /// t = scale · drop(x) Aᵀ.
 pub(crate) fn inner<T: Element>(x: &Tensor, factors: Factors<'_>, dropout: Option<&Dropout>) -> Result<Scratch> {
+    if composite::serves(x) {
+        return composite::lora::inner::<T>(x, factors, dropout);
+    }
     let ((rows, inputs), rank) = (x.dims2()?, factors.a.dims2()?.0);
     let dropped = dropout.map(|dropout| dropout.dropped::<T>(x)).transpose()?;
     let columns = factors.columns()?;
@@ -145,6 +169,9 @@ pub(crate) fn backward<T: Element>(
     (da, db): (&Tensor, &Tensor),
 ) -> Result<Scratch> {
     const NAME: &str = "lora backward";
+    if composite::serves(x) {
+        return composite::lora::backward::<T>(dy, x, t, factors, dropout, (da, db));
+    }
     let ((rows, inputs), (outputs, rank)) = (x.dims2()?, factors.b.dims2()?);
     let dropped = dropout.map(|dropout| dropout.dropped::<T>(x)).transpose()?;
     let columns = factors.columns()?;
@@ -186,6 +213,9 @@ pub(crate) fn backward_dropped<T: Element, X: Element>(
     dropout: &Dropout,
     dx: &Tensor,
 ) -> Result<()> {
+    if composite::serves(dx) {
+        return composite::lora::add_dropped(&update.backward_product::<T>()?, dropout, dx);
+    }
     let (rows, inputs) = dx.dims2()?;
     let before = Scratch::arbitrary((rows, inputs), dx.device())?;
     launch::<f32, 1, _>("lora backward", [&before], |[before]| {
@@ -197,7 +227,35 @@ pub(crate) fn backward_dropped<T: Element, X: Element>(
     launch::<X, 1, _>("dropout", [dx], |[dx]| dropout.apply(&before, dx, true))
 }
 
-/// The two factors, packed for y += scale · (x Aᵀ) Bᵀ in f32.
+/// The two factors, ready for y += scale · (x Aᵀ) Bᵀ in f32.
+pub(crate) enum PreparedFactors<'a> {
+    /// Packed for the CPU's body.
+    Packed(PackedFactors),
+    /// As they are, for a composite.
+    Factors(Factors<'a>),
+}
+
+impl<'a> PreparedFactors<'a> {
+    pub(crate) fn new(factors: Factors<'a>) -> Result<Self> {
+        if composite::serves(factors.a) {
+            return Ok(Self::Factors(factors));
+        }
+        Ok(Self::Packed(PackedFactors::new(factors)?))
+    }
+
+    /// Adds the update to y.
+    pub(crate) fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        match self {
+            Self::Packed(factors) => factors.forward(x, y),
+            Self::Factors(factors) => {
+                let t = composite::lora::inner::<f32>(x, *factors, None)?;
+                composite::add(y, &Inner::new(*factors, &t).forward_product::<f32>()?)
+            }
+        }
+    }
+}
+
+/// The two factors, packed.
 pub(crate) struct PackedFactors {
     a: Packed,
     b: Packed,
@@ -206,7 +264,7 @@ pub(crate) struct PackedFactors {
 }
 
 impl PackedFactors {
-    pub(crate) fn new(factors: Factors<'_>) -> Result<Self> {
+    fn new(factors: Factors<'_>) -> Result<Self> {
         let ((rank, inputs), (outputs, _)) = (factors.a.dims2()?, factors.b.dims2()?);
         read::<f32, 2, _>("lora", [factors.a, factors.b], |[a, b]| Self {
             a: Packed::of_transposed(&Dense::new(a, rank, inputs)),
@@ -216,8 +274,7 @@ impl PackedFactors {
         })
     }
 
-    /// Adds the update to y.
-    pub(crate) fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+    fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
         let ((rows, inputs), outputs) = (x.dims2()?, y.dims2()?.1);
         let t = Scratch::arbitrary((rows, self.rank), x.device())?;
         write("lora", [&t], [x], |[t], [x]| {
@@ -234,6 +291,16 @@ impl PackedFactors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The positions are those of `cuda/dropout.cu`, compiled for the CPU.
+    #[test]
+    fn dropout_draws_the_mask_of_cudas_kernel() {
+        let dropout = Dropout { probability: 0.25, seed: 3, step: 9, layer: 1, module: 2 };
+        let mut y = [0.0f32; 23];
+        dropout.apply(&[1.0f32; 23], &mut y, false);
+        let zeroed: Vec<usize> = (0..y.len()).filter(|i| y[*i] == 0.0).collect();
+        assert_eq!(zeroed, [2, 6, 9, 10, 15]);
+    }
 
     #[test]
     fn dropout_keeps_its_share_and_its_mean() {

@@ -1,15 +1,19 @@
 //! Kernels: the operations that training and decoding are made of, each in a file that opens with its equation.
 //!
-//! An operation takes candle tensors and launches a body for their device (`launch`); its gradient is a second
-//! operation beside it, called by name. Nothing here builds a graph, and candle's autograd is never used. Results
-//! depend on the inputs alone: not on the number of threads, the batch, or the processor's vector width. (The products
-//! of a processor that multiplies bf16 are its own: `matmul::tile`.)
+//! An operation takes candle tensors and launches its body where they are in the CPU's memory (`launch`); on every other
+//! device it is a composite of candle's operations (`composite`). Its gradient is a second operation beside it, called by
+//! name. Nothing here builds a graph, and candle's autograd is never used. The results of the bodies depend on the inputs
+//! alone: not on the number of threads, the batch, or the processor's vector width. (The products of a processor that
+//! multiplies bf16 are its own: `matmul::tile`.)
 
 pub(crate) mod adamw;
 pub(crate) mod adamw_8bit;
 pub(crate) mod attention;
 pub(crate) mod awq;
+pub(crate) mod composite;
 pub(crate) mod cross_entropy;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub(crate) mod element;
 pub(crate) mod embedding;
 mod launch;

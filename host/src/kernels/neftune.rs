@@ -4,10 +4,11 @@
 //! An element's noise is a function of (seed, micro-batch, row, column): a resumed run draws the same. It is no function of
 //! x, so that the gradient passes through unchanged.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
 use super::attention::Document;
+use super::composite;
 use super::launch::write;
 use super::philox::{Purpose, Sequence};
 
@@ -22,6 +23,16 @@ pub(crate) struct Noise {
 
 /// Adds the noise to the embeddings of packed documents.
 pub(crate) fn add(noise: &Noise, x: &Tensor, documents: &[Document]) -> Result<()> {
+    if composite::serves(x) {
+        // The numbers are drawn on the CPU, so that they are the same on every device.
+        let noise_alone = Tensor::zeros(x.shape(), x.dtype(), &Device::Cpu)?;
+        add_here(noise, &noise_alone, documents)?;
+        return composite::add(x, &noise_alone.to_device(x.device())?);
+    }
+    add_here(noise, x, documents)
+}
+
+fn add_here(noise: &Noise, x: &Tensor, documents: &[Document]) -> Result<()> {
     let (_, width) = x.dims2()?;
     write("neftune", [x], [], |[x], []| {
         for document in documents {

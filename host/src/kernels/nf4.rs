@@ -308,6 +308,11 @@ impl Nf4Matrix {
         &self.packed
     }
 
+    /// The maxima of all blocks.
+    pub(crate) fn maxima(&self) -> &BlockMaxima {
+        &self.maxima
+    }
+
     /// What multiplies the codes of a block of 64 elements, counted over the flattened matrix.
     #[inline]
     pub(crate) fn block_maximum(&self, block: usize) -> f32 {

@@ -7,6 +7,7 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::composite;
 use super::element::Element;
 use super::launch::{launch, view};
 use super::matmul::convert;
@@ -62,6 +63,9 @@ vectorized! {
 
 /// Returns (y, rstd).
 pub(crate) fn forward<X: Element, Y: Element>(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<(Scratch, Scratch)> {
+    if composite::serves(x) {
+        return composite::rms_norm::forward::<Y>(x, weight, epsilon);
+    }
     let width = weight.elem_count();
     let rows = x.elem_count() / width;
     let (y, rstd) = (Scratch::of::<Y>(x.shape(), x.device())?, Scratch::arbitrary(rows, x.device())?);
@@ -80,6 +84,9 @@ pub(crate) fn forward<X: Element, Y: Element>(x: &Tensor, weight: &Tensor, epsil
 /// Adds the gradient of the input to `dx`.
 pub(crate) fn backward<T: Element>(dy: &Tensor, x: &Tensor, weight: &Tensor, rstd: &Tensor, dx: &Tensor) -> Result<()> {
     const NAME: &str = "rms_norm backward";
+    if composite::serves(x) {
+        return composite::rms_norm::backward(dy, x, weight, rstd, dx);
+    }
     let width = weight.elem_count();
     let (dy, x) = (view::<T>(NAME, dy)?, view::<T>(NAME, x)?);
     let (weight, rstd) = (view::<f32>(NAME, weight)?, view::<f32>(NAME, rstd)?);
@@ -95,6 +102,9 @@ pub(crate) fn backward<T: Element>(dy: &Tensor, x: &Tensor, weight: &Tensor, rst
 /// Adds the gradient of the weight to `dw`.
 pub(crate) fn backward_weight<T: Element>(dy: &Tensor, x: &Tensor, rstd: &Tensor, dw: &Tensor) -> Result<()> {
     const NAME: &str = "rms_norm backward of the weight";
+    if composite::serves(x) {
+        return composite::rms_norm::backward_weight(dy, x, rstd, dw);
+    }
     let width = dw.elem_count();
     let (dy, x, rstd) = (view::<T>(NAME, dy)?, view::<T>(NAME, x)?, view::<f32>(NAME, rstd)?);
     launch::<f32, 1, _>(NAME, [dw], |[dw]| {

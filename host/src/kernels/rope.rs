@@ -4,6 +4,7 @@
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
+use super::composite;
 use super::element::Element;
 use super::launch::{launch, view};
 use super::simd::vectorized;
@@ -44,6 +45,9 @@ impl RopeTable {
     }
 
     fn turn<T: Element>(&self, x: &Tensor, positions: &[u32], sign: f32) -> Result<()> {
+        if composite::serves(x) {
+            return composite::rope::turn(x, positions, (&self.cosines, &self.sines), sign);
+        }
         let width = x.dims2()?.1;
         let head_dim = self.head_dim;
         let (cosines, sines) = (view::<f32>("rope", &self.cosines)?, view::<f32>("rope", &self.sines)?);

@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 
+use super::composite;
 use super::element::Element;
 use super::launch::{launch, view};
 use super::matmul::convert;
@@ -48,7 +49,7 @@ pub(crate) fn free_bytes() -> usize {
 /// A tensor on loan from the pool. It has the last use's content until an operation writes it.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    /// The whole loan, one-dimensional.
+    /// The whole loan, one-dimensional; none where the memory is not the pool's.
     whole: Option<Tensor>,
     /// The part in use, in its shape.
     view: Tensor,
@@ -67,13 +68,14 @@ impl Scratch {
 
     fn of_type(shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Self> {
         let shape = shape.into();
+        if !device.is_cpu() {
+            // Other devices have pools of their own.
+            return Ok(Tensor::zeros(shape, dtype, device)?.into());
+        }
         let elements = shape.elem_count();
         let size = size_class(elements);
         let kind = (dtype.as_str(), size);
-        let free = match device {
-            Device::Cpu => POOL.lock().unwrap_or_else(PoisonError::into_inner).free.get_mut(&kind).and_then(Vec::pop),
-            _ => None,
-        };
+        let free = POOL.lock().unwrap_or_else(PoisonError::into_inner).free.get_mut(&kind).and_then(Vec::pop);
         let whole = match free {
             Some(tensor) => tensor,
             None => Tensor::zeros(size, dtype, device)?,
@@ -89,6 +91,11 @@ impl Scratch {
 
     /// A copy of a tensor, rounded or widened to another type.
     pub(crate) fn converted<F: Element, T: Element>(tensor: &Tensor) -> Result<Self> {
+        if composite::serves(tensor) {
+            // A conversion to the type that a tensor has would be the tensor itself.
+            let copy = if F::DTYPE == T::DTYPE { tensor.copy()? } else { tensor.to_dtype(T::DTYPE)? };
+            return Ok(copy.into());
+        }
         let copy = Self::of::<T>(tensor.shape(), tensor.device())?;
         let from = view::<F>("copy", tensor)?;
         launch::<T, 1, _>("copy", [&copy], |[copy]| copy_rounded(&from, copy))?;
@@ -98,6 +105,9 @@ impl Scratch {
     /// A tensor of zeros.
     pub(crate) fn zeros<T: Element>(shape: impl Into<Shape>, device: &Device) -> Result<Self> {
         let zeros = Self::of::<T>(shape, device)?;
+        if !device.is_cpu() {
+            return Ok(zeros);
+        }
         launch::<T, 1, _>("fill", [&zeros], |[zeros]| zeros.fill(T::zero()))?;
         Ok(zeros)
     }
@@ -115,6 +125,13 @@ fn size_class(elements: usize) -> usize {
     elements.next_multiple_of(step)
 }
 
+impl From<Tensor> for Scratch {
+    /// A result that has memory of its own.
+    fn from(tensor: Tensor) -> Self {
+        Self { whole: None, view: tensor }
+    }
+}
+
 impl Deref for Scratch {
     type Target = Tensor;
 
@@ -125,9 +142,7 @@ impl Deref for Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Some(whole) = self.whole.take()
-            && matches!(whole.device(), Device::Cpu)
-        {
+        if let Some(whole) = self.whole.take() {
             let kind = (whole.dtype().as_str(), whole.elem_count());
             POOL.lock().unwrap_or_else(PoisonError::into_inner).free.entry(kind).or_default().push(whole);
         }

@@ -5,6 +5,7 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::composite;
 use super::element::Element;
 use super::launch::{launch, view};
 use super::scratch::Scratch;
@@ -34,6 +35,9 @@ vectorized! {
 
 /// Returns s.
 pub(crate) fn forward<T: Element>(gate: &Tensor, up: &Tensor) -> Result<Scratch> {
+    if composite::serves(gate) {
+        return composite::swiglu::forward(gate, up);
+    }
     let product = Scratch::of::<T>(gate.shape(), gate.device())?;
     let (gate, up) = (view::<T>("swiglu", gate)?, view::<T>("swiglu", up)?);
     let (gate, up) = (&*gate, &*up);
@@ -47,6 +51,9 @@ pub(crate) fn forward<T: Element>(gate: &Tensor, up: &Tensor) -> Result<Scratch>
 
 /// Replaces the gate and its other half by their gradients.
 pub(crate) fn backward<T: Element>(ds: &Tensor, gate: &Tensor, up: &Tensor) -> Result<()> {
+    if composite::serves(gate) {
+        return composite::swiglu::backward(ds, gate, up);
+    }
     let ds = view::<T>("swiglu backward", ds)?;
     launch::<T, 2, _>("swiglu backward", [gate, up], |[gate, up]| {
         (gate.par_chunks_mut(CHUNK), up.par_chunks_mut(CHUNK), ds.par_chunks(CHUNK))

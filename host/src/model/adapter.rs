@@ -83,6 +83,15 @@ impl Adapter {
         Self::build(config, model.num_hidden_layers, PathBuf::from("a new adapter"), module, saved)
     }
 
+    /// The adapter in the memory of a model's device.
+    pub fn beside(self, model: &Model) -> Result<Self, ModelError> {
+        let device = model.device();
+        if device.is_cpu() {
+            return Ok(self);
+        }
+        self.mapped(|tensor| Ok(tensor.to_device(device)?))
+    }
+
     fn build(
         config: &LoraConfig,
         layers: usize,
@@ -108,15 +117,19 @@ impl Adapter {
 
     /// The same shape, filled with zeros: where gradients and moments are kept.
     pub(crate) fn zeros_like(&self) -> Result<Self, ModelError> {
+        self.mapped(|tensor| Ok(tensor.zeros_like()?))
+    }
+
+    /// An adapter of the same shape with other tensors.
+    fn mapped(&self, map: impl Fn(&Tensor) -> Result<Tensor, ModelError>) -> Result<Self, ModelError> {
         let lacks = |what: String| ModelError::Input(format!("the adapter lacks {what}"));
         let module = |layer: usize, projection: Projection| {
             let module = self.module(layer, projection);
             let module = module.ok_or_else(|| lacks(format!("{projection} of layer {layer}")))?;
-            Ok(AdapterModule { a: module.a.zeros_like()?, b: module.b.zeros_like()? })
+            Ok(AdapterModule { a: map(&module.a)?, b: map(&module.b)? })
         };
         let table = |module: ModuleToSave| {
-            let table = self.saved(module).and_then(Weight::dense).ok_or_else(|| lacks(module.to_string()))?;
-            Ok(table.zeros_like()?)
+            map(self.saved(module).and_then(Weight::dense).ok_or_else(|| lacks(module.to_string()))?)
         };
         Self::build(&self.config, self.layers.len(), self.origin.clone(), module, table)
     }

@@ -14,7 +14,7 @@ use super::checkpoint::Checkpoint;
 use super::checkpoint_files::{NamedFloats, write_floats};
 use super::checkpointing::Checkpointing;
 use super::linear::Linear;
-use super::{Adapter, ModelConfig, ModelError, ModuleToSave, Projection};
+use super::{Adapter, ComputeDevice, ModelConfig, ModelError, ModuleToSave, Projection};
 use crate::kernels::attention::{Document, Heads};
 use crate::kernels::element::Element;
 use crate::kernels::linear::{self, Onto, Weight};
@@ -62,6 +62,7 @@ pub(crate) struct Weights {
 /// A language model.
 pub struct Model {
     config: ModelConfig,
+    device: Device,
     compute: ComputeType,
     pub(crate) weights: Weights,
     pub(crate) rope: RopeTable,
@@ -235,9 +236,9 @@ impl Weights {
         Ok(Self { embedding, blocks, norm, head })
     }
 
-    /// One f32 tensor of zeros for every weight.
-    pub(crate) fn zeros(config: &ModelConfig) -> Result<Self, ModelError> {
-        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu);
+    /// One f32 tensor of zeros on a device for every weight.
+    pub(crate) fn zeros(config: &ModelConfig, device: &Device) -> Result<Self, ModelError> {
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device);
         Self::build(config, &mut |_, shape| Ok(zeros(shape)?), &mut |_, shape, _| Ok(Weight::F32(zeros(&shape)?)))
     }
 
@@ -282,46 +283,59 @@ impl Weights {
 }
 
 impl Model {
-    /// Loads a folder of the Hugging Face layout: `config.json` and safetensors, sharded or not.
+    /// Loads a folder of the Hugging Face layout into the CPU's memory: `config.json` and safetensors, sharded or not.
     pub fn load(folder: &Path, precision: BasePrecision) -> Result<Self, ModelError> {
+        Self::load_on(folder, precision, ComputeDevice::Cpu)
+    }
+
+    /// Loads a folder of the Hugging Face layout into the memory of a device, weight by weight.
+    pub fn load_on(folder: &Path, precision: BasePrecision, device: ComputeDevice) -> Result<Self, ModelError> {
+        let device = device.open()?;
         let checkpoint = Checkpoint::open(folder)?;
         checkpoint.check_precision(precision)?;
         let weights = Weights::build(
             &checkpoint.config,
-            &mut |name, shape| checkpoint.vector(name, shape, precision),
-            &mut |name, shape, in_block| checkpoint.matrix(name, shape, in_block, precision),
+            &mut |name, shape| Ok(checkpoint.vector(name, shape, precision)?.to_device(&device)?),
+            &mut |name, shape, in_block| Ok(checkpoint.matrix(name, shape, in_block, precision)?.to_device(&device)?),
         )?;
         if checkpoint.config.tie_word_embeddings && checkpoint.files.contains(HEAD) {
             tracing::debug!("{}: `{HEAD}` is not read, the embeddings are tied", folder.display());
         }
-        Self::assemble(checkpoint.config, weights)
+        Self::assemble(checkpoint.config, weights, device)
     }
 
-    /// A model with weights drawn from a seed: linear layers and the embedding normal, norms one, biases zero.
-    pub(crate) fn random(config: ModelConfig, seed: u64) -> Result<Self, ModelError> {
+    /// A model with weights drawn from a seed: linear layers and the embedding normal, norms one, biases zero. The seed
+    /// gives the same weights on every device.
+    pub(crate) fn random(config: ModelConfig, seed: u64, device: ComputeDevice) -> Result<Self, ModelError> {
+        let device = device.open()?;
         let deviation = config.initializer_range;
         let mut stream = 0;
         let weights = Weights::build(
             &config,
             &mut |name, shape| {
                 let value = if name.ends_with("bias") { 0.0f32 } else { 1.0 };
-                Ok(Tensor::full(value, shape, &Device::Cpu)?)
+                Ok(Tensor::full(value, shape, &device)?)
             },
             &mut |_, shape, _| {
                 let mut numbers = Sequence::new(seed, Purpose::Weights, stream);
                 stream += 1;
                 let values: Vec<f32> =
                     (0..shape[0] * shape[1]).map(|_| (numbers.normal() * deviation) as f32).collect();
-                Ok(Weight::F32(Tensor::from_vec(values, (shape[0], shape[1]), &Device::Cpu)?))
+                Ok(Weight::F32(Tensor::from_vec(values, (shape[0], shape[1]), &device)?))
             },
         )?;
-        Self::assemble(config, weights)
+        Self::assemble(config, weights, device)
     }
 
-    pub(crate) fn assemble(config: ModelConfig, weights: Weights) -> Result<Self, ModelError> {
+    pub(crate) fn assemble(config: ModelConfig, weights: Weights, device: Device) -> Result<Self, ModelError> {
         let frequencies = config.rope_parameters.frequencies(config.head_dim);
-        let rope = RopeTable::new(config.max_position_embeddings, &frequencies, &Device::Cpu)?;
-        Ok(Self { config, compute: ComputeType::F32, weights, rope })
+        let rope = RopeTable::new(config.max_position_embeddings, &frequencies, &device)?;
+        Ok(Self { config, device, compute: ComputeType::F32, weights, rope })
+    }
+
+    /// The device whose memory holds the weights, and which computes.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The model with activations in another type. In bf16 the tables beside a 4-bit base are rounded to bf16 too, as

@@ -1,17 +1,16 @@
-//! A decode session: a batch of sequences with their cached keys and values, over weights that were widened and packed
-//! once (4 bytes a parameter for as long as the session lives).
+//! A decode session: a batch of sequences with their cached keys and values, over weights that were widened once (4 bytes
+//! a parameter for as long as the session lives) and, on the CPU, packed.
 //!
-//! A sequence's numbers do not depend on the others in the batch, and equal those of the trainer's forward pass up to
-//! the order of the sums in attention.
+//! On the CPU a sequence's numbers do not depend on the others in the batch. They equal those of the trainer's forward
+//! pass in f32 up to the order of the sums in attention.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
 use super::causal_lm::PackedDocuments;
 use super::linear::PreparedLinear;
 use super::{Adapter, Model, ModelError, Projection};
 use crate::kernels::attention::{self, Document};
-use crate::kernels::linear::{self, Onto, Weight};
-use crate::kernels::matmul::Packed;
+use crate::kernels::linear::{self, Onto, Prepared, Weight};
 use crate::kernels::scratch::Scratch;
 use crate::kernels::{embedding, in_pool, rms_norm, swiglu};
 
@@ -20,7 +19,7 @@ pub struct DecodeSession<'a> {
     model: &'a Model,
     embedding: &'a Weight,
     layers: Vec<Layer<'a>>,
-    output: Packed,
+    output: Prepared,
     sequences: Vec<Sequence>,
     free_slots: Vec<usize>,
     slots: usize,
@@ -67,7 +66,8 @@ impl<'a> DecodeSession<'a> {
                         block.linear(projection).prepare(update)
                     })
                     .collect::<Result<_, _>>()?;
-                let cache = || Tensor::zeros((0, 0, model.config().key_value_width()), DType::F32, &Device::Cpu);
+                // One place, which no sequence has yet: a device lends no memory of no bytes.
+                let cache = || Tensor::zeros((1, 1, model.config().key_value_width()), DType::F32, model.device());
                 Ok(Layer { linears, keys: cache()?, values: cache()? })
             })
             .collect::<Result<_, ModelError>>()?;
@@ -75,7 +75,7 @@ impl<'a> DecodeSession<'a> {
             model,
             embedding: model.embedding(adapter),
             layers,
-            output: model.output(adapter).packed_transposed()?,
+            output: model.output(adapter).prepared()?,
             sequences: Vec::new(),
             free_slots: Vec::new(),
             slots: 0,
@@ -202,7 +202,7 @@ impl<'a> DecodeSession<'a> {
         let config = self.model.config();
         let (h, _) = rms_norm::forward::<f32, f32>(hidden, &self.model.weights.norm, config.rms_norm_eps)?;
         let logits = Scratch::arbitrary((h.dims2()?.0, config.vocab_size), h.device())?;
-        linear::forward_packed(&h, &self.output, Onto::Nothing, &logits)?;
+        linear::forward_prepared(&h, &self.output, Onto::Nothing, &logits)?;
         Ok(logits.flatten_all()?.to_vec1()?)
     }
 
@@ -218,7 +218,7 @@ impl<'a> DecodeSession<'a> {
         let width = self.model.config().key_value_width();
         for layer in &mut self.layers {
             for cache in [&mut layer.keys, &mut layer.values] {
-                let larger = Tensor::zeros((slots, capacity, width), DType::F32, &Device::Cpu)?;
+                let larger = Tensor::zeros((slots, capacity, width), DType::F32, self.model.device())?;
                 attention::move_cache(cache, &larger)?;
                 *cache = larger;
             }

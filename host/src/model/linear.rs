@@ -6,9 +6,8 @@ use candle_core::{Result, Tensor};
 
 use super::{AdapterModule, Projection};
 use crate::kernels::element::Element;
-use crate::kernels::linear::{self, Onto, Weight};
-use crate::kernels::lora::{self, Dropout, Factors, Inner, PackedFactors};
-use crate::kernels::matmul::Packed;
+use crate::kernels::linear::{self, Onto, Prepared, Weight};
+use crate::kernels::lora::{self, Dropout, Factors, Inner, PreparedFactors};
 use crate::kernels::scratch::Scratch;
 
 /// A weight and its bias.
@@ -138,18 +137,18 @@ impl Linear {
         }
     }
 
-    /// The layer packed for many small products.
-    pub(crate) fn prepare(&self, update: Option<Update<'_>>) -> Result<PreparedLinear<'_>> {
-        let update = update.map(|update| PackedFactors::new(update.factors())).transpose()?;
-        Ok(PreparedLinear { linear: self, packed: self.weight.packed_transposed()?, update })
+    /// The layer made ready for many small products.
+    pub(crate) fn prepare<'a>(&'a self, update: Option<Update<'a>>) -> Result<PreparedLinear<'a>> {
+        let update = update.map(|update| PreparedFactors::new(update.factors())).transpose()?;
+        Ok(PreparedLinear { linear: self, weight: self.weight.prepared()?, update })
     }
 }
 
-/// A layer whose weights are widened and packed once, for decoding in f32.
+/// A layer whose weights are widened once, for decoding in f32.
 pub(crate) struct PreparedLinear<'a> {
     linear: &'a Linear,
-    packed: Packed,
-    update: Option<PackedFactors>,
+    weight: Prepared,
+    update: Option<PreparedFactors<'a>>,
 }
 
 impl PreparedLinear<'_> {
@@ -163,7 +162,7 @@ impl PreparedLinear<'_> {
                 (y, bias.map_or(Onto::Nothing, Onto::Bias))
             }
         };
-        linear::forward_packed(x, &self.packed, onto, &y)?;
+        linear::forward_prepared(x, &self.weight, onto, &y)?;
         if let Some(update) = &self.update {
             update.forward(x, &y)?;
         }

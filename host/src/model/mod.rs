@@ -17,6 +17,7 @@ mod config;
 mod decode;
 mod derived_checkpoint;
 mod description;
+mod device;
 mod document_loss;
 mod error;
 mod generation;
@@ -40,6 +41,7 @@ pub use config::{Architecture, ModelConfig};
 pub use decode::DecodeSession;
 pub use derived_checkpoint::{DerivedCheckpoint, merge, quantize_checkpoint};
 pub use description::{AdapterDescription, BaseDescription, Description, TensorLine, Tensors, TypeTotal};
+pub use device::{ComputeDevice, DeviceChoice};
 pub use error::ModelError;
 pub use generation::{Generation, GenerationOptions, GenerationRequest, generate};
 pub use lora_config::{LoraBias, LoraConfig, ModuleToSave, Projection, TaskType};
@@ -66,7 +68,7 @@ pub(crate) mod tests {
         "initializer_range":0.1}"#;
 
     pub(crate) fn small_model(seed: u64) -> Result<Model, ModelError> {
-        Model::random(ModelConfig::parse(Path::new("config.json"), SMALL_CONFIG)?, seed)
+        Model::random(ModelConfig::parse(Path::new("config.json"), SMALL_CONFIG)?, seed, ComputeDevice::Cpu)
     }
 
     pub(crate) fn small_lora() -> LoraConfig {
@@ -119,7 +121,7 @@ pub(crate) mod tests {
         let model = Model::load(&folder.join("model"), BasePrecision::F32)?;
         let batch = ProbeBatch::load(&folder.join("batch.safetensors"))?;
         let documents = batch.documents()?;
-        let gradients = Gradients::Full(Box::new(Weights::zeros(model.config())?));
+        let gradients = Gradients::Full(Box::new(Weights::zeros(model.config(), model.device())?));
         let targets = documents.targets.len() as f64;
         let how = TrainingPass { scale: (1.0 / targets) as f32, dropout: None, noise: None, checkpointing: None };
         let loss = model.forward_backward(&documents, None, how, &gradients)? / targets;

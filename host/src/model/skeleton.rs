@@ -81,7 +81,7 @@ impl Model {
                 (BasePrecision::Nf4, _) => dense(shape, stored),
             },
         )?;
-        Self::assemble(config, weights)?.computing_in(compute)
+        Self::assemble(config, weights, Device::Cpu)?.computing_in(compute)
     }
 }
 

@@ -188,7 +188,7 @@ impl Calibrated<'_> {
 
     fn learner(&self, layers: usize) -> Result<Learner, TrainingError> {
         let shape = SkeletonShape { layers, vocabulary: self.vocabulary(), positions: DOCUMENT };
-        let precision = self.training.base_precision();
+        let precision = self.training.base_precision()?;
         let model = Model::skeleton(self.model, shape, precision, self.stored, self.compute)?;
         let learner = Learner::new_adapter(model, self.lora, 0)?;
         let learner = learner.optimized_by(self.training.optim, self.training.loraplus_lr_ratio.unwrap_or(1.0))?;

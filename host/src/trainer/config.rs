@@ -1,13 +1,13 @@
 //! The configuration of training, under the key `training` of a run's YAML. Keys are those of transformers and TRL where
 //! they have one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ComputePrecision;
-use crate::model::{BasePrecision, ComputeType};
+use crate::model::{BasePrecision, ComputeType, DeviceChoice, Model, ModelError};
 
 /// Which weights are trained, over which base.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,10 +45,10 @@ pub enum OptimizerKind {
     /// AdamW with states in 8 bits, as bitsandbytes computes it.
     #[serde(rename = "adamw_8bit")]
     Adamw8bit,
-    /// The same: on the CPU all states are in host memory.
+    /// The same: states in 8 bits are always in host memory.
     #[serde(rename = "paged_adamw_8bit")]
     PagedAdamw8bit,
-    /// AdamW with states in 32 bits, as bitsandbytes computes it; on the CPU all states are in host memory.
+    /// AdamW with states in 32 bits, as bitsandbytes computes it; they are beside what they belong to.
     #[serde(rename = "paged_adamw_32bit")]
     PagedAdamw32bit,
 }
@@ -119,10 +119,13 @@ pub struct TrainingConfig {
     /// The optimizer.
     #[serde(default)]
     pub optim: OptimizerKind,
-    /// Whether activations may be in bfloat16; where the processor does not multiply them they are in f32. The run's
+    /// Whether activations may be in bfloat16; where the device does not multiply them they are in f32. The run's
     /// environment.json says which it was.
     #[serde(default)]
     pub bf16: bool,
+    /// Where the run computes: `auto` takes CUDA where this program was built with it and a device is there, else the CPU.
+    #[serde(default, skip_serializing_if = "DeviceChoice::is_auto")]
+    pub device: DeviceChoice,
     /// An adapter in PEFT's layout that the run goes on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_adapter: Option<PathBuf>,
@@ -208,12 +211,22 @@ impl TrainingConfig {
     }
 
     /// How the base is held: what was trained over is what is measured. In mode lora it is in the type that is computed.
-    pub fn base_precision(&self) -> BasePrecision {
-        match (self.mode, ComputePrecision::choose(self.bf16).computed) {
+    pub fn base_precision(&self) -> Result<BasePrecision, ModelError> {
+        Ok(match (self.mode, self.precision()?.computed) {
             (TrainingMode::Qlora, _) => BasePrecision::Nf4,
             (TrainingMode::Lora, ComputeType::Bf16) => BasePrecision::Bf16,
             (TrainingMode::Lora, ComputeType::F32) | (TrainingMode::Full, _) => BasePrecision::F32,
-        }
+        })
+    }
+
+    /// What the run computes in, on the device that it gets.
+    pub fn precision(&self) -> Result<ComputePrecision, ModelError> {
+        Ok(ComputePrecision::choose(self.bf16, self.device.choose()?))
+    }
+
+    /// Loads the base as the run holds it, on the device that it gets.
+    pub fn load_base(&self, folder: &Path) -> Result<Model, ModelError> {
+        Model::load_on(folder, self.base_precision()?, self.device.choose()?)
     }
 
     /// The number of warm-up steps among `total`.

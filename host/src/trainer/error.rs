@@ -40,13 +40,15 @@ pub enum TrainingError {
     /// Samples that share a row see each other.
     #[error(
         "audit before step 0: sample {sample}: its logits beside other samples are {distance:.1e} off those it has \
-         alone, expected at most 2e-5"
+         alone, expected at most {bound:.0e}"
     )]
     NotIsolated {
         /// The sample.
         sample: usize,
         /// The relative distance.
         distance: f64,
+        /// What rounding alone may make of it.
+        bound: f64,
     },
     /// A number stopped being one.
     #[error(

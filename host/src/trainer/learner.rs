@@ -79,6 +79,7 @@ impl Learner {
     /// A learner that goes on with an adapter; the optimizer begins anew.
     pub fn of_adapter(model: Model, adapter: Adapter, seed: u64) -> Result<Self, TrainingError> {
         adapter.check_against(&model)?;
+        let adapter = adapter.beside(&model)?;
         let gradients = Gradients::Adapter(adapter.zeros_like()?);
         let adapter = Some(adapter);
         let optimizer = Optimizer::new(OptimizerKind::default(), 1.0, &trained(&model, adapter.as_ref()))?;
@@ -87,7 +88,7 @@ impl Learner {
 
     /// A learner of all weights, which must be in f32.
     pub fn full(model: Model, seed: u64) -> Result<Self, TrainingError> {
-        let gradients = Gradients::Full(Box::new(Weights::zeros(model.config())?));
+        let gradients = Gradients::Full(Box::new(Weights::zeros(model.config(), model.device())?));
         let optimizer = Optimizer::new(OptimizerKind::default(), 1.0, &trained(&model, None))?;
         Ok(Self { model, adapter: None, gradients, optimizer, noise_alpha: None, seed, step: 0, micro_batch: 0 })
     }

@@ -2,8 +2,9 @@
 //!
 //! `adamw` keeps both in 32 bits and rounds as torch does. `adamw_8bit` keeps tensors of 4,096 elements and more in 8
 //! bits, as bitsandbytes does, but for a trained embedding: transformers and PEFT ask bitsandbytes for 32 bits there, and
-//! for 8 in the output layer. The paged kinds of bitsandbytes move states to host memory when a GPU's is full; on the
-//! CPU all state is in host memory, so they are their unpaged selves.
+//! for 8 in the output layer. The paged kinds of bitsandbytes move states to host memory when a GPU's is full. Here
+//! states in 8 bits are in host memory on every device, and those in 32 bits beside their parameters, so the paged kinds
+//! are their unpaged selves.
 
 use candle_core::Tensor;
 

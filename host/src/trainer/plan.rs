@@ -13,7 +13,7 @@ use super::sample::FittedSamples;
 use super::validation::ValidationMetric;
 use super::{ComputePrecision, TrainingConfig, TrainingError, TrainingSample};
 use crate::kernels::cross_entropy;
-use crate::model::{Checkpointing, ComputeType, LoraConfig, ModelConfig, ModuleToSave, StoredType};
+use crate::model::{Checkpointing, ComputeDevice, ComputeType, LoraConfig, ModelConfig, ModuleToSave, StoredType};
 
 /// What the threads' buffers and the allocator take beside everything that is counted: found by comparing plans with
 /// what runs took.
@@ -117,6 +117,10 @@ impl MicroBatchShape {
 /// Plans a run. `on_part` is told of the calibration's progress, `CALIBRATION_PARTS` times.
 pub fn plan(request: &PlanRequest<'_>, on_part: &mut (dyn FnMut() + Send)) -> Result<TrainingPlan, TrainingError> {
     let training = request.training;
+    if training.device.choose()? != ComputeDevice::Cpu {
+        let problem = "training.device: a plan is measured on the CPU; add `--device cpu` for what it takes there";
+        return Err(TrainingError::Config(vec![problem.to_owned()]));
+    }
     let samples = FittedSamples::new(request.samples, training.max_seq_length)?;
     let batches = Batches::new(&samples, training, request.seed);
     let steps: Vec<Vec<MicroBatchShape>> = (0..batches.steps())
@@ -125,7 +129,7 @@ pub fn plan(request: &PlanRequest<'_>, on_part: &mut (dyn FnMut() + Send)) -> Re
     let micro_batches = || steps.iter().flatten();
     let no_samples = || TrainingError::Config(vec!["training: there is no step".to_owned()]);
     let largest = micro_batches().max_by_key(|batch| (batch.tokens, batch.targets)).ok_or_else(no_samples)?;
-    let precision = ComputePrecision::choose(training.bf16);
+    let precision = training.precision()?;
     let calibrated = Calibrated {
         model: request.model,
         stored: request.stored,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::kernels::matmul::has_bf16_products;
-use crate::model::ComputeType;
+use crate::model::{ComputeDevice, ComputeType};
 
 /// The type of activations and products of a run, and why it was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -17,12 +17,20 @@ pub struct ComputePrecision {
 }
 
 impl ComputePrecision {
-    /// The choice for a run: bfloat16 where it is allowed and the processor multiplies it, else f32.
-    pub fn choose(bf16: bool) -> Self {
-        Self::on(bf16, has_bf16_products())
+    /// The choice for a run: bfloat16 where it is allowed and the device multiplies it, else f32.
+    pub fn choose(bf16: bool, device: ComputeDevice) -> Self {
+        match device {
+            ComputeDevice::Cpu => Self::on_a_processor(bf16, has_bf16_products()),
+            ComputeDevice::Cuda if bf16 => Self {
+                bf16_asked: true,
+                computed: ComputeType::Bf16,
+                reason: "training.bf16 is true and the device is CUDA's",
+            },
+            ComputeDevice::Cuda => Self::on_a_processor(false, false),
+        }
     }
 
-    fn on(bf16: bool, multiplies_bf16: bool) -> Self {
+    fn on_a_processor(bf16: bool, multiplies_bf16: bool) -> Self {
         let (computed, reason) = match (bf16, multiplies_bf16) {
             (false, _) => (ComputeType::F32, "training.bf16 is false"),
             (true, false) => (ComputeType::F32, "the processor has no AVX512-BF16"),
@@ -38,10 +46,12 @@ mod tests {
 
     #[test]
     fn bf16_is_computed_where_it_is_asked_for_and_the_machine_can() {
-        let computed = |asked, has| ComputePrecision::on(asked, has).computed;
+        let computed = |asked, has| ComputePrecision::on_a_processor(asked, has).computed;
         assert_eq!(computed(true, true), ComputeType::Bf16);
         for (asked, has) in [(true, false), (false, true), (false, false)] {
             assert_eq!(computed(asked, has), ComputeType::F32);
         }
+        assert_eq!(ComputePrecision::choose(true, ComputeDevice::Cuda).computed, ComputeType::Bf16);
+        assert_eq!(ComputePrecision::choose(false, ComputeDevice::Cuda).computed, ComputeType::F32);
     }
 }

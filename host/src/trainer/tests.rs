@@ -8,7 +8,7 @@ use safetensors::{Dtype, SafeTensors};
 use super::config::tests::config_with;
 use super::*;
 use crate::model::tests::{SMALL_CONFIG, small_lora, small_model};
-use crate::model::{ComputeType, LoraConfig, ModuleToSave};
+use crate::model::{ComputeDevice, ComputeType, LoraConfig, ModuleToSave};
 
 fn config(mode: TrainingMode) -> TrainingConfig {
     let keys = r#""gradient_accumulation_steps":2,"warmup_ratio":0.1,"weight_decay":0.01,"save_steps":2"#;
@@ -330,7 +330,7 @@ fn bf16_is_close_to_f32_and_resumed_to_the_same_bytes() -> Result<(), Box<dyn st
     let (f32_run, whole, parts) = (tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?);
     let (expected, _) = run(base.path(), &exact, &lora, f32_run.path(), usize::MAX)?;
     let (losses, _) = run(base.path(), &rounded, &lora, whole.path(), usize::MAX)?;
-    assert_eq!(ComputePrecision::choose(true).computed == ComputeType::F32, losses == expected);
+    assert_eq!(ComputePrecision::choose(true, ComputeDevice::Cpu).computed == ComputeType::F32, losses == expected);
     for (loss, expected) in losses.iter().zip(&expected) {
         assert!((loss - expected).abs() < 0.05 * expected, "{losses:?} {expected:?}");
     }

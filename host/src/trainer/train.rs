@@ -14,9 +14,9 @@ use super::evaluation::{EvaluationReport, Evaluations, Validation};
 use super::learner::{Learner, StepOptions};
 use super::sample::FittedSamples;
 use super::validation::{BestStep, EarlyStopping, ValidationMetric};
-use super::{ComputePrecision, TrainingConfig, TrainingError, TrainingMode, TrainingSample, schedule};
+use super::{TrainingConfig, TrainingError, TrainingMode, TrainingSample, schedule};
 use crate::artifact::{ContentHash, write_atomic};
-use crate::model::{Adapter, LoraConfig, Model, ModelConfig, ModelError};
+use crate::model::{Adapter, DeviceChoice, LoraConfig, Model, ModelConfig, ModelError};
 
 /// Where the weights come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -358,21 +358,18 @@ impl TrainingRun<'_> {
     fn learner(&self) -> Result<Learner, TrainingError> {
         let folder = self.folder();
         let model = match &self.base {
-            StartingPoint::Random(_) => Model::random(ModelConfig::load(folder)?, self.seed)?,
-            StartingPoint::Checkpoint(_) => Model::load(folder, self.config.base_precision())?,
+            StartingPoint::Random(_) => {
+                Model::random(ModelConfig::load(folder)?, self.seed, self.config.device.choose()?)?
+            }
+            StartingPoint::Checkpoint(_) => self.config.load_base(folder)?,
         };
-        let model = model.computing_in(self.precision().computed)?;
+        let model = model.computing_in(self.config.precision()?.computed)?;
         let learner = match self.config.mode {
             TrainingMode::Full => Learner::full(model, self.seed)?,
             TrainingMode::Lora | TrainingMode::Qlora => self.adapter_learner(model)?,
         };
         let learner = learner.optimized_by(self.config.optim, self.config.loraplus_lr_ratio.unwrap_or(1.0))?;
         Ok(learner.with_noise(self.config.neftune_noise_alpha))
-    }
-
-    /// What the run computes in on this machine.
-    fn precision(&self) -> ComputePrecision {
-        ComputePrecision::choose(self.config.bf16)
     }
 
     /// A learner of a new adapter, or of the one that the configuration names.
@@ -388,7 +385,8 @@ impl TrainingRun<'_> {
     /// keeps, does not.
     fn fingerprint(&self) -> Result<ContentHash, TrainingError> {
         let unserializable = |e: serde_json::Error| TrainingError::Config(vec![e.to_string()]);
-        let config = TrainingConfig { save_steps: 0, save_total_limit: 1, ..self.config.clone() };
+        let config =
+            TrainingConfig { save_steps: 0, save_total_limit: 1, device: DeviceChoice::Auto, ..self.config.clone() };
         let held_out = self.validation.map_or(&[][..], |validation| validation.samples);
         let mut parts = vec![
             serde_json::to_vec(&config).map_err(unserializable)?,
@@ -396,7 +394,8 @@ impl TrainingRun<'_> {
             self.seed.to_le_bytes().to_vec(),
             self.base_hash.as_bytes().to_vec(),
             vec![u8::from(matches!(self.base, StartingPoint::Random(_)))],
-            serde_json::to_vec(&self.precision().computed).map_err(unserializable)?,
+            serde_json::to_vec(&self.config.precision()?.computed).map_err(unserializable)?,
+            serde_json::to_vec(&self.config.device.choose()?).map_err(unserializable)?,
             serde_json::to_vec(&self.validation.map(|validation| validation.config)).map_err(unserializable)?,
             self.samples.len().to_le_bytes().to_vec(),
         ];
