@@ -20,6 +20,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("training::all_wrong_keys_are_named_at_once", wrong_keys),
         Trial::test("training::the_schema_is_the_committed_one_and_takes_every_shipped_config", schema),
         Trial::test("training::the_specifications_configs_have_its_keys_and_values", specification),
+        Trial::test("training::a_plan_writes_nothing_and_knows_the_runs_steps", plan),
+        Trial::test("training::a_base_of_32_b_parameters_is_planned_from_its_config_json", plan_of_32b),
         python_trial("training::tensorboard_reads_its_events", tensorboard),
     ]
 }
@@ -108,6 +110,58 @@ fn succeeded(output: &Output) -> Result<Value, Failed> {
 fn below(state: &mut u64, bound: u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) % bound
+}
+
+fn plan() -> Result<(), Failed> {
+    let bench = Bench::new()?;
+    let plan = succeeded(&bench.train("run", 2).arg("--plan").output()?)?;
+    assert!(!bench.path("run").exists(), "a plan makes no run folder");
+    let outcome = succeeded(&bench.train("run", 2).output()?)?;
+    for (planned, done) in [("rows", "rows"), ("steps", "steps_total"), ("trained_parameters", "trained_parameters")] {
+        assert_eq!(plan[planned], outcome[done], "{plan}");
+    }
+    assert_eq!(plan["rows_assumed"], false);
+    let parts = ["process", "blocks", "tables", "adapter", "optimizer", "activations"];
+    let sum: u64 = parts.iter().filter_map(|part| plan["memory"][part].as_u64()).sum();
+    assert!(parts.iter().all(|part| plan["memory"][part].as_u64() > Some(0)), "{plan}");
+    assert_eq!(plan["memory"]["total"], sum);
+    let weights = fs::metadata(repository().join("examples/tiny-base/model.safetensors"))?.len();
+    // The blocks are in 4 bits of the checkpoint's 16; the tables stay.
+    let planned = plan["memory"]["blocks"].as_u64().unwrap_or(0) + plan["memory"]["tables"].as_u64().unwrap_or(0);
+    assert!(planned < weights && planned > weights / 4, "{planned} of {weights}");
+    assert!(plan["time"]["step"].as_f64() > Some(0.0) && plan["time"]["evaluation"].as_f64() > Some(0.0), "{plan}");
+    Ok(())
+}
+
+/// The shape of QwQ-32B-Preview-AWQ.
+fn config_of_32b() -> Value {
+    json!({
+        "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "hidden_size": 5120,
+        "intermediate_size": 27648, "num_hidden_layers": 64, "num_attention_heads": 40, "num_key_value_heads": 8,
+        "vocab_size": 152064, "max_position_embeddings": 32768, "rms_norm_eps": 1e-5, "rope_theta": 1e6,
+        "tie_word_embeddings": false, "torch_dtype": "float16", "use_sliding_window": false,
+        "quantization_config": {
+            "quant_method": "awq", "bits": 4, "group_size": 128, "version": "gemm", "zero_point": true
+        }
+    })
+}
+
+/// The specification's own config, of which there are no rows here.
+fn plan_of_32b() -> Result<(), Failed> {
+    let bench = Bench::new()?;
+    let base = bench.path("base");
+    fs::create_dir(&base)?;
+    fs::write(base.join("config.json"), config_of_32b().to_string())?;
+    let config = fs::read_to_string(repository().join("configs/python_lora.yaml"))?;
+    bench.write_config(&config.replace("Qwen/QwQ-32B-Preview-AWQ", &base.display().to_string()))?;
+    let plan = succeeded(&bench.train("run", 2).arg("--plan").output()?)?;
+    assert_eq!(plan["rows_assumed"], true);
+    // 5,000 rows in steps of 4 x 8, three times.
+    assert_eq!((&plan["steps"], &plan["largest_micro_batch"]), (&json!(471), &json!(4096)), "{plan}");
+    assert_eq!(plan["trained_parameters"], 268_435_456_u64, "{plan}");
+    let total = plan["memory"]["total"].as_u64().ok_or("no total")?;
+    assert!(total > 20_000_000_000 && total < 26_000_000_000, "{plan}");
+    Ok(())
 }
 
 fn killed() -> Result<(), Failed> {

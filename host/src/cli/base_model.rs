@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::Console;
 use crate::hub::{Hub, ModelFiles, ModelId};
 use crate::metrics::Stage;
+use crate::model::{Model, ModelError};
 
 /// The folder of a model. A folder that exists goes before an id of the same spelling.
 pub(super) fn base_folder(named: &Path, hub: &Hub, console: Console) -> Result<PathBuf> {
@@ -17,6 +18,18 @@ pub(super) fn base_folder(named: &Path, hub: &Hub, console: Console) -> Result<P
 /// The folder of a model, in which its weights may be missing.
 pub(super) fn base_description(named: &Path, hub: &Hub, console: Console) -> Result<PathBuf> {
     folder_with(ModelFiles::WithoutWeights, named, hub, console)
+}
+
+/// Loads a base; where that takes long it is seen.
+pub(super) fn loaded(
+    console: Console,
+    load: impl FnOnce(&mut dyn FnMut(usize, usize)) -> Result<Model, ModelError>,
+) -> Result<Model, ModelError> {
+    let progress = console.progress();
+    let mut stage = progress.late_stage("load the base", "matrices");
+    let model = load(&mut |done, total| stage.set(done as u64, total as u64))?;
+    stage.finish();
+    Ok(model)
 }
 
 fn folder_with(files: ModelFiles, named: &Path, hub: &Hub, console: Console) -> Result<PathBuf> {

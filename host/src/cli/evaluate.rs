@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use super::base_model::loaded;
 use super::breakdowns::breakdowns;
 use super::enrich::training_rows;
 use super::failure::BadInput;
@@ -122,7 +123,8 @@ fn measure(job: &Job, inputs: &StageInputs, problems: &[EvaluationProblem]) -> R
     let config = &job.config;
     let formatter = job.formatter()?;
     let tokenizer = Tokenizer::load(job.base_model()?)?;
-    let model = config.training.load_base(job.base_model()?)?;
+    let base = job.base_model()?;
+    let model = loaded(job.console, |on_weight| config.training.load_base(base, on_weight))?;
     let judge = Judge::new(job.runner()?, job.workers);
     let evaluator = Evaluator {
         formatter: &*formatter,

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::Console;
-use super::base_model::base_folder;
+use super::base_model::{base_folder, loaded};
 use crate::hub::Hub;
 use crate::model::{Adapter, BasePrecision, ComputeType, DeviceChoice, Model, ProbeBatch, probe};
 
@@ -68,7 +68,8 @@ impl ProbeArguments {
             ProbeCompute::Bf16 => ComputeType::Bf16,
         };
         let folder = base_folder(&self.model, &Hub::from_env(), console)?;
-        let model = Model::load_on(&folder, precision, self.device.choose()?)?.computing_in(compute)?;
+        let model = loaded(console, |on_weight| Model::load_on(&folder, precision, self.device.choose()?, on_weight))?
+            .computing_in(compute)?;
         let adapter = Adapter::load(&self.adapter)?.beside(&model)?;
         probe(&model, &adapter, &batch)?.save(&self.output, &batch)?;
         Ok(())

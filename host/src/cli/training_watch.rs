@@ -7,8 +7,10 @@ use anyhow::{Context, Result};
 
 use super::Console;
 use super::interrupt::InterruptGuard;
-use crate::metrics::{MetricsFile, Progress, Stage, TensorBoardFile, resident_bytes};
-use crate::trainer::{AfterStep, EvaluationReport, StepReport, TrainingObserver, TrainingOutcome, TrainingRun, train};
+use crate::metrics::{LateStage, MetricsFile, Progress, Stage, TensorBoardFile, resident_bytes};
+use crate::trainer::{
+    AfterStep, EvaluationReport, Preparation, StepReport, TrainingObserver, TrainingOutcome, TrainingRun, train,
+};
 
 /// Where a run's measurements are kept.
 pub(super) struct WatchFiles {
@@ -23,7 +25,9 @@ struct TrainingWatch<'a> {
     label: &'a str,
     files: &'a WatchFiles,
     interrupt: InterruptGuard,
-    progress: Progress,
+    progress: &'a Progress,
+    /// What comes before the first step, while it goes on.
+    preparation: Option<(Preparation, LateStage<'a>)>,
     bar: Option<Stage>,
     metrics: Option<MetricsFile>,
     tensorboard: Option<TensorBoardFile>,
@@ -42,11 +46,13 @@ pub(super) fn observed_training(
     files: &WatchFiles,
     console: Console,
 ) -> Result<TrainingOutcome> {
+    let progress = console.progress();
     let mut watch = TrainingWatch {
         label,
         files,
         interrupt: InterruptGuard::arm()?,
-        progress: console.progress(),
+        progress: &progress,
+        preparation: None,
         bar: None,
         metrics: None,
         tensorboard: None,
@@ -91,7 +97,26 @@ impl TrainingWatch<'_> {
 }
 
 impl TrainingObserver for TrainingWatch<'_> {
+    fn preparing(&mut self, what: Preparation, done: usize, total: usize) {
+        if self.preparation.as_ref().is_none_or(|(begun, _)| *begun != what) {
+            let (name, unit) = match what {
+                Preparation::LoadingBase => ("load the base", "matrices"),
+                Preparation::Audit => ("audit", "parts"),
+            };
+            let before = self.preparation.replace((what, self.progress.late_stage(name, unit)));
+            if let Some((_, stage)) = before {
+                stage.finish();
+            }
+        }
+        if let Some((_, stage)) = &mut self.preparation {
+            stage.set(done as u64, total as u64);
+        }
+    }
+
     fn begun(&mut self, step: usize, steps_total: usize, warnings: &[String]) {
+        if let Some((_, stage)) = self.preparation.take() {
+            stage.finish();
+        }
         for warning in warnings {
             let text = format!("{}: a damaged checkpoint is passed over: {warning}", self.label);
             self.progress.say(&text);

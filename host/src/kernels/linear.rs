@@ -137,8 +137,11 @@ impl Weight {
         }
     }
 
-    /// The weight made ready for many products in f32.
-    pub(crate) fn prepared(&self) -> Result<Prepared> {
+    /// The weight made ready for many products in f32; it is widened for good with `widen`, else for each product.
+    pub(crate) fn prepared(&self, widen: bool) -> Result<Prepared<'_>> {
+        if !widen {
+            return Ok(Prepared::AsItIs(self));
+        }
         if serves_weight(self) {
             return Ok(Prepared::Dense(composite::linear::dense_of_type(self, DType::F32)?));
         }
@@ -146,12 +149,14 @@ impl Weight {
     }
 }
 
-/// A weight that was widened to f32 once, for y = x Wᵀ many times.
-pub(crate) enum Prepared {
-    /// Wᵀ, packed for the CPU's body.
+/// A weight that y = x Wᵀ is computed with many times.
+pub(crate) enum Prepared<'a> {
+    /// Wᵀ in f32, packed for the CPU's body.
     Packed(Packed),
-    /// W [out, in], for a composite.
+    /// W [out, in] in f32, for a composite.
     Dense(Tensor),
+    /// Widened anew each time: the same numbers in less memory.
+    AsItIs(&'a Weight),
 }
 
 /// What y holds before x Wᵀ is added.
@@ -166,10 +171,11 @@ pub(crate) enum Onto<'a> {
 }
 
 /// y = x Wᵀ on top of what `onto` says, in f32 for W made ready before.
-pub(crate) fn forward_prepared(x: &Tensor, weight: &Prepared, onto: Onto<'_>, y: &Tensor) -> Result<()> {
+pub(crate) fn forward_prepared(x: &Tensor, weight: &Prepared<'_>, onto: Onto<'_>, y: &Tensor) -> Result<()> {
     let weight = match weight {
         Prepared::Packed(weight) => weight,
         Prepared::Dense(weight) => return composite::linear::forward_dense(x, weight, onto, y),
+        Prepared::AsItIs(weight) => return forward::<f32, f32>(x, weight, None, onto, y),
     };
     let depth = x.dims2()?.1;
     let x = view::<f32>("linear", x)?;

@@ -40,6 +40,11 @@ pub(crate) fn begin_pass(tokens: usize, targets: usize) {
     }
 }
 
+/// Lets go of all memory that nobody has on loan.
+pub(crate) fn let_go() {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner).free.clear();
+}
+
 /// Bytes that the pool holds and nobody has on loan: after a pass, all that its results took.
 pub(crate) fn free_bytes() -> usize {
     let pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);

@@ -180,6 +180,15 @@ impl ModelConfig {
         }
     }
 
+    /// Parameters of the linear layers, the output layer among them.
+    pub(crate) fn linear_parameters(&self) -> usize {
+        let of = |projection| {
+            let (outputs, inputs) = self.projection_dims(projection);
+            outputs * inputs
+        };
+        self.num_hidden_layers * Projection::ALL.map(of).iter().sum::<usize>() + self.vocab_size * self.hidden_size
+    }
+
     fn has_bias(&self, projection: Projection) -> bool {
         let attention = matches!(projection, Projection::QProj | Projection::KProj | Projection::VProj);
         attention && self.model_type.has_attention_bias()
@@ -285,18 +294,32 @@ impl Weights {
 impl Model {
     /// Loads a folder of the Hugging Face layout into the CPU's memory: `config.json` and safetensors, sharded or not.
     pub fn load(folder: &Path, precision: BasePrecision) -> Result<Self, ModelError> {
-        Self::load_on(folder, precision, ComputeDevice::Cpu)
+        Self::load_on(folder, precision, ComputeDevice::Cpu, &mut |_, _| ())
     }
 
-    /// Loads a folder of the Hugging Face layout into the memory of a device, weight by weight.
-    pub fn load_on(folder: &Path, precision: BasePrecision, device: ComputeDevice) -> Result<Self, ModelError> {
+    /// Loads a folder of the Hugging Face layout into the memory of a device, weight by weight. `on_weight` is told how
+    /// many matrices are there, of how many.
+    pub fn load_on(
+        folder: &Path,
+        precision: BasePrecision,
+        device: ComputeDevice,
+        on_weight: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self, ModelError> {
         let device = device.open()?;
         let checkpoint = Checkpoint::open(folder)?;
         checkpoint.check_precision(precision)?;
+        let config = &checkpoint.config;
+        let tables = if config.tie_word_embeddings { 1 } else { 2 };
+        let (mut read, total) = (0, config.num_hidden_layers * Projection::ALL.len() + tables);
         let weights = Weights::build(
-            &checkpoint.config,
+            config,
             &mut |name, shape| Ok(checkpoint.vector(name, shape, precision)?.to_device(&device)?),
-            &mut |name, shape, in_block| Ok(checkpoint.matrix(name, shape, in_block, precision)?.to_device(&device)?),
+            &mut |name, shape, in_block| {
+                let weight = checkpoint.matrix(name, shape, in_block, precision)?.to_device(&device)?;
+                read += 1;
+                on_weight(read, total);
+                Ok(weight)
+            },
         )?;
         if checkpoint.config.tie_word_embeddings && checkpoint.files.contains(HEAD) {
             tracing::debug!("{}: `{HEAD}` is not read, the embeddings are tied", folder.display());

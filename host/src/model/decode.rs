@@ -1,5 +1,6 @@
-//! A decode session: a batch of sequences with their cached keys and values, over weights that were widened once (4 bytes
-//! a parameter for as long as the session lives) and, on the CPU, packed.
+//! A decode session: a batch of sequences with their cached keys and values. The weights of a small model are widened once
+//! (4 bytes a parameter for as long as the session lives) and, on the CPU, packed; those of a large one are widened for
+//! each product, with the same numbers.
 //!
 //! On the CPU a sequence's numbers do not depend on the others in the batch. They equal those of the trainer's forward
 //! pass in f32 up to the order of the sums in attention.
@@ -11,15 +12,18 @@ use super::linear::PreparedLinear;
 use super::{Adapter, Model, ModelError, Projection};
 use crate::kernels::attention::{self, Document};
 use crate::kernels::linear::{self, Onto, Prepared, Weight};
-use crate::kernels::scratch::Scratch;
+use crate::kernels::scratch::{self, Scratch};
 use crate::kernels::{embedding, in_pool, rms_norm, swiglu};
+
+/// What widened weights may take. Those of a large model would crowd out everything else.
+const WIDENED_BYTES_MAX: usize = 4 << 30;
 
 /// A batch of sequences that grow token by token.
 pub struct DecodeSession<'a> {
     model: &'a Model,
     embedding: &'a Weight,
     layers: Vec<Layer<'a>>,
-    output: Prepared,
+    output: Prepared<'a>,
     sequences: Vec<Sequence>,
     free_slots: Vec<usize>,
     slots: usize,
@@ -50,6 +54,14 @@ enum Attention<'d> {
 impl<'a> DecodeSession<'a> {
     /// An empty session. The adapter's shapes are checked against the model.
     pub fn new(model: &'a Model, adapter: Option<&'a Adapter>) -> Result<Self, ModelError> {
+        Self::widening(model, adapter, WIDENED_BYTES_MAX)
+    }
+
+    /// A session that widens the weights for good where they take no more than so many bytes.
+    fn widening(model: &'a Model, adapter: Option<&'a Adapter>, bytes_max: usize) -> Result<Self, ModelError> {
+        // What a training before it has left free is of no use here.
+        scratch::let_go();
+        let widen = model.config().linear_parameters() * size_of::<f32>() <= bytes_max;
         if let Some(adapter) = adapter {
             adapter.check_against(model)?;
         }
@@ -63,7 +75,7 @@ impl<'a> DecodeSession<'a> {
                     .into_iter()
                     .map(|projection| {
                         let update = adapter.and_then(|adapter| adapter.update(layer, projection));
-                        block.linear(projection).prepare(update)
+                        block.linear(projection).prepare(update, widen)
                     })
                     .collect::<Result<_, _>>()?;
                 // One place, which no sequence has yet: a device lends no memory of no bytes.
@@ -75,7 +87,7 @@ impl<'a> DecodeSession<'a> {
             model,
             embedding: model.embedding(adapter),
             layers,
-            output: model.output(adapter).prepared()?,
+            output: model.output(adapter).prepared(widen)?,
             sequences: Vec::new(),
             free_slots: Vec::new(),
             slots: 0,
@@ -243,6 +255,18 @@ mod tests {
     fn prefill_and_decode_equal_the_trainers_forward() -> Result<(), ModelError> {
         let model = small_model(1)?;
         decoding_equals_the_trainers_forward(&model, perturbed_adapter(&model)?)
+    }
+
+    #[test]
+    fn weights_widened_for_each_product_give_the_same_bits() -> Result<(), ModelError> {
+        let model = small_model(1)?;
+        let adapter = perturbed_adapter(&model)?;
+        let decoded = |bytes_max| -> Result<Vec<Vec<f32>>, ModelError> {
+            let mut session = DecodeSession::widening(&model, Some(&adapter), bytes_max)?;
+            Ok(vec![session.prefill(&[&[5, 6, 7], &[8, 9]])?, session.step(&[1, 2])?])
+        };
+        assert_eq!(decoded(0)?, decoded(usize::MAX)?);
+        Ok(())
     }
 
     #[test]

@@ -208,7 +208,8 @@ mod tests {
         let got = with_composites(|| numbers(&model, adapter.as_ref(), &documents, true))?;
         agrees("cpu", got, with_composites(|| model.loss(&documents, adapter.as_ref()))?);
         if cuda_is_tested() {
-            let model = Model::load_on(&fixture(base), precision, ComputeDevice::Cuda)?.computing_in(compute)?;
+            let model = Model::load_on(&fixture(base), precision, ComputeDevice::Cuda, &mut |_, _| ())?
+                .computing_in(compute)?;
             let adapter = adapter.map(|adapter| adapter.beside(&model)).transpose()?;
             let got = numbers(&model, adapter.as_ref(), &documents, true)?;
             agrees("cuda", got, model.loss(&documents, adapter.as_ref())?);
@@ -252,7 +253,8 @@ mod tests {
         eprintln!("decoding: {distance:.1e}");
         assert!(distance < 1e-5, "{distance:e}");
         if cuda_is_tested() {
-            let model = Model::load_on(&fixture("qwen3/model"), BasePrecision::Nf4, ComputeDevice::Cuda)?;
+            let model =
+                Model::load_on(&fixture("qwen3/model"), BasePrecision::Nf4, ComputeDevice::Cuda, &mut |_, _| ())?;
             let distance = self::distance(&logits(&model, &adapter.beside(&model)?)?, &expected);
             assert!(distance < 1e-5, "cuda: {distance:e}");
         }

@@ -137,17 +137,17 @@ impl Linear {
         }
     }
 
-    /// The layer made ready for many small products.
-    pub(crate) fn prepare<'a>(&'a self, update: Option<Update<'a>>) -> Result<PreparedLinear<'a>> {
+    /// The layer made ready for many small products; its weight is widened for good with `widen`.
+    pub(crate) fn prepare<'a>(&'a self, update: Option<Update<'a>>, widen: bool) -> Result<PreparedLinear<'a>> {
         let update = update.map(|update| PreparedFactors::new(update.factors())).transpose()?;
-        Ok(PreparedLinear { linear: self, weight: self.weight.prepared()?, update })
+        Ok(PreparedLinear { linear: self, weight: self.weight.prepared(widen)?, update })
     }
 }
 
-/// A layer whose weights are widened once, for decoding in f32.
+/// A layer for decoding in f32.
 pub(crate) struct PreparedLinear<'a> {
     linear: &'a Linear,
-    weight: Prepared,
+    weight: Prepared<'a>,
     update: Option<PreparedFactors<'a>>,
 }
 

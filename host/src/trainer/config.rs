@@ -224,9 +224,10 @@ impl TrainingConfig {
         Ok(ComputePrecision::choose(self.bf16, self.device.choose()?))
     }
 
-    /// Loads the base as the run holds it, on the device that it gets.
-    pub fn load_base(&self, folder: &Path) -> Result<Model, ModelError> {
-        Model::load_on(folder, self.base_precision()?, self.device.choose()?)
+    /// Loads the base as the run holds it, on the device that it gets. `on_weight` is told how many matrices of how many
+    /// are there.
+    pub fn load_base(&self, folder: &Path, on_weight: &mut dyn FnMut(usize, usize)) -> Result<Model, ModelError> {
+        Model::load_on(folder, self.base_precision()?, self.device.choose()?, on_weight)
     }
 
     /// The number of warm-up steps among `total`.

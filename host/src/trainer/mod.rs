@@ -36,6 +36,7 @@ pub use plan::{CALIBRATION_PARTS, MemoryPlan, PlanRequest, TimePlan, TrainingPla
 pub use precision::ComputePrecision;
 pub use sample::TrainingSample;
 pub use train::{
-    AfterStep, StartingPoint, StepReport, TrainingObserver, TrainingOutcome, TrainingRun, hash_of_base, train,
+    AfterStep, Preparation, StartingPoint, StepReport, TrainingObserver, TrainingOutcome, TrainingRun, hash_of_base,
+    train,
 };
 pub use validation::{BestStep, ValidationConfig, ValidationMetric};

@@ -16,6 +16,7 @@ use super::sample::FittedSamples;
 use super::validation::{BestStep, EarlyStopping, ValidationMetric};
 use super::{TrainingConfig, TrainingError, TrainingMode, TrainingSample, schedule};
 use crate::artifact::{ContentHash, write_atomic};
+use crate::kernels::scratch;
 use crate::model::{Adapter, DeviceChoice, LoraConfig, Model, ModelConfig, ModelError};
 
 /// Where the weights come from.
@@ -70,8 +71,22 @@ pub struct StepReport {
     pub target_tokens: usize,
 }
 
+/// What comes before the first step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preparation {
+    /// The base is read, and quantized where it is not yet.
+    LoadingBase,
+    /// The run's own samples go through the model.
+    Audit,
+}
+
 /// Sees a run as it goes.
 pub trait TrainingObserver {
+    /// So many of so many parts of what comes before the first step are done; 0 where it begins.
+    fn preparing(&mut self, what: Preparation, done: usize, total: usize) {
+        let _ = (what, done, total);
+    }
+
     /// The run begins after `step` steps, 0 where it resumed from no checkpoint. `warnings` say which checkpoints were
     /// damaged and passed over.
     fn begun(&mut self, step: usize, steps_total: usize, warnings: &[String]) {
@@ -159,13 +174,16 @@ pub fn train(run: &TrainingRun<'_>, observer: &mut dyn TrainingObserver) -> Resu
         .as_ref()
         .map(|validation| Evaluations::new(validation, config.max_seq_length, config.batch_size))
         .transpose()?;
-    let mut learner = run.learner()?;
+    let mut learner = run.learner(&mut |done, total| observer.preparing(Preparation::LoadingBase, done, total))?;
     check_samples(learner.model(), &samples)?;
     let checkpoints = Checkpoints::new(run.checkpoints, run.fingerprint()?, config.save_total_limit);
     let resumed = checkpoints.resume(&mut learner)?;
     if resumed.step.is_none() {
+        observer.preparing(Preparation::Audit, 0, 2);
         learner.audit(&batches.for_gradient_audit(), config.gradient_checkpointing)?;
+        observer.preparing(Preparation::Audit, 1, 2);
         packed_equals_alone(&learner, &samples, &batches.for_isolation_audit())?;
+        observer.preparing(Preparation::Audit, 2, 2);
     }
     observer.begun(learner.steps(), steps_total, &resumed.damaged);
     let mut progress = RunInProgress {
@@ -299,6 +317,8 @@ impl RunInProgress<'_> {
     }
 
     fn save(&self) -> Result<(), TrainingError> {
+        // A checkpoint is put together in memory: in the place of a step's results, not beside them.
+        scratch::let_go();
         self.checkpoints.save(&self.learner, &self.early_stopping)
     }
 
@@ -355,13 +375,13 @@ impl TrainingRun<'_> {
         if problems.is_empty() { Ok(()) } else { Err(TrainingError::Config(problems)) }
     }
 
-    fn learner(&self) -> Result<Learner, TrainingError> {
+    fn learner(&self, on_weight: &mut dyn FnMut(usize, usize)) -> Result<Learner, TrainingError> {
         let folder = self.folder();
         let model = match &self.base {
             StartingPoint::Random(_) => {
                 Model::random(ModelConfig::load(folder)?, self.seed, self.config.device.choose()?)?
             }
-            StartingPoint::Checkpoint(_) => self.config.load_base(folder)?,
+            StartingPoint::Checkpoint(_) => self.config.load_base(folder, on_weight)?,
         };
         let model = model.computing_in(self.config.precision()?.computed)?;
         let learner = match self.config.mode {

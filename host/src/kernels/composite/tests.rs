@@ -176,7 +176,7 @@ fn linear_layers<T: Element>() -> Result<()> {
             linear::backward_weight::<T>(&dy, &x, 0.5, &dw)?;
             linear::backward_bias::<T>(&dy, &db)?;
             let prepared = normal::<f32>(&[7, 24], 11)?;
-            linear::forward_prepared(&normal::<f32>(&[7, 64], 1)?, &weight.prepared()?, Onto::Nothing, &prepared)?;
+            linear::forward_prepared(&normal::<f32>(&[7, 64], 1)?, &weight.prepared(true)?, Onto::Nothing, &prepared)?;
             Ok(vec![written, summed, dx, dx_summed, dw, db, prepared])
         })?;
     }
