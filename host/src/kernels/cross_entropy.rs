@@ -17,7 +17,7 @@ use super::simd::{exp, maximum, sum, vectorized};
 
 /// Logits of a chunk, and the fewest and most rows that it has whatever the vocabulary.
 const CHUNK_LOGITS: usize = 1 << 23;
-const CHUNK_ROWS: [usize; 2] = [256, 1024];
+const CHUNK_ROWS: [usize; 2] = [128, 1024];
 
 /// Rows of a chunk.
 pub(crate) fn chunk_rows(vocabulary: usize, rows: usize) -> usize {

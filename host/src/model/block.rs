@@ -5,7 +5,7 @@
 //! Forward names what it saves; backward consumes it. A checkpointed block saves only x and runs forward again, up to
 //! but not including `down`: every operation is deterministic, so the gradients are the same bits.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::linear::{InputGradient, Linear, LinearGradients, Linears, Saved, Update};
 use super::{Adapter, Projection};
@@ -244,12 +244,23 @@ impl Block {
             self.linear(projection).backward::<T>(dy, x, &saved.updates[projection.index()], into, dx)
         };
 
-        let d_product = like(&product)?;
-        let d_down = Scratch::converted::<f32, T>(&dy)?;
-        propagate(Projection::DownProj, &d_down, &product, Some(InputGradient::Written(&d_product)))?;
-        drop((d_down, product));
-        swiglu::backward::<T>(&d_product, &saved.gate, &saved.up)?;
-        drop(d_product);
+        // Where activations are f32 the gradient of the output is one already.
+        let rounded = |dy: &Tensor| match T::DTYPE {
+            DType::F32 => Result::Ok(None),
+            _ => Scratch::converted::<f32, T>(dy).map(Some),
+        };
+        let d_down = rounded(&dy)?;
+        // The gradient of `down`'s input takes that input's place: it is written when the other has been read.
+        let d_product = &product;
+        propagate(
+            Projection::DownProj,
+            d_down.as_deref().unwrap_or(&dy),
+            &product,
+            Some(InputGradient::Written(d_product)),
+        )?;
+        drop(d_down);
+        swiglu::backward::<T>(d_product, &saved.gate, &saved.up)?;
+        drop(product);
         let d_n2 = Scratch::arbitrary(x.shape(), x.device())?;
         let target = |accumulate: bool| Some(InputGradient::Summed { dx: &d_n2, accumulate });
         propagate(Projection::GateProj, &saved.gate, &saved.n2, target(false))?;
@@ -261,8 +272,13 @@ impl Block {
         rms_norm::backward::<f32>(&d_n2, &saved.x2, &self.post_attention_norm, &saved.rstd2, &dx2)?;
 
         let d_o = like(&saved.o)?;
-        let d_output = Scratch::converted::<f32, T>(&dx2)?;
-        propagate(Projection::OProj, &d_output, &saved.o, Some(InputGradient::Written(&d_o)))?;
+        let d_output = rounded(&dx2)?;
+        propagate(
+            Projection::OProj,
+            d_output.as_deref().unwrap_or(&dx2),
+            &saved.o,
+            Some(InputGradient::Written(&d_o)),
+        )?;
         drop(d_output);
         let forward =
             attention::Backward { q: &saved.q, k: &saved.k, v: &saved.v, o: &saved.o, lse: &saved.lse, d_o: &d_o };

@@ -2,9 +2,10 @@
 //! layers with few tokens.
 //!
 //! A pass over n tokens through L layers is taken to cost (f₁ + p₁ n) + (L − 1) (f + p n): widening the weights costs the
-//! same for any n, all else grows with it. Four passes give the four numbers, for the seconds and for the bytes alike.
-//! Two parts do not grow so and are measured by themselves: attention over long documents, and the output layer, which
-//! a skeleton has with a short vocabulary.
+//! same for any n, all else grows with it. Four passes give the four numbers, for the seconds and for the bytes alike. A
+//! machine's speed wanders, so the four are taken again and again, and of all the rounds the one counts whose run takes
+//! the median time. Two parts do not grow so and are measured by themselves: attention over long documents, and the
+//! output layer, which a skeleton has with a short vocabulary.
 
 use std::time::{Duration, Instant};
 
@@ -30,9 +31,13 @@ const ATTENTION_TOKENS: usize = 1024;
 /// Rows at which the output layer is measured.
 const HEAD_ROWS: [usize; 2] = [64, 256];
 /// What the passes together should take.
-const BUDGET: Duration = Duration::from_secs(7);
-/// How often a quick measurement is repeated; the fastest counts.
+const BUDGET: Duration = Duration::from_secs(8);
+/// How many rounds there are at least, and how many are aimed at.
+const ROUNDS: [usize; 2] = [2, 5];
+/// How often another measurement is repeated at least; the fastest counts.
 const REPEATS: usize = 3;
+/// For how long a quick measurement is repeated.
+const QUICK: Duration = Duration::from_millis(300);
 /// What is as long as this is measured once.
 const LONG: Duration = Duration::from_secs(1);
 
@@ -120,16 +125,11 @@ pub(super) struct Calibrated<'a> {
     pub(super) longest: usize,
 }
 
-/// The measurements at one number of layers.
-struct OfLayers {
-    /// At the smaller and the larger number of tokens.
-    seconds: [f64; 2],
-    bytes: [f64; 2],
-    loss: f64,
-    update: f64,
-    weights: f64,
-    parameters: f64,
-    optimizer: f64,
+/// Skeletons of one and of two layers.
+struct Skeletons {
+    learners: [Learner; 2],
+    /// A small and a large micro-batch.
+    batches: [MicroBatch; 2],
 }
 
 /// Told of the progress.
@@ -149,35 +149,36 @@ impl Calibrated<'_> {
 
     fn measure_in<T: Element>(&self, on_part: &mut OnPart<'_>) -> Result<Calibration, TrainingError> {
         let started = Instant::now();
-        let mut learner = self.learner(1)?;
-        let table_element_bytes =
-            learner.model().weights.embedding.bytes() / (self.vocabulary() * self.model.hidden_size);
-        let head = self.head::<T>(learner.model())?;
-        let tokens = self.tokens(&mut learner)?;
+        let mut learners = [self.learner(1)?, self.learner(2)?];
+        let head = self.head::<T>(learners[0].model())?;
+        let tokens = self.tokens(&mut learners[0])?;
+        let mut skeletons = Skeletons { learners, batches: tokens.map(|tokens| self.batch(tokens)) };
         on_part();
-        let one = self.of_layers::<T>(learner, tokens, head)?;
-        on_part();
-        let two = self.of_layers::<T>(self.learner(2)?, tokens, head)?;
+        let results = self.results::<T>(&mut skeletons)?;
+        let pass = self.pass(&mut skeletons, head)?;
         on_part();
         let attention = self.attention::<T>()?;
         on_part();
-        let [few, many] = tokens.map(|tokens| tokens as f64);
-        let lines = |one: [f64; 2], two: [f64; 2]| ByLayer {
-            first: Line::through([few, one[0]], [many, one[1]]),
-            further: Line::through([few, two[0] - one[0]], [many, two[1] - one[1]]),
-        };
+        let [few, many] = &skeletons.batches;
+        let [one, two] = &mut skeletons.learners;
+        let loss = fastest(|| Ok(two.model().loss(&many.documents, two.adapter()).map(|_| ())?))?;
+        let whole = self.seconds_of_pass(two, many)?;
+        let update = ByLayer::of(self.seconds_of_update(one, few)?, self.seconds_of_update(two, few)?);
+        on_part();
+        let by_layer = |of: &dyn Fn(&Learner) -> usize| ByLayer::of(of(one) as f64, of(two) as f64);
+        let embedding = &one.model().weights.embedding;
         Ok(Calibration {
-            pass: lines(one.seconds, two.seconds),
-            results: lines(one.bytes, two.bytes),
+            pass,
+            results,
             head,
             vocabulary: self.vocabulary(),
             attention,
-            loss_share: two.loss / two.seconds[1].max(f64::MIN_POSITIVE),
-            update: ByLayer::of(one.update, two.update),
-            weights: ByLayer::of(one.weights, two.weights),
-            table_element_bytes,
-            parameters: ByLayer::of(one.parameters, two.parameters),
-            optimizer: ByLayer::of(one.optimizer, two.optimizer),
+            loss_share: loss / whole.max(f64::MIN_POSITIVE),
+            update,
+            weights: by_layer(&|learner| learner.model().weights.block_bytes()),
+            table_element_bytes: embedding.bytes() / (self.vocabulary() * self.model.hidden_size),
+            parameters: by_layer(&Learner::trained_parameters),
+            optimizer: by_layer(&|learner| learner.optimizer().bytes()),
             seconds: started.elapsed().as_secs_f64(),
         })
     }
@@ -199,16 +200,17 @@ impl Calibrated<'_> {
     fn tokens(&self, learner: &mut Learner) -> Result<[usize; 2], TrainingError> {
         let largest = self.largest.0.max(2);
         let fewest = TOKENS[0].min(largest);
-        let seconds = self.seconds_of_pass(learner, fewest)?;
-        // The larger passes of one and of two layers, the smaller ones of half their length, and one without gradients.
-        let affordable = BUDGET.as_secs_f64() / (5.0 * REPEATS as f64 * seconds / fewest as f64);
+        let batch = self.batch(fewest);
+        let seconds = fastest(|| self.seconds_of_pass(learner, &batch).map(|_| ()))?;
+        // A round is the larger pass of one and of two layers, and the smaller ones of a quarter of its length.
+        let affordable = BUDGET.as_secs_f64() / (4.0 * ROUNDS[1] as f64 * seconds / fewest as f64);
         let affordable = (affordable as usize).clamp(TOKENS[0], TOKENS[1]);
         // Halved as often as need be, sizes are rounded up by the same share as the whole.
         let mut many = largest;
-        while many > affordable {
+        while many > affordable && many / 2 >= fewest {
             many = many.div_ceil(2);
         }
-        Ok([many.div_ceil(2), many])
+        Ok([many.div_ceil(4), many])
     }
 
     /// A micro-batch of so many tokens with as large a share of targets as the run's largest has.
@@ -228,42 +230,62 @@ impl Calibrated<'_> {
         MicroBatch { documents: pack(samples.iter()), samples: Vec::new() }
     }
 
-    fn seconds_of_pass(&self, learner: &mut Learner, tokens: usize) -> Result<f64, TrainingError> {
-        let batch = self.batch(tokens);
-        let targets = batch.documents.targets.len();
-        fastest(|| learner.accumulate(&batch, targets, self.training.gradient_checkpointing).map(|_| ()))
+    fn seconds_of_pass(&self, learner: &mut Learner, batch: &MicroBatch) -> Result<f64, TrainingError> {
+        let started = Instant::now();
+        learner.accumulate(batch, batch.documents.targets.len(), self.training.gradient_checkpointing)?;
+        Ok(started.elapsed().as_secs_f64())
     }
 
-    fn of_layers<T: Element>(
-        &self,
-        mut learner: Learner,
-        tokens: [usize; 2],
-        head: Line,
-    ) -> Result<OfLayers, TrainingError> {
-        let (mut seconds, mut bytes) = ([0.0; 2], [0.0; 2]);
-        for ((tokens, seconds), bytes) in tokens.into_iter().zip(&mut seconds).zip(&mut bytes) {
-            let targets = self.batch(tokens).documents.targets.len();
-            *seconds = (self.seconds_of_pass(&mut learner, tokens)? - head.at(targets)).max(0.0);
-            *bytes = (scratch::free_bytes() - cross_entropy::chunk_bytes::<T>(self.vocabulary(), targets)) as f64;
-        }
-        let batch = self.batch(tokens[1]);
-        let loss = fastest(|| Ok(learner.model().loss(&batch.documents, learner.adapter()).map(|_| ())?))?;
+    fn seconds_of_update(&self, learner: &mut Learner, batch: &MicroBatch) -> Result<f64, TrainingError> {
         let options = StepOptions {
             learning_rate: self.training.learning_rate,
             weight_decay: self.training.weight_decay,
             max_grad_norm: self.training.max_grad_norm,
             gradient_checkpointing: self.training.gradient_checkpointing,
         };
-        let update = fastest(|| learner.update(&[], &options).map(|_| ()))?;
-        Ok(OfLayers {
-            seconds,
-            bytes,
-            loss,
-            update,
-            weights: learner.model().weights.block_bytes() as f64,
-            parameters: learner.trained_parameters() as f64,
-            optimizer: learner.optimizer().bytes() as f64,
-        })
+        fastest(|| learner.update(std::slice::from_ref(batch), &options).map(|_| ()))
+    }
+
+    /// Four quantities, by layers and then by tokens, as lines.
+    fn lines(skeletons: &Skeletons, [one, two]: [[f64; 2]; 2]) -> ByLayer<Line> {
+        let [few, many] = [0, 1].map(|of| skeletons.batches[of].documents.tokens.len() as f64);
+        ByLayer {
+            first: Line::through([few, one[0]], [many, one[1]]),
+            further: Line::through([few, two[0] - one[0]], [many, two[1] - one[1]]),
+        }
+    }
+
+    /// Bytes of a pass's results, without the output layer's.
+    fn results<T: Element>(&self, skeletons: &mut Skeletons) -> Result<ByLayer<Line>, TrainingError> {
+        let mut bytes = [[0.0; 2]; 2];
+        scratch::let_go();
+        for (tokens, batch) in skeletons.batches.iter().enumerate() {
+            let of_head = cross_entropy::chunk_bytes::<T>(self.vocabulary(), batch.documents.targets.len());
+            // Two layers need all that one does.
+            for (layers, learner) in skeletons.learners.iter_mut().enumerate() {
+                self.seconds_of_pass(learner, batch)?;
+                bytes[layers][tokens] = (scratch::free_bytes() - of_head) as f64;
+            }
+        }
+        Ok(Self::lines(skeletons, bytes))
+    }
+
+    /// Seconds of a pass, of the blocks alone.
+    fn pass(&self, skeletons: &mut Skeletons, head: Line) -> Result<ByLayer<Line>, TrainingError> {
+        let (begun, mut rounds) = (Instant::now(), Vec::new());
+        while rounds.len() < ROUNDS[0] || begun.elapsed() < BUDGET {
+            let mut seconds = [[0.0; 2]; 2];
+            for (tokens, batch) in skeletons.batches.iter().enumerate() {
+                for (layers, learner) in skeletons.learners.iter_mut().enumerate() {
+                    let of_head = head.at(batch.documents.targets.len());
+                    seconds[layers][tokens] = (self.seconds_of_pass(learner, batch)? - of_head).max(0.0);
+                }
+            }
+            rounds.push(Self::lines(skeletons, seconds));
+        }
+        let of_largest = |round: &ByLayer<Line>| round.at(self.largest.0, self.model.num_hidden_layers);
+        rounds.sort_by(|a, b| of_largest(a).total_cmp(&of_largest(b)));
+        Ok(rounds[rounds.len() / 2])
     }
 
     /// Seconds of the output layer by rows.
@@ -322,12 +344,13 @@ impl Calibrated<'_> {
 
 /// Seconds of the fastest of some repetitions.
 fn fastest(mut body: impl FnMut() -> Result<(), TrainingError>) -> Result<f64, TrainingError> {
-    let mut fastest = f64::INFINITY;
-    for _ in 0..REPEATS {
+    let (begun, mut fastest, mut times) = (Instant::now(), f64::INFINITY, 0);
+    while times < REPEATS || begun.elapsed() < QUICK {
         let started = Instant::now();
         body()?;
         let elapsed = started.elapsed();
         fastest = fastest.min(elapsed.as_secs_f64());
+        times += 1;
         if elapsed > LONG {
             break;
         }
