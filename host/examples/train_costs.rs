@@ -88,6 +88,7 @@ fn planned(
         model: &ModelConfig::load(&base)?,
         stored: StoredType::load(&base)?,
         training: &training,
+        compute,
         lora: adapter.config(),
         seed: 1,
         samples,

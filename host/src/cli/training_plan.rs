@@ -62,6 +62,7 @@ pub(super) fn show_plan(job: &Job) -> Result<ExitStatus> {
         model: &ModelConfig::load(&base)?,
         stored: StoredType::load(&base)?,
         training: &config.training,
+        compute: config.training.precision()?.computed,
         lora: &config.lora,
         seed: config.seed,
         samples: &samples,

@@ -5,8 +5,6 @@
 //! is blocked by document. Since the loss is the mean over a whole step's targets, a micro-batch of many tokens is
 //! computed in several passes: the same gradients in less memory.
 
-use std::cmp::Reverse;
-
 use super::length_groups::group_by_length;
 use super::packing::best_fit_decreasing;
 use super::sample::FittedSamples;
@@ -117,29 +115,27 @@ impl<'a> Batches<'a> {
         if self.group_by_length { group_by_length(order, &self.lengths, self.per_step()) } else { order }
     }
 
-    /// The samples with the most targets, at most four and no more tokens than the longest pass has: what must bring a
-    /// gradient to every tensor.
+    /// What must bring a gradient to every tensor: the shortest samples, at most four, in no more tokens than a pass has.
     pub(crate) fn for_gradient_audit(&self) -> MicroBatch {
-        let mut by_targets = self.samples.used.clone();
-        by_targets.sort_by_key(|index| (Reverse(self.samples.targets(*index)), *index));
-        let longest = self.lengths.iter().max().copied().unwrap_or(0);
-        let mut room = longest.max(PASS_TOKENS.min(longest * self.batch_size));
-        let mut samples = Vec::new();
-        for index in by_targets {
-            let tokens = self.samples.tokens(index).len();
-            if samples.len() < AUDITED_SAMPLES && tokens <= room {
-                room -= tokens;
-                samples.push(index);
-            }
-        }
-        MicroBatch { documents: pack_fitted(self.samples, &samples), samples }
+        self.shortest(1)
     }
 
-    /// The shortest samples, four where there are as many: what must not see each other.
+    /// What must not see each other: the same samples, but two at least where there are two.
     pub(crate) fn for_isolation_audit(&self) -> MicroBatch {
-        let mut samples = self.samples.used.clone();
-        samples.sort_by_key(|index| (self.samples.tokens(*index).len(), *index));
-        samples.truncate(AUDITED_SAMPLES);
+        self.shortest(2)
+    }
+
+    fn shortest(&self, at_least: usize) -> MicroBatch {
+        let mut by_length = self.samples.used.clone();
+        by_length.sort_by_key(|index| (self.samples.tokens(*index).len(), *index));
+        let (mut samples, mut tokens) = (Vec::new(), 0);
+        for index in by_length.into_iter().take(AUDITED_SAMPLES) {
+            tokens += self.samples.tokens(index).len();
+            if samples.len() >= at_least && tokens > PASS_TOKENS {
+                break;
+            }
+            samples.push(index);
+        }
         MicroBatch { documents: pack_fitted(self.samples, &samples), samples }
     }
 }
@@ -243,7 +239,12 @@ mod tests {
         let config = TrainingConfig { batch_size: 5, max_seq_length: 4096, ..config(r#","shuffle":false"#) };
         let batches = Batches::new(&fitted, &config, 1);
         assert_eq!(batches.samples_of(0), [vec![0, 1], vec![2], vec![3], vec![4]]);
-        assert_eq!(batches.for_gradient_audit().documents.tokens.len(), 3000);
+        assert_eq!(batches.for_gradient_audit().samples, [4, 2, 0]);
+        let long = [3000, 2500].map(|n| TrainingSample::plain(vec![7; n]));
+        let fitted = FittedSamples::new(&long, 4096)?;
+        let batches = Batches::new(&fitted, &config, 1);
+        assert_eq!(batches.for_gradient_audit().samples, [1]);
+        assert_eq!(batches.for_isolation_audit().samples, [1, 0]);
         Ok(())
     }
 

@@ -31,7 +31,7 @@ const ATTENTION_TOKENS: usize = 1024;
 /// Rows at which the output layer is measured.
 const HEAD_ROWS: [usize; 2] = [64, 256];
 /// What the passes together should take.
-const BUDGET: Duration = Duration::from_secs(8);
+const BUDGET: Duration = Duration::from_secs(6);
 /// How many rounds there are at least, and how many are aimed at.
 const ROUNDS: [usize; 2] = [2, 5];
 /// How often another measurement is repeated at least; the fastest counts.

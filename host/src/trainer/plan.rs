@@ -11,7 +11,7 @@ use super::calibration::{Calibrated, Calibration};
 use super::evaluation::Validation;
 use super::sample::FittedSamples;
 use super::validation::ValidationMetric;
-use super::{ComputePrecision, TrainingConfig, TrainingError, TrainingSample};
+use super::{TrainingConfig, TrainingError, TrainingSample};
 use crate::kernels::cross_entropy;
 use crate::model::{Checkpointing, ComputeDevice, ComputeType, LoraConfig, ModelConfig, ModuleToSave, StoredType};
 
@@ -27,6 +27,8 @@ pub struct PlanRequest<'a> {
     pub stored: StoredType,
     /// How it is trained.
     pub training: &'a TrainingConfig,
+    /// The type of activations and products.
+    pub compute: ComputeType,
     /// The adapter's shape.
     pub lora: &'a LoraConfig,
     /// Keys the order of the rows.
@@ -53,7 +55,7 @@ pub struct TrainingPlan {
     /// Trained parameters.
     pub trained_parameters: u64,
     /// The type of activations and products.
-    pub precision: ComputePrecision,
+    pub compute: ComputeType,
     /// Whether blocks are computed again instead of kept.
     pub gradient_checkpointing: bool,
     /// Memory at the peak.
@@ -129,18 +131,17 @@ pub fn plan(request: &PlanRequest<'_>, on_part: &mut (dyn FnMut() + Send)) -> Re
     let micro_batches = || steps.iter().flatten();
     let no_samples = || TrainingError::Config(vec!["training: there is no step".to_owned()]);
     let largest = micro_batches().max_by_key(|batch| (batch.tokens, batch.targets)).ok_or_else(no_samples)?;
-    let precision = training.precision()?;
     let calibrated = Calibrated {
         model: request.model,
         stored: request.stored,
-        compute: precision.computed,
+        compute: request.compute,
         lora: request.lora,
         training,
         largest: (largest.tokens, largest.targets),
         longest: micro_batches().flat_map(|batch| &batch.documents).copied().max().unwrap_or(0),
     };
     let calibration = calibrated.measure(on_part)?;
-    let costs = Costs { request, compute: precision.computed, calibration: &calibration };
+    let costs = Costs { request, calibration: &calibration };
 
     let audited = batches.for_gradient_audit();
     let memory = costs.memory(largest, &MicroBatchShape::of(&samples, &audited.samples));
@@ -167,7 +168,7 @@ pub fn plan(request: &PlanRequest<'_>, on_part: &mut (dyn FnMut() + Send)) -> Re
         tokens,
         largest_micro_batch: largest.tokens,
         trained_parameters: costs.parameters() as u64,
-        precision,
+        compute: request.compute,
         gradient_checkpointing: training.gradient_checkpointing,
         memory,
         time,
@@ -180,7 +181,6 @@ pub const CALIBRATION_PARTS: u64 = Calibrated::PARTS;
 /// A calibration put to use.
 struct Costs<'a> {
     request: &'a PlanRequest<'a>,
-    compute: ComputeType,
     calibration: &'a Calibration,
 }
 
@@ -254,7 +254,7 @@ impl Costs<'_> {
         let heads = model.heads();
         // Attention's gradients are gathered in f32 before they are placed.
         let gathered = batch.tokens * (heads.queries + 2 * heads.keys) * heads.dim * size_of::<f32>();
-        let logits = match self.compute {
+        let logits = match self.request.compute {
             ComputeType::F32 => cross_entropy::chunk_bytes::<f32>(model.vocab_size, batch.targets),
             ComputeType::Bf16 => cross_entropy::chunk_bytes::<half::bf16>(model.vocab_size, batch.targets),
         };
