@@ -88,11 +88,11 @@ fn build(repository: &Path, arguments: &CudaArguments, toolkit: &Path, what: &[&
     }
     // A message a line; those about executables name them.
     let messages = String::from_utf8_lossy(&built.stdout);
-    let executables = messages.lines().filter_map(|line| {
+    let mut executables = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message.get("executable")?.as_str().map(PathBuf::from)
     });
-    executables.last().context("cargo named no executable that it built")
+    executables.next_back().context("cargo named no executable that it built")
 }
 
 /// Where the wheels put CUDA: `lib/python3.x/site-packages/nvidia/cu13` of the environment.

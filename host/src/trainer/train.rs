@@ -159,7 +159,7 @@ pub fn hash_of_base(folder: &Path) -> Result<ContentHash, TrainingError> {
             hashes.push(ContentHash::of_file(&path).map_err(|e| ModelError::file(&path, e))?);
         }
     }
-    Ok(ContentHash::of_parts(hashes.iter().map(|hash| &hash.as_bytes()[..])))
+    Ok(ContentHash::of_parts(hashes.iter().map(ContentHash::as_bytes)))
 }
 
 /// Trains. The observer sees every step and may ask to stop.
