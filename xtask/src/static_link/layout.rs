@@ -81,7 +81,7 @@ impl<'a> Layout<'a> {
                 Payload::ModuleSection { unchecked_range, .. } => {
                     if depth == 0 {
                         let number = u32::try_from(layout.modules.len())?;
-                        layout.modules.push(bytes_of(component, unchecked_range)?);
+                        layout.modules.push(bytes_of(component, unchecked_range));
                         layout.items.push(Item::Module(number));
                     }
                     depth += 1;
@@ -89,7 +89,7 @@ impl<'a> Layout<'a> {
                 }
                 Payload::ComponentSection { unchecked_range, .. } => {
                     if depth == 0 {
-                        layout.items.push(Item::Raw { id: 4, data: bytes_of(component, unchecked_range)? });
+                        layout.items.push(Item::Raw { id: 4, data: bytes_of(component, unchecked_range) });
                     }
                     depth += 1;
                     continue;
@@ -134,7 +134,7 @@ impl<'a> Layout<'a> {
             Payload::CustomSection(section) => {
                 // It names definitions by numbers that change.
                 if !matches!(section.as_known(), KnownCustom::ComponentName(_)) {
-                    self.items.push(Item::Raw { id: 0, data: bytes_of(component, &section.range())? });
+                    self.items.push(Item::Raw { id: 0, data: bytes_of(component, &section.range()) });
                 }
             }
             other => {
@@ -145,7 +145,7 @@ impl<'a> Layout<'a> {
                     }
                 }
                 let (id, range) = other.as_section().context("it has a part that is no section")?;
-                self.items.push(Item::Raw { id, data: bytes_of(component, &range)? });
+                self.items.push(Item::Raw { id, data: bytes_of(component, &range) });
             }
         }
         Ok(())
@@ -265,8 +265,8 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn bytes_of<'a>(component: &'a [u8], range: &Range<u64>) -> Result<&'a [u8]> {
-    Ok(&component[usize::try_from(range.start)?..usize::try_from(range.end)?])
+fn bytes_of<'a>(component: &'a [u8], range: &Range<usize>) -> &'a [u8] {
+    &component[range.start..range.end]
 }
 
 /// The core definitions that a canonical function names.
