@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hilora_host::artifact::ContentHash;
-use hilora_host::dataset::{Message, Role};
-use hilora_host::model::{ChatTemplate, LaidOut};
+use hilora_contract::artifact::ContentHash;
+use hilora_contract::dataset::{Message, Role};
+use hilora_model::{ChatTemplate, LaidOut};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{real_data_trial, repository};

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use hilora_host::artifact::ContentHash;
-use hilora_host::dataset::Domain;
-use hilora_host::evaluator::{
+use hilora_contract::artifact::ContentHash;
+use hilora_contract::dataset::Domain;
+use hilora_evaluator::{
     Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, Latency, ProblemOutcome, SampleOutcome,
 };
-use hilora_host::judge::Verdict;
-use hilora_host::registry::{Registry, VersionContent};
+use hilora_judge::Verdict;
+use hilora_registry::{Registry, VersionContent};
 use libtest_mimic::{Failed, Trial};
 
 pub(crate) fn trials() -> Vec<Trial> {

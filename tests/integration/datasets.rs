@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use hilora_host::artifact::{ContentHash, hash_of_artifact};
-use hilora_host::dataset::{Domain, EvaluationProblem, Lesson, ProblemText};
-use hilora_host::pipeline::{
+use hilora_contract::artifact::{ContentHash, hash_of_artifact};
+use hilora_contract::dataset::{Domain, EvaluationProblem, Lesson, ProblemText};
+use hilora_contract::plugin::{Classification, DomainClassifier, DomainInfo, LoadedRow, PluginError, PluginIdentity};
+use hilora_prepare::{
     DataConfig, EvaluationSetConfig, PrepareInputs, PrepareReport, PrepareStage, SetInputs, input_files, prepare,
 };
-use hilora_host::plugin::{Classification, DomainClassifier, DomainInfo, LoadedRow, PluginError, PluginIdentity};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 

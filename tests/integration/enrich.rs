@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
-use hilora_host::artifact::ContentHash;
-use hilora_host::dataset::{Domain, Example, ProblemTests, TestCase};
+use hilora_contract::artifact::ContentHash;
+use hilora_contract::dataset::{Domain, Example, ProblemTests, TestCase};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 

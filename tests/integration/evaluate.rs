@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use hilora_host::dataset::{Domain, EvaluationProblem, Example, ProblemText, TestCase};
-use hilora_host::evaluator::{
+use hilora_contract::dataset::{Domain, EvaluationProblem, Example, ProblemText, TestCase};
+use hilora_evaluator::{
     Comparison, Completion, CompletionEnd, Controls, Evaluation, EvaluationConfig, EvaluationRecord, Evaluator,
     EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Observer, Report, SampleRequest,
 };
-use hilora_host::judge::Judge;
+use hilora_judge::Judge;
 use libtest_mimic::{Failed, Trial};
 
 use crate::{component, plugin_host};

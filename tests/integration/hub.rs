@@ -12,7 +12,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path as UrlPath, State};
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::routing::get;
-use hilora_host::artifact::ContentHash;
+use hilora_contract::artifact::ContentHash;
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 

@@ -5,8 +5,8 @@
 
 use std::path::PathBuf;
 
-use hilora_host::plugin::PluginError;
-use hilora_host::wasm::{HostOptions, PluginHost};
+use hilora_contract::plugin::PluginError;
+use hilora_wasm::{HostOptions, PluginHost};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 mod architecture;

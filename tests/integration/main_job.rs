@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use hilora_host::artifact::hash_of_artifact;
+use hilora_contract::artifact::hash_of_artifact;
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
@@ -303,10 +303,10 @@ fn shipped_configs() -> Result<(), Failed> {
     for entry in fs::read_dir(repository().join("configs"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
-            hilora_host::config::RunConfig::load(&path)?;
+            hilora_run::config::RunConfig::load(&path)?;
             seen += 1;
         }
     }
-    hilora_host::config::PretrainingConfig::load(&repository().join("examples/tiny-base/pretrain.yaml"))?;
+    hilora_run::config::PretrainingConfig::load(&repository().join("examples/tiny-base/pretrain.yaml"))?;
     if seen == 0 { Err("configs/ is empty".into()) } else { Ok(()) }
 }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use hilora_host::model::{Adapter, BasePrecision, Model};
+use hilora_model::{Adapter, BasePrecision, Model};
 use libtest_mimic::{Failed, Trial};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use candle_core::{DType, Device, Tensor};
-use hilora_host::model::{Adapter, BasePrecision, DecodeSession, Model, ModelError};
-use hilora_host::trainer::{Learner, StepOptions, TrainingSample};
+use hilora_model::{Adapter, BasePrecision, DecodeSession, Model, ModelError};
+use hilora_trainer::{Learner, StepOptions, TrainingSample};
 use libtest_mimic::{Failed, Trial};
 use safetensors::SafeTensors;
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use hilora_host::dataset::{Domain, ProblemText};
-use hilora_host::plugin::{FormatterExample, FormatterLesson, LoadedRow, LoaderOptions, PluginError, RunLimits};
-use hilora_host::wasm::{HostOptions, PluginHost};
+use hilora_contract::dataset::{Domain, ProblemText};
+use hilora_contract::plugin::{FormatterExample, FormatterLesson, LoadedRow, LoaderOptions, PluginError, RunLimits};
+use hilora_wasm::{HostOptions, PluginHost};
 use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
 

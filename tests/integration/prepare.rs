@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hilora_host::artifact::ContentHash;
-use hilora_host::dataset::{Domain, EvaluationProblem, Example};
-use hilora_host::pipeline::{DataConfig, Fate, PrepareError, PrepareInputs, PrepareReport, Side, input_files, prepare};
-use hilora_host::plugin::{DatasetLoader, DomainClassifier, LoaderOptions, PluginError, SolutionRunner};
+use hilora_contract::artifact::ContentHash;
+use hilora_contract::dataset::{Domain, EvaluationProblem, Example};
+use hilora_contract::plugin::{DatasetLoader, DomainClassifier, LoaderOptions, PluginError, SolutionRunner};
+use hilora_prepare::{DataConfig, Fate, PrepareError, PrepareInputs, PrepareReport, Side, input_files, prepare};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{component, plugin_host, real_data_trial, repository};

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hilora_host::artifact::ContentHash;
-use hilora_host::registry::{Registry, RegistryError, Version, VersionContent};
+use hilora_contract::artifact::ContentHash;
+use hilora_registry::{Registry, RegistryError, Version, VersionContent};
 use libtest_mimic::{Failed, Trial};
 
 /// Names the registry that this very program, started again, writes into until it is killed.

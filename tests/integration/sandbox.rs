@@ -8,10 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use hilora_host::dataset::{Language, TestCase};
-use hilora_host::judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, run_limits};
-use hilora_host::plugin::{Decision, FUEL_PER_SECOND, RunLimits, SolutionRunner, Termination};
-use hilora_host::wasm::PluginHost;
+use hilora_contract::dataset::{Language, TestCase};
+use hilora_contract::plugin::{Decision, FUEL_PER_SECOND, RunLimits, SolutionRunner, Termination};
+use hilora_judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, run_limits};
+use hilora_wasm::PluginHost;
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
 

@@ -6,8 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hilora_host::model::{Adapter, BasePrecision, LoraConfig, Model};
-use hilora_host::trainer::{Learner, StepOptions};
+use hilora_model::{Adapter, BasePrecision, LoraConfig, Model};
+use hilora_trainer::{Learner, StepOptions};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 

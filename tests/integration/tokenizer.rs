@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use hilora_host::model::Tokenizer;
+use hilora_model::Tokenizer;
 use libtest_mimic::{Failed, Trial};
 
 use crate::real_data_trial;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use hilora_host::config::RunConfig;
-use hilora_host::model::{ComputeType, ModelConfig, StoredType};
-use hilora_host::trainer::{PlanRequest, TrainingSample, plan as plan_training};
+use hilora_model::{ComputeType, ModelConfig, StoredType};
+use hilora_run::config::RunConfig;
+use hilora_trainer::{PlanRequest, TrainingSample, plan as plan_training};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
@@ -350,7 +350,7 @@ fn specification() -> Result<(), Failed> {
         let path = repository().join("configs").join(file);
         assert_eq!(yaml(&path)?, expected, "{file}");
         let config = RunConfig::load(&path)?;
-        assert_eq!(config.training.mode, hilora_host::trainer::TrainingMode::Qlora);
+        assert_eq!(config.training.mode, hilora_trainer::TrainingMode::Qlora);
     }
     Ok(())
 }

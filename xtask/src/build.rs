@@ -16,7 +16,8 @@ use crate::program::{run, target_folder, write_if_changed};
 use crate::static_link::static_link;
 use crate::{announce, c_compiler, python};
 
-const TARGET: &str = "wasm32-wasip2";
+/// What guests are built for.
+pub(crate) const TARGET: &str = "wasm32-wasip2";
 /// The Cargo profile that guests are built with.
 pub(crate) const PROFILE: &str = "guest";
 /// The plugins that are written in Rust.
@@ -36,6 +37,18 @@ pub(crate) const RUST_PLUGINS: [&str; 10] = [
 const PYTHON_PLUGIN: &str = "python-runner";
 /// The custom section that the host reads a manifest from.
 const MANIFEST_SECTION: &str = "hilora:manifest";
+
+/// The packages of the host: a folder each under `host/`, and the tasks themselves. They are always built together, so
+/// that a dependency has the same features, and one build, in the binary and in the tests.
+pub(crate) fn host_packages(repository: &Path) -> Result<Vec<String>> {
+    let mut packages = vec!["xtask".to_owned()];
+    for entry in fs::read_dir(repository.join("host")).context("cannot list host/")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        packages.push(if name == "cli" { "hilora-host".to_owned() } else { format!("hilora-{name}") });
+    }
+    packages.sort();
+    Ok(packages)
+}
 
 /// Builds the host's binary.
 pub(crate) fn build_host(repository: &Path) -> Result<()> {

@@ -30,6 +30,9 @@ pub(crate) struct CudaArguments {
 /// The libraries that the host is linked with: the name that the linker looks for, and the version in the wheels.
 const LIBRARIES: [(&str, u32); 5] = [("cublas", 13), ("cublasLt", 13), ("curand", 10), ("nvrtc", 13), ("cudart", 13)];
 
+/// The packages whose unit tests hold a device against the CPU.
+const TESTED_PACKAGES: [&str; 2] = ["hilora-kernels", "hilora-model"];
+
 /// Where the linker finds the libraries, under the target folder.
 const LINK_FOLDER: &str = "cuda-link";
 
@@ -44,20 +47,28 @@ pub(crate) fn run_task(repository: &Path, arguments: &CudaArguments) -> Result<u
     link_names(&toolkit, &target.join(LINK_FOLDER))?;
 
     announce("building hilora-host with CUDA (the first time takes half an hour of processor time)");
-    let program = build(repository, arguments, &toolkit, &["--release", "--bin", "hilora-host"])?;
+    let program = build(repository, arguments, &toolkit, "hilora-host", &["--release", "--bin", "hilora-host"])?;
     let size = fs::metadata(&program).with_context(|| format!("cannot read {}", program.display()))?.len();
     announce(&format!("{} ({} MB); it needs NVIDIA's driver to start", program.display(), size >> 20));
     if arguments.tests {
         announce("building the unit tests with CUDA");
         // cargo builds a library's tests where the profile is `bench`, which is `release` otherwise.
-        let tests = build(repository, arguments, &toolkit, &["--profile", "bench", "--lib"])?;
-        announce(&format!("the unit tests: {}", tests.display()));
+        for package in TESTED_PACKAGES {
+            let tests = build(repository, arguments, &toolkit, package, &["--profile", "bench", "--lib"])?;
+            announce(&format!("the unit tests of {package}: {}", tests.display()));
+        }
     }
     Ok(0)
 }
 
 /// Builds one target of the host; returns the executable.
-fn build(repository: &Path, arguments: &CudaArguments, toolkit: &Path, what: &[&str]) -> Result<PathBuf> {
+fn build(
+    repository: &Path,
+    arguments: &CudaArguments,
+    toolkit: &Path,
+    package: &str,
+    what: &[&str],
+) -> Result<PathBuf> {
     let target = target_folder(repository);
     let mut search = vec![toolkit.join("bin")];
     search.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
@@ -72,7 +83,7 @@ fn build(repository: &Path, arguments: &CudaArguments, toolkit: &Path, what: &[&
     // `cargo rustc` gives its flags to this target alone, so that no dependency is built anew for them.
     command
         .stderr(Stdio::inherit())
-        .args(["rustc", "--package", "hilora-host", "--features", "cuda"])
+        .args(["rustc", "--package", package, "--features", "cuda"])
         .args(["--message-format", "json-render-diagnostics", "--target-dir"])
         .arg(target.join("cuda"))
         .args(what)

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::test::plugin_packages;
-use crate::{announce, c_compiler, program, requirements};
+use crate::{announce, build, c_compiler, program, requirements};
 
 /// The package of the fuzz targets, which are native programs.
 const FUZZ_PACKAGE: &str = "hilora-fuzz";
@@ -15,22 +15,11 @@ const FUZZ_PACKAGE: &str = "hilora-fuzz";
 /// Runs all of them; the first that finds something ends the task.
 pub(crate) fn run(repository: &Path) -> Result<u8> {
     // The release profile throughout: build scripts and macros are compiled once for lints, tests and the binary.
-    let host = ["--release", "--package", "hilora-host", "--package", "xtask", "--all-targets"];
-    let guests = [
-        "--profile",
-        "guest",
-        "--target",
-        "wasm32-wasip2",
-        "--workspace",
-        "--exclude",
-        "hilora-host",
-        "--exclude",
-        "xtask",
-        "--exclude",
-        FUZZ_PACKAGE,
-    ];
+    let host = build::host_packages(repository)?;
+    let packages = host.iter().flat_map(|package| ["--package", package]);
     announce("lints of the host");
-    program::run(clippy(repository).args(host).args(["--", "-D", "warnings"]))?;
+    let mut command = clippy(repository);
+    program::run(command.args(["--release", "--all-targets"]).args(packages).args(["--", "-D", "warnings"]))?;
     announce("lints of the plugins' tests");
     let mut command = clippy(repository);
     command.args(["--release", "--all-targets"]);
@@ -45,7 +34,9 @@ pub(crate) fn run(repository: &Path) -> Result<u8> {
     announce("lints of the guests");
     let mut command = clippy(repository);
     c_compiler::provide(repository, &mut command)?;
-    program::run(command.args(guests).args(["--", "-D", "warnings"]))?;
+    command.args(["--profile", build::PROFILE, "--target", build::TARGET, "--workspace", "--exclude", FUZZ_PACKAGE]);
+    command.args(host.iter().flat_map(|package| ["--exclude", package]));
+    program::run(command.args(["--", "-D", "warnings"]))?;
     Ok(0)
 }
 

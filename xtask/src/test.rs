@@ -61,13 +61,14 @@ pub(crate) fn run(repository: &Path) -> Result<u8> {
     build::build(repository, true)?;
     let mut counts = Counts::default();
     let mut broken = Vec::new();
-    let suites: [(&str, &[&str], Vec<&str>); 2] =
-        [("the host", &[], vec!["hilora-host", "xtask"]), ("the plugins' own logic", &["--lib"], plugin_packages())];
+    let plugins = plugin_packages().into_iter().map(str::to_owned).collect();
+    let suites: [(&str, &[&str], Vec<String>); 2] =
+        [("the host", &[], build::host_packages(repository)?), ("the plugins' own logic", &["--lib"], plugins)];
     for (name, flags, packages) in suites {
         announce(&format!("testing {name}"));
         let mut command = Command::new("cargo");
         command.args(["test", "--release", "--no-fail-fast"]).args(flags);
-        command.args(packages.iter().flat_map(|package| ["--package", package]));
+        command.args(packages.iter().flat_map(|package| ["--package", package.as_str()]));
         if !program::tee(&mut command, |line| counts.add_line(line))?.success() {
             broken.push(name);
         }

@@ -1,0 +1,26 @@
+//! `hilora-host config schema`: the JSON Schema of a run's configuration, for editors.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use super::{Console, ExitStatus};
+use hilora_run::config::run_config_schema;
+
+/// Look into configurations.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print the JSON Schema of a run's configuration (it stands in configs/run.schema.json)
+    Schema,
+}
+
+impl ConfigCommand {
+    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+        match self {
+            Self::Schema => {
+                let schema = run_config_schema();
+                console.result(&schema, &format!("{schema:#}"))?;
+                Ok(ExitStatus::Done)
+            }
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! `hilora-host data show` and `data stats`: a run's prepared rows as the model reads them, and their counts and
+//! lengths. Nothing in the run folder is changed.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::enrich::training_rows;
+use super::failure::BadInput;
+use super::job::Job;
+use super::tokenization::{formatter_lesson, sample_of};
+use super::train::read_rows;
+use super::{Console, ExitStatus, JobArguments};
+use hilora_contract::artifact::write_atomic;
+use hilora_contract::dataset::{EvaluationProblem, Lesson, ProblemText};
+use hilora_contract::plugin::{PromptFormatter, Segment};
+use hilora_model::Tokenizer;
+use hilora_pages::inspection::{
+    Colours, InspectedRow, LaidOutRow, Piece, SideStatistics, rows_page, rows_text, statistics_page, statistics_text,
+};
+
+/// Rows that one call hands to the formatter.
+const ROWS_PER_CALL: usize = 512;
+
+/// Look at the prepared data.
+#[derive(Debug, Subcommand)]
+pub(super) enum DataCommand {
+    /// Print rows as the model reads them, with trained-on text in colour
+    Show(ShowArguments),
+    /// Print counts, and lengths in tokens by domain and difficulty
+    Stats(StatsArguments),
+}
+
+/// Which rows to show.
+#[derive(Debug, Args)]
+pub(super) struct ShowArguments {
+    #[command(flatten)]
+    job: JobArguments,
+    /// The file to show rows of
+    #[arg(long, value_enum, default_value_t = SideName::Train)]
+    side: SideName,
+    /// The row with this number, from 0 (may be given several times)
+    #[arg(long, value_name = "N")]
+    row: Vec<usize>,
+    /// The held-out problem with this identifier (with `--side tests`)
+    #[arg(long)]
+    id: Option<String>,
+    /// Only rows of this domain
+    #[arg(long)]
+    domain: Option<String>,
+    /// The most rows to show
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    limit: usize,
+    /// Write a page instead of printing
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// What to count.
+#[derive(Debug, Args)]
+pub(super) struct StatsArguments {
+    #[command(flatten)]
+    job: JobArguments,
+    /// Write a page instead of printing
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// A file of prepared rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SideName {
+    /// What is trained on
+    Train,
+    /// Solved rows that are held out
+    Eval,
+    /// The held-out problems, as they are asked
+    Tests,
+}
+
+impl SideName {
+    const ALL: [Self; 3] = [Self::Train, Self::Eval, Self::Tests];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Eval => "eval",
+            Self::Tests => "tests",
+        }
+    }
+}
+
+/// One row of a file, of either kind.
+enum Row {
+    Lesson(Lesson),
+    Problem(EvaluationProblem),
+}
+
+impl Row {
+    fn domain(&self) -> &str {
+        match self {
+            Self::Lesson(lesson) => &lesson.domain().0,
+            Self::Problem(problem) => &problem.domain.0,
+        }
+    }
+
+    fn difficulty(&self) -> Option<&str> {
+        match self {
+            Self::Lesson(lesson) => lesson.difficulty(),
+            Self::Problem(problem) => problem.text.difficulty.as_deref(),
+        }
+    }
+
+    fn tests(&self) -> Option<usize> {
+        match self {
+            Self::Lesson(_) => None,
+            Self::Problem(problem) => Some(problem.tests.len()),
+        }
+    }
+}
+
+impl DataCommand {
+    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+        match self {
+            Self::Show(arguments) => arguments.execute(console)?,
+            Self::Stats(arguments) => arguments.execute(console)?,
+        }
+        Ok(ExitStatus::Done)
+    }
+}
+
+impl ShowArguments {
+    fn execute(&self, console: Console) -> Result<()> {
+        if self.id.is_some() && self.side != SideName::Tests {
+            let message = format!("--id names a held-out problem, but --side is {}", self.side.word());
+            return Err(
+                BadInput::with_hint(message, "rows to learn from have no identifier; `--row N` names one").into()
+            );
+        }
+        let job = Job::open_to_read(&self.job, console)?;
+        let file = file_of(&job, self.side)?;
+        let rows = read_side(&file, self.side)?;
+        if let Some(row) = self.row.iter().find(|row| **row >= rows.len()) {
+            let message = format!("{} has {} rows, so there is no row {row}", file.display(), rows.len());
+            return Err(BadInput::new(message).into());
+        }
+        let wanted = |(number, row): &(usize, Row)| {
+            let id = |id: &String| matches!(row, Row::Problem(problem) if problem.text.id == *id);
+            (self.row.is_empty() || self.row.contains(number))
+                && self.id.as_ref().is_none_or(id)
+                && self.domain.as_ref().is_none_or(|domain| row.domain() == domain)
+        };
+        let limit = self.limit.max(self.row.len());
+        let chosen: Vec<(usize, Row)> = rows.into_iter().enumerate().filter(wanted).take(limit).collect();
+        if chosen.is_empty() {
+            return Err(BadInput::new(format!("no row of {} is of that kind", file.display())).into());
+        }
+        let layout = Layout::of(&job)?;
+        let segments = layout.segments(&chosen)?;
+        let laid_out = chosen
+            .iter()
+            .zip(&segments)
+            .map(|((number, row), segments)| {
+                let (tokens, trained_tokens) = layout.tokens(segments)?;
+                let name = match row {
+                    Row::Lesson(_) => format!("row {number}"),
+                    Row::Problem(problem) => format!("row {number}, {}", problem.text.id),
+                };
+                Ok(LaidOutRow {
+                    name,
+                    domain: row.domain().to_owned(),
+                    difficulty: row.difficulty().map(str::to_owned),
+                    pieces: segments.iter().map(Piece::from).collect(),
+                    tokens,
+                    trained_tokens,
+                    tests: row.tests(),
+                })
+            })
+            .collect::<Result<Vec<LaidOutRow>>>()?;
+        let colours = Colours::choose(std::io::stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref());
+        let text = match &self.html {
+            Some(path) => write_page(path, &rows_page(&file.display().to_string(), &laid_out))?,
+            None => rows_text(&laid_out, colours),
+        };
+        console.result(&laid_out, &text)
+    }
+}
+
+impl StatsArguments {
+    fn execute(&self, console: Console) -> Result<()> {
+        let job = Job::open_to_read(&self.job, console)?;
+        let layout = Layout::of(&job)?;
+        let mut sides = Vec::new();
+        for side in SideName::ALL {
+            let rows: Vec<(usize, Row)> = read_side(&file_of(&job, side)?, side)?.into_iter().enumerate().collect();
+            let mut inspected = Vec::with_capacity(rows.len());
+            for part in rows.chunks(ROWS_PER_CALL) {
+                for ((_, row), segments) in part.iter().zip(layout.segments(part)?) {
+                    let (tokens, trained_tokens) = layout.tokens(&segments)?;
+                    inspected.push(inspected_row(row, tokens, trained_tokens));
+                }
+            }
+            // What is too long to train on is left out; what is asked is measured by the evaluation itself.
+            let max_tokens = (side != SideName::Tests).then_some(job.config.training.max_seq_length);
+            sides.push(SideStatistics::of(side.word(), &inspected, max_tokens));
+        }
+        let text = match &self.html {
+            Some(path) => {
+                let title = format!("The data of {}", job.config.adapter_name);
+                write_page(path, &statistics_page(&title, &sides))?
+            }
+            None => statistics_text(&sides),
+        };
+        console.result(&sides, &text)
+    }
+}
+
+fn inspected_row(row: &Row, tokens: usize, trained_tokens: usize) -> InspectedRow {
+    let (kind, has_reasoning) = match row {
+        Row::Lesson(Lesson::Solved(example)) => ("solved problem", example.has_reasoning()),
+        Row::Lesson(Lesson::Conversation(_)) => ("conversation", false),
+        Row::Lesson(Lesson::Policy(_)) => ("policy case", false),
+        Row::Problem(_) => ("held-out problem", false),
+    };
+    InspectedRow {
+        kind,
+        domain: row.domain().to_owned(),
+        difficulty: row.difficulty().map(str::to_owned),
+        has_reasoning,
+        tokens,
+        trained_tokens,
+        tests: row.tests(),
+    }
+}
+
+/// The file of a side; what is trained on is the enriched file where the config asks for traces and there is one.
+fn file_of(job: &Job, side: SideName) -> Result<PathBuf> {
+    let enriched = side == SideName::Train && job.data_file("train_enriched").is_file();
+    let file = if enriched { training_rows(job)? } else { job.data_file(side.word()) };
+    if file.is_file() {
+        return Ok(file);
+    }
+    Err(BadInput::with_hint(format!("the data {} is missing", file.display()), "`hilora-host prepare` makes it").into())
+}
+
+fn read_side(file: &Path, side: SideName) -> Result<Vec<Row>> {
+    Ok(match side {
+        SideName::Train | SideName::Eval => read_rows(file)?.into_iter().map(Row::Lesson).collect(),
+        SideName::Tests => read_rows(file)?.into_iter().map(Row::Problem).collect(),
+    })
+}
+
+fn write_page(path: &Path, page: &str) -> Result<String> {
+    write_atomic(path, page.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(format!("wrote {}", path.display()))
+}
+
+/// How the run lays its rows out.
+struct Layout {
+    formatter: Box<dyn PromptFormatter>,
+    tokenizer: Tokenizer,
+    specialist: String,
+}
+
+impl Layout {
+    fn of(job: &Job) -> Result<Self> {
+        let specialist = job.config.specialist_type().to_owned();
+        Ok(Self { formatter: job.formatter()?, tokenizer: Tokenizer::load(job.base_model()?)?, specialist })
+    }
+
+    /// The pieces of each row, which are all of one kind.
+    fn segments(&self, rows: &[(usize, Row)]) -> Result<Vec<Vec<Segment>>> {
+        let mut lessons = Vec::new();
+        let mut problems: Vec<ProblemText> = Vec::new();
+        for (number, row) in rows {
+            match row {
+                Row::Lesson(lesson) => lessons.push(formatter_lesson(format!("row {number}"), lesson)),
+                Row::Problem(problem) => problems.push(problem.text.clone()),
+            }
+        }
+        if lessons.is_empty() {
+            let prompts = self.formatter.format_prompts(&self.specialist, &problems)?;
+            return Ok(prompts.into_iter().map(|prompt| prompt.segments).collect());
+        }
+        Ok(self.formatter.format_lessons(&self.specialist, &lessons)?)
+    }
+
+    /// A row's tokens, and those of them that are trained on.
+    fn tokens(&self, segments: &[Segment]) -> Result<(usize, usize)> {
+        let sample = sample_of(&self.tokenizer, segments)?;
+        Ok((sample.tokens.len(), sample.targets()))
+    }
+}

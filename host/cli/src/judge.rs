@@ -1,0 +1,146 @@
+//! `hilora-host judge`: many programs against their tests, or `judge run`, one program as `python3 program.py` would run
+//! it.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::value_parser;
+use serde_json::json;
+
+use super::failure::BadInput;
+use super::judge_batch::BatchArguments;
+use super::judge_worker::WorkerArguments;
+use super::{Console, ExitStatus};
+use hilora_contract::plugin::{LimitKind, RunReport, Termination};
+use hilora_judge::{MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, run_limits};
+use hilora_wasm::{HostOptions, PluginHost};
+
+const MEMORY_LIMIT_MIB_BOUNDS: RangeInclusive<u64> =
+    *MEMORY_BYTES_BOUNDS.start() >> 20..=*MEMORY_BYTES_BOUNDS.end() >> 20;
+
+/// Run untrusted programs in the sandbox: many against their tests, or one.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct JudgeCommand {
+    #[command(flatten)]
+    batch: Option<BatchArguments>,
+    #[command(subcommand)]
+    command: Option<JudgeSubcommand>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum JudgeSubcommand {
+    /// Run one program on standard input: its output, its errors, its exit code
+    Run(RunArguments),
+    /// Serve runs over standard input and output
+    #[command(hide = true)]
+    Worker(WorkerArguments),
+}
+
+/// Arguments of `judge run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArguments {
+    /// The program's file
+    pub program: PathBuf,
+    /// The solution runner
+    #[arg(long, default_value = "plugins/python-runner.wasm")]
+    pub runner: PathBuf,
+    /// The time limit in milliseconds, counted in fuel: from 500 to 20000
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(TIME_LIMIT_MS_BOUNDS))]
+    pub time_limit_ms: u64,
+    /// The memory limit in MiB, beside what the interpreter takes: from 64 to 1024
+    #[arg(long, default_value_t = 512, value_parser = value_parser!(u64).range(MEMORY_LIMIT_MIB_BOUNDS))]
+    pub memory_limit_mib: u64,
+}
+
+impl JudgeCommand {
+    /// Does what was asked and gives the process's exit code.
+    pub(super) fn execute(&self, console: Console) -> Result<u8> {
+        match (&self.command, &self.batch) {
+            (Some(JudgeSubcommand::Run(arguments)), _) => arguments.execute(console.is_json()),
+            (Some(JudgeSubcommand::Worker(arguments)), _) => arguments.execute().map(|()| ExitStatus::Done as u8),
+            (None, Some(batch)) => batch.execute(console).map(|status| status as u8),
+            (None, None) => {
+                let hint = "`judge --programs IN.jsonl --output OUT.jsonl`, or `judge run program.py`";
+                Err(BadInput::with_hint("nothing to judge: expected programs", hint).into())
+            }
+        }
+    }
+}
+
+impl RunArguments {
+    /// The program's own exit code, or what a shell reports of a program that was stopped: 124 for time, 137 for
+    /// memory, 153 for output, 134 for a trap. With `json`, the report stands on standard output instead.
+    fn execute(&self, json: bool) -> Result<u8> {
+        let code =
+            fs::read_to_string(&self.program).with_context(|| format!("cannot read {}", self.program.display()))?;
+        let host = PluginHost::new(&HostOptions::default())?;
+        let runner = host.runner(&self.runner)?;
+        let mut stdin = Vec::new();
+        io::stdin().lock().read_to_end(&mut stdin).context("cannot read standard input")?;
+        let limits = run_limits(Some(self.time_limit_ms), Some(self.memory_limit_mib << 20));
+        let report = runner.run(&code, &stdin, &limits)?;
+        if json {
+            write_json(&report)?;
+        } else {
+            io::stdout().lock().write_all(&report.stdout)?;
+            let mut err = io::stderr().lock();
+            err.write_all(&report.stderr)?;
+            if let Some(stopped) = stopped(&report.termination) {
+                writeln!(err, "stopped by the host: {stopped}")?;
+            }
+        }
+        Ok(exit_code(&report.termination))
+    }
+}
+
+fn exit_code(termination: &Termination) -> u8 {
+    match termination {
+        Termination::Exited(code) => *code,
+        Termination::Raised { .. } | Termination::Unsupported { .. } => 1,
+        Termination::LimitExceeded(LimitKind::Memory) => 137,
+        Termination::LimitExceeded(_) => 124,
+        Termination::OutputLimitExceeded => 153,
+        Termination::Trapped { .. } | Termination::EngineCrashed { .. } => 134,
+    }
+}
+
+fn stopped(termination: &Termination) -> Option<String> {
+    match termination {
+        Termination::Exited(_) | Termination::Raised { .. } | Termination::Unsupported { .. } => None,
+        Termination::LimitExceeded(limit) => Some(format!("the {limit} limit was reached")),
+        Termination::OutputLimitExceeded => Some("the output limit was reached".to_owned()),
+        Termination::Trapped { message } => Some(format!("it trapped: {message}")),
+        Termination::EngineCrashed { message } => Some(format!("the engine's process died: {message}")),
+    }
+}
+
+fn write_json(report: &RunReport) -> Result<()> {
+    let termination = match &report.termination {
+        Termination::Exited(code) => json!({ "kind": "exited", "code": code }),
+        Termination::Raised { exception, message } => {
+            json!({ "kind": "raised", "exception": exception, "message": message })
+        }
+        Termination::Unsupported { module } => json!({ "kind": "unsupported", "module": module }),
+        Termination::LimitExceeded(limit) => json!({ "kind": "limit-exceeded", "limit": limit.to_string() }),
+        Termination::OutputLimitExceeded => json!({ "kind": "limit-exceeded", "limit": "output" }),
+        Termination::Trapped { message } => json!({ "kind": "trapped", "message": message }),
+        Termination::EngineCrashed { message } => json!({ "kind": "engine-crashed", "message": message }),
+    };
+    let value = json!({
+        "termination": termination,
+        "stdout": String::from_utf8_lossy(&report.stdout),
+        "stderr": String::from_utf8_lossy(&report.stderr),
+        "fuel": report.fuel,
+        "cpu_time_us": report.cpu_time_us,
+        "wall_time_us": report.wall_time_us,
+        "memory_bytes": report.memory_bytes,
+    });
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, &value)?;
+    writeln!(out)?;
+    Ok(())
+}

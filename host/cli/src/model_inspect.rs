@@ -1,0 +1,118 @@
+//! `hilora-host model inspect`: what a base or an adapter is, from its configuration and the headers of its files.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::base_model::base_folder;
+use super::{Console, ExitStatus};
+use hilora_hub::Hub;
+use hilora_model::{AdapterDescription, BaseDescription, Description, Tensors};
+
+/// Tell what a base (quantized or not) or an adapter is.
+#[derive(Debug, Args)]
+pub(super) struct InspectCommand {
+    /// The folder of a model in the Hugging Face layout or of an adapter in PEFT's, or a model of the hub as owner/name
+    folder: PathBuf,
+    /// List every tensor
+    #[arg(long)]
+    tensors: bool,
+}
+
+impl InspectCommand {
+    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+        let mut description = Description::of(&base_folder(&self.folder, &Hub::from_env(), console)?)?;
+        let (text, tensors) = match &mut description {
+            Description::Base(base) => (base_text(base, self.tensors)?, &mut base.tensors),
+            Description::Adapter(adapter) => (adapter_text(adapter, self.tensors)?, &mut adapter.tensors),
+        };
+        if !self.tensors {
+            tensors.listing.clear();
+        }
+        console.result(&description, &text)?;
+        Ok(ExitStatus::Done)
+    }
+}
+
+fn base_text(base: &BaseDescription, listing: bool) -> Result<String, std::fmt::Error> {
+    let config = &base.config;
+    let mut text = String::new();
+    writeln!(text, "base          {}", base.folder.display())?;
+    writeln!(text, "architecture  {}", config.model_type)?;
+    writeln!(text, "parameters    {}", grouped(base.parameters))?;
+    writeln!(
+        text,
+        "shape         {} blocks of {}, feed-forward {}, {} heads and {} for keys of {}, vocabulary {}{}",
+        config.num_hidden_layers,
+        config.hidden_size,
+        config.intermediate_size,
+        config.num_attention_heads,
+        config.num_key_value_heads,
+        config.head_dim,
+        config.vocab_size,
+        if config.tie_word_embeddings { ", tied embeddings" } else { "" }
+    )?;
+    writeln!(text, "quantization  {}", config.quantization.name())?;
+    let memory: Vec<String> = base.memory_bytes.iter().map(|(how, size)| format!("{} ({how})", bytes(*size))).collect();
+    writeln!(text, "in memory     {}", memory.join(", "))?;
+    tensors_text(&base.tensors, listing, &mut text)?;
+    Ok(text)
+}
+
+fn adapter_text(adapter: &AdapterDescription, listing: bool) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    writeln!(text, "adapter       {}", adapter.folder.display())?;
+    let targets: Vec<String> = adapter.target_modules.iter().map(ToString::to_string).collect();
+    writeln!(text, "targets       {} of {} blocks", targets.join(" "), adapter.layers)?;
+    let kind = if adapter.use_rslora { "rsLoRA" } else { "LoRA" };
+    writeln!(text, "update        {kind}, rank {}, scale {}", adapter.rank, adapter.scale)?;
+    if !adapter.modules_to_save.is_empty() {
+        let saved: Vec<String> = adapter.modules_to_save.iter().map(ToString::to_string).collect();
+        writeln!(text, "saved         {}", saved.join(" "))?;
+    }
+    writeln!(text, "parameters    {}", grouped(adapter.parameters))?;
+    tensors_text(&adapter.tensors, listing, &mut text)?;
+    Ok(text)
+}
+
+fn tensors_text(tensors: &Tensors, listing: bool, text: &mut String) -> std::fmt::Result {
+    let totals: Vec<String> = tensors
+        .by_type
+        .iter()
+        .map(|(dtype, total)| format!("{} {dtype} ({})", total.tensors, bytes(total.bytes)))
+        .collect();
+    writeln!(text, "tensors       {}", totals.join(", "))?;
+    if listing {
+        let width = tensors.listing.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
+        for tensor in &tensors.listing {
+            writeln!(text, "  {:width$}  {:5} {:?}  {}", tensor.name, tensor.dtype, tensor.shape, tensor.file)?;
+        }
+    }
+    Ok(())
+}
+
+/// A number with a space between thousands.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let lead = digits.len() % 3;
+    let (first, rest) = digits.split_at(lead);
+    let groups = rest.as_bytes().chunks(3).map(|group| String::from_utf8_lossy(group).into_owned());
+    let first = (!first.is_empty()).then(|| first.to_owned());
+    first.into_iter().chain(groups).collect::<Vec<_>>().join(" ")
+}
+
+fn bytes(count: usize) -> String {
+    indicatif::HumanBytes(count as u64).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!([7, 999, 1_000, 32_763_876_352].map(grouped), ["7", "999", "1 000", "32 763 876 352"]);
+    }
+}

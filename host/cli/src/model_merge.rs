@@ -1,0 +1,53 @@
+//! `hilora-host model merge`: an adapter into the weights of an unquantized base.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::base_model::base_folder;
+use super::{Console, ExitStatus};
+use hilora_hub::Hub;
+use hilora_model::merge;
+
+/// Merge an adapter into an unquantized base: a model that needs no adapter beside it.
+#[derive(Debug, Args)]
+pub(super) struct MergeCommand {
+    /// The base's folder in the Hugging Face layout, or a model of the hub as owner/name; unquantized
+    #[arg(long)]
+    base: PathBuf,
+    /// The adapter's folder in PEFT's layout
+    #[arg(long)]
+    adapter: PathBuf,
+    /// The folder to make; it must not exist or be empty
+    #[arg(long)]
+    output: PathBuf,
+    /// Check everything and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl MergeCommand {
+    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+        let base = base_folder(&self.base, &Hub::from_env(), console)?;
+        let progress = console.progress();
+        let stage = progress.stage("merge", 0, "tensors");
+        let on_tensor = |done: usize, total: usize| {
+            stage.set_total(total as u64);
+            stage.set_position(done as u64);
+        };
+        let merged = merge(&base, &self.adapter, &self.output, self.dry_run, &on_tensor)?;
+        stage.finish();
+        let verb = if merged.written { "merged" } else { "would merge" };
+        let text = format!(
+            "{verb} {} updates into {} ({} tensors as they are, {} files): {}",
+            merged.tensors_replaced,
+            self.base.display(),
+            merged.tensors_copied,
+            merged.shards,
+            self.output.display()
+        );
+        console.result(&merged, &text)?;
+        Ok(ExitStatus::Done)
+    }
+}

@@ -1,0 +1,49 @@
+//! `hilora-host model quantize`: a base in NF4 on disk, which is mapped instead of quantized at every start.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::base_model::base_folder;
+use super::{Console, ExitStatus};
+use hilora_hub::Hub;
+use hilora_model::quantize_checkpoint;
+
+/// Store a base in 4 bits (NF4, double quantization) as bitsandbytes does, so that it is there in seconds.
+#[derive(Debug, Args)]
+pub(super) struct QuantizeCommand {
+    /// The base's folder in the Hugging Face layout, or a model of the hub as owner/name; unquantized
+    base: PathBuf,
+    /// The folder to make; it must not exist or be empty
+    #[arg(long)]
+    output: PathBuf,
+    /// Check everything and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl QuantizeCommand {
+    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+        let base = base_folder(&self.base, &Hub::from_env(), console)?;
+        let progress = console.progress();
+        let stage = progress.stage("quantize", 0, "tensors");
+        let on_tensor = |done: usize, total: usize| {
+            stage.set_total(total as u64);
+            stage.set_position(done as u64);
+        };
+        let quantized = quantize_checkpoint(&base, &self.output, self.dry_run, &on_tensor)?;
+        stage.finish();
+        let verb = if quantized.written { "quantized" } else { "would quantize" };
+        let text = format!(
+            "{verb} {} matrices of {} ({} tensors as they are, {} files): {}",
+            quantized.tensors_replaced,
+            self.base.display(),
+            quantized.tensors_copied,
+            quantized.shards,
+            self.output.display()
+        );
+        console.result(&quantized, &text)?;
+        Ok(ExitStatus::Done)
+    }
+}

@@ -1,0 +1,225 @@
+//! The `enrich` section of a config: which endpoint writes the reasoning traces, and how it is asked.
+
+use reqwest::Url;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use hilora_contract::artifact::ContentHash;
+
+/// The `enrich` section.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnrichConfig {
+    /// Where the endpoint's API begins, for example `http://127.0.0.1:8000/v1`; `/chat/completions` is appended.
+    pub base_url: String,
+    /// The model's name, as the endpoint calls it.
+    pub model: String,
+    /// The environment variable that holds the API key. Where it is unset, a server on this machine is asked without
+    /// a key, and any other server is an error.
+    #[serde(default = "default_api_key_env")]
+    pub api_key_env: String,
+    /// The sampling temperature.
+    #[serde(default = "default_temperature")]
+    pub temperature: f64,
+    /// The most tokens of an answer. An answer that reaches it is cut off, and is rejected.
+    #[serde(default = "default_max_tokens")]
+    pub max_tokens: u32,
+    /// How many calls are open at once.
+    #[serde(default = "default_concurrency")]
+    pub concurrency: usize,
+    /// How often a call that failed in passing (429, 5xx, no connection, no answer in time) is made again.
+    #[serde(default = "default_retries")]
+    pub retries: u32,
+    /// How long one call may take, in seconds.
+    #[serde(default = "default_timeout_seconds")]
+    pub timeout_seconds: u64,
+    /// What a million input tokens cost, in any currency; without it no cost is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_per_million_input_tokens: Option<f64>,
+    /// What a million output tokens cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_per_million_output_tokens: Option<f64>,
+}
+
+fn default_api_key_env() -> String {
+    "OPENAI_API_KEY".to_owned()
+}
+
+fn default_temperature() -> f64 {
+    0.3
+}
+
+fn default_max_tokens() -> u32 {
+    1024
+}
+
+fn default_concurrency() -> usize {
+    8
+}
+
+fn default_retries() -> u32 {
+    5
+}
+
+fn default_timeout_seconds() -> u64 {
+    120
+}
+
+/// The most calls that may be open at once: each holds a connection.
+const CONCURRENCY_MAX: usize = 1024;
+
+impl EnrichConfig {
+    /// Everything that is wrong with the values, each as one sentence that names its key.
+    pub fn validate(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Err(why) = self.completions_url() {
+            problems.push(format!("enrich.base_url is `{}`, expected {why}", shown_url(&self.base_url)));
+        }
+        if self.model.trim().is_empty() {
+            problems.push("enrich.model is empty, expected a name".to_owned());
+        }
+        if !is_variable_name(&self.api_key_env) {
+            // The value is not shown: it may be the key itself.
+            let expected = "expected the name of an environment variable (letters, digits and `_`), not a key";
+            problems.push(format!("enrich.api_key_env is not valid, {expected}"));
+        }
+        if !(0.0..=2.0).contains(&self.temperature) {
+            problems.push(format!("enrich.temperature is {}, expected 0 to 2", self.temperature));
+        }
+        if self.max_tokens == 0 {
+            problems.push("enrich.max_tokens is 0, expected at least 1".to_owned());
+        }
+        if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
+            problems.push(format!("enrich.concurrency is {}, expected 1 to {CONCURRENCY_MAX}", self.concurrency));
+        }
+        if self.retries > 20 {
+            problems.push(format!("enrich.retries is {}, expected at most 20", self.retries));
+        }
+        if !(1..=86_400).contains(&self.timeout_seconds) {
+            problems.push(format!("enrich.timeout_seconds is {}, expected 1 to 86400", self.timeout_seconds));
+        }
+        for (key, price) in
+            [("input", self.price_per_million_input_tokens), ("output", self.price_per_million_output_tokens)]
+        {
+            if let Some(price) = price.filter(|price| !(price.is_finite() && *price >= 0.0)) {
+                problems.push(format!("enrich.price_per_million_{key}_tokens is {price}, expected at least 0"));
+            }
+        }
+        problems
+    }
+
+    /// What of this section decides the answers: not the prices, nor how the calls are paced.
+    pub fn hash(&self) -> ContentHash {
+        let (temperature, max_tokens) = (self.temperature.to_le_bytes(), self.max_tokens.to_le_bytes());
+        ContentHash::of_parts([self.model.as_bytes(), &temperature, &max_tokens])
+    }
+
+    /// What so many tokens cost; `None` where no price is known.
+    pub fn cost(&self, prompt_tokens: u64, completion_tokens: u64) -> Option<f64> {
+        let part = |tokens: u64, price: Option<f64>| price.map(|price| tokens as f64 * price / 1e6);
+        let input = part(prompt_tokens, self.price_per_million_input_tokens);
+        let output = part(completion_tokens, self.price_per_million_output_tokens);
+        (input.is_some() || output.is_some()).then(|| input.unwrap_or(0.0) + output.unwrap_or(0.0))
+    }
+
+    /// The address that is asked, or what was expected of `base_url`.
+    pub(super) fn completions_url(&self) -> Result<Url, &'static str> {
+        let url = Url::parse(&self.base_url).map_err(|_| "an address such as `https://api.openai.com/v1`")?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err("an http or https address");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("an address without a user or a password; the key stands in the environment");
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("an address without `?` and `#`");
+        }
+        let whole = format!("{}/chat/completions", url.as_str().trim_end_matches('/'));
+        Url::parse(&whole).map_err(|_| "an address to which `/chat/completions` can be appended")
+    }
+}
+
+/// Whether an address is of this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn is_variable_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// The address for a message: what stands before an `@` may be a password, what follows a `?` a key.
+fn shown_url(text: &str) -> &str {
+    let text = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    text.split_once('?').map_or(text, |(address, _)| address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<EnrichConfig, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() -> Result<(), serde_json::Error> {
+        let config = parse(r#"{"base_url": "http://127.0.0.1:8000/v1/", "model": "m"}"#)?;
+        assert_eq!((config.temperature, config.max_tokens), (0.3, 1024));
+        assert_eq!((config.concurrency, config.retries, config.timeout_seconds), (8, 5, 120));
+        assert_eq!(config.validate(), Vec::<String>::new());
+        let url = config.completions_url().expect("it is an address");
+        assert_eq!(url.as_str(), "http://127.0.0.1:8000/v1/chat/completions");
+        assert!(is_loopback(&url));
+        Ok(())
+    }
+
+    #[test]
+    fn every_problem_is_listed_and_a_password_is_not_shown() -> Result<(), serde_json::Error> {
+        let config = parse(
+            r#"{"base_url": "https://me:secret@host/v1?key=secret", "model": "", "temperature": 3, "max_tokens": 0,
+                "api_key_env": "sk-secret",
+                "concurrency": 0, "retries": 21, "timeout_seconds": 0, "price_per_million_input_tokens": -1}"#,
+        )?;
+        let problems = config.validate();
+        for key in [
+            "base_url",
+            "model",
+            "api_key_env",
+            "temperature",
+            "max_tokens",
+            "concurrency",
+            "retries",
+            "timeout",
+            "price_per_million",
+        ] {
+            assert!(
+                problems.iter().any(|problem| problem.starts_with(&format!("enrich.{key}"))),
+                "{key}: {problems:?}"
+            );
+        }
+        assert!(!problems.concat().contains("secret"), "{problems:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for (address, here) in
+            [("http://localhost:1/v1", true), ("http://[::1]:1", true), ("https://api.openai.com/v1", false)]
+        {
+            assert_eq!(is_loopback(&Url::parse(address).expect("an address")), here, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_cost_counts_what_has_a_price() -> Result<(), serde_json::Error> {
+        let mut config = parse(r#"{"base_url": "http://127.0.0.1/v1", "model": "m"}"#)?;
+        assert_eq!(config.cost(1, 1), None);
+        config.price_per_million_input_tokens = Some(2.0);
+        config.price_per_million_output_tokens = Some(8.0);
+        assert_eq!(config.cost(500_000, 250_000), Some(3.0));
+        Ok(())
+    }
+}

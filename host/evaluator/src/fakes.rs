@@ -1,0 +1,162 @@
+//! Native fakes for the evaluator's own tests: no model, no component, no interpreter.
+
+use std::sync::Arc;
+
+use super::EvaluatorError;
+use super::evaluation::{ProblemOutcome, SampleOutcome};
+use super::sampling::{Completion, CompletionEnd, Generator, SampleRequest};
+use hilora_contract::artifact::ContentHash;
+use hilora_contract::dataset::{Domain, EvaluationProblem, Language, Message, ProblemText, TestCase};
+use hilora_contract::plugin::{
+    FUEL_PER_SECOND, FormatterLesson, LimitKind, PluginError, PluginIdentity, PluginKind, Prompt, PromptFormatter,
+    RunLimits, RunReport, RunnerInfo, Segment, SegmentKind, SolutionRunner, Termination,
+};
+use hilora_judge::{Judge, Verdict};
+
+/// A problem of which the first `correct` of `samples` answers were right and the rest wrong.
+pub(super) fn outcome(id: &str, correct: usize, samples: usize) -> ProblemOutcome {
+    let sample = |index| SampleOutcome {
+        completion: format!("answer {index} to {id}"),
+        tokens: 5,
+        cut: false,
+        verdict: Some(if index < correct { Verdict::Accepted } else { Verdict::WrongAnswer }),
+        error: None,
+    };
+    ProblemOutcome {
+        id: id.to_owned(),
+        title: id.to_owned(),
+        domain: Domain("python".to_owned()),
+        samples: (0..samples).map(sample).collect(),
+    }
+}
+
+/// A problem whose answer is twice its input.
+pub(super) fn doubling_problem(id: &str) -> EvaluationProblem {
+    let test = |input: i64| TestCase { input: input.to_string(), output: (2 * input).to_string() };
+    EvaluationProblem {
+        text: ProblemText {
+            id: id.to_owned(),
+            title: format!("double {id}"),
+            statement: format!("print twice the number, in the way of {id}"),
+            tags: Vec::new(),
+            difficulty: None,
+        },
+        domain: Domain("python".to_owned()),
+        tests: vec![test(3), test(0)],
+        entry_point: None,
+        attributes: Vec::new(),
+        time_limit_ms: None,
+        memory_limit_bytes: None,
+        reference_fuel: None,
+    }
+}
+
+fn identity(kind: PluginKind) -> PluginIdentity {
+    PluginIdentity { name: "fake".to_owned(), version: "0".to_owned(), kind, content: ContentHash::of(b"fake") }
+}
+
+/// A formatter whose prompt is the statement and whose code is what follows `CODE:`.
+pub(super) struct FakeFormatter(PluginIdentity);
+
+impl FakeFormatter {
+    pub(super) fn new() -> Self {
+        Self(identity(PluginKind::PromptFormatter))
+    }
+}
+
+impl PromptFormatter for FakeFormatter {
+    fn identity(&self) -> &PluginIdentity {
+        &self.0
+    }
+
+    fn stop_sequences(&self) -> Result<Vec<String>, PluginError> {
+        Ok(vec!["<end>".to_owned()])
+    }
+
+    fn format_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Vec<Segment>>, PluginError> {
+        Ok(Vec::new())
+    }
+
+    fn compose_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Vec<Message>>, PluginError> {
+        Ok(Vec::new())
+    }
+
+    fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Prompt>, PluginError> {
+        let segment = |problem: &ProblemText| Segment {
+            text: format!("{specialist}: {}", problem.statement),
+            kind: SegmentKind::Content,
+            trained: false,
+        };
+        Ok(problems.iter().map(|problem| Prompt { messages: Vec::new(), segments: vec![segment(problem)] }).collect())
+    }
+
+    fn extract_solution(&self, completion: &str) -> Result<Option<String>, PluginError> {
+        Ok(completion.split_once("CODE:").map(|(_, code)| code.to_owned()))
+    }
+}
+
+/// The fuel that the program `work` needs.
+pub(super) const WORK_FUEL: u64 = 2 * FUEL_PER_SECOND;
+
+/// A runner of a language with a few one-word programs.
+struct FakeRunner(PluginIdentity);
+
+impl SolutionRunner for FakeRunner {
+    fn identity(&self) -> &PluginIdentity {
+        &self.0
+    }
+
+    fn describe(&self) -> Result<RunnerInfo, PluginError> {
+        Ok(RunnerInfo { language: Language::Python3, interpreter: "fake".to_owned() })
+    }
+
+    fn run(&self, code: &str, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError> {
+        let number: i64 = String::from_utf8_lossy(stdin).trim().parse().unwrap_or(0);
+        let raised =
+            |exception: &str| Termination::Raised { exception: exception.to_owned(), message: "words".to_owned() };
+        let (termination, stdout) = match code {
+            "double" => (Termination::Exited(0), (2 * number).to_string()),
+            "work" if limits.fuel < WORK_FUEL => (Termination::LimitExceeded(LimitKind::Fuel), String::new()),
+            "work" => (Termination::Exited(0), (2 * number).to_string()),
+            "six" => (Termination::Exited(0), "6".to_owned()),
+            "raise" => (raised("NameError"), String::new()),
+            "unfinished" => (raised("SyntaxError"), String::new()),
+            "loop" => (Termination::LimitExceeded(LimitKind::Fuel), String::new()),
+            "numpy" => (Termination::Unsupported { module: "numpy".to_owned() }, String::new()),
+            other => (raised(other), String::new()),
+        };
+        Ok(RunReport {
+            termination,
+            stdout: stdout.into_bytes(),
+            stderr: Vec::new(),
+            fuel: 1,
+            cpu_time_us: 1,
+            wall_time_us: 1,
+            memory_bytes: 1,
+        })
+    }
+}
+
+/// A judge over the fake runner.
+pub(super) fn fake_judge() -> Judge {
+    Judge::new(Arc::new(FakeRunner(identity(PluginKind::SolutionRunner))), 2)
+}
+
+/// A generator whose answer follows from the prompt and the stream alone.
+pub(super) struct FakeGenerator<F>(pub(super) F);
+
+impl<F: Fn(&str, u64) -> String> Generator for FakeGenerator<F> {
+    fn generate(
+        &self,
+        requests: &[SampleRequest<'_>],
+        on_done: &dyn Fn(usize),
+    ) -> Result<Vec<Completion>, EvaluatorError> {
+        let complete = |request: &SampleRequest<'_>| {
+            on_done(1);
+            let text = (self.0)(&request.segments[0].text, request.stream);
+            let end = if text.is_empty() { CompletionEnd::PromptTooLong } else { CompletionEnd::Stopped };
+            Completion { tokens: text.len() as u64, text, end }
+        };
+        Ok(requests.iter().map(complete).collect())
+    }
+}

@@ -1,0 +1,177 @@
+//! Latency: the median time to decode one token, in microseconds, of the base and of the base with an adapter.
+//!
+//! Both run interleaved, token by token, on the same prompts and the same tokens, and take turns in going first, so
+//! that a machine that slows down slows both. The first tokens after a prompt are not counted. Timings differ from run
+//! to run: they live in `latency.json` and never enter an artefact that is named by its hash.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::EvaluatorError;
+use super::record::{read_json, write_json};
+use hilora_model::{Adapter, DecodeSession, Model};
+
+/// Tokens after each prompt that are decoded but not counted.
+const WARM_UP_TOKENS: usize = 2;
+
+/// Decodes token after token and says how long each took.
+pub trait TimedDecoder {
+    /// Forgets what was decoded and reads a prompt.
+    fn start(&mut self, prompt: &[u32]) -> Result<(), EvaluatorError>;
+
+    /// Decodes one more token.
+    fn step(&mut self, token: u32) -> Result<Duration, EvaluatorError>;
+}
+
+/// A model, with or without an adapter, decoding one sequence.
+pub struct ModelDecoder<'a> {
+    model: &'a Model,
+    adapter: Option<&'a Adapter>,
+    session: DecodeSession<'a>,
+}
+
+impl<'a> ModelDecoder<'a> {
+    /// A decoder at the beginning.
+    pub fn new(model: &'a Model, adapter: Option<&'a Adapter>) -> Result<Self, EvaluatorError> {
+        Ok(Self { model, adapter, session: DecodeSession::new(model, adapter)? })
+    }
+}
+
+impl TimedDecoder for ModelDecoder<'_> {
+    fn start(&mut self, prompt: &[u32]) -> Result<(), EvaluatorError> {
+        self.session = DecodeSession::new(self.model, self.adapter)?;
+        self.session.prefill(&[prompt])?;
+        Ok(())
+    }
+
+    fn step(&mut self, token: u32) -> Result<Duration, EvaluatorError> {
+        let start = Instant::now();
+        self.session.step(&[token])?;
+        Ok(start.elapsed())
+    }
+}
+
+/// The decode times of a base and an adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// The base's median, in microseconds a token.
+    pub base_us: f64,
+    /// The adapter's median, in microseconds a token.
+    pub adapter_us: f64,
+    /// How much longer the adapter takes, as a fraction of the base's time.
+    pub increase: f64,
+    /// The tokens that were timed, of each.
+    pub tokens: u64,
+}
+
+impl Latency {
+    /// Times both on every prompt, `tokens_per_prompt` tokens after each.
+    pub fn measure(
+        base: &mut dyn TimedDecoder,
+        adapter: &mut dyn TimedDecoder,
+        prompts: &[Vec<u32>],
+        tokens_per_prompt: usize,
+    ) -> Result<Self, EvaluatorError> {
+        let mut base_times = Vec::new();
+        let mut adapter_times = Vec::new();
+        for prompt in prompts.iter().filter(|prompt| !prompt.is_empty()) {
+            base.start(prompt)?;
+            adapter.start(prompt)?;
+            for index in 0..WARM_UP_TOKENS + tokens_per_prompt {
+                // Which token is decoded does not change the work; the prompt's own are at hand and the same for both.
+                let token = prompt[index % prompt.len()];
+                let (base_time, adapter_time) = if index % 2 == 0 {
+                    let base_time = base.step(token)?;
+                    (base_time, adapter.step(token)?)
+                } else {
+                    let adapter_time = adapter.step(token)?;
+                    (base.step(token)?, adapter_time)
+                };
+                if index >= WARM_UP_TOKENS {
+                    base_times.push(base_time);
+                    adapter_times.push(adapter_time);
+                }
+            }
+        }
+        let tokens = base_times.len() as u64;
+        let (Some(base_us), Some(adapter_us)) = (median_us(base_times), median_us(adapter_times)) else {
+            return Err(EvaluatorError::NoProblems);
+        };
+        Ok(Self { base_us, adapter_us, increase: adapter_us / base_us - 1.0, tokens })
+    }
+
+    /// Reads `latency.json`.
+    pub fn read(path: &Path) -> Result<Self, EvaluatorError> {
+        read_json(path)
+    }
+
+    /// Writes `latency.json`.
+    pub fn write(&self, path: &Path) -> Result<(), EvaluatorError> {
+        write_json(path, self)
+    }
+}
+
+/// The median in microseconds; `None` of nothing.
+fn median_us(mut times: Vec<Duration>) -> Option<f64> {
+    times.sort_unstable();
+    let middle = times.len() / 2;
+    let us = |time: &Duration| time.as_secs_f64() * 1e6;
+    match times.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(us(&times[middle])),
+        _ => Some(f64::midpoint(us(&times[middle - 1]), us(&times[middle]))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    /// A fake that writes down when it is called and takes as long as it is told.
+    struct FakeDecoder<'a> {
+        name: char,
+        calls: &'a RefCell<String>,
+        times_us: Vec<u64>,
+        steps: usize,
+    }
+
+    impl TimedDecoder for FakeDecoder<'_> {
+        fn start(&mut self, _prompt: &[u32]) -> Result<(), EvaluatorError> {
+            self.calls.borrow_mut().push('|');
+            self.steps = 0;
+            Ok(())
+        }
+
+        fn step(&mut self, _token: u32) -> Result<Duration, EvaluatorError> {
+            self.calls.borrow_mut().push(self.name);
+            self.steps += 1;
+            Ok(Duration::from_micros(self.times_us[self.steps - 1]))
+        }
+    }
+
+    #[test]
+    fn takes_turns_and_leaves_the_warm_up_out() -> Result<(), EvaluatorError> {
+        let calls = RefCell::new(String::new());
+        let decoder =
+            |name, times_us: &[u64]| FakeDecoder { name, calls: &calls, times_us: times_us.to_vec(), steps: 0 };
+        let mut base = decoder('b', &[900, 900, 100, 300, 200]);
+        let mut adapter = decoder('a', &[900, 900, 110, 330, 220]);
+        let latency = Latency::measure(&mut base, &mut adapter, &[vec![1, 2], vec![], vec![3]], 3)?;
+        assert_eq!(*calls.borrow(), "||baabbaabba||baabbaabba");
+        assert_eq!((latency.base_us, latency.adapter_us, latency.tokens), (200.0, 220.0, 6));
+        assert!((latency.increase - 0.1).abs() < 1e-12);
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_timed_is_an_error() {
+        let calls = RefCell::new(String::new());
+        let mut decoder = FakeDecoder { name: 'b', calls: &calls, times_us: vec![], steps: 0 };
+        let mut other = FakeDecoder { name: 'a', calls: &calls, times_us: vec![], steps: 0 };
+        assert!(Latency::measure(&mut decoder, &mut other, &[], 3).is_err());
+    }
+}

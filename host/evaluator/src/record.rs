@@ -1,0 +1,87 @@
+//! `evaluation.json`: a comparison with its controls, its breakdowns and what made it. It holds no timing, so the same
+//! inputs give the same bytes, and its hash names it in the registry.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Breakdown, Comparison, Evaluation, EvaluationConfig, EvaluatorError, NearestCopy};
+use hilora_contract::artifact::write_atomic;
+
+/// The record of one evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationRecord {
+    /// The adapter's name.
+    pub adapter_name: String,
+    /// What made the measurement, by name: hashes of models and data, plugins and their versions, the code's version.
+    pub made_from: BTreeMap<String, String>,
+    /// The seed of every draw.
+    pub seed: u64,
+    /// How answers were drawn.
+    pub config: EvaluationConfig,
+    /// The base and the adapter.
+    pub comparison: Comparison,
+    /// The comparison by groups.
+    pub breakdowns: Vec<Breakdown>,
+    /// What the result is held against.
+    pub controls: Controls,
+}
+
+/// Controls: what a sceptic would ask for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Controls {
+    /// An adapter trained, with the same recipe, on answers shuffled between the problems.
+    pub shuffled_answers: Option<Evaluation>,
+    /// Copying the answer of the most similar training problem.
+    pub nearest_copy: Option<NearestCopy>,
+}
+
+impl EvaluationRecord {
+    /// Reads `evaluation.json`.
+    pub fn read(path: &Path) -> Result<Self, EvaluatorError> {
+        read_json(path)
+    }
+
+    /// Writes `evaluation.json` atomically.
+    pub fn write(&self, path: &Path) -> Result<(), EvaluatorError> {
+        write_json(path, self)
+    }
+
+    /// The figures without the answers, for a registry's row.
+    pub fn summary(&self) -> serde_json::Value {
+        let figures = |evaluation: &Evaluation| {
+            serde_json::json!({
+                "pass_at": evaluation.pass_at,
+                "error_rate": evaluation.error_rate,
+                "verdicts": evaluation.verdicts,
+            })
+        };
+        serde_json::json!({
+            "problems": self.comparison.base.problems,
+            "samples_per_problem": self.comparison.base.samples_per_problem,
+            "seed": self.seed,
+            "base": figures(&self.comparison.base),
+            "adapter": figures(&self.comparison.adapter),
+            "improvement_points": self.comparison.improvement_points,
+            "shuffled_answers_pass_at_1": self.controls.shuffled_answers.as_ref().map(Evaluation::pass_at_1),
+            "nearest_copy": self.controls.nearest_copy.as_ref().map(|copy| copy.score),
+        })
+    }
+}
+
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, EvaluatorError> {
+    let failed = |message: String| EvaluatorError::File { doing: "read", path: path.to_owned(), message };
+    let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))
+}
+
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), EvaluatorError> {
+    let failed = |message: String| EvaluatorError::File { doing: "write", path: path.to_owned(), message };
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| failed(error.to_string()))?;
+    bytes.push(b'\n');
+    write_atomic(path, &bytes).map_err(|error| failed(error.to_string()))
+}

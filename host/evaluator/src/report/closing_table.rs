@@ -1,0 +1,143 @@
+//! The closing table: what a run ends with on the terminal, in 78 columns.
+
+use std::fmt::Write;
+
+use super::Report;
+use crate::{Comparison, Estimate, Evaluation, GroupScore, Latency};
+
+pub(super) fn render(report: &Report<'_>) -> String {
+    let comparison = &report.record.comparison;
+    let mut lines = vec![
+        format!(
+            "{} against its base: {} problems, {} answers each, 95 % intervals",
+            report.record.adapter_name, comparison.base.problems, comparison.base.samples_per_problem
+        ),
+        String::new(),
+        row("", "base", "adapter", "difference"),
+    ];
+    lines.extend(pass_rows(comparison));
+    lines.push(row(
+        "answers that do not run",
+        &percent(comparison.base.error_rate.value),
+        &percent(comparison.adapter.error_rate.value),
+        "",
+    ));
+    lines.push(latency_row(report.latency));
+    lines.push(String::new());
+    lines.push(format!(
+        "better on {} problems, worse on {}, equal on {}",
+        comparison.problems_better, comparison.problems_worse, comparison.problems_equal
+    ));
+    lines.extend(control_lines(report));
+    for breakdown in report.record.breakdowns.iter().filter(|breakdown| breakdown.groups.len() > 1) {
+        lines.push(String::new());
+        lines.push(row(&format!("pass@1 by {}", breakdown.by), "base", "adapter", "difference"));
+        lines.extend(breakdown.groups.iter().map(group_row));
+    }
+    if let Some(gate) = report.decision {
+        lines.push(String::new());
+        lines.push(gate.to_string());
+    }
+    lines.iter().fold(String::new(), |mut text, line| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", line.trim_end());
+        text
+    })
+}
+
+fn row(name: &str, base: &str, adapter: &str, difference: &str) -> String {
+    format!("{name:<24} {base:<19} {adapter:<19} {difference}")
+}
+
+fn pass_rows(comparison: &Comparison) -> Vec<String> {
+    let difference = |k: u32| if k == 1 { points(&comparison.improvement_points) } else { String::new() };
+    let at = |evaluation: &Evaluation, k: &u32| evaluation.pass_at.get(k).map(fraction).unwrap_or_default();
+    comparison
+        .base
+        .pass_at
+        .keys()
+        .map(|k| row(&format!("pass@{k}"), &at(&comparison.base, k), &at(&comparison.adapter, k), &difference(*k)))
+        .collect()
+}
+
+fn latency_row(latency: &Latency) -> String {
+    let us = |value: f64| format!("{value:.0} µs");
+    let difference = format!("{:+.1} %", 100.0 * latency.increase);
+    row("decode time a token", &us(latency.base_us), &us(latency.adapter_us), &difference)
+}
+
+fn control_lines(report: &Report<'_>) -> Vec<String> {
+    let controls = &report.record.controls;
+    let shuffled = controls.shuffled_answers.as_ref().map(|evaluation| evaluation.pass_at_1());
+    let copied = controls.nearest_copy.as_ref().map(|copy| copy.score);
+    let line = |name: &str, value: Option<Estimate>| value.map(|value| format!("{name:<44} {}", fraction(&value)));
+    [
+        line("control: trained on shuffled answers, pass@1", shuffled),
+        line("control: copying the nearest answer, pass@1", copied),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn group_row(group: &GroupScore) -> String {
+    let name = format!("  {} ({})", group.group, group.problems);
+    row(&name, &fraction(&group.base), &fraction(&group.adapter), &points(&group.improvement_points))
+}
+
+/// `0.655 [0.58, 0.72]`.
+pub(super) fn fraction(estimate: &Estimate) -> String {
+    format!("{:.3} [{:.2}, {:.2}]", estimate.value, estimate.low, estimate.high)
+}
+
+/// `+49.3 points [41.0, 57.2]`.
+pub(super) fn points(estimate: &Estimate) -> String {
+    format!("{:+.1} points [{:.1}, {:.1}]", estimate.value, estimate.low, estimate.high)
+}
+
+/// `1.2 %`.
+pub(super) fn percent(value: f64) -> String {
+    format!("{:.1} %", 100.0 * value)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fakes::outcome;
+    use crate::{
+        Breakdown, Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, EvaluatorError, GateConfig,
+        GateMeasurements, Latency, Report,
+    };
+
+    fn evaluation(right: [usize; 5]) -> Result<Evaluation, EvaluatorError> {
+        let titles = ["sum 1", "sum 2", "sort 1", "sort <b>2</b>", "sort 3"];
+        Evaluation::of_outcomes(titles.iter().zip(right).map(|(title, c)| outcome(title, c, 4)).collect(), &[1, 4])
+    }
+
+    #[test]
+    fn shows_every_figure_with_its_interval() -> Result<(), EvaluatorError> {
+        let comparison = Comparison::of(evaluation([0, 1, 0, 4, 0])?, evaluation([4, 3, 2, 3, 0])?, 5)?;
+        let latency = Latency { base_us: 412.4, adapter_us: 498.6, increase: 0.209, tokens: 600 };
+        let gate = GateConfig::default().decide(&GateMeasurements::of(&comparison, &latency));
+        let record = EvaluationRecord {
+            adapter_name: "python-lora".to_owned(),
+            made_from: [("base model".to_owned(), "ab12".to_owned())].into(),
+            seed: 5,
+            config: EvaluationConfig::default(),
+            breakdowns: vec![Breakdown::of("family", &comparison, 5, |o| o.title[..4].trim().to_owned())],
+            comparison,
+            controls: Controls { shuffled_answers: Some(evaluation([0, 0, 1, 0, 0])?), nearest_copy: None },
+        };
+        let report = Report { record: &record, latency: &latency, decision: Some(&gate), problems: &[] };
+        let text = report.to_string();
+        let golden = include_str!("../../../../tests/ui/closing_table.txt");
+        if std::env::var_os("HILORA_BLESS").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/ui/closing_table.txt");
+            std::fs::write(path, &text).expect("the golden file can be written");
+        } else {
+            assert_eq!(text, golden, "HILORA_BLESS=1 writes the new text");
+        }
+        let page = report.html();
+        assert!(page.contains("sort &lt;b&gt;2&lt;/b&gt;") && !page.contains("<b>2</b>") && !page.contains("<script"));
+        Ok(())
+    }
+}

@@ -1,0 +1,388 @@
+//! The judge: runs submissions on their tests over a number of threads and gives the judgements in input order.
+
+use std::borrow::Cow;
+use std::panic;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use serde::{Deserialize, Serialize};
+
+use super::checker::Checker;
+use super::function_call;
+use super::verdict::Verdict;
+use hilora_contract::dataset::{Language, TestCase};
+use hilora_contract::plugin::{Decision, PluginError, RunLimits, RunReport, SolutionRunner, Termination};
+
+/// The most characters of a program's own words that a report repeats.
+const DETAIL_CHARACTERS_MAX: usize = 300;
+
+/// A program and what it must do.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// What reports call it.
+    pub id: String,
+    /// The program.
+    pub code: String,
+    /// Every test must pass. Without a test nothing is accepted.
+    pub tests: Vec<TestCase>,
+    /// The function that the tests call, or the method of a class `Solution`; `None` for a whole program.
+    pub entry_point: Option<String>,
+    /// When an output is a right answer. What a called function returns is compared as a JSON value instead.
+    pub checker: Checker,
+    /// The limits of each run.
+    pub limits: RunLimits,
+}
+
+/// What happened on one test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestReport {
+    /// The verdict on this test.
+    pub verdict: Verdict,
+    /// The exception, exit code, module, limit or a checker's reason, for a person. Empty where the verdict says all.
+    pub detail: String,
+    /// The program's exit code; `None` where it did not come to its end.
+    pub exit_code: Option<u8>,
+    /// The type of the exception that nobody caught.
+    pub exception: Option<String>,
+    /// Instructions used, in fuel units: the same in every run of the same program on the same input.
+    pub fuel: u64,
+    /// The most linear memory there was, in bytes.
+    pub memory_bytes: u64,
+    /// Thread CPU time, in microseconds. A measurement: it differs from run to run.
+    pub cpu_time_us: u64,
+    /// Wall-clock time, in microseconds. A measurement, too.
+    pub wall_time_us: u64,
+    /// What it wrote to standard output, in bytes, up to the limit.
+    pub stdout_bytes: u64,
+}
+
+/// What is said of a submission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// The submission's.
+    pub id: String,
+    /// `Accepted` where every test is; else the first test's verdict that is not.
+    pub verdict: Verdict,
+    /// The tests that ran, in order.
+    pub tests: Vec<TestReport>,
+}
+
+impl Judgement {
+    /// Whether the program solves the problem, as far as the tests tell.
+    pub fn is_accepted(&self) -> bool {
+        self.verdict == Verdict::Accepted
+    }
+}
+
+/// When a submission that has failed is not run on further tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopAt {
+    /// At the first test that it does not pass: enough to know that it is wrong.
+    FirstFailure,
+    /// At the first limit or lacking module: every test that costs no more than the program itself is run, so that one
+    /// sees which tests let it pass.
+    FirstLimit,
+    /// Never.
+    End,
+}
+
+impl StopAt {
+    fn stops(self, verdict: Verdict) -> bool {
+        match self {
+            Self::FirstFailure => verdict != Verdict::Accepted,
+            Self::FirstLimit => !matches!(verdict, Verdict::Accepted | Verdict::WrongAnswer | Verdict::RuntimeError),
+            Self::End => false,
+        }
+    }
+}
+
+/// Why nothing could be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// No driver calls a function in the runner's language.
+    #[error("cannot judge `{submission}`: no driver calls `{entry_point}` in {language}")]
+    EntryPoint {
+        /// The submission's id.
+        submission: String,
+        /// The function that the tests call.
+        entry_point: String,
+        /// The runner's language.
+        language: Language,
+    },
+    /// The runner does not say what it runs.
+    #[error(transparent)]
+    Describe(#[from] PluginError),
+    /// The runner failed before or beside the program.
+    #[error("cannot judge `{submission}`, test {test}: {error}")]
+    Runner {
+        /// The submission's id.
+        submission: String,
+        /// The test's index, from 0.
+        test: usize,
+        /// What went wrong.
+        #[source]
+        error: PluginError,
+    },
+}
+
+/// Judges submissions with one runner.
+pub struct Judge {
+    runner: Arc<dyn SolutionRunner>,
+    workers: usize,
+    language: OnceLock<Language>,
+}
+
+impl Judge {
+    /// A judge that runs at most `workers` programs at once; at least one.
+    pub fn new(runner: Arc<dyn SolutionRunner>, workers: usize) -> Self {
+        Self { runner, workers: workers.max(1), language: OnceLock::new() }
+    }
+
+    /// The runner.
+    pub fn runner(&self) -> &dyn SolutionRunner {
+        &*self.runner
+    }
+
+    fn language(&self) -> Result<Language, PluginError> {
+        match self.language.get() {
+            Some(language) => Ok(*language),
+            None => self.runner.describe().map(|info| *self.language.get_or_init(|| info.language)),
+        }
+    }
+
+    /// The program that runs, and when its output is a right answer.
+    fn program<'a>(&self, submission: &'a Submission) -> Result<(Cow<'a, str>, Checker), JudgeError> {
+        let Some(entry_point) = &submission.entry_point else {
+            return Ok((Cow::Borrowed(&submission.code), submission.checker.clone()));
+        };
+        let language = self.language()?;
+        let program = function_call::program(language, &submission.code, entry_point).ok_or_else(|| {
+            let (submission, entry_point) = (submission.id.clone(), entry_point.clone());
+            JudgeError::EntryPoint { submission, entry_point, language }
+        })?;
+        Ok((Cow::Owned(program), Checker::JsonValue))
+    }
+
+    /// Judges one submission on the calling thread.
+    pub fn judge(&self, submission: &Submission, stop_at: StopAt) -> Result<Judgement, JudgeError> {
+        let (program, checker) = self.program(submission)?;
+        let mut tests = Vec::with_capacity(submission.tests.len());
+        for (index, test) in submission.tests.iter().enumerate() {
+            let report = self
+                .runner
+                .run(&program, test.input.as_bytes(), &submission.limits)
+                .map_err(|error| JudgeError::Runner { submission: submission.id.clone(), test: index, error })?;
+            let report = test_report(&report, test, &checker);
+            let verdict = report.verdict;
+            tests.push(report);
+            if stop_at.stops(verdict) {
+                break;
+            }
+        }
+        let verdict = match tests.iter().map(|test| test.verdict).find(|verdict| *verdict != Verdict::Accepted) {
+            Some(failure) => failure,
+            None if tests.is_empty() => Verdict::InternalError,
+            None => Verdict::Accepted,
+        };
+        Ok(Judgement { id: submission.id.clone(), verdict, tests })
+    }
+
+    /// Judges all of them, in input order however many threads there are. `on_done` is told how many are done.
+    ///
+    /// The first error in input order ends everything: it is not the submissions' fault.
+    pub fn judge_all(
+        &self,
+        submissions: &[Submission],
+        stop_at: StopAt,
+        on_done: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<Judgement>, JudgeError> {
+        let slots: Vec<Mutex<Option<Result<Judgement, JudgeError>>>> =
+            submissions.iter().map(|_| Mutex::new(None)).collect();
+        let next = AtomicUsize::new(0);
+        let done = AtomicU64::new(0);
+        let failed = AtomicBool::new(false);
+        let work = || {
+            while !failed.load(Ordering::Relaxed) {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(submission) = submissions.get(index) else { break };
+                let judged = self.judge(submission, stop_at);
+                failed.fetch_or(judged.is_err(), Ordering::Relaxed);
+                *slots[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(judged);
+                on_done(done.fetch_add(1, Ordering::Relaxed) + 1);
+            }
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.workers.min(submissions.len())).map(|_| scope.spawn(work)).collect();
+            for worker in workers {
+                if let Err(panicked) = worker.join() {
+                    panic::resume_unwind(panicked);
+                }
+            }
+        });
+        // Indices are handed out in order, so before the first error every slot is filled.
+        slots.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+    }
+}
+
+/// What is said of one run. A checker that cannot decide is not the program's fault.
+fn test_report(report: &RunReport, test: &TestCase, checker: &Checker) -> TestReport {
+    let (verdict, words) = match &report.termination {
+        Termination::Exited(0) => match checker.decide(test, &report.stdout) {
+            Ok(Decision::Accepted) => (Verdict::Accepted, String::new()),
+            Ok(Decision::Rejected(why)) => (Verdict::WrongAnswer, why),
+            Err(error) => (Verdict::InternalError, error.to_string()),
+        },
+        stopped => (Verdict::of(stopped), detail(stopped)),
+    };
+    let exit_code = match report.termination {
+        Termination::Exited(code) => Some(code),
+        Termination::Raised { .. } | Termination::Unsupported { .. } => Some(1),
+        Termination::LimitExceeded(_)
+        | Termination::OutputLimitExceeded
+        | Termination::Trapped { .. }
+        | Termination::EngineCrashed { .. } => None,
+    };
+    let exception = match &report.termination {
+        Termination::Raised { exception, .. } => Some(exception.clone()),
+        _ => None,
+    };
+    TestReport {
+        verdict,
+        detail: words.chars().take(DETAIL_CHARACTERS_MAX).collect(),
+        exit_code,
+        exception,
+        fuel: report.fuel,
+        memory_bytes: report.memory_bytes,
+        cpu_time_us: report.cpu_time_us,
+        wall_time_us: report.wall_time_us,
+        stdout_bytes: report.stdout.len() as u64,
+    }
+}
+
+fn detail(termination: &Termination) -> String {
+    match termination {
+        Termination::Exited(0) => String::new(),
+        Termination::Exited(code) => format!("exit code {code}"),
+        Termination::Raised { exception, message } if message.is_empty() => exception.clone(),
+        Termination::Raised { exception, message } => format!("{exception}: {message}"),
+        Termination::Unsupported { module } => format!("no module `{module}`"),
+        Termination::LimitExceeded(limit) => limit.to_string(),
+        Termination::OutputLimitExceeded => String::new(),
+        Termination::Trapped { message } => format!("trap: {message}"),
+        Termination::EngineCrashed { message } => format!("the engine's process died: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hilora_contract::artifact::ContentHash;
+    use hilora_contract::dataset::Language;
+    use hilora_contract::plugin::{PluginIdentity, PluginKind, RunnerInfo};
+
+    /// A native fake: its programs are `echo`, `fail` and `broken`, and it takes longer for earlier submissions.
+    struct FakeRunner(PluginIdentity);
+
+    impl SolutionRunner for FakeRunner {
+        fn identity(&self) -> &PluginIdentity {
+            &self.0
+        }
+
+        fn describe(&self) -> Result<RunnerInfo, PluginError> {
+            Ok(RunnerInfo { language: Language::Python3, interpreter: "fake".to_owned() })
+        }
+
+        fn run(&self, code: &str, stdin: &[u8], _limits: &RunLimits) -> Result<RunReport, PluginError> {
+            let termination = match code {
+                "echo" => Termination::Exited(0),
+                "fail" => Termination::Raised { exception: "ValueError".to_owned(), message: "no".to_owned() },
+                _ => return Err(PluginError::Engine { what: "fake".to_owned(), message: "broken".to_owned() }),
+            };
+            if stdin.starts_with(b"slow") {
+                thread::sleep(std::time::Duration::from_millis(30));
+            }
+            let stdout = stdin.to_vec();
+            Ok(RunReport {
+                termination,
+                stdout,
+                stderr: Vec::new(),
+                fuel: 1,
+                cpu_time_us: 1,
+                wall_time_us: 1,
+                memory_bytes: 1,
+            })
+        }
+    }
+
+    fn judge(workers: usize) -> Judge {
+        let identity = PluginIdentity {
+            name: "fake".to_owned(),
+            version: "1".to_owned(),
+            kind: PluginKind::SolutionRunner,
+            content: ContentHash::of(b""),
+        };
+        Judge::new(Arc::new(FakeRunner(identity)), workers)
+    }
+
+    fn submission(id: &str, code: &str, tests: &[(&str, &str)]) -> Submission {
+        let test =
+            |(input, output): &(&str, &str)| TestCase { input: (*input).to_owned(), output: (*output).to_owned() };
+        Submission {
+            id: id.to_owned(),
+            code: code.to_owned(),
+            tests: tests.iter().map(test).collect(),
+            entry_point: None,
+            checker: Checker::Lines,
+            limits: super::super::run_limits(None, None),
+        }
+    }
+
+    #[test]
+    fn judgements_come_in_input_order_with_any_number_of_threads() -> Result<(), JudgeError> {
+        let submissions: Vec<Submission> = (0..20)
+            .map(|i| submission(&i.to_string(), "echo", &[(if i % 3 == 0 { "slow" } else { "x" }, "x")]))
+            .collect();
+        let one = judge(1).judge_all(&submissions, StopAt::FirstFailure, &|_| {})?;
+        let done = AtomicU64::new(0);
+        let four =
+            judge(4).judge_all(&submissions, StopAt::FirstFailure, &|_| _ = done.fetch_add(1, Ordering::Relaxed))?;
+        assert_eq!(one, four);
+        assert_eq!(done.into_inner(), 20);
+        assert!(four.iter().enumerate().all(|(i, judgement)| judgement.id == i.to_string()));
+        assert!(four.iter().enumerate().all(|(i, judgement)| judgement.is_accepted() == (i % 3 != 0)));
+        Ok(())
+    }
+
+    #[test]
+    fn stops_at_the_first_failure_only_where_asked() -> Result<(), JudgeError> {
+        let wrong = submission("a", "echo", &[("1", "1"), ("2", "3"), ("4", "4")]);
+        assert_eq!(judge(1).judge(&wrong, StopAt::FirstFailure)?.tests.len(), 2);
+        let whole = judge(1).judge(&wrong, StopAt::End)?;
+        assert_eq!((whole.tests.len(), whole.verdict), (3, Verdict::WrongAnswer));
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_is_accepted_without_a_test() -> Result<(), JudgeError> {
+        assert_eq!(
+            judge(1).judge(&submission("a", "echo", &[]), StopAt::FirstFailure)?.verdict,
+            Verdict::InternalError
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn the_exception_is_told() -> Result<(), JudgeError> {
+        let judged = judge(1).judge(&submission("a", "fail", &[("1", "1")]), StopAt::FirstFailure)?;
+        assert_eq!((judged.verdict, &judged.tests[0].detail[..]), (Verdict::RuntimeError, "ValueError: no"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_broken_runner_is_an_error_that_names_the_submission() {
+        let submissions = [submission("a", "echo", &[("1", "1")]), submission("b", "broken", &[("1", "1")])];
+        let error = judge(2).judge_all(&submissions, StopAt::FirstFailure, &|_| {}).expect_err("the runner is broken");
+        assert!(error.to_string().contains("`b`"), "{error}");
+    }
+}

@@ -1,0 +1,384 @@
+//! B in panels of 32 columns. A panel holds, unit of depth by unit of depth, four bytes for each column: one f32, or two
+//! bf16 that follow one another along the depth (`UnitLayout`). Packing is where a frozen weight is widened from 4 bits.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use half::bf16;
+use rayon::prelude::*;
+
+use super::source::{RowSource, convert};
+use crate::element::{Element, UnitLayout};
+use crate::simd::vectorized;
+
+/// Columns of a panel.
+pub(super) const PANEL: usize = 32;
+
+/// A unit of depth of one column. Of a pair the first is the lower half.
+pub(super) type Unit = u32;
+
+/// A cache line: a load that straddles two of them costs twice.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([Unit; 16]);
+
+/// Units whose first stands at the beginning of a cache line.
+#[derive(Default)]
+pub(super) struct Units {
+    lines: Vec<Line>,
+}
+
+impl Units {
+    /// Room for so many units; what they hold is left over from their last use.
+    pub(super) fn room(&mut self, units: usize) -> &mut [Unit] {
+        let lines = units.div_ceil(16);
+        if self.lines.len() < lines {
+            self.lines.resize(lines, Line([0; 16]));
+        }
+        // SAFETY: a line is sixteen units without padding, and so many lines are initialized.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), units) }
+    }
+
+    fn as_slice(&self) -> &[Unit] {
+        // SAFETY: a line is sixteen units without padding.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * 16) }
+    }
+}
+
+/// Units as floats.
+fn floats(units: &mut [Unit]) -> &mut [f32] {
+    // SAFETY: both are four bytes with the same alignment, and every bit pattern is a float.
+    unsafe { std::slice::from_raw_parts_mut(units.as_mut_ptr().cast(), units.len()) }
+}
+
+/// Units as pairs of bf16.
+fn pairs(units: &mut [Unit]) -> &mut [bf16] {
+    // SAFETY: two bf16 are as large as a unit and less aligned, and every bit pattern is a bf16.
+    unsafe { std::slice::from_raw_parts_mut(units.as_mut_ptr().cast(), units.len() * 2) }
+}
+
+/// Which way a source stands to B.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Orientation {
+    /// B is the source [depth, columns].
+    Straight,
+    /// B is the transpose of the source [columns, depth].
+    Transposed,
+}
+
+/// A part of B: columns from a panel's first on, and depth from a unit's first on.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) columns: Range<usize>,
+    pub(super) depth: Range<usize>,
+}
+
+impl Part {
+    /// Units along the depth.
+    fn units<E: Element>(&self) -> usize {
+        self.depth.len() / E::layout().elements()
+    }
+
+    /// Units of all panels.
+    pub(super) fn units_total<E: Element>(&self) -> usize {
+        self.columns.len().div_ceil(PANEL) * PANEL * self.units::<E>()
+    }
+}
+
+thread_local! {
+    /// Rows on their way into panels.
+    static ROWS: RefCell<Units> = RefCell::default();
+}
+
+/// Packs a part of B into `panels`, one panel after another, filled up with zeros. The depth is even in bf16.
+pub(super) fn pack<E: Element>(source: &dyn RowSource, orientation: Orientation, part: &Part, panels: &mut [Unit]) {
+    let units = part.units::<E>();
+    if units == 0 {
+        return;
+    }
+    ROWS.with_borrow_mut(|rows| match orientation {
+        Orientation::Straight => pack_straight(source, E::layout(), part, units, panels, rows),
+        Orientation::Transposed => pack_transposed(source, E::layout(), part, units, panels, rows),
+    });
+}
+
+fn pack_straight(
+    source: &dyn RowSource,
+    layout: UnitLayout,
+    part: &Part,
+    units: usize,
+    panels: &mut [Unit],
+    rows: &mut Units,
+) {
+    let width = part.columns.len();
+    let padded = width.next_multiple_of(PANEL);
+    // Two rows in bf16 take as much room as one in f32.
+    let rows = rows.room(padded * 2);
+    rows.fill(0);
+    let (row, scratch) = rows.split_at_mut(padded);
+    for unit in 0..units {
+        match layout {
+            UnitLayout::Single => {
+                source.read(part.depth.start + unit, part.columns.start, &mut floats(row)[..width]);
+            }
+            UnitLayout::Pair => {
+                let (first, second) = pairs(scratch).split_at_mut(padded);
+                source.read_bf16(part.depth.start + 2 * unit, part.columns.start, &mut first[..width]);
+                source.read_bf16(part.depth.start + 2 * unit + 1, part.columns.start, &mut second[..width]);
+                interleave(first, second, row);
+            }
+            UnitLayout::Widened => {
+                let values = &mut pairs(scratch)[..width];
+                source.read_bf16(part.depth.start + (unit ^ 1), part.columns.start, values);
+                widen(values, &mut floats(row)[..width]);
+            }
+        }
+        for (panel, values) in row.chunks_exact(PANEL).enumerate() {
+            let at = (panel * units + unit) * PANEL;
+            panels[at..at + PANEL].copy_from_slice(values);
+        }
+    }
+}
+
+vectorized! {
+    /// target[i] = a[i] in the lower half and b[i] in the upper.
+    pub(super) fn interleave(a: &[bf16], b: &[bf16], target: &mut [Unit]) {
+        for ((target, a), b) in target.iter_mut().zip(a).zip(b) {
+            *target = Unit::from(a.to_bits()) | Unit::from(b.to_bits()) << 16;
+        }
+    }
+}
+
+vectorized! {
+    pub(super) fn widen(values: &[bf16], target: &mut [f32]) {
+        convert(values, target);
+    }
+}
+
+vectorized! {
+    /// Elements that follow one another along the depth as units; in bf16 an even number of them.
+    pub(super) fn lay_out<E: Element>(values: &[E], layout: UnitLayout, units: &mut [Unit]) {
+        let pairs = values.as_chunks::<2>().0;
+        match layout {
+            UnitLayout::Single => {
+                for (unit, value) in units.iter_mut().zip(values) {
+                    *unit = value.widen().to_bits();
+                }
+            }
+            UnitLayout::Pair => {
+                for (unit, [first, second]) in units.iter_mut().zip(pairs) {
+                    *unit = first.widen().to_bits() >> 16 | second.widen().to_bits() & 0xffff_0000;
+                }
+            }
+            UnitLayout::Widened => {
+                for (units, [first, second]) in units.as_chunks_mut::<2>().0.iter_mut().zip(pairs) {
+                    *units = [second.widen().to_bits(), first.widen().to_bits()];
+                }
+            }
+        }
+    }
+}
+
+fn pack_transposed(
+    source: &dyn RowSource,
+    layout: UnitLayout,
+    part: &Part,
+    units: usize,
+    panels: &mut [Unit],
+    rows: &mut Units,
+) {
+    /// Units of depth that are transposed at a time.
+    const STRIP: usize = 64;
+    let (rows, scratch) = rows.room(PANEL * STRIP + STRIP).split_at_mut(PANEL * STRIP);
+    for (panel, target) in panels.chunks_exact_mut(units * PANEL).enumerate() {
+        let first = part.columns.start + panel * PANEL;
+        let width = PANEL.min(part.columns.end - first);
+        rows[width * STRIP..].fill(0);
+        for (strip, target) in target.chunks_mut(STRIP * PANEL).enumerate() {
+            let start = part.depth.start + strip * STRIP * layout.elements();
+            let count = target.len() / PANEL;
+            for (i, row) in rows.chunks_exact_mut(STRIP).take(width).enumerate() {
+                let row = &mut row[..count];
+                match layout {
+                    UnitLayout::Single => source.read(first + i, start, floats(row)),
+                    UnitLayout::Pair => source.read_bf16(first + i, start, pairs(row)),
+                    UnitLayout::Widened => {
+                        let values = &mut pairs(scratch)[..count];
+                        source.read_bf16(first + i, start, values);
+                        lay_out(values, layout, row);
+                    }
+                }
+            }
+            transpose(rows, STRIP, target);
+        }
+    }
+}
+
+/// target[u · 32 + row] = rows[row · stride + u].
+fn transpose(rows: &[Unit], stride: usize, target: &mut [Unit]) {
+    #[cfg(target_arch = "x86_64")]
+    if crate::simd::instruction_set() == crate::simd::InstructionSet::Avx512 {
+        let whole = target.len() / (16 * PANEL) * 16;
+        // SAFETY: the processor has AVX-512 F.
+        unsafe { transpose_avx512(rows, stride, &mut target[..whole * PANEL]) };
+        return transpose_portable(rows, stride, whole, target);
+    }
+    transpose_portable(rows, stride, 0, target);
+}
+
+fn transpose_portable(rows: &[Unit], stride: usize, first: usize, target: &mut [Unit]) {
+    for (unit, target) in target.chunks_exact_mut(PANEL).enumerate().skip(first) {
+        for (row, target) in target.iter_mut().enumerate() {
+            *target = rows[row * stride + unit];
+        }
+    }
+}
+
+/// # Safety
+/// The processor has AVX-512 F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn transpose_avx512(rows: &[Unit], stride: usize, target: &mut [Unit]) {
+    use std::arch::x86_64::*;
+    let units = target.len() / PANEL;
+    assert!(units.is_multiple_of(16) && units <= stride && rows.len() >= PANEL * stride, "a transpose out of bounds");
+    for unit in (0..units).step_by(16) {
+        for half in [0, 16] {
+            let mut v = [_mm512_setzero_si512(); 16];
+            for (i, v) in v.iter_mut().enumerate() {
+                // SAFETY: row half + i < 32 and units unit .. unit + 16 <= stride: asserted above.
+                *v = unsafe { _mm512_loadu_si512(rows.as_ptr().add((half + i) * stride + unit).cast()) };
+            }
+            // Sixteen by sixteen in four rounds: pairs of units, pairs of pairs, then quarters of registers.
+            let mut w = [_mm512_setzero_si512(); 16];
+            for i in 0..8 {
+                w[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
+                w[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
+            }
+            for i in 0..4 {
+                v[4 * i] = _mm512_unpacklo_epi64(w[4 * i], w[4 * i + 2]);
+                v[4 * i + 1] = _mm512_unpackhi_epi64(w[4 * i], w[4 * i + 2]);
+                v[4 * i + 2] = _mm512_unpacklo_epi64(w[4 * i + 1], w[4 * i + 3]);
+                v[4 * i + 3] = _mm512_unpackhi_epi64(w[4 * i + 1], w[4 * i + 3]);
+            }
+            for i in 0..4 {
+                w[i] = _mm512_shuffle_i32x4::<0x88>(v[i], v[4 + i]);
+                w[4 + i] = _mm512_shuffle_i32x4::<0xdd>(v[i], v[4 + i]);
+                w[8 + i] = _mm512_shuffle_i32x4::<0x88>(v[8 + i], v[12 + i]);
+                w[12 + i] = _mm512_shuffle_i32x4::<0xdd>(v[8 + i], v[12 + i]);
+            }
+            for i in 0..4 {
+                v[i] = _mm512_shuffle_i32x4::<0x88>(w[i], w[8 + i]);
+                v[4 + i] = _mm512_shuffle_i32x4::<0x88>(w[4 + i], w[12 + i]);
+                v[8 + i] = _mm512_shuffle_i32x4::<0xdd>(w[i], w[8 + i]);
+                v[12 + i] = _mm512_shuffle_i32x4::<0xdd>(w[4 + i], w[12 + i]);
+            }
+            for (i, v) in v.iter().enumerate() {
+                // SAFETY: target row unit + i is within `units`, and half + 16 <= 32.
+                unsafe { _mm512_storeu_si512(target.as_mut_ptr().add((unit + i) * PANEL + half).cast(), *v) };
+            }
+        }
+    }
+}
+
+/// Free memory of packings that outlive a product.
+static POOL: Mutex<Vec<Units>> = Mutex::new(Vec::new());
+
+/// The whole of B in panels, for more than one product.
+pub struct Packed<E = f32> {
+    pub(super) depth: usize,
+    pub(super) columns: usize,
+    panels: Units,
+    element: PhantomData<E>,
+}
+
+impl<E> Drop for Packed<E> {
+    fn drop(&mut self) {
+        POOL.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.panels));
+    }
+}
+
+impl<E: Element> Packed<E> {
+    /// B = W, for W [depth, columns].
+    pub(crate) fn of(matrix: &dyn RowSource) -> Self {
+        Self::of_source(matrix, Orientation::Straight, matrix.rows(), matrix.columns())
+    }
+
+    /// B = Wᵀ, for W [columns, depth].
+    pub(crate) fn of_transposed(matrix: &dyn RowSource) -> Self {
+        Self::of_source(matrix, Orientation::Transposed, matrix.columns(), matrix.rows())
+    }
+
+    fn of_source(matrix: &dyn RowSource, orientation: Orientation, depth: usize, columns: usize) -> Self {
+        /// Panels that a thread packs at a time.
+        const GROUP: usize = 4;
+        let mut panels = POOL.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let part = Part { columns: 0..columns, depth: 0..depth };
+        assert!(depth.is_multiple_of(2) || E::layout() == UnitLayout::Single, "the depth of a product in bf16 is even");
+        let room = panels.room(part.units_total::<E>());
+        let group = GROUP * PANEL * part.units::<E>();
+        let pack = |index: usize, panels: &mut [Unit]| {
+            let first = index * GROUP * PANEL;
+            let columns = first..columns.min(first + GROUP * PANEL);
+            pack::<E>(matrix, orientation, &Part { columns, depth: 0..depth }, panels);
+        };
+        if depth * columns >= 1 << 15 {
+            // Each panel is written by one thread, so their order does not matter.
+            room.par_chunks_mut(group).enumerate().for_each(|(index, panels)| pack(index, panels));
+        } else if depth > 0 {
+            room.chunks_mut(group).enumerate().for_each(|(index, panels)| pack(index, panels));
+        }
+        Self { depth, columns, panels, element: PhantomData }
+    }
+
+    /// All of B.
+    pub(crate) fn all(&self) -> PackedView<'_, E> {
+        PackedView {
+            depth: self.depth,
+            columns: self.columns,
+            panel_units: self.depth / E::layout().elements(),
+            panels: self.panels.as_slice(),
+            element: PhantomData,
+        }
+    }
+
+    /// The first columns of B.
+    pub(crate) fn first_columns(&self, columns: usize) -> PackedView<'_, E> {
+        PackedView { columns: columns.min(self.columns), ..self.all() }
+    }
+
+    /// The first rows of B.
+    pub(crate) fn first_rows(&self, depth: usize) -> PackedView<'_, E> {
+        PackedView { depth: depth.min(self.depth), ..self.all() }
+    }
+}
+
+/// A corner of B.
+#[derive(Clone, Copy)]
+pub(crate) struct PackedView<'a, E = f32> {
+    pub(super) depth: usize,
+    pub(super) columns: usize,
+    /// Units of the whole B along the depth, which a panel holds.
+    pub(super) panel_units: usize,
+    pub(super) panels: &'a [Unit],
+    element: PhantomData<E>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposes_every_unit() {
+        let rows: Vec<Unit> = (0..(PANEL * 64) as Unit).collect();
+        for count in [1, 15, 16, 17, 40, 64] {
+            let mut target = vec![0; count * PANEL];
+            transpose(&rows, 64, &mut target);
+            for (at, unit) in target.iter().enumerate() {
+                assert_eq!(*unit as usize, at % PANEL * 64 + at / PANEL, "{count} units, at {at}");
+            }
+        }
+    }
+}

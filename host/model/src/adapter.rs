@@ -1,0 +1,349 @@
+//! A LoRA adapter in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors` with the keys
+//! `base_model.model.model.layers.N.{self_attn,mlp}.X.lora_{A,B}.weight`, A [r, in], B [out, r], and for the tables that
+//! are trained whole `base_model.model.{model.embed_tokens,lm_head}.weight` [vocabulary, width].
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use safetensors::Dtype;
+
+use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
+use super::{LoraConfig, Model, ModelConfig, ModelError, ModuleToSave, Projection};
+use hilora_contract::artifact::write_atomic;
+use hilora_kernels::linear::Weight;
+use hilora_kernels::philox::{Purpose, Sequence};
+
+/// The two factors of one linear layer's update.
+#[derive(Debug, Clone)]
+pub struct AdapterModule {
+    /// A [r, in].
+    pub(crate) a: Tensor,
+    /// B [out, r].
+    pub(crate) b: Tensor,
+}
+
+/// A LoRA adapter.
+#[derive(Debug, Clone)]
+pub struct Adapter {
+    config: LoraConfig,
+    /// Where it was loaded from, for errors.
+    origin: PathBuf,
+    layers: Vec<[Option<AdapterModule>; Projection::ALL.len()]>,
+    /// The trained copies of tables, [vocabulary, width] in f32 each. The base's own stay as they are.
+    saved: [Option<Weight>; ModuleToSave::ALL.len()],
+}
+
+const WEIGHTS: &str = "adapter_model.safetensors";
+const OTHER_BASE: &str = "was the adapter made for another base?";
+
+/// PEFT's name of a factor.
+fn key(layer: usize, projection: Projection, factor: char) -> String {
+    format!("base_model.model.model.layers.{layer}.{}.lora_{factor}.weight", projection.path())
+}
+
+impl ModuleToSave {
+    /// PEFT's name of its trained copy.
+    pub fn adapter_key(self) -> String {
+        format!("base_model.model.{}", self.weight_key())
+    }
+}
+
+/// A copy of a table in f32.
+fn widened(table: &Weight) -> Result<Tensor, ModelError> {
+    let (rows, columns) = table.dims()?;
+    let values = table.with_rows(|source| {
+        let mut values = vec![0.0; rows * columns];
+        values.chunks_mut(columns).enumerate().for_each(|(row, values)| source.read(row, 0, values));
+        values
+    })?;
+    Ok(Tensor::from_vec(values, (rows, columns), table.device())?)
+}
+
+impl Adapter {
+    /// A new adapter for a model: A uniform in ±1/√in as PEFT draws it, B zero, so that the update begins at zero;
+    /// copies of tables begin as the base's.
+    pub fn new(config: &LoraConfig, base: &Model, seed: u64) -> Result<Self, ModelError> {
+        let model = base.config();
+        let module = |layer: usize, projection: Projection| {
+            let (outputs, inputs) = model.projection_dims(projection);
+            let stream = (layer * Projection::ALL.len() + projection.index()) as u64;
+            let mut numbers = Sequence::new(seed, Purpose::Weights, stream);
+            let bound = 1.0 / (inputs as f64).sqrt();
+            let a: Vec<f32> =
+                (0..config.r * inputs).map(|_| ((2.0 * numbers.uniform() - 1.0) * bound) as f32).collect();
+            Ok(AdapterModule {
+                a: Tensor::from_vec(a, (config.r, inputs), &Device::Cpu)?,
+                b: Tensor::zeros((outputs, config.r), candle_core::DType::F32, &Device::Cpu)?,
+            })
+        };
+        let saved = |module: ModuleToSave| match module {
+            ModuleToSave::EmbedTokens => widened(base.embedding(None)),
+            ModuleToSave::LmHead => widened(base.output(None)),
+        };
+        Self::build(config, model.num_hidden_layers, PathBuf::from("a new adapter"), module, saved)
+    }
+
+    /// The adapter in the memory of a model's device.
+    pub fn beside(self, model: &Model) -> Result<Self, ModelError> {
+        let device = model.device();
+        if device.is_cpu() {
+            return Ok(self);
+        }
+        self.mapped(|tensor| Ok(tensor.to_device(device)?))
+    }
+
+    fn build(
+        config: &LoraConfig,
+        layers: usize,
+        origin: PathBuf,
+        module: impl Fn(usize, Projection) -> Result<AdapterModule, ModelError>,
+        table: impl Fn(ModuleToSave) -> Result<Tensor, ModelError>,
+    ) -> Result<Self, ModelError> {
+        let layers = (0..layers)
+            .map(|layer| {
+                let mut modules: [Option<AdapterModule>; Projection::ALL.len()] = Default::default();
+                for projection in Projection::ALL.into_iter().filter(|projection| config.targets(*projection)) {
+                    modules[projection.index()] = Some(module(layer, projection)?);
+                }
+                Ok(modules)
+            })
+            .collect::<Result<_, ModelError>>()?;
+        let mut saved: [Option<Weight>; ModuleToSave::ALL.len()] = Default::default();
+        for module in ModuleToSave::ALL.into_iter().filter(|module| config.saves(*module)) {
+            saved[module.index()] = Some(Weight::F32(table(module)?));
+        }
+        Ok(Self { config: config.clone(), origin, layers, saved })
+    }
+
+    /// The same shape, filled with zeros: where gradients and moments are kept.
+    pub fn zeros_like(&self) -> Result<Self, ModelError> {
+        self.mapped(|tensor| Ok(tensor.zeros_like()?))
+    }
+
+    /// An adapter of the same shape with other tensors.
+    fn mapped(&self, map: impl Fn(&Tensor) -> Result<Tensor, ModelError>) -> Result<Self, ModelError> {
+        let lacks = |what: String| ModelError::Input(format!("the adapter lacks {what}"));
+        let module = |layer: usize, projection: Projection| {
+            let module = self.module(layer, projection);
+            let module = module.ok_or_else(|| lacks(format!("{projection} of layer {layer}")))?;
+            Ok(AdapterModule { a: map(&module.a)?, b: map(&module.b)? })
+        };
+        let table = |module: ModuleToSave| {
+            map(self.saved(module).and_then(Weight::dense).ok_or_else(|| lacks(module.to_string()))?)
+        };
+        Self::build(&self.config, self.layers.len(), self.origin.clone(), module, table)
+    }
+
+    /// The same adapter with another B in every update; all else is shared with this one.
+    pub fn with_b(&self, mut b: impl FnMut(&Tensor) -> Result<Tensor, ModelError>) -> Result<Self, ModelError> {
+        let mut adapter = self.clone();
+        for module in adapter.layers.iter_mut().flatten().flatten() {
+            module.b = b(&module.b)?;
+        }
+        Ok(adapter)
+    }
+
+    /// Loads `adapter_config.json` and `adapter_model.safetensors` from a folder. Every tensor that the configuration
+    /// promises must be there, and no other.
+    pub fn load(folder: &Path) -> Result<Self, ModelError> {
+        let config_path = folder.join("adapter_config.json");
+        let text = std::fs::read_to_string(&config_path).map_err(|e| ModelError::file(&config_path, e))?;
+        let config = LoraConfig::from_peft_json(&config_path, &text)?;
+        let path = folder.join(WEIGHTS);
+        let files = CheckpointFiles::open_file(&path)?;
+        let layer_of = |name: &str| -> Option<usize> {
+            name.strip_prefix("base_model.model.model.layers.")?.split('.').next()?.parse().ok()
+        };
+        let layers = files.names().filter_map(layer_of).max().map_or(0, |last| last + 1);
+        if layers == 0 {
+            let tensor = key(0, config.target_modules[0], 'A');
+            return Err(ModelError::MissingTensor { path, tensor });
+        }
+        let factor = |name: &str, rank_axis: usize| {
+            let mut shape = files.shape(name)?;
+            // The other axis is the base's business; it is checked where the base is known.
+            shape.resize(2, 0);
+            shape[rank_axis] = config.r;
+            let values = files.floats(name, &shape, "does adapter_config.json belong to these weights?")?;
+            Ok::<_, ModelError>(Tensor::from_vec(values, shape, &Device::Cpu)?)
+        };
+        let module = |layer: usize, projection: Projection| {
+            Ok(AdapterModule {
+                a: factor(&key(layer, projection, 'A'), 0)?,
+                b: factor(&key(layer, projection, 'B'), 1)?,
+            })
+        };
+        let table = |module: ModuleToSave| {
+            let name = module.adapter_key();
+            // Its shape, too, is checked where the base is known.
+            let shape = files.shape(&name)?;
+            Ok(Tensor::from_vec(files.floats(&name, &shape, OTHER_BASE)?, shape, &Device::Cpu)?)
+        };
+        let adapter = Self::build(&config, layers, path.clone(), module, table)?;
+        let known: std::collections::BTreeSet<String> = adapter.tensors().map(|(name, _)| name).collect();
+        match files.names().find(|name| !known.contains(*name)) {
+            None => Ok(adapter),
+            Some(name) => Err(ModelError::UnexpectedTensor { path, tensor: name.to_owned() }),
+        }
+    }
+
+    /// Writes PEFT's two files into a folder, each atomically; the configuration comes last.
+    pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
+        let tensors = self
+            .tensors()
+            .map(|(name, tensor)| {
+                Ok(NamedFloats { name, shape: tensor.dims().to_vec(), values: tensor.flatten_all()?.to_vec1()? })
+            })
+            .collect::<Result<Vec<_>, ModelError>>()?;
+        write_floats(&folder.join(WEIGHTS), &tensors, Dtype::F32)?;
+        let path = folder.join("adapter_config.json");
+        write_atomic(&path, self.config.to_peft_json(None).as_bytes()).map_err(|e| ModelError::file(&path, e))
+    }
+
+    /// The same adapter for training on under another configuration, which may change its dropout alone.
+    pub fn continued_with(self, config: &LoraConfig) -> Result<Self, ModelError> {
+        let (mut ours, mut theirs) = (config.clone(), self.config.clone());
+        for config in [&mut ours, &mut theirs] {
+            config.lora_dropout = 0.0;
+            config.target_modules.sort();
+            config.modules_to_save.sort();
+        }
+        if ours != theirs {
+            let shape = |config: &LoraConfig| {
+                let targets: Vec<String> = config.target_modules.iter().map(Projection::to_string).collect();
+                let scale = if config.use_rslora { ", rsLoRA" } else { "" };
+                let saved: String = config.modules_to_save.iter().map(|module| format!(", {module} saved")).collect();
+                format!("r {}, lora_alpha {}{scale}, {}{saved}", config.r, config.lora_alpha, targets.join(" "))
+            };
+            let message = format!(
+                "expected an adapter as the section `lora` says ({}), got one of {}\nhint: give `lora` the values \
+                 of its adapter_config.json",
+                shape(&ours),
+                shape(&theirs)
+            );
+            return Err(ModelError::Config { path: self.origin, message });
+        }
+        Ok(Self { config: config.clone(), ..self })
+    }
+
+    /// Checks every tensor's shape against a model.
+    pub fn check_against(&self, model: &Model) -> Result<(), ModelError> {
+        self.check_against_config(model.config())
+    }
+
+    /// Checks every tensor's shape against a model that is not loaded.
+    pub(crate) fn check_against_config(&self, config: &ModelConfig) -> Result<(), ModelError> {
+        if self.layers.len() != config.num_hidden_layers {
+            return Err(ModelError::Config {
+                path: self.origin.clone(),
+                message: format!(
+                    "expected updates for the base's {} layers, got {}\nhint: {OTHER_BASE}",
+                    config.num_hidden_layers,
+                    self.layers.len()
+                ),
+            });
+        }
+        for (layer, modules) in self.layers.iter().enumerate() {
+            for projection in Projection::ALL {
+                let Some(module) = &modules[projection.index()] else { continue };
+                let (outputs, inputs) = config.projection_dims(projection);
+                let factors = [('A', &module.a, [self.config.r, inputs]), ('B', &module.b, [outputs, self.config.r])];
+                for (factor, tensor, expected) in factors {
+                    if tensor.dims() != expected {
+                        return Err(ModelError::Shape {
+                            path: self.origin.clone(),
+                            tensor: key(layer, projection, factor),
+                            expected: expected.to_vec(),
+                            got: tensor.dims().to_vec(),
+                            hint: OTHER_BASE,
+                        });
+                    }
+                }
+            }
+        }
+        let expected = [config.vocab_size, config.hidden_size];
+        for (tensor, table) in self.tables() {
+            if table.dims() != expected {
+                return Err(ModelError::Shape {
+                    path: self.origin.clone(),
+                    tensor,
+                    expected: expected.to_vec(),
+                    got: table.dims().to_vec(),
+                    hint: OTHER_BASE,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The adapter's configuration.
+    pub fn config(&self) -> &LoraConfig {
+        &self.config
+    }
+
+    /// Number of decoder blocks of the base it was made for.
+    pub(crate) fn layer_count(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The update of one layer's projection.
+    pub(crate) fn module(&self, layer: usize, projection: Projection) -> Option<&AdapterModule> {
+        self.layers.get(layer)?[projection.index()].as_ref()
+    }
+
+    /// The trained copy of a table.
+    pub(crate) fn saved(&self, module: ModuleToSave) -> Option<&Weight> {
+        self.saved[module.index()].as_ref()
+    }
+
+    /// The trained copies of tables with PEFT's names for them.
+    fn tables(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        ModuleToSave::ALL
+            .into_iter()
+            .filter_map(|module| Some((module.adapter_key(), self.saved(module).and_then(Weight::dense)?)))
+    }
+
+    /// Every tensor with PEFT's name for it: the factors block by block, then the tables.
+    pub fn tensors(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        let factors = self.layers.iter().enumerate().flat_map(|(layer, modules)| {
+            Projection::ALL
+                .into_iter()
+                .filter_map(move |projection| Some((projection, modules[projection.index()].as_ref()?)))
+                .flat_map(move |(projection, module)| {
+                    [(key(layer, projection, 'A'), &module.a), (key(layer, projection, 'B'), &module.b)]
+                })
+        });
+        factors.chain(self.tables())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::small_model::{perturbed, small_lora, small_model};
+
+    #[test]
+    fn copies_of_tables_are_saved_loaded_and_held_against_the_base() -> Result<(), Box<dyn std::error::Error>> {
+        let model = small_model(6)?;
+        let lora = LoraConfig { modules_to_save: vec![ModuleToSave::LmHead], ..small_lora() };
+        // They begin as the base's, here as the embedding, to which the output layer is tied.
+        let new = Adapter::new(&lora, &model, 1)?;
+        let begun = new.saved(ModuleToSave::LmHead).and_then(Weight::dense).ok_or("no copy")?.to_vec2::<f32>()?;
+        assert_eq!(begun, model.weights.embedding.dense().ok_or("no table")?.to_vec2::<f32>()?);
+
+        let (folder, adapter) = (tempfile::tempdir()?, perturbed(&model, &lora)?);
+        adapter.save(folder.path())?;
+        let loaded = Adapter::load(folder.path())?;
+        loaded.check_against(&model)?;
+        assert_eq!(loaded.config(), adapter.config());
+        let (names, expected): (Vec<_>, Vec<_>) = adapter.tensors().map(|(name, t)| (name, t.to_vec2::<f32>())).unzip();
+        assert!(names.ends_with(&["base_model.model.lm_head.weight".to_owned()]) && names.len() == 29, "{names:?}");
+        for ((_, got), expected) in loaded.tensors().zip(expected) {
+            assert_eq!(got.to_vec2::<f32>()?, expected?);
+        }
+        let other = ModelConfig { vocab_size: 97, ..model.config().clone() };
+        let error = loaded.check_against_config(&other).err().ok_or("taken over another vocabulary")?.to_string();
+        assert!(error.contains("lm_head.weight`: expected shape [97, 64], got [96, 64]"), "{error}");
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! The Jinja environment that chat templates expect: transformers' settings, its functions and its `tojson`.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Serde, Value};
+use minijinja::{Environment, Error, ErrorKind, context};
+use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter};
+
+use hilora_contract::dataset::Message;
+
+/// The name under which the template is kept; errors show it.
+const NAME: &str = "chat_template";
+/// Steps of one rendering: a few for each message and each loop, so a conversation of thousands of turns has enough.
+const STEPS_MAX: u64 = 10_000_000;
+/// Bytes of one rendering.
+const RENDERED_BYTES_MAX: usize = 64 << 20;
+
+/// An environment with one template.
+pub(super) fn environment(template: String) -> Result<Environment<'static>, Error> {
+    let mut environment = Environment::new();
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_fuel(Some(STEPS_MAX));
+    environment.add_filter("tojson", to_json);
+    environment.add_function("raise_exception", raise_exception);
+    environment.add_function("strftime_now", |format: String| fixed_date(&format));
+    environment.add_template_owned(NAME, template)?;
+    Ok(environment)
+}
+
+/// Renders the environment's template.
+pub(super) fn render(
+    environment: &Environment<'_>,
+    messages: &[Message],
+    add_generation_prompt: bool,
+    special_tokens: &BTreeMap<&'static str, String>,
+) -> Result<String, String> {
+    let template = environment.get_template(NAME).map_err(|error| error.to_string())?;
+    let values = context! {
+        messages => Value::from(Serde(messages)),
+        tools => Value::from(()),
+        documents => Value::from(()),
+        add_generation_prompt => add_generation_prompt,
+        ..Value::from(Serde(special_tokens))
+    };
+    let mut output = BoundedText(Vec::new());
+    template.render_captured_to(values, &mut output).map_err(|error| match error.kind() {
+        ErrorKind::OutOfFuel => format!("a rendering takes more than {STEPS_MAX} steps"),
+        ErrorKind::WriteFailure => format!("a rendering has more than {RENDERED_BYTES_MAX} bytes"),
+        // The template's own words, as far as it has any.
+        _ => error.detail().map_or_else(|| error.to_string(), str::to_owned),
+    })?;
+    String::from_utf8(output.0).map_err(|error| error.to_string())
+}
+
+/// Text that may not grow beyond all bounds.
+struct BoundedText(Vec<u8>);
+
+impl Write for BoundedText {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > RENDERED_BYTES_MAX {
+            return Err(io::Error::other("too long"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn raise_exception(message: String) -> Result<String, Error> {
+    Err(Error::new(ErrorKind::InvalidOperation, format!("the template refuses the messages: {message}")))
+}
+
+/// `strftime` of 2024-01-01 00:00:00, a Monday: the date at which the sandbox's clock starts, too. What is not known
+/// here stays as it stands, as Python's own does on most systems.
+fn fixed_date(format: &str) -> String {
+    const PARTS: [(&str, &str); 17] = [
+        ("%Y", "2024"),
+        ("%y", "24"),
+        ("%m", "01"),
+        ("%B", "January"),
+        ("%b", "Jan"),
+        ("%d", "01"),
+        ("%e", " 1"),
+        ("%j", "001"),
+        ("%A", "Monday"),
+        ("%a", "Mon"),
+        ("%H", "00"),
+        ("%I", "12"),
+        ("%M", "00"),
+        ("%S", "00"),
+        ("%p", "AM"),
+        ("%F", "2024-01-01"),
+        ("%%", "%"),
+    ];
+    let mut text = String::new();
+    let mut rest = format;
+    while let Some(c) = rest.chars().next() {
+        match PARTS.iter().find(|(name, _)| rest.starts_with(name)) {
+            Some((name, value)) => {
+                text.push_str(value);
+                rest = &rest[name.len()..];
+            }
+            None => {
+                text.push(c);
+                rest = &rest[c.len_utf8()..];
+            }
+        }
+    }
+    text
+}
+
+/// `json.dumps(value, ensure_ascii=False)`, with `indent` where it is asked for.
+fn to_json(value: &Value, arguments: Kwargs) -> Result<String, Error> {
+    let indent: Option<usize> = arguments.get("indent")?;
+    // It is what happens anyhow.
+    let ensure_ascii: Option<bool> = arguments.get("ensure_ascii")?;
+    arguments.assert_all_used()?;
+    if ensure_ascii == Some(true) || indent.is_some_and(|indent| indent > 16) {
+        let message = "tojson: expected ensure_ascii=False and an indent of at most 16";
+        return Err(Error::new(ErrorKind::InvalidOperation, message));
+    }
+    let mut text = Vec::new();
+    let failed = |error: serde_json::Error| Error::new(ErrorKind::BadSerialization, error.to_string());
+    match indent {
+        None => {
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, PythonSpacing)).map_err(failed)?
+        }
+        Some(indent) => {
+            let spaces = " ".repeat(indent);
+            let formatter = PrettyFormatter::with_indent(spaces.as_bytes());
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter)).map_err(failed)?;
+        }
+    }
+    String::from_utf8(text).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
+}
+
+/// Python's separators: `, ` and `: `.
+struct PythonSpacing;
+
+impl Formatter for PythonSpacing {
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(template: &str) -> Result<String, String> {
+        let environment = environment(template.to_owned()).map_err(|error| error.to_string())?;
+        render(&environment, &[], false, &BTreeMap::new())
+    }
+
+    #[test]
+    fn json_looks_as_pythons() {
+        // python3 -c 'import json; print(json.dumps({"b": [1, "ü<>&\'"], "a": {}, "c": None}, ensure_ascii=False))'
+        let expected = r#"{"b": [1, "ü<>&'"], "a": {}, "c": null}"#;
+        let template = r#"{{ {"b": [1, "ü<>&'"], "a": {}, "c": none} | tojson }}"#;
+        assert_eq!(rendered(template), Ok(expected.to_owned()));
+        assert_eq!(rendered("{{ [1, []] | tojson(indent=2) }}"), Ok("[\n  1,\n  []\n]".to_owned()));
+    }
+
+    #[test]
+    fn the_date_is_fixed() {
+        assert_eq!(rendered("{{ strftime_now('%d %b %Y, %H:%M %% ü%Q') }}"), Ok("01 Jan 2024, 00:00 % ü%Q".to_owned()));
+    }
+
+    #[test]
+    fn a_template_that_refuses_loops_or_grows_is_an_error() {
+        let refused = rendered("{{ raise_exception('no system role') }}");
+        assert_eq!(refused, Err("the template refuses the messages: no system role".to_owned()));
+        let loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
+        assert!(rendered(loops).is_err_and(|message| message.contains("steps")));
+        let grows = "{% set s = 'x' * 100000 %}{% for a in range(9999) %}{{ s }}{% endfor %}";
+        assert!(rendered(grows).is_err_and(|message| message.contains("bytes")));
+    }
+}

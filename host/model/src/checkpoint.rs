@@ -1,0 +1,160 @@
+//! A checkpoint: a folder of the Hugging Face layout with `config.json` and safetensors, opened but not yet read.
+//!
+//! Weights are made from it one by one: a tensor is mapped, converted or quantized by all threads, and let go. Layers
+//! that the checkpoint holds in 4 bits stay mapped as they are.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use half::{bf16, f16};
+use rayon::prelude::*;
+use safetensors::Dtype;
+
+use super::checkpoint_files::{CheckpointFiles, StoredFloats, StoredTensor};
+use super::{BasePrecision, ModelConfig, ModelError, Quantization, bitsandbytes};
+use hilora_kernels::awq::{AwqMatrix, WORD};
+use hilora_kernels::linear::Weight;
+use hilora_kernels::nf4::{self, BLOCK, Nf4Bytes, Nf4Matrix};
+
+pub(crate) const NOT_THIS_CONFIG: &str = "does config.json belong to this checkpoint?";
+const NOT_THIS_GROUP: &str = "does quantization_config.group_size belong to this checkpoint?";
+
+/// An opened checkpoint.
+pub(crate) struct Checkpoint {
+    folder: PathBuf,
+    pub(crate) config: ModelConfig,
+    pub(crate) files: CheckpointFiles,
+}
+
+impl Checkpoint {
+    /// Opens a folder: reads its configuration and the headers of its files.
+    pub(crate) fn open(folder: &Path) -> Result<Self, ModelError> {
+        let config = ModelConfig::load(folder)?;
+        Ok(Self { folder: folder.to_owned(), config, files: CheckpointFiles::open_model(folder)? })
+    }
+
+    /// Refuses to widen what was quantized: the numbers of the full weights are gone.
+    pub(crate) fn check_precision(&self, precision: BasePrecision) -> Result<(), ModelError> {
+        let quantization = self.config.quantization;
+        if quantization == Quantization::None || precision == BasePrecision::Nf4 {
+            return Ok(());
+        }
+        let bits = if precision == BasePrecision::F32 { 32 } else { 16 };
+        Err(ModelError::config(
+            &self.folder.join("config.json"),
+            format!(
+                "quantization_config: expected a checkpoint of floats for a base in {bits} bits, got {}\nhint: train it \
+                 in mode qlora (`model probe --base nf4`), or take the checkpoint that it was made from",
+                quantization.name()
+            ),
+        ))
+    }
+
+    /// A norm or a bias, in f32.
+    pub(crate) fn vector(&self, name: &str, shape: &[usize], precision: BasePrecision) -> Result<Tensor, ModelError> {
+        let mut values = self.files.floats(name, shape, NOT_THIS_CONFIG)?;
+        if precision == BasePrecision::Bf16 {
+            values.iter_mut().for_each(|x| *x = bf16::from_f32(*x).to_f32());
+        }
+        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
+    }
+
+    /// A matrix; `in_block` says whether it is one of a block's linear layers, which alone are quantized.
+    pub(crate) fn matrix(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        in_block: bool,
+        precision: BasePrecision,
+    ) -> Result<Weight, ModelError> {
+        if in_block && let Some(weight) = self.quantized(name, shape)? {
+            return Ok(weight);
+        }
+        let tensor = self.files.tensor(name)?.of_shape(&shape, NOT_THIS_CONFIG)?;
+        let values = tensor.floats()?;
+        match (precision, self.config.quantization) {
+            (BasePrecision::F32, _) => Ok(Weight::F32(Tensor::from_vec(values.to_vec(), &shape, &Device::Cpu)?)),
+            (BasePrecision::Bf16, _) => {
+                Ok(Weight::Bf16(Tensor::from_vec(convert(values, bf16::from_f32), &shape, &Device::Cpu)?))
+            }
+            (BasePrecision::Nf4, Quantization::None) if in_block => {
+                Ok(Weight::Nf4(Box::new(Nf4Matrix::new(quantize(&tensor)?, shape[0], shape[1]))))
+            }
+            // Tables keep the type of the checkpoint: nothing is lost, and they are the largest tensors there are. So
+            // do layers that were left out of the quantization.
+            (BasePrecision::Nf4, _) => as_stored(&tensor, &shape),
+        }
+    }
+
+    /// A linear layer that the checkpoint holds in 4 bits.
+    fn quantized(&self, name: &str, shape: [usize; 2]) -> Result<Option<Weight>, ModelError> {
+        match self.config.quantization {
+            Quantization::None => Ok(None),
+            Quantization::BitsAndBytes => {
+                Ok(bitsandbytes::read(&self.files, name, shape)?.map(|matrix| Weight::Nf4(Box::new(matrix))))
+            }
+            Quantization::Awq { group_size } => {
+                if self.files.contains(name) {
+                    return Ok(None);
+                }
+                let (rows, columns) = (shape[0], shape[1]);
+                let group = group_size.unwrap_or(columns);
+                if !rows.is_multiple_of(WORD) || !columns.is_multiple_of(group) {
+                    let message = format!(
+                        "tensor `{name}`: AWQ needs outputs in multiples of {WORD} and inputs in multiples of the group \
+                         {group}, got {shape:?}"
+                    );
+                    return Err(ModelError::config(&self.folder.join("config.json"), message));
+                }
+                let stem = name.strip_suffix("weight").unwrap_or(name);
+                let part = |part: &str, shape: [usize; 2], dtype, expected, hint| {
+                    let name = format!("{stem}{part}");
+                    Ok::<_, ModelError>(
+                        self.files.tensor(&name)?.of_type(dtype, expected)?.of_shape(&shape, hint)?.bytes,
+                    )
+                };
+                let (words, groups) = (rows / WORD, columns / group);
+                let matrix = AwqMatrix::new(
+                    (rows, columns),
+                    group,
+                    part("qweight", [columns, words], Dtype::I32, "I32", NOT_THIS_CONFIG)?,
+                    part("qzeros", [groups, words], Dtype::I32, "I32", NOT_THIS_GROUP)?,
+                    part("scales", [groups, rows], Dtype::F16, "F16", NOT_THIS_GROUP)?,
+                );
+                Ok(Some(Weight::Awq(Box::new(matrix))))
+            }
+        }
+    }
+}
+
+/// NF4 of a matrix, widened strip by strip.
+pub(crate) fn quantize(tensor: &StoredTensor<'_>) -> Result<Nf4Bytes, ModelError> {
+    let values = tensor.floats()?;
+    if !values.len().is_multiple_of(BLOCK) {
+        return Err(tensor.wrong(&format!("NF4 needs a multiple of {BLOCK} elements, got {:?}", tensor.shape)));
+    }
+    Ok(nf4::quantize(values.len(), |start, target| values.read(start, target)))
+}
+
+fn as_stored(tensor: &StoredTensor<'_>, shape: &[usize]) -> Result<Weight, ModelError> {
+    let values = tensor.floats()?;
+    // Widening to f32 and rounding back is exact.
+    Ok(match values {
+        StoredFloats::F32(_) => Weight::F32(Tensor::from_vec(values.to_vec(), shape, &Device::Cpu)?),
+        StoredFloats::Bf16(_) => Weight::Bf16(Tensor::from_vec(convert(values, bf16::from_f32), shape, &Device::Cpu)?),
+        StoredFloats::F16(_) => Weight::F16(Tensor::from_vec(convert(values, f16::from_f32), shape, &Device::Cpu)?),
+    })
+}
+
+/// Values in another type, strip by strip.
+fn convert<T: Copy + Default + Send + Sync>(values: StoredFloats<'_>, to: impl Fn(f32) -> T + Sync) -> Vec<T> {
+    const STRIP: usize = 1 << 12;
+    let mut converted = vec![T::default(); values.len()];
+    converted.par_chunks_mut(STRIP).enumerate().for_each(|(strip, target)| {
+        let mut widened = [0.0; STRIP];
+        let widened = &mut widened[..target.len()];
+        values.read(strip * STRIP, widened);
+        target.iter_mut().zip(widened).for_each(|(target, value)| *target = to(*value));
+    });
+    converted
+}

@@ -1,0 +1,341 @@
+//! The safetensors files of a checkpoint: one file, or shards behind `model.safetensors.index.json`.
+//!
+//! A file is opened by its header; tensors are mapped one at a time, so that a checkpoint is never in memory twice.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use half::{bf16, f16};
+use rayon::prelude::*;
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use super::ModelError;
+use hilora_contract::artifact::map_file;
+
+/// Names the shard of every tensor.
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
+
+/// One safetensors file.
+struct OpenFile {
+    path: PathBuf,
+    file: File,
+    /// Where the tensors' bytes begin.
+    data_start: u64,
+    metadata: Metadata,
+}
+
+impl OpenFile {
+    fn open(path: &Path) -> Result<Self, ModelError> {
+        let io = |e| ModelError::file(path, e);
+        let broken = |message: String| ModelError::Safetensors { path: path.to_owned(), message };
+        let mut file = File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let mut size = [0; 8];
+        file.read_exact(&mut size)
+            .map_err(|_| broken(format!("{length} bytes are fewer than its header's length takes")))?;
+        let header_end = u64::from_le_bytes(size).saturating_add(8);
+        if header_end > length {
+            return Err(broken(format!("its header ends at byte {header_end}, but the file has {length} bytes")));
+        }
+        let mut header = Vec::new();
+        (&file).take(header_end - 8).read_to_end(&mut header).map_err(io)?;
+        let metadata: Metadata =
+            serde_json::from_slice(&header).map_err(|e| broken(format!("its header is not one: {e}")))?;
+        for (name, info) in metadata.tensors() {
+            // Deserializing checks the order of the tensors, not that their bytes fit their shapes.
+            let (start, end) = info.data_offsets;
+            let bits = info.shape.iter().try_fold(info.dtype.bitsize(), |bits, size| bits.checked_mul(*size));
+            if end < start || bits != (end - start).checked_mul(8) {
+                return Err(broken(format!(
+                    "tensor `{name}`: its bytes {start}..{end} do not fit its shape {:?}",
+                    info.shape
+                )));
+            }
+        }
+        let expected = header_end + metadata.data_len() as u64;
+        if expected != length {
+            return Err(broken(format!("expected {expected} bytes, got {length}")));
+        }
+        Ok(Self { path: path.to_owned(), file, data_start: header_end, metadata })
+    }
+
+    fn map(&self, info: &TensorInfo) -> Result<Bytes, ModelError> {
+        let (start, end) = info.data_offsets;
+        map_file(&self.file, self.data_start + start as u64, end - start).map_err(|e| ModelError::file(&self.path, e))
+    }
+}
+
+/// One tensor of a checkpoint, its bytes mapped.
+pub(crate) struct StoredTensor<'a> {
+    path: &'a Path,
+    pub(crate) name: &'a str,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: &'a [usize],
+    pub(crate) bytes: Bytes,
+}
+
+impl<'a> StoredTensor<'a> {
+    /// The same where the shape is the expected one.
+    pub(crate) fn of_shape(self, expected: &[usize], hint: &'static str) -> Result<Self, ModelError> {
+        if self.shape == expected {
+            return Ok(self);
+        }
+        Err(ModelError::Shape {
+            path: self.path.to_owned(),
+            tensor: self.name.to_owned(),
+            expected: expected.to_vec(),
+            got: self.shape.to_vec(),
+            hint,
+        })
+    }
+
+    /// The same where the type is the expected one.
+    pub(crate) fn of_type(self, dtype: Dtype, expected: &'static str) -> Result<Self, ModelError> {
+        if self.dtype == dtype { Ok(self) } else { Err(self.wrong_type(expected)) }
+    }
+
+    fn wrong_type(&self, expected: &'static str) -> ModelError {
+        ModelError::Type {
+            path: self.path.to_owned(),
+            tensor: self.name.to_owned(),
+            expected,
+            got: format!("{:?}", self.dtype),
+        }
+    }
+
+    /// An error about what this tensor holds.
+    pub(crate) fn wrong(&self, message: &str) -> ModelError {
+        ModelError::config(self.path, format!("tensor `{}`: {message}", self.name))
+    }
+
+    /// Its values, which must be floats, to be widened as they are read.
+    pub(crate) fn floats(&self) -> Result<StoredFloats<'_>, ModelError> {
+        Ok(match self.dtype {
+            Dtype::F32 => StoredFloats::F32(self.bytes.as_chunks().0),
+            Dtype::BF16 => StoredFloats::Bf16(self.bytes.as_chunks().0),
+            Dtype::F16 => StoredFloats::F16(self.bytes.as_chunks().0),
+            _ => return Err(self.wrong_type("F32, BF16 or F16")),
+        })
+    }
+}
+
+/// Floats as they stand in a file, little-endian.
+#[derive(Clone, Copy)]
+pub(crate) enum StoredFloats<'a> {
+    F32(&'a [[u8; 4]]),
+    Bf16(&'a [[u8; 2]]),
+    F16(&'a [[u8; 2]]),
+}
+
+impl StoredFloats<'_> {
+    /// Number of values.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Bf16(values) | Self::F16(values) => values.len(),
+        }
+    }
+
+    /// Widens the values from `start` on, as many as the target holds.
+    pub(crate) fn read(&self, start: usize, target: &mut [f32]) {
+        let range = start..start + target.len();
+        match self {
+            Self::F32(values) => widen(&values[range], target, f32::from_le_bytes),
+            Self::Bf16(values) => widen(&values[range], target, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            Self::F16(values) => widen(&values[range], target, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        }
+    }
+
+    /// All values, widened.
+    pub(crate) fn to_vec(self) -> Vec<f32> {
+        const STRIP: usize = 1 << 16;
+        let mut values = vec![0.0; self.len()];
+        values.par_chunks_mut(STRIP).enumerate().for_each(|(strip, target)| self.read(strip * STRIP, target));
+        values
+    }
+}
+
+fn widen<const N: usize>(values: &[[u8; N]], target: &mut [f32], widen: impl Fn([u8; N]) -> f32) {
+    for (target, bytes) in target.iter_mut().zip(values) {
+        *target = widen(*bytes);
+    }
+}
+
+/// All tensors of a checkpoint by name.
+pub(crate) struct CheckpointFiles {
+    /// What errors about missing tensors name.
+    path: PathBuf,
+    files: Vec<OpenFile>,
+    file_of: BTreeMap<String, usize>,
+}
+
+impl CheckpointFiles {
+    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+    pub(crate) fn open_model(folder: &Path) -> Result<Self, ModelError> {
+        let index = folder.join(INDEX);
+        if !Self::is_sharded(folder) {
+            return Self::open_files(folder.join("model.safetensors"), vec![folder.join("model.safetensors")]);
+        }
+        let text = std::fs::read_to_string(&index).map_err(|e| ModelError::file(&index, e))?;
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| ModelError::config(&index, format!("not valid JSON: {e}")))?;
+        let map = value.get("weight_map").and_then(|map| map.as_object());
+        let map = map.ok_or_else(|| ModelError::config(&index, "weight_map: expected an object, got none"))?;
+        let mut names: Vec<&str> = map.values().filter_map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        if let Some(name) = names.iter().find(|name| name.contains(['/', '\\'])) {
+            return Err(ModelError::config(
+                &index,
+                format!("weight_map: expected file names of this folder, got `{name}`"),
+            ));
+        }
+        Self::open_files(index.clone(), names.iter().map(|name| folder.join(name)).collect())
+    }
+
+    /// Whether a folder's checkpoint has an index.
+    pub(crate) fn is_sharded(folder: &Path) -> bool {
+        folder.join(INDEX).exists()
+    }
+
+    /// Opens one file.
+    pub(crate) fn open_file(path: &Path) -> Result<Self, ModelError> {
+        Self::open_files(path.to_owned(), vec![path.to_owned()])
+    }
+
+    fn open_files(path: PathBuf, paths: Vec<PathBuf>) -> Result<Self, ModelError> {
+        let open = |shard: &PathBuf| {
+            if *shard != path && !shard.exists() {
+                return Err(ModelError::MissingShard { path: path.clone(), shard: shard.clone() });
+            }
+            OpenFile::open(shard)
+        };
+        let files = paths.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let mut file_of = BTreeMap::new();
+        for (i, file) in files.iter().enumerate() {
+            file_of.extend(file.metadata.tensors().into_keys().map(|name| (name, i)));
+        }
+        Ok(Self { path, files, file_of })
+    }
+
+    /// Whether a tensor is there.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.file_of.contains_key(name)
+    }
+
+    /// All names, sorted.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.file_of.keys().map(String::as_str)
+    }
+
+    /// A tensor's shape.
+    pub(crate) fn shape(&self, name: &str) -> Result<Vec<usize>, ModelError> {
+        Ok(self.find(name)?.1.shape.clone())
+    }
+
+    fn find(&self, name: &str) -> Result<(&OpenFile, &TensorInfo), ModelError> {
+        let missing = || ModelError::MissingTensor { path: self.path.clone(), tensor: name.to_owned() };
+        let file = &self.files[*self.file_of.get(name).ok_or_else(missing)?];
+        Ok((file, file.metadata.info(name).ok_or_else(missing)?))
+    }
+
+    /// A tensor, mapped.
+    pub(crate) fn tensor<'a>(&'a self, name: &'a str) -> Result<StoredTensor<'a>, ModelError> {
+        let (file, info) = self.find(name)?;
+        Ok(StoredTensor { path: &file.path, name, dtype: info.dtype, shape: &info.shape, bytes: file.map(info)? })
+    }
+
+    /// A tensor of floats, widened to f32, whose shape must be the expected one.
+    pub(crate) fn floats(&self, name: &str, expected: &[usize], hint: &'static str) -> Result<Vec<f32>, ModelError> {
+        Ok(self.tensor(name)?.of_shape(expected, hint)?.floats()?.to_vec())
+    }
+
+    /// A tensor of i64.
+    pub(crate) fn integers(&self, name: &str) -> Result<Vec<i64>, ModelError> {
+        let tensor = self.tensor(name)?.of_type(Dtype::I64, "I64")?;
+        Ok(tensor.bytes.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect())
+    }
+
+    /// The files' paths, each with the names of its tensors.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = (&Path, Vec<&str>)> {
+        self.files.iter().enumerate().map(|(index, file)| {
+            let names = self.file_of.iter().filter(move |(_, of)| **of == index).map(|(name, _)| name.as_str());
+            (file.path.as_path(), names.collect())
+        })
+    }
+}
+
+/// A tensor to write.
+pub(crate) struct NamedFloats {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f32>,
+}
+
+/// Writes a safetensors file atomically, in f32 or bf16, with Hugging Face's `format=pt`.
+pub(crate) fn write_floats(path: &Path, tensors: &[NamedFloats], dtype: Dtype) -> Result<(), ModelError> {
+    let data: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|tensor| match dtype {
+            Dtype::BF16 => tensor.values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
+            _ => tensor.values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        })
+        .collect();
+    let broken =
+        |e: safetensors::SafeTensorError| ModelError::Safetensors { path: path.to_owned(), message: e.to_string() };
+    let dtype = if dtype == Dtype::BF16 { Dtype::BF16 } else { Dtype::F32 };
+    let views = tensors
+        .iter()
+        .zip(&data)
+        .map(|(tensor, data)| {
+            let view = safetensors::tensor::TensorView::new(dtype, tensor.shape.clone(), data).map_err(broken)?;
+            Ok((tensor.name.as_str(), view))
+        })
+        .collect::<Result<Vec<_>, ModelError>>()?;
+    let metadata = [("format".to_owned(), "pt".to_owned())].into();
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(broken)?;
+    hilora_contract::artifact::write_atomic(path, &bytes).map_err(|e| ModelError::file(path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(folder: &Path) -> Result<PathBuf, ModelError> {
+        let path = folder.join("model.safetensors");
+        let tensor =
+            NamedFloats { name: "w".to_owned(), shape: vec![2, 3], values: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.5] };
+        write_floats(&path, &[tensor], Dtype::BF16)?;
+        Ok(path)
+    }
+
+    #[test]
+    fn reads_back_what_it_wrote() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        file(folder.path())?;
+        let files = CheckpointFiles::open_model(folder.path())?;
+        assert_eq!(files.floats("w", &[2, 3], "")?, [1.0, 2.0, 3.0, 4.0, 5.0, 6.5]);
+        let error = files.floats("w", &[3, 2], "x").unwrap_err().to_string();
+        assert!(error.ends_with("tensor `w`: expected shape [3, 2], got [2, 3]\nhint: x"), "{error}");
+        let error = files.floats("v", &[1], "").unwrap_err().to_string();
+        assert!(error.contains("the tensor `v` is missing"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_a_truncated_file() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = file(folder.path())?;
+        let bytes = std::fs::read(&path)?;
+        for length in [0, 5, 40, bytes.len() - 1] {
+            std::fs::write(&path, &bytes[..length])?;
+            let error = CheckpointFiles::open_file(&path).err().ok_or("a truncated file was opened")?.to_string();
+            assert!(error.contains("not a readable safetensors file"), "{error}");
+        }
+        Ok(())
+    }
+}

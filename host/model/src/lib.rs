@@ -1,0 +1,128 @@
+//! The model: a decoder-only language model in the Hugging Face layout, its LoRA adapters in PEFT's layout, its
+//! tokenizer, its chat template, and generation with a key-value cache.
+//!
+//! One decoder block serves Qwen2, Qwen3 and Llama: biases, query and key norms and tied embeddings are data. Forward
+//! and backward are written out per block over the operations of `kernels`; candle's autograd is never used. This
+//! module optimizes nothing (that is `trainer`) and has never heard of plugins.
+
+mod adapter;
+mod bitsandbytes;
+mod block;
+mod causal_lm;
+mod chat_template;
+mod checkpoint;
+mod checkpoint_files;
+mod checkpointing;
+mod config;
+mod decode;
+mod derived_checkpoint;
+mod description;
+mod device;
+mod document_loss;
+mod error;
+mod generation;
+mod linear;
+mod lora_config;
+mod probe;
+mod quantization;
+mod rope_parameters;
+mod skeleton;
+mod tokenizer;
+
+pub use block::DropoutKey;
+pub use causal_lm::{Gradients, PackedDocuments, TrainingPass, Weights};
+pub use checkpointing::Checkpointing;
+pub use skeleton::SkeletonShape;
+
+pub use adapter::{Adapter, AdapterModule};
+pub use causal_lm::{BasePrecision, ComputeType, Model};
+pub use chat_template::{ChatTemplate, ChatTemplateSource, LaidOut};
+pub use config::{Architecture, ModelConfig};
+pub use decode::DecodeSession;
+pub use derived_checkpoint::{DerivedCheckpoint, merge, quantize_checkpoint};
+pub use description::{AdapterDescription, BaseDescription, Description, TensorLine, Tensors, TypeTotal};
+pub use device::{ComputeDevice, DeviceChoice};
+pub use error::ModelError;
+pub use generation::{Generation, GenerationOptions, GenerationRequest, generate};
+pub use lora_config::{LoraBias, LoraConfig, ModuleToSave, Projection, TaskType};
+pub use probe::{ProbeBatch, ProbeNumbers, probe};
+pub use quantization::Quantization;
+pub use rope_parameters::{RopeParameters, RopeScaling};
+pub use skeleton::StoredType;
+pub use tokenizer::Tokenizer;
+
+// The tests of other crates read the same file, which names this crate as they do.
+#[cfg(test)]
+extern crate self as hilora_model;
+#[cfg(test)]
+#[path = "../../../tests/support/small_model.rs"]
+#[allow(dead_code, reason = "not every crate that includes the file uses all of it")]
+mod small_model;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::checkpoint_files::CheckpointFiles;
+    use super::small_model::small_model;
+    use super::*;
+
+    #[test]
+    fn packed_documents_get_the_numbers_each_gets_alone() -> Result<(), ModelError> {
+        let model = small_model(4)?;
+        let (first, second): (Vec<u32>, Vec<u32>) = ((0..70).map(|i| i % 90).collect(), (5..38).collect());
+        let logits = |lists: &[&[u32]]| {
+            let mut documents = PackedDocuments::default();
+            lists.iter().for_each(|tokens| documents.push(tokens, |_| true));
+            let rows: Vec<usize> = (0..documents.tokens.len()).collect();
+            model.logits(&*model.hidden(&documents, None)?, &rows, None)
+        };
+        let alone = [logits(&[&first])?, logits(&[&second])?].concat();
+        assert_eq!(logits(&[&first, &second])?, alone);
+        Ok(())
+    }
+
+    /// `tests/oracle/make_reference.py` made the files with torch's autograd.
+    fn full_gradients_equal_torchs(architecture: &str, compared: usize) -> Result<(), ModelError> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/oracle").join(architecture);
+        let model = Model::load(&folder.join("model"), BasePrecision::F32)?;
+        let batch = ProbeBatch::load(&folder.join("batch.safetensors"))?;
+        let documents = batch.documents()?;
+        let gradients = Gradients::Full(Box::new(Weights::zeros(model.config(), model.device())?));
+        let targets = documents.targets.len() as f64;
+        let how = TrainingPass { scale: (1.0 / targets) as f32, dropout: None, noise: None, checkpointing: None };
+        let loss = model.forward_backward(&documents, None, how, &gradients)? / targets;
+        let expected = CheckpointFiles::open_file(&folder.join("full.safetensors"))?;
+        assert!((loss - f64::from(expected.floats("loss", &[1], "")?[0])).abs() < 1e-6, "{loss}");
+        let Gradients::Full(weights) = &gradients else { return Err(ModelError::Input("not full".to_owned())) };
+        let tensors: BTreeMap<_, _> = weights.tensors().into_iter().collect();
+        let names: Vec<_> = expected.names().filter_map(|name| name.strip_prefix("grad.")).collect();
+        assert_eq!(names.len(), compared);
+        for name in names {
+            let tensor = tensors.get(name).ok_or_else(|| ModelError::Input(format!("no gradient of {name}")))?;
+            let got: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
+            let expected = expected.floats(&format!("grad.{name}"), tensor.dims(), "")?;
+            let square = |x: f32| f64::from(x) * f64::from(x);
+            let error: f64 = got.iter().zip(&expected).map(|(got, expected)| square(got - expected)).sum();
+            let relative = (error / expected.iter().map(|x| square(*x)).sum::<f64>()).sqrt();
+            assert!(relative < 2e-5, "{architecture}: {name}: {relative:e}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn gradients_of_all_weights_equal_torchs() -> Result<(), ModelError> {
+        full_gradients_equal_torchs("qwen2", 27)
+    }
+
+    #[test]
+    fn gradients_of_head_norms_equal_torchs() -> Result<(), ModelError> {
+        full_gradients_equal_torchs("qwen3", 11)
+    }
+
+    #[test]
+    fn gradients_of_tied_embeddings_equal_torchs() -> Result<(), ModelError> {
+        full_gradients_equal_torchs("llama", 6)
+    }
+}

@@ -1,0 +1,114 @@
+//! Why a specialist's data cannot be prepared. A single bad row is a fate, not an error.
+
+use std::io;
+use std::path::PathBuf;
+
+use hilora_contract::plugin::{PluginError, PluginIdentity};
+use hilora_judge::JudgeError;
+
+/// Why preparing stopped. Nothing has been written.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The config's values are wrong.
+    #[error("the config's data section is not valid: {}", .0.join("; "))]
+    Config(Vec<String>),
+    /// The loader reads another format.
+    #[error("{loader} reads the source `{served}`, but data.source is `{wanted}`")]
+    SourceMismatch {
+        /// The loader.
+        loader: PluginIdentity,
+        /// What it serves.
+        served: String,
+        /// What the config names.
+        wanted: String,
+    },
+    /// A file of the dataset cannot be read.
+    #[error("cannot read the dataset's file {}: {error}", path.display())]
+    SourceFile {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's words.
+        error: io::Error,
+    },
+    /// A plugin failed.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    /// Judging failed.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    /// Too few examples are left.
+    #[error(
+        "the specialist `{specialist}` has {found} training examples, expected at least {expected} (of {rows} rows, \
+         skipped: {skipped})"
+    )]
+    TooFewExamples {
+        /// The specialist.
+        specialist: String,
+        /// Training examples left.
+        found: usize,
+        /// `data.min_examples`.
+        expected: usize,
+        /// Rows read.
+        rows: u64,
+        /// Reasons with their counts, most frequent first.
+        skipped: String,
+    },
+    /// A row has no fate, or two: a defect of this module.
+    #[error("{rows} rows were read, but {fates} have a fate")]
+    Fates {
+        /// Rows read.
+        rows: u64,
+        /// Rows with a fate.
+        fates: usize,
+    },
+    /// A file that an earlier step wrote cannot be read back.
+    #[error("cannot read back {}: {error}", path.display())]
+    StageFile {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's words.
+        error: io::Error,
+    },
+    /// A loader of an evaluation set yields what has no statement.
+    #[error("the evaluation set `{set}` has no problem to compare with ({rows} rows: {skipped})")]
+    EmptyEvaluationSet {
+        /// The set's name.
+        set: String,
+        /// Rows read.
+        rows: u64,
+        /// Reasons with their counts.
+        skipped: String,
+    },
+    /// An artefact cannot be written.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's words.
+        error: io::Error,
+    },
+}
+
+impl PrepareError {
+    /// What a person can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::SourceMismatch { served, .. } => Some(format!(
+                "set `data.source: {served}` with files of that format, or give a loader that reads the config's source"
+            )),
+            Self::SourceFile { .. } => {
+                Some("check the files in the config; their paths are relative to the current folder".to_owned())
+            }
+            Self::EmptyEvaluationSet { .. } => Some(
+                "a check against nothing would say that everything is clean: correct its files and options, or leave \
+                 it out of `data.decontaminate`"
+                    .to_owned(),
+            ),
+            Self::StageFile { .. } => Some("delete the run's `stages` folder; it is made anew".to_owned()),
+            Self::TooFewExamples { .. } => {
+                Some("add files to `data.files`, add domains to `data.domains` or lower `data.min_examples`".to_owned())
+            }
+            _ => None,
+        }
+    }
+}

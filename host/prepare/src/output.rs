@@ -1,0 +1,226 @@
+//! Output: the specialist's files, written in one pass over the verified stage and visible only together with the
+//! manifest that names their hashes.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::entry::{Decision, Entry};
+use super::manifest::OutputFile;
+use super::material::{Kind, Material, Solved};
+use super::stage_file::line;
+use super::verified::VerifiedFile;
+use super::{DataFiles, PrepareError, PrepareProgress, PrepareStage, Side};
+use hilora_contract::artifact::{AtomicFile, ContentHash, HashedFile};
+use hilora_contract::dataset::{
+    ConversationLesson, Domain, EvaluationProblem, Example, Lesson, PolicyLesson, ProblemTests,
+};
+
+/// Rows as they stand in a file.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    rows: usize,
+}
+
+impl Lines {
+    fn of<'a, R: Serialize + 'a>(rows: impl IntoIterator<Item = &'a R>) -> Self {
+        let mut lines = Self::default();
+        for row in rows {
+            lines.bytes.extend(line(row));
+            lines.rows += 1;
+        }
+        lines
+    }
+}
+
+/// What an accepted row of the dataset adds to the files of its side.
+struct Accepted {
+    side: Side,
+    lessons: Lines,
+    /// Its tests, where it has some.
+    tests: Lines,
+}
+
+/// A file on its way; in a dry run it is only hashed.
+struct Output {
+    relative: PathBuf,
+    path: PathBuf,
+    file: HashedFile,
+    /// Lines that are not on their way yet.
+    pending: Vec<Vec<u8>>,
+    rows: usize,
+    bytes: u64,
+}
+
+impl Output {
+    fn create(run_folder: Option<&Path>, relative: PathBuf) -> Result<Self, PrepareError> {
+        let path = run_folder.map_or_else(|| relative.clone(), |folder| folder.join(&relative));
+        let file = HashedFile::create(run_folder.map(|_| path.as_path()));
+        let file = file.map_err(|error| PrepareError::Write { path: path.clone(), error })?;
+        Ok(Self { relative, path, file, pending: Vec::new(), rows: 0, bytes: 0 })
+    }
+
+    fn push(&mut self, lines: Lines) {
+        self.rows += lines.rows;
+        self.bytes += lines.bytes.len() as u64;
+        self.pending.push(lines.bytes);
+    }
+
+    /// Sends on what was pushed.
+    fn flush(&mut self) -> Result<(), PrepareError> {
+        let pending = std::mem::take(&mut self.pending);
+        self.file.push(pending).map_err(|error| PrepareError::Write { path: self.path.clone(), error })
+    }
+
+    fn finish(self) -> Result<(OutputFile, Option<(PathBuf, AtomicFile)>), PrepareError> {
+        let Self { relative, path, file, rows, bytes, .. } = self;
+        match file.finish() {
+            Ok((file, content)) => {
+                Ok((OutputFile { file: relative, rows, bytes, content }, file.map(|file| (path, file))))
+            }
+            Err(error) => Err(PrepareError::Write { path, error }),
+        }
+    }
+}
+
+/// Files that are whole and not yet visible.
+pub(super) struct Written {
+    pub(super) files: Vec<OutputFile>,
+    waiting: Vec<(PathBuf, AtomicFile)>,
+}
+
+impl Written {
+    /// Puts every file in its place.
+    pub(super) fn commit(self) -> Result<(), PrepareError> {
+        let commit =
+            |(path, file): (PathBuf, AtomicFile)| file.commit().map_err(|error| PrepareError::Write { path, error });
+        self.waiting.into_iter().try_for_each(commit)
+    }
+}
+
+/// Which files are written.
+pub(super) struct Wanted {
+    /// Their names.
+    pub(super) names: DataFiles,
+    /// Whether the tests of the problems to train on are among them.
+    pub(super) train_tests: bool,
+}
+
+/// Writes the accepted rows in the dataset's order, and says in words why a row shares too much with what is measured.
+pub(super) fn write(
+    verified: &VerifiedFile,
+    entries: &mut [Entry],
+    wanted: Wanted,
+    run_folder: Option<&Path>,
+    progress: &(dyn Fn(PrepareProgress) + Sync),
+) -> Result<Written, PrepareError> {
+    let names = wanted.names;
+    let mut train = Output::create(run_folder, names.train)?;
+    let mut eval = Output::create(run_folder, names.eval)?;
+    let mut tests = Output::create(run_folder, names.tests)?;
+    let train_tests = wanted.train_tests.then(|| Output::create(run_folder, names.train_tests));
+    let mut train_tests = train_tests.transpose()?;
+    let total = entries.len() as u64;
+    let with_train_tests = wanted.train_tests;
+    let mut written = 0;
+    for part in verified.parts()? {
+        let part = part?;
+        let entries = &mut entries[written..written + part.len()];
+        written += part.len();
+        // Rows become text on all threads and are written in their order.
+        let rows: Vec<Option<Accepted>> = part
+            .into_par_iter()
+            .zip(entries)
+            .map(|(material, entry)| match &entry.decision {
+                Decision::Accepted(side) => Some(accepted(material, *side, &entry.domain.domain, with_train_tests)),
+                Decision::Contaminated(contamination) => {
+                    entry.decision = Decision::Skipped(contamination.skip(&material.compared()));
+                    None
+                }
+                Decision::Kept { .. } | Decision::Skipped(_) => None,
+            })
+            .collect();
+        for row in rows.into_iter().flatten() {
+            let (side, side_tests) = match row.side {
+                Side::Train => (&mut train, train_tests.as_mut()),
+                Side::Eval => (&mut eval, Some(&mut tests)),
+            };
+            side.push(row.lessons);
+            if let Some(file) = side_tests {
+                file.push(row.tests);
+            }
+        }
+        [&mut train, &mut eval, &mut tests].into_iter().chain(&mut train_tests).try_for_each(Output::flush)?;
+        progress(PrepareProgress { stage: PrepareStage::Write, done: written as u64, total: Some(total) });
+    }
+    let outputs = [train, eval, tests].into_iter().chain(train_tests);
+    let (files, waiting): (Vec<_>, Vec<_>) =
+        outputs.map(Output::finish).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    Ok(Written { files, waiting: waiting.into_iter().flatten().collect() })
+}
+
+/// A row of a side as it is written.
+fn accepted(material: Material, side: Side, domain: &Domain, with_train_tests: bool) -> Accepted {
+    let lessons = Lines::of(&lessons(&material, domain));
+    let tests = match (material.kind, side) {
+        (Kind::Solved(solved), Side::Eval) => Lines::of([&evaluation_problem(material.text, domain, *solved)]),
+        (Kind::Solved(solved), Side::Train) if with_train_tests => {
+            let problem = ContentHash::of(material.text.statement.as_bytes());
+            Lines::of([&ProblemTests { problem, tests: solved.tests }])
+        }
+        (Kind::Solved(_) | Kind::Conversation { .. } | Kind::Policy { .. }, _) => Lines::default(),
+    };
+    Accepted { side, lessons, tests }
+}
+
+/// What is learned from a row.
+fn lessons(material: &Material, domain: &Domain) -> Vec<Lesson> {
+    let (text, difficulty) = (&material.text, &material.text.difficulty);
+    match &material.kind {
+        Kind::Solved(solved) => {
+            let example = |solution: &String| {
+                Lesson::Solved(Example {
+                    problem: text.statement.clone(),
+                    reasoning: None,
+                    solution: solution.clone(),
+                    domain: domain.clone(),
+                    difficulty: difficulty.clone(),
+                })
+            };
+            solved.solutions.iter().map(example).collect()
+        }
+        Kind::Conversation { messages } => vec![Lesson::Conversation(ConversationLesson {
+            messages: messages.clone(),
+            domain: domain.clone(),
+            difficulty: difficulty.clone(),
+        })],
+        Kind::Policy { policy, actions, outputs } => vec![Lesson::Policy(PolicyLesson {
+            instruction: text.statement.clone(),
+            policy: policy.clone(),
+            actions: actions.clone(),
+            outputs: outputs.clone(),
+            domain: domain.clone(),
+            difficulty: difficulty.clone(),
+        })],
+    }
+}
+
+fn evaluation_problem(
+    text: hilora_contract::dataset::ProblemText,
+    domain: &Domain,
+    solved: Solved,
+) -> EvaluationProblem {
+    let Solved { tests, entry_point, time_limit_ms, memory_limit_bytes, reference_fuel, attributes, .. } = solved;
+    EvaluationProblem {
+        text,
+        domain: domain.clone(),
+        tests,
+        entry_point,
+        time_limit_ms,
+        memory_limit_bytes,
+        reference_fuel,
+        attributes,
+    }
+}

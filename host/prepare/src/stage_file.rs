@@ -1,0 +1,241 @@
+//! Stage files: what a costly step of preparing has made, one JSON object a line, kept under `stages/` in the run and
+//! found again by the hash of everything that went in. Nothing of it is an artefact of the run; deleted, it is made
+//! anew and gives the same bytes.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use rayon::prelude::*;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::PrepareError;
+use hilora_contract::artifact::{AtomicFile, ContentHash, HashedFile, write_atomic};
+
+/// The most rows that are read together.
+const ROWS_PER_PART: usize = 512;
+/// A part ends with the row that fills it to so many bytes, so that long rows do not fill the memory.
+const BYTES_PER_PART: usize = 8 << 20;
+
+/// Where stage files stand: in the run, or in a temporary folder that a dry run leaves nothing in.
+pub(super) struct StageFolder {
+    path: PathBuf,
+    _temporary: Option<TempDir>,
+}
+
+/// What stands beside a whole stage file.
+#[derive(Serialize, Deserialize)]
+struct Receipt<S> {
+    /// The hash of everything that went in.
+    key: ContentHash,
+    /// The hash of the rows' file.
+    content: ContentHash,
+    summary: S,
+}
+
+impl StageFolder {
+    pub(super) fn new(run_folder: Option<&Path>) -> Result<Self, PrepareError> {
+        if let Some(run) = run_folder {
+            return Ok(Self { path: run.join("stages"), _temporary: None });
+        }
+        let temporary =
+            tempfile::tempdir().map_err(|error| PrepareError::Write { path: std::env::temp_dir(), error })?;
+        Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary) })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The stage's file where it is whole and was made of exactly this.
+    pub(super) fn find<R, S: DeserializeOwned>(&self, stage: &str, key: ContentHash) -> Option<StageFile<R, S>> {
+        let receipt: Receipt<S> = serde_json::from_slice(&fs::read(self.receipt(stage)).ok()?).ok()?;
+        let path = self.rows(stage);
+        let whole = receipt.key == key && ContentHash::of_file(&path).ok()? == receipt.content;
+        whole.then_some(StageFile { path, content: receipt.content, summary: receipt.summary, rows: PhantomData })
+    }
+
+    /// Begins the stage's file anew.
+    pub(super) fn create<R: Serialize>(&self, stage: &str) -> Result<StageWriter<R>, PrepareError> {
+        let path = self.rows(stage);
+        let file = HashedFile::create(Some(&path));
+        let file = file.map_err(|error| PrepareError::Write { path: path.clone(), error })?;
+        Ok(StageWriter { path, receipt: self.receipt(stage), file, rows: PhantomData })
+    }
+
+    fn rows(&self, stage: &str) -> PathBuf {
+        self.path.join(format!("{stage}.jsonl"))
+    }
+
+    fn receipt(&self, stage: &str) -> PathBuf {
+        self.path.join(format!("{stage}.json"))
+    }
+}
+
+/// A stage file that is being written.
+pub(super) struct StageWriter<R> {
+    path: PathBuf,
+    receipt: PathBuf,
+    file: HashedFile,
+    rows: PhantomData<R>,
+}
+
+/// A row as it stands in a file.
+pub(super) fn line(row: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(row).expect("plain structs with text keys always serialize");
+    line.push(b'\n');
+    line
+}
+
+impl<R: Serialize + Sync> StageWriter<R> {
+    /// Adds rows in their order.
+    pub(super) fn push(&mut self, rows: &[R]) -> Result<(), PrepareError> {
+        let lines: Vec<Vec<u8>> = rows.par_iter().map(line).collect();
+        self.file.push(lines).map_err(|error| PrepareError::Write { path: self.path.clone(), error })
+    }
+
+    /// Makes the file findable under `key`.
+    pub(super) fn finish<S: Serialize>(self, key: ContentHash, summary: S) -> Result<StageFile<R, S>, PrepareError> {
+        let failed = |path: &Path, error| PrepareError::Write { path: path.to_owned(), error };
+        let (file, content) = self.file.finish().map_err(|error| failed(&self.path, error))?;
+        file.map_or(Ok(()), AtomicFile::commit).map_err(|error| failed(&self.path, error))?;
+        let receipt = Receipt { key, content, summary };
+        let text = serde_json::to_vec(&receipt).expect("plain structs with text keys always serialize");
+        write_atomic(&self.receipt, &text).map_err(|error| failed(&self.receipt, error))?;
+        Ok(StageFile { path: self.path, content, summary: receipt.summary, rows: PhantomData })
+    }
+}
+
+impl<R, S> StageFile<R, S> {
+    /// The hash of the rows.
+    pub(super) fn content(&self) -> ContentHash {
+        self.content
+    }
+}
+
+/// A whole stage file: its rows, read one after another, and what was counted over them.
+pub(super) struct StageFile<R, S> {
+    path: PathBuf,
+    content: ContentHash,
+    pub(super) summary: S,
+    rows: PhantomData<R>,
+}
+
+impl<R: DeserializeOwned + Send + 'static, S> StageFile<R, S> {
+    /// The rows from the first to the last, some at a time, read ahead while those before are used. Their number in a
+    /// part says nothing.
+    pub(super) fn parts(&self) -> Result<Parts<R>, PrepareError> {
+        let path = self.path.clone();
+        let failed = move |error| PrepareError::StageFile { path: path.clone(), error };
+        let file = File::open(&self.path).map_err(&failed)?;
+        let mut file = BufReader::with_capacity(1 << 20, file);
+        let mut next = move || {
+            let lines = lines(&mut file).map_err(&failed)?;
+            let rows = lines.par_iter().map(|line| serde_json::from_slice(line).map_err(|error| error.into()));
+            rows.collect::<io::Result<Vec<R>>>().map_err(&failed)
+        };
+        let (send, parts) = sync_channel(1);
+        // The thread ends with the rows, an error, or the receiver.
+        let reading = thread::spawn(move || {
+            loop {
+                let part = next();
+                let last = part.is_err();
+                if part.as_ref().is_ok_and(Vec::is_empty) || send.send(part).is_err() || last {
+                    break;
+                }
+            }
+        });
+        Ok(Parts { parts, reading: Some(reading) })
+    }
+}
+
+/// The rows of a stage file, some at a time.
+pub(super) struct Parts<R> {
+    parts: Receiver<Result<Vec<R>, PrepareError>>,
+    /// The thread that reads ahead, until it has ended.
+    reading: Option<JoinHandle<()>>,
+}
+
+impl<R> Iterator for Parts<R> {
+    type Item = Result<Vec<R>, PrepareError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Ok(part) = self.parts.recv() {
+            return Some(part);
+        }
+        // Nothing more comes because all was read, or because the thread panicked: rows must not end early unseen.
+        if let Some(Err(panic)) = self.reading.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+        None
+    }
+}
+
+/// The lines of the next part; none at the end.
+fn lines(file: &mut impl BufRead) -> io::Result<Vec<Vec<u8>>> {
+    let mut lines = Vec::new();
+    let mut bytes = 0;
+    while lines.len() < ROWS_PER_PART && bytes < BYTES_PER_PART {
+        let mut line = Vec::new();
+        if file.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        bytes += line.len();
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &StageFolder, key: &[u8]) -> Result<(), PrepareError> {
+        let mut writer = folder.create::<u32>("verified")?;
+        writer.push(&[0, 1])?;
+        writer.push(&[2])?;
+        writer.finish(ContentHash::of(key), "three".to_owned()).map(|_| ())
+    }
+
+    #[test]
+    fn a_stage_is_found_by_what_went_in_and_only_whole() -> Result<(), Box<dyn std::error::Error>> {
+        let run = tempfile::tempdir()?;
+        let folder = StageFolder::new(Some(run.path()))?;
+        let find = |key: &[u8]| folder.find::<u32, String>("verified", ContentHash::of(key));
+        assert!(find(b"a").is_none());
+        write(&folder, b"a")?;
+        let stage = find(b"a").ok_or("it was just written")?;
+        assert_eq!(stage.parts()?.collect::<Result<Vec<_>, _>>()?, [[0, 1, 2]]);
+        assert_eq!(stage.summary, "three");
+        assert!(find(b"b").is_none(), "something else went in");
+        fs::write(folder.rows("verified"), b"0\n1\n")?;
+        assert!(find(b"a").is_none(), "the file was cut");
+        Ok(())
+    }
+
+    /// A row that cannot be read because reading it panics.
+    #[derive(Debug)]
+    struct Broken;
+
+    impl<'de> Deserialize<'de> for Broken {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("a defect while rows are read ahead")
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a defect while rows are read ahead")]
+    fn rows_do_not_end_where_their_reader_panics() {
+        let run = tempfile::tempdir().expect("a temporary folder");
+        let folder = StageFolder::new(Some(run.path())).expect("a folder");
+        write(&folder, b"a").expect("a stage");
+        let stage = folder.find::<Broken, String>("verified", ContentHash::of(b"a")).expect("it was just written");
+        let rows = stage.parts().expect("it can be opened").count();
+        assert_eq!(rows, 0, "they ended as if all were read");
+    }
+}

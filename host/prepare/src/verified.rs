@@ -1,0 +1,260 @@
+//! The verified stage: every row read, its programs run, and what can be learned from written to a stage file.
+
+use std::collections::HashSet;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::deduplicate::normalized_code;
+use super::fate::{Fate, RowFate, Skip};
+use super::fingerprint::{Shingles, Words};
+use super::load::{ROWS_PER_BATCH, ROWS_PER_VERIFIED_BATCH, RowReader};
+use super::manifest::{InputFile, WeakTests};
+use super::material::Material;
+use super::stage_file::{StageFile, StageFolder, StageWriter};
+use super::verdict_ledger::VerdictLedger;
+use super::verify::{Outcome, Verifier, VerifyOptions};
+use super::{PrepareError, PrepareInputs, PrepareProgress, PrepareStage};
+use hilora_contract::artifact::ContentHash;
+use hilora_contract::dataset::{Language, Problem, SkippedRow};
+use hilora_contract::plugin::{LoadedRow, PluginError};
+use hilora_judge::Judge;
+
+/// Batches that may wait between the loader and the judge: one is worked on while the next is read.
+const BATCHES_WAITING: usize = 2;
+
+/// What was counted over the rows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct VerifiedSummary {
+    /// Rows read.
+    pub(super) rows: u64,
+    /// Programs that ran.
+    pub(super) programs_judged: u64,
+    /// Solutions left out because another one of the problem resembles them.
+    pub(super) near_duplicate_solutions: usize,
+    /// Rows that are not in the file, with their reasons.
+    pub(super) skipped: Vec<RowFate>,
+    /// Tests that accepted a wrong program.
+    pub(super) weak_tests: WeakTests,
+}
+
+/// The stage's file.
+pub(super) type VerifiedFile = StageFile<Material, VerifiedSummary>;
+
+/// Takes rows that can be learned from, in their order, and how many there may be in all.
+pub(super) type Take<'a> = dyn FnMut(&[Material], Option<u64>) -> Result<(), PrepareError> + Send + 'a;
+
+/// The hash of whatever judges: the program and the runner.
+fn judged_by(inputs: &PrepareInputs<'_>) -> ContentHash {
+    ContentHash::of_parts([inputs.program.as_bytes(), inputs.runner.identity().content.as_bytes()])
+}
+
+/// The hash of everything that decides the stage's rows.
+pub(super) fn key(inputs: &PrepareInputs<'_>, files: &[InputFile]) -> ContentHash {
+    let config = inputs.config;
+    let decides = serde_json::to_vec(&(
+        judged_by(inputs),
+        inputs.loader.identity().content,
+        files.iter().map(|file| file.content).collect::<Vec<_>>(),
+        // A loader may make identifiers of the files' names.
+        files.iter().map(|file| file.file.file_name().map(|name| name.to_string_lossy())).collect::<Vec<_>>(),
+        &config.options,
+        (config.verify, config.max_solutions_per_problem, config.max_incorrect_solutions_per_problem),
+    ));
+    ContentHash::of(&decides.expect("plain values always serialize"))
+}
+
+/// Finds the stage's file, where it was made before.
+pub(super) fn find(stages: &StageFolder, key: ContentHash) -> Option<VerifiedFile> {
+    stages.find("verified", key)
+}
+
+/// Makes the stage's file. `take` gets its rows while they are at hand.
+pub(super) fn make(
+    inputs: &PrepareInputs<'_>,
+    stages: &StageFolder,
+    key: ContentHash,
+    take: &mut Take<'_>,
+    progress: &(dyn Fn(PrepareProgress) + Sync),
+) -> Result<VerifiedFile, PrepareError> {
+    let config = inputs.config;
+    let judge = Judge::new(std::sync::Arc::clone(&inputs.runner), inputs.workers);
+    let options = VerifyOptions {
+        language: inputs.runner.describe()?.language,
+        solutions_max: config.max_solutions_per_problem,
+        incorrect_max: config.max_incorrect_solutions_per_problem,
+        judged_by: judged_by(inputs),
+    };
+    let on_done = |done, known| progress(PrepareProgress { stage: PrepareStage::Verify, done, total: Some(known) });
+    let ledger = VerdictLedger::open(stages.path())?;
+    let mut stage = Stage {
+        verifier: config.verify.then(|| Verifier::new(&judge, options, ledger, &on_done)),
+        language: options.language,
+        solutions_max: config.max_solutions_per_problem,
+        ids: HashSet::new(),
+        writer: stages.create("verified")?,
+        take,
+        summary: VerifiedSummary::default(),
+    };
+    let rows_per_batch = if config.verify { ROWS_PER_VERIFIED_BATCH } else { ROWS_PER_BATCH };
+    let mut reader = RowReader::open(inputs.loader, &config.files, &config.options, rows_per_batch)?;
+    let total = reader.rows_total();
+    thread::scope(|scope| {
+        let (send, batches) = sync_channel(BATCHES_WAITING);
+        // The loader reads ahead while programs run. Its thread ends with the rows, an error, or the receiver.
+        scope.spawn(move || {
+            loop {
+                let batch = reader.next_batch();
+                let last = batch.as_ref().map_or(true, Vec::is_empty);
+                if send.send(batch).is_err() || last {
+                    break;
+                }
+            }
+        });
+        stage.take_all(batches, total, progress)
+    })?;
+    stage.finish(key)
+}
+
+/// The stage at work.
+struct Stage<'a> {
+    /// `None` where nothing is to be run.
+    verifier: Option<Verifier<'a>>,
+    language: Language,
+    solutions_max: usize,
+    ids: HashSet<String>,
+    writer: StageWriter<Material>,
+    take: &'a mut Take<'a>,
+    summary: VerifiedSummary,
+}
+
+impl Stage<'_> {
+    fn take_all(
+        &mut self,
+        batches: Receiver<Result<Vec<(u64, LoadedRow)>, PluginError>>,
+        total: Option<u64>,
+        progress: &(dyn Fn(PrepareProgress) + Sync),
+    ) -> Result<(), PrepareError> {
+        for batch in batches {
+            let batch = batch?;
+            self.summary.rows += batch.len() as u64;
+            progress(PrepareProgress { stage: PrepareStage::Load, done: self.summary.rows, total });
+            self.take(batch, total)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, batch: Vec<(u64, LoadedRow)>, total: Option<u64>) -> Result<(), PrepareError> {
+        let mut materials = Vec::new();
+        let mut problems = Vec::new();
+        for (row, loaded) in batch {
+            let id = match &loaded {
+                LoadedRow::Problem(problem) => &problem.text.id,
+                LoadedRow::Conversation(conversation) => &conversation.id,
+                LoadedRow::Policy(example) => &example.id,
+                LoadedRow::Skipped(SkippedRow { id, reason, detail }) => {
+                    let fate = Fate::skipped(reason.clone(), detail.clone());
+                    self.summary.skipped.push(RowFate { row, id: id.clone(), fate });
+                    continue;
+                }
+            };
+            // The split goes by name: two problems of one name could end on both sides.
+            if !self.ids.insert(id.clone()) {
+                let id = id.clone();
+                self.skip(row, id, Skip::new("duplicate-id", "an earlier row has the same identifier"));
+                continue;
+            }
+            match loaded {
+                LoadedRow::Problem(problem) => problems.push((row, problem)),
+                LoadedRow::Conversation(conversation) => materials.push(Material::conversation(row, conversation)),
+                LoadedRow::Policy(example) => materials.push(Material::policy(row, example)),
+                LoadedRow::Skipped(_) => {}
+            }
+        }
+        materials.extend(self.solved(problems)?);
+        // Problems were told apart from the rest to be run together; the file keeps the rows' order.
+        materials.sort_by_key(|material| material.row);
+        let Self { writer, take, summary, .. } = self;
+        let total = total.map(|rows| rows.saturating_sub(summary.skipped.len() as u64));
+        let (written, taken) = rayon::join(|| writer.push(&materials), || take(&materials, total));
+        written.and(taken)
+    }
+
+    fn skip(&mut self, row: u64, id: String, Skip { reason, detail }: Skip) {
+        let fate = Fate::skipped(reason.to_owned(), detail);
+        self.summary.skipped.push(RowFate { row, id: Some(id), fate });
+    }
+
+    fn solved(&mut self, problems: Vec<(u64, Problem)>) -> Result<Vec<Material>, PrepareError> {
+        let verified = match &mut self.verifier {
+            Some(verifier) => verifier.verify(problems)?,
+            None => {
+                let (language, solutions_max) = (self.language, self.solutions_max);
+                let taken = problems.into_par_iter();
+                taken.map(|(row, problem)| unverified(row, problem, language, solutions_max)).collect()
+            }
+        };
+        let mut materials = Vec::new();
+        for answer in verified {
+            match answer {
+                Ok((row, problem, outcome)) => {
+                    self.count(&problem.text.id, problem.tests.len(), &outcome);
+                    let kept = outcome.passed.iter().map(|&index| problem.solutions[index].code.clone()).collect();
+                    materials.push(Material::solved(row, problem, kept, outcome.reference_fuel));
+                }
+                Err((row, id, skip, outcome)) => {
+                    self.count(&id, 0, &outcome);
+                    self.skip(row, id, skip);
+                }
+            }
+        }
+        Ok(materials)
+    }
+
+    fn count(&mut self, id: &str, tests: usize, outcome: &Outcome) {
+        let summary = &mut self.summary;
+        summary.programs_judged += outcome.judged;
+        summary.near_duplicate_solutions += outcome.near_duplicates;
+        // The tests of a problem that nothing solves are as likely wrong as weak.
+        if !outcome.passed.is_empty() {
+            summary.weak_tests.count(id, tests, &outcome.weak_tests, outcome.incorrect_accepted);
+        }
+    }
+
+    fn finish(self, key: ContentHash) -> Result<VerifiedFile, PrepareError> {
+        let file = self.writer.finish(key, self.summary)?;
+        if let Some(verifier) = self.verifier {
+            verifier.into_ledger().close()?;
+        }
+        Ok(file)
+    }
+}
+
+/// Takes the first solutions that do not resemble each other, as they are.
+fn unverified(row: u64, problem: Problem, language: Language, solutions_max: usize) -> super::verify::Verified {
+    let mut outcome = Outcome::default();
+    let mut kept: Vec<Shingles> = Vec::new();
+    let mut seen = HashSet::new();
+    for (index, solution) in problem.solutions.iter().enumerate() {
+        if kept.len() == solutions_max {
+            break;
+        }
+        if solution.language != language || !seen.insert(normalized_code(&solution.code)) {
+            continue;
+        }
+        let shingles = Words::of_code(&solution.code).shingles();
+        if kept.iter().any(|other| other.near(&shingles)) {
+            outcome.near_duplicates += 1;
+        } else {
+            kept.push(shingles);
+            outcome.passed.push(index);
+        }
+    }
+    if outcome.passed.is_empty() {
+        let skip = Skip::new("no-solution", format!("there is no program in {language}"));
+        return Err((row, problem.text.id, skip, outcome));
+    }
+    Ok((row, problem, outcome))
+}

@@ -1,0 +1,339 @@
+//! The store: a registry in one SQLite file, in write-ahead mode. The queries are those that PostgreSQL takes too.
+//!
+//! A version's number is chosen inside the transaction that adds it, which holds the write lock from its first
+//! statement: two processes never choose the same one, and a kill leaves either the whole row or none.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::migrate::MigrateError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow};
+use tokio::runtime::Runtime;
+
+use super::{RegistryError, Version, VersionContent};
+use hilora_contract::artifact::ContentHash;
+
+const COLUMNS: &str = "name, version, adapter, adapter_folder, base_model, dataset_manifest, config, evaluation, \
+                       code_version, summary, gate, gate_passed, created_unix_s";
+
+/// How long a writer waits for another one, before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An open registry.
+pub struct Registry {
+    path: PathBuf,
+    // Fields drop in order: the pool must close while its runtime still lives.
+    pool: SqlitePool,
+    runtime: Runtime,
+}
+
+/// What `register` did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Registration {
+    /// The version, old or new.
+    pub version: Version,
+    /// Whether it was there before: the same adapter with the same evaluation registers once.
+    pub already_there: bool,
+}
+
+impl Registry {
+    /// Opens the registry in this file, which is made where it is missing.
+    pub fn open(path: &Path) -> Result<Self, RegistryError> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| unusable(path, &error))?;
+        }
+        Self::connect(path)
+    }
+
+    /// Opens the registry in this file, which must exist.
+    pub fn open_existing(path: &Path) -> Result<Self, RegistryError> {
+        if path.is_file() { Self::connect(path) } else { Err(RegistryError::Absent { path: path.to_owned() }) }
+    }
+
+    fn connect(path: &Path) -> Result<Self, RegistryError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|error| unusable(path, &error))?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = runtime.block_on(open_pool(options)).map_err(|error| unusable(path, &error))?;
+        Ok(Self { path: path.to_owned(), pool, runtime })
+    }
+
+    /// Adds a version, or finds the one that already holds this adapter with this evaluation.
+    pub fn register(&self, content: &VersionContent) -> Result<Registration, RegistryError> {
+        check_name(&content.name)?;
+        if !content.gate_passed {
+            return Err(RegistryError::Rejected { name: content.name.clone() });
+        }
+        let created_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs() as i64);
+        self.runtime.block_on(self.add(content, created_unix_s))
+    }
+
+    async fn add(&self, content: &VersionContent, created_unix_s: i64) -> Result<Registration, RegistryError> {
+        let failed = |source| self.failed("registering a version", source);
+        // IMMEDIATE takes the write lock at once, so that what is read below still holds when the row is added.
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let same = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM adapter_versions WHERE name = $1 AND adapter = $2 AND evaluation = $3"
+        )))
+        .bind(&content.name)
+        .bind(content.adapter.to_string())
+        .bind(content.evaluation.to_string())
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        if let Some(row) = same {
+            return Ok(Registration { version: self.version(&row)?, already_there: true });
+        }
+        let latest: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM adapter_versions WHERE name = $1")
+            .bind(&content.name)
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "INSERT INTO adapter_versions ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+        )))
+        .bind(&content.name)
+        .bind(latest + 1)
+        .bind(content.adapter.to_string())
+        .bind(&content.adapter_folder)
+        .bind(content.base_model.to_string())
+        .bind(content.dataset_manifest.to_string())
+        .bind(content.config.to_string())
+        .bind(content.evaluation.to_string())
+        .bind(&content.code_version)
+        .bind(content.summary.to_string())
+        .bind(content.gate.to_string())
+        .bind(i64::from(content.gate_passed))
+        .bind(created_unix_s)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        let version = Version { version: (latest + 1) as u64, created_unix_s, content: content.clone() };
+        Ok(Registration { version, already_there: false })
+    }
+
+    /// Every version, by name and number.
+    pub fn list(&self) -> Result<Vec<Version>, RegistryError> {
+        let rows = self.runtime.block_on(
+            sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM adapter_versions ORDER BY name, version")))
+                .fetch_all(&self.pool),
+        );
+        rows.map_err(|source| self.failed("listing versions", source))?.iter().map(|row| self.version(row)).collect()
+    }
+
+    /// One version; without a number, the latest.
+    pub fn show(&self, name: &str, version: Option<u64>) -> Result<Version, RegistryError> {
+        // The list is by rising version, so the latest is the last that matches.
+        let found = self
+            .list()?
+            .into_iter()
+            .rfind(|row| row.content.name == name && version.is_none_or(|number| row.version == number));
+        found.ok_or_else(|| RegistryError::NotFound {
+            what: match version {
+                Some(number) => format!("version {number} of `{name}`"),
+                None => format!("adapter `{name}`"),
+            },
+        })
+    }
+
+    fn version(&self, row: &SqliteRow) -> Result<Version, RegistryError> {
+        let failed = |source| self.failed("reading a version", source);
+        let name: String = row.try_get("name").map_err(failed)?;
+        let version = row.try_get::<i64, _>("version").map_err(failed)? as u64;
+        let text = |column| row.try_get::<String, _>(column).map_err(failed);
+        let damaged =
+            |column, message: String| RegistryError::DamagedRow { name: name.clone(), version, column, message };
+        let hash = |column| text(column)?.parse::<ContentHash>().map_err(|message| damaged(column, message));
+        let json = |column| serde_json::from_str(&text(column)?).map_err(|e| damaged(column, e.to_string()));
+        Ok(Version {
+            version,
+            created_unix_s: row.try_get("created_unix_s").map_err(failed)?,
+            content: VersionContent {
+                adapter: hash("adapter")?,
+                adapter_folder: text("adapter_folder")?,
+                base_model: hash("base_model")?,
+                dataset_manifest: hash("dataset_manifest")?,
+                config: hash("config")?,
+                evaluation: hash("evaluation")?,
+                code_version: text("code_version")?,
+                summary: json("summary")?,
+                gate: json("gate")?,
+                gate_passed: row.try_get::<i64, _>("gate_passed").map_err(failed)? != 0,
+                name,
+            },
+        })
+    }
+
+    fn failed(&self, doing: &'static str, source: sqlx::Error) -> RegistryError {
+        RegistryError::Database { path: self.path.clone(), doing, source }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // Closing merges the write-ahead log into the file and removes it.
+        self.runtime.block_on(self.pool.close());
+    }
+}
+
+/// Opens the file and brings its tables to this code's shape. Another process may be doing the same at this moment,
+/// or closing the file: SQLite does not wait for a lock where it switches to the write-ahead log or recovers one
+/// (https://sqlite.org/wal.html#sometimes_queries_return_sqlite_busy_in_wal_mode), and has no lock that spans
+/// migrations. The one that loses tries again.
+async fn open_pool(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let give_up = Instant::now() + BUSY_TIMEOUT;
+    // What fails three times as a migration is no race.
+    let mut failed_migrations = 0;
+    loop {
+        let error = match open_pool_once(options.clone()).await {
+            Ok(pool) => return Ok(pool),
+            Err(error) => error,
+        };
+        let lost = match &error {
+            sqlx::Error::Migrate(migration) => match &**migration {
+                MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => {
+                    failed_migrations += 1;
+                    is_busy(cause) || failed_migrations <= 3
+                }
+                _ => false,
+            },
+            other => is_busy(other),
+        };
+        if !lost || Instant::now() >= give_up {
+            return Err(error);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn open_pool_once(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    if let Err(error) = sqlx::migrate!("src/migrations/sqlite").run(&pool).await {
+        pool.close().await;
+        return Err(error.into());
+    }
+    Ok(pool)
+}
+
+/// Whether another process holds what was asked for. The low byte is the code that SQLite's extended ones refine.
+fn is_busy(error: &sqlx::Error) -> bool {
+    const SQLITE_BUSY: u32 = 5;
+    let code = error.as_database_error().and_then(|database| database.code());
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == SQLITE_BUSY)
+}
+
+fn unusable(path: &Path, error: &dyn std::fmt::Display) -> RegistryError {
+    RegistryError::Unusable { path: path.to_owned(), message: error.to_string() }
+}
+
+fn check_name(name: &str) -> Result<(), RegistryError> {
+    let fine = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if fine { Ok(()) } else { Err(RegistryError::BadName { name: name.to_owned() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn content(name: &str, adapter: &[u8]) -> VersionContent {
+        VersionContent {
+            name: name.to_owned(),
+            adapter: ContentHash::of(adapter),
+            adapter_folder: "runs/quickstart/adapter".to_owned(),
+            base_model: ContentHash::of(b"base"),
+            dataset_manifest: ContentHash::of(b"manifest"),
+            config: ContentHash::of(b"config"),
+            evaluation: ContentHash::of(b"evaluation"),
+            code_version: "0.1.0".to_owned(),
+            summary: json!({"pass_at_1": 0.66}),
+            gate: json!({"passed": true}),
+            gate_passed: true,
+        }
+    }
+
+    #[test]
+    fn versions_count_up_for_each_name_and_survive_closing() -> Result<(), RegistryError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("new/registry.sqlite");
+        let registry = Registry::open(&path)?;
+        assert_eq!(registry.register(&content("python-lora", b"1"))?.version.version, 1);
+        assert_eq!(registry.register(&content("python-lora", b"2"))?.version.version, 2);
+        assert_eq!(registry.register(&content("math-lora", b"1"))?.version.version, 1);
+        drop(registry);
+        let registry = Registry::open_existing(&path)?;
+        let listed: Vec<_> = registry.list()?.into_iter().map(|row| (row.content.name, row.version)).collect();
+        assert_eq!(listed, [("math-lora".into(), 1), ("python-lora".into(), 1), ("python-lora".into(), 2)]);
+        assert_eq!(registry.show("python-lora", None)?.content, content("python-lora", b"2"));
+        assert_eq!(registry.show("python-lora", Some(1))?.content, content("python-lora", b"1"));
+        Ok(())
+    }
+
+    #[test]
+    fn the_same_adapter_and_evaluation_register_once() -> Result<(), RegistryError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let registry = Registry::open(&folder.path().join("registry.sqlite"))?;
+        let first = registry.register(&content("python-lora", b"1"))?;
+        let again = registry.register(&content("python-lora", b"1"))?;
+        assert!(!first.already_there && again.already_there);
+        assert_eq!(first.version, again.version);
+        // The same adapter measured anew is a new version.
+        let mut measured_anew = content("python-lora", b"1");
+        measured_anew.evaluation = ContentHash::of(b"another evaluation");
+        assert_eq!(registry.register(&measured_anew)?.version.version, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_a_rejected_adapter_and_a_bad_name() -> Result<(), RegistryError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let registry = Registry::open(&folder.path().join("registry.sqlite"))?;
+        let mut rejected = content("python-lora", b"1");
+        rejected.gate_passed = false;
+        assert!(matches!(registry.register(&rejected), Err(RegistryError::Rejected { .. })));
+        assert!(matches!(registry.register(&content("../python", b"1")), Err(RegistryError::BadName { .. })));
+        assert!(registry.list()?.is_empty());
+        assert!(matches!(registry.show("python-lora", None), Err(RegistryError::NotFound { .. })));
+        Ok(())
+    }
+
+    #[test]
+    fn rows_never_change() -> Result<(), RegistryError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let registry = Registry::open(&folder.path().join("registry.sqlite"))?;
+        registry.register(&content("python-lora", b"1"))?;
+        for statement in ["UPDATE adapter_versions SET version = 7", "DELETE FROM adapter_versions"] {
+            let refused = registry.runtime.block_on(sqlx::query(statement).execute(&registry.pool));
+            let message = refused.expect_err("a trigger stands in the way").to_string();
+            assert!(message.contains("append only"), "{message}");
+        }
+        assert_eq!(registry.list()?.len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_left_alone() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("registry.sqlite");
+        std::fs::write(
+            &path,
+            "a text that is longer than the header of a database file, which has 100 bytes. ".repeat(9),
+        )?;
+        let before = std::fs::read(&path)?;
+        assert!(matches!(Registry::open(&path), Err(RegistryError::Unusable { .. })));
+        assert_eq!(std::fs::read(&path)?, before);
+        assert!(matches!(Registry::open_existing(&folder.path().join("none")), Err(RegistryError::Absent { .. })));
+        assert!(!folder.path().join("none").exists());
+        Ok(())
+    }
+}

@@ -1,0 +1,285 @@
+//! Checkpoints: everything a run needs to go on as if it had never stopped.
+//!
+//! `checkpoints/step-<n>/state.safetensors` holds the trained tensors in f32 and the optimizer's state as it is kept;
+//! `state.json` holds the step, what validation has seen, the fingerprint of the run, the hash of the other file and its
+//! own. `state.json` is written last, so a folder without it is an unfinished write and is passed over. A checkpoint
+//! that is damaged is passed over too, with a warning, for the one before it. The newest and the best are always kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use super::TrainingError;
+use super::learner::Learner;
+use super::optimizer::{StateValues, overwrite};
+use super::validation::EarlyStopping;
+use hilora_contract::artifact::{ContentHash, write_atomic};
+use hilora_model::ModelError;
+
+const STATE: &str = "state.json";
+const TENSORS: &str = "state.safetensors";
+
+/// What `state.json` says.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    /// Optimizer steps taken.
+    step: usize,
+    /// Micro-batches seen.
+    micro_batches: u32,
+    /// What validation has seen.
+    early_stopping: EarlyStopping,
+    /// Hash of everything that decides the run.
+    run: ContentHash,
+    /// Hash of the tensors' file.
+    tensors: ContentHash,
+}
+
+/// `state.json`: a state and the hash of its JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StateFile {
+    state: State,
+    hash: ContentHash,
+}
+
+/// Where a run resumed.
+pub(crate) struct Resumed {
+    /// The step; none where there was no checkpoint.
+    pub(crate) step: Option<usize>,
+    /// What validation had seen.
+    pub(crate) early_stopping: EarlyStopping,
+    /// What was wrong with the newer checkpoints that were passed over.
+    pub(crate) damaged: Vec<String>,
+}
+
+/// The checkpoints of one run.
+pub(crate) struct Checkpoints<'a> {
+    folder: &'a Path,
+    /// Hash of everything that decides the run.
+    run: ContentHash,
+    /// How many are kept.
+    limit: usize,
+}
+
+fn io(path: &Path) -> impl Fn(std::io::Error) -> TrainingError + '_ {
+    move |e| TrainingError::Model(ModelError::File { path: path.to_owned(), source: e })
+}
+
+/// Why a checkpoint cannot be used.
+enum Unusable {
+    /// Its bytes are not those that were written.
+    Damaged(String),
+    /// It is whole, but nothing can be done with it.
+    Error(TrainingError),
+}
+
+impl From<TrainingError> for Unusable {
+    fn from(error: TrainingError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl<'a> Checkpoints<'a> {
+    pub(crate) fn new(folder: &'a Path, run: ContentHash, limit: usize) -> Self {
+        Self { folder, run, limit }
+    }
+
+    fn path(&self, step: usize) -> PathBuf {
+        self.folder.join(format!("step-{step:06}"))
+    }
+
+    /// The folders of checkpoints, oldest first, and whether each was written to its end.
+    fn list(&self) -> Result<Vec<(usize, bool)>, TrainingError> {
+        if !self.folder.exists() {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.folder).map_err(io(self.folder))? {
+            let name = entry.map_err(io(self.folder))?.file_name();
+            let step = name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|step| step.parse().ok());
+            if let Some(step) = step {
+                found.push((step, self.path(step).join(STATE).exists()));
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    fn remove(&self, step: usize) -> Result<(), TrainingError> {
+        let path = self.path(step);
+        // Without its state a checkpoint is unfinished, at whatever moment the removal is interrupted.
+        match fs::remove_file(path.join(STATE)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&path)(error)),
+            _ => {}
+        }
+        fs::remove_dir_all(&path).map_err(io(&path))
+    }
+
+    /// Saves a learner, and removes the checkpoints that are no longer kept.
+    pub(crate) fn save(&self, learner: &Learner, early_stopping: &EarlyStopping) -> Result<(), TrainingError> {
+        let step = learner.steps();
+        for (of_lost_future, _) in self.list()?.into_iter().filter(|(found, _)| *found >= step) {
+            self.remove(of_lost_future)?;
+        }
+        let path = self.path(step);
+        let tensors_path = path.join(TENSORS);
+        let tensors = tensors_of(learner, step)?;
+        write_atomic(&tensors_path, &tensors).map_err(io(&tensors_path))?;
+        let state = State {
+            step,
+            micro_batches: learner.micro_batches(),
+            early_stopping: *early_stopping,
+            run: self.run,
+            tensors: ContentHash::of(&tensors),
+        };
+        let state_path = path.join(STATE);
+        let unserializable = |e: serde_json::Error| self.refuse(&state_path, e.to_string());
+        let hash = ContentHash::of(&serde_json::to_vec(&state).map_err(unserializable)?);
+        let text = serde_json::to_vec_pretty(&StateFile { state, hash }).map_err(unserializable)?;
+        write_atomic(&state_path, &text).map_err(io(&state_path))?;
+        self.remove_old(early_stopping.best.map(|best| best.step))
+    }
+
+    fn remove_old(&self, best: Option<usize>) -> Result<(), TrainingError> {
+        let mut finished = self.list()?;
+        finished.retain(|(_, finished)| *finished);
+        let newest = finished.last().map(|(step, _)| *step);
+        let mut surplus = finished.len().saturating_sub(self.limit);
+        for (step, _) in finished {
+            if surplus > 0 && Some(step) != best && Some(step) != newest {
+                self.remove(step)?;
+                surplus -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, path: &Path, problem: String) -> TrainingError {
+        TrainingError::Checkpoint { path: path.to_owned(), problem }
+    }
+
+    /// Puts a learner where the newest undamaged checkpoint left off. A checkpoint of another run is an error, and so is
+    /// a folder in which all are damaged.
+    pub(crate) fn resume(&self, learner: &mut Learner) -> Result<Resumed, TrainingError> {
+        let mut damaged = Vec::new();
+        for (step, finished) in self.list()?.into_iter().rev() {
+            if !finished {
+                self.remove(step)?;
+                continue;
+            }
+            match self.restore(step, learner) {
+                Ok(state) => {
+                    learner.set_progress(state.step, state.micro_batches);
+                    return Ok(Resumed { step: Some(state.step), early_stopping: state.early_stopping, damaged });
+                }
+                Err(Unusable::Damaged(problem)) => damaged.push(problem),
+                Err(Unusable::Error(error)) => return Err(error),
+            }
+        }
+        if damaged.is_empty() {
+            return Ok(Resumed { step: None, early_stopping: EarlyStopping::default(), damaged });
+        }
+        let hint = format!("hint: remove {} to begin anew", self.folder.display());
+        Err(self.refuse(self.folder, format!("no checkpoint is whole: {}\n{hint}", damaged.join("; "))))
+    }
+
+    /// Gives a learner the weights of one checkpoint, the run's best.
+    pub(crate) fn restore_best(&self, step: usize, learner: &mut Learner) -> Result<(), TrainingError> {
+        match self.restore(step, learner) {
+            Ok(_) => Ok(()),
+            Err(Unusable::Damaged(problem)) => {
+                let hint = format!("hint: remove {} to begin anew", self.folder.display());
+                Err(self.refuse(&self.path(step), format!("the run's best step: {problem}\n{hint}")))
+            }
+            Err(Unusable::Error(error)) => Err(error),
+        }
+    }
+
+    fn restore(&self, step: usize, learner: &mut Learner) -> Result<State, Unusable> {
+        let path = self.path(step);
+        let name = format!("step-{step:06}");
+        let damaged = |problem: String| Unusable::Damaged(format!("{name}: {problem}"));
+        let text = fs::read(path.join(STATE)).map_err(|e| damaged(e.to_string()))?;
+        let file: StateFile = serde_json::from_slice(&text).map_err(|e| damaged(format!("{STATE}: {e}")))?;
+        let written = serde_json::to_vec(&file.state).map_err(|e| damaged(e.to_string()))?;
+        if ContentHash::of(&written) != file.hash {
+            return Err(damaged(format!("{STATE} has not the hash that it names")));
+        }
+        let state = file.state;
+        if state.run != self.run {
+            let problem = format!(
+                "a checkpoint of another run: expected fingerprint {}, got {}\nhint: the base, the data, the seed or \
+                 the configuration has changed; remove the folder {} to begin anew",
+                self.run.short(),
+                state.run.short(),
+                self.folder.display()
+            );
+            return Err(self.refuse(&path.join(STATE), problem).into());
+        }
+        let bytes = fs::read(path.join(TENSORS)).map_err(|e| damaged(e.to_string()))?;
+        let hash = ContentHash::of(&bytes);
+        if hash != state.tensors {
+            let (expected, got) = (state.tensors.short(), hash.short());
+            return Err(damaged(format!("{TENSORS}: expected the hash {expected}, got {got}")));
+        }
+        self.read_tensors(&path.join(TENSORS), &bytes, learner)?;
+        Ok(state)
+    }
+
+    fn read_tensors(&self, path: &Path, bytes: &[u8], learner: &mut Learner) -> Result<(), TrainingError> {
+        let refuse = |problem: String| self.refuse(path, problem);
+        let tensors = SafeTensors::deserialize(bytes).map_err(|e| refuse(e.to_string()))?;
+        let read = |name: &str| {
+            let tensor = tensors.tensor(name).map_err(|e| refuse(e.to_string()))?;
+            let data = tensor.data();
+            match tensor.dtype() {
+                Dtype::U8 => Ok(StateValues::Codes(data.to_vec())),
+                _ => Ok(StateValues::Floats(data.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect())),
+            }
+        };
+        for (name, tensor) in learner.trained() {
+            match read(&format!("parameter.{name}"))? {
+                StateValues::Floats(values) if values.len() == tensor.elem_count() => overwrite(tensor, values)?,
+                _ => return Err(refuse(format!("`parameter.{name}`: expected {} values", tensor.elem_count()))),
+            }
+        }
+        learner.optimizer_mut().restore(&read, &refuse)
+    }
+}
+
+/// The bytes of `state.safetensors`. A parameter that is no number is an error: such a checkpoint would be of no use,
+/// and would push out one that is.
+fn tensors_of(learner: &Learner, step: usize) -> Result<Vec<u8>, TrainingError> {
+    let mut tensors = Vec::new();
+    for (name, tensor) in learner.trained() {
+        let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            let (what, value) = (format!("a value of `{name}`"), f64::from(*value));
+            return Err(TrainingError::NotFinite { step, what, value, samples: Vec::new() });
+        }
+        tensors.push((format!("parameter.{name}"), StateValues::Floats(values)));
+    }
+    tensors.extend(learner.optimizer().state()?);
+    let data: Vec<(String, Dtype, usize, Vec<u8>)> = tensors
+        .into_iter()
+        .map(|(name, values)| match values {
+            StateValues::Codes(codes) => (name, Dtype::U8, codes.len(), codes),
+            StateValues::Floats(values) => {
+                let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+                (name, Dtype::F32, values.len(), bytes)
+            }
+        })
+        .collect();
+    let broken = |e: safetensors::SafeTensorError| TrainingError::Config(vec![format!("a checkpoint's tensors: {e}")]);
+    let views = data
+        .iter()
+        .map(|(name, dtype, length, bytes)| {
+            Ok((name.as_str(), TensorView::new(*dtype, vec![*length], bytes).map_err(broken)?))
+        })
+        .collect::<Result<Vec<_>, TrainingError>>()?;
+    safetensors::serialize(views, None).map_err(broken)
+}

@@ -1,0 +1,115 @@
+//! Evaluation during training: the held-out rows' loss, and pass@1 where the metric asks for it.
+
+use super::batches::pack_fitted;
+use super::learner::Learner;
+use super::sample::FittedSamples;
+use super::validation::{BestStep, EarlyStopping, ValidationConfig, ValidationMetric};
+use super::{TrainingError, TrainingSample};
+use hilora_model::{Adapter, Model};
+
+/// Measures pass@1 of a model with an adapter: the share of held-out problems' answers that pass all tests.
+pub type PassAt1<'a> = dyn Fn(&Model, Option<&Adapter>) -> Result<f64, Box<dyn std::error::Error + Send + Sync>> + 'a;
+
+/// What a run is measured on while it trains.
+#[derive(Clone, Copy)]
+pub struct Validation<'a> {
+    /// When, and what for.
+    pub config: &'a ValidationConfig,
+    /// The held-out rows.
+    pub samples: &'a [TrainingSample],
+    /// Measures pass@1; needed where it is the metric.
+    pub pass_at_1: Option<&'a PassAt1<'a>>,
+}
+
+/// What one measurement found.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct EvaluationReport {
+    /// The step after which it was measured.
+    pub step: usize,
+    /// Mean cross-entropy per target token of the held-out rows, in nats.
+    pub eval_loss: f64,
+    /// The share of the held-out problems' answers that pass all tests.
+    #[serde(rename = "eval_pass@1", skip_serializing_if = "Option::is_none")]
+    pub pass_at_1: Option<f64>,
+    /// Whether no earlier measurement was as good.
+    pub is_best: bool,
+    /// The best step so far.
+    pub best: BestStep,
+}
+
+/// The measurements of one run.
+pub(crate) struct Evaluations<'a> {
+    validation: &'a Validation<'a>,
+    samples: FittedSamples<'a>,
+    batch_size: usize,
+}
+
+impl<'a> Evaluations<'a> {
+    /// Prepares the held-out rows; those that are left without a target are left out, as in training.
+    pub(crate) fn new(
+        validation: &'a Validation<'a>,
+        max_seq_length: usize,
+        batch_size: usize,
+    ) -> Result<Self, TrainingError> {
+        let samples = FittedSamples::new(validation.samples, max_seq_length).map_err(|error| match error {
+            TrainingError::Sample { sample, problem } => {
+                TrainingError::Sample { sample, problem: format!("of the held-out rows: {problem}") }
+            }
+            TrainingError::NoSamples { .. } => TrainingError::Config(vec![format!("the held-out rows: {error}")]),
+            other => other,
+        })?;
+        Ok(Self { validation, samples, batch_size })
+    }
+
+    /// When it measures, and what for.
+    pub(crate) fn config(&self) -> &ValidationConfig {
+        self.validation.config
+    }
+
+    /// How many held-out rows are left out because no target is among their first tokens.
+    pub(crate) fn rows_left_out(&self) -> usize {
+        self.samples.without_targets.len()
+    }
+
+    /// Measures a learner as it stands; `state` learns of it.
+    pub(crate) fn measure(
+        &self,
+        learner: &Learner,
+        state: &mut EarlyStopping,
+    ) -> Result<EvaluationReport, TrainingError> {
+        let step = learner.steps();
+        let eval_loss = self.loss(learner)?;
+        let config = self.config();
+        let (value, pass_at_1) = match (config.metric, self.validation.pass_at_1) {
+            (ValidationMetric::PassAt1, Some(measure)) => {
+                let value = measure(learner.model(), learner.adapter())
+                    .map_err(|source| TrainingError::Measurement { step, source })?;
+                (value, Some(value))
+            }
+            _ => (eval_loss, None),
+        };
+        if !value.is_finite() {
+            let what = "the measurement of the held-out rows".to_owned();
+            return Err(TrainingError::NotFinite { step, what, value, samples: Vec::new() });
+        }
+        let is_best = state.observe(config.metric, step, value);
+        Ok(EvaluationReport {
+            step,
+            eval_loss,
+            pass_at_1,
+            is_best,
+            best: state.best.unwrap_or(BestStep { step, value }),
+        })
+    }
+
+    /// Mean cross-entropy per target token.
+    fn loss(&self, learner: &Learner) -> Result<f64, TrainingError> {
+        let (mut loss, mut targets) = (0.0, 0);
+        for indices in self.samples.used.chunks(self.batch_size) {
+            let documents = pack_fitted(&self.samples, indices);
+            loss += learner.model().loss(&documents, learner.adapter())?;
+            targets += documents.targets.len();
+        }
+        Ok(loss / targets as f64)
+    }
+}

@@ -1,0 +1,548 @@
+//! Whole runs over a small model: what is resumed, damaged, stopped early or no number.
+
+use std::fs;
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors};
+
+use super::config::tests::config_with;
+use super::*;
+use crate::small_model::{SMALL_CONFIG, small_lora, small_model};
+use hilora_model::{ComputeDevice, ComputeType, LoraConfig, ModuleToSave};
+
+fn config(mode: TrainingMode) -> TrainingConfig {
+    let keys = r#""gradient_accumulation_steps":2,"warmup_ratio":0.1,"weight_decay":0.01,"save_steps":2"#;
+    TrainingConfig { mode, num_epochs: 3, batch_size: 3, learning_rate: 5e-3, max_seq_length: 40, ..config_with(keys) }
+}
+
+fn samples() -> Vec<TrainingSample> {
+    let sample = |i: u32| {
+        let tokens: Vec<u32> = (0..12 + i % 20).map(|j| (i * 11 + j * (1 + i % 3)) % 90).collect();
+        let trained = (0..tokens.len()).map(|j| j > 4).collect();
+        TrainingSample { tokens, trained }
+    };
+    (0..20).map(sample).collect()
+}
+
+/// A folder with a small model in the Hugging Face layout.
+fn base() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("config.json"), SMALL_CONFIG)?;
+    small_model(7)?.save_weights(folder.path(), Dtype::F32)?;
+    Ok(folder)
+}
+
+type Losses = Vec<f64>;
+
+/// Runs until `stop_after` steps were done in this process; returns the losses and the outcome.
+fn run(
+    base: &Path,
+    config: &TrainingConfig,
+    lora: &LoraConfig,
+    work: &Path,
+    stop_after: usize,
+) -> Result<(Losses, TrainingOutcome), TrainingError> {
+    let samples = samples();
+    let run = TrainingRun {
+        base: StartingPoint::Checkpoint(base.to_owned()),
+        base_hash: hash_of_base(base)?,
+        config,
+        lora: Some(lora),
+        seed: 3,
+        samples: &samples,
+        validation: None,
+        checkpoints: &work.join("checkpoints"),
+        output: &work.join("output"),
+    };
+    let mut losses = Vec::new();
+    let outcome = train(&run, &mut |report: &StepReport| {
+        losses.push(report.loss);
+        if losses.len() == stop_after { AfterStep::SaveAndStop } else { AfterStep::Continue }
+    })?;
+    Ok((losses, outcome))
+}
+
+fn output(work: &Path, file: &str) -> std::io::Result<Vec<u8>> {
+    fs::read(work.join("output").join(file))
+}
+
+#[test]
+fn a_resumed_run_ends_in_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
+    let base = base()?;
+    let lora = LoraConfig { lora_dropout: 0.1, ..small_lora() };
+    for (mode, file) in [
+        (TrainingMode::Qlora, "adapter_model.safetensors"),
+        (TrainingMode::Lora, "adapter_model.safetensors"),
+        (TrainingMode::Full, "model.safetensors"),
+    ] {
+        let (whole, parts) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let config = config(mode);
+        let (losses, outcome) = run(base.path(), &config, &lora, whole.path(), usize::MAX)?;
+        assert!(outcome.finished && losses.len() == 12, "{outcome:?}");
+        assert!(losses[11] < losses[0] - 0.1, "{mode:?} does not learn: {losses:?}");
+        let mut resumed = Vec::new();
+        for (stop_after, done) in [(3, 3), (4, 7), (usize::MAX, 12)] {
+            let (losses, outcome) = run(base.path(), &config, &lora, parts.path(), stop_after)?;
+            assert_eq!(outcome.steps, done);
+            resumed.extend(losses);
+        }
+        assert_eq!(resumed, losses);
+        assert_eq!(output(parts.path(), file)?, output(whole.path(), file)?, "{mode:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn max_steps_ends_within_an_epoch_or_goes_on_into_further_ones() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, lora, name) = (base()?, small_lora(), "adapter_model.safetensors");
+    let epochs = tempfile::tempdir()?;
+    let (all, _) = run(base.path(), &config(TrainingMode::Lora), &lora, epochs.path(), usize::MAX)?;
+    // Four steps make an epoch, and three epochs twelve steps.
+    for max_steps in [6, 12, 17] {
+        let config = TrainingConfig { max_steps: Some(max_steps), ..config(TrainingMode::Lora) };
+        let (whole, parts) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let (losses, outcome) = run(base.path(), &config, &lora, whole.path(), usize::MAX)?;
+        assert!(outcome.finished && outcome.steps_total == max_steps, "{outcome:?}");
+        assert_eq!((losses.len(), losses[0]), (max_steps, all[0]));
+        // As many steps as the epochs have are the same run; with others the learning rate is another from the start.
+        assert_eq!(output(whole.path(), name)? == output(epochs.path(), name)?, max_steps == 12);
+        run(base.path(), &config, &lora, parts.path(), 5)?;
+        let (_, resumed) = run(base.path(), &config, &lora, parts.path(), usize::MAX)?;
+        assert_eq!((resumed.resumed_from, resumed.steps), (Some(5), max_steps));
+        assert_eq!(output(parts.path(), name)?, output(whole.path(), name)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_schedule_runs_over_max_steps() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work, samples, lora) = (base()?, tempfile::tempdir()?, samples(), small_lora());
+    let config = TrainingConfig { max_steps: Some(20), warmup_ratio: Some(0.15), ..config(TrainingMode::Lora) };
+    let run = TrainingRun {
+        base: StartingPoint::Checkpoint(base.path().to_owned()),
+        base_hash: hash_of_base(base.path())?,
+        config: &TrainingConfig { learning_rate: 2e-3, ..config },
+        lora: Some(&lora),
+        seed: 3,
+        samples: &samples,
+        validation: None,
+        checkpoints: &work.path().join("checkpoints"),
+        output: &work.path().join("output"),
+    };
+    let mut rates = Vec::new();
+    train(&run, &mut |report: &StepReport| {
+        rates.push(report.learning_rate);
+        AfterStep::Continue
+    })?;
+    // get_cosine_schedule_with_warmup(optimizer, 3, 20).get_last_lr() for a peak of 2e-3.
+    assert_eq!((rates.len(), rates[0]), (20, 0.0));
+    assert!((rates[3] - 2e-3).abs() < 1e-12 && (rates[4] - 0.001_982_973_099_683_901_7).abs() < 1e-12, "{rates:?}");
+    Ok(())
+}
+
+#[test]
+fn checkpointed_blocks_give_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
+    let base = base()?;
+    let lora = LoraConfig { lora_dropout: 0.2, modules_to_save: ModuleToSave::ALL.to_vec(), ..small_lora() };
+    for (mode, file) in [(TrainingMode::Qlora, "adapter_model.safetensors"), (TrainingMode::Full, "model.safetensors")]
+    {
+        let (kept, again) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let config = TrainingConfig { neftune_noise_alpha: Some(5.0), ..config(mode) };
+        run(base.path(), &config, &lora, kept.path(), usize::MAX)?;
+        let config = TrainingConfig { gradient_checkpointing: true, ..config };
+        run(base.path(), &config, &lora, again.path(), usize::MAX)?;
+        assert_eq!(output(kept.path(), file)?, output(again.path(), file)?, "{mode:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work) = (base()?, tempfile::tempdir()?);
+    let lora = small_lora();
+    run(base.path(), &config(TrainingMode::Lora), &lora, work.path(), 3)?;
+    let other = TrainingConfig { learning_rate: 1e-3, ..config(TrainingMode::Lora) };
+    let error = run(base.path(), &other, &lora, work.path(), 1).err().ok_or("resumed another run")?.to_string();
+    assert!(error.contains("a checkpoint of another run"), "{error}");
+    Ok(())
+}
+
+/// Changes one bit, drawn from the seed.
+fn damage(path: &Path, seed: usize) -> std::io::Result<()> {
+    let mut bytes = fs::read(path)?;
+    let at = seed.wrapping_mul(2_654_435_761) % bytes.len();
+    bytes[at] ^= 1 << (seed % 8);
+    fs::write(path, bytes)
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_for_the_one_before() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, lora, config) = (base()?, small_lora(), config(TrainingMode::Lora));
+    let whole = tempfile::tempdir()?;
+    run(base.path(), &config, &lora, whole.path(), usize::MAX)?;
+    let name = "adapter_model.safetensors";
+    for seed in 0..8 {
+        let work = tempfile::tempdir()?;
+        let checkpoints = work.path().join("checkpoints");
+        run(base.path(), &config, &lora, work.path(), 7)?;
+        // What was being written when the power went: both files, one changed or the other, or one cut short.
+        let newest = checkpoints.join("step-000007");
+        match seed % 4 {
+            0 | 1 => damage(&newest.join("state.safetensors"), seed)?,
+            2 => damage(&newest.join("state.json"), seed)?,
+            _ => fs::write(newest.join("state.safetensors"), b"short")?,
+        }
+        let (_, outcome) = run(base.path(), &config, &lora, work.path(), usize::MAX)?;
+        assert_eq!(outcome.resumed_from, Some(6), "seed {seed}");
+        assert_eq!(output(work.path(), name)?, output(whole.path(), name)?, "seed {seed}");
+    }
+    let work = tempfile::tempdir()?;
+    run(base.path(), &config, &lora, work.path(), 7)?;
+    for step in ["step-000006", "step-000007"] {
+        damage(&work.path().join("checkpoints").join(step).join("state.safetensors"), 5)?;
+    }
+    let error = run(base.path(), &config, &lora, work.path(), 1).err().ok_or("went on")?.to_string();
+    assert!(error.contains("no checkpoint is whole: step-000007: state.safetensors: expected the hash"), "{error}");
+    Ok(())
+}
+
+/// The keys that have a state of their own, or draw numbers: packing, states in 8 bits, two learning rates, noise, copies
+/// of tables.
+fn every_state() -> (TrainingConfig, LoraConfig) {
+    let keys = r#""packing":true,"optim":"adamw_8bit","loraplus_lr_ratio":4.0,"warmup_steps":2,"save_steps":3,
+        "neftune_noise_alpha":5.0"#;
+    let config =
+        TrainingConfig { num_epochs: 6, batch_size: 2, learning_rate: 5e-3, max_seq_length: 40, ..config_with(keys) };
+    // At rank 64 the factors have 4,096 elements and more, which is where 8 bits begin.
+    let modules_to_save = ModuleToSave::ALL.to_vec();
+    (config, LoraConfig { r: 64, lora_dropout: 0.1, modules_to_save, ..small_lora() })
+}
+
+/// Runs with validation whose pass@1 is a function of the step, until `stop_after` steps were done in this process.
+fn run_validated(
+    base: &Path,
+    work: &Path,
+    validation: &ValidationConfig,
+    measured: &dyn Fn(usize) -> f64,
+    stop_after: usize,
+) -> Result<(Vec<EvaluationReport>, TrainingOutcome), TrainingError> {
+    struct Watch<'a> {
+        steps: usize,
+        stop_after: usize,
+        step: &'a std::cell::Cell<usize>,
+        reports: Vec<EvaluationReport>,
+    }
+    impl TrainingObserver for Watch<'_> {
+        fn begun(&mut self, step: usize, _: usize, _: &[String]) {
+            self.step.set(step);
+        }
+        fn stepped(&mut self, report: &StepReport) -> AfterStep {
+            self.step.set(report.step);
+            self.steps += 1;
+            if self.steps == self.stop_after { AfterStep::SaveAndStop } else { AfterStep::Continue }
+        }
+        fn evaluated(&mut self, report: &EvaluationReport) {
+            self.reports.push(*report);
+        }
+    }
+    let (config, lora) = every_state();
+    let samples = samples();
+    let step = std::cell::Cell::new(0);
+    let pass_at_1: &PassAt1<'_> = &|_, adapter| {
+        assert!(adapter.is_some());
+        Ok(measured(step.get()))
+    };
+    let run = TrainingRun {
+        base: StartingPoint::Checkpoint(base.to_owned()),
+        base_hash: hash_of_base(base)?,
+        config: &config,
+        lora: Some(&lora),
+        seed: 3,
+        samples: &samples[..15],
+        validation: Some(Validation { config: validation, samples: &samples[15..], pass_at_1: Some(pass_at_1) }),
+        checkpoints: &work.join("checkpoints"),
+        output: &work.join("output"),
+    };
+    let mut watch = Watch { steps: 0, stop_after, step: &step, reports: Vec::new() };
+    let outcome = train(&run, &mut watch)?;
+    Ok((watch.reports, outcome))
+}
+
+const PASS_AT_1: ValidationConfig =
+    ValidationConfig { eval_steps: 2, metric: ValidationMetric::PassAt1, early_stopping_patience: Some(3) };
+
+/// Rises to step 6 and falls after it.
+fn peak(step: usize) -> f64 {
+    1.0 - (step as f64 - 6.0).abs() / 100.0
+}
+
+#[test]
+fn patience_ends_a_run_and_the_best_weights_are_its_output() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work) = (base()?, tempfile::tempdir()?);
+    let (reports, outcome) = run_validated(base.path(), work.path(), &PASS_AT_1, &peak, usize::MAX)?;
+    let steps: Vec<(usize, bool)> = reports.iter().map(|report| (report.step, report.is_best)).collect();
+    assert_eq!(steps, [(2, true), (4, true), (6, true), (8, false), (10, false), (12, false)]);
+    assert!(outcome.finished && outcome.stopped_early, "{outcome:?}");
+    assert_eq!((outcome.steps, outcome.best), (12, Some(BestStep { step: 6, value: 1.0 })));
+    assert!(reports[5].eval_loss < reports[0].eval_loss, "{reports:?}");
+    let checkpoint = fs::read(work.path().join("checkpoints/step-000006/state.safetensors"))?;
+    let (checkpoint, adapter) =
+        (SafeTensors::deserialize(&checkpoint)?, output(work.path(), "adapter_model.safetensors")?);
+    let adapter = SafeTensors::deserialize(&adapter)?;
+    assert_eq!(adapter.len(), 28 + 2);
+    for (name, tensor) in adapter.iter() {
+        assert!(checkpoint.tensor(&format!("parameter.{name}"))?.data() == tensor.data(), "{name}");
+    }
+    // All but B of keys and values, which have 2,048 elements, in two layers; of the tables the output layer's alone.
+    assert_eq!(checkpoint.iter().filter(|(_, tensor)| tensor.dtype() == Dtype::U8).count(), 2 * (28 - 4 + 1));
+    let of_table = |name: &str| checkpoint.tensor(&format!("first_moment.base_model.model.{name}.weight"));
+    assert_eq!((of_table("model.embed_tokens")?.dtype(), of_table("lm_head")?.dtype()), (Dtype::F32, Dtype::U8));
+    Ok(())
+}
+
+#[test]
+fn every_state_is_resumed_to_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, whole) = (base()?, tempfile::tempdir()?);
+    let name = "adapter_model.safetensors";
+    let (reports, _) = run_validated(base.path(), whole.path(), &PASS_AT_1, &peak, usize::MAX)?;
+    // Stopped at every step, and at steps that are measured before they are.
+    for stop_after in [1, 2, 5] {
+        let work = tempfile::tempdir()?;
+        let mut resumed = Vec::new();
+        for _ in 0..13 {
+            let (reports, outcome) = run_validated(base.path(), work.path(), &PASS_AT_1, &peak, stop_after)?;
+            resumed.extend(reports);
+            if outcome.finished {
+                break;
+            }
+        }
+        assert_eq!(resumed, reports, "stopped after {stop_after}");
+        assert_eq!(output(work.path(), name)?, output(whole.path(), name)?, "stopped after {stop_after}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bf16_is_close_to_f32_and_resumed_to_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, exact) = (base()?, config(TrainingMode::Qlora));
+    let lora = LoraConfig { modules_to_save: ModuleToSave::ALL.to_vec(), ..small_lora() };
+    let rounded = TrainingConfig { bf16: true, ..exact.clone() };
+    let (f32_run, whole, parts) = (tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?);
+    let (expected, _) = run(base.path(), &exact, &lora, f32_run.path(), usize::MAX)?;
+    let (losses, _) = run(base.path(), &rounded, &lora, whole.path(), usize::MAX)?;
+    assert_eq!(ComputePrecision::choose(true, ComputeDevice::Cpu).computed == ComputeType::F32, losses == expected);
+    for (loss, expected) in losses.iter().zip(&expected) {
+        assert!((loss - expected).abs() < 0.05 * expected, "{losses:?} {expected:?}");
+    }
+    run(base.path(), &rounded, &lora, parts.path(), 5)?;
+    run(base.path(), &rounded, &lora, parts.path(), usize::MAX)?;
+    let name = "adapter_model.safetensors";
+    assert_eq!(output(parts.path(), name)?, output(whole.path(), name)?);
+    Ok(())
+}
+
+#[test]
+fn a_sample_that_the_model_cannot_take_is_refused_before_the_first_step() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work, config) = (base()?, tempfile::tempdir()?, config(TrainingMode::Lora));
+    let mut samples = samples();
+    // The vocabulary has 96 tokens; this sample is in no batch of the first step.
+    samples[17].tokens[3] = 96;
+    let run = TrainingRun {
+        base: StartingPoint::Checkpoint(base.path().to_owned()),
+        base_hash: hash_of_base(base.path())?,
+        config: &TrainingConfig { shuffle: false, ..config },
+        lora: Some(&small_lora()),
+        seed: 3,
+        samples: &samples,
+        validation: None,
+        checkpoints: &work.path().join("checkpoints"),
+        output: &work.path().join("output"),
+    };
+    let mut steps = 0;
+    let outcome = train(&run, &mut |_: &StepReport| {
+        steps += 1;
+        AfterStep::Continue
+    });
+    let error = outcome.err().ok_or("it trained")?.to_string();
+    assert!(error.starts_with("sample 17: token id 96") && steps == 0, "{steps} steps: {error}");
+    Ok(())
+}
+
+#[test]
+fn noise_changes_what_is_trained_on() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, lora, silent) = (base()?, small_lora(), config(TrainingMode::Lora));
+    let noisy = TrainingConfig { neftune_noise_alpha: Some(5.0), ..silent.clone() };
+    let first_loss = |config: &TrainingConfig| -> Result<f64, Box<dyn std::error::Error>> {
+        let work = tempfile::tempdir()?;
+        Ok(run(base.path(), config, &lora, work.path(), 1)?.0[0])
+    };
+    let (plain, with_noise) = (first_loss(&silent)?, first_loss(&noisy)?);
+    assert!(plain != with_noise && (plain - with_noise).abs() < 0.5, "{plain} {with_noise}");
+    Ok(())
+}
+
+#[test]
+fn the_best_checkpoint_outlives_the_limit() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work) = (base()?, tempfile::tempdir()?);
+    let best_first = ValidationConfig { early_stopping_patience: None, ..PASS_AT_1 };
+    run_validated(base.path(), work.path(), &best_first, &|step| 1.0 / step as f64, 11)?;
+    let mut kept: Vec<String> = fs::read_dir(work.path().join("checkpoints"))?
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_, _>>()?;
+    kept.sort();
+    assert_eq!(kept, ["step-000002", "step-000011"]);
+    Ok(())
+}
+
+#[test]
+fn a_metric_that_cannot_be_measured_is_refused() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work, samples) = (base()?, tempfile::tempdir()?, samples());
+    let run = TrainingRun {
+        base: StartingPoint::Checkpoint(base.path().to_owned()),
+        base_hash: hash_of_base(base.path())?,
+        config: &config(TrainingMode::Lora),
+        lora: Some(&small_lora()),
+        seed: 3,
+        samples: &samples,
+        validation: Some(Validation { config: &PASS_AT_1, samples: &samples, pass_at_1: None }),
+        checkpoints: &work.path().join("checkpoints"),
+        output: &work.path().join("output"),
+    };
+    let error = train(&run, &mut |_: &StepReport| AfterStep::Continue).err().ok_or("it began")?.to_string();
+    assert!(error.starts_with("validation.metric: pass@1 needs held-out problems"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_run_goes_on_from_an_adapter_of_its_own_shape_only() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, first, second) = (base()?, tempfile::tempdir()?, tempfile::tempdir()?);
+    let (lora, config) = (small_lora(), config(TrainingMode::Lora));
+    let (losses, _) = run(base.path(), &config, &lora, first.path(), usize::MAX)?;
+    let again = TrainingConfig { init_adapter: Some(first.path().join("output")), ..config };
+    let (resumed, _) = run(base.path(), &again, &lora, second.path(), 1)?;
+    assert!(resumed[0] < losses[0] - 0.1, "begins at {}, where the first run began at {}", resumed[0], losses[0]);
+    let other = LoraConfig { lora_alpha: 16.0, ..lora };
+    let error = run(base.path(), &again, &other, first.path(), 1).err().ok_or("took another shape")?.to_string();
+    assert!(error.contains("as the section `lora` says (r 4, lora_alpha 16"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn copies_of_tied_tables_part_and_a_run_goes_on_from_them() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, first, second) = (base()?, tempfile::tempdir()?, tempfile::tempdir()?);
+    let lora = LoraConfig { modules_to_save: ModuleToSave::ALL.to_vec(), ..small_lora() };
+    let config = config(TrainingMode::Lora);
+    let (losses, outcome) = run(base.path(), &config, &lora, first.path(), usize::MAX)?;
+    let (plain, without) = run(base.path(), &config, &small_lora(), second.path(), usize::MAX)?;
+    // The copies begin as the base's: nothing differs before they were trained.
+    assert_eq!(losses[0], plain[0]);
+    assert!(losses[11] < plain[11], "{losses:?} {plain:?}");
+    assert_eq!(outcome.trained_parameters - without.trained_parameters, 2 * 96 * 64);
+    let (adapter, model) =
+        (output(first.path(), "adapter_model.safetensors")?, fs::read(base.path().join("model.safetensors"))?);
+    let (adapter, model) = (SafeTensors::deserialize(&adapter)?, SafeTensors::deserialize(&model)?);
+    let began = model.tensor("model.embed_tokens.weight")?;
+    let tables = ["model.embed_tokens", "lm_head"].map(|name| format!("base_model.model.{name}.weight"));
+    let [embedding, head] = [adapter.tensor(&tables[0])?, adapter.tensor(&tables[1])?];
+    assert!(embedding.data() != began.data() && head.data() != began.data() && embedding.data() != head.data());
+
+    let again = TrainingConfig { init_adapter: Some(first.path().join("output")), ..config };
+    let other = tempfile::tempdir()?;
+    let (resumed, _) = run(base.path(), &again, &lora, other.path(), 1)?;
+    assert!(resumed[0] < losses[0] - 0.1, "begins at {}, where the first run began at {}", resumed[0], losses[0]);
+    let error = run(base.path(), &again, &small_lora(), first.path(), 1).err().ok_or("took another shape")?.to_string();
+    assert!(error.contains("down_proj, embed_tokens saved, lm_head saved\nhint"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_at_its_step() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work) = (base()?, tempfile::tempdir()?);
+    let hot = TrainingConfig {
+        learning_rate: 1e36,
+        lr_scheduler: LearningRateSchedule::Constant,
+        warmup_ratio: None,
+        ..config(TrainingMode::Full)
+    };
+    let error = run(base.path(), &hot, &small_lora(), work.path(), usize::MAX).err().ok_or("went on")?;
+    let TrainingError::NotFinite { step: 2, samples, .. } = &error else { return Err(error.into()) };
+    assert!(!samples.is_empty() && samples.len() <= 3, "{samples:?}");
+    assert!(error.to_string().contains("its batch is rows"), "{error}");
+    assert!(!work.path().join("output").exists());
+    Ok(())
+}
+
+#[test]
+fn numbers_do_not_depend_on_the_number_of_threads() -> Result<(), Box<dyn std::error::Error>> {
+    let base = base()?;
+    let bytes = |threads| -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        pool.install(|| {
+            let work = tempfile::tempdir()?;
+            run(base.path(), &config(TrainingMode::Full), &small_lora(), work.path(), usize::MAX)?;
+            Ok(output(work.path(), "model.safetensors")?)
+        })
+    };
+    let alone = bytes(1).map_err(|e| e.to_string())?;
+    assert!(bytes(4).map_err(|e| e.to_string())? == alone);
+    Ok(())
+}
+
+/// `tests/oracle/trl_trajectory.py` made the file with TRL's SFTTrainer and PEFT.
+#[test]
+fn every_step_equals_trls() -> Result<(), Box<dyn std::error::Error>> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        input_ids: Vec<u32>,
+        completion_mask: Vec<u8>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Step {
+        learning_rate: f64,
+        loss: f64,
+        gradient_norm: f64,
+    }
+    #[derive(serde::Deserialize)]
+    struct Trajectory {
+        config: serde_json::Map<String, serde_json::Value>,
+        rows: Vec<Row>,
+        steps: Vec<Step>,
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/oracle/qwen2");
+    let mut theirs: Trajectory = serde_json::from_str(&fs::read_to_string(folder.join("trl.json"))?)?;
+    for (key, value) in [("mode", "lora".into()), ("shuffle", false.into())] {
+        theirs.config.insert(key.to_owned(), value);
+    }
+    let config: TrainingConfig = serde_json::from_value(theirs.config.into())?;
+    let config = TrainingConfig { init_adapter: Some(folder.join("adapter")), ..config };
+    let sample = |row: &Row| {
+        let trained = row.completion_mask.iter().map(|mask| *mask == 1).collect();
+        TrainingSample { tokens: row.input_ids.clone(), trained }
+    };
+    let samples: Vec<TrainingSample> = theirs.rows.iter().map(sample).collect();
+    let work = tempfile::tempdir()?;
+    let run = TrainingRun {
+        base: StartingPoint::Checkpoint(folder.join("model")),
+        base_hash: hash_of_base(&folder.join("model"))?,
+        config: &config,
+        lora: Some(&small_lora()),
+        seed: 0,
+        samples: &samples,
+        validation: None,
+        checkpoints: &work.path().join("checkpoints"),
+        output: &work.path().join("output"),
+    };
+    let mut ours = Vec::new();
+    let outcome = train(&run, &mut |report: &StepReport| {
+        ours.push(*report);
+        AfterStep::Continue
+    })?;
+    assert_eq!((ours.len(), outcome.samples_without_targets), (theirs.steps.len(), vec![7]));
+    for (ours, theirs) in ours.iter().zip(&theirs.steps) {
+        assert!((ours.learning_rate - theirs.learning_rate).abs() < 1e-12, "{ours:?}, {}", theirs.learning_rate);
+        assert!((ours.loss - theirs.loss).abs() < 1e-5, "{ours:?}, expected {}", theirs.loss);
+        let norm = theirs.gradient_norm;
+        assert!((ours.gradient_norm - norm).abs() < 1e-4 * norm, "{ours:?}, expected {norm}");
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! Output checkers over components. A checker's instance never meets the candidate's.
+
+use wasmtime::Store;
+
+use super::bindings::output_checker::OutputCheckerPre;
+use super::bindings::output_checker::exports::hilora::plugin::checker::{CheckError, Decision as WitDecision};
+use super::guest::GuestState;
+use super::loaded_plugin::LoadedPlugin;
+use hilora_contract::dataset::TestCase;
+use hilora_contract::plugin::{Decision, OutputChecker, PluginError, PluginIdentity};
+
+/// An output checker in a component.
+pub(super) struct ComponentChecker {
+    plugin: LoadedPlugin,
+    world: OutputCheckerPre<GuestState>,
+}
+
+impl ComponentChecker {
+    pub(super) fn new(plugin: LoadedPlugin) -> wasmtime::Result<Self> {
+        Ok(Self { world: OutputCheckerPre::new(plugin.instance.clone())?, plugin })
+    }
+}
+
+impl OutputChecker for ComponentChecker {
+    fn identity(&self) -> &PluginIdentity {
+        &self.plugin.identity
+    }
+
+    fn check(&self, test: &TestCase, actual: &[u8]) -> Result<Decision, PluginError> {
+        let answer = self.plugin.call("check", None, async |store: &mut Store<GuestState>| {
+            let instance = self.world.instantiate_async(&mut *store).await?;
+            instance.hilora_plugin_checker().call_check(store, &test.input, &test.output, actual).await
+        })?;
+        match answer {
+            Ok(WitDecision::Accepted) => Ok(Decision::Accepted),
+            Ok(WitDecision::Rejected(why)) => Ok(Decision::Rejected(why)),
+            Err(CheckError::BadTest(why)) => Err(self.plugin.refused(&format!("the test is not of its format: {why}"))),
+        }
+    }
+}

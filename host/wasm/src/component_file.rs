@@ -1,0 +1,172 @@
+//! A component's file, read but not yet compiled: its manifest, its kind, what it imports. Nothing of it has run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wasmparser::{Encoding, Parser, Payload};
+
+use super::linker::WASI_INTERFACES;
+use hilora_contract::artifact::ContentHash;
+use hilora_contract::plugin::{Capability, Manifest, PluginError, PluginIdentity, PluginKind};
+
+/// The custom section that carries a manifest.
+pub(super) const MANIFEST_SECTION: &str = "hilora:manifest";
+
+/// The package that every interface of ours belongs to.
+const PACKAGE: &str = "hilora:plugin/";
+/// The version of the WIT package that this host speaks.
+const WIT_VERSION: &str = "0.1.0";
+
+/// The interface that each kind exports.
+fn exported_interface(kind: PluginKind) -> &'static str {
+    match kind {
+        PluginKind::DatasetLoader => "loader",
+        PluginKind::DomainClassifier => "classifier",
+        PluginKind::PromptFormatter => "formatter",
+        PluginKind::OutputChecker => "checker",
+        PluginKind::SolutionRunner => "runner",
+    }
+}
+
+/// A component on disk.
+pub(super) struct ComponentFile {
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+    pub(super) identity: PluginIdentity,
+    pub(super) manifest: Manifest,
+    pub(super) imports: Vec<String>,
+}
+
+/// What a component's outer layer and its sections tell.
+#[derive(Default)]
+struct Outline {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    manifests: Vec<Vec<u8>>,
+}
+
+impl ComponentFile {
+    /// Reads a component and checks everything that can be checked without compiling it.
+    pub(super) fn read(path: &Path) -> Result<Self, PluginError> {
+        let bytes = fs::read(path).map_err(|error| PluginError::Unreadable { path: path.to_owned(), error })?;
+        let outline = Outline::read(path, &bytes)?;
+        let kind = outline.kind(path)?;
+        let manifest = outline.manifest(path)?;
+        let identity = PluginIdentity {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            kind,
+            content: ContentHash::of(&bytes),
+        };
+        let file = Self { path: path.to_owned(), bytes, identity, manifest, imports: outline.imports };
+        file.check_imports()?;
+        Ok(file)
+    }
+
+    /// Refuses what the host does not offer to this kind, and what the manifest does not ask for.
+    fn check_imports(&self) -> Result<(), PluginError> {
+        let types = format!("{PACKAGE}types@{WIT_VERSION}");
+        let source = format!("{PACKAGE}source@{WIT_VERSION}");
+        for import in &self.imports {
+            let name = import.split('@').next().unwrap_or(import);
+            let version = import.split_once('@').map_or("", |(_, version)| version);
+            let offered = WASI_INTERFACES.contains(&name) && version.starts_with("0.2.");
+            if offered || *import == types {
+                continue;
+            }
+            if *import != source {
+                return Err(PluginError::UnknownImport { plugin: self.identity.clone(), import: import.clone() });
+            }
+            let denied = |denied_by| PluginError::CapabilityDenied {
+                plugin: self.identity.clone(),
+                capability: Capability::ReadSource,
+                denied_by,
+            };
+            if !self.manifest.capabilities.contains(&Capability::ReadSource) {
+                return Err(denied("its manifest does not ask for"));
+            }
+            if self.identity.kind != PluginKind::DatasetLoader {
+                return Err(denied("this host grants to dataset loaders alone"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Outline {
+    fn read(path: &Path, bytes: &[u8]) -> Result<Self, PluginError> {
+        let not_a_plugin = |got: String| PluginError::NotAPlugin {
+            path: path.to_owned(),
+            expected: "a WebAssembly component".to_owned(),
+            got,
+        };
+        let damaged = |error: wasmparser::BinaryReaderError| not_a_plugin(format!("a damaged file ({error})"));
+        if !bytes.starts_with(b"\0asm") {
+            return Err(not_a_plugin("a file of another format".to_owned()));
+        }
+        let mut outline = Self::default();
+        // Modules and components nest; only the outermost layer's imports and exports are the plugin's own.
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload.map_err(damaged)? {
+                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                    return Err(not_a_plugin("a core WebAssembly module".to_owned()));
+                }
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    for import in section {
+                        outline.imports.push(import.map_err(damaged)?.name.name.to_owned());
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section {
+                        outline.exports.push(export.map_err(damaged)?.name.name.to_owned());
+                    }
+                }
+                Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
+                    outline.manifests.push(section.data().to_vec());
+                }
+                _ => {}
+            }
+        }
+        Ok(outline)
+    }
+
+    fn kind(&self, path: &Path) -> Result<PluginKind, PluginError> {
+        let not_a_plugin = |got: String| PluginError::NotAPlugin {
+            path: path.to_owned(),
+            expected: format!("a component that exports one interface of {PACKAGE}*@{WIT_VERSION}"),
+            got,
+        };
+        let ours: Vec<&str> =
+            self.exports.iter().map(String::as_str).filter(|name| name.starts_with(PACKAGE)).collect();
+        let [interface] = ours[..] else {
+            let got = match ours.len() {
+                0 if self.exports.is_empty() => "no export".to_owned(),
+                0 => format!("the exports {}", self.exports.join(", ")),
+                _ => format!("several: {}", ours.join(", ")),
+            };
+            return Err(not_a_plugin(got));
+        };
+        PluginKind::ALL
+            .into_iter()
+            .find(|kind| interface == format!("{PACKAGE}{}@{WIT_VERSION}", exported_interface(*kind)))
+            .ok_or_else(|| not_a_plugin((*interface).to_owned()))
+    }
+
+    fn manifest(&self, path: &Path) -> Result<Manifest, PluginError> {
+        let wrong = |reason: String| PluginError::Manifest { path: path.to_owned(), reason };
+        let [section] = &self.manifests[..] else {
+            return Err(wrong(match self.manifests.len() {
+                0 => format!(
+                    "expected a custom section `{MANIFEST_SECTION}`, which the SDK's `manifest!` or `hilora-host plugin \
+                     pack` writes, found none"
+                ),
+                several => format!("expected one custom section `{MANIFEST_SECTION}`, found {several}"),
+            }));
+        };
+        let text = std::str::from_utf8(section).map_err(|error| wrong(format!("it is not UTF-8: {error}")))?;
+        Manifest::parse(text).map_err(|error| PluginError::manifest(path, &error))
+    }
+}

@@ -1,0 +1,40 @@
+//! The engine: one wasmtime engine for each component, set so that a fresh instance of an interpreter is cheap and an
+//! endless loop in C code can be stopped.
+//!
+//! Memory and stacks come from `memory`, which knows what the component's memory begins with. What a guest runs is
+//! counted by `metering`.
+
+use std::sync::Arc;
+
+use wasmtime::{Config, Engine, InstanceAllocationStrategy};
+
+use super::memory::{MemoryImage, MemoryPool, StackPool};
+use hilora_contract::plugin::PluginError;
+
+/// Stack for WebAssembly frames. Freeing a chain of 3×10⁵ tuples needs this much; only what is touched is resident.
+const WASM_STACK_BYTES: usize = 128 << 20;
+/// What host functions may use of the same stack.
+const HOST_STACK_BYTES: usize = 2 << 20;
+
+fn settings() -> Config {
+    let mut config = Config::new();
+    config
+        // Metering's slow path is seldom taken, and says so.
+        .wasm_branch_hinting(true)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(WASM_STACK_BYTES + HOST_STACK_BYTES)
+        // A backtrace of 10⁵ frames says nothing to a person and takes longer than the run.
+        .wasm_backtrace_max_frames(None);
+    config
+}
+
+/// Makes the engine of one component, whose memory begins as `image`.
+pub(super) fn engine(image: Option<MemoryImage>) -> Result<Engine, PluginError> {
+    let mut config = settings();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .with_host_memory(Arc::new(MemoryPool::new(image)))
+        .with_host_stack(Arc::new(StackPool::default()));
+    Engine::new(&config)
+        .map_err(|error| PluginError::Engine { what: "start".to_owned(), message: format!("{error:#}") })
+}

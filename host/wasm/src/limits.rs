@@ -1,0 +1,103 @@
+//! The limits of one instance, as the engine asks for them: when a memory or a table grows, which is also how a meter
+//! reports. A refusal of memory is remembered, because a program that sees an allocation fail may end in many ways.
+
+use wasmtime::ResourceLimiter;
+
+use super::metering::{Allowance, METER_TABLE_MAX};
+use hilora_contract::plugin::RunLimits;
+
+/// Elements over all tables of an instance: function pointers, far fewer in any real component.
+const TABLE_ELEMENTS_MAX: usize = 1 << 20;
+
+/// Counts an instance's linear memory and what its meters report, and refuses what exceeds a limit.
+pub(super) struct InstanceLimiter {
+    pub(super) allowance: Allowance,
+    bytes_max: u64,
+    bytes: u64,
+    denied: bool,
+}
+
+impl InstanceLimiter {
+    pub(super) fn new(limits: &RunLimits) -> Self {
+        Self { allowance: Allowance::new(limits), bytes_max: limits.memory_bytes_max, bytes: 0, denied: false }
+    }
+
+    /// The limit.
+    pub(super) fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    /// Linear memory now. It never shrinks, so this is also the most there was.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether growth was refused.
+    pub(super) fn denied(&self) -> bool {
+        self.denied
+    }
+}
+
+impl ResourceLimiter for InstanceLimiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let bytes = self.bytes + desired.saturating_sub(current) as u64;
+        if bytes > self.bytes_max {
+            self.denied = true;
+            return Ok(false);
+        }
+        // The engine refuses growth beyond the memory's own maximum; it must not count.
+        if maximum.is_none_or(|maximum| desired <= maximum) {
+            self.bytes = bytes;
+        }
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| maximum as u64 == METER_TABLE_MAX) {
+            self.allowance.report(desired.saturating_sub(current) as u64)?;
+            // The engine also asks whether the table may begin, with no elements.
+            return Ok(desired == 0);
+        }
+        Ok(desired <= TABLE_ELEMENTS_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metering::LimitReached;
+    use hilora_contract::plugin::LimitKind;
+
+    const LIMITS: RunLimits = RunLimits {
+        fuel: 50,
+        cpu_time_ms: 0,
+        wall_time_ms: 0,
+        memory_bytes_max: 100,
+        output_bytes_max: 0,
+        reproducible: true,
+    };
+
+    #[test]
+    fn a_meters_table_reports_and_never_grows() -> wasmtime::Result<()> {
+        let mut limiter = InstanceLimiter::new(&LIMITS);
+        let meter = usize::try_from(METER_TABLE_MAX).ok();
+        assert!(limiter.table_growing(0, 0, meter)?);
+        assert!(!limiter.table_growing(0, 50, meter)?);
+        assert_eq!(limiter.allowance.used(), 50);
+        let ended = limiter.table_growing(0, 1, meter).err();
+        assert!(matches!(ended.and_then(|error| error.downcast().ok()), Some(LimitReached(LimitKind::Fuel))));
+        assert!(limiter.table_growing(0, 1, None)?);
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_and_remembers() -> wasmtime::Result<()> {
+        let mut limiter = InstanceLimiter::new(&LIMITS);
+        assert!(limiter.memory_growing(0, 60, None)?);
+        assert!(limiter.memory_growing(60, 70, Some(65))?);
+        assert_eq!((limiter.bytes(), limiter.denied()), (60, false));
+        assert!(!limiter.memory_growing(0, 60, None)?);
+        assert_eq!((limiter.bytes(), limiter.denied()), (60, true));
+        Ok(())
+    }
+}

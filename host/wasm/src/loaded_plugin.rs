@@ -1,0 +1,109 @@
+//! A loaded plugin: a compiled component that is ready to be instantiated, and the words for what goes wrong in it.
+//!
+//! Every call gets an instance of its own, so that no answer depends on what was asked before.
+
+use wasmtime::component::InstancePre;
+use wasmtime::{Engine, Store};
+
+use super::execution::Stopwatch;
+use super::guest::{Guest, GuestState, Stop};
+use hilora_contract::plugin::{LimitKind, PluginError, PluginIdentity, RunLimits};
+
+/// The most characters of a guest's own words that an error repeats.
+const MESSAGE_CHARACTERS_MAX: usize = 2_000;
+
+/// A component of a known kind with the limits of its calls.
+pub(super) struct LoadedPlugin {
+    pub(super) identity: PluginIdentity,
+    pub(super) engine: Engine,
+    pub(super) instance: InstancePre<GuestState>,
+    pub(super) limits: RunLimits,
+}
+
+impl LoadedPlugin {
+    /// A guest without an instance in it.
+    pub(super) fn guest(&self) -> Guest {
+        Guest::new(&self.engine, &self.limits, &[], &[])
+    }
+
+    /// One call in an instance of its own.
+    pub(super) fn call<T>(
+        &self,
+        function: &'static str,
+        row: Option<String>,
+        call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
+    ) -> Result<T, PluginError> {
+        self.call_in(&mut self.guest(), function, row, call)
+    }
+
+    /// One call in this guest.
+    pub(super) fn call_in<T>(
+        &self,
+        guest: &mut Guest,
+        function: &'static str,
+        row: Option<String>,
+        call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
+    ) -> Result<T, PluginError> {
+        guest.call(&Stopwatch::start(), call).map_err(|stop| self.event(guest, stop, function, row))
+    }
+
+    /// Names the item that a batch failed on: where the batch as a whole trapped or went over a limit, each item is
+    /// tried alone, and the first that fails alone is the one to tell of.
+    pub(super) fn locate<I, T>(
+        &self,
+        items: &[I],
+        batch: Result<T, PluginError>,
+        alone: impl Fn(&I) -> Result<T, PluginError>,
+    ) -> Result<T, PluginError> {
+        match batch {
+            Err(event @ (PluginError::Trap { .. } | PluginError::Limit { .. })) if items.len() > 1 => {
+                Err(items.iter().find_map(|item| alone(item).err()).unwrap_or(event))
+            }
+            answer => answer,
+        }
+    }
+
+    /// The plugin answered something its interface forbids.
+    pub(super) fn contract(&self, call: &'static str, row: Option<String>, message: String) -> PluginError {
+        PluginError::Contract { plugin: self.identity.clone(), call, row, message }
+    }
+
+    /// The plugin said, in its interface's own way, that it cannot.
+    pub(super) fn refused(&self, message: &str) -> PluginError {
+        PluginError::Refused { plugin: self.identity.clone(), message: shortened(message) }
+    }
+
+    /// Refuses an answer with another number of items than were asked about.
+    pub(super) fn check_count(&self, call: &'static str, expected: usize, got: usize) -> Result<(), PluginError> {
+        if expected == got {
+            return Ok(());
+        }
+        Err(self.contract(call, None, format!("expected {expected} answers, got {got}")))
+    }
+
+    fn event(&self, guest: &Guest, stop: Stop, call: &'static str, row: Option<String>) -> PluginError {
+        let plugin = self.identity.clone();
+        let message = match stop {
+            Stop::Limit(limit) => {
+                let allowed = match limit {
+                    LimitKind::Fuel => format!("{} units", self.limits.fuel),
+                    LimitKind::CpuTime => format!("{} ms", self.limits.cpu_time_ms),
+                    LimitKind::WallClock => format!("{} ms", self.limits.wall_time_ms),
+                    LimitKind::Memory => format!("{} bytes", self.limits.memory_bytes_max),
+                };
+                return PluginError::Limit { plugin, call, row, limit, allowed };
+            }
+            Stop::Output => format!("it wrote more than {} bytes to an output", self.limits.output_bytes_max),
+            Stop::Exit(code) => format!("it ended itself with exit code {code}"),
+            Stop::Trap(message) => message,
+        };
+        // A Rust guest's panic message stands on its standard error.
+        let said = String::from_utf8_lossy(&guest.take_stderr()).trim().to_owned();
+        let message = if said.is_empty() { message } else { format!("{message}; it wrote: {said}") };
+        PluginError::Trap { plugin, call, row, message: shortened(&message) }
+    }
+}
+
+fn shortened(message: &str) -> String {
+    message.chars().take(MESSAGE_CHARACTERS_MAX).collect()
+}
