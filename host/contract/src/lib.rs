@@ -1,7 +1,9 @@
-//! The contract: what every part of the host and every plugin's adapter agrees on. `dataset` holds the nouns of the data
+//! The contract: what every part of the host and every plugin's adapter agrees on. `fault` says whose an error is, `dataset` holds the nouns of the data
 //! path, `artifact` the files a run leaves, `plugin` the traits behind which components stand.
 //!
 //! It knows no WebAssembly, no tensor, no network and no database.
+
+pub mod fault;
 
 pub mod dataset;
 
