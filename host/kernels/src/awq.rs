@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use half::f16;
 
-use super::matmul::RowSource;
+use crate::matmul::RowSource;
 
 /// Outputs in a word.
 pub const WORD: usize = 8;

@@ -6,7 +6,7 @@
 use candle_core::{CpuStorage, WithDType};
 use half::bf16;
 
-use super::matmul::{Output, has_bf16_products};
+use crate::processor::has_bf16_products;
 
 /// What four bytes of an operand of a product hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,14 @@ impl UnitLayout {
             Self::Pair => 2,
         }
     }
+}
+
+/// The result of a product, row-major.
+pub enum Output<'a> {
+    /// Kept as it is added up.
+    F32(&'a mut [f32]),
+    /// Rounded at the end.
+    Bf16(&'a mut [bf16]),
 }
 
 /// A type that activations are kept in.
@@ -88,7 +96,7 @@ impl Element for bf16 {
     fn narrow(value: f32) -> Self {
         let bits = value.to_bits();
         let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
-        // What is no number must not be rounded into one.
+        // A NaN stays one: rounding its bits could carry them into a number.
         let quiet = (bits >> 16) | 0x40;
         bf16::from_bits(if value.is_nan() { quiet } else { rounded } as u16)
     }
@@ -104,6 +112,14 @@ impl Element for bf16 {
 
     fn values_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
         if let CpuStorage::BF16(values) = storage { Some(values) } else { None }
+    }
+}
+
+/// Rounds or widens element by element.
+#[inline]
+pub(crate) fn convert<F: Element, T: Element>(from: &[F], to: &mut [T]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = T::narrow(from.widen());
     }
 }
 

@@ -11,7 +11,7 @@ use std::ops::{Deref, Range};
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, WithDType, bail};
 
-use super::element::Element;
+use crate::element::Element;
 
 /// A tensor's values, for as long as the view lives.
 pub(crate) struct View<'a, T> {

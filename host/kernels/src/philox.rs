@@ -20,6 +20,7 @@ pub(crate) fn philox(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
 }
 
 /// The two halves of a seed.
+#[inline]
 pub(crate) fn key_of(seed: u64) -> [u32; 2] {
     [seed as u32, (seed >> 32) as u32]
 }
@@ -60,6 +61,7 @@ impl Sequence {
         Self { next, ..Self::new(seed, purpose, stream) }
     }
 
+    #[inline]
     fn words(&mut self) -> [u32; 4] {
         let counter = [self.next, self.purpose as u32, self.stream as u32, (self.stream >> 32) as u32];
         self.next += 1;
@@ -67,18 +69,21 @@ impl Sequence {
     }
 
     /// A number of [0, 1) with 53 random bits.
+    #[inline]
     pub fn uniform(&mut self) -> f64 {
         let [low, high, ..] = self.words();
         ((u64::from(high) << 32 | u64::from(low)) >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// A number of the standard normal distribution (Box and Muller).
+    #[inline]
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
     /// A whole number below `bound`.
+    #[inline]
     pub fn below(&mut self, bound: usize) -> usize {
         let [low, high, ..] = self.words();
         // The bias of the multiplication is below 2^-32 for any list that fits in memory here.

@@ -1,14 +1,42 @@
-//! Where an operation is computed: its tensors' device decides, unless a pass asks for composites.
+//! The place of an operation: the device of its tensors decides which body computes it. This is the only file that asks.
 
 use std::cell::RefCell;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
+
+/// What computes an operation. Every operation matches all three, so that one without a body for a place says so itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// Our own code over the CPU's memory.
+    Cpu,
+    /// The same equation in candle's operations, on a device that we have no code for.
+    Composite,
+    /// A kernel of ours for NVIDIA's devices. An operation that has none is its composite there.
+    Cuda,
+}
+
+impl Body {
+    /// What computes an operation on this tensor.
+    pub(crate) fn of(tensor: &Tensor) -> Self {
+        Self::on(tensor.device())
+    }
+
+    /// What computes an operation on this device.
+    pub(crate) fn on(device: &Device) -> Self {
+        match device {
+            Device::Cpu if composites_are_forced() => Self::Composite,
+            Device::Cpu => Self::Cpu,
+            Device::Cuda(_) => Self::Cuda,
+            Device::Metal(_) => Self::Composite,
+        }
+    }
+}
 
 thread_local! {
     static COMPOSITES_ON: RefCell<Option<Device>> = const { RefCell::new(None) };
 }
 
-/// Whether this thread runs composites wherever its tensors are.
+/// Whether this thread runs composites in the CPU's memory.
 pub(crate) fn composites_are_forced() -> bool {
     COMPOSITES_ON.with_borrow(Option::is_some)
 }

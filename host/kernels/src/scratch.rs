@@ -13,10 +13,9 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 
-use super::composite;
-use super::element::Element;
-use super::launch::{launch, view};
-use super::matmul::convert;
+use crate::element::{Element, convert};
+use crate::launch::{launch, view};
+use crate::place::Body;
 
 /// What free memory is good for: a type and a number of elements.
 type Kind = (&'static str, usize);
@@ -31,7 +30,7 @@ struct Pool {
     pass: (usize, usize),
 }
 
-/// Makes the pool ready for a pass over so many tokens and targets.
+/// Makes the pool ready for a pass over this number of tokens and targets.
 pub fn begin_pass(tokens: usize, targets: usize) {
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
     if pool.pass != (tokens, targets) {
@@ -96,15 +95,17 @@ impl Scratch {
 
     /// A copy of a tensor, rounded or widened to another type.
     pub fn converted<F: Element, T: Element>(tensor: &Tensor) -> Result<Self> {
-        if composite::serves(tensor) {
+        match Body::of(tensor) {
+            Body::Cpu => {
+                let copy = Self::of::<T>(tensor.shape(), tensor.device())?;
+                let from = view::<F>("copy", tensor)?;
+                launch::<T, 1, _>("copy", [&copy], |[copy]| copy_rounded(&from, copy))?;
+                Ok(copy)
+            }
             // A conversion to the type that a tensor has would be the tensor itself.
-            let copy = if F::DTYPE == T::DTYPE { tensor.copy()? } else { tensor.to_dtype(T::DTYPE)? };
-            return Ok(copy.into());
+            Body::Composite | Body::Cuda if F::DTYPE == T::DTYPE => Ok(tensor.copy()?.into()),
+            Body::Composite | Body::Cuda => Ok(tensor.to_dtype(T::DTYPE)?.into()),
         }
-        let copy = Self::of::<T>(tensor.shape(), tensor.device())?;
-        let from = view::<F>("copy", tensor)?;
-        launch::<T, 1, _>("copy", [&copy], |[copy]| copy_rounded(&from, copy))?;
-        Ok(copy)
     }
 
     /// A tensor of zeros.
@@ -118,7 +119,7 @@ impl Scratch {
     }
 }
 
-super::simd::vectorized! {
+crate::simd::vectorized! {
     fn copy_rounded<F: Element, T: Element>(from: &[F], to: &mut [T]) {
         convert(from, to);
     }

@@ -3,44 +3,10 @@
 //! Every multiply-add that may be fused is written as one (`mul_add`), and every reduction has 16 fixed lanes, so that
 //! AVX-512, AVX2 and scalar code round alike. Rust never fuses or reorders on its own.
 
-use super::element::Element;
+use crate::element::Element;
 
 /// Number of partial sums of a reduction, whatever the width of the registers.
 const LANES: usize = 16;
-
-/// The instruction sets that the loops are compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum InstructionSet {
-    /// What every processor of this architecture has.
-    Baseline,
-    /// AVX2 with fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// AVX-512 F, VL, BW and DQ.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
-/// The widest instruction set of this processor.
-#[inline]
-pub(crate) fn instruction_set() -> InstructionSet {
-    #[cfg(target_arch = "x86_64")]
-    {
-        // The standard library caches the processor's answer.
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("fma")
-        {
-            return InstructionSet::Avx512;
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return InstructionSet::Avx2;
-        }
-    }
-    InstructionSet::Baseline
-}
 
 /// Compiles a function once per instruction set and calls the widest one that this processor has.
 macro_rules! vectorized {
@@ -62,14 +28,14 @@ macro_rules! vectorized {
                 body($($argument),*)
             }
 
-            match $crate::simd::instruction_set() {
+            match $crate::processor::instruction_set() {
                 // SAFETY: the processor has just been asked for these features.
                 #[cfg(target_arch = "x86_64")]
-                $crate::simd::InstructionSet::Avx512 => unsafe { avx512($($argument),*) },
+                $crate::processor::InstructionSet::Avx512 => unsafe { avx512($($argument),*) },
                 // SAFETY: the processor has just been asked for these features.
                 #[cfg(target_arch = "x86_64")]
-                $crate::simd::InstructionSet::Avx2 => unsafe { avx2($($argument),*) },
-                $crate::simd::InstructionSet::Baseline => body($($argument),*),
+                $crate::processor::InstructionSet::Avx2 => unsafe { avx2($($argument),*) },
+                $crate::processor::InstructionSet::Baseline => body($($argument),*),
             }
         }
     };

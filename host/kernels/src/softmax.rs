@@ -1,6 +1,6 @@
 //! The softmax of one row: p = exp(z − max z) / Σ exp(z − max z), with its log-sum-exp, max z + ln Σ exp(z − max z).
 
-use super::simd::{exp, maximum, sum, vectorized};
+use crate::simd::{exp, maximum, sum, vectorized};
 
 vectorized! {
     /// Turns scores into probabilities in place; returns their log-sum-exp.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ModelError;
 use super::checkpoint_files::{CheckpointFiles, StoredTensor};
-use hilora_kernels::nf4::{BLOCK, BlockMaxima, CODES, NESTED_BLOCK, Nf4Bytes, Nf4Matrix, dynamic_map};
+use hilora_kernels::dynamic_map::dynamic_map;
+use hilora_kernels::nf4::{BLOCK, BlockMaxima, CODES, NESTED_BLOCK, Nf4Bytes, Nf4Matrix};
 
 const NF4_STATE: &str = "quant_state.bitsandbytes__nf4";
 const FP4_STATE: &str = "quant_state.bitsandbytes__fp4";

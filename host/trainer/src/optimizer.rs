@@ -10,7 +10,7 @@ use candle_core::Tensor;
 
 use super::TrainingError;
 use crate::OptimizerKind;
-use hilora_kernels::adamw::{self, AdamwStep};
+use hilora_kernels::adamw::{self, AdamwStep, Rounding};
 use hilora_kernels::adamw_8bit::{self, ELEMENTS_MIN, Moment8bit};
 use hilora_model::ModuleToSave;
 
@@ -80,8 +80,12 @@ impl Optimizer {
             let ratio = if name.contains("lora_B") { self.loraplus_lr_ratio } else { 1.0 };
             let task = AdamwStep { learning_rate: task.learning_rate * ratio, ..*task };
             match moments {
-                Moments::Torch(first, second) => adamw::step(&task, parameter, gradient, first, second)?,
-                Moments::Bits32(first, second) => adamw_8bit::step_32bit(&task, parameter, gradient, first, second)?,
+                Moments::Torch(first, second) => {
+                    adamw::step(&task, Rounding::Torch, parameter, gradient, (first, second))?
+                }
+                Moments::Bits32(first, second) => {
+                    adamw::step(&task, Rounding::Bitsandbytes, parameter, gradient, (first, second))?
+                }
                 Moments::Bits8(first, second) => adamw_8bit::step(&task, parameter, gradient, first, second)?,
             }
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use hilora_kernels::matmul::has_bf16_products;
+use hilora_kernels::processor::has_bf16_products;
 use hilora_model::{ComputeDevice, ComputeType};
 
 /// The type of activations and products of a run, and why it was chosen.

@@ -3,21 +3,21 @@
 use candle_core::{DType, Device, Result, Tensor};
 use half::bf16;
 
-use super::super::adamw::{self, AdamwStep};
-use super::super::adamw_8bit::{self, Moment8bit};
-use super::super::attention::{self, Document, Heads};
-use super::super::awq::AwqMatrix;
-use super::super::element::Element;
-use super::super::linear::{self, Onto, Weight};
-use super::super::lora::{self, Dropout, Factors, Inner, PreparedFactors};
-use super::super::neftune::{self, Noise};
-use super::super::nf4::{BlockMaxima, Nf4Matrix, quantize};
-use super::super::philox::{Purpose, Sequence};
-use super::super::rope::RopeTable;
-use super::super::scratch::Scratch;
-use super::super::{cross_entropy, embedding, rms_norm, swiglu};
 use super::widened;
+use crate::adamw::{self, AdamwStep, Rounding};
+use crate::adamw_8bit::{self, Moment8bit};
+use crate::attention::{self, Document, Heads};
+use crate::awq::AwqMatrix;
+use crate::element::Element;
+use crate::linear::{self, Onto, Weight};
+use crate::lora::{self, Dropout, Factors, Inner, PreparedFactors};
+use crate::neftune::{self, Noise};
+use crate::nf4::{BlockMaxima, Nf4Matrix, quantize};
+use crate::philox::{Purpose, Sequence};
 use crate::place::{composites_are_forced, place, with_composites_on};
+use crate::rope::RopeTable;
+use crate::scratch::Scratch;
+use crate::{cross_entropy, embedding, rms_norm, swiglu};
 
 /// Whether composites are to be held against the bodies on a CUDA device, too; there must be one then.
 fn cuda_is_tested() -> bool {
@@ -344,8 +344,8 @@ fn optimizer_steps_equal_the_bodies() -> Result<()> {
         let mut norms = 0.0;
         for step in 1..=5 {
             let gradient = normal::<f32>(&[elements], 10 + step as u64)?;
-            adamw::step(&task(step), &torch, &gradient, &moments[0], &moments[1])?;
-            adamw_8bit::step_32bit(&task(step), &bits32, &gradient, &moments[2], &moments[3])?;
+            adamw::step(&task(step), Rounding::Torch, &torch, &gradient, (&moments[0], &moments[1]))?;
+            adamw::step(&task(step), Rounding::Bitsandbytes, &bits32, &gradient, (&moments[2], &moments[3]))?;
             adamw_8bit::step(&task(step), &bits8, &gradient, &mut first, &mut second)?;
             norms += adamw::sum_of_squares(&gradient)?;
             adamw::zero(&gradient)?;

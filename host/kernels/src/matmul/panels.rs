@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use half::bf16;
 use rayon::prelude::*;
 
-use super::source::{RowSource, convert};
-use crate::element::{Element, UnitLayout};
+use super::source::RowSource;
+use crate::element::{Element, UnitLayout, convert};
 use crate::simd::vectorized;
 
 /// Columns of a panel.
@@ -219,7 +219,7 @@ fn pack_transposed(
 /// target[u · 32 + row] = rows[row · stride + u].
 fn transpose(rows: &[Unit], stride: usize, target: &mut [Unit]) {
     #[cfg(target_arch = "x86_64")]
-    if crate::simd::instruction_set() == crate::simd::InstructionSet::Avx512 {
+    if crate::processor::instruction_set() == crate::processor::InstructionSet::Avx512 {
         let whole = target.len() / (16 * PANEL) * 16;
         // SAFETY: the processor has AVX-512 F.
         unsafe { transpose_avx512(rows, stride, &mut target[..whole * PANEL]) };

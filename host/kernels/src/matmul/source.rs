@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use crate::element::Element;
+use crate::element::{Element, convert};
 
 /// A matrix that is read row by row.
 pub trait RowSource: Sync {
@@ -22,13 +22,6 @@ pub trait RowSource: Sync {
             self.read(row, column + strip * STRIP, values);
             convert(values, target);
         }
-    }
-}
-
-/// Rounds or widens element by element.
-pub(crate) fn convert<F: Element, T: Element>(from: &[F], to: &mut [T]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = T::narrow(from.widen());
     }
 }
 

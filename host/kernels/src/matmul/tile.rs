@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 
 use super::panels::{PANEL, Unit};
 use crate::element::UnitLayout;
-use crate::simd::{InstructionSet, instruction_set};
+use crate::processor::{InstructionSet, instruction_set};
 
 /// Rows of a tile.
 pub(super) const TILE_ROWS: usize = 12;
@@ -59,18 +59,6 @@ pub(super) fn tile_function(layout: UnitLayout) -> TileFunction {
         #[cfg(target_arch = "x86_64")]
         (_, InstructionSet::Avx2) => f32_avx2,
         _ => portable,
-    }
-}
-
-/// Whether this processor has an instruction for products in bf16 (AVX512-BF16).
-pub fn has_bf16_products() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        instruction_set() == InstructionSet::Avx512 && is_x86_feature_detected!("avx512bf16")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
     }
 }
 
@@ -284,6 +272,7 @@ unsafe fn portable(rows: usize, task: &Tile) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::processor::has_bf16_products;
 
     fn values(count: usize, seed: u32) -> Vec<f32> {
         (0..count as u32).map(|i| ((i.wrapping_mul(2_654_435_761) ^ seed) >> 8) as f32 / 8_388_608.0 - 1.0).collect()

@@ -1,0 +1,198 @@
+//! Causal attention as a composite, document by document.
+//!
+//! All query heads of some rows are one product: [key heads, group · rows, d] times [key heads, d, keys]. The rows are so
+//! few that their scores have a bounded size, whatever the document's length. Scores and their gradients are products in
+//! f32, because the exponential magnifies what a rounding costs; all others are in T.
+
+use candle_core::{Result, Tensor};
+
+use super::shape::{Backward, Document, Heads};
+use crate::composite::{indices, per_column, widened};
+use crate::element::Element;
+use crate::scratch::Scratch;
+
+/// Scores that are in memory at once, per tensor of them.
+const SCORES: usize = 1 << 25;
+
+/// One document's rows of a tensor, by key head.
+struct ByHead {
+    /// [key heads, group, rows, d]; the group of keys and values is 1.
+    values: Tensor,
+}
+
+impl ByHead {
+    fn new(values: &Tensor, document: &Document, heads: Heads) -> Result<Self> {
+        let rows = document.rows.len();
+        let values = values.narrow(0, document.rows.start, rows)?.reshape((rows, heads.keys, (), heads.dim))?;
+        Ok(Self { values: values.permute((1, 2, 0, 3))?.contiguous()? })
+    }
+
+    /// Some rows, [key heads, group · rows, d].
+    fn rows(&self, first: usize, count: usize) -> Result<Tensor> {
+        let (keys, _, _, dim) = self.values.dims4()?;
+        self.values.narrow(2, first, count)?.contiguous()?.reshape((keys, (), dim))
+    }
+}
+
+/// [key heads, group · rows, d] as [rows, heads · d].
+fn by_row(values: &Tensor, count: usize, heads: Heads) -> Result<Tensor> {
+    let values = values.reshape((heads.keys, (), count, heads.dim))?.permute((2, 0, 1, 3))?.contiguous()?;
+    values.reshape((count, ()))
+}
+
+/// [rows, heads] of some rows as [key heads, group · rows, 1].
+fn per_row(values: &Tensor, document: &Document, first: usize, count: usize, heads: Heads) -> Result<Tensor> {
+    let values = values.narrow(0, document.rows.start + first, count)?.reshape((count, heads.keys, ()))?;
+    values.permute((1, 2, 0))?.contiguous()?.reshape((heads.keys, (), 1))
+}
+
+/// S of some rows, [key heads, group · rows, seen], with −∞ where a row does not see.
+fn scores(q: &Tensor, k: &Tensor, sees: &[usize], heads: Heads) -> Result<Tensor> {
+    let scores = (widened(q)?.matmul(&widened(k)?.transpose(1, 2)?)? * f64::from(heads.scale()))?;
+    let (keys, _, seen) = scores.dims3()?;
+    let count = sees.len();
+    let limits = indices(sees.iter().copied(), q)?.reshape((count, 1))?;
+    let visible = Tensor::arange(0u32, seen as u32, q.device())?.reshape((1, seen))?.broadcast_lt(&limits)?;
+    let scores = scores.reshape((keys, (), count, seen))?;
+    let hidden = Tensor::full(f32::NEG_INFINITY, (), q.device())?.broadcast_as(scores.shape())?;
+    let scores = visible.broadcast_as(scores.shape())?.where_cond(&scores, &hidden)?;
+    scores.reshape((keys, (), seen))
+}
+
+/// exp(S − max S), its sum and the maximum, each over the last axis, which stays.
+fn exponentials(scores: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+    let greatest = scores.max_keepdim(2)?;
+    let exponentials = scores.broadcast_sub(&greatest)?.exp()?;
+    let totals = exponentials.sum_keepdim(2)?;
+    Ok((exponentials, totals, greatest))
+}
+
+/// The chunks of a document: (first row, rows).
+fn chunks(document: &Document, heads: Heads) -> impl Iterator<Item = (usize, usize)> {
+    let length = document.rows.len();
+    let rows = (SCORES / (heads.queries * length).max(1)).clamp(16, length.max(16));
+    (0..length).step_by(rows).map(move |first| (first, rows.min(length - first)))
+}
+
+/// How many rows each row of a chunk sees.
+fn sees(document: &Document, first: usize, count: usize) -> Vec<usize> {
+    (first..first + count).map(|row| document.sees(row)).collect()
+}
+
+/// Returns (o, lse).
+pub(super) fn forward<T: Element>(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    documents: &[Document],
+    heads: Heads,
+) -> Result<(Scratch, Scratch)> {
+    let o = Scratch::of::<T>(q.shape(), q.device())?;
+    let lse = Scratch::arbitrary((q.dims2()?.0, heads.queries), q.device())?;
+    for document in documents {
+        let [q, k, v] = [q, k, v].map(|values| ByHead::new(values, document, heads));
+        let (q, k, v) = (q?, k?, v?);
+        for (first, count) in chunks(document, heads) {
+            let seen = first + count;
+            let scores = scores(&q.rows(first, count)?, &k.rows(0, seen)?, &sees(document, first, count), heads)?;
+            let (exponentials, totals, greatest) = exponentials(&scores)?;
+            let probabilities = exponentials.broadcast_div(&totals)?.to_dtype(T::DTYPE)?;
+            let at = document.rows.start + first;
+            o.slice_set(&by_row(&probabilities.matmul(&v.rows(0, seen)?)?, count, heads)?, 0, at)?;
+            let chunk_lse = (greatest + totals.log()?)?.reshape((heads.queries, count))?;
+            lse.slice_set(&chunk_lse.t()?.contiguous()?, 0, at)?;
+        }
+    }
+    Ok((o, lse))
+}
+
+/// Returns (dq, dk, dv).
+pub(super) fn backward<T: Element>(
+    saved: &Backward<'_>,
+    documents: &[Document],
+    heads: Heads,
+) -> Result<(Scratch, Scratch, Scratch)> {
+    let Backward { q, k, v, o, lse, d_o } = *saved;
+    let like = |tensor: &Tensor| Scratch::of::<T>(tensor.shape(), tensor.device());
+    let (dq, dk, dv) = (like(q)?, like(k)?, like(v)?);
+    let tokens = q.dims2()?.0;
+    // Σ dO · O of every row and head.
+    let deltas = (widened(d_o)? * widened(o)?)?.reshape((tokens, heads.queries, heads.dim))?.sum(2)?;
+    for document in documents {
+        let [q, k, v, d_o] = [q, k, v, d_o].map(|values| ByHead::new(values, document, heads));
+        let (q, k, v, d_o) = (q?, k?, v?, d_o?);
+        let length = document.rows.len();
+        let sums = || Tensor::zeros((heads.keys, length, heads.dim), candle_core::DType::F32, lse.device());
+        let (mut dk_sum, mut dv_sum) = (sums()?, sums()?);
+        for (first, count) in chunks(document, heads) {
+            let seen = first + count;
+            let (q, d_o) = (q.rows(first, count)?, d_o.rows(first, count)?);
+            let (k, v) = (k.rows(0, seen)?, v.rows(0, seen)?);
+            let scores = scores(&q, &k, &sees(document, first, count), heads)?;
+            let p = scores.broadcast_sub(&per_row(lse, document, first, count, heads)?)?.exp()?;
+            let dp = widened(&d_o)?.matmul(&widened(&v)?.transpose(1, 2)?)?;
+            let delta = per_row(&deltas, document, first, count, heads)?;
+            let ds = ((&p * dp.broadcast_sub(&delta)?)? * f64::from(heads.scale()))?.to_dtype(T::DTYPE)?;
+            dq.slice_set(&by_row(&ds.matmul(&k)?, count, heads)?, 0, document.rows.start + first)?;
+            let p = p.to_dtype(T::DTYPE)?;
+            dk_sum = added_to_first(&dk_sum, &ds.transpose(1, 2)?.matmul(&q)?)?;
+            dv_sum = added_to_first(&dv_sum, &p.transpose(1, 2)?.matmul(&d_o)?)?;
+        }
+        for (sum, target) in [(dk_sum, &dk), (dv_sum, &dv)] {
+            target.slice_set(&by_row(&sum, length, heads)?.to_dtype(T::DTYPE)?, 0, document.rows.start)?;
+        }
+    }
+    Ok((dq, dk, dv))
+}
+
+/// sum [key heads, rows, d] plus a part that has its first rows.
+fn added_to_first(sum: &Tensor, part: &Tensor) -> Result<Tensor> {
+    let missing = sum.dims3()?.1 - part.dims3()?.1;
+    sum + widened(part)?.pad_with_zeros(1, 0, missing)?
+}
+
+/// Writes rows of keys or values into a cache [slots, capacity, key heads · d].
+pub(super) fn store(rows: &Tensor, places: &[(usize, usize)], cache: &Tensor) -> Result<()> {
+    let (slots, capacity, width) = cache.dims3()?;
+    let places = indices(places.iter().map(|(slot, position)| slot * capacity + position), rows)?;
+    cache.reshape((slots * capacity, width))?.scatter_set(&per_column(&places, width)?, rows, 0)
+}
+
+/// Copies a cache into a larger one.
+pub(super) fn move_cache(from: &Tensor, to: &Tensor) -> Result<()> {
+    let (slots, capacity, _) = to.dims3()?;
+    let (from_slots, from_capacity, _) = from.dims3()?;
+    let wider = from.pad_with_zeros(1, 0, capacity - from_capacity)?.contiguous()?;
+    to.narrow(0, 0, from_slots.min(slots))?.slice_set(&wider, 0, 0)
+}
+
+/// One new query per sequence over its cached keys and values. All sequences are one product over as many keys as the
+/// longest has.
+pub(super) fn decode(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    sequences: &[(usize, usize)],
+    heads: Heads,
+) -> Result<Scratch> {
+    let count = sequences.len();
+    let longest = sequences.iter().map(|(_, seen)| *seen).max().unwrap_or(0);
+    let slots = indices(sequences.iter().map(|(slot, _)| *slot), q)?;
+    // [sequences, keys, key heads · d] as [sequences · key heads, keys, d].
+    let cached = |cache: &Tensor| {
+        let cache = cache.narrow(1, 0, longest)?.contiguous()?.index_select(&slots, 0)?;
+        let cache = cache.reshape((count, longest, heads.keys, heads.dim))?.transpose(1, 2)?.contiguous()?;
+        cache.reshape((count * heads.keys, longest, heads.dim))
+    };
+    let (k, v) = (cached(k)?, cached(v)?);
+    let q = q.reshape((count * heads.keys, heads.group(), heads.dim))?;
+    let scores = (q.matmul(&k.transpose(1, 2)?)? * f64::from(heads.scale()))?;
+    let limits = indices(sequences.iter().map(|(_, seen)| *seen), &q)?.reshape((count, 1))?;
+    let visible = Tensor::arange(0u32, longest as u32, q.device())?.reshape((1, longest))?.broadcast_lt(&limits)?;
+    let visible = visible.reshape((count, 1, longest))?.broadcast_as((count, heads.queries, longest))?;
+    let visible = visible.contiguous()?.reshape(scores.shape())?;
+    let hidden = Tensor::full(f32::NEG_INFINITY, (), q.device())?.broadcast_as(scores.shape())?;
+    let (exponentials, totals, _) = exponentials(&visible.where_cond(&scores, &hidden)?)?;
+    let o = exponentials.broadcast_div(&totals)?.matmul(&v)?;
+    Ok(o.reshape((count, heads.queries * heads.dim))?.into())
+}

@@ -1,0 +1,60 @@
+//! The shape of an attention: its heads, the documents that bound what a row sees, and what backward reads.
+
+use std::ops::Range;
+
+use candle_core::Tensor;
+
+/// The heads of an attention layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub queries: usize,
+    /// Key and value heads; as many or fewer.
+    pub keys: usize,
+    /// The width of a head.
+    pub dim: usize,
+}
+
+impl Heads {
+    /// Query heads that share a key head.
+    pub(crate) fn group(self) -> usize {
+        self.queries / self.keys
+    }
+
+    /// What multiplies the scores.
+    pub(crate) fn scale(self) -> f32 {
+        1.0 / (self.dim as f32).sqrt()
+    }
+}
+
+/// Rows that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its rows in the pass.
+    pub rows: Range<usize>,
+    /// How many of its first rows are seen by those after them; the others are padding, which sees but is not seen.
+    pub seen: usize,
+}
+
+impl Document {
+    /// How many rows a row sees.
+    pub(crate) fn sees(&self, row: usize) -> usize {
+        self.seen.min(row + 1)
+    }
+}
+
+/// What forward saved and the gradient of its result.
+pub struct Backward<'a> {
+    /// Queries, [rows, query heads · dim].
+    pub q: &'a Tensor,
+    /// Keys, [rows, key heads · dim].
+    pub k: &'a Tensor,
+    /// Values, as keys.
+    pub v: &'a Tensor,
+    /// The result, as queries.
+    pub o: &'a Tensor,
+    /// The log-sum-exp of each row's scores in each query head.
+    pub lse: &'a Tensor,
+    /// The gradient of the result.
+    pub d_o: &'a Tensor,
+}

@@ -1,0 +1,124 @@
+//! Cross-entropy on the CPU: a chunk after the other, each by all threads.
+
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+use super::chunks::chunk_rows;
+use crate::element::Element;
+use crate::launch::{launch, view};
+use crate::linear::Weight;
+use crate::matmul::{Columns, Dense, Factor, Operand, Product, RowSource, Shape, Start, ZeroExtended, multiply};
+use crate::scratch::Scratch;
+use crate::simd::{exp, maximum, sum, vectorized};
+
+/// z = h Wᵀ of some rows.
+fn logits_of<T: Element>(h: &[T], table: &dyn RowSource, rows: usize, logits: &mut [f32]) {
+    let (vocabulary, width) = (table.rows(), table.columns());
+    let product = Product { a: Operand::rows_of(h, width), b: Factor::<T>::Transposed(table) };
+    multiply(&[product], Shape::new(rows, vocabulary), logits, 1.0, Start::Zero);
+}
+
+/// The summed loss in nats, without gradients: the bits of `forward_backward`'s.
+pub(super) fn forward<T: Element>(h: &Tensor, weight: &Weight, targets: &[u32]) -> Result<f64> {
+    const NAME: &str = "cross-entropy";
+    let (width, vocabulary) = (h.dims2()?.1, weight.dims()?.0);
+    let chunk_rows = chunk_rows(vocabulary, targets.len());
+    let logits = Scratch::arbitrary((chunk_rows, vocabulary), h.device())?;
+    let h = view::<T>(NAME, h)?;
+    weight.with_rows(|table| {
+        launch::<f32, 1, _>(NAME, [&logits], |[logits]| {
+            let mut loss = 0.0;
+            for (h, targets) in h.chunks(chunk_rows * width).zip(targets.chunks(chunk_rows)) {
+                let logits = &mut logits[..targets.len() * vocabulary];
+                logits_of(h, table, targets.len(), logits);
+                let rows = logits.par_chunks_mut(vocabulary).zip(targets);
+                let losses: Vec<f64> = rows.map(|(z, target)| exponentials(z, *target as usize).0).collect();
+                loss += losses.iter().sum::<f64>();
+            }
+            loss
+        })
+    })?
+}
+
+/// The summed loss in nats, and the gradient of h (f32) scaled by `scale`; dW is added to `dw` where it is given.
+pub(super) fn forward_backward<T: Element>(
+    h: &Tensor,
+    weight: &Weight,
+    targets: &[u32],
+    scale: f32,
+    dw: Option<&Tensor>,
+) -> Result<(f64, Scratch)> {
+    const NAME: &str = "cross-entropy";
+    let ((rows, width), (vocabulary, _)) = (h.dims2()?, weight.dims()?);
+    let dh = Scratch::arbitrary((rows, width), h.device())?;
+    let chunk_rows = chunk_rows(vocabulary, rows);
+    let logits = Scratch::arbitrary((chunk_rows, vocabulary), h.device())?;
+    let gradients = Scratch::of::<T>((chunk_rows, vocabulary), h.device())?;
+    let h = view::<T>(NAME, h)?;
+    let mut loss = 0.0;
+    weight.with_rows(|table| {
+        let mut chunk = |h: &[T], dh: &mut [f32], targets: &[u32], dw: Option<&mut [f32]>| -> Result<()> {
+            let count = targets.len();
+            let size = count * vocabulary;
+            let losses: Vec<f64> = launch::<f32, 1, _>(NAME, [&logits], |[logits]| {
+                logits_of(h, table, count, &mut logits[..size]);
+                launch::<T, 1, _>(NAME, [&gradients], |[gradients]| {
+                    logits[..size]
+                        .par_chunks_mut(vocabulary)
+                        .zip(gradients.par_chunks_mut(vocabulary))
+                        .zip(targets)
+                        .map(|((z, dz), target)| row(z, dz, *target as usize, scale))
+                        .collect()
+                })
+            })??;
+            loss += losses.iter().sum::<f64>();
+            let gradients = view::<T>(NAME, &gradients)?;
+            let backward = Product { a: Operand::rows_of(&gradients, vocabulary), b: Factor::<T>::Straight(table) };
+            multiply(&[backward], Shape::new(count, width), dh, 1.0, Start::Zero);
+            if let Some(dw) = dw {
+                let dz = Columns::<T>::of(&gradients[..size], count, vocabulary, vocabulary);
+                let h = Dense::new(h, count, width);
+                let h = ZeroExtended::to_even(&h);
+                let product = Product { a: dz.operand(), b: Factor::<T>::Straight(&h) };
+                multiply(&[product], Shape::new(vocabulary, width), dw, 1.0, Start::Existing);
+            }
+            Ok(())
+        };
+        launch::<f32, 1, _>(NAME, [&dh], |[dh]| {
+            let chunks =
+                h.chunks(chunk_rows * width).zip(dh.chunks_mut(chunk_rows * width)).zip(targets.chunks(chunk_rows));
+            for ((h, dh), targets) in chunks {
+                match dw {
+                    Some(dw) => launch::<f32, 1, _>(NAME, [dw], |[dw]| chunk(h, dh, targets, Some(dw)))??,
+                    None => chunk(h, dh, targets, None)?,
+                }
+            }
+            Result::Ok(())
+        })?
+    })??;
+    Ok((loss, dh))
+}
+
+vectorized! {
+    /// The loss of one row, and the sum of the exponentials that replace its logits.
+    fn exponentials(z: &mut [f32], target: usize) -> (f64, f32) {
+        let greatest = maximum(z);
+        let of_target = z[target];
+        z.iter_mut().for_each(|z| *z = exp(*z - greatest));
+        let total = sum(z);
+        (f64::from(greatest) - f64::from(of_target) + f64::from(total).ln(), total)
+    }
+}
+
+vectorized! {
+    /// The loss of one row, and the gradients of its logits.
+    fn row<T: Element>(z: &mut [f32], dz: &mut [T], target: usize, scale: f32) -> f64 {
+        let (loss, total) = exponentials(z, target);
+        let factor = scale / total;
+        for (dz, z) in dz.iter_mut().zip(z.iter()) {
+            *dz = T::narrow(*z * factor);
+        }
+        dz[target] = T::narrow(z[target] * factor - scale);
+        loss
+    }
+}

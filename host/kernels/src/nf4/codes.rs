@@ -1,0 +1,34 @@
+//! The constants of the format: its 16 values and the sizes of its blocks.
+
+/// Elements that share one maximum.
+pub const BLOCK: usize = 64;
+/// Maxima that share one second-level maximum.
+pub const NESTED_BLOCK: usize = 256;
+/// The 16 values of the format.
+pub const CODES: [f32; 16] = {
+    const BITS: [u32; 16] = [
+        0xbf80_0000,
+        0xbf32_39b1,
+        0xbf06_6b30,
+        0xbeca_32a0,
+        0xbe91_a24d,
+        0xbe3d_353f,
+        0xbdba_7871,
+        0x0000_0000,
+        0x3da2_faff,
+        0x3e24_cae3,
+        0x3e7c_04dd,
+        0x3ead_033a,
+        0x3ee1_a4b8,
+        0x3f10_07ab,
+        0x3f39_13b3,
+        0x3f80_0000,
+    ];
+    let mut codes = [0.0; 16];
+    let mut i = 0;
+    while i < 16 {
+        codes[i] = f32::from_bits(BITS[i]);
+        i += 1;
+    }
+    codes
+};

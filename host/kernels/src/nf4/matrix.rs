@@ -1,0 +1,145 @@
+//! A quantized matrix, read row by row.
+
+use bytes::Bytes;
+use half::bf16;
+
+use super::codes::{BLOCK, CODES, NESTED_BLOCK};
+use super::look_up::{look_up, look_up_block_bf16, look_up_block_f32};
+use super::quantize::Nf4Bytes;
+use crate::dynamic_map::dynamic_map;
+use crate::element::Element;
+use crate::matmul::RowSource;
+
+/// The absolute maximum of every block of a matrix.
+#[derive(Debug, Clone)]
+pub enum BlockMaxima {
+    /// In f32.
+    Plain(Vec<f32>),
+    /// Quantized themselves.
+    Nested {
+        /// One index into the map per block.
+        codes: Bytes,
+        /// One scale per 256 blocks.
+        absmax: Vec<f32>,
+        /// Added to every maximum.
+        offset: f32,
+        /// What the codes stand for.
+        map: Box<[f32; 256]>,
+    },
+}
+
+/// A quantized matrix.
+#[derive(Debug, Clone)]
+pub struct Nf4Matrix {
+    rows: usize,
+    columns: usize,
+    packed: Bytes,
+    maxima: BlockMaxima,
+}
+
+impl Nf4Matrix {
+    /// A matrix [rows, columns] that was quantized here.
+    pub fn new(bytes: Nf4Bytes, rows: usize, columns: usize) -> Self {
+        let maxima = BlockMaxima::Nested {
+            codes: bytes.absmax.into(),
+            absmax: bytes.nested_absmax,
+            offset: bytes.nested_offset,
+            map: Box::new(dynamic_map()),
+        };
+        Self::from_parts(bytes.packed.into(), maxima, rows, columns)
+    }
+
+    /// A matrix [rows, columns] from the parts of a checkpoint: two elements a byte, and a maximum per block.
+    pub fn from_parts(packed: Bytes, maxima: BlockMaxima, rows: usize, columns: usize) -> Self {
+        Self { rows, columns, packed, maxima }
+    }
+
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let maxima = match &self.maxima {
+            BlockMaxima::Plain(maxima) => maxima.len() * 4,
+            BlockMaxima::Nested { codes, absmax, map, .. } => codes.len() + (absmax.len() + map.len()) * 4,
+        };
+        self.packed.len() + maxima
+    }
+
+    /// Two elements a byte, row by row, the first in the high nibble.
+    pub(crate) fn packed(&self) -> &[u8] {
+        &self.packed
+    }
+
+    /// The maxima of all blocks.
+    pub(crate) fn maxima(&self) -> &BlockMaxima {
+        &self.maxima
+    }
+
+    /// What multiplies the codes of a block of 64 elements, counted over the flattened matrix.
+    #[inline]
+    pub(crate) fn block_maximum(&self, block: usize) -> f32 {
+        match &self.maxima {
+            BlockMaxima::Plain(maxima) => maxima[block],
+            // Two roundings, not one fused: this is how bitsandbytes does it.
+            BlockMaxima::Nested { codes, absmax, offset, map } => {
+                map[usize::from(codes[block])] * absmax[block / NESTED_BLOCK] + offset
+            }
+        }
+    }
+
+    /// The bytes of elements from `at` on where they are all of a block.
+    fn whole_block(&self, at: usize, length: usize) -> Option<&[u8; BLOCK / 2]> {
+        let whole = at.is_multiple_of(BLOCK) && length == BLOCK;
+        if whole { self.packed()[at / 2..].first_chunk() } else { None }
+    }
+
+    /// Hands over block by block: its maximum, the first element, and where its values go.
+    fn blocks<T>(&self, row: usize, column: usize, target: &mut [T], mut body: impl FnMut(f32, usize, &mut [T])) {
+        let first = row * self.columns + column;
+        let mut done = 0;
+        while done < target.len() {
+            let at = first + done;
+            let length = (BLOCK - at % BLOCK).min(target.len() - done);
+            body(self.block_maximum(at / BLOCK), at, &mut target[done..done + length]);
+            done += length;
+        }
+    }
+}
+
+impl RowSource for Nf4Matrix {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn read(&self, row: usize, column: usize, target: &mut [f32]) {
+        self.blocks(row, column, target, |maximum, at, target| {
+            let values = CODES.map(|code| code * maximum);
+            match self.whole_block(at, target.len()) {
+                Some(bytes) => look_up_block_f32(&values, bytes, target),
+                None => look_up(&values, self.packed(), at, target),
+            }
+        });
+    }
+
+    fn read_bf16(&self, row: usize, column: usize, target: &mut [bf16]) {
+        self.blocks(row, column, target, |maximum, at, target| {
+            let values = CODES.map(|code| bf16::narrow(code * maximum));
+            match self.whole_block(at, target.len()) {
+                Some(bytes) => look_up_block_bf16(&values, bytes, target),
+                None => look_up(&values, self.packed(), at, target),
+            }
+        });
+    }
+}

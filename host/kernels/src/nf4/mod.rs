@@ -1,0 +1,117 @@
+//! NF4 with double quantization, byte for byte as bitsandbytes makes it on the CPU.
+//!
+//! A weight [rows, columns] is flattened row by row into blocks of 64. w ≈ code[nibble] · absmax(block), where
+//! absmax(block) = map[c] · nested_absmax(block / 256) + offset: the 16 codes are the quantiles of a normal
+//! distribution, `map` is bitsandbytes' signed dynamic map of 256 values, and offset is the mean of all block maxima.
+//! The first element of a pair stands in the high nibble. A weight takes 4.13 bits.
+//!
+//! Quantization happens once, on load or before; nothing here is trained. A matrix that was quantized before may have
+//! its maxima in f32 instead, and its bytes may be those of a mapped file.
+
+mod cascade_sum;
+mod codes;
+mod look_up;
+mod matrix;
+mod quantize;
+
+pub use self::codes::{BLOCK, CODES, NESTED_BLOCK};
+pub use self::matrix::{BlockMaxima, Nf4Matrix};
+pub use self::quantize::{Nf4Bytes, quantize};
+
+#[cfg(test)]
+mod tests {
+    use half::bf16;
+    use safetensors::SafeTensors;
+
+    use super::cascade_sum::cascade_sum;
+    use super::*;
+    use crate::dynamic_map::dynamic_map;
+    use crate::element::Element;
+    use crate::matmul::RowSource;
+
+    fn quantized(values: &[f32]) -> Nf4Bytes {
+        quantize(values.len(), |start, target| target.copy_from_slice(&values[start..start + target.len()]))
+    }
+
+    #[test]
+    fn a_zero_block_packs_to_the_code_of_zero() {
+        assert!(quantized(&[0.0; 128]).packed.iter().all(|byte| *byte == 0x77));
+    }
+
+    #[test]
+    fn a_block_looked_up_at_once_has_the_same_bits() {
+        let values: Vec<f32> = (0..64 * 128).map(|i| ((i * 7_919) % 1_009) as f32 / 1_009.0 - 0.5).collect();
+        let matrix = Nf4Matrix::new(quantized(&values), 64, 128);
+        for row in 0..64 {
+            let (mut got, mut rounded) = ([0.0; 128], [bf16::ZERO; 128]);
+            matrix.read(row, 0, &mut got);
+            matrix.read_bf16(row, 0, &mut rounded);
+            for (column, (got, rounded)) in got.iter().zip(rounded).enumerate() {
+                let mut one = [0.0];
+                // One element is never a whole block.
+                matrix.read(row, column, &mut one);
+                assert_eq!(got.to_bits(), one[0].to_bits(), "{row}, {column}");
+                assert_eq!(rounded.to_bits(), bf16::narrow(one[0]).to_bits(), "{row}, {column}");
+            }
+        }
+    }
+
+    #[test]
+    fn dequantizing_is_within_the_widest_gap_of_the_codes() {
+        let values: Vec<f32> = (0..64 * 96).map(|i| ((i * 7_919) % 1_009) as f32 / 1_009.0 - 0.5).collect();
+        let matrix = Nf4Matrix::new(quantized(&values), 64, 96);
+        // A part of a row that begins and ends within blocks.
+        let mut got = [0.0; 71];
+        for row in 0..64 {
+            matrix.read(row, 13, &mut got);
+            for (got, expected) in got.iter().zip(&values[row * 96 + 13..]) {
+                assert!((got - expected).abs() < 0.5 * 0.16, "{got} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_cascade_sums_everything_once() {
+        for length in [1, 7, 31, 32, 33, 600, 5_000] {
+            let x: Vec<f32> = (0..length).map(|i| (i % 13) as f32).collect();
+            assert_eq!(cascade_sum(&x), x.iter().sum::<f32>());
+        }
+    }
+
+    /// `tests/oracle/make_reference.py` made the files with bitsandbytes itself.
+    #[test]
+    fn every_byte_equals_bitsandbytes() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/oracle/qwen2");
+        let (packed, model) = (
+            std::fs::read(folder.join("nf4_weights.safetensors"))?,
+            std::fs::read(folder.join("model/model.safetensors"))?,
+        );
+        let (packed, model) = (SafeTensors::deserialize(&packed)?, SafeTensors::deserialize(&model)?);
+        let floats =
+            |bytes: &[u8]| -> Vec<f32> { bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect() };
+        let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
+        let mut compared = 0;
+        for name in packed.names().into_iter().filter(|name| name.ends_with("weight") || *name == "large") {
+            let values = if name == "large" {
+                let value = |i: u32| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 16_777_216.0 - 0.5;
+                (0..256 * 160).map(value).collect()
+            } else {
+                floats(model.tensor(name)?.data())
+            };
+            let ours = quantized(&values);
+            let theirs = |part: &str| packed.tensor(&format!("{name}{part}")).map(|tensor| tensor.data().to_vec());
+            assert_eq!(ours.packed, theirs("")?, "{name}");
+            assert_eq!(ours.absmax, theirs(".absmax")?, "{name}.absmax");
+            assert_eq!(bytes(&ours.nested_absmax), theirs(".nested_absmax")?, "{name}.nested_absmax");
+            assert_eq!(bytes(&CODES), theirs(".quant_map")?, "{name}.quant_map");
+            assert_eq!(bytes(&dynamic_map()), theirs(".nested_quant_map")?, "{name}.nested_quant_map");
+            let state = String::from_utf8(theirs(".quant_state.bitsandbytes__nf4")?)?;
+            let offset: f64 =
+                serde_json::from_str::<serde_json::Value>(&state)?["nested_offset"].as_f64().ok_or("offset")?;
+            assert_eq!(ours.nested_offset.to_bits(), (offset as f32).to_bits(), "{name}: offset {offset}");
+            compared += 1;
+        }
+        assert_eq!(compared, 15);
+        Ok(())
+    }
+}
