@@ -37,7 +37,7 @@ pub(crate) fn perturbed_adapter(model: &Model) -> Result<Adapter, ModelError> {
 
 /// An adapter of which no tensor is as it begins.
 pub(crate) fn perturbed(model: &Model, lora: &LoraConfig) -> Result<Adapter, ModelError> {
-    let adapter = Adapter::new(lora, model, 9)?;
+    let adapter = model.new_adapter(lora, 9)?;
     for (i, (_, tensor)) in adapter.tensors().enumerate() {
         let values: Vec<f32> =
             (0..tensor.elem_count()).map(|j| ((i * 17 + j * 13) % 29) as f32 * 0.01 - 0.14).collect();

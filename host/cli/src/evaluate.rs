@@ -153,12 +153,12 @@ fn measure(job: &Job, inputs: &StageInputs, problems: &[EvaluationProblem]) -> R
         Ok(evaluation)
     };
 
-    let adapter = Adapter::load(&job.path(Answers::Own.adapter()))?.beside(&model)?;
-    adapter.check_against(&model)?;
+    let adapter = Adapter::load(&job.path(Answers::Own.adapter()))?.to_device(model.device())?;
+    adapter.check_against(model.config())?;
     let comparison = Comparison::of(evaluate("base", None)?, evaluate("adapter", Some(&adapter))?, config.seed)?;
     let mut controls = Controls::default();
     if config.controls.shuffled_answers {
-        let shuffled = Adapter::load(&job.path(Answers::Shuffled.adapter()))?.beside(&model)?;
+        let shuffled = Adapter::load(&job.path(Answers::Shuffled.adapter()))?.to_device(model.device())?;
         controls.shuffled_answers = Some(evaluate("shuffled", Some(&shuffled))?);
     }
     if config.controls.nearest_copy {

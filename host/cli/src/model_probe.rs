@@ -70,7 +70,7 @@ impl ProbeArguments {
         let folder = base_folder(&self.model, &Hub::from_env(), console)?;
         let model = loaded(console, |on_weight| Model::load_on(&folder, precision, self.device.choose()?, on_weight))?
             .computing_in(compute)?;
-        let adapter = Adapter::load(&self.adapter)?.beside(&model)?;
+        let adapter = Adapter::load(&self.adapter)?.to_device(model.device())?;
         probe(&model, &adapter, &batch)?.save(&self.output, &batch)?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use safetensors::Dtype;
 
 use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
-use super::{LoraConfig, Model, ModelConfig, ModelError, ModuleToSave, Projection};
+use super::{LoraConfig, ModelConfig, ModelError, ModuleToSave, Projection};
 use hilora_contract::artifact::write_atomic;
 use hilora_kernels::linear::Weight;
 use hilora_kernels::philox::{Purpose, Sequence};
@@ -41,13 +41,6 @@ fn key(layer: usize, projection: Projection, factor: char) -> String {
     format!("base_model.model.model.layers.{layer}.{}.lora_{factor}.weight", projection.path())
 }
 
-impl ModuleToSave {
-    /// PEFT's name of its trained copy.
-    pub fn adapter_key(self) -> String {
-        format!("base_model.model.{}", self.weight_key())
-    }
-}
-
 /// A copy of a table in f32.
 fn widened(table: &Weight) -> Result<Tensor, ModelError> {
     let (rows, columns) = table.dims()?;
@@ -60,12 +53,16 @@ fn widened(table: &Weight) -> Result<Tensor, ModelError> {
 }
 
 impl Adapter {
-    /// A new adapter for a model: A uniform in ±1/√in as PEFT draws it, B zero, so that the update begins at zero;
+    /// A new adapter for a base with these tables: A uniform in ±1/√in as PEFT draws it, B zero, so that the update begins at zero;
     /// copies of tables begin as the base's.
-    pub fn new(config: &LoraConfig, base: &Model, seed: u64) -> Result<Self, ModelError> {
-        let model = base.config();
+    pub(crate) fn new<'a>(
+        config: &LoraConfig,
+        base: &ModelConfig,
+        tables: impl Fn(ModuleToSave) -> &'a Weight,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
         let module = |layer: usize, projection: Projection| {
-            let (outputs, inputs) = model.projection_dims(projection);
+            let (outputs, inputs) = base.projection_dims(projection);
             let stream = (layer * Projection::ALL.len() + projection.index()) as u64;
             let mut numbers = Sequence::new(seed, Purpose::Weights, stream);
             let bound = 1.0 / (inputs as f64).sqrt();
@@ -76,16 +73,12 @@ impl Adapter {
                 b: Tensor::zeros((outputs, config.r), candle_core::DType::F32, &Device::Cpu)?,
             })
         };
-        let saved = |module: ModuleToSave| match module {
-            ModuleToSave::EmbedTokens => widened(base.embedding(None)),
-            ModuleToSave::LmHead => widened(base.output(None)),
-        };
-        Self::build(config, model.num_hidden_layers, PathBuf::from("a new adapter"), module, saved)
+        let saved = |module: ModuleToSave| widened(tables(module));
+        Self::build(config, base.num_hidden_layers, PathBuf::from("a new adapter"), module, saved)
     }
 
-    /// The adapter in the memory of a model's device.
-    pub fn beside(self, model: &Model) -> Result<Self, ModelError> {
-        let device = model.device();
+    /// The adapter in the memory of a device.
+    pub fn to_device(self, device: &Device) -> Result<Self, ModelError> {
         if device.is_cpu() {
             return Ok(self);
         }
@@ -226,13 +219,8 @@ impl Adapter {
         Ok(Self { config: config.clone(), ..self })
     }
 
-    /// Checks every tensor's shape against a model.
-    pub fn check_against(&self, model: &Model) -> Result<(), ModelError> {
-        self.check_against_config(model.config())
-    }
-
-    /// Checks every tensor's shape against a model that is not loaded.
-    pub(crate) fn check_against_config(&self, config: &ModelConfig) -> Result<(), ModelError> {
+    /// Checks every tensor's shape against a base's.
+    pub fn check_against(&self, config: &ModelConfig) -> Result<(), ModelError> {
         if self.layers.len() != config.num_hidden_layers {
             return Err(ModelError::Config {
                 path: self.origin.clone(),
@@ -327,14 +315,14 @@ mod tests {
         let model = small_model(6)?;
         let lora = LoraConfig { modules_to_save: vec![ModuleToSave::LmHead], ..small_lora() };
         // They begin as the base's, here as the embedding, to which the output layer is tied.
-        let new = Adapter::new(&lora, &model, 1)?;
+        let new = model.new_adapter(&lora, 1)?;
         let begun = new.saved(ModuleToSave::LmHead).and_then(Weight::dense).ok_or("no copy")?.to_vec2::<f32>()?;
         assert_eq!(begun, model.weights.embedding.dense().ok_or("no table")?.to_vec2::<f32>()?);
 
         let (folder, adapter) = (tempfile::tempdir()?, perturbed(&model, &lora)?);
         adapter.save(folder.path())?;
         let loaded = Adapter::load(folder.path())?;
-        loaded.check_against(&model)?;
+        loaded.check_against(model.config())?;
         assert_eq!(loaded.config(), adapter.config());
         let (names, expected): (Vec<_>, Vec<_>) = adapter.tensors().map(|(name, t)| (name, t.to_vec2::<f32>())).unzip();
         assert!(names.ends_with(&["base_model.model.lm_head.weight".to_owned()]) && names.len() == 29, "{names:?}");
@@ -342,7 +330,7 @@ mod tests {
             assert_eq!(got.to_vec2::<f32>()?, expected?);
         }
         let other = ModelConfig { vocab_size: 97, ..model.config().clone() };
-        let error = loaded.check_against_config(&other).err().ok_or("taken over another vocabulary")?.to_string();
+        let error = loaded.check_against(&other).err().ok_or("taken over another vocabulary")?.to_string();
         assert!(error.contains("lm_head.weight`: expected shape [97, 64], got [96, 64]"), "{error}");
         Ok(())
     }

@@ -9,7 +9,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ModelError, Quantization, RopeParameters};
+use super::{ModelError, Projection, Quantization, RopeParameters};
+use hilora_kernels::attention::Heads;
 
 /// The architectures that are computed. Their blocks differ in two details: Qwen2 has biases on queries, keys and
 /// values; Qwen3 normalizes each head of queries and keys.
@@ -180,6 +181,38 @@ impl ModelConfig {
     /// Width of all key heads together; values have the same.
     pub fn key_value_width(&self) -> usize {
         self.num_key_value_heads * self.head_dim
+    }
+
+    /// (out, in) of a projection.
+    pub(crate) fn projection_dims(&self, projection: Projection) -> (usize, usize) {
+        let (hidden, query, key_value) = (self.hidden_size, self.query_width(), self.key_value_width());
+        match projection {
+            Projection::QProj => (query, hidden),
+            Projection::KProj | Projection::VProj => (key_value, hidden),
+            Projection::OProj => (hidden, query),
+            Projection::GateProj | Projection::UpProj => (self.intermediate_size, hidden),
+            Projection::DownProj => (hidden, self.intermediate_size),
+        }
+    }
+
+    /// Parameters of the linear layers, the output layer among them.
+    pub(crate) fn linear_parameters(&self) -> usize {
+        let of = |projection| {
+            let (outputs, inputs) = self.projection_dims(projection);
+            outputs * inputs
+        };
+        self.num_hidden_layers * Projection::ALL.map(of).iter().sum::<usize>() + self.vocab_size * self.hidden_size
+    }
+
+    /// Whether a projection has a bias.
+    pub(crate) fn has_bias(&self, projection: Projection) -> bool {
+        let attention = matches!(projection, Projection::QProj | Projection::KProj | Projection::VProj);
+        attention && self.model_type.has_attention_bias()
+    }
+
+    /// The heads of each attention layer.
+    pub fn heads(&self) -> Heads {
+        Heads { queries: self.num_attention_heads, keys: self.num_key_value_heads, dim: self.head_dim }
     }
 }
 

@@ -7,8 +7,8 @@
 
 use candle_core::{DType, Tensor};
 
-use super::causal_lm::PackedDocuments;
 use super::linear::PreparedLinear;
+use super::packed_documents::PackedDocuments;
 use super::{Adapter, Model, ModelError, Projection};
 use hilora_kernels::attention::{self, Document};
 use hilora_kernels::linear::{self, Onto, Prepared, Weight};
@@ -63,7 +63,7 @@ impl<'a> DecodeSession<'a> {
         scratch::let_go();
         let widen = model.config().linear_parameters() * size_of::<f32>() <= bytes_max;
         if let Some(adapter) = adapter {
-            adapter.check_against(model)?;
+            adapter.check_against(model.config())?;
         }
         let layers = model
             .weights

@@ -109,7 +109,7 @@ pub fn merge(
     let checkpoint = Checkpoint::open(base)?;
     refuse_quantized(&checkpoint, base, "merge into the checkpoint of floats that it was made from")?;
     let adapter = Adapter::load(adapter)?;
-    adapter.check_against_config(&checkpoint.config)?;
+    adapter.check_against(&checkpoint.config)?;
     let mut updates = BTreeMap::new();
     for layer in 0..checkpoint.config.num_hidden_layers {
         for projection in Projection::ALL {

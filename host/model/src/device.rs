@@ -41,7 +41,7 @@ const WITHOUT_CUDA: &str = "this program was built without CUDA\nhint: `cargo xt
 const OTHER_DEVICE: &str = "hint: `nvidia-smi` shows what the driver sees; `device: cpu` needs none";
 
 impl DeviceChoice {
-    /// Whether this is what a run gets that says nothing.
+    /// Whether this is the default.
     pub fn is_auto(&self) -> bool {
         *self == Self::Auto
     }
@@ -215,7 +215,7 @@ mod tests {
         if cuda_is_tested() {
             let model = Model::load_on(&fixture(base), precision, ComputeDevice::Cuda, &mut |_, _| ())?
                 .computing_in(compute)?;
-            let adapter = adapter.map(|adapter| adapter.beside(&model)).transpose()?;
+            let adapter = adapter.map(|adapter| adapter.to_device(model.device())).transpose()?;
             let got = numbers(&model, adapter.as_ref(), &documents, true)?;
             agrees("cuda", got, model.loss(&documents, adapter.as_ref())?);
         }
@@ -260,7 +260,7 @@ mod tests {
         if cuda_is_tested() {
             let model =
                 Model::load_on(&fixture("qwen3/model"), BasePrecision::Nf4, ComputeDevice::Cuda, &mut |_, _| ())?;
-            let distance = self::distance(&logits(&model, &adapter.beside(&model)?)?, &expected);
+            let distance = self::distance(&logits(&model, &adapter.to_device(model.device())?)?, &expected);
             assert!(distance < 1e-5, "cuda: {distance:e}");
         }
         Ok(())

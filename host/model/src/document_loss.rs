@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use super::causal_lm::PackedDocuments;
+use super::packed_documents::PackedDocuments;
 use super::{Adapter, ComputeType, Model, ModelError};
 use hilora_kernels::element::Element;
 use hilora_kernels::{cross_entropy, embedding, in_pool, rms_norm, scratch};

@@ -5,38 +5,52 @@
 //! and backward are written out per block over the operations of `kernels`; candle's autograd is never used. This
 //! module optimizes nothing (that is `trainer`) and has never heard of plugins.
 
-mod adapter;
-mod bitsandbytes;
-mod block;
-mod causal_lm;
-mod chat_template;
-mod checkpoint;
-mod checkpoint_files;
-mod checkpointing;
-mod config;
-mod decode;
-mod derived_checkpoint;
-mod description;
-mod device;
-mod document_loss;
 mod error;
-mod generation;
-mod linear;
-mod lora_config;
-mod probe;
+
+mod config;
+mod projection;
 mod quantization;
 mod rope_parameters;
-mod skeleton;
+mod tensor_names;
+
+mod lora_config;
+mod module_to_save;
+
+mod bitsandbytes;
+mod checkpoint;
+mod checkpoint_files;
+mod precision;
+
+mod adapter;
+mod block;
+mod linear;
+mod weights;
+
+mod causal_lm;
+mod device;
+mod packed_documents;
+
+mod checkpointing;
+mod document_loss;
+mod training_pass;
+
+mod decode;
+mod generation;
+
+mod chat_template;
 mod tokenizer;
 
-pub use block::DropoutKey;
-pub use causal_lm::{Gradients, PackedDocuments, TrainingPass, Weights};
-pub use checkpointing::Checkpointing;
-pub use skeleton::SkeletonShape;
+mod derived_checkpoint;
+
+mod description;
+mod probe;
+mod skeleton;
 
 pub use adapter::{Adapter, AdapterModule};
-pub use causal_lm::{BasePrecision, ComputeType, Model};
+pub use block::DropoutKey;
+pub use causal_lm::Model;
 pub use chat_template::{ChatTemplate, ChatTemplateSource, LaidOut};
+pub use checkpointing::Checkpointing;
 pub use config::{Architecture, ModelConfig};
 pub use decode::DecodeSession;
 pub use derived_checkpoint::{DerivedCheckpoint, merge, quantize_checkpoint};
@@ -44,12 +58,18 @@ pub use description::{AdapterDescription, BaseDescription, Description, TensorLi
 pub use device::{ComputeDevice, DeviceChoice};
 pub use error::ModelError;
 pub use generation::{Generation, GenerationOptions, GenerationRequest, generate};
-pub use lora_config::{LoraBias, LoraConfig, ModuleToSave, Projection, TaskType};
+pub use lora_config::{LoraBias, LoraConfig, TaskType};
+pub use module_to_save::ModuleToSave;
+pub use packed_documents::PackedDocuments;
+pub use precision::{BasePrecision, ComputeType};
 pub use probe::{ProbeBatch, ProbeNumbers, probe};
+pub use projection::Projection;
 pub use quantization::Quantization;
 pub use rope_parameters::{RopeParameters, RopeScaling};
-pub use skeleton::StoredType;
+pub use skeleton::{SkeletonShape, StoredType};
 pub use tokenizer::Tokenizer;
+pub use training_pass::{Gradients, TrainingPass};
+pub use weights::Weights;
 
 // The tests of other crates read the same file, which names this crate as they do.
 #[cfg(test)]

@@ -4,94 +4,12 @@
 //! biases, other saved modules) are refused by name, never ignored.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::ModelError;
-
-/// A linear layer of a decoder block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Projection {
-    /// Queries.
-    QProj,
-    /// Keys.
-    KProj,
-    /// Values.
-    VProj,
-    /// The attention's output.
-    OProj,
-    /// The gate of the feed-forward network.
-    GateProj,
-    /// Its other half.
-    UpProj,
-    /// Its output.
-    DownProj,
-}
-
-impl Projection {
-    /// All seven, in the order of the forward pass.
-    pub const ALL: [Self; 7] =
-        [Self::QProj, Self::KProj, Self::VProj, Self::OProj, Self::GateProj, Self::UpProj, Self::DownProj];
-
-    /// Its name within a block in a Hugging Face checkpoint.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::QProj => "self_attn.q_proj",
-            Self::KProj => "self_attn.k_proj",
-            Self::VProj => "self_attn.v_proj",
-            Self::OProj => "self_attn.o_proj",
-            Self::GateProj => "mlp.gate_proj",
-            Self::UpProj => "mlp.up_proj",
-            Self::DownProj => "mlp.down_proj",
-        }
-    }
-
-    /// Its index in `ALL`, which keys dropout and arrays.
-    pub(crate) fn index(self) -> usize {
-        self as usize
-    }
-}
-
-impl fmt::Display for Projection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path();
-        f.write_str(path.rsplit('.').next().unwrap_or(path))
-    }
-}
-
-/// A table outside the blocks of which an adapter may hold a trained copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ModuleToSave {
-    /// The embedding.
-    #[serde(alias = "model.embed_tokens")]
-    EmbedTokens,
-    /// The output layer.
-    LmHead,
-}
-
-impl ModuleToSave {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::EmbedTokens, Self::LmHead];
-
-    /// Its index in `ALL`.
-    pub(crate) fn index(self) -> usize {
-        self as usize
-    }
-}
-
-impl fmt::Display for ModuleToSave {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::EmbedTokens => "embed_tokens",
-            Self::LmHead => "lm_head",
-        })
-    }
-}
+use super::{ModelError, ModuleToSave, Projection};
 
 /// Which biases are trained; only none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use safetensors::Dtype;
 
-use super::causal_lm::{Gradients, PackedDocuments, TrainingPass};
 use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
+use super::packed_documents::PackedDocuments;
+use super::training_pass::{Gradients, TrainingPass};
 use super::{Adapter, Model, ModelError};
 
 /// A padded batch: [rows, length] each.
@@ -119,7 +120,7 @@ impl ProbeBatch {
 
 /// Runs one batch through a model with an adapter.
 pub fn probe(model: &Model, adapter: &Adapter, batch: &ProbeBatch) -> Result<ProbeNumbers, ModelError> {
-    adapter.check_against(model)?;
+    adapter.check_against(model.config())?;
     let documents = batch.documents()?;
     let hidden = model.hidden(&documents, Some(adapter))?;
     let rows: Vec<usize> = (0..documents.tokens.len()).collect();

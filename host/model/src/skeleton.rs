@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 use serde_json::Value;
 
-use super::causal_lm::Weights;
+use super::weights::Weights;
 use super::{BasePrecision, ComputeType, Model, ModelConfig, ModelError, Quantization};
 use hilora_kernels::awq::{AwqMatrix, WORD};
 use hilora_kernels::linear::Weight;

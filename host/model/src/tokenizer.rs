@@ -57,9 +57,4 @@ impl Tokenizer {
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.control.token_to_id(token)
     }
-
-    /// The number of ids, added tokens included.
-    pub fn vocabulary_size(&self) -> usize {
-        self.control.get_vocab_size(true)
-    }
 }

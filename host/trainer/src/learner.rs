@@ -72,14 +72,14 @@ fn tensors(of: &Gradients) -> Vec<(String, &Tensor)> {
 impl Learner {
     /// A learner of a new adapter; `seed` keys its first values and its dropout.
     pub fn new_adapter(model: Model, lora: &LoraConfig, seed: u64) -> Result<Self, TrainingError> {
-        let adapter = Adapter::new(lora, &model, seed)?;
+        let adapter = model.new_adapter(lora, seed)?;
         Self::of_adapter(model, adapter, seed)
     }
 
     /// A learner that goes on with an adapter; the optimizer begins anew.
     pub fn of_adapter(model: Model, adapter: Adapter, seed: u64) -> Result<Self, TrainingError> {
-        adapter.check_against(&model)?;
-        let adapter = adapter.beside(&model)?;
+        adapter.check_against(model.config())?;
+        let adapter = adapter.to_device(model.device())?;
         let gradients = Gradients::Adapter(adapter.zeros_like()?);
         let adapter = Some(adapter);
         let optimizer = Optimizer::new(OptimizerKind::default(), 1.0, &trained(&model, adapter.as_ref()))?;

@@ -1,0 +1,51 @@
+//! The two tables outside the blocks, of which an adapter may hold a trained copy.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::tensor_names::{EMBEDDING, HEAD};
+
+/// A table outside the blocks of which an adapter may hold a trained copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ModuleToSave {
+    /// The embedding.
+    #[serde(alias = "model.embed_tokens")]
+    EmbedTokens,
+    /// The output layer.
+    LmHead,
+}
+
+impl ModuleToSave {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::EmbedTokens, Self::LmHead];
+
+    /// Its index in `ALL`.
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The name of its weight [vocabulary, width] in a checkpoint.
+    pub(crate) fn weight_key(self) -> &'static str {
+        match self {
+            Self::EmbedTokens => EMBEDDING,
+            Self::LmHead => HEAD,
+        }
+    }
+
+    /// PEFT's name of its trained copy.
+    pub fn adapter_key(self) -> String {
+        format!("base_model.model.{}", self.weight_key())
+    }
+}
+
+impl fmt::Display for ModuleToSave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EmbedTokens => "embed_tokens",
+            Self::LmHead => "lm_head",
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! A training pass: forward through all blocks and back, with gradients added where they are kept.
+
+use candle_core::Tensor;
+use half::bf16;
+
+use super::block::{BlockGradients, BlockSaved, DropoutKey, Pass, TrainedGradients};
+use super::checkpointing::Checkpointing;
+use super::packed_documents::PackedDocuments;
+use super::weights::Weights;
+use super::{Adapter, ComputeType, Model, ModelError, ModuleToSave};
+use hilora_kernels::element::Element;
+use hilora_kernels::linear::Weight;
+use hilora_kernels::neftune::Noise;
+use hilora_kernels::scratch::{self, Scratch};
+use hilora_kernels::{cross_entropy, embedding, neftune, rms_norm};
+
+/// Where a training pass adds its gradients.
+pub enum Gradients {
+    /// To the adapter's tensors.
+    Adapter(Adapter),
+    /// To all weights.
+    Full(Box<Weights>),
+}
+
+impl Gradients {
+    /// The embedding's, where it is trained.
+    fn embedding(&self) -> Option<&Tensor> {
+        match self {
+            Self::Adapter(adapter) => adapter.saved(ModuleToSave::EmbedTokens),
+            Self::Full(weights) => Some(&weights.embedding),
+        }
+        .and_then(Weight::dense)
+    }
+
+    /// The output layer's, where it is trained.
+    fn output(&self) -> Option<&Tensor> {
+        match self {
+            Self::Adapter(adapter) => adapter.saved(ModuleToSave::LmHead),
+            Self::Full(weights) => Some(weights.output()),
+        }
+        .and_then(Weight::dense)
+    }
+}
+
+/// How a training pass is run.
+#[derive(Clone, Copy)]
+pub struct TrainingPass {
+    /// Multiplies the summed loss before it is differentiated: one over the targets of the optimizer step.
+    pub scale: f32,
+    /// What decides the masks of the adapter's dropout; none without one.
+    pub dropout: Option<DropoutKey>,
+    /// What is added to the embeddings.
+    pub noise: Option<Noise>,
+    /// Whether blocks are computed again instead of kept.
+    pub checkpointing: Option<Checkpointing>,
+}
+
+impl Model {
+    /// Adds the gradients of `scale` · Σ loss to `gradients`; returns the summed loss in nats.
+    pub fn forward_backward(
+        &self,
+        documents: &PackedDocuments,
+        adapter: Option<&Adapter>,
+        how: TrainingPass,
+        gradients: &Gradients,
+    ) -> Result<f64, ModelError> {
+        match self.compute_type() {
+            ComputeType::F32 => self.forward_backward_in::<f32>(documents, adapter, how, gradients),
+            ComputeType::Bf16 => self.forward_backward_in::<bf16>(documents, adapter, how, gradients),
+        }
+    }
+
+    fn forward_backward_in<T: Element>(
+        &self,
+        documents: &PackedDocuments,
+        adapter: Option<&Adapter>,
+        how: TrainingPass,
+        gradients: &Gradients,
+    ) -> Result<f64, ModelError> {
+        self.check(documents)?;
+        scratch::begin_pass(documents.tokens.len(), documents.predicting.len());
+        let pass = self.pass(documents, adapter, how.dropout);
+        let segment = how.checkpointing.map_or(1, |checkpointing| {
+            checkpointing.segment(self.weights.blocks.len(), documents.tokens.len() * self.config().hidden_size * 4)
+        });
+        let mut inputs: Vec<Option<Scratch>> = Vec::with_capacity(self.weights.blocks.len());
+        let mut kept: Vec<Option<BlockSaved>> = Vec::with_capacity(self.weights.blocks.len());
+        let mut x = embedding::forward(&documents.tokens, self.embedding(adapter))?;
+        if let Some(noise) = &how.noise {
+            neftune::add(noise, &x, &documents.documents)?;
+        }
+        for (layer, block) in self.weights.blocks.iter().enumerate() {
+            let mut saved = block.forward_saved::<T>(layer, &x, &pass)?;
+            let y = block.output::<T>(layer, &mut saved, &pass)?;
+            kept.push(how.checkpointing.is_none().then_some(saved));
+            let input = std::mem::replace(&mut x, y);
+            inputs.push(layer.is_multiple_of(segment).then_some(input));
+        }
+        let full = match gradients {
+            Gradients::Full(weights) => Some(weights),
+            Gradients::Adapter(_) => None,
+        };
+
+        let last = embedding::gather(&x, &documents.predicting)?;
+        let (h, rstd) = rms_norm::forward::<f32, T>(&last, &self.weights.norm, self.config().rms_norm_eps)?;
+        let (output, dw) = (self.output(adapter), gradients.output());
+        let (loss, dh) = cross_entropy::forward_backward::<T>(&h, output, &documents.targets, how.scale, dw)?;
+        if let Some(weights) = full {
+            rms_norm::backward_weight::<f32>(&dh, &last, &rstd, &weights.norm)?;
+        }
+        let d_last = Scratch::zeros::<f32>(last.shape(), last.device())?;
+        rms_norm::backward::<f32>(&dh, &last, &self.weights.norm, &rstd, &d_last)?;
+        let mut dx = embedding::scatter(&d_last, &documents.predicting, documents.tokens.len())?;
+        drop((x, last, h, dh, d_last));
+
+        for (layer, block) in self.weights.blocks.iter().enumerate().rev() {
+            self.compute_inputs_again::<T>(&mut inputs, layer, &pass)?;
+            let (Some(Some(x)), Some(kept)) = (inputs.pop(), kept.pop()) else { break };
+            let saved = match kept {
+                Some(saved) => saved,
+                None => {
+                    let mut saved = block.forward_saved::<T>(layer, &x, &pass)?;
+                    block.restore_down::<T>(layer, &mut saved, &pass)?;
+                    saved
+                }
+            };
+            let trained = match gradients {
+                Gradients::Adapter(adapter) => TrainedGradients::Adapter(adapter),
+                Gradients::Full(weights) => TrainedGradients::Block(&weights.blocks[layer]),
+            };
+            // Below the first block only the embedding may be trained, beside the first norm where all weights are.
+            let into = BlockGradients { trained, input: layer > 0 || gradients.embedding().is_some() };
+            match block.backward::<T>(layer, dx, &x, saved, &pass, &into)? {
+                Some(gradient) => dx = gradient,
+                None => return Ok(loss),
+            }
+        }
+        if let Some(dw) = gradients.embedding() {
+            embedding::backward(&documents.tokens, &dx, dw)?;
+        }
+        Ok(loss)
+    }
+
+    /// Makes sure that the last of `inputs`, a layer's, is there: it is computed from the nearest that was kept.
+    fn compute_inputs_again<T: Element>(
+        &self,
+        inputs: &mut [Option<Scratch>],
+        layer: usize,
+        pass: &Pass<'_>,
+    ) -> Result<(), ModelError> {
+        let kept = inputs.iter().rposition(Option::is_some).unwrap_or(layer);
+        for before in kept..layer {
+            let block = &self.weights.blocks[before];
+            let Some(x) = &inputs[before] else { break };
+            let mut saved = block.forward_saved::<T>(before, x, pass)?;
+            inputs[before + 1] = Some(block.output::<T>(before, &mut saved, pass)?);
+        }
+        Ok(())
+    }
+}
