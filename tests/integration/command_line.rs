@@ -1,10 +1,10 @@
 //! The built binary as a person meets it: results on standard output, one clear error on standard error, exit codes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use hilora_contract::artifact::ContentHash;
+use hilora_contract::artifact::{ContentHash, hash_of_artifact};
 use hilora_contract::dataset::Domain;
 use hilora_evaluator::{
     Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, Latency, ProblemOutcome, SampleOutcome,
@@ -17,7 +17,9 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         Trial::test("command_line::gate_exits_0_where_it_says_yes_and_3_where_no", gate_decides),
         Trial::test("command_line::gate_refuses_what_is_no_evaluation", gate_refuses_bad_input),
+        Trial::test("command_line::gate_believes_no_figure_that_was_edited", gate_recomputes),
         Trial::test("command_line::registry_lists_and_shows", registry_lists_and_shows),
+        Trial::test("command_line::registry_says_whose_files_are_gone_or_changed", registry_checks_files),
     ]
 }
 
@@ -64,7 +66,7 @@ fn write_run(folder: &Path, latency_increase: f64) -> Result<(), Failed> {
         adapter_name: "python-lora".to_owned(),
         made_from: BTreeMap::new(),
         seed: 1,
-        config: EvaluationConfig::default(),
+        config: EvaluationConfig { samples_per_problem: 1, k: vec![1], ..EvaluationConfig::default() },
         comparison: Comparison::of(evaluation(1)?, evaluation(6)?, 1)?,
         breakdowns: Vec::new(),
         controls: Controls::default(),
@@ -105,7 +107,85 @@ fn gate_refuses_bad_input() -> Result<(), Failed> {
     std::fs::write(folder.path().join("evaluation.json"), &whole[..whole.len() / 2])?;
     let truncated = hilora(folder.path(), &["gate", "--evaluation", "evaluation.json"])?;
     expect_exit(&truncated, 2)?;
-    expect_contains(&String::from_utf8_lossy(&truncated.stderr), &["error: cannot read evaluation.json", "EOF"])
+    expect_contains(&String::from_utf8_lossy(&truncated.stderr), &["error: evaluation.json: EOF"])
+}
+
+fn gate_recomputes() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let gate = || hilora(folder.path(), &["gate", "--evaluation", "evaluation.json"]);
+    let edit = |file: &str, pointer: &str, value: f64| -> Result<(), Failed> {
+        let path = folder.path().join(file);
+        let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+        *json.pointer_mut(pointer).ok_or(format!("{file} has no {pointer}"))? = value.into();
+        Ok(std::fs::write(&path, json.to_string())?)
+    };
+    for (file, pointer, value, message) in [
+        (
+            "evaluation.json",
+            "/comparison/adapter/pass_at/1/value",
+            0.9,
+            "evaluation.json: comparison.adapter.pass_at.1.value: expected 0.6, which follows from its samples, got 0.9",
+        ),
+        (
+            "evaluation.json",
+            "/comparison/improvement_points/value",
+            80.0,
+            "evaluation.json: comparison.improvement_points.value: expected 50.0, which follows from its samples, got 80.0",
+        ),
+        (
+            "evaluation.json",
+            "/comparison/adapter/error_rate/value",
+            0.1,
+            "evaluation.json: comparison.adapter.error_rate.value: expected 0.0, which follows from its samples, got 0.1",
+        ),
+        (
+            "latency.json",
+            "/increase",
+            0.01,
+            "latency.json: increase: expected 0.25, which follows from its times, got 0.01",
+        ),
+    ] {
+        write_run(folder.path(), 0.25)?;
+        expect_exit(&gate()?, 3)?;
+        edit(file, pointer, value)?;
+        let refused = gate()?;
+        expect_exit(&refused, 2)?;
+        expect_contains(&String::from_utf8_lossy(&refused.stderr), &[&format!("error: {message}\n"), "hint: "])?;
+    }
+    Ok(())
+}
+
+/// The folder of an adapter with these weights in the run of that name, and its hash.
+fn adapter(folder: &Path, weights: &str) -> Result<(PathBuf, ContentHash), Failed> {
+    let adapter = folder.join("runs").join(weights).join("adapter");
+    std::fs::create_dir_all(&adapter)?;
+    std::fs::write(adapter.join("adapter_model.safetensors"), weights)?;
+    let hash = hash_of_artifact(&adapter)?;
+    Ok((adapter, hash))
+}
+
+/// Registers an adapter for each of these weights in `runs/registry.sqlite`, and tells their hashes.
+fn register(folder: &Path, every_weights: &[&str]) -> Result<Vec<ContentHash>, Failed> {
+    let registry = Registry::open(&folder.join("runs/registry.sqlite"))?;
+    let mut hashes = Vec::new();
+    for weights in every_weights {
+        let (from, hash) = adapter(folder, weights)?;
+        let content = VersionContent {
+            name: "python-lora".to_owned(),
+            adapter: hash,
+            base_model: ContentHash::of(b"base"),
+            dataset_manifest: ContentHash::of(b"manifest"),
+            config: ContentHash::of(b"config"),
+            evaluation: ContentHash::of(b"evaluation"),
+            code_version: "0.1.0".to_owned(),
+            summary: serde_json::json!({"adapter": {"pass_at": {"1": {"value": 0.655}}}}),
+            gate: serde_json::json!({"passed": true}),
+            gate_passed: true,
+        };
+        registry.register(&content, &from)?;
+        hashes.push(hash);
+    }
+    Ok(hashes)
 }
 
 fn registry_lists_and_shows() -> Result<(), Failed> {
@@ -117,33 +197,46 @@ fn registry_lists_and_shows() -> Result<(), Failed> {
         return Err("expected that looking makes no registry".into());
     }
 
-    let registry = Registry::open(&folder.path().join("runs/registry.sqlite"))?;
-    for adapter in ["first", "second"] {
-        registry.register(&VersionContent {
-            name: "python-lora".to_owned(),
-            adapter: ContentHash::of(adapter.as_bytes()),
-            adapter_folder: "runs/quickstart/adapter".to_owned(),
-            base_model: ContentHash::of(b"base"),
-            dataset_manifest: ContentHash::of(b"manifest"),
-            config: ContentHash::of(b"config"),
-            evaluation: ContentHash::of(b"evaluation"),
-            code_version: "0.1.0".to_owned(),
-            summary: serde_json::json!({"adapter": {"pass_at": {"1": {"value": 0.655}}}}),
-            gate: serde_json::json!({"passed": true}),
-            gate_passed: true,
-        })?;
-    }
-    drop(registry);
+    let hashes = register(folder.path(), &["first", "second"])?;
     let list = expect_exit(&hilora(folder.path(), &["registry", "list"])?, 0)?;
     expect_contains(&list, &["python-lora        1   0.655", "python-lora        2   0.655"])?;
     let shown = expect_exit(&hilora(folder.path(), &["registry", "show", "python-lora"])?, 0)?;
-    expect_contains(&shown, &["python-lora version 2", &ContentHash::of(b"second").to_string()])?;
+    let files = format!("files          runs/adapters/{}\n", hashes[1]);
+    expect_contains(&shown, &["python-lora version 2", &hashes[1].to_string(), &files])?;
     let first = hilora(folder.path(), &["registry", "show", "python-lora", "1", "--json"])?;
     let first: serde_json::Value = serde_json::from_str(&expect_exit(&first, 0)?)?;
-    if first["adapter"] != ContentHash::of(b"first").to_string() || first["version"] != 1 {
+    if first["adapter"] != hashes[0].to_string() || first["version"] != 1 || first["files"]["state"] != "whole" {
         return Err(format!("expected version 1, got {first}").into());
     }
     let unknown = hilora(folder.path(), &["registry", "show", "math-lora"])?;
     expect_exit(&unknown, 2)?;
-    expect_contains(&String::from_utf8_lossy(&unknown.stderr), &["the registry has no adapter `math-lora`"])
+    expect_contains(&String::from_utf8_lossy(&unknown.stderr), &["the registry has no adapter `math-lora`", "hint: "])
+}
+
+fn registry_checks_files() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let hashes = register(folder.path(), &["first", "second", "third"])?;
+    // What happens to the runs hurts no version.
+    for run in ["first", "second", "third"] {
+        std::fs::remove_dir_all(folder.path().join("runs").join(run))?;
+    }
+    let stored = |index: usize| folder.path().join("runs/adapters").join(hashes[index].to_string());
+    std::fs::remove_dir_all(stored(0))?;
+    std::fs::write(stored(1).join("adapter_model.safetensors"), "others")?;
+    let changed = hash_of_artifact(&stored(1))?;
+
+    let list = expect_exit(&hilora(folder.path(), &["registry", "list"])?, 0)?;
+    let missing: Vec<bool> = list.lines().skip(1).map(|line| line.ends_with("its files are missing")).collect();
+    if missing != [true, false, false] {
+        return Err(format!("expected that the first version's files are missing, got:\n{list}").into());
+    }
+    for (version, said) in [
+        ("1", "(missing)\n".to_owned()),
+        ("2", format!("(changed: their hash is now {changed})\n")),
+        ("3", format!("files          runs/adapters/{}\n", hashes[2])),
+    ] {
+        let shown = hilora(folder.path(), &["registry", "show", "python-lora", version])?;
+        expect_contains(&expect_exit(&shown, 0)?, &[&said])?;
+    }
+    Ok(())
 }

@@ -193,7 +193,7 @@ impl Bench {
             let Ok(example) = serde_json::from_str::<Example>(row) else { continue };
             let hidden = TestCase { input: "71 82 93 104 115 126 137".to_owned(), output: "3".to_owned() };
             let problem = ContentHash::of(example.problem.as_bytes());
-            tests.push_str(&serde_json::to_string(&ProblemTests { problem, tests: vec![hidden] })?);
+            tests.push_str(&serde_json::to_string(&ProblemTests { problem, tests: [hidden].into() })?);
             tests.push('\n');
         }
         fs::write(data.join("python_train_tests.jsonl"), tests)?;

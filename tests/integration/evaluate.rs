@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Domain, EvaluationProblem, Example, ProblemText, TestCase};
 use hilora_evaluator::{
-    Comparison, Completion, CompletionEnd, Controls, Evaluation, EvaluationConfig, EvaluationRecord, Evaluator,
-    EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Observer, Report, SampleRequest,
+    Comparison, Completion, CompletionEnd, CompletionSink, Controls, Evaluation, EvaluationConfig, EvaluationRecord,
+    Evaluator, EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Report, SampleLedger,
+    SampleRequest, Watch,
 };
 use hilora_judge::Judge;
 use libtest_mimic::{Failed, Trial};
@@ -57,13 +59,13 @@ struct FakeModel {
 }
 
 impl Generator for FakeModel {
-    fn generate(
-        &self,
-        requests: &[SampleRequest<'_>],
-        on_done: &dyn Fn(usize),
-    ) -> Result<Vec<Completion>, EvaluatorError> {
+    fn settings(&self) -> ContentHash {
+        ContentHash::of(&[u8::from(self.right_only)])
+    }
+
+    fn generate(&self, requests: &[SampleRequest<'_>], sink: &mut dyn CompletionSink) -> Result<(), EvaluatorError> {
         let mut given: BTreeMap<&str, usize> = BTreeMap::new();
-        let complete = |request: &SampleRequest<'_>| {
+        for (index, request) in requests.iter().enumerate() {
             let prompt: String = request.segments.iter().map(|segment| segment.text.as_str()).collect();
             assert!(prompt.contains("You are a Python programming specialist."), "{prompt}");
             let (id, answers) =
@@ -71,10 +73,10 @@ impl Generator for FakeModel {
             let turn = given.entry(id).or_default();
             let text = if self.right_only { answers[0] } else { answers[*turn] };
             *turn += 1;
-            on_done(1);
-            Completion { text: text.to_owned(), tokens: text.len() as u64 / 4, end: CompletionEnd::Stopped }
-        };
-        Ok(requests.iter().map(complete).collect())
+            let end = CompletionEnd::Stopped;
+            sink.accept(index, Completion { text: text.to_owned(), tokens: text.len() as u64 / 4, end })?;
+        }
+        Ok(())
     }
 }
 
@@ -116,8 +118,11 @@ fn record(workers: usize) -> Result<EvaluationRecord, Failed> {
     let config = EvaluationConfig { samples_per_problem: 4, k: vec![4], ..EvaluationConfig::default() };
     let evaluator = Evaluator { formatter: &*formatter, judge: &judge, specialist: "python", config: &config };
     let problems = problems();
-    let base = evaluator.evaluate(&FakeModel { right_only: false }, &problems, &Observer::SILENT)?;
-    let adapter = evaluator.evaluate(&FakeModel { right_only: true }, &problems, &Observer::SILENT)?;
+    let evaluate = |right_only| -> Result<Evaluation, Failed> {
+        let evaluation = evaluator.evaluate_once(&FakeModel { right_only }, &problems, &Watch::SILENT)?;
+        evaluation.ok_or_else(|| "a silent watch ends nothing early".into())
+    };
+    let (base, adapter) = (evaluate(false)?, evaluate(true)?);
     let example = Example {
         problem: "Problem reverse. Read a line and give it back.".to_owned(),
         reasoning: None,
@@ -125,7 +130,8 @@ fn record(workers: usize) -> Result<EvaluationRecord, Failed> {
         domain: Domain("python".to_owned()),
         difficulty: None,
     };
-    let nearest_copy = NearestCopy::measure(&problems, &[example], &judge, &|_| {})?;
+    let mut ledger = SampleLedger::forgetful();
+    let nearest_copy = NearestCopy::measure(&problems, &[example], &judge, &mut ledger, &Watch::SILENT)?;
     Ok(EvaluationRecord {
         adapter_name: "python-lora".to_owned(),
         made_from: BTreeMap::new(),
@@ -133,7 +139,7 @@ fn record(workers: usize) -> Result<EvaluationRecord, Failed> {
         config: config.clone(),
         comparison: Comparison::of(base, adapter, 7)?,
         breakdowns: Vec::new(),
-        controls: Controls { shuffled_answers: None, nearest_copy: Some(nearest_copy) },
+        controls: Controls { shuffled_answers: None, nearest_copy },
     })
 }
 

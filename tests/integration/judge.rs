@@ -2,9 +2,10 @@
 //! runner.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
@@ -18,6 +19,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("judge::a_reference_solution_makes_the_budget", calibrated),
         Trial::test("judge::a_worker_that_dies_costs_its_run_and_no_other", dead_workers),
         Trial::test("judge::an_engine_that_dies_on_a_reference_solution_is_no_bad_input", dead_references),
+        Trial::test("judge::a_wrong_reference_solution_refuses_its_program_alone", wrong_reference),
+        Trial::test("judge::a_batch_that_is_killed_goes_on_and_ends_in_the_same_bytes", killed),
+        Trial::test("judge::workers_end_with_their_host", orphaned_workers),
+        Trial::test("judge::an_interrupted_batch_keeps_what_is_judged", interrupted),
+        Trial::test("judge::a_pipe_is_read_once", piped),
         Trial::test("judge::bad_input_is_one_error_with_its_line_and_nothing_is_written", bad_input),
     ]
 }
@@ -168,13 +174,191 @@ fn calibrated() -> Result<(), Failed> {
     let fuel: Vec<_> = judged.iter().map(|row| row["receipt"]["limits"]["fuel"].as_u64().unwrap_or(0)).collect();
     assert!(fuel[1] > 2 * fuel[0] && fuel[1] <= 3 * fuel[0] && fuel[2] == fuel[0], "{fuel:?}");
 
-    // A reference solution that is wrong measures nothing.
-    let bench = Bench::new(&[program("a", "print('ok')", &tests, json!({"reference": "print('no')"}))])?;
-    let output = bench.judge(&[])?;
+    Ok(())
+}
+
+fn wrong_reference() -> Result<(), Failed> {
+    let tests = [("", "ok")];
+    let bench = Bench::new(&[
+        program("a", "print('ok')", &tests, json!({})),
+        program("b", "print('ok')", &tests, json!({"reference": "print('no')"})),
+        program("c", "print('ok')", &tests, json!({"reference": "print('ok')"})),
+    ])?;
+    let output = bench.judge(&["--json"])?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("the reference solution of `a` is wrong-answer at test 1"), "{said}");
+    let why = "the reference solution of `b` is wrong-answer at test 1, expected accepted";
+    for part in [&format!("1 of 3 programs not judged; the first: {why}"), "hint: leave `reference` out"] {
+        assert!(said.contains(part), "expected `{part}`: {said}");
+    }
+    let summary: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(summary["verdicts"], json!({"accepted": 2}));
+    assert_eq!(summary["refused"], json!([{"id": "b", "why": why}]));
+    let rows = bench.rows()?;
+    let verdicts: Vec<_> = rows.iter().map(|row| row.get("verdict").and_then(Value::as_str)).collect();
+    assert_eq!(verdicts, [Some("accepted"), None, Some("accepted")]);
+    assert_eq!((&rows[1]["refused"], &rows[1]["tests"]), (&json!(why), &json!([])));
+    assert!(!bench.path("out.jsonl.judged").exists());
+    Ok(())
+}
+
+/// Programs that take a moment each.
+fn batch_of_moments() -> Result<Bench, Failed> {
+    let code = |turns: usize| format!("x = 0\nfor i in range({turns}): x += i\nprint(x)");
+    let sum = |turns: usize| (turns * (turns - 1) / 2).to_string();
+    let lines: Vec<String> = (0..12)
+        .map(|index| {
+            let turns = 1_000_000 + index;
+            let more = if index % 4 == 0 { json!({"reference": code(turns)}) } else { json!({}) };
+            program(&format!("p{index}"), &code(turns), &[("", &sum(turns)), ("", "0")], more)
+        })
+        .collect();
+    Bench::new(&lines)
+}
+
+/// What the ledger holds: the findings, each with its times.
+fn ledger(bench: &Bench) -> Vec<Value> {
+    let text = fs::read_to_string(bench.path("out.jsonl.judged")).unwrap_or_default();
+    text.lines().skip(1).filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect()
+}
+
+/// Waits until the ledger holds so many findings.
+fn wait_for_ledger(bench: &Bench, process: &mut Child, findings: usize) -> Result<(), Failed> {
+    while ledger(bench).len() < findings {
+        if let Some(status) = process.try_wait()? {
+            return Err(format!("the process ended ({status}) before {findings} findings were recorded").into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// The rows without their times, which are measurements.
+fn timeless(rows: &[Value]) -> Vec<Value> {
+    let mut rows = rows.to_vec();
+    for test in rows.iter_mut().filter_map(|row| row["tests"].as_array_mut()).flatten() {
+        (test["cpu_ms"], test["wall_ms"]) = (Value::Null, Value::Null);
+    }
+    rows
+}
+
+fn killed() -> Result<(), Failed> {
+    let arguments = ["--reproducible", "--workers", "2"];
+    let whole = batch_of_moments()?;
+    assert!(whole.judge(&arguments)?.status.success());
+    let bench = batch_of_moments()?;
+    let mut recorded = 0;
+    for _ in 0..3 {
+        let mut command = bench.command(&arguments);
+        command.arg("--output").arg(bench.path("out.jsonl")).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut judge = command.spawn()?;
+        wait_for_ledger(&bench, &mut judge, recorded + 3)?;
+        judge.kill()?;
+        judge.wait()?;
+        assert!(!bench.path("out.jsonl").exists());
+        let now = ledger(&bench).len();
+        assert!(now >= recorded + 3, "{now} findings after {recorded}");
+        recorded = now;
+    }
+    // A machine that died cut the last line off.
+    let path = bench.path("out.jsonl.judged");
+    let bytes = fs::read(&path)?;
+    fs::write(&path, &bytes[..bytes.len() - 7])?;
+    let kept = ledger(&bench);
+    assert_eq!(kept.len(), recorded - 1);
+
+    let output = bench.judge(&arguments)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains(&format!("going on from {} answers", kept.len())), "{said}");
+    let rows = bench.rows()?;
+    assert_eq!(timeless(&rows), timeless(&whole.rows()?));
+    // What was recorded was not run again: its times are those of then, to the microsecond.
+    let of_programs =
+        kept.iter().filter(|finding| finding["finding"]["tests"].as_array().is_some_and(|t| t.len() == 2));
+    let mut found = 0;
+    for finding in of_programs {
+        assert!(rows.iter().any(|row| row["tests"] == finding["finding"]["tests"]), "{finding}");
+        found += 1;
+    }
+    assert!(found >= 5, "{found} programs were recorded before the last call");
+    assert!(!path.exists());
+    Ok(())
+}
+
+/// A batch whose second program runs for minutes, at work on it.
+fn endless_batch() -> Result<(Bench, Child), Failed> {
+    let bench = Bench::new(&[
+        program("quick", "print(1)", &[("", "1")], json!({})),
+        program("endless", "while True: pass", &[("", "")], json!({"time_limit_ms": 20_000})),
+        program("after it", "print(1)", &[("", "1")], json!({})),
+    ])?;
+    let mut command = bench.command(&["--reproducible", "--workers", "1", "--output"]);
+    let mut judge = command.arg(bench.path("out.jsonl")).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    wait_for_ledger(&bench, &mut judge, 1)?;
+    // It takes less than this to hand out the next program.
+    std::thread::sleep(Duration::from_millis(200));
+    Ok((bench, judge))
+}
+
+/// Whether a process is there and has not ended.
+fn is_alive(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+fn orphaned_workers() -> Result<(), Failed> {
+    let (_bench, mut judge) = endless_batch()?;
+    let workers = children(judge.id())?;
+    assert!(!workers.is_empty() && workers.iter().all(|worker| is_alive(*worker)), "{workers:?}");
+    judge.kill()?;
+    judge.wait()?;
+    let killed = Instant::now();
+    while workers.iter().any(|worker| is_alive(*worker)) {
+        assert!(killed.elapsed() < Duration::from_secs(5), "a worker outlives its host");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn interrupted() -> Result<(), Failed> {
+    let (bench, judge) = endless_batch()?;
+    let (workers, asked) = (children(judge.id())?, Instant::now());
+    let id = rustix::process::Pid::from_raw(judge.id().try_into()?).ok_or("a process has an id")?;
+    rustix::process::kill_process(id, rustix::process::Signal::INT)?;
+    let output = judge.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(said.contains("interrupted: 1 of 3 programs judged, kept in "), "{said}");
+    assert!(!said.contains("died"), "{said}");
+    assert!(!workers.iter().any(|worker| is_alive(*worker)), "a worker outlives its host");
+    assert_eq!(ledger(&bench).len(), 1);
     assert!(!bench.path("out.jsonl").exists());
+    Ok(())
+}
+
+fn piped() -> Result<(), Failed> {
+    let lines = [
+        program("one", "print(1)", &[("", "1")], json!({"reference": "print(1)"})),
+        program("two", "print(2)", &[("", "1")], json!({})),
+    ];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
+    command.current_dir(repository()).args(["judge", "--programs", "-", "--output", "-"]);
+    let mut judge = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut stdin = judge.stdin.take().ok_or("no standard input")?;
+    for line in &lines {
+        writeln!(stdin, "{line}")?;
+    }
+    drop(stdin);
+    let output = judge.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let rows: Vec<Value> =
+        String::from_utf8(output.stdout)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let verdicts: Vec<_> = rows.iter().map(|row| row["verdict"].as_str().unwrap_or_default()).collect();
+    assert_eq!(verdicts, ["accepted", "wrong-answer"]);
+    assert!(said.contains("2 programs judged"), "{said}");
     Ok(())
 }
 
@@ -277,7 +461,7 @@ fn dead_references() -> Result<(), Failed> {
     let output = judge.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    let expected = "the plugin engine failed on the reference solution of `long`, test 1: the engine's process died: ";
+    let expected = "cannot measure the reference solution of `long`, test 1: the engine's process died: ";
     assert!(said.contains(expected), "{said}");
     assert!(said.contains("0/1 reference solutions"), "{said}");
     assert!(!bench.path("out.jsonl").exists());
@@ -287,12 +471,12 @@ fn dead_references() -> Result<(), Failed> {
 fn bad_input() -> Result<(), Failed> {
     let good = || program("good", "print(1)", &[("", "1")], json!({}));
     for (line, parts) in [
-        ("{".to_owned(), ["line 2", "EOF while parsing", "hint: a line has id, code and tests"]),
+        ("{".to_owned(), ["line 2", "got `{` (EOF while parsing", "hint: a line has id, code and tests"]),
         (program("a", "", &[], json!({})), ["line 2", "`a` has no tests", ""]),
-        (program("a", "", &[("", "")], json!({"test": 1})), ["line 2", "unknown field `test`", ""]),
+        (program("a", "", &[("", "")], json!({"test": 1})), ["line 2", "got the key `test`", ""]),
         (
             program("a", "", &[("", "")], json!({"checker": "guess"})),
-            ["line 2", "the checker `guess`, which is none", "hint: expected `lines`, `tokens`, `float`"],
+            ["line 2", "the checker `guess`, which does not exist", "hint: expected `lines`, `tokens`, `float`"],
         ),
         (
             program("a", "", &[("", "")], json!({"language": "javascript"})),

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use candle_core::{DType, Device, Tensor};
 use hilora_model::{Adapter, BasePrecision, DecodeSession, Model, ModelError};
-use hilora_trainer::{Learner, StepOptions, TrainingSample};
+use hilora_trainer::{Learner, LearnerOptions, StepOptions, TrainingSample};
 use libtest_mimic::{Failed, Trial};
 use safetensors::SafeTensors;
 
@@ -203,7 +203,8 @@ pub(crate) fn trajectory(base: BasePrecision, adapter: &str, reference: &str) ->
     let batches = Numbers::load(fixture("qwen2/trajectory_batches.safetensors"))?;
     let micro_batches = value["micro_batches"].as_u64().ok_or("micro_batches")?;
     let model = Model::load(&fixture("qwen2/model"), base)?;
-    let mut learner = Learner::of_adapter(model, Adapter::load(&fixture("qwen2").join(adapter))?, 0)?;
+    let mut learner =
+        Learner::of_adapter(model, Adapter::load(&fixture("qwen2").join(adapter))?, 0, &LearnerOptions::default())?;
     let number = |value: &serde_json::Value, key: &str| value[key].as_f64().ok_or(format!("{key} is missing"));
     for (step, expected) in value["steps"].as_array().ok_or("steps")?.iter().enumerate() {
         let numbers = (0..micro_batches).map(|i| 1 + step as u64 * micro_batches + i);

@@ -1,12 +1,12 @@
 //! The registry under a kill: a process that registers versions is killed at any moment, and the file stays whole.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hilora_contract::artifact::ContentHash;
-use hilora_registry::{Registry, RegistryError, Version, VersionContent};
+use hilora_contract::artifact::{ContentHash, hash_of_artifact};
+use hilora_registry::{AdapterFiles, Registry, RegistryError, Version, VersionContent};
 use libtest_mimic::{Failed, Trial};
 
 /// Names the registry that this very program, started again, writes into until it is killed.
@@ -23,23 +23,35 @@ pub(crate) fn trials() -> Vec<Trial> {
 pub(crate) fn write_until_killed_where_asked() -> Result<(), RegistryError> {
     let Some(path) = std::env::var_os(WRITER_VARIABLE) else { return Ok(()) };
     let registry = Registry::open(Path::new(&path))?;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
     for index in 0_u64.. {
-        registry.register(&content(&index.to_string(), std::process::id()))?;
+        let (content, adapter) = version(folder.path(), &index.to_string(), std::process::id());
+        registry.register(&content, &adapter)?;
     }
     Ok(())
 }
 
-/// A version that this process wrote.
-fn content(what: &str, writer: u32) -> VersionContent {
+/// A version that this process writes, and its adapter's folder.
+fn version(folder: &Path, what: &str, writer: u32) -> (VersionContent, PathBuf) {
+    let adapter = folder.join("adapter");
+    std::fs::create_dir_all(&adapter).expect("a folder can be made");
+    // More than one write of the copy, so that a kill falls into it.
+    let weights = format!("{what} {writer} ").repeat(100_000);
+    std::fs::write(adapter.join("adapter_model.safetensors"), weights).expect("a file can be written");
+    std::fs::write(adapter.join("adapter_config.json"), "{}").expect("a file can be written");
+    let hash = hash_of_artifact(&adapter).expect("it can be read");
+    (content(hash, writer), adapter)
+}
+
+fn content(adapter: ContentHash, writer: u32) -> VersionContent {
     VersionContent {
         name: "python-lora".to_owned(),
-        adapter: ContentHash::of(format!("{what} {writer}").as_bytes()),
-        adapter_folder: format!("runs/{writer}/adapter"),
+        adapter,
         base_model: ContentHash::of(b"base"),
         dataset_manifest: ContentHash::of(b"manifest"),
         config: ContentHash::of(b"config"),
         evaluation: ContentHash::of(b"evaluation"),
-        code_version: "0.1.0".to_owned(),
+        code_version: writer.to_string(),
         summary: serde_json::json!({"pass_at_1": 0.5}),
         gate: serde_json::json!({"passed": true}),
         gate_passed: true,
@@ -75,9 +87,16 @@ fn write_and_kill(path: &Path, writers: usize, enough: impl Fn(&[Version]) -> bo
     }
 }
 
-/// Every version from 1 up, each readable.
+/// Every version from 1 up, each readable and with the files that were registered.
 fn check_whole(path: &Path) -> Result<usize, Failed> {
-    let numbers: Vec<u64> = Registry::open_existing(path)?.list()?.iter().map(|version| version.version).collect();
+    let versions = Registry::open_existing(path)?.list()?;
+    for version in &versions {
+        let files = version.check_files()?;
+        if files != AdapterFiles::Whole {
+            return Err(format!("expected the files of version {} whole, got {files:?}", version.version).into());
+        }
+    }
+    let numbers: Vec<u64> = versions.iter().map(|version| version.version).collect();
     let expected: Vec<u64> = (1..=numbers.len() as u64).collect();
     if numbers == expected {
         Ok(numbers.len())
@@ -99,9 +118,18 @@ fn survives_kills() -> Result<(), Failed> {
         before = after;
     }
     // The next version goes on where the killed writers stopped.
-    let next = Registry::open(&path)?.register(&content("after the kills", 0))?;
+    let run = tempfile::tempdir()?;
+    let (content, adapter) = version(run.path(), "after the kills", 0);
+    let next = Registry::open(&path)?.register(&content, &adapter)?;
     if next.version.version != before as u64 + 1 || next.already_there {
         return Err(format!("expected version {} anew, got {next:?}", before + 1).into());
+    }
+    // What the killed copies left is gone.
+    for entry in std::fs::read_dir(folder.path().join("adapters"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name != ".lock" && name.parse::<ContentHash>().is_err() {
+            return Err(format!("expected only whole adapters in the store, got {name}").into());
+        }
     }
     Ok(())
 }
@@ -110,7 +138,7 @@ fn two_writers_take_turns() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("registry.sqlite");
     let writers = |versions: &[Version]| {
-        versions.iter().map(|version| version.content.adapter_folder.clone()).collect::<BTreeSet<_>>().len()
+        versions.iter().map(|version| version.content.code_version.clone()).collect::<BTreeSet<_>>().len()
     };
     write_and_kill(&path, 2, |versions| versions.len() >= 20 && writers(versions) == 2)?;
     let count = check_whole(&path)?;

@@ -74,7 +74,8 @@ impl Sandbox {
         let submission = Submission {
             id: "program".to_owned(),
             code: code.to_owned(),
-            tests: vec![test],
+            tests: [test].into(),
+            first_test: 0,
             entry_point: None,
             checker: Checker::Lines,
             limits: LIMITS,

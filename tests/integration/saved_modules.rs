@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hilora_model::{Adapter, BasePrecision, LoraConfig, Model};
-use hilora_trainer::{Learner, StepOptions};
+use hilora_trainer::{Learner, LearnerOptions, StepOptions};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
@@ -145,7 +145,8 @@ fn wrong_adapters() -> Result<(), Failed> {
 /// Takes steps from a new adapter and saves it.
 fn train(architecture: &str, modules: &[&str], output: &Path) -> Result<(), Failed> {
     let lora: LoraConfig = serde_json::from_value(json!({"r": 4, "lora_alpha": 8, "modules_to_save": modules}))?;
-    let mut learner = Learner::new_adapter(Model::load(&base(architecture), BasePrecision::F32)?, &lora, 5)?;
+    let model = Model::load(&base(architecture), BasePrecision::F32)?;
+    let mut learner = Learner::new_adapter(model, &lora, 5, &LearnerOptions::default())?;
     let options =
         StepOptions { learning_rate: 1e-2, weight_decay: 0.01, max_grad_norm: 1.0, gradient_checkpointing: false };
     let batches = Numbers::load(fixture("qwen2/trajectory_batches.safetensors"))?;

@@ -12,6 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use wasm_encoder::{CustomSection, Section};
 
+use crate::lint::LintingCompiler;
 use crate::program::{run, target_folder, write_if_changed};
 use crate::static_link::static_link;
 use crate::{announce, c_compiler, python};
@@ -38,33 +39,74 @@ const PYTHON_PLUGIN: &str = "python-runner";
 /// The custom section that the host reads a manifest from.
 const MANIFEST_SECTION: &str = "hilora:manifest";
 
-/// The packages of the host: a folder each under `host/`, and the tasks themselves. They are always built together, so
-/// that a dependency has the same features, and one build, in the binary and in the tests.
-pub(crate) fn host_packages(repository: &Path) -> Result<Vec<String>> {
-    let mut packages = vec!["xtask".to_owned()];
+/// What plugins share, and the plugin that is an example.
+const SHARED_PACKAGES: [&str; 4] =
+    ["hilora-plugin-sdk", "hilora-dataset-formats", "hilora-chatml", "custom-classifier"];
+
+/// The names of the host's crates: the folders under `host/`.
+pub(crate) fn host_crates(repository: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
     for entry in fs::read_dir(repository.join("host")).context("cannot list host/")? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        packages.push(if name == "cli" { "hilora-host".to_owned() } else { format!("hilora-{name}") });
+        names.push(entry?.file_name().to_string_lossy().into_owned());
     }
-    packages.sort();
+    names.sort();
+    Ok(names)
+}
+
+/// The package of one of the host's crates.
+pub(crate) fn host_package(name: &str) -> String {
+    if name == "cli" { "hilora-host".to_owned() } else { format!("hilora-{name}") }
+}
+
+/// The packages that are compiled, tested and linted natively: the host, the plugins, which link only as components but
+/// have tests, the fuzz targets and these tasks. They are taken together, so that every dependency has the same features
+/// and is compiled once.
+pub(crate) fn native_packages(repository: &Path) -> Result<Vec<String>> {
+    let mut packages: Vec<_> = host_crates(repository)?.iter().map(|name| host_package(name)).collect();
+    packages.extend(["hilora-fuzz", "xtask"].map(str::to_owned));
+    packages.extend([&SHARED_PACKAGES[..], &RUST_PLUGINS].concat().into_iter().map(str::to_owned));
     Ok(packages)
+}
+
+/// The packages that are built for the guests' target, with those that only tests load and the example.
+pub(crate) fn guest_packages(repository: &Path) -> Result<Vec<String>> {
+    let mut packages = test_guests(repository)?;
+    packages.extend([&SHARED_PACKAGES[..], &RUST_PLUGINS].concat().into_iter().map(str::to_owned));
+    Ok(packages)
+}
+
+/// `cargo` with a subcommand over some packages, natively. The release profile throughout, so that the binary, tests and
+/// lints have the same dependencies.
+pub(crate) fn cargo(repository: &Path, subcommand: &str, packages: &[String]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(repository).args([subcommand, "--release"]);
+    command.args(packages.iter().flat_map(|package| ["--package", package]));
+    command
+}
+
+/// `cargo` with a subcommand over some packages, for guests.
+pub(crate) fn guest_cargo(repository: &Path, subcommand: &str, packages: &[String]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(repository).args([subcommand, "--profile", PROFILE, "--target", TARGET]);
+    command.args(packages.iter().flat_map(|package| ["--package", package]));
+    command
 }
 
 /// Builds the host's binary.
 pub(crate) fn build_host(repository: &Path) -> Result<()> {
     announce("building hilora-host (the first time takes some minutes)");
-    run(Command::new("cargo").current_dir(repository).args([
-        "build",
-        "--release",
-        "--package",
-        "hilora-host",
-        "--bins",
-    ]))
+    run(cargo(repository, "build", &["hilora-host".to_owned()]).arg("--bins"))
 }
 
-/// Builds the plugins and, where asked, the guests that the tests load.
-pub(crate) fn build(repository: &Path, with_test_guests: bool) -> Result<()> {
-    build_rust_guests(repository, with_test_guests)?;
+/// Builds the plugins.
+pub(crate) fn build(repository: &Path) -> Result<()> {
+    build_rust_guests(repository, false, None)?;
+    build_python_runner(repository)
+}
+
+/// Builds the plugins and the guests that the tests load, linting them on the way where that is asked.
+pub(crate) fn build_with_test_guests(repository: &Path, lints: Option<&LintingCompiler>) -> Result<()> {
+    build_rust_guests(repository, true, lints)?;
     build_python_runner(repository)
 }
 
@@ -85,18 +127,20 @@ fn test_guests(repository: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn build_rust_guests(repository: &Path, with_test_guests: bool) -> Result<()> {
+fn build_rust_guests(repository: &Path, with_test_guests: bool, lints: Option<&LintingCompiler>) -> Result<()> {
     let target = target_folder(repository);
     let mut built: Vec<(String, PathBuf)> =
         RUST_PLUGINS.iter().map(|name| ((*name).to_owned(), repository.join("plugins"))).collect();
     if with_test_guests {
         built.extend(test_guests(repository)?.into_iter().map(|name| (name, target.join("guests"))));
     }
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.current_dir(repository).args(["build", "--profile", PROFILE, "--target", TARGET]);
-    for (name, _) in &built {
-        command.args(["--package", name]);
+    let mut packages: Vec<_> = built.iter().map(|(name, _)| name.clone()).collect();
+    if lints.is_some() {
+        packages = guest_packages(repository)?;
+    }
+    let mut command = guest_cargo(repository, "build", &packages);
+    if let Some(lints) = lints {
+        lints.lint(&mut command);
     }
     c_compiler::provide(repository, &mut command)?;
     run(&mut command)?;

@@ -13,6 +13,7 @@ mod bench;
 mod build;
 mod c_compiler;
 mod cuda;
+mod durations;
 mod fuzz;
 mod lint;
 mod program;
@@ -20,6 +21,7 @@ mod python;
 mod quickstart;
 mod requirements;
 mod static_link;
+mod suite;
 mod test;
 mod verdicts;
 
@@ -53,7 +55,11 @@ enum Task {
     /// Run clippy over the host and the guests, with warnings denied
     Lint,
     /// Build what the tests need and run every test
-    Test,
+    Test {
+        /// Lint everything as it is built, which is faster than a lint of its own
+        #[arg(long)]
+        lint: bool,
+    },
     /// Judge real programs and hold the verdicts against CPython's and against the committed table
     Verdicts(verdicts::VerdictsArguments),
     /// Feed the dataset loaders damaged files
@@ -77,7 +83,8 @@ enum Bench {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse().task) {
+    let as_compiler = lint::run_as_compiler(&std::env::args_os().skip(1).collect::<Vec<_>>());
+    match as_compiler.unwrap_or_else(|| run(&Arguments::parse().task)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -92,7 +99,12 @@ fn run(task: &Task) -> Result<u8> {
     requirements::check()?;
     match task {
         Task::Build { test_guests } => {
-            build::build_host(&repository).and_then(|()| build::build(&repository, *test_guests)).map(|()| 0)
+            build::build_host(&repository)?;
+            match test_guests {
+                true => build::build_with_test_guests(&repository, None)?,
+                false => build::build(&repository)?,
+            }
+            Ok(0)
         }
         Task::Cuda(arguments) => cuda::run_task(&repository, arguments),
         Task::Bench(Bench::Judge(arguments)) => bench::judge::run_task(&repository, arguments),
@@ -100,11 +112,9 @@ fn run(task: &Task) -> Result<u8> {
         Task::Bench(Bench::Train(arguments)) => bench::train::run_task(&repository, arguments),
         Task::Quickstart { arguments } => quickstart::run(&repository, arguments),
         Task::Lint => lint::run(&repository),
-        Task::Test => test::run(&repository),
+        Task::Test { lint } => test::run(&repository, *lint),
         Task::Verdicts(arguments) => verdicts::run_task(&repository, arguments),
-        Task::Fuzz { loader, seconds } => {
-            fuzz::run(&repository, loader.as_deref(), *seconds).map(|outcome| u8::from(outcome.failed > 0))
-        }
+        Task::Fuzz { loader, seconds } => fuzz::run(&repository, loader.as_deref(), *seconds),
     }
 }
 

@@ -23,13 +23,19 @@ pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
 
 /// Runs a command, passes its standard output on to standard error and shows each line of it to `on_line`.
 pub(crate) fn tee(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
+    read_lines(command, |text| {
+        eprintln!("{text}");
+        on_line(text);
+    })
+}
+
+/// Runs a command and shows each line of its standard output to `on_line`.
+pub(crate) fn read_lines(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run `{}`", line(command)))?;
     let output = child.stdout.take().context("the output is piped")?;
     for text in BufReader::new(output).lines() {
-        let text = text?;
-        eprintln!("{text}");
-        on_line(&text);
+        on_line(&text?);
     }
     Ok(child.wait()?)
 }

@@ -11,7 +11,7 @@ use crate::{announce, build, program};
 pub(crate) fn run(repository: &Path, arguments: &[String]) -> Result<u8> {
     build::build_host(repository)?;
     announce("building the plugins");
-    build::build(repository, false)?;
+    build::build(repository)?;
     announce("hilora-host --plugin plugins/codecontests.wasm");
     let mut job = Command::new(program::target_folder(repository).join("release/hilora-host"));
     job.args(["--plugin", "plugins/codecontests.wasm"]).args(arguments);

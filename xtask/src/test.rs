@@ -1,110 +1,109 @@
 //! `cargo xtask test`: every test of the project, natively and against real components.
 //!
-//! All suites and then all fuzz targets run even where one fails; the closing line counts what passed, failed and was
+//! All suites run even where one fails. The closing lines say what took long and count what passed, failed and was
 //! ignored.
 
-use std::fmt;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use crate::{announce, build, fuzz, program, requirements};
+use crate::durations::{Durations, timed};
+use crate::lint::LintingCompiler;
+use crate::suite::{self, Counts};
+use crate::{announce, build, program};
 
-/// What plugins share, and the plugin that is an example.
-const SHARED_PACKAGES: [&str; 4] =
-    ["hilora-plugin-sdk", "hilora-dataset-formats", "hilora-chatml", "custom-classifier"];
-
-/// The packages of plugins and of what they share. They link only as components, so only their libraries are tested
-/// natively.
-pub(crate) fn plugin_packages() -> Vec<&'static str> {
-    [&SHARED_PACKAGES[..], &build::RUST_PLUGINS].concat()
-}
-
-/// How tests ended.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Counts {
-    passed: u64,
-    failed: u64,
-    ignored: u64,
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed, {} ignored", self.passed, self.failed, self.ignored)
-    }
-}
-
-impl Counts {
-    /// Adds the figures of a harness's closing line; other lines add nothing.
-    fn add_line(&mut self, line: &str) {
-        let Some((_, figures)) = line.trim().strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
-        else {
-            return;
-        };
-        for figure in figures.split(';') {
-            match figure.trim().split_once(' ').map(|(count, word)| (count.parse::<u64>(), word)) {
-                Some((Ok(count), "passed")) => self.passed += count,
-                Some((Ok(count), "failed")) => self.failed += count,
-                Some((Ok(count), "ignored")) => self.ignored += count,
-                _ => {}
-            }
+/// Builds what the tests need and runs them; 0 where all passed. With lints, everything is linted as it is built.
+pub(crate) fn run(repository: &Path, with_lints: bool) -> Result<u8> {
+    let lints = with_lints.then(|| LintingCompiler::place(repository)).transpose()?;
+    let mut durations = Durations::default();
+    announce("building the plugins and the guests of the tests, beside the host and the tests");
+    // Each build has times at which it has work for one core alone.
+    let (guests, suites) = thread::scope(|scope| {
+        let guests = scope.spawn(|| timed(|| build::build_with_test_guests(repository, lints.as_ref())));
+        let suites = timed(|| compile(repository, lints.as_ref()));
+        (guests.join(), suites)
+    });
+    let Ok((guests, guests_duration)) = guests else { bail!("the thread that builds the plugins ended early") };
+    guests?;
+    durations.add_part("building the plugins and guests", guests_duration);
+    durations.add_part("building the host and the tests, at the same time", suites.1);
+    let (mut counts, mut broken) = (Counts::default(), Vec::new());
+    for suite in suites.0? {
+        announce(&format!("testing {}", suite.name));
+        let outcome = durations.part(format!("testing {}", suite.name), || suite.run(&mut counts))?;
+        durations.add_tests(&suite.name, outcome.tests);
+        if !outcome.passed {
+            broken.push(suite.name);
         }
     }
-}
-
-/// Builds what the tests need and runs them; 0 where all passed.
-pub(crate) fn run(repository: &Path) -> Result<u8> {
-    // Only fuzzing needs it and comes last: what is missing is said before everything is built.
-    requirements::check_cpp_compiler("fuzzing")?;
-    announce("building the plugins and the guests of the tests");
-    build::build(repository, true)?;
-    let mut counts = Counts::default();
-    let mut broken = Vec::new();
-    let plugins = plugin_packages().into_iter().map(str::to_owned).collect();
-    let suites: [(&str, &[&str], Vec<String>); 2] =
-        [("the host", &[], build::host_packages(repository)?), ("the plugins' own logic", &["--lib"], plugins)];
-    for (name, flags, packages) in suites {
-        announce(&format!("testing {name}"));
-        let mut command = Command::new("cargo");
-        command.args(["test", "--release", "--no-fail-fast"]).args(flags);
-        command.args(packages.iter().flat_map(|package| ["--package", package.as_str()]));
-        if !program::tee(&mut command, |line| counts.add_line(line))?.success() {
-            broken.push(name);
-        }
+    announce("testing the examples in the documentation");
+    let mut examples = documentation_tests(repository)?;
+    if let Some(lints) = &lints {
+        lints.lint(&mut examples);
     }
-    let fuzzed = fuzz::run(repository, None, fuzz::SECONDS)?;
-    counts.passed += fuzzed.passed;
-    counts.failed += fuzzed.failed;
-    if fuzzed.failed > 0 {
-        broken.push("the loaders on damaged files");
+    let status = durations.part("testing examples", || program::tee(&mut examples, |line| counts.add_line(line)))?;
+    if !status.success() {
+        broken.push("the examples in the documentation".to_owned());
     }
     if std::env::var_os("HILORA_REAL_DATA").is_none() {
         announce("ignored tests need real data: HILORA_REAL_DATA=<folder>");
     }
-    announce(&format!("{counts}"));
+    announce(durations.to_string().trim_end());
+    announce(&counts.to_string());
     if !broken.is_empty() {
         announce(&format!("not all is well with {}", broken.join(" and ")));
     }
     Ok(u8::from(!broken.is_empty()))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_the_closing_lines_of_harnesses() {
-        let mut counts = Counts::default();
-        for line in [
-            "test a ... ok",
-            "test result: ok. 17 passed; 0 failed; 2 ignored; 0 measured; 8 filtered out; finished in 0.02s",
-            "test result: FAILED. 1 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.02s",
-            "test result: that is a line of a test's own",
-        ] {
-            counts.add_line(line);
-        }
-        assert_eq!(counts, Counts { passed: 18, failed: 3, ignored: 2 });
-        assert_eq!(counts.to_string(), "18 passed, 3 failed, 2 ignored");
+/// Compiles every test, and where it lints, the programs and examples that no test needs.
+fn compile(repository: &Path, lints: Option<&LintingCompiler>) -> Result<Vec<suite::Suite>> {
+    if let Some(lints) = lints {
+        let mut command = build::cargo(repository, "build", &build::native_packages(repository)?);
+        lints.lint(&mut command);
+        program::run(command.args(["--bins", "--examples"]))?;
     }
+    let mut command = build::cargo(repository, "test", &build::native_packages(repository)?);
+    if let Some(lints) = lints {
+        lints.lint(&mut command);
+    }
+    // Not the examples, which are programs: benchmarks build what they run.
+    suite::compile(command.arg("--tests"))
+}
+
+/// The examples in the documentation of the host's crates.
+fn documentation_tests(repository: &Path) -> Result<Command> {
+    // The binary's package is always among them, because it decides the features of the dependencies.
+    let mut packages = vec!["hilora-host".to_owned()];
+    for name in build::host_crates(repository)? {
+        if name != "cli" && has_fenced_documentation(&repository.join("host").join(&name).join("src"))? {
+            packages.push(build::host_package(&name));
+        }
+    }
+    let mut command = build::cargo(repository, "test", &packages);
+    command.args(["--doc", "--no-fail-fast"]);
+    Ok(command)
+}
+
+/// Whether a file under the folder has a fenced block in its documentation.
+fn has_fenced_documentation(folder: &Path) -> Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let found = match path.is_dir() {
+            true => has_fenced_documentation(&path)?,
+            false => fs::read_to_string(&path).is_ok_and(|text| {
+                text.lines().any(|line| {
+                    let line = line.trim_start();
+                    line.starts_with("/// ```") || line.starts_with("//! ```")
+                })
+            }),
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

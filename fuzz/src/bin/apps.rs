@@ -1,4 +1,4 @@
 //! Fuzzes the loader of APPS.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hilora_fuzz::read_file::<apps::Apps>(bytes));
+hilora_fuzz::target!(hilora_fuzz::apps);

@@ -1,4 +1,4 @@
 //! Fuzzes the loader of CodeContests.
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hilora_fuzz::read_file::<codecontests::CodeContests>(bytes));
+hilora_fuzz::target!(hilora_fuzz::codecontests);

@@ -12,7 +12,9 @@ use std::time::Instant;
 
 use hilora_model::{Adapter, BasePrecision, ComputeType, Model, ModelConfig, StoredType};
 use hilora_run::metrics::resident_bytes;
-use hilora_trainer::{Learner, PlanRequest, StepOptions, TrainingConfig, TrainingPlan, TrainingSample, plan};
+use hilora_trainer::{
+    Learner, LearnerOptions, PlanRequest, StepOptions, TrainingConfig, TrainingPlan, TrainingSample, plan,
+};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
@@ -42,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let model = Model::load(&folder.join("model"), BasePrecision::Nf4)?.computing_in(compute)?;
     let adapter = Adapter::load(&folder.join("adapter"))?;
-    let mut learner = Learner::of_adapter(model, adapter, 1)?;
+    let mut learner = Learner::of_adapter(model, adapter, 1, &LearnerOptions::default())?;
     let options = StepOptions {
         learning_rate: 1e-4,
         weight_decay: 0.01,

@@ -1,9 +1,9 @@
 //! `hilora-host completions SHELL`: a completion script on standard output.
 
-use anyhow::Result;
 use clap::Args;
+use hilora_contract::artifact::write_standard_output;
 
-use super::ExitStatus;
+use super::failure::{ExitStatus, Result};
 
 /// Print shell completions.
 #[derive(Debug, Args)]
@@ -14,7 +14,9 @@ pub(super) struct CompletionsCommand {
 
 impl CompletionsCommand {
     pub(super) fn execute(&self, mut command: clap::Command) -> Result<ExitStatus> {
-        clap_complete::generate(self.shell, &mut command, "hilora-host", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "hilora-host", &mut script);
+        write_standard_output(&script)?;
         Ok(ExitStatus::Done)
     }
 }

@@ -1,9 +1,9 @@
 //! `hilora-host config schema`: the JSON Schema of a run's configuration, for editors.
 
-use anyhow::Result;
 use clap::Subcommand;
 
-use super::{Console, ExitStatus};
+use super::console::Console;
+use super::failure::{ExitStatus, Result};
 use hilora_run::config::run_config_schema;
 
 /// Look into configurations.
@@ -14,7 +14,7 @@ pub(super) enum ConfigCommand {
 }
 
 impl ConfigCommand {
-    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+    pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
         match self {
             Self::Schema => {
                 let schema = run_config_schema();

@@ -1,57 +1,160 @@
 //! The console: results on standard output, as a table for people or one JSON object for machines; everything that
 //! is said on the way goes to standard error.
 
-use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
-use anyhow::Result;
+use hilora_contract::artifact::write_standard_output;
+use hilora_run::{RunObserver, StageResult, Task, TaskProgress};
 use serde::Serialize;
 
-use hilora_run::metrics::{Progress, ProgressStyle};
+use super::failure::{Result, StreamError};
+use super::interrupt::{InterruptGuard, Signal};
+use super::progress::{Bar, LateBar, Progress, ProgressStyle};
+use super::stage_summary::summary;
 
 /// How this invocation speaks.
-#[derive(Debug, Clone, Copy)]
-pub struct Console {
-    json: bool,
-    quiet: bool,
+#[derive(Clone)]
+pub(crate) struct Console {
+    is_json: bool,
+    is_quiet: bool,
+    progress: Progress,
 }
 
 impl Console {
     /// A console that prints JSON or text, with or without progress.
-    pub fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet }
+    pub(crate) fn new(is_json: bool, is_quiet: bool) -> Self {
+        Self { is_json, is_quiet, progress: Progress::new(ProgressStyle::choose(is_quiet, is_json)) }
     }
 
     /// Whether results are printed as JSON.
-    pub fn is_json(&self) -> bool {
-        self.json
+    pub(crate) fn is_json(&self) -> bool {
+        self.is_json
     }
 
-    /// Whether progress is shown.
-    pub fn shows_progress(&self) -> bool {
-        !self.quiet && !self.json
-    }
-
-    /// Progress bars on standard error, or plain lines where that is not a terminal.
-    pub fn progress(&self) -> Progress {
-        Progress::new(ProgressStyle::choose(self.quiet, self.json))
+    /// Progress bars on standard error, or plain lines if that is not a terminal.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// Says in one line on standard error what happened.
-    pub fn note(&self, line: &str) {
-        if self.shows_progress() {
-            eprintln!("{line}");
+    pub(crate) fn note(&self, line: &str) {
+        if !self.is_quiet && !self.is_json {
+            self.progress.say(line);
         }
     }
 
     /// Prints the command's result: `text` for people, `value` for machines.
-    pub fn result(&self, value: &impl Serialize, text: &str) -> Result<()> {
-        let mut out = std::io::stdout().lock();
-        if self.json {
-            serde_json::to_writer_pretty(&mut out, value)?;
-            writeln!(out)?;
-        } else if !text.is_empty() {
-            writeln!(out, "{}", text.trim_end())?;
+    pub(crate) fn result(&self, value: &impl Serialize, text: &str) -> Result<()> {
+        let text = if self.is_json {
+            serde_json::to_string_pretty(value).map_err(StreamError::Json)?
+        } else if text.is_empty() {
+            return Ok(());
+        } else {
+            text.trim_end().to_owned()
+        };
+        Ok(write_standard_output(format!("{text}\n").as_bytes())?)
+    }
+
+    /// Watches work that can be interrupted. While the observer lives, a signal is a request that the work answers.
+    pub(crate) fn observer(&self) -> Result<ConsoleObserver<'_>> {
+        Ok(ConsoleObserver { console: self, interrupt: InterruptGuard::arm()?, tells_stages: false })
+    }
+
+    /// The same for a job of several stages, each of which is told of as it ends.
+    pub(crate) fn observer_of_stages(&self) -> Result<ConsoleObserver<'_>> {
+        Ok(ConsoleObserver { tells_stages: true, ..self.observer()? })
+    }
+}
+
+/// Shows on a console what a run does, and passes signals on to it.
+pub(crate) struct ConsoleObserver<'a> {
+    console: &'a Console,
+    interrupt: InterruptGuard,
+    tells_stages: bool,
+}
+
+impl ConsoleObserver<'_> {
+    /// The signal that asked the work to stop.
+    pub(crate) fn signal(&self) -> Option<Signal> {
+        self.interrupt.signal()
+    }
+}
+
+impl RunObserver for ConsoleObserver<'_> {
+    fn begin(&self, task: Task<'_>) -> Box<dyn TaskProgress> {
+        let progress = &self.console.progress;
+        if task.is_brief {
+            return Box::new(LateTask(Mutex::new(Some(progress.late_bar(task.name, task.unit)))));
         }
-        Ok(())
+        Box::new(progress.bar(task.name, task.total.unwrap_or(0), task.unit))
+    }
+
+    fn note(&self, text: &str) {
+        self.console.progress.say(text);
+    }
+
+    fn stage_ended(&self, result: &StageResult) {
+        if let Some(text) = self.tells_stages.then(|| summary(result)).flatten() {
+            self.console.note(&text);
+        }
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.interrupt.requested()
+    }
+}
+
+impl TaskProgress for Bar {
+    fn set_total(&self, units: u64) {
+        Bar::set_total(self, units);
+    }
+
+    fn set_done(&self, units: u64) {
+        self.set_position(units);
+    }
+
+    fn advance(&self, units: u64) {
+        Bar::advance(self, units);
+    }
+
+    fn set_message(&self, message: &str) {
+        Bar::set_message(self, message);
+    }
+
+    fn finish(self: Box<Self>) {
+        Bar::finish(*self);
+    }
+}
+
+/// A task that is shown only if it lasts.
+struct LateTask(Mutex<Option<LateBar>>);
+
+impl LateTask {
+    fn with(&self, act: impl FnOnce(&mut LateBar)) {
+        if let Some(bar) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            act(bar);
+        }
+    }
+}
+
+impl TaskProgress for LateTask {
+    fn set_total(&self, units: u64) {
+        self.with(|bar| bar.set_total(units));
+    }
+
+    fn set_done(&self, units: u64) {
+        self.with(|bar| bar.set_position(units));
+    }
+
+    fn advance(&self, units: u64) {
+        self.with(|bar| bar.advance(units));
+    }
+
+    fn set_message(&self, _message: &str) {}
+
+    fn finish(self: Box<Self>) {
+        if let Some(bar) = self.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            bar.finish();
+        }
     }
 }

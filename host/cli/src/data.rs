@@ -4,22 +4,20 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
-
-use super::enrich::training_rows;
-use super::failure::BadInput;
-use super::job::Job;
-use super::tokenization::{formatter_lesson, sample_of};
-use super::train::read_rows;
-use super::{Console, ExitStatus, JobArguments};
 use hilora_contract::artifact::write_atomic;
 use hilora_contract::dataset::{EvaluationProblem, Lesson, ProblemText};
+use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{PromptFormatter, Segment};
 use hilora_model::Tokenizer;
 use hilora_pages::inspection::{
     Colours, InspectedRow, LaidOutRow, Piece, SideStatistics, rows_page, rows_text, statistics_page, statistics_text,
 };
+use hilora_run::{DataFile, Run, RunObserver, formatter_lesson, read_rows, sample_of, training_rows};
+
+use super::console::Console;
+use super::failure::{ExitStatus, Result};
+use super::job_arguments::JobArguments;
 
 /// Rows that one call hands to the formatter.
 const ROWS_PER_CALL: usize = 512;
@@ -82,12 +80,16 @@ enum SideName {
 impl SideName {
     const ALL: [Self; 3] = [Self::Train, Self::Eval, Self::Tests];
 
-    fn word(self) -> &'static str {
+    fn file(self) -> DataFile {
         match self {
-            Self::Train => "train",
-            Self::Eval => "eval",
-            Self::Tests => "tests",
+            Self::Train => DataFile::Train,
+            Self::Eval => DataFile::Eval,
+            Self::Tests => DataFile::Tests,
         }
+    }
+
+    fn word(self) -> &'static str {
+        self.file().word()
     }
 }
 
@@ -121,7 +123,7 @@ impl Row {
 }
 
 impl DataCommand {
-    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+    pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
         match self {
             Self::Show(arguments) => arguments.execute(console)?,
             Self::Stats(arguments) => arguments.execute(console)?,
@@ -131,15 +133,15 @@ impl DataCommand {
 }
 
 impl ShowArguments {
-    fn execute(&self, console: Console) -> Result<()> {
+    fn execute(&self, console: &Console) -> Result<()> {
         if self.id.is_some() && self.side != SideName::Tests {
             let message = format!("--id names a held-out problem, but --side is {}", self.side.word());
             return Err(
                 BadInput::with_hint(message, "rows to learn from have no identifier; `--row N` names one").into()
             );
         }
-        let job = Job::open_to_read(&self.job, console)?;
-        let file = file_of(&job, self.side)?;
+        let run = self.job.open_to_read()?;
+        let file = file_of(&run, self.side)?;
         let rows = read_side(&file, self.side)?;
         if let Some(row) = self.row.iter().find(|row| **row >= rows.len()) {
             let message = format!("{} has {} rows, so there is no row {row}", file.display(), rows.len());
@@ -156,7 +158,7 @@ impl ShowArguments {
         if chosen.is_empty() {
             return Err(BadInput::new(format!("no row of {} is of that kind", file.display())).into());
         }
-        let layout = Layout::of(&job)?;
+        let layout = Layout::of(&run, &console.observer()?)?;
         let segments = layout.segments(&chosen)?;
         let laid_out = chosen
             .iter()
@@ -188,12 +190,12 @@ impl ShowArguments {
 }
 
 impl StatsArguments {
-    fn execute(&self, console: Console) -> Result<()> {
-        let job = Job::open_to_read(&self.job, console)?;
-        let layout = Layout::of(&job)?;
+    fn execute(&self, console: &Console) -> Result<()> {
+        let run = self.job.open_to_read()?;
+        let layout = Layout::of(&run, &console.observer()?)?;
         let mut sides = Vec::new();
         for side in SideName::ALL {
-            let rows: Vec<(usize, Row)> = read_side(&file_of(&job, side)?, side)?.into_iter().enumerate().collect();
+            let rows: Vec<(usize, Row)> = read_side(&file_of(&run, side)?, side)?.into_iter().enumerate().collect();
             let mut inspected = Vec::with_capacity(rows.len());
             for part in rows.chunks(ROWS_PER_CALL) {
                 for ((_, row), segments) in part.iter().zip(layout.segments(part)?) {
@@ -202,12 +204,12 @@ impl StatsArguments {
                 }
             }
             // What is too long to train on is left out; what is asked is measured by the evaluation itself.
-            let max_tokens = (side != SideName::Tests).then_some(job.config.training.max_seq_length);
+            let max_tokens = (side != SideName::Tests).then_some(run.config.training.max_seq_length);
             sides.push(SideStatistics::of(side.word(), &inspected, max_tokens));
         }
         let text = match &self.html {
             Some(path) => {
-                let title = format!("The data of {}", job.config.adapter_name);
+                let title = format!("The data of {}", run.config.adapter_name);
                 write_page(path, &statistics_page(&title, &sides))?
             }
             None => statistics_text(&sides),
@@ -234,14 +236,15 @@ fn inspected_row(row: &Row, tokens: usize, trained_tokens: usize) -> InspectedRo
     }
 }
 
-/// The file of a side; what is trained on is the enriched file where the config asks for traces and there is one.
-fn file_of(job: &Job, side: SideName) -> Result<PathBuf> {
-    let enriched = side == SideName::Train && job.data_file("train_enriched").is_file();
-    let file = if enriched { training_rows(job)? } else { job.data_file(side.word()) };
+/// The file of a side; what is trained on is the enriched file if the config asks for traces and there is one.
+fn file_of(run: &Run, side: SideName) -> Result<PathBuf> {
+    let enriched = side == SideName::Train && run.data.path(DataFile::TrainEnriched).is_file();
+    let file = if enriched { training_rows(run)? } else { run.data.path(side.file()) };
     if file.is_file() {
         return Ok(file);
     }
-    Err(BadInput::with_hint(format!("the data {} is missing", file.display()), "`hilora-host prepare` makes it").into())
+    let message = format!("the data {} is missing", file.display());
+    Err(BadInput::with_hint(message, "`hilora-host prepare` makes it").into())
 }
 
 fn read_side(file: &Path, side: SideName) -> Result<Vec<Row>> {
@@ -252,7 +255,7 @@ fn read_side(file: &Path, side: SideName) -> Result<Vec<Row>> {
 }
 
 fn write_page(path: &Path, page: &str) -> Result<String> {
-    write_atomic(path, page.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+    write_atomic(path, page.as_bytes())?;
     Ok(format!("wrote {}", path.display()))
 }
 
@@ -264,9 +267,10 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(job: &Job) -> Result<Self> {
-        let specialist = job.config.specialist_type().to_owned();
-        Ok(Self { formatter: job.formatter()?, tokenizer: Tokenizer::load(job.base_model()?)?, specialist })
+    fn of(run: &Run, observer: &dyn RunObserver) -> Result<Self> {
+        let specialist = run.config.specialist_type().to_owned();
+        let tokenizer = Tokenizer::load(run.base.folder(observer)?)?;
+        Ok(Self { formatter: run.formatter(observer)?, tokenizer, specialist })
     }
 
     /// The pieces of each row, which are all of one kind.

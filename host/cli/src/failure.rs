@@ -1,155 +1,170 @@
-//! A failure as a person sees it: the error chain, a hint where a fix is known, and the exit code.
+//! A failure as a person sees it: the error chain, the hints, and the exit code. It knows no module's errors: each says
+//! whose fault it is and what would mend it.
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use hilora_contract::plugin::{PluginError, PluginKind};
-use hilora_enrich::TracesError;
-use hilora_evaluator::EvaluatorError;
-use hilora_hub::HubError;
-use hilora_prepare::PrepareError;
-use hilora_registry::RegistryError;
-use hilora_run::config::ConfigError;
+use hilora_contract::artifact::is_closed_output;
+use hilora_contract::fault::{BadInput, Blame, Fault};
+
+use super::interrupt::Signal;
+
+/// What a subcommand gives.
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum ExitStatus {
-    /// Everything asked for is done.
-    Done = 0,
-    /// The host failed at something that is not the user's doing.
-    InternalError = 1,
-    /// An input or the usage is wrong.
-    BadInput = 2,
-    /// The gate says no.
-    GateRefused = 3,
-    /// Interrupted after saving.
-    Interrupted = 130,
+    /// Everything asked for is done: 0.
+    Done,
+    /// The machine or the host failed, which is not the user's doing: 1.
+    InternalError,
+    /// An input or the usage is wrong: 2.
+    BadInput,
+    /// The gate says no: 3.
+    GateRefused,
+    /// A replay differs from what was judged before: 3.
+    Differs,
+    /// Stopped by a signal after saving: 128 and the signal's number.
+    Interrupted(Signal),
+}
+
+impl ExitStatus {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::InternalError => 1,
+            Self::BadInput => 2,
+            Self::GateRefused | Self::Differs => 3,
+            Self::Interrupted(signal) => signal.exit_code(),
+        }
+    }
 }
 
 impl From<ExitStatus> for ExitCode {
     fn from(status: ExitStatus) -> Self {
-        (status as u8).into()
+        status.code().into()
     }
 }
 
-/// An input that only the command line can find wrong.
+/// What only the command line meets: its own files and streams.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(super) struct BadInput {
-    message: String,
-    hint: Option<String>,
+pub(crate) enum StreamError {
+    /// Standard input cannot be read.
+    #[error("cannot read standard input: {0}")]
+    Input(io::Error),
+    /// A file cannot be read.
+    #[error("cannot read {path}: {error}", path = path.display())]
+    Reading {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's words.
+        error: io::Error,
+    },
+    /// A worker process lost the process that it works for.
+    #[error("the worker's pipe: {0}")]
+    Worker(io::Error),
+    /// Signals cannot be taken over.
+    #[error("cannot watch for signals: {0}")]
+    Signals(io::Error),
+    /// A result cannot be written as JSON: a defect of this program.
+    #[error("cannot write the result: {0}")]
+    Json(serde_json::Error),
 }
 
-impl BadInput {
-    /// Wrong, and no fix is known beyond what the message says.
-    pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
-    }
-
-    /// Wrong, and this would mend it.
-    pub(super) fn with_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: Some(hint.into()) }
+impl Fault for StreamError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Input(error) | Self::Reading { error, .. } => Blame::of_reading(error),
+            Self::Signals(_) | Self::Worker(_) => Blame::Machine,
+            Self::Json(_) => Blame::Ours,
+        }
     }
 }
 
 /// An error, ready to be shown.
 #[derive(Debug)]
 pub struct Failure {
-    /// The process's exit code.
-    pub code: ExitStatus,
+    blame: Blame,
     chain: Vec<String>,
-    hint: Option<String>,
+    hints: Vec<String>,
+    /// Whether nobody is there to be told: the reader of standard output has gone.
+    is_silent: bool,
 }
 
 impl Failure {
-    /// Reads the error's chain.
-    pub fn of(error: &anyhow::Error) -> Self {
+    /// The process's exit status.
+    pub fn status(&self) -> ExitStatus {
+        match self.blame {
+            Blame::User | Blame::Plugin => ExitStatus::BadInput,
+            Blame::Machine | Blame::Ours => ExitStatus::InternalError,
+        }
+    }
+
+    /// Whether nothing is to be said.
+    pub fn is_silent(&self) -> bool {
+        self.is_silent
+    }
+
+    /// An input that is wrong, and what would mend it.
+    pub fn bad_input(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        BadInput::with_hint(message, hint).into()
+    }
+
+    /// A file that the command line itself reads.
+    pub fn reading(path: impl Into<PathBuf>, error: io::Error) -> Self {
+        StreamError::Reading { path: path.into(), error }.into()
+    }
+}
+
+impl<E: Fault + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
         let mut chain: Vec<String> = Vec::new();
-        for cause in error.chain() {
-            let text = cause.to_string();
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            let text = error.to_string();
             // A transparent wrapper says what its source says; a person needs to read it once.
             if chain.last().is_none_or(|last| !last.ends_with(&text)) {
                 chain.push(text);
             }
+            cause = error.source();
         }
-        let hint = error.chain().find_map(hint_of);
-        let code = if error.chain().any(is_internal) { ExitStatus::InternalError } else { ExitStatus::BadInput };
-        Self { code, chain, hint }
+        // A closed pipe ends the program quietly: `hilora-host … | head` is no mistake.
+        let is_silent = is_closed_output(&error);
+        Self { blame: error.blame(), chain, hints: error.hints(), is_silent }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}", self.chain.join(": "))?;
-        if let Some(hint) = &self.hint {
+        for hint in &self.hints {
             write!(f, "\nhint: {hint}")?;
         }
         Ok(())
     }
 }
 
-type Cause<'a> = &'a (dyn std::error::Error + 'static);
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
 
-/// Whether this cause is the host's fault. Everything else is something the user gave.
-fn is_internal(cause: Cause<'_>) -> bool {
-    matches!(plugin_error_of(cause), Some(PluginError::Engine { .. }))
-        || cause.downcast_ref::<serde_json::Error>().is_some_and(serde_json::Error::is_io)
-        || cause.downcast_ref::<RegistryError>().is_some_and(|error| !error.is_bad_input())
-        || matches!(cause.downcast_ref::<EvaluatorError>(), Some(EvaluatorError::JudgeFailed { .. }))
-        || matches!(cause.downcast_ref::<TracesError>(), Some(TracesError::LostCall(_)))
-}
+    use hilora_contract::artifact::{FileError, OutputError};
 
-/// The plugin's error that this cause is or wraps; a transparent wrapper does not show it in the chain.
-fn plugin_error_of(cause: Cause<'_>) -> Option<&PluginError> {
-    let prepare = cause.downcast_ref::<PrepareError>();
-    let evaluator = cause.downcast_ref::<EvaluatorError>();
-    match (cause.downcast_ref::<PluginError>(), prepare, evaluator) {
-        (Some(error), _, _)
-        | (_, Some(PrepareError::Plugin(error)), _)
-        | (_, _, Some(EvaluatorError::Plugin(error))) => Some(error),
-        _ => None,
-    }
-}
+    use super::*;
 
-/// What would mend it, where that is known.
-fn hint_of(cause: Cause<'_>) -> Option<String> {
-    if let Some(bad) = cause.downcast_ref::<BadInput>() {
-        return bad.hint.clone();
-    }
-    if let Some(error) = plugin_error_of(cause) {
-        return match error {
-            PluginError::Unreadable { error, .. } if error.kind() == std::io::ErrorKind::NotFound => {
-                Some("`cargo xtask build` makes the shipped plugins under plugins/".into())
-            }
-            PluginError::WrongKind { got, .. } => Some(format!(
-                "`--plugin` puts a {got} in its own place; the config's `plugins` section names one per kind"
-            )),
-            PluginError::NotAPlugin { .. } => Some("`hilora-host plugin inspect FILE` tells what a file is".into()),
-            PluginError::Manifest { .. } => Some("`hilora-host plugin pack` gives a component its manifest".into()),
-            PluginError::Refused { plugin, .. } if plugin.kind == PluginKind::DatasetLoader => Some(
-                "`hilora-host plugin inspect FILE` tells which columns a loader reads; a cut download must be repeated"
-                    .into(),
-            ),
-            _ => None,
-        };
-    }
-    if let Some(error) = cause.downcast_ref::<PrepareError>() {
-        return error.hint();
-    }
-    if let Some(error) = cause.downcast_ref::<TracesError>() {
-        return error.hint();
-    }
-    if let Some(error) = cause.downcast_ref::<HubError>() {
-        return error.hint();
-    }
-    match cause.downcast_ref::<ConfigError>() {
-        Some(ConfigError::Unreadable { .. }) => {
-            Some("paths are relative to the current folder; `--config FILE` names another config".into())
-        }
-        Some(ConfigError::Syntax { .. } | ConfigError::Values { .. }) => {
-            Some("configs/quickstart.yaml is a working example".into())
-        }
-        None => None,
+    #[test]
+    fn a_fault_decides_the_exit_code_and_a_closed_pipe_is_silent() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let full = Failure::from(FileError::writing(Path::new("out.jsonl"), full));
+        assert_eq!((full.status().code(), full.is_silent()), (1, false));
+        let closed = Failure::from(OutputError::Closed);
+        assert_eq!((closed.status().code(), closed.is_silent()), (1, true));
+        let wrong = Failure::bad_input("row 3: expected a number", "see the README");
+        assert_eq!(wrong.status().code(), 2);
+        assert_eq!(wrong.to_string(), "error: row 3: expected a number\nhint: see the README");
     }
 }

@@ -1,18 +1,19 @@
-//! `hilora-host gate`: holds a finished evaluation to the gate again, without measuring anything.
+//! `hilora-host gate`: holds a finished evaluation to the gate again, without measuring anything. It believes no figure that
+//! does not follow from the samples in the same file.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Console, ExitStatus};
+use super::console::Console;
+use super::failure::{ExitStatus, Result};
 use hilora_evaluator::{EvaluationRecord, GateConfig, GateDecision, GateMeasurements, Latency};
 use hilora_run::config::RunConfig;
 
 /// Which evaluation, and which thresholds.
 #[derive(Debug, Args)]
-pub(super) struct GateArguments {
+pub(super) struct GateCommand {
     /// The `evaluation.json` of a run
     #[arg(long, value_name = "FILE")]
     evaluation: PathBuf,
@@ -33,9 +34,9 @@ struct Answer {
     decision: GateDecision,
 }
 
-impl GateArguments {
-    /// Decides and prints the decision; the exit code is 3 where the gate says no.
-    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+impl GateCommand {
+    /// Decides and prints the decision; the exit code is 3 if the gate says no.
+    pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
         let record = EvaluationRecord::read(&self.evaluation)?;
         let latency = Latency::read(&self.latency.clone().unwrap_or_else(|| beside(&self.evaluation, "latency.json")))?;
         let thresholds = self.thresholds()?;

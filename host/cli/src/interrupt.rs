@@ -1,52 +1,121 @@
-//! Interruption: the first Ctrl-C asks a training to save and stop, and an enrichment to record the calls that are open;
-//! anywhere else, and the second time, it ends the process at once, which loses nothing because every write is atomic.
+//! Interruption. The first SIGINT, SIGTERM or SIGHUP asks the work that goes on to save what it has and to stop, and the
+//! exit code says which signal it was. A second one ends the process at once, and so does the first if nobody has answered
+//! it within five seconds, or if there is nothing to save; that loses nothing that was finished, because every write is
+//! atomic.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use super::ExitStatus;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
-#[derive(Default)]
-struct State {
-    saves_on_request: AtomicBool,
-    requested: AtomicBool,
+use super::failure::{Result, StreamError};
+
+/// How long work that can stop may take to notice that it should.
+const PATIENCE: Duration = Duration::from_millis(4500);
+
+/// Whether somebody answers a request to stop.
+static IS_ANSWERED: AtomicBool = AtomicBool::new(false);
+/// Whether the work has seen the request, and is saving.
+static IS_SEEN: AtomicBool = AtomicBool::new(false);
+/// The first signal that came; 0 if none has.
+static REQUESTED: AtomicI32 = AtomicI32::new(0);
+/// Whether the thread that waits for signals runs.
+static WATCHED: OnceLock<()> = OnceLock::new();
+
+/// A signal that asks for an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// What a scheduler sends before it kills.
+    Terminate,
+    /// The terminal is gone.
+    HangUp,
 }
 
-static STATE: OnceLock<Arc<State>> = OnceLock::new();
-
-/// While it lives, an interruption is a request that the holder answers.
-pub(super) struct InterruptGuard(Arc<State>);
-
-impl InterruptGuard {
-    /// Takes interruptions over. Must be answered by asking `requested` at every step.
-    pub(super) fn arm() -> anyhow::Result<Self> {
-        let state = match STATE.get() {
-            Some(state) => state.clone(),
-            None => {
-                let state = Arc::new(State::default());
-                let seen = state.clone();
-                ctrlc::set_handler(move || {
-                    let first = !seen.requested.swap(true, Ordering::SeqCst);
-                    if !(first && seen.saves_on_request.load(Ordering::SeqCst)) {
-                        std::process::exit(ExitStatus::Interrupted as i32);
-                    }
-                })?;
-                STATE.get_or_init(|| state).clone()
-            }
-        };
-        state.saves_on_request.store(true, Ordering::SeqCst);
-        Ok(Self(state))
+impl Signal {
+    fn of(number: i32) -> Option<Self> {
+        match number {
+            SIGINT => Some(Self::Interrupt),
+            SIGTERM => Some(Self::Terminate),
+            SIGHUP => Some(Self::HangUp),
+            _ => None,
+        }
     }
 
-    /// Whether an interruption was asked for.
-    pub(super) fn requested(&self) -> bool {
-        self.0.requested.load(Ordering::SeqCst)
+    /// 128 and the signal's number, as shells say it.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+            Self::HangUp => 129,
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+            Self::HangUp => "SIGHUP",
+        })
+    }
+}
+
+/// While it lives, a signal is a request that the holder answers by asking `requested` often.
+pub(crate) struct InterruptGuard(());
+
+impl InterruptGuard {
+    /// Takes signals over.
+    pub(crate) fn arm() -> Result<Self> {
+        if WATCHED.get().is_none() {
+            let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(StreamError::Signals)?;
+            if WATCHED.set(()).is_ok() {
+                thread::spawn(move || watch(signals));
+            }
+        }
+        IS_ANSWERED.store(true, Ordering::SeqCst);
+        Ok(Self(()))
+    }
+
+    /// Whether an end was asked for. Whoever is told so saves and stops.
+    pub(crate) fn requested(&self) -> bool {
+        let is_requested = self.signal().is_some();
+        if is_requested {
+            IS_SEEN.store(true, Ordering::SeqCst);
+        }
+        is_requested
+    }
+
+    /// The signal that asked for it.
+    pub(crate) fn signal(&self) -> Option<Signal> {
+        Signal::of(REQUESTED.load(Ordering::SeqCst))
     }
 }
 
 impl Drop for InterruptGuard {
     fn drop(&mut self) {
-        self.0.saves_on_request.store(false, Ordering::SeqCst);
+        IS_ANSWERED.store(false, Ordering::SeqCst);
+    }
+}
+
+fn watch(mut signals: Signals) {
+    for number in signals.forever() {
+        let Some(signal) = Signal::of(number) else { continue };
+        let first = REQUESTED.compare_exchange(0, number, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if !(first && IS_ANSWERED.load(Ordering::SeqCst)) {
+            std::process::exit(signal.exit_code().into());
+        }
+        thread::spawn(move || {
+            thread::sleep(PATIENCE);
+            if !IS_SEEN.load(Ordering::SeqCst) {
+                std::process::exit(signal.exit_code().into());
+            }
+        });
     }
 }

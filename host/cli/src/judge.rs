@@ -6,14 +6,14 @@ use std::io::{self, Read, Write};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
 use clap::value_parser;
 use serde_json::json;
 
-use super::failure::BadInput;
+use super::console::Console;
+use super::failure::{ExitStatus, Failure, Result, StreamError};
 use super::judge_batch::BatchArguments;
 use super::judge_worker::WorkerArguments;
-use super::{Console, ExitStatus};
+use hilora_contract::artifact::write_standard_output;
 use hilora_contract::plugin::{LimitKind, RunReport, Termination};
 use hilora_judge::{MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, run_limits};
 use hilora_wasm::{HostOptions, PluginHost};
@@ -58,14 +58,14 @@ pub(super) struct RunArguments {
 
 impl JudgeCommand {
     /// Does what was asked and gives the process's exit code.
-    pub(super) fn execute(&self, console: Console) -> Result<u8> {
+    pub(super) fn execute(&self, console: &Console) -> Result<u8> {
         match (&self.command, &self.batch) {
             (Some(JudgeSubcommand::Run(arguments)), _) => arguments.execute(console.is_json()),
-            (Some(JudgeSubcommand::Worker(arguments)), _) => arguments.execute().map(|()| ExitStatus::Done as u8),
-            (None, Some(batch)) => batch.execute(console).map(|status| status as u8),
+            (Some(JudgeSubcommand::Worker(arguments)), _) => arguments.execute().map(|()| ExitStatus::Done.code()),
+            (None, Some(batch)) => batch.execute(console).map(ExitStatus::code),
             (None, None) => {
                 let hint = "`judge --programs IN.jsonl --output OUT.jsonl`, or `judge run program.py`";
-                Err(BadInput::with_hint("nothing to judge: expected programs", hint).into())
+                Err(Failure::bad_input("nothing to judge: expected programs", hint))
             }
         }
     }
@@ -75,23 +75,23 @@ impl RunArguments {
     /// The program's own exit code, or what a shell reports of a program that was stopped: 124 for time, 137 for
     /// memory, 153 for output, 134 for a trap. With `json`, the report stands on standard output instead.
     fn execute(&self, json: bool) -> Result<u8> {
-        let code =
-            fs::read_to_string(&self.program).with_context(|| format!("cannot read {}", self.program.display()))?;
+        let code = fs::read_to_string(&self.program).map_err(|error| Failure::reading(&self.program, error))?;
         let host = PluginHost::new(&HostOptions::default())?;
         let runner = host.runner(&self.runner)?;
         let mut stdin = Vec::new();
-        io::stdin().lock().read_to_end(&mut stdin).context("cannot read standard input")?;
+        io::stdin().lock().read_to_end(&mut stdin).map_err(StreamError::Input)?;
         let limits = run_limits(Some(self.time_limit_ms), Some(self.memory_limit_mib << 20));
         let report = runner.run(&code, &stdin, &limits)?;
         if json {
             write_json(&report)?;
         } else {
-            io::stdout().lock().write_all(&report.stdout)?;
-            let mut err = io::stderr().lock();
-            err.write_all(&report.stderr)?;
+            write_standard_output(&report.stdout)?;
+            let mut said = report.stderr.clone();
             if let Some(stopped) = stopped(&report.termination) {
-                writeln!(err, "stopped by the host: {stopped}")?;
+                said.extend_from_slice(format!("stopped by the host: {stopped}\n").as_bytes());
             }
+            // If nobody reads standard error, the exit code still tells how the program ended.
+            let _unread = io::stderr().lock().write_all(&said);
         }
         Ok(exit_code(&report.termination))
     }
@@ -139,8 +139,6 @@ fn write_json(report: &RunReport) -> Result<()> {
         "wall_time_us": report.wall_time_us,
         "memory_bytes": report.memory_bytes,
     });
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, &value)?;
-    writeln!(out)?;
-    Ok(())
+    let text = serde_json::to_string_pretty(&value).map_err(StreamError::Json)?;
+    Ok(write_standard_output(format!("{text}\n").as_bytes())?)
 }

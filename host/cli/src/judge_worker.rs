@@ -1,16 +1,15 @@
-//! `hilora-host judge worker`: a process that runs programs for another one, and the pool of them that every subcommand
-//! uses. Nobody types it.
+//! `hilora-host judge worker`: a process that runs programs for another one. Nobody types it.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-
 use hilora_contract::plugin::SolutionRunner;
-use hilora_judge::workers::{WorkerPool, serve};
+use hilora_judge::workers::{WorkerCommand, WorkerPool, end_with_host, serve};
+use hilora_run::RunError;
 use hilora_wasm::{HostOptions, PluginHost};
+
+use super::failure::{Result, StreamError};
 
 /// Arguments of a worker process.
 #[derive(Debug, clap::Args)]
@@ -24,15 +23,20 @@ impl WorkerArguments {
     /// Serves runs until nothing comes in any more.
     pub(super) fn execute(&self) -> Result<()> {
         let runner = PluginHost::new(&HostOptions::default())?.runner(&self.runner)?;
-        Ok(serve(&*runner, io::stdin().lock(), io::stdout().lock())?)
+        end_with_host(io::stdin());
+        serve(&*runner, io::stdin().lock(), io::stdout().lock()).map_err(StreamError::Worker)?;
+        Ok(())
     }
+}
+
+/// The command that makes a worker process of this program.
+pub(super) fn worker_command() -> Result<WorkerCommand> {
+    let program = std::env::current_exe().map_err(RunError::Program)?;
+    Ok(WorkerCommand::new(program, ["judge", "worker"]))
 }
 
 /// The solution runner of this file in worker processes, which are this program. One starts with the first run that
 /// finds no other idle.
 pub(super) fn worker_pool(host: &PluginHost, runner: &Path) -> Result<Arc<dyn SolutionRunner>> {
-    let program = std::env::current_exe().context("cannot find this program to start worker processes")?;
-    let arguments = ["judge", "worker", "--runner"].map(OsString::from).into_iter();
-    let arguments = arguments.chain([runner.as_os_str().to_owned()]).collect();
-    Ok(Arc::new(WorkerPool::new(host.runner(runner)?, program, arguments)))
+    Ok(Arc::new(WorkerPool::new(host.runner(runner)?, worker_command()?.serving(runner))))
 }

@@ -5,33 +5,30 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use hilora_contract::fault::BadInput;
+use tracing_subscriber::EnvFilter;
 
-mod base_model;
-mod completions;
 mod console;
 mod failure;
 mod interrupt;
-mod job;
+mod progress;
+
+mod job_arguments;
+mod stage_summary;
+mod stages;
 
 mod main_job;
 
-mod breakdowns;
 mod config_command;
 mod data;
 mod enrich;
-mod environment;
 mod evaluate;
 mod gate;
-mod held_out;
 mod prepare;
-mod register;
 mod registry;
-mod tokenization;
 mod train;
 mod training_plan;
-mod training_watch;
 
 mod judge;
 mod judge_batch;
@@ -41,12 +38,14 @@ mod model_merge;
 mod model_pretrain;
 mod model_probe;
 mod model_quantize;
-mod model_template;
 mod plugin;
 
-pub use console::Console;
+mod completions;
+
+use console::Console;
+use failure::Result;
 pub use failure::{ExitStatus, Failure};
-pub use job::{Job, JobArguments};
+use job_arguments::JobArguments;
 
 /// Trains and proves LoRA domain specialists.
 ///
@@ -64,7 +63,7 @@ pub struct Cli {
 }
 
 /// How results and progress are shown.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct OutputArguments {
     /// Print the result as one JSON object on standard output
     #[arg(long, global = true)]
@@ -72,6 +71,12 @@ pub struct OutputArguments {
     /// Show no progress
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// Say more: -v what is done and decided, -vv everything (warnings are always shown)
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// What to say, by part and level, such as `info` or `hilora_prepare=debug,warn`; goes before -v
+    #[arg(long, global = true, value_name = "FILTER", env = "RUST_LOG", hide_env_values = true)]
+    log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,12 +90,12 @@ enum Command {
     /// Measure the adapter and its base on the held-out problems
     Evaluate(evaluate::EvaluateCommand),
     /// Hold an evaluation to the gate (exit code 3 where it says no)
-    Gate(gate::GateArguments),
+    Gate(gate::GateCommand),
     /// Look at the prepared data: rows as the model reads them, counts and lengths
     #[command(subcommand)]
     Data(data::DataCommand),
     /// List registered adapters and show one
-    Registry(registry::RegistryArguments),
+    Registry(registry::RegistryCommand),
     /// Run untrusted programs in the sandbox: many against their tests, or one
     Judge(judge::JudgeCommand),
     /// Look into plugin components and make them
@@ -115,19 +120,44 @@ enum ModelCommand {
     /// Merge an adapter into an unquantized base
     Merge(model_merge::MergeCommand),
     /// Write logits, loss and LoRA gradients of one batch, in the layout of PEFT's names
-    Probe(model_probe::ProbeArguments),
+    Probe(model_probe::ProbeCommand),
     /// Train a small base model from scratch on plain text
     Pretrain(model_pretrain::PretrainCommand),
+}
+
+impl OutputArguments {
+    /// Which records of the log are shown.
+    fn filter(&self) -> Result<EnvFilter> {
+        let level = match self.verbose {
+            0 => "warn",
+            1 => "info",
+            _ => "debug",
+        };
+        let filter = self.log.as_deref().unwrap_or(level);
+        EnvFilter::try_new(filter).map_err(|error| {
+            let hint = "a level (error, warn, info, debug, trace), or `part=level` pairs with commas between them";
+            BadInput::with_hint(format!("--log: `{filter}` is no filter: {error}"), hint).into()
+        })
+    }
+
+    /// The console, and the log above its bars.
+    fn console(&self) -> Result<Console> {
+        let console = Console::new(self.json, self.quiet);
+        let stderr = console.progress().stderr();
+        tracing_subscriber::fmt()
+            .with_env_filter(self.filter()?)
+            .with_writer(move || stderr.clone())
+            .without_time()
+            .with_target(self.verbose > 1 || self.log.is_some())
+            .init();
+        Ok(console)
+    }
 }
 
 impl Cli {
     /// Runs the command.
     pub fn execute(&self) -> Result<ExitCode> {
-        tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-            .with_writer(std::io::stderr)
-            .init();
-        let console = Console::new(self.output.json, self.output.quiet);
+        let console = &self.output.console()?;
         let status = match &self.command {
             None => main_job::execute(&self.job, console)?,
             Some(Command::Prepare(command)) => command.execute(console)?,
@@ -139,13 +169,11 @@ impl Cli {
             Some(Command::Registry(command)) => command.execute(console)?,
             // A program that ran in the sandbox has an exit code of its own.
             Some(Command::Judge(command)) => return command.execute(console).map(ExitCode::from),
-            Some(Command::Plugin(command)) => command.execute(console.is_json()).map(|()| ExitStatus::Done)?,
+            Some(Command::Plugin(command)) => command.execute(console)?,
             Some(Command::Model(ModelCommand::Inspect(command))) => command.execute(console)?,
             Some(Command::Model(ModelCommand::Quantize(command))) => command.execute(console)?,
             Some(Command::Model(ModelCommand::Merge(command))) => command.execute(console)?,
-            Some(Command::Model(ModelCommand::Probe(command))) => {
-                command.execute(console).map(|()| ExitStatus::Done)?
-            }
+            Some(Command::Model(ModelCommand::Probe(command))) => command.execute(console)?,
             Some(Command::Model(ModelCommand::Pretrain(command))) => command.execute(console)?,
             Some(Command::Config(command)) => command.execute(console)?,
             Some(Command::Completions(command)) => command.execute(Self::command())?,

@@ -1,9 +1,10 @@
 //! The `hilora-host` command: parses, runs, prints the error chain, picks the exit code.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use hilora_host::{Cli, Failure};
+use hilora_host::Cli;
 
 /// Training allocates and frees the same large blocks at every step; this allocator keeps their pages.
 #[global_allocator]
@@ -12,10 +13,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match Cli::parse().execute() {
         Ok(code) => code,
-        Err(error) => {
-            let failure = Failure::of(&error);
-            eprintln!("{failure}");
-            failure.code.into()
+        Err(failure) => {
+            if !failure.is_silent() {
+                // Where even standard error is closed, the exit code says what there is to say.
+                let _unread = writeln!(std::io::stderr(), "{failure}");
+            }
+            failure.status().into()
         }
     }
 }

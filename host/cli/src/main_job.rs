@@ -1,21 +1,20 @@
-//! The main job: prepare → enrich (where the config asks for traces) → train → evaluate against the base → gate →
-//! register, each stage only where something it reads has changed, and a closing table.
+//! The main job: all stages of a config in one call, and the closing table.
 
-use anyhow::Result;
+use hilora_evaluator::{GateDecision, Latency};
+use hilora_run::{
+    Answers, Measured, RegisteredVersion, Registration, Run, StageName, StageReport, StageResult, StageState, drive,
+    main_job,
+};
 use serde::Serialize;
 
-use super::enrich::{EnrichStage, enrich_stage};
-use super::evaluate::{Measured, evaluate_stage};
-use super::job::Job;
-use super::prepare::{PreparedStage, prepare_stage};
-use super::register::{Registered, register_stage};
-use super::train::{Answers, TrainStage, train_stage};
-use super::{Console, ExitStatus, JobArguments};
-use hilora_evaluator::{GateDecision, GateMeasurements, Report};
+use super::console::Console;
+use super::failure::{ExitStatus, Result};
+use super::job_arguments::JobArguments;
+use super::stages::{interrupted, is_interrupted};
 
 /// What a machine reads at the end.
 #[derive(Serialize)]
-struct JobResult {
+struct JobResult<'a> {
     /// The run's folder.
     run: String,
     /// Whether no stage had anything to do.
@@ -23,130 +22,96 @@ struct JobResult {
     /// The figures without the single answers.
     evaluation: serde_json::Value,
     /// Decode times.
-    latency: hilora_evaluator::Latency,
+    latency: Latency,
     /// The gate's decision.
-    gate: GateDecision,
-    /// The registry's entry, where the gate said yes.
-    registered: Option<Registered>,
+    gate: &'a GateDecision,
+    /// The registry's entry, if the gate said yes.
+    registered: Option<&'a RegisteredVersion>,
 }
 
 /// Runs the main job.
-pub(super) fn execute(arguments: &JobArguments, console: Console) -> Result<ExitStatus> {
-    let mut job = Job::open(arguments, console)?;
-    let prepared = prepare_stage(&mut job)?;
-    console.note(&prepared.summary(job.dry_run));
-    if job.dry_run {
-        return dry_run(&mut job, &prepared);
+pub(super) fn execute(arguments: &JobArguments, console: &Console) -> Result<ExitStatus> {
+    let run = arguments.open()?;
+    let observer = console.observer_of_stages()?;
+    let results = drive(&run, &main_job(&run.config), &observer)?;
+    if results.iter().any(is_interrupted) {
+        return Ok(interrupted(observer.signal()));
     }
-    let mut unchanged = !matches!(prepared, PreparedStage::Ran { .. });
-    if let Some(stage) = enrich_stage(&mut job)? {
-        console.note(&stage.summary());
-        if stage.exit_status() == ExitStatus::Interrupted {
-            return Ok(ExitStatus::Interrupted);
-        }
-        unchanged &= matches!(stage, EnrichStage::Unchanged);
+    if run.is_dry() {
+        return tell_what_would_run(&results, console);
     }
-    let mut trainings = vec![Answers::Own];
-    if job.config.controls.shuffled_answers {
-        trainings.push(Answers::Shuffled);
+    // The gate and the registry are asked each time; whether they had anything new to say is theirs to tell.
+    let worked =
+        |result: &StageResult| matches!(result.state, StageState::Ran(_)) && result.name != StageName::Register;
+    let unchanged = !results.iter().any(worked);
+    let registration = results.iter().find_map(|result| match &result.state {
+        StageState::Ran(StageReport::Register(registration)) => Some(&**registration),
+        _ => None,
+    });
+    match registration {
+        Some(registration) => close(&run, registration, unchanged, console),
+        None => close_unmeasured(&run, unchanged, console),
     }
-    for answers in trainings {
-        let stage = train_stage(&mut job, answers)?;
-        console.note(&stage.summary(answers));
-        if stage.exit_status() == ExitStatus::Interrupted {
-            return Ok(ExitStatus::Interrupted);
-        }
-        unchanged &= matches!(stage, TrainStage::Unchanged);
-    }
-    if nothing_to_measure(&job) {
-        return unmeasured(&job, unchanged);
-    }
-    let Some(measured) = evaluate_stage(&mut job)? else { anyhow::bail!("only a dry run leaves the evaluation out") };
-    if measured.unchanged {
-        console.note("evaluate: nothing has changed, no work done");
-    }
-    unchanged &= measured.unchanged;
+}
 
-    let decision = job.config.gate.decide(&GateMeasurements::of(&measured.record.comparison, &measured.latency));
-    let registered = if decision.passed { Some(register_stage(&job, &measured, &decision)?) } else { None };
-    let report = Report {
-        record: &measured.record,
-        latency: &measured.latency,
-        decision: Some(&decision),
-        problems: &measured.problems,
-    };
-    report.write_html(&job.path("report.html"))?;
-
-    let mut text = report.to_string();
-    match &registered {
-        Some(registered) => text.push_str(&format!("\n{}", registered.sentence())),
+fn close(run: &Run, registration: &Registration, unchanged: bool, console: &Console) -> Result<ExitStatus> {
+    let Registration { decision, registered, report, table } = registration;
+    let mut text = table.clone();
+    match registered {
+        Some(RegisteredVersion { name, version, already_there: true }) => {
+            text.push_str(&format!("\nalready registered as {name} version {version}"));
+        }
+        Some(RegisteredVersion { name, version, already_there: false }) => {
+            text.push_str(&format!("\nregistered as {name} version {version}"));
+        }
         None => text.push_str("\nnot registered: the gate said no"),
     }
     if unchanged {
         text.push_str("\nnothing has changed since the last run, so no work was done");
     }
-    text.push_str(&format!("\neverything is in {}; open {}", job.folder.display(), job.path("report.html").display()));
-    let status = if decision.passed { ExitStatus::Done } else { ExitStatus::GateRefused };
+    let folder = run.folder.path().display();
+    text.push_str(&format!("\neverything is in {folder}; open {}", report.display()));
+    let Measured { record, latency, .. } = Measured::read(run)?;
     let result = JobResult {
-        run: job.folder.display().to_string(),
+        run: folder.to_string(),
         unchanged,
-        evaluation: measured.record.summary(),
-        latency: measured.latency,
+        evaluation: record.summary(),
+        latency,
         gate: decision,
-        registered,
+        registered: registered.as_ref(),
     };
     console.result(&result, &text)?;
-    Ok(status)
-}
-
-/// Whether none of the held-out rows has a test.
-fn nothing_to_measure(job: &Job) -> bool {
-    std::fs::metadata(job.data_file("tests")).is_ok_and(|tests| tests.len() == 0)
+    Ok(if decision.passed { ExitStatus::Done } else { ExitStatus::GateRefused })
 }
 
 /// Ends a run whose held-out rows have no tests (conversations, policy examples): what is not measured is not
 /// registered, and the gate cannot say yes.
-fn unmeasured(job: &Job, unchanged: bool) -> Result<ExitStatus> {
-    let run = job.folder.display().to_string();
+fn close_unmeasured(run: &Run, unchanged: bool, console: &Console) -> Result<ExitStatus> {
+    let folder = run.folder.path().display().to_string();
     let text = format!(
         "the adapter is in {}; none of the held-out rows has a test, so pass@k says nothing of it: not measured and not \
          registered",
-        job.path(Answers::Own.adapter()).display()
+        run.folder.file(Answers::Own.adapter()).display()
     );
-    let result = serde_json::json!({ "run": run, "unchanged": unchanged, "evaluation": null, "registered": null });
-    job.console.result(&result, &text)?;
+    let result = serde_json::json!({ "run": folder, "unchanged": unchanged, "evaluation": null, "registered": null });
+    console.result(&result, &text)?;
     Ok(ExitStatus::GateRefused)
 }
 
-/// Says which stages would run. What follows a stage that would run cannot be known, so it would run too.
-fn dry_run(job: &mut Job, prepared: &PreparedStage) -> Result<ExitStatus> {
-    let mut would_run = Vec::new();
-    let enriches = job.config.enrich.is_some();
-    let prepares = matches!(prepared, PreparedStage::Ran { .. });
-    // What stands there says nothing of what preparing would write.
-    let measures = prepares || !nothing_to_measure(job);
-    if prepares {
-        would_run.push("prepare");
-        would_run.extend(enriches.then_some("enrich"));
-        would_run.push("train");
-    } else if enriches && !matches!(enrich_stage(job)?, Some(EnrichStage::Unchanged)) {
-        would_run.extend(["enrich", "train"]);
-    } else if !matches!(train_stage(job, Answers::Own)?, TrainStage::Unchanged) {
-        would_run.push("train");
-    }
-    if measures && (!would_run.is_empty() || evaluate_stage(job)?.is_none()) {
-        would_run.push("evaluate");
-    }
+/// Says which stages would run. The registry is asked only once there is a measurement.
+fn tell_what_would_run(results: &[StageResult], console: &Console) -> Result<ExitStatus> {
+    let would_run: Vec<StageName> = results
+        .iter()
+        .filter(|result| matches!(result.state, StageState::WouldRun(_)) && result.name != StageName::Register)
+        .map(|result| result.name)
+        .collect();
     let text = match would_run.as_slice() {
         [] => "dry run: nothing has changed, no stage would run".to_owned(),
-        stages => format!("dry run: would run {}", stages.join(", ")),
+        stages => {
+            let names: Vec<&str> = stages.iter().map(|stage| stage.as_str()).collect();
+            format!("dry run: would run {}", names.join(", "))
+        }
     };
-    job.console.result(&serde_json::json!({ "would_run": would_run }), &text)?;
+    console.result(&serde_json::json!({ "would_run": would_run }), &text)?;
     Ok(ExitStatus::Done)
-}
-
-/// The closing table of a measurement that is not held to a gate.
-pub(super) fn closing_table(measured: &Measured) -> String {
-    Report { record: &measured.record, latency: &measured.latency, decision: None, problems: &measured.problems }
-        .to_string()
 }

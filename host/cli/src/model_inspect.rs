@@ -1,15 +1,14 @@
 //! `hilora-host model inspect`: what a base or an adapter is, from its configuration and the headers of its files.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::Args;
 
-use super::base_model::base_folder;
-use super::{Console, ExitStatus};
-use hilora_hub::Hub;
+use super::console::Console;
+use super::failure::{ExitStatus, Result};
+use hilora_hub::{Hub, ModelFiles};
 use hilora_model::{AdapterDescription, BaseDescription, Description, Tensors};
+use hilora_run::model_folder;
 
 /// Tell what a base (quantized or not) or an adapter is.
 #[derive(Debug, Args)]
@@ -22,11 +21,13 @@ pub(super) struct InspectCommand {
 }
 
 impl InspectCommand {
-    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
-        let mut description = Description::of(&base_folder(&self.folder, &Hub::from_env(), console)?)?;
+    pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
+        let observer = console.observer()?;
+        let folder = model_folder(&self.folder, ModelFiles::All, &Hub::from_env(), &observer)?;
+        let mut description = Description::of(&folder)?;
         let (text, tensors) = match &mut description {
-            Description::Base(base) => (base_text(base, self.tensors)?, &mut base.tensors),
-            Description::Adapter(adapter) => (adapter_text(adapter, self.tensors)?, &mut adapter.tensors),
+            Description::Base(base) => (base_text(base, self.tensors), &mut base.tensors),
+            Description::Adapter(adapter) => (adapter_text(adapter, self.tensors), &mut adapter.tensors),
         };
         if !self.tensors {
             tensors.listing.clear();
@@ -36,61 +37,70 @@ impl InspectCommand {
     }
 }
 
-fn base_text(base: &BaseDescription, listing: bool) -> Result<String, std::fmt::Error> {
+fn base_text(base: &BaseDescription, listing: bool) -> String {
     let config = &base.config;
     let mut text = String::new();
-    writeln!(text, "base          {}", base.folder.display())?;
-    writeln!(text, "architecture  {}", config.model_type)?;
-    writeln!(text, "parameters    {}", grouped(base.parameters))?;
-    writeln!(
-        text,
-        "shape         {} blocks of {}, feed-forward {}, {} heads and {} for keys of {}, vocabulary {}{}",
-        config.num_hidden_layers,
-        config.hidden_size,
-        config.intermediate_size,
-        config.num_attention_heads,
-        config.num_key_value_heads,
-        config.head_dim,
-        config.vocab_size,
-        if config.tie_word_embeddings { ", tied embeddings" } else { "" }
-    )?;
-    writeln!(text, "quantization  {}", config.quantization.name())?;
+    push_line(&mut text, &format!("base          {}", base.folder.display()));
+    push_line(&mut text, &format!("architecture  {}", config.model_type));
+    push_line(&mut text, &format!("parameters    {}", grouped(base.parameters)));
+    push_line(
+        &mut text,
+        &format!(
+            "shape         {} blocks of {}, feed-forward {}, {} heads and {} for keys of {}, vocabulary {}{}",
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.head_dim,
+            config.vocab_size,
+            if config.tie_word_embeddings { ", tied embeddings" } else { "" }
+        ),
+    );
+    push_line(&mut text, &format!("quantization  {}", config.quantization.name()));
     let memory: Vec<String> = base.memory_bytes.iter().map(|(how, size)| format!("{} ({how})", bytes(*size))).collect();
-    writeln!(text, "in memory     {}", memory.join(", "))?;
-    tensors_text(&base.tensors, listing, &mut text)?;
-    Ok(text)
+    push_line(&mut text, &format!("in memory     {}", memory.join(", ")));
+    tensors_text(&base.tensors, listing, &mut text);
+    text
 }
 
-fn adapter_text(adapter: &AdapterDescription, listing: bool) -> Result<String, std::fmt::Error> {
+fn adapter_text(adapter: &AdapterDescription, listing: bool) -> String {
     let mut text = String::new();
-    writeln!(text, "adapter       {}", adapter.folder.display())?;
+    push_line(&mut text, &format!("adapter       {}", adapter.folder.display()));
     let targets: Vec<String> = adapter.target_modules.iter().map(ToString::to_string).collect();
-    writeln!(text, "targets       {} of {} blocks", targets.join(" "), adapter.layers)?;
+    push_line(&mut text, &format!("targets       {} of {} blocks", targets.join(" "), adapter.layers));
     let kind = if adapter.use_rslora { "rsLoRA" } else { "LoRA" };
-    writeln!(text, "update        {kind}, rank {}, scale {}", adapter.rank, adapter.scale)?;
+    push_line(&mut text, &format!("update        {kind}, rank {}, scale {}", adapter.rank, adapter.scale));
     if !adapter.modules_to_save.is_empty() {
         let saved: Vec<String> = adapter.modules_to_save.iter().map(ToString::to_string).collect();
-        writeln!(text, "saved         {}", saved.join(" "))?;
+        push_line(&mut text, &format!("saved         {}", saved.join(" ")));
     }
-    writeln!(text, "parameters    {}", grouped(adapter.parameters))?;
-    tensors_text(&adapter.tensors, listing, &mut text)?;
-    Ok(text)
+    push_line(&mut text, &format!("parameters    {}", grouped(adapter.parameters)));
+    tensors_text(&adapter.tensors, listing, &mut text);
+    text
 }
 
-fn tensors_text(tensors: &Tensors, listing: bool, text: &mut String) -> std::fmt::Result {
+fn tensors_text(tensors: &Tensors, listing: bool, text: &mut String) {
     let totals: Vec<String> = tensors
         .by_type
         .iter()
         .map(|(dtype, total)| format!("{} {dtype} ({})", total.tensors, bytes(total.bytes)))
         .collect();
-    writeln!(text, "tensors       {}", totals.join(", "))?;
+    push_line(text, &format!("tensors       {}", totals.join(", ")));
     if listing {
         let width = tensors.listing.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
         for tensor in &tensors.listing {
-            writeln!(text, "  {:width$}  {:5} {:?}  {}", tensor.name, tensor.dtype, tensor.shape, tensor.file)?;
+            push_line(
+                text,
+                &format!("  {:width$}  {:5} {:?}  {}", tensor.name, tensor.dtype, tensor.shape, tensor.file),
+            );
         }
     }
-    Ok(())
+}
+
+fn push_line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
 }
 
 /// A number with a space between thousands.

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::Args;
 
-use super::base_model::base_folder;
-use super::{Console, ExitStatus};
-use hilora_hub::Hub;
+use super::console::Console;
+use super::failure::{ExitStatus, Result};
+use hilora_hub::{Hub, ModelFiles};
 use hilora_model::merge;
+use hilora_run::model_folder;
 
 /// Merge an adapter into an unquantized base: a model that needs no adapter beside it.
 #[derive(Debug, Args)]
@@ -28,16 +28,16 @@ pub(super) struct MergeCommand {
 }
 
 impl MergeCommand {
-    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
-        let base = base_folder(&self.base, &Hub::from_env(), console)?;
-        let progress = console.progress();
-        let stage = progress.stage("merge", 0, "tensors");
+    pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
+        let observer = console.observer()?;
+        let base = model_folder(&self.base, ModelFiles::All, &Hub::from_env(), &observer)?;
+        let bar = console.progress().bar("merge", 0, "tensors");
         let on_tensor = |done: usize, total: usize| {
-            stage.set_total(total as u64);
-            stage.set_position(done as u64);
+            bar.set_total(total as u64);
+            bar.set_position(done as u64);
         };
         let merged = merge(&base, &self.adapter, &self.output, self.dry_run, &on_tensor)?;
-        stage.finish();
+        bar.finish();
         let verb = if merged.written { "merged" } else { "would merge" };
         let text = format!(
             "{verb} {} updates into {} ({} tensors as they are, {} files): {}",

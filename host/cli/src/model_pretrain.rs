@@ -1,18 +1,18 @@
 //! `hilora-host model pretrain CONFIG`: a small base model from scratch, on documents of plain text.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use clap::Args;
+use hilora_contract::artifact::JsonRow;
+use hilora_model::{Tokenizer, hash_of_base};
+use hilora_run::config::PretrainingConfig;
+use hilora_run::{WatchFiles, read_rows, watched_training};
+use hilora_trainer::{StartingPoint, TrainingRun, TrainingSample};
 use serde::Deserialize;
 
-use super::failure::BadInput;
-use super::training_watch::{WatchFiles, observed_training};
-use super::{Console, ExitStatus};
-use hilora_model::Tokenizer;
-use hilora_run::config::PretrainingConfig;
-use hilora_trainer::{StartingPoint, TrainingRun, TrainingSample, hash_of_base};
+use super::console::Console;
+use super::failure::{ExitStatus, Failure, Result};
+use super::stages::interrupted;
 
 /// Train a small base model from scratch on plain text.
 #[derive(Debug, Args)]
@@ -28,16 +28,15 @@ struct Document {
     text: String,
 }
 
+impl JsonRow for Document {
+    const EXPECTED: &'static str = "a document, {\"text\": …}";
+}
+
 /// The corpus as samples in which every token is a target.
 fn read_documents(path: &Path, tokenizer: &Tokenizer, end: u32) -> Result<Vec<TrainingSample>> {
-    let file = std::fs::File::open(path)
-        .map_err(|error| BadInput::new(format!("cannot read the documents {}: {error}", path.display())))?;
+    let documents: Vec<Document> = read_rows(path)?;
     let mut samples = Vec::new();
-    for (row, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.with_context(|| format!("cannot read {} row {row}", path.display()))?;
-        let document: Document = serde_json::from_str(&line).map_err(|error| {
-            BadInput::new(format!("{} row {row}: expected {{\"text\": …}}: {error}", path.display()))
-        })?;
+    for document in documents {
         let mut tokens = tokenizer.encode_control(&document.text)?;
         tokens.push(end);
         let trained = vec![true; tokens.len()];
@@ -47,21 +46,21 @@ fn read_documents(path: &Path, tokenizer: &Tokenizer, end: u32) -> Result<Vec<Tr
 }
 
 impl PretrainCommand {
-    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+    pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
         let config = PretrainingConfig::load(&self.config)?;
         let tokenizer = Tokenizer::load(&config.architecture)?;
         let end = tokenizer.token_id(&config.end_of_document).ok_or_else(|| {
-            BadInput::new(format!(
-                "end_of_document: `{}` is not a token of {}",
-                config.end_of_document,
-                config.architecture.join("tokenizer.json").display()
-            ))
+            let tokenizer = config.architecture.join("tokenizer.json");
+            Failure::bad_input(
+                format!("end_of_document: `{}` is not a token of {}", config.end_of_document, tokenizer.display()),
+                "`end_of_document` names the token that ends every document, such as <|endoftext|>",
+            )
         })?;
         let samples = read_documents(&config.documents, &tokenizer, end)?;
         let checkpoints = config.output.join("checkpoints");
         let run = TrainingRun {
             base: StartingPoint::Random(config.architecture.clone()),
-            base_hash: hash_of_base(&config.architecture)?,
+            base_hash: hash_of_base(&config.architecture, &mut |_, _| ())?,
             config: &config.training,
             lora: None,
             seed: config.seed,
@@ -72,7 +71,8 @@ impl PretrainCommand {
         };
         let files =
             WatchFiles { metrics: config.output.join("metrics.jsonl"), tensorboard: config.output.join("tensorboard") };
-        let outcome = observed_training(&run, "pretrain", &files, console)?;
+        let observer = console.observer()?;
+        let outcome = watched_training(&run, "pretrain", &files, &observer)?;
         let text = format!(
             "trained {} parameters for {} steps of {}, last loss {:.4}: {}",
             outcome.trained_parameters,
@@ -82,6 +82,6 @@ impl PretrainCommand {
             config.output.display()
         );
         console.result(&outcome, &text)?;
-        Ok(if outcome.finished { ExitStatus::Done } else { ExitStatus::Interrupted })
+        Ok(if outcome.finished { ExitStatus::Done } else { interrupted(observer.signal()) })
     }
 }

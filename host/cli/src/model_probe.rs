@@ -3,33 +3,34 @@
 
 use std::path::PathBuf;
 
-use super::Console;
-use super::base_model::{base_folder, loaded};
-use hilora_hub::Hub;
+use super::console::Console;
+use super::failure::{ExitStatus, Result};
+use hilora_hub::{Hub, ModelFiles};
 use hilora_model::{Adapter, BasePrecision, ComputeType, DeviceChoice, Model, ProbeBatch, probe};
+use hilora_run::{load_base, model_folder};
 
 /// Arguments of `model probe`.
 #[derive(Debug, clap::Args)]
-pub(super) struct ProbeArguments {
-    /// The model's folder in the Hugging Face layout, or a model of the hub as owner/name.
+pub(super) struct ProbeCommand {
+    /// The model's folder in the Hugging Face layout, or a model of the hub as owner/name
     #[arg(long)]
     pub model: PathBuf,
-    /// The adapter's folder in PEFT's layout.
+    /// The adapter's folder in PEFT's layout
     #[arg(long)]
     pub adapter: PathBuf,
-    /// A safetensors file with input_ids, labels and attention_mask, each [B, T] i64.
+    /// A safetensors file with input_ids, labels and attention_mask, each [B, T] i64
     #[arg(long)]
     pub batch: PathBuf,
-    /// The safetensors file to write: logits, loss and grad.<PEFT key>.
+    /// The safetensors file to write: logits, loss and grad.<PEFT key>
     #[arg(long)]
     pub output: PathBuf,
-    /// How the base is held: f32, bf16 or nf4; one that is in 4 bits already stays as it is with nf4.
+    /// How the base is held: f32, bf16 or nf4; one that is in 4 bits already stays as it is with nf4
     #[arg(long, value_enum, default_value = "f32")]
     pub base: ProbeBase,
-    /// The type of activations and of the factors of products: f32 or bf16.
+    /// The type of activations and of the factors of products: f32 or bf16
     #[arg(long, value_enum, default_value = "f32")]
     pub compute: ProbeCompute,
-    /// Where it is computed: auto, cpu or cuda.
+    /// Where it is computed: auto, cpu or cuda
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceChoice,
 }
@@ -54,9 +55,9 @@ pub(super) enum ProbeBase {
     Nf4,
 }
 
-impl ProbeArguments {
+impl ProbeCommand {
     /// Computes and writes the numbers.
-    pub(super) fn execute(&self, console: Console) -> anyhow::Result<()> {
+    pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
         let precision = match self.base {
             ProbeBase::F32 => BasePrecision::F32,
             ProbeBase::Bf16 => BasePrecision::Bf16,
@@ -67,11 +68,13 @@ impl ProbeArguments {
             ProbeCompute::F32 => ComputeType::F32,
             ProbeCompute::Bf16 => ComputeType::Bf16,
         };
-        let folder = base_folder(&self.model, &Hub::from_env(), console)?;
-        let model = loaded(console, |on_weight| Model::load_on(&folder, precision, self.device.choose()?, on_weight))?
+        let observer = console.observer()?;
+        let folder = model_folder(&self.model, ModelFiles::All, &Hub::from_env(), &observer)?;
+        let device = self.device.choose()?;
+        let model = load_base(&observer, |on_weight| Model::load_on(&folder, precision, device, on_weight))?
             .computing_in(compute)?;
         let adapter = Adapter::load(&self.adapter)?.to_device(model.device())?;
         probe(&model, &adapter, &batch)?.save(&self.output, &batch)?;
-        Ok(())
+        Ok(ExitStatus::Done)
     }
 }

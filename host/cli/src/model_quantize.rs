@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::Args;
 
-use super::base_model::base_folder;
-use super::{Console, ExitStatus};
-use hilora_hub::Hub;
+use super::console::Console;
+use super::failure::{ExitStatus, Result};
+use hilora_hub::{Hub, ModelFiles};
 use hilora_model::quantize_checkpoint;
+use hilora_run::model_folder;
 
 /// Store a base in 4 bits (NF4, double quantization) as bitsandbytes does, so that it is there in seconds.
 #[derive(Debug, Args)]
@@ -24,16 +24,16 @@ pub(super) struct QuantizeCommand {
 }
 
 impl QuantizeCommand {
-    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
-        let base = base_folder(&self.base, &Hub::from_env(), console)?;
-        let progress = console.progress();
-        let stage = progress.stage("quantize", 0, "tensors");
+    pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
+        let observer = console.observer()?;
+        let base = model_folder(&self.base, ModelFiles::All, &Hub::from_env(), &observer)?;
+        let bar = console.progress().bar("quantize", 0, "tensors");
         let on_tensor = |done: usize, total: usize| {
-            stage.set_total(total as u64);
-            stage.set_position(done as u64);
+            bar.set_total(total as u64);
+            bar.set_position(done as u64);
         };
         let quantized = quantize_checkpoint(&base, &self.output, self.dry_run, &on_tensor)?;
-        stage.finish();
+        bar.finish();
         let verb = if quantized.written { "quantized" } else { "would quantize" };
         let text = format!(
             "{verb} {} matrices of {} ({} tensors as they are, {} files): {}",

@@ -1,13 +1,13 @@
 //! `hilora-host plugin`: what a component is, and how one made by another tool becomes a plugin.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::console::Console;
+use super::failure::{ExitStatus, Failure, Result};
 use hilora_contract::artifact::write_atomic;
 use hilora_contract::plugin::{Capability, PluginError, PluginIdentity, PluginKind};
 use hilora_wasm::{HostOptions, PluginHost, pack};
@@ -42,10 +42,10 @@ pub(super) struct PackArguments {
 }
 
 impl PluginCommand {
-    /// Does what was asked; `json` prints one object for machines.
-    pub(super) fn execute(&self, json: bool) -> Result<()> {
+    /// Does what was asked.
+    pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
         match self {
-            Self::Inspect(arguments) => arguments.execute(json),
+            Self::Inspect(arguments) => arguments.execute(console),
             Self::Pack(arguments) => arguments.execute(),
         }
     }
@@ -62,7 +62,7 @@ struct Description {
 }
 
 impl InspectArguments {
-    fn execute(&self, json: bool) -> Result<()> {
+    fn execute(&self, console: &Console) -> Result<ExitStatus> {
         let host = PluginHost::new(&HostOptions::default())?;
         let inspection = host.inspect(&self.file)?;
         let description = Description {
@@ -71,25 +71,21 @@ impl InspectArguments {
             capabilities: inspection.manifest.capabilities,
             imports: inspection.imports,
         };
-        let mut out = io::stdout().lock();
-        if json {
-            serde_json::to_writer_pretty(&mut out, &description)?;
-            writeln!(out)?;
-            return Ok(());
-        }
         let identity = &description.identity;
         let capabilities: Vec<String> = description.capabilities.iter().map(ToString::to_string).collect();
-        writeln!(out, "{} {}", identity.name, identity.version)?;
-        writeln!(out, "kind          {}", identity.kind)?;
-        writeln!(out, "content       {}", identity.content)?;
-        writeln!(
-            out,
-            "capabilities  {}",
-            if capabilities.is_empty() { "none".into() } else { capabilities.join(", ") }
-        )?;
-        writeln!(out, "imports       {}", description.imports.join("\n              "))?;
-        writeln!(out, "describes     {:#}", description.describes)?;
-        Ok(())
+        let lines = [
+            format!("{} {}", identity.name, identity.version),
+            format!("kind          {}", identity.kind),
+            format!("content       {}", identity.content),
+            format!(
+                "capabilities  {}",
+                if capabilities.is_empty() { "none".to_owned() } else { capabilities.join(", ") }
+            ),
+            format!("imports       {}", description.imports.join("\n              ")),
+            format!("describes     {:#}", description.describes),
+        ];
+        console.result(&description, &lines.join("\n"))?;
+        Ok(ExitStatus::Done)
     }
 }
 
@@ -120,11 +116,10 @@ fn describe(host: &PluginHost, path: &Path, kind: PluginKind) -> Result<Value, P
 }
 
 impl PackArguments {
-    fn execute(&self) -> Result<()> {
-        let component = fs::read(&self.input).with_context(|| format!("cannot read {}", self.input.display()))?;
-        let manifest =
-            fs::read_to_string(&self.manifest).with_context(|| format!("cannot read {}", self.manifest.display()))?;
-        let packed = pack(&component, &manifest).with_context(|| self.input.display().to_string())?;
-        write_atomic(&self.output, &packed).with_context(|| format!("cannot write {}", self.output.display()))
+    fn execute(&self) -> Result<ExitStatus> {
+        let component = fs::read(&self.input).map_err(|error| Failure::reading(&self.input, error))?;
+        let manifest = fs::read_to_string(&self.manifest).map_err(|error| Failure::reading(&self.manifest, error))?;
+        write_atomic(&self.output, &pack(&component, &manifest)?)?;
+        Ok(ExitStatus::Done)
     }
 }

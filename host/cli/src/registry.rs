@@ -1,29 +1,30 @@
-//! `hilora-host registry`: shows which adapters were proven. It adds and removes nothing; the main job registers.
+//! `hilora-host registry`: shows which adapters were proven and whether their files are still what was registered. It adds
+//! and removes nothing; the main job registers.
 
 use std::path::PathBuf;
 
-use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Console, ExitStatus};
-use hilora_registry::{Registry, Version};
+use super::console::Console;
+use super::failure::{ExitStatus, Result};
+use hilora_registry::{AdapterFiles, Registry, Version};
 
 /// What to show, and of which registry.
 #[derive(Debug, Args)]
-pub(super) struct RegistryArguments {
+pub(super) struct RegistryCommand {
     /// The registry's database
     #[arg(long, value_name = "FILE", default_value = "runs/registry.sqlite", global = true)]
     registry: PathBuf,
     #[command(subcommand)]
-    command: RegistryCommand,
+    question: Question,
 }
 
 #[derive(Debug, Subcommand)]
-enum RegistryCommand {
-    /// List every version of every adapter
+enum Question {
+    /// List every version of every adapter, and whose files are missing
     List,
-    /// Show one version with all that made it
+    /// Show one version with all that made it, and hold its files against their hash
     Show {
         /// The adapter's name
         name: String,
@@ -36,22 +37,40 @@ enum RegistryCommand {
 /// What a machine reads of a list.
 #[derive(Serialize)]
 struct VersionList {
-    versions: Vec<Version>,
+    versions: Vec<ListedVersion>,
 }
 
-impl RegistryArguments {
+/// A version in a list: its files are looked for and not read.
+#[derive(Serialize)]
+struct ListedVersion {
+    #[serde(flatten)]
+    version: Version,
+    files_missing: bool,
+}
+
+/// One version: its files are read.
+#[derive(Serialize)]
+struct ShownVersion {
+    #[serde(flatten)]
+    version: Version,
+    files: AdapterFiles,
+}
+
+impl RegistryCommand {
     /// Prints what was asked for.
-    pub(super) fn execute(&self, console: Console) -> Result<ExitStatus> {
+    pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
         let registry = Registry::open_existing(&self.registry)?;
-        match &self.command {
-            RegistryCommand::List => {
-                let versions = registry.list()?;
+        match &self.question {
+            Question::List => {
+                let listed = |version: Version| ListedVersion { files_missing: !version.has_files(), version };
+                let versions: Vec<ListedVersion> = registry.list()?.into_iter().map(listed).collect();
                 let text = table(&versions);
                 console.result(&VersionList { versions }, &text)?;
             }
-            RegistryCommand::Show { name, version } => {
+            Question::Show { name, version } => {
                 let version = registry.show(name, *version)?;
-                console.result(&version, &details(&version))?;
+                let shown = ShownVersion { files: version.check_files()?, version };
+                console.result(&shown, &details(&shown))?;
             }
         }
         Ok(ExitStatus::Done)
@@ -64,24 +83,33 @@ fn pass_at_1(version: &Version) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
 }
 
-fn table(versions: &[Version]) -> String {
-    let width = versions.iter().map(|version| version.content.name.len()).max().unwrap_or(0).max("adapter".len());
+fn table(versions: &[ListedVersion]) -> String {
+    let names = versions.iter().map(|listed| listed.version.content.name.len());
+    let width = names.max().unwrap_or(0).max("adapter".len());
     let mut lines = vec![format!("{:<width$}  version  pass@1  {:<23}  adapter hash", "adapter", "registered")];
-    lines.extend(versions.iter().map(|version| {
+    lines.extend(versions.iter().map(|listed| {
+        let version = &listed.version;
         let (content, created) = (&version.content, version.created());
         let (figure, hash) = (pass_at_1(version), content.adapter.short());
-        format!("{:<width$}  {:>7}  {figure:>6}  {created:<23}  {hash}", content.name, version.version)
+        let missing = if listed.files_missing { "  its files are missing" } else { "" };
+        format!("{:<width$}  {:>7}  {figure:>6}  {created:<23}  {hash}{missing}", content.name, version.version)
     }));
     lines.join("\n")
 }
 
-fn details(version: &Version) -> String {
-    let content = &version.content;
+fn details(shown: &ShownVersion) -> String {
+    let (version, content) = (&shown.version, &shown.version.content);
+    let folder = version.adapter_folder.display();
+    let files = match shown.files {
+        AdapterFiles::Whole => folder.to_string(),
+        AdapterFiles::Missing => format!("{folder} (missing)"),
+        AdapterFiles::Changed { hash } => format!("{folder} (changed: their hash is now {hash})"),
+    };
     let lines = [
         ("adapter", format!("{} version {}", content.name, version.version)),
         ("registered", version.created()),
         ("pass@1", pass_at_1(version)),
-        ("files", content.adapter_folder.clone()),
+        ("files", files),
         ("adapter hash", content.adapter.to_string()),
         ("base model", content.base_model.to_string()),
         ("data manifest", content.dataset_manifest.to_string()),

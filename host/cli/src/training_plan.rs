@@ -5,20 +5,14 @@
 
 use std::path::Path;
 
-use anyhow::Result;
-use serde::Serialize;
-
-use super::ExitStatus;
-use super::base_model::base_description;
-use super::enrich::training_rows;
-use super::environment::memory_bytes;
-use super::job::Job;
-use super::tokenization::tokenize;
-use super::train::read_rows;
-use hilora_hub::Hub;
 use hilora_model::{ModelConfig, StoredType, Tokenizer};
 use hilora_run::metrics::resident_bytes;
+use hilora_run::{DataFile, Run, memory_bytes, read_rows, tokenize, training_rows};
 use hilora_trainer::{CALIBRATION_PARTS, PlanRequest, TrainingPlan, TrainingSample, Validation, plan};
+use serde::Serialize;
+
+use super::console::Console;
+use super::failure::{ExitStatus, Result};
 
 /// Rows that are assumed where the config asks for none.
 const ASSUMED_ROWS: usize = 1000;
@@ -34,18 +28,21 @@ struct PlanReport {
     machine_memory_bytes: Option<u64>,
 }
 
-/// Makes the plan of a job's training and tells it.
-pub(super) fn show_plan(job: &Job) -> Result<ExitStatus> {
-    let config = &job.config;
-    let base = base_description(&config.base_model, &Hub::from_env(), job.console)?;
+/// Makes the plan of a run's training and tells it.
+pub(super) fn show_plan(run: &Run, console: &Console) -> Result<ExitStatus> {
+    let config = &run.config;
+    let observer = console.observer()?;
+    let base = run.base.description(&observer)?;
     let tokenizer = base.join("tokenizer.json").is_file().then(|| Tokenizer::load(&base)).transpose()?;
     let rows_of = |file: &Path, label: &str| -> Result<Option<Vec<TrainingSample>>> {
         let Some(tokenizer) = tokenizer.as_ref().filter(|_| file.is_file()) else { return Ok(None) };
         let lessons = read_rows(file)?;
-        let samples = tokenize(&*job.formatter()?, tokenizer, config.specialist_type(), &lessons, label, job.console)?;
+        let formatter = run.plugins.formatter(config.chat_template, || Ok(base.clone()))?;
+        let samples = tokenize(&*formatter, tokenizer, config.specialist_type(), &lessons, label, &observer)?;
         Ok(Some(samples).filter(|samples| !samples.is_empty()))
     };
-    let known = if job.data_file("train").is_file() { rows_of(&training_rows(job)?, "plan: tokenize")? } else { None };
+    let has_rows = run.data.path(DataFile::Train).is_file();
+    let known = if has_rows { rows_of(&training_rows(run)?, "plan: tokenize")? } else { None };
     let rows_assumed = known.is_none();
     let samples = known.unwrap_or_else(|| {
         let rows = if config.data.min_examples > 0 { config.data.min_examples } else { ASSUMED_ROWS };
@@ -53,11 +50,11 @@ pub(super) fn show_plan(job: &Job) -> Result<ExitStatus> {
     });
     let held_out = match &config.validation {
         Some(validation) => {
-            rows_of(&job.data_file("eval"), "plan: tokenize held-out rows")?.map(|rows| (validation, rows))
+            rows_of(&run.data.path(DataFile::Eval), "plan: tokenize held-out rows")?.map(|rows| (validation, rows))
         }
         None => None,
     };
-    let bar = job.console.progress().stage("plan: calibrate", CALIBRATION_PARTS, "parts");
+    let bar = console.progress().bar("plan: calibrate", CALIBRATION_PARTS, "parts");
     let request = PlanRequest {
         model: &ModelConfig::load(&base)?,
         stored: StoredType::load(&base)?,
@@ -72,7 +69,7 @@ pub(super) fn show_plan(job: &Job) -> Result<ExitStatus> {
     let plan = plan(&request, &mut || bar.advance(1))?;
     bar.finish();
     let report = PlanReport { plan, rows_assumed, machine_memory_bytes: memory_bytes() };
-    job.console.result(&report, &report.text())?;
+    console.result(&report, &report.text())?;
     Ok(ExitStatus::Done)
 }
 

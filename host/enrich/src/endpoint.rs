@@ -100,9 +100,7 @@ enum ErrorWords {
 impl Endpoint {
     /// The endpoint of a config, with the key from the environment.
     pub(super) fn new(config: &EnrichConfig) -> Result<Self, TracesError> {
-        let url = config.completions_url().map_err(|expected| {
-            TracesError::Client(format!("enrich.base_url is no address that can be asked, expected {expected}"))
-        })?;
+        let url = config.completions_url().map_err(TracesError::BadAddress)?;
         let local = is_loopback(&url);
         let variable = &config.api_key_env;
         let key = std::env::var(variable).ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());

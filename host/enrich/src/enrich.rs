@@ -5,7 +5,6 @@
 //! and gone on with writes the bytes of one that was not.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +17,7 @@ use super::endpoint::{CallEnd, Endpoint};
 use super::request::TraceRequest;
 use super::screening::screen;
 use super::{EnrichConfig, HiddenTests, TraceLedger, TracedAnswer, TracesError};
-use hilora_contract::artifact::{AtomicFile, ContentHash};
+use hilora_contract::artifact::{AtomicFile, ContentHash, FileError};
 use hilora_contract::dataset::{Example, Lesson};
 
 /// An endpoint that has refused so many requests of a run and answered none is asked no more.
@@ -140,11 +139,7 @@ fn survey(config: &EnrichConfig, files: &EnrichFiles<'_>, ledger: &TraceLedger) 
 
 /// The training file's rows, counted by kind.
 fn read_rows(config: &EnrichConfig, path: &Path) -> Result<(Vec<Row>, EnrichReport), TracesError> {
-    let text = std::fs::read_to_string(path).map_err(|error| TracesError::File {
-        doing: "read",
-        path: path.to_owned(),
-        error,
-    })?;
+    let text = std::fs::read_to_string(path).map_err(|error| FileError::reading(path, error))?;
     let mut report = EnrichReport::default();
     let mut rows = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -312,8 +307,7 @@ fn write_rows(
     output: &Path,
     report: &mut EnrichReport,
 ) -> Result<(), TracesError> {
-    let failed = |error| TracesError::File { doing: "write", path: output.to_owned(), error };
-    let mut file = AtomicFile::create(output).map_err(failed)?;
+    let mut file = AtomicFile::create(output)?;
     for (index, row) in rows.iter().enumerate() {
         let answered = row.wanted.as_ref().and_then(|(example, key)| Some((example, ledger.get(key)?)));
         let trace = match answered {
@@ -328,10 +322,13 @@ fn write_rows(
             }
         };
         match trace {
-            Some(example) => serde_json::to_writer(&mut file, &example).map_err(|error| failed(error.into()))?,
-            None => file.write_all(row.line.as_bytes()).map_err(failed)?,
+            Some(example) => {
+                let line = serde_json::to_vec(&example).expect("plain structs with text keys always serialize");
+                file.append(&line)?;
+            }
+            None => file.append(row.line.as_bytes())?,
         }
-        file.write_all(b"\n").map_err(failed)?;
+        file.append(b"\n")?;
     }
-    file.commit().map_err(failed)
+    Ok(file.commit()?)
 }

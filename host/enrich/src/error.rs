@@ -2,19 +2,15 @@
 
 use std::path::PathBuf;
 
+use hilora_contract::artifact::FileError;
+use hilora_contract::fault::{Blame, Fault};
+
 /// Why traces cannot be collected. What had been answered until then is in the ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
     /// A file cannot be read or written.
-    #[error("cannot {doing} {path}: {error}", path = path.display())]
-    File {
-        /// What was being done.
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The operating system's words.
-        error: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A line of a file is not what it must be.
     #[error("{path}, line {line}: expected {expected}, got {got}", path = path.display())]
     BadLine {
@@ -49,6 +45,9 @@ pub enum TracesError {
         /// `enrich.api_key_env`.
         variable: String,
     },
+    /// The address is none that can be asked.
+    #[error("enrich.base_url is no address that can be asked, expected {0}")]
+    BadAddress(&'static str),
     /// The client cannot be made.
     #[error("cannot make an HTTP client: {0}")]
     Client(String),
@@ -77,16 +76,37 @@ pub enum TracesError {
     LostCall(String),
 }
 
-impl TracesError {
-    /// What would mend it, where that is known.
-    pub fn hint(&self) -> Option<String> {
+impl Fault for TracesError {
+    fn blame(&self) -> Blame {
         match self {
-            Self::NoKey { .. } => Some("a server on this machine is asked without a key where none is set".to_owned()),
-            Self::Refused { .. } | Self::NoAnswer { .. } => {
-                Some("every answer so far is recorded; run `hilora-host enrich` again to go on".to_owned())
-            }
-            Self::NoTests { .. } => Some("`hilora-host prepare` writes data and tests together".to_owned()),
-            _ => None,
+            Self::File(error) => error.blame(),
+            Self::BadLine { .. }
+            | Self::NoTests { .. }
+            | Self::NoKey { .. }
+            | Self::BadKey { .. }
+            | Self::BadAddress(_)
+            | Self::Refused { .. } => Blame::User,
+            // The config may name a wrong server, but as a rule it is down, busy or out of reach, and the same command
+            // succeeds later: a script should try again, which exit code 2 would tell it not to.
+            Self::NoAnswer { .. } => Blame::Machine,
+            // Sockets, threads, certificates.
+            Self::Client(_) => Blame::Machine,
+            Self::LostCall(_) => Blame::Ours,
         }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::File(error) => return error.hints(),
+            Self::NoKey { .. } => "a server on this machine is asked without a key if none is set",
+            Self::Refused { .. } | Self::NoAnswer { .. } => {
+                "every answer so far is recorded; run `hilora-host enrich` again to go on"
+            }
+            Self::NoTests { .. } => "`hilora-host prepare` writes data and tests together",
+            Self::BadLine { .. } | Self::BadKey { .. } | Self::BadAddress(_) | Self::Client(_) | Self::LostCall(_) => {
+                return Vec::new();
+            }
+        };
+        vec![hint.to_owned()]
     }
 }

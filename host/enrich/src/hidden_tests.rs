@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::TracesError;
-use hilora_contract::artifact::ContentHash;
+use hilora_contract::artifact::{ContentHash, FileError};
 use hilora_contract::dataset::{ProblemTests, TestCase};
 
 /// The row's name alone; the tests are skipped over.
@@ -32,7 +32,7 @@ pub struct HiddenTests {
 impl HiddenTests {
     /// Indexes the file. Memory holds one line at a time.
     pub fn open(path: &Path) -> Result<Self, TracesError> {
-        let failed = |error| TracesError::File { doing: "read", path: path.to_owned(), error };
+        let failed = |error| FileError::reading(path, error);
         let file = File::open(path).map_err(failed)?;
         let mut reader = BufReader::new(&file);
         let mut lines: HashMap<ContentHash, Vec<(u64, usize)>> = HashMap::new();
@@ -57,17 +57,12 @@ impl HiddenTests {
         let mut tests = Vec::new();
         for (begin, length) in places {
             let mut line = vec![0; *length];
-            self.file.read_exact_at(&mut line, *begin).map_err(|error| TracesError::File {
-                doing: "read",
-                path: self.path.clone(),
-                error,
+            let failed = |error| FileError::reading(&self.path, error);
+            self.file.read_exact_at(&mut line, *begin).map_err(failed)?;
+            let row: ProblemTests = serde_json::from_slice(&line).map_err(|error| {
+                failed(io::Error::new(io::ErrorKind::InvalidData, format!("at byte {begin}: {error}")))
             })?;
-            let row: ProblemTests = serde_json::from_slice(&line).map_err(|error| TracesError::File {
-                doing: "read",
-                path: self.path.clone(),
-                error: io::Error::new(io::ErrorKind::InvalidData, format!("at byte {begin}: {error}")),
-            })?;
-            tests.extend(row.tests);
+            tests.extend_from_slice(&row.tests);
         }
         Ok(Some(tests))
     }
@@ -97,7 +92,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tests.jsonl");
         let row = |statement: &str, input: &str| {
-            let tests = vec![TestCase { input: input.to_owned(), output: "ü\n".to_owned() }];
+            let tests = [TestCase { input: input.to_owned(), output: "ü\n".to_owned() }].into();
             let row = ProblemTests { problem: ContentHash::of(statement.as_bytes()), tests };
             serde_json::to_string(&row).expect("it serializes") + "\n"
         };

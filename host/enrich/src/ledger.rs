@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::TracesError;
-use hilora_contract::artifact::ContentHash;
+use hilora_contract::artifact::{ContentHash, FileError};
 
 /// An endpoint's answer to one request, as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,15 +47,15 @@ impl TraceLedger {
 
     /// Opens the ledger to append to it; makes it where it is missing and cuts a torn last line off.
     pub fn open(path: &Path) -> Result<Self, TracesError> {
-        let failed = |doing| move |error| TracesError::File { doing, path: path.to_owned(), error };
+        let failed = |error| FileError::writing(path, error);
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(failed("make the folder of"))?;
-        let file = OpenOptions::new().append(true).create(true).open(path).map_err(failed("open"))?;
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let file = OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
         let (answers, whole_bytes) = read_lines(path)?;
-        file.set_len(whole_bytes).map_err(failed("cut the torn last line of"))?;
-        file.sync_all().map_err(failed("write"))?;
+        file.set_len(whole_bytes).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
         // A new file's name is durable only once its folder is.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("write"))?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok(Self { path: path.to_owned(), answers, file: Some(file) })
     }
 
@@ -76,7 +76,7 @@ impl TraceLedger {
 
     /// Appends answers and returns once all of them are durable.
     pub fn record(&mut self, answers: Vec<TracedAnswer>) -> Result<(), TracesError> {
-        let failed = |error| TracesError::File { doing: "append to", path: self.path.clone(), error };
+        let failed = |error| TracesError::from(FileError::writing(&self.path, error));
         let Some(file) = &mut self.file else {
             return Err(failed(io::Error::other("it was opened for reading")));
         };
@@ -100,7 +100,7 @@ fn read_lines(path: &Path) -> Result<(BTreeMap<ContentHash, TracedAnswer>, u64),
     match File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((BTreeMap::new(), 0)),
-        Err(error) => return Err(TracesError::File { doing: "read", path: path.to_owned(), error }),
+        Err(error) => return Err(FileError::reading(path, error).into()),
     }
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
     let mut answers = BTreeMap::new();

@@ -1,18 +1,23 @@
-//! A breakdown: a comparison told apart by groups of problems, such as domains or families. Small groups have wide
-//! intervals; a breakdown explains a result and decides nothing.
+//! A breakdown: a comparison told apart by groups of problems, such as domains. Small groups have wide intervals; a
+//! breakdown explains a result and decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::comparison::improvement_points;
-use super::{Comparison, Estimate, ProblemOutcome};
+use super::comparison::{Comparison, improvement_points};
+use super::evaluation::ProblemOutcome;
+use super::facet::Facet;
+use super::interval::Estimate;
+use super::nearest_copy::NearestCopy;
+use hilora_contract::dataset::EvaluationProblem;
 
 /// The scores of each group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Breakdown {
-    /// What the groups are: `domain`, `family`.
+    /// What the groups are: `domain`, `difficulty`, `tag`, an attribute's name, or the `similarity` to the nearest
+    /// training problem.
     pub by: String,
     /// Each group, by name.
     pub groups: Vec<GroupScore>,
@@ -26,6 +31,9 @@ pub struct GroupScore {
     pub group: String,
     /// How many problems are in it.
     pub problems: u64,
+    /// Which problems.
+    #[serde(default)]
+    pub ids: Vec<String>,
     /// The base's pass@1.
     pub base: Estimate,
     /// The adapter's pass@1.
@@ -34,61 +42,81 @@ pub struct GroupScore {
     pub improvement_points: Estimate,
 }
 
+/// A problem's outcomes with the base and with the adapter.
+type Pair<'a> = (&'a ProblemOutcome, &'a ProblemOutcome);
+
 impl Breakdown {
-    /// Groups a comparison's problems by what `group_of` says of each.
-    pub fn of(by: &str, comparison: &Comparison, seed: u64, group_of: impl Fn(&ProblemOutcome) -> String) -> Self {
-        let mut groups: BTreeMap<String, Vec<(&ProblemOutcome, &ProblemOutcome)>> = BTreeMap::new();
-        for pair in comparison.base.outcomes.iter().zip(&comparison.adapter.outcomes) {
-            groups.entry(group_of(pair.0)).or_default().push(pair);
-        }
-        let groups = groups.into_iter().map(|(group, pairs)| score(group, &pairs, seed)).collect();
-        Self { by: by.to_owned(), groups }
+    /// A breakdown for each facet that tells the problems apart.
+    pub fn all(
+        comparison: &Comparison,
+        problems: &[EvaluationProblem],
+        nearest: Option<&NearestCopy>,
+        seed: u64,
+    ) -> Vec<Self> {
+        let facets = Facet::all(problems, nearest).into_iter();
+        facets.map(|facet| Self::of(facet.name, facet.groups, comparison, seed)).collect()
     }
 
-    /// Groups by domain.
-    pub fn by_domain(comparison: &Comparison, seed: u64) -> Self {
-        Self::of("domain", comparison, seed, |outcome| outcome.domain.to_string())
+    /// The scores of groups of problems, each given by its ids. An id that was not measured counts nowhere.
+    pub fn of(
+        by: String,
+        groups: impl IntoIterator<Item = (String, Vec<String>)>,
+        comparison: &Comparison,
+        seed: u64,
+    ) -> Self {
+        let pairs = comparison.base.outcomes.iter().zip(&comparison.adapter.outcomes);
+        let pairs: HashMap<&str, Pair<'_>> = pairs.map(|pair| (pair.0.id.as_str(), pair)).collect();
+        let groups = groups.into_iter().map(|(group, ids)| {
+            let members: Vec<Pair<'_>> = ids.iter().filter_map(|id| pairs.get(id.as_str()).copied()).collect();
+            score(group, ids, &members, seed)
+        });
+        Self { by, groups: groups.collect() }
+    }
+
+    /// Whether a problem is in several groups.
+    pub(crate) fn overlaps(&self, comparison: &Comparison) -> bool {
+        self.groups.iter().map(|group| group.problems).sum::<u64>() > comparison.base.problems
     }
 }
 
-fn score(group: String, pairs: &[(&ProblemOutcome, &ProblemOutcome)], seed: u64) -> GroupScore {
-    let mean = |pick: fn(&(&ProblemOutcome, &ProblemOutcome)) -> f64| {
-        Estimate::of_mean(pairs.iter().map(pick).sum::<f64>() / pairs.len() as f64, pairs.len())
+fn score(group: String, ids: Vec<String>, pairs: &[Pair<'_>], seed: u64) -> GroupScore {
+    let mean = |pick: fn(&Pair<'_>) -> f64| {
+        Estimate::of_mean(pairs.iter().map(pick).sum::<f64>() / pairs.len().max(1) as f64, pairs.len())
     };
     GroupScore {
         group,
         problems: pairs.len() as u64,
+        ids,
         base: mean(|(base, _)| base.score()),
         adapter: mean(|(_, adapter)| adapter.score()),
         improvement_points: improvement_points(pairs, seed),
     }
 }
 
-/// The family that a numbered title belongs to: the title without the number at its end.
-pub fn family_of_title(title: &str) -> &str {
-    title.trim_end_matches(|c: char| c.is_ascii_digit() || c.is_whitespace() || "#-_.:".contains(c))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::EvaluatorError;
+    use crate::evaluation::Evaluation;
     use crate::fakes::outcome;
-    use crate::{Evaluation, EvaluatorError};
 
     #[test]
     fn groups_add_up() -> Result<(), EvaluatorError> {
         let evaluation = |right: [usize; 3]| {
-            let outcomes = ["sum 1", "sum 2", "sort #3"].iter().zip(right).map(|(title, c)| outcome(title, c, 2));
+            let outcomes = ["a", "b", "c"].iter().zip(right).map(|(id, c)| outcome(id, c, 2));
             Evaluation::of_outcomes(outcomes.collect(), &[1])
         };
         let comparison = Comparison::of(evaluation([0, 1, 0])?, evaluation([2, 1, 2])?, 3)?;
-        let breakdown = Breakdown::of("family", &comparison, 3, |outcome| family_of_title(&outcome.title).to_owned());
+        let groups = [("easy", &["c"][..]), ("hard", &["a", "b", "not measured"])]
+            .map(|(group, ids)| (group.to_owned(), ids.iter().map(|id| (*id).to_owned()).collect()));
+        let breakdown = Breakdown::of("difficulty".to_owned(), groups, &comparison, 3);
         let rows: Vec<_> = breakdown
             .groups
             .iter()
             .map(|row| (row.group.as_str(), row.problems, row.base.value, row.improvement_points.value))
             .collect();
-        assert_eq!(rows, [("sort", 1, 0.0, 100.0), ("sum", 2, 0.25, 50.0)]);
+        assert_eq!(rows, [("easy", 1, 0.0, 100.0), ("hard", 2, 0.25, 50.0)]);
+        assert!(!breakdown.overlaps(&comparison));
         Ok(())
     }
 }

@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Estimate, Evaluation, EvaluatorError, ProblemOutcome};
+use super::error::EvaluatorError;
+use super::evaluation::{Evaluation, ProblemOutcome};
+use super::interval::Estimate;
 
 /// A base and its adapter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,7 +48,7 @@ impl Comparison {
 }
 
 /// The paired difference of pass@1 over these problems, in points.
-pub(super) fn improvement_points(pairs: &[(&ProblemOutcome, &ProblemOutcome)], seed: u64) -> Estimate {
+pub(crate) fn improvement_points(pairs: &[(&ProblemOutcome, &ProblemOutcome)], seed: u64) -> Estimate {
     let differences: Vec<f64> = pairs.iter().map(|(base, adapter)| 100.0 * (adapter.score() - base.score())).collect();
     let gained: i64 = pairs.iter().map(|(base, adapter)| adapter.correct() as i64 - base.correct() as i64).sum();
     let answers: usize = pairs.iter().map(|(base, _)| base.samples.len()).sum();
@@ -55,11 +57,11 @@ pub(super) fn improvement_points(pairs: &[(&ProblemOutcome, &ProblemOutcome)], s
     Estimate::of_paired_differences(mean, &differences, seed)
 }
 
-fn check_same<T: PartialEq + ToString>(what: &str, base: T, adapter: T) -> Result<(), EvaluatorError> {
+fn check_same<T: PartialEq + ToString>(what: &'static str, base: T, adapter: T) -> Result<(), EvaluatorError> {
     if base == adapter {
         return Ok(());
     }
-    Err(EvaluatorError::Mismatch { what: what.to_owned(), expected: base.to_string(), got: adapter.to_string() })
+    Err(EvaluatorError::Mismatch { what, expected: base.to_string(), got: adapter.to_string() })
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ impl EvaluationConfig {
     }
 
     /// The k of every pass@k that is estimated, rising, 1 among them.
-    pub(super) fn every_k(&self) -> Vec<u32> {
+    pub(crate) fn every_k(&self) -> Vec<u32> {
         let mut every: Vec<u32> = self.k.iter().copied().chain([1]).collect();
         every.sort_unstable();
         every.dedup();

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use hilora_contract::artifact::FileError;
+use hilora_contract::fault::{Blame, Fault};
 use hilora_contract::plugin::{PluginError, PluginIdentity};
 use hilora_judge::JudgeError;
 use hilora_model::ModelError;
@@ -19,9 +21,7 @@ pub enum EvaluatorError {
     #[error(transparent)]
     Judge(#[from] JudgeError),
     /// There is nothing to measure on.
-    #[error(
-        "there are no evaluation problems\nhint: a run's `data/<specialist>_tests.jsonl` holds them; look at its manifest for what became of each row"
-    )]
+    #[error("there are no evaluation problems")]
     NoProblems,
     /// There is nothing to learn from or to copy.
     #[error("expected at least {expected} training examples, got {got}")]
@@ -43,14 +43,34 @@ pub enum EvaluatorError {
         /// The identifier.
         id: String,
     },
-    /// Something answered fewer or more items than it was asked for.
-    #[error("{what}: expected {expected}, got {got}")]
-    Count {
-        /// What was counted.
-        what: String,
+    /// A formatter answered fewer or more items than it was asked for.
+    #[error("{formatter}: expected {expected} prompts, got {got}")]
+    Prompts {
+        /// The formatter.
+        formatter: PluginIdentity,
         /// How many were asked for.
         expected: usize,
         /// How many came.
+        got: usize,
+    },
+    /// A part of the evaluator answered fewer or more items than it was asked for.
+    #[error("{what}: expected {expected}, got {got}")]
+    Count {
+        /// What was counted.
+        what: &'static str,
+        /// How many were asked for.
+        expected: usize,
+        /// How many came.
+        got: usize,
+    },
+    /// The answers to a problem are not as many as to the others, or fewer than a pass@k needs.
+    #[error("answers to `{id}`: expected {expected}, got {got}")]
+    Answers {
+        /// The problem.
+        id: String,
+        /// How many there must be.
+        expected: usize,
+        /// How many there are.
         got: usize,
     },
     /// A stop sequence is no token of the model.
@@ -60,6 +80,12 @@ pub enum EvaluatorError {
         formatter: PluginIdentity,
         /// The stop sequence.
         stop: String,
+    },
+    /// No prompt can be decoded after.
+    #[error("no prompt leaves room for {tokens} tokens in the model's context, so decoding cannot be timed")]
+    NothingToTime {
+        /// The tokens that are timed after each prompt.
+        tokens: usize,
     },
     /// The judge itself failed on a program; a rate that counts it would not be the model's.
     #[error("the judge failed on an answer to `{id}`: {detail}")]
@@ -73,20 +99,84 @@ pub enum EvaluatorError {
     #[error("the two evaluations do not match: {what}: expected {expected}, got {got}")]
     Mismatch {
         /// What differs.
-        what: String,
+        what: &'static str,
         /// The base's.
         expected: String,
         /// The adapter's.
         got: String,
     },
-    /// A file of a measurement cannot be read or written.
-    #[error("cannot {doing} {path}: {message}", path = path.display())]
-    File {
-        /// What was being done.
-        doing: &'static str,
+    /// A figure in a file is not the one that follows from what the file was made from.
+    #[error("{path}: {figure}: expected {expected}, which follows from {from}, got {got}", path = path.display())]
+    Figure {
         /// The file.
         path: PathBuf,
-        /// What was wrong.
-        message: String,
+        /// Where in it, with dots: `comparison.adapter.pass_at.1.value`.
+        figure: String,
+        /// What decides the figure.
+        from: &'static str,
+        /// The figure that follows.
+        expected: String,
+        /// The figure that stands there.
+        got: String,
     },
+    /// A file of a measurement cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file of a measurement is not what it must be.
+    #[error("{path}", path = path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: serde_json::Error,
+    },
+}
+
+impl Fault for EvaluatorError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Plugin(error) => error.blame(),
+            Self::Model(error) => error.blame(),
+            Self::Judge(error) => error.blame(),
+            Self::File(error) => error.blame(),
+            Self::Prompts { .. } => Blame::Plugin,
+            Self::NoProblems
+            | Self::TooFewExamples { .. }
+            | Self::NoTest { .. }
+            | Self::DuplicateProblem { .. }
+            | Self::UnknownStop { .. }
+            | Self::NothingToTime { .. }
+            | Self::Answers { .. }
+            | Self::Mismatch { .. }
+            | Self::Figure { .. }
+            | Self::Syntax { .. } => Blame::User,
+            Self::JudgeFailed { .. } => Blame::Machine,
+            Self::Count { .. } => Blame::Ours,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Plugin(error) => return error.hints(),
+            Self::Model(error) => return error.hints(),
+            Self::Judge(error) => return error.hints(),
+            Self::File(error) => return error.hints(),
+            Self::NoProblems => {
+                "a run's `data/<specialist>_tests.jsonl` holds them; its manifest says what became of each row"
+            }
+            Self::NothingToTime { .. } => "a base with a longer context, or shorter problems",
+            Self::Figure { .. } => "`hilora-host evaluate` measures anew what was edited",
+            Self::JudgeFailed { .. } => "what was drawn and judged is kept: run it again",
+            Self::Prompts { .. }
+            | Self::TooFewExamples { .. }
+            | Self::NoTest { .. }
+            | Self::DuplicateProblem { .. }
+            | Self::UnknownStop { .. }
+            | Self::Answers { .. }
+            | Self::Mismatch { .. }
+            | Self::Syntax { .. }
+            | Self::Count { .. } => return Vec::new(),
+        };
+        vec![hint.to_owned()]
+    }
 }

@@ -9,37 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::judging::{Answer, judge_answers};
-use super::sampling::{Completion, CompletionEnd, Generator, SampleRequest, prompts, stream};
-use super::{Estimate, EvaluationConfig, EvaluatorError, pass_at_k};
-use hilora_contract::dataset::{Domain, EvaluationProblem, ProblemText};
-use hilora_contract::plugin::PromptFormatter;
-use hilora_judge::{Judge, Verdict};
-
-/// Who is told how far an evaluation is; each is called with how many more are done.
-pub struct Observer<'a> {
-    /// Completions.
-    pub generated: &'a dyn Fn(u64),
-    /// Judged answers.
-    pub judged: &'a (dyn Fn(u64) + Sync),
-}
-
-impl Observer<'static> {
-    /// Tells nobody.
-    pub const SILENT: Self = Observer { generated: &|_| {}, judged: &|_| {} };
-}
-
-/// Everything but the model that makes an evaluation.
-pub struct Evaluator<'a> {
-    /// Lays out prompts and finds the code in completions.
-    pub formatter: &'a dyn PromptFormatter,
-    /// Judges the code.
-    pub judge: &'a Judge,
-    /// What the formatter calls the specialist.
-    pub specialist: &'a str,
-    /// How many answers are drawn and which pass@k is estimated.
-    pub config: &'a EvaluationConfig,
-}
+use super::error::EvaluatorError;
+use super::interval::Estimate;
+use super::pass_at_k::pass_at_k;
+use hilora_contract::dataset::{Domain, EvaluationProblem};
+use hilora_judge::Verdict;
 
 /// A measured model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,7 +31,7 @@ pub struct Evaluation {
     pub error_rate: Estimate,
     /// Errors by cause.
     pub errors: BTreeMap<String, u64>,
-    /// Answers by verdict; `no-code` where there was nothing to judge.
+    /// Answers by verdict; `no-code` if there was nothing to judge.
     pub verdicts: BTreeMap<String, u64>,
     /// Answers that were cut at `max_new_tokens`.
     pub cut: u64,
@@ -89,9 +63,9 @@ pub struct SampleOutcome {
     pub tokens: u64,
     /// Whether it was cut at `max_new_tokens`.
     pub cut: bool,
-    /// The verdict; none where no code was found.
+    /// The verdict; none if no code was found.
     pub verdict: Option<Verdict>,
-    /// Why it is an error, where it is one.
+    /// Why it is an error, if it is one.
     pub error: Option<String>,
 }
 
@@ -112,9 +86,9 @@ impl Evaluation {
     pub fn of_outcomes(outcomes: Vec<ProblemOutcome>, every_k: &[u32]) -> Result<Self, EvaluatorError> {
         let samples_per_problem = outcomes.first().ok_or(EvaluatorError::NoProblems)?.samples.len();
         for outcome in &outcomes {
-            if outcome.samples.len() != samples_per_problem {
-                let what = format!("answers to `{}`", outcome.id);
-                return Err(EvaluatorError::Count { what, expected: samples_per_problem, got: outcome.samples.len() });
+            let (expected, got) = (samples_per_problem, outcome.samples.len());
+            if got != expected || got == 0 {
+                return Err(EvaluatorError::Answers { id: outcome.id.clone(), expected: expected.max(1), got });
             }
         }
         let problems = outcomes.len();
@@ -126,8 +100,8 @@ impl Evaluation {
                 .iter()
                 .map(|outcome| pass_at_k(samples_per_problem as u64, outcome.correct(), u64::from(k)))
                 .collect();
-            let scores = scores.ok_or_else(|| EvaluatorError::Count {
-                what: format!("answers a problem for pass@{k}"),
+            let scores = scores.ok_or_else(|| EvaluatorError::Answers {
+                id: outcomes[0].id.clone(),
                 expected: k as usize,
                 got: samples_per_problem,
             })?;
@@ -158,82 +132,8 @@ impl Evaluation {
     }
 }
 
-impl Evaluator<'_> {
-    /// Draws and judges answers to every problem.
-    pub fn evaluate(
-        &self,
-        generator: &dyn Generator,
-        problems: &[EvaluationProblem],
-        observer: &Observer<'_>,
-    ) -> Result<Evaluation, EvaluatorError> {
-        check_problems(problems)?;
-        let completions = self.draw(generator, problems, observer.generated)?;
-        let samples = self.config.samples_per_problem as usize;
-        let mut codes = Vec::with_capacity(completions.len());
-        for completion in &completions {
-            codes.push(self.formatter.extract_solution(&completion.text)?);
-        }
-        let answers: Vec<Answer<'_>> = codes
-            .iter()
-            .enumerate()
-            .filter_map(|(index, code)| Some(Answer { problem: &problems[index / samples], code: code.as_deref()? }))
-            .collect();
-        let mut judged = judge_answers(self.judge, &answers, observer.judged)?.into_iter();
-        let mut outcomes = Vec::with_capacity(problems.len());
-        let mut drawn = completions.into_iter().zip(codes);
-        for problem in problems {
-            let mut outcome = ProblemOutcome {
-                id: problem.text.id.clone(),
-                title: problem.text.title.clone(),
-                domain: problem.domain.clone(),
-                samples: Vec::with_capacity(samples),
-            };
-            for (completion, code) in drawn.by_ref().take(samples) {
-                let judgement = code.and_then(|_| judged.next());
-                let (verdict, error) = match judgement {
-                    Some(judged) => (Some(judged.verdict), judged.error),
-                    None if completion.end == CompletionEnd::PromptTooLong => {
-                        (None, Some("prompt-too-long".to_owned()))
-                    }
-                    None => (None, Some("no-code".to_owned())),
-                };
-                let cut = completion.end == CompletionEnd::Cut;
-                let Completion { text, tokens, .. } = completion;
-                outcome.samples.push(SampleOutcome { completion: text, tokens, cut, verdict, error });
-            }
-            outcomes.push(outcome);
-        }
-        Evaluation::of_outcomes(outcomes, &self.config.every_k())
-    }
-
-    /// Every problem's completions, problem by problem.
-    fn draw(
-        &self,
-        generator: &dyn Generator,
-        problems: &[EvaluationProblem],
-        on_done: &dyn Fn(u64),
-    ) -> Result<Vec<Completion>, EvaluatorError> {
-        let texts: Vec<ProblemText> = problems.iter().map(|problem| problem.text.clone()).collect();
-        let prompts = prompts(self.formatter, self.specialist, &texts)?;
-        let requests: Vec<SampleRequest<'_>> = prompts
-            .iter()
-            .zip(&texts)
-            .flat_map(|(prompt, text)| {
-                (0..self.config.samples_per_problem)
-                    .map(|sample| SampleRequest { segments: &prompt.segments, stream: stream(&text.id, sample) })
-            })
-            .collect();
-        let completions = generator.generate(&requests, &|done| on_done(done as u64))?;
-        if completions.len() != requests.len() {
-            let what = "completions".to_owned();
-            return Err(EvaluatorError::Count { what, expected: requests.len(), got: completions.len() });
-        }
-        Ok(completions)
-    }
-}
-
 /// A verdict's word, as it stands in every file and table.
-pub(super) fn verdict_word(verdict: Option<Verdict>) -> String {
+pub(crate) fn verdict_word(verdict: Option<Verdict>) -> String {
     verdict.map_or_else(|| "no-code".to_owned(), |verdict| verdict.to_string())
 }
 
@@ -245,7 +145,7 @@ fn count(words: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
 }
 
 /// Refuses problems whose answers could not be measured.
-pub(super) fn check_problems(problems: &[EvaluationProblem]) -> Result<(), EvaluatorError> {
+pub(crate) fn check_problems(problems: &[EvaluationProblem]) -> Result<(), EvaluatorError> {
     if problems.is_empty() {
         return Err(EvaluatorError::NoProblems);
     }
@@ -265,79 +165,17 @@ pub(super) fn check_problems(problems: &[EvaluationProblem]) -> Result<(), Evalu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fakes::{FakeFormatter, FakeGenerator, doubling_problem, fake_judge, outcome};
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    const ANSWERS: [&str; 8] =
-        ["CODE:double", "CODE:six", "CODE:raise", "CODE:loop", "CODE:unfinished", "CODE:numpy", "no idea", ""];
-
-    fn evaluate(answer: impl Fn(&str, u64) -> String, problems: &[EvaluationProblem]) -> Evaluation {
-        let judge = fake_judge();
-        let config = EvaluationConfig { samples_per_problem: 8, k: vec![2], ..EvaluationConfig::default() };
-        let formatter = FakeFormatter::new();
-        let evaluator = Evaluator { formatter: &formatter, judge: &judge, specialist: "python", config: &config };
-        let (generated, judged) = (AtomicU64::new(0), AtomicU64::new(0));
-        let observer = Observer {
-            generated: &|done| _ = generated.fetch_add(done, Ordering::Relaxed),
-            judged: &|done| _ = judged.fetch_add(done, Ordering::Relaxed),
-        };
-        let evaluation =
-            evaluator.evaluate(&FakeGenerator(answer), problems, &observer).expect("the fakes do not fail");
-        assert_eq!(generated.into_inner(), 8 * problems.len() as u64);
-        let with_code: u64 = evaluation.verdicts.iter().filter(|(word, _)| *word != "no-code").map(|(_, n)| n).sum();
-        assert_eq!(judged.into_inner(), with_code);
-        evaluation
-    }
-
-    #[test]
-    fn every_answer_has_a_fate() {
-        let turn = std::cell::Cell::new(0);
-        let evaluation = evaluate(
-            |prompt, _| {
-                assert_eq!(prompt, "python: print twice the number, in the way of p");
-                turn.set(turn.get() + 1);
-                ANSWERS[turn.get() - 1].to_owned()
-            },
-            &[doubling_problem("p")],
-        );
-        let counts =
-            |counts: &BTreeMap<String, u64>| counts.iter().map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>();
-        assert_eq!(
-            counts(&evaluation.verdicts),
-            ["accepted 1", "no-code 2", "runtime-error 2", "time-limit 1", "unsupported 1", "wrong-answer 1"]
-        );
-        assert_eq!(
-            counts(&evaluation.errors),
-            ["NameError 1", "SyntaxError 1", "no module `numpy` 1", "no-code 1", "prompt-too-long 1"]
-        );
-        assert_eq!(evaluation.pass_at_1().value, 0.125);
-        assert_eq!(evaluation.pass_at[&2].value, 0.25);
-        assert_eq!(evaluation.error_rate.value, 5.0 / 8.0);
-        let verdicts: Vec<_> = evaluation.outcomes[0].samples.iter().map(|sample| sample.verdict).collect();
-        assert_eq!(verdicts[..2], [Some(Verdict::Accepted), Some(Verdict::WrongAnswer)]);
-        assert_eq!(verdicts[6..], [None, None]);
-    }
-
-    #[test]
-    fn results_do_not_depend_on_the_order_of_problems() {
-        let answer = |_: &str, stream: u64| ANSWERS[(stream % 7) as usize].to_owned();
-        let problems: Vec<_> = ["a", "b", "c"].map(doubling_problem).into();
-        let turned: Vec<_> = ["c", "a", "b"].map(doubling_problem).into();
-        let (one, mut other) = (evaluate(answer, &problems), evaluate(answer, &turned));
-        other.outcomes.rotate_left(1);
-        assert_eq!(one, other);
-        assert_ne!(one.outcomes[0].samples, one.outcomes[1].samples);
-    }
+    use crate::fakes::{doubling_problem, outcome};
 
     #[test]
     fn unmeasurable_problems_are_refused() {
         let mut untested = doubling_problem("p");
-        untested.tests.clear();
+        untested.tests = [].into();
         assert!(matches!(check_problems(&[]), Err(EvaluatorError::NoProblems)));
         assert!(matches!(check_problems(&[untested]), Err(EvaluatorError::NoTest { .. })));
         let twice = [doubling_problem("p"), doubling_problem("p")];
         assert!(matches!(check_problems(&twice), Err(EvaluatorError::DuplicateProblem { .. })));
         let uneven = vec![outcome("a", 1, 2), outcome("b", 1, 3)];
-        assert!(matches!(Evaluation::of_outcomes(uneven, &[1]), Err(EvaluatorError::Count { .. })));
+        assert!(matches!(Evaluation::of_outcomes(uneven, &[1]), Err(EvaluatorError::Answers { .. })));
     }
 }

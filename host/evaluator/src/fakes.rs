@@ -1,10 +1,13 @@
 //! Native fakes for the evaluator's own tests: no model, no component, no interpreter.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use super::EvaluatorError;
+use super::completion::{Completion, CompletionEnd};
+use super::error::EvaluatorError;
 use super::evaluation::{ProblemOutcome, SampleOutcome};
-use super::sampling::{Completion, CompletionEnd, Generator, SampleRequest};
+use super::generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Domain, EvaluationProblem, Language, Message, ProblemText, TestCase};
 use hilora_contract::plugin::{
@@ -42,7 +45,7 @@ pub(super) fn doubling_problem(id: &str) -> EvaluationProblem {
             difficulty: None,
         },
         domain: Domain("python".to_owned()),
-        tests: vec![test(3), test(0)],
+        tests: [test(3), test(0)].into(),
         entry_point: None,
         attributes: Vec::new(),
         time_limit_ms: None,
@@ -98,8 +101,8 @@ impl PromptFormatter for FakeFormatter {
 /// The fuel that the program `work` needs.
 pub(super) const WORK_FUEL: u64 = 2 * FUEL_PER_SECOND;
 
-/// A runner of a language with a few one-word programs.
-struct FakeRunner(PluginIdentity);
+/// A runner of a language with a few one-word programs. It counts its runs.
+struct FakeRunner(PluginIdentity, Arc<AtomicU64>);
 
 impl SolutionRunner for FakeRunner {
     fn identity(&self) -> &PluginIdentity {
@@ -111,6 +114,7 @@ impl SolutionRunner for FakeRunner {
     }
 
     fn run(&self, code: &str, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
         let number: i64 = String::from_utf8_lossy(stdin).trim().parse().unwrap_or(0);
         let raised =
             |exception: &str| Termination::Raised { exception: exception.to_owned(), message: "words".to_owned() };
@@ -122,6 +126,7 @@ impl SolutionRunner for FakeRunner {
             "raise" => (raised("NameError"), String::new()),
             "unfinished" => (raised("SyntaxError"), String::new()),
             "loop" => (Termination::LimitExceeded(LimitKind::Fuel), String::new()),
+            "crash" => (Termination::EngineCrashed { message: "signal 9".to_owned() }, String::new()),
             "numpy" => (Termination::Unsupported { module: "numpy".to_owned() }, String::new()),
             other => (raised(other), String::new()),
         };
@@ -139,24 +144,75 @@ impl SolutionRunner for FakeRunner {
 
 /// A judge over the fake runner.
 pub(super) fn fake_judge() -> Judge {
-    Judge::new(Arc::new(FakeRunner(identity(PluginKind::SolutionRunner))), 2)
+    counting_judge(&Arc::default())
 }
 
-/// A generator whose answer follows from the prompt and the stream alone.
+/// The same; it counts what it runs.
+pub(super) fn counting_judge(runs: &Arc<AtomicU64>) -> Judge {
+    Judge::new(Arc::new(FakeRunner(identity(PluginKind::SolutionRunner), Arc::clone(runs))), 2)
+}
+
+/// A generator whose answer follows from the prompt and the stream alone. It decodes a token in a microsecond.
 pub(super) struct FakeGenerator<F>(pub(super) F);
 
 impl<F: Fn(&str, u64) -> String> Generator for FakeGenerator<F> {
-    fn generate(
-        &self,
-        requests: &[SampleRequest<'_>],
-        on_done: &dyn Fn(usize),
-    ) -> Result<Vec<Completion>, EvaluatorError> {
-        let complete = |request: &SampleRequest<'_>| {
-            on_done(1);
+    fn settings(&self) -> ContentHash {
+        ContentHash::of(b"fake")
+    }
+
+    fn generate(&self, requests: &[SampleRequest<'_>], sink: &mut dyn CompletionSink) -> Result<(), EvaluatorError> {
+        // The last first: completions come in no order.
+        for (index, request) in requests.iter().enumerate().rev() {
+            if !sink.wants_more() {
+                break;
+            }
             let text = (self.0)(&request.segments[0].text, request.stream);
             let end = if text.is_empty() { CompletionEnd::PromptTooLong } else { CompletionEnd::Stopped };
-            Completion { tokens: text.len() as u64, text, end }
-        };
-        Ok(requests.iter().map(complete).collect())
+            sink.accept(index, Completion { tokens: text.len() as u64, text, end })?;
+        }
+        Ok(())
+    }
+}
+
+impl<F: Fn(&str, u64) -> String> TimedGenerator for FakeGenerator<F> {
+    fn decoder(&self) -> Result<Box<dyn TimedDecoder + '_>, EvaluatorError> {
+        Ok(Box::new(FakeDecoder))
+    }
+
+    fn prompt_tokens(&self, prompt: &[Segment], _room: usize) -> Result<Option<Vec<u32>>, EvaluatorError> {
+        Ok(Some(vec![prompt.len() as u32]))
+    }
+}
+
+struct FakeDecoder;
+
+impl TimedDecoder for FakeDecoder {
+    fn start(&mut self, _prompt: &[u32]) -> Result<(), EvaluatorError> {
+        Ok(())
+    }
+
+    fn step(&mut self, _token: u32) -> Result<Duration, EvaluatorError> {
+        Ok(Duration::from_micros(1))
+    }
+}
+
+/// Completions in the order of the requests.
+pub(super) struct Collected(pub(super) Vec<Option<Completion>>);
+
+impl Collected {
+    /// None yet of this many.
+    pub(super) fn of(requests: usize) -> Self {
+        Self(vec![None; requests])
+    }
+}
+
+impl CompletionSink for Collected {
+    fn accept(&mut self, request: usize, completion: Completion) -> Result<(), EvaluatorError> {
+        self.0[request] = Some(completion);
+        Ok(())
+    }
+
+    fn wants_more(&mut self) -> bool {
+        true
     }
 }

@@ -9,7 +9,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Comparison, Latency};
+use super::comparison::Comparison;
+use super::latency::Latency;
 
 /// The thresholds: the `gate` section of a run's config.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

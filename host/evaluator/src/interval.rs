@@ -37,7 +37,7 @@ pub struct Estimate {
 
 impl Estimate {
     /// A mean of `count` scores in [0, 1] with Wilson's interval; with no scores the interval is [0, 1].
-    pub(super) fn of_mean(mean: f64, count: usize) -> Self {
+    pub(crate) fn of_mean(mean: f64, count: usize) -> Self {
         if count == 0 {
             return Self { value: mean, low: 0.0, high: 1.0 };
         }
@@ -52,7 +52,7 @@ impl Estimate {
     }
 
     /// The mean of paired differences with the bootstrap's interval.
-    pub(super) fn of_paired_differences(mean: f64, differences: &[f64], seed: u64) -> Self {
+    pub(crate) fn of_paired_differences(mean: f64, differences: &[f64], seed: u64) -> Self {
         if differences.is_empty() {
             return Self { value: mean, low: -1.0, high: 1.0 };
         }

@@ -1,60 +1,139 @@
 //! Judging: which answers are right, and why the others are errors. A program that answers the same problem twice is
 //! judged once; verdicts repeat exactly, so the second run could only say the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
-use super::EvaluatorError;
+use super::error::EvaluatorError;
+use super::judged_answer::JudgedAnswer;
+use super::sample_ledger::SampleLedger;
+use super::watch::{Watch, Work};
+use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::EvaluationProblem;
-use hilora_judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, calibrated, run_limits};
-
-/// Programs that one call hands to the judge: enough to keep its workers busy, few enough to hold their tests.
-const PROGRAMS_PER_CALL: usize = 512;
+use hilora_judge::{Checker, Judge, Judgement, StopAt, Submission, calibrated, run_limits};
 
 /// A program that claims to solve a problem.
 #[derive(Clone, Copy)]
-pub(super) struct Answer<'a> {
-    pub(super) problem: &'a EvaluationProblem,
-    pub(super) code: &'a str,
+pub(crate) struct Answer<'a> {
+    pub(crate) problem: &'a EvaluationProblem,
+    pub(crate) code: &'a str,
 }
 
-/// What was found of an answer.
-#[derive(Debug, Clone)]
-pub(super) struct JudgedAnswer {
-    pub(super) verdict: Verdict,
-    /// The cause, where the answer is an error.
-    pub(super) error: Option<String>,
-}
-
-/// Judges each answer by its problem's tests, up to the first that fails. Results are in the answers' order; `on_done`
-/// hears how many more are judged.
-pub(super) fn judge_answers(
+/// Judges each answer by its problem's tests, up to the first that fails. Results are in the answers' order; `None` if
+/// the watch ended it early. What the ledger knows is not run.
+pub(crate) fn judge_answers(
     judge: &Judge,
     answers: &[Answer<'_>],
-    on_done: &(dyn Fn(u64) + Sync),
-) -> Result<Vec<JudgedAnswer>, EvaluatorError> {
-    let mut number_of_program: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    let mut programs = Vec::new();
-    let mut program_of_answer = Vec::with_capacity(answers.len());
-    for answer in answers {
-        let program = *number_of_program.entry((&answer.problem.text.id, answer.code)).or_insert_with(|| {
-            programs.push(*answer);
-            programs.len() - 1
-        });
-        program_of_answer.push(program);
+    work: Work,
+    ledger: &mut SampleLedger,
+    watch: &Watch<'_>,
+) -> Result<Option<Vec<JudgedAnswer>>, EvaluatorError> {
+    watch.observer.begin(work, answers.len() as u64);
+    let judged = judge_programs(judge, answers, ledger, watch);
+    watch.observer.end();
+    judged
+}
+
+fn judge_programs(
+    judge: &Judge,
+    answers: &[Answer<'_>],
+    ledger: &mut SampleLedger,
+    watch: &Watch<'_>,
+) -> Result<Option<Vec<JudgedAnswer>>, EvaluatorError> {
+    let programs = Programs::of(answers);
+    let mut keys = Keys::new(judge);
+    let keys: Vec<ContentHash> = programs.distinct.iter().map(|program| keys.of(program, ledger)).collect();
+    let mut judged: Vec<Option<JudgedAnswer>> = keys.iter().map(|key| ledger.judged(*key)).collect();
+    let unknown: Vec<usize> = (0..judged.len()).filter(|program| judged[*program].is_none()).collect();
+    watch.observer.advance((answers.len() - unknown.len()) as u64);
+    let submissions: Vec<Submission> = unknown.iter().map(|program| submission(&programs.distinct[*program])).collect();
+    let keeping = Mutex::new(Keeping { ledger, failed: None });
+    let on_judged = |index: usize, judgement: &Judgement| {
+        let mut keeping = keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        keeping.keep(keys[unknown[index]], judgement, judgement.is_settled(&submissions[index].limits));
+        watch.observer.advance(1);
+    };
+    let is_stopped = || watch.stops() || keeping.lock().unwrap_or_else(PoisonError::into_inner).cannot_write();
+    let judgements = judge.judge_until(&submissions, StopAt::FirstFailure, &is_stopped, &on_judged);
+    let Keeping { ledger, failed } = keeping.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ledger.sync()?;
+    if let Some(error) = failed {
+        return Err(error);
     }
-    on_done((answers.len() - programs.len()) as u64);
-    let mut judged = Vec::with_capacity(programs.len());
-    for part in programs.chunks(PROGRAMS_PER_CALL) {
-        let submissions: Vec<Submission> = part.iter().map(submission).collect();
-        for judgement in judge.judge_all(&submissions, StopAt::FirstFailure, &|_| on_done(1))? {
-            judged.push(judged_answer(&judgement)?);
+    for (program, judgement) in unknown.iter().zip(judgements?) {
+        let Some(judgement) = judgement else { return Ok(None) };
+        judged[*program] = Some(JudgedAnswer::of(&judgement)?);
+    }
+    let judged: Vec<JudgedAnswer> = judged.into_iter().flatten().collect();
+    if judged.len() != programs.distinct.len() {
+        return Err(EvaluatorError::Count { what: "judgements", expected: programs.distinct.len(), got: judged.len() });
+    }
+    Ok(Some(programs.of_answer.into_iter().map(|program| judged[program].clone()).collect()))
+}
+
+/// Puts judgements into the ledger as they are made. One program that the judge failed on does not discard what is found
+/// of the others, but the measurement ends with it.
+struct Keeping<'a> {
+    ledger: &'a mut SampleLedger,
+    failed: Option<EvaluatorError>,
+}
+
+impl Keeping<'_> {
+    /// A verdict that came of the machine's clocks is not settled: it counts, but another time it may be another one.
+    fn keep(&mut self, key: ContentHash, judgement: &Judgement, is_settled: bool) {
+        let judged = JudgedAnswer::of(judgement);
+        let kept = judged.and_then(|answer| if is_settled { self.ledger.add_judged(key, &answer) } else { Ok(()) });
+        if let Err(error) = kept {
+            self.failed.get_or_insert(error);
         }
     }
-    if judged.len() != programs.len() {
-        let what = "judgements".to_owned();
-        return Err(EvaluatorError::Count { what, expected: programs.len(), got: judged.len() });
+
+    /// Whether going on would find what cannot be kept.
+    fn cannot_write(&self) -> bool {
+        matches!(self.failed, Some(EvaluatorError::File(_)))
     }
-    Ok(program_of_answer.into_iter().map(|program| judged[program].clone()).collect())
+}
+
+/// The different programs among some answers.
+struct Programs<'a> {
+    distinct: Vec<Answer<'a>>,
+    /// The place among them of each answer's program.
+    of_answer: Vec<usize>,
+}
+
+impl<'a> Programs<'a> {
+    fn of(answers: &[Answer<'a>]) -> Self {
+        let mut place_of_program: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        let mut distinct = Vec::new();
+        let mut of_answer = Vec::with_capacity(answers.len());
+        for answer in answers {
+            let place = *place_of_program.entry((&answer.problem.text.id, answer.code)).or_insert_with(|| {
+                distinct.push(*answer);
+                distinct.len() - 1
+            });
+            of_answer.push(place);
+        }
+        Self { distinct, of_answer }
+    }
+}
+
+/// The ledger's keys of programs. A problem's tests may be large, so each problem is hashed once.
+struct Keys<'a> {
+    runner: ContentHash,
+    problems: HashMap<&'a str, ContentHash>,
+}
+
+impl<'a> Keys<'a> {
+    fn new(judge: &Judge) -> Self {
+        Self { runner: judge.runner().identity().content, problems: HashMap::new() }
+    }
+
+    fn of(&mut self, answer: &Answer<'a>, ledger: &SampleLedger) -> ContentHash {
+        let problem = self.problems.entry(&answer.problem.text.id).or_insert_with(|| {
+            ContentHash::of(&serde_json::to_vec(answer.problem).expect("plain structs with text keys always serialize"))
+        });
+        ledger.key([&b"verdict"[..], self.runner.as_bytes(), problem.as_bytes(), answer.code.as_bytes()])
+    }
 }
 
 fn submission(answer: &Answer<'_>) -> Submission {
@@ -63,34 +142,21 @@ fn submission(answer: &Answer<'_>) -> Submission {
         id: problem.text.id.clone(),
         code: answer.code.to_owned(),
         tests: problem.tests.clone(),
+        first_test: 0,
         entry_point: problem.entry_point.clone(),
         checker: Checker::Lines,
         limits: calibrated(run_limits(problem.time_limit_ms, problem.memory_limit_bytes), problem.reference_fuel),
     }
 }
 
-fn judged_answer(judgement: &Judgement) -> Result<JudgedAnswer, EvaluatorError> {
-    let verdict = judgement.verdict;
-    // The test that failed is the last that ran.
-    let detail = judgement.tests.last().map(|test| test.detail.clone()).unwrap_or_default();
-    let error = match verdict {
-        Verdict::InternalError => return Err(EvaluatorError::JudgeFailed { id: judgement.id.clone(), detail }),
-        // An exception's message varies with the program; its type is what can be counted.
-        Verdict::RuntimeError | Verdict::Unsupported => Some(match detail.split(':').next().unwrap_or_default() {
-            "" => verdict.to_string(),
-            cause => cause.to_owned(),
-        }),
-        Verdict::Accepted | Verdict::WrongAnswer | Verdict::TimeLimit | Verdict::MemoryLimit | Verdict::OutputLimit => {
-            None
-        }
-    };
-    Ok(JudgedAnswer { verdict, error })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fakes::{WORK_FUEL, doubling_problem, fake_judge};
+    use crate::fakes::{WORK_FUEL, counting_judge, doubling_problem, fake_judge};
+    use crate::watch::Subject;
+    use hilora_judge::Verdict;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     #[test]
     fn a_program_may_use_three_times_the_fuel_of_its_problems_reference_solution() -> Result<(), EvaluatorError> {
@@ -100,9 +166,53 @@ mod tests {
             (Some(WORK_FUEL / 3 + 1), Verdict::Accepted),
         ] {
             let problem = EvaluationProblem { time_limit_ms: Some(1_000), reference_fuel, ..doubling_problem("p") };
-            let judged = judge_answers(&fake_judge(), &[Answer { problem: &problem, code: "work" }], &|_| {})?;
+            let judged =
+                judge(&fake_judge(), &[Answer { problem: &problem, code: "work" }], &mut SampleLedger::forgetful())?;
             assert_eq!(judged[0].verdict, verdict, "{reference_fuel:?}");
         }
+        Ok(())
+    }
+
+    fn judge(
+        judge: &Judge,
+        answers: &[Answer<'_>],
+        ledger: &mut SampleLedger,
+    ) -> Result<Vec<JudgedAnswer>, EvaluatorError> {
+        let judged = judge_answers(judge, answers, Work::Judge(Subject::HeldOut), ledger, &Watch::SILENT)?;
+        Ok(judged.expect("a silent watch ends nothing early"))
+    }
+
+    #[test]
+    fn what_was_judged_is_kept_and_what_the_judge_failed_on_is_not() -> Result<(), EvaluatorError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let open = || SampleLedger::open(folder.path(), ContentHash::of(b"program"));
+        let (problem, other) = (doubling_problem("p"), doubling_problem("q"));
+        let answer = |code| Answer { problem: &problem, code };
+        let runs = Arc::new(AtomicU64::new(0));
+        let counting = counting_judge(&runs);
+        let failed = judge(&counting, &[answer("double"), answer("crash"), answer("six")], &mut open()?);
+        assert!(matches!(failed, Err(EvaluatorError::JudgeFailed { .. })), "{failed:?}");
+
+        // `double` has two tests and `six` fails at its second; neither is run again.
+        let before = runs.load(Ordering::Relaxed);
+        let judged = judge(&counting, &[answer("six"), answer("double"), answer("six")], &mut open()?)?;
+        assert_eq!(runs.load(Ordering::Relaxed), before);
+        let verdicts: Vec<Verdict> = judged.iter().map(|answer| answer.verdict).collect();
+        assert_eq!(verdicts, [Verdict::WrongAnswer, Verdict::Accepted, Verdict::WrongAnswer]);
+        // The judge may succeed another time, and another problem's tests are others.
+        assert!(judge(&counting, &[answer("crash")], &mut open()?).is_err());
+        assert_eq!(judge(&counting, &[Answer { problem: &other, code: "six" }], &mut open()?)?.len(), 1);
+        assert!(runs.load(Ordering::Relaxed) > before + 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_watch_ends_judging_between_programs() -> Result<(), EvaluatorError> {
+        let problem = doubling_problem("p");
+        let watch = Watch { should_stop: &|| true, ..Watch::SILENT };
+        let answers = [Answer { problem: &problem, code: "double" }];
+        let work = Work::Judge(Subject::HeldOut);
+        assert_eq!(judge_answers(&fake_judge(), &answers, work, &mut SampleLedger::forgetful(), &watch)?, None);
         Ok(())
     }
 }

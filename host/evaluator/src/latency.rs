@@ -9,21 +9,26 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::EvaluatorError;
-use super::record::{read_json, write_json};
+use super::error::EvaluatorError;
+use super::generator::TimedDecoder;
+use super::json_file::{read_json, write_json};
+use super::watch::{Watch, Work};
 use hilora_model::{Adapter, DecodeSession, Model};
 
 /// Tokens after each prompt that are decoded but not counted.
 const WARM_UP_TOKENS: usize = 2;
 
-/// Decodes token after token and says how long each took.
-pub trait TimedDecoder {
-    /// Forgets what was decoded and reads a prompt.
-    fn start(&mut self, prompt: &[u32]) -> Result<(), EvaluatorError>;
+/// Prompts whose decoding is timed.
+pub(crate) const PROMPTS: usize = 12;
 
-    /// Decodes one more token.
-    fn step(&mut self, token: u32) -> Result<Duration, EvaluatorError>;
-}
+/// Tokens that are timed after each prompt.
+pub(crate) const TOKENS_PER_PROMPT: usize = 48;
+
+/// Tokens that must fit after each prompt.
+pub(crate) const ROOM_TOKENS: usize = WARM_UP_TOKENS + TOKENS_PER_PROMPT;
+
+/// How far two quotients of the same times may be apart by rounding.
+const ROUNDING: f64 = 1e-9;
 
 /// A model, with or without an adapter, decoding one sequence.
 pub struct ModelDecoder<'a> {
@@ -68,19 +73,39 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// Times both on every prompt, `tokens_per_prompt` tokens after each.
+    /// Times both on every prompt, `tokens_per_prompt` tokens after each. `None` if the watch ended it early.
     pub fn measure(
         base: &mut dyn TimedDecoder,
         adapter: &mut dyn TimedDecoder,
         prompts: &[Vec<u32>],
         tokens_per_prompt: usize,
-    ) -> Result<Self, EvaluatorError> {
+        watch: &Watch<'_>,
+    ) -> Result<Option<Self>, EvaluatorError> {
+        watch.observer.begin(Work::TimeDecoding, (prompts.len() * tokens_per_prompt) as u64);
+        let measured = Self::time(base, adapter, prompts, tokens_per_prompt, watch);
+        watch.observer.end();
+        measured
+    }
+
+    fn time(
+        base: &mut dyn TimedDecoder,
+        adapter: &mut dyn TimedDecoder,
+        prompts: &[Vec<u32>],
+        tokens_per_prompt: usize,
+        watch: &Watch<'_>,
+    ) -> Result<Option<Self>, EvaluatorError> {
         let mut base_times = Vec::new();
         let mut adapter_times = Vec::new();
         for prompt in prompts.iter().filter(|prompt| !prompt.is_empty()) {
+            if watch.stops() {
+                return Ok(None);
+            }
             base.start(prompt)?;
             adapter.start(prompt)?;
             for index in 0..WARM_UP_TOKENS + tokens_per_prompt {
+                if watch.stops() {
+                    return Ok(None);
+                }
                 // Which token is decoded does not change the work; the prompt's own are at hand and the same for both.
                 let token = prompt[index % prompt.len()];
                 let (base_time, adapter_time) = if index % 2 == 0 {
@@ -91,6 +116,7 @@ impl Latency {
                     (base.step(token)?, adapter_time)
                 };
                 if index >= WARM_UP_TOKENS {
+                    watch.observer.advance(1);
                     base_times.push(base_time);
                     adapter_times.push(adapter_time);
                 }
@@ -98,14 +124,31 @@ impl Latency {
         }
         let tokens = base_times.len() as u64;
         let (Some(base_us), Some(adapter_us)) = (median_us(base_times), median_us(adapter_times)) else {
-            return Err(EvaluatorError::NoProblems);
+            return Err(EvaluatorError::NothingToTime { tokens: tokens_per_prompt });
         };
-        Ok(Self { base_us, adapter_us, increase: adapter_us / base_us - 1.0, tokens })
+        Ok(Some(Self { base_us, adapter_us, increase: adapter_us / base_us - 1.0, tokens }))
     }
 
-    /// Reads `latency.json`.
+    /// Reads `latency.json`. An increase that does not follow from the two times is refused.
     pub fn read(path: &Path) -> Result<Self, EvaluatorError> {
-        read_json(path)
+        let latency: Self = read_json(path)?;
+        let refused = |figure: &str, expected: String, got: f64| EvaluatorError::Figure {
+            path: path.to_owned(),
+            figure: figure.to_owned(),
+            from: "its times",
+            expected,
+            got: got.to_string(),
+        };
+        for (figure, time_us) in [("base_us", latency.base_us), ("adapter_us", latency.adapter_us)] {
+            if time_us.is_nan() || time_us <= 0.0 {
+                return Err(refused(figure, "a time above 0".to_owned(), time_us));
+            }
+        }
+        let increase = latency.adapter_us / latency.base_us - 1.0;
+        if (latency.increase - increase).abs() > ROUNDING * (1.0 + increase.abs()) {
+            return Err(refused("increase", increase.to_string(), latency.increase));
+        }
+        Ok(Self { increase, ..latency })
     }
 
     /// Writes `latency.json`.
@@ -160,7 +203,8 @@ mod tests {
             |name, times_us: &[u64]| FakeDecoder { name, calls: &calls, times_us: times_us.to_vec(), steps: 0 };
         let mut base = decoder('b', &[900, 900, 100, 300, 200]);
         let mut adapter = decoder('a', &[900, 900, 110, 330, 220]);
-        let latency = Latency::measure(&mut base, &mut adapter, &[vec![1, 2], vec![], vec![3]], 3)?;
+        let latency = Latency::measure(&mut base, &mut adapter, &[vec![1, 2], vec![], vec![3]], 3, &Watch::SILENT)?
+            .expect("a silent watch ends nothing early");
         assert_eq!(*calls.borrow(), "||baabbaabba||baabbaabba");
         assert_eq!((latency.base_us, latency.adapter_us, latency.tokens), (200.0, 220.0, 6));
         assert!((latency.increase - 0.1).abs() < 1e-12);
@@ -172,6 +216,21 @@ mod tests {
         let calls = RefCell::new(String::new());
         let mut decoder = FakeDecoder { name: 'b', calls: &calls, times_us: vec![], steps: 0 };
         let mut other = FakeDecoder { name: 'a', calls: &calls, times_us: vec![], steps: 0 };
-        assert!(Latency::measure(&mut decoder, &mut other, &[], 3).is_err());
+        assert!(Latency::measure(&mut decoder, &mut other, &[], 3, &Watch::SILENT).is_err());
+    }
+
+    #[test]
+    fn an_edited_increase_is_refused() -> Result<(), EvaluatorError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("latency.json");
+        let latency = Latency { base_us: 100.0, adapter_us: 150.0, increase: 0.5, tokens: 10 };
+        latency.write(&path)?;
+        assert_eq!(Latency::read(&path)?, latency);
+        Latency { increase: 0.05, ..latency }.write(&path)?;
+        let refused = Latency::read(&path).expect_err("the increase was edited").to_string();
+        assert!(refused.ends_with("increase: expected 0.5, which follows from its times, got 0.05"), "{refused}");
+        Latency { base_us: 0.0, increase: 0.05, ..latency }.write(&path)?;
+        assert!(Latency::read(&path).is_err());
+        Ok(())
     }
 }

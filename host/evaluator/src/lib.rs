@@ -4,41 +4,66 @@
 //! intervals, a paired comparison, controls and the gate's decision. It trains nothing, registers nothing and runs no
 //! program itself; an answer is right because the judge says so.
 
-mod breakdown;
-mod comparison;
+mod measurement;
+
 mod config;
-mod error;
-mod evaluation;
-#[cfg(test)]
-mod fakes;
-mod gate;
-mod interval;
-mod judging;
-mod latency;
-mod nearest_copy;
-mod pass_at_k;
-mod record;
-mod report;
+mod evaluator;
+mod watch;
+
+mod completion;
+mod generator;
 mod sampling;
+
+mod judged_answer;
+mod judging;
+mod sample_ledger;
+
+mod evaluation;
+mod interval;
+mod pass_at_k;
 mod seeded_stream;
+
+mod comparison;
+mod nearest_copy;
 mod shuffled;
 
-pub use breakdown::{Breakdown, GroupScore, family_of_title};
+mod breakdown;
+mod facet;
+
+mod latency;
+
+mod json_file;
+mod record;
+mod verification;
+
+mod gate;
+mod report;
+
+mod error;
+
+#[cfg(test)]
+mod fakes;
+
+pub use breakdown::{Breakdown, GroupScore};
 pub use comparison::Comparison;
+pub use completion::{Completion, CompletionEnd};
 pub use config::EvaluationConfig;
 pub use error::EvaluatorError;
-pub use evaluation::{Evaluation, Evaluator, Observer, ProblemOutcome, SampleOutcome};
+pub use evaluation::{Evaluation, ProblemOutcome, SampleOutcome};
+pub use evaluator::{Candidate, Evaluator};
 pub use gate::{GateConfig, GateDecision, GateMeasurements, GateRule, GateRuleName};
+pub use generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
 pub use interval::Estimate;
-pub use latency::{Latency, ModelDecoder, TimedDecoder};
+pub use latency::{Latency, ModelDecoder};
+pub use measurement::{MeasuredModel, Measurement, MeasurementOutcome};
 pub use nearest_copy::{NearestCopy, Neighbour};
 pub use pass_at_k::pass_at_k;
 pub use record::{Controls, EvaluationRecord};
 pub use report::Report;
-pub use sampling::{
-    Completion, CompletionEnd, Generator, ModelGenerator, SampleRequest, prompt_tokens, prompts, stop_tokens,
-};
+pub use sample_ledger::SampleLedger;
+pub use sampling::{ModelGenerator, prompts, stop_tokens};
 pub use shuffled::ShuffledAnswers;
+pub use watch::{Observer, Subject, Watch, Work};
 
 #[cfg(test)]
 #[path = "../../../tests/support/small_model.rs"]

@@ -7,7 +7,7 @@
 //! J(A, B) = |A ∩ B| / |A ∪ B|
 //! ```
 //!
-//! Words are runs of letters and digits, in lower case. Where no training statement shares a 3-gram with a problem,
+//! Words are runs of letters and digits, in lower case. If no training statement shares a 3-gram with a problem,
 //! single words are compared instead. Among equals the earliest example wins. Fractions are compared exactly.
 
 use std::cmp::Ordering;
@@ -16,9 +16,12 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::error::EvaluatorError;
 use super::evaluation::check_problems;
+use super::interval::Estimate;
 use super::judging::{Answer, judge_answers};
-use super::{Estimate, EvaluatorError};
+use super::sample_ledger::SampleLedger;
+use super::watch::{Watch, Work};
 use hilora_contract::dataset::{EvaluationProblem, Example};
 use hilora_judge::{Judge, Verdict};
 
@@ -51,13 +54,15 @@ pub struct Neighbour {
 }
 
 impl NearestCopy {
-    /// Judges the nearest training solution on each problem.
+    /// Judges the nearest training solution on each problem; what the ledger knows is not run. `None` if the watch ended
+    /// it early.
     pub fn measure(
         problems: &[EvaluationProblem],
         examples: &[Example],
         judge: &Judge,
-        on_done: &(dyn Fn(u64) + Sync),
-    ) -> Result<Self, EvaluatorError> {
+        ledger: &mut SampleLedger,
+        watch: &Watch<'_>,
+    ) -> Result<Option<Self>, EvaluatorError> {
         check_problems(problems)?;
         let statements: Vec<&str> = problems.iter().map(|problem| problem.text.statement.as_str()).collect();
         let candidates: Vec<&str> = examples.iter().map(|example| example.problem.as_str()).collect();
@@ -70,8 +75,8 @@ impl NearestCopy {
             .zip(&nearest)
             .map(|(problem, near)| Answer { problem, code: &examples[near.index].solution })
             .collect();
-        let judged = judge_answers(judge, &answers, on_done)?;
-        let correct = judged.iter().filter(|answer| answer.verdict == Verdict::Accepted).count();
+        let judged = judge_answers(judge, &answers, Work::CopyNearest, ledger, watch)?;
+        let Some(judged) = judged else { return Ok(None) };
         let neighbours = problems
             .iter()
             .zip(nearest)
@@ -83,12 +88,19 @@ impl NearestCopy {
                 verdict: answer.verdict,
             })
             .collect();
-        Ok(Self {
-            problems: problems.len() as u64,
+        Ok(Some(Self::of_neighbours(neighbours)))
+    }
+
+    /// The figures that follow from each problem's nearest example.
+    pub(crate) fn of_neighbours(neighbours: Vec<Neighbour>) -> Self {
+        let problems = neighbours.len();
+        let correct = neighbours.iter().filter(|near| near.verdict == Verdict::Accepted).count();
+        Self {
+            problems: problems as u64,
             correct: correct as u64,
-            score: Estimate::of_mean(correct as f64 / problems.len() as f64, problems.len()),
+            score: Estimate::of_mean(correct as f64 / problems.max(1) as f64, problems),
             neighbours,
-        })
+        }
     }
 }
 
@@ -124,7 +136,7 @@ struct Shingles {
     words: Vec<u32>,
 }
 
-/// The nearest candidate of each text; nothing where there is no candidate.
+/// The nearest candidate of each text; nothing if there is no candidate.
 fn nearest_texts(texts: &[&str], candidates: &[&str]) -> Vec<Nearest> {
     let mut numbers = BTreeMap::new();
     let candidates: Vec<Shingles> = candidates.iter().map(|text| shingles(text, &mut numbers)).collect();
@@ -221,14 +233,19 @@ mod tests {
         let examples =
             [example("print twice the number, in the way of two", "raise"), example("in the way of one", "double")];
         let judge = fake_judge();
-        let copy = NearestCopy::measure(&problems, &examples[..1], &judge, &|_| {})?;
+        let measure = |examples: &[Example]| {
+            let mut ledger = SampleLedger::forgetful();
+            let copy = NearestCopy::measure(&problems, examples, &judge, &mut ledger, &Watch::SILENT)?;
+            Ok::<_, EvaluatorError>(copy.expect("a silent watch ends nothing early"))
+        };
+        let copy = measure(&examples[..1])?;
         assert_eq!((copy.correct, copy.score.value), (0, 0.0));
-        let copy = NearestCopy::measure(&problems, &[examples[1].clone()], &judge, &|_| {})?;
+        let copy = measure(&examples[1..])?;
         assert_eq!((copy.correct, copy.score.value), (2, 1.0));
-        let copy = NearestCopy::measure(&problems, &examples, &judge, &|_| {})?;
+        let copy = measure(&examples)?;
         assert_eq!(copy.neighbours[1].example, 0);
         assert_eq!(copy.neighbours[1].verdict, Verdict::RuntimeError);
-        assert!(NearestCopy::measure(&problems, &[], &judge, &|_| {}).is_err());
+        assert!(measure(&[]).is_err());
         Ok(())
     }
 }

@@ -4,11 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Breakdown, Comparison, Evaluation, EvaluationConfig, EvaluatorError, NearestCopy};
-use hilora_contract::artifact::write_atomic;
+use super::breakdown::Breakdown;
+use super::comparison::Comparison;
+use super::config::EvaluationConfig;
+use super::error::EvaluatorError;
+use super::evaluation::Evaluation;
+use super::json_file::write_json;
+use super::nearest_copy::NearestCopy;
 
 /// The record of one evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,11 +45,6 @@ pub struct Controls {
 }
 
 impl EvaluationRecord {
-    /// Reads `evaluation.json`.
-    pub fn read(path: &Path) -> Result<Self, EvaluatorError> {
-        read_json(path)
-    }
-
     /// Writes `evaluation.json` atomically.
     pub fn write(&self, path: &Path) -> Result<(), EvaluatorError> {
         write_json(path, self)
@@ -71,17 +70,4 @@ impl EvaluationRecord {
             "nearest_copy": self.controls.nearest_copy.as_ref().map(|copy| copy.score),
         })
     }
-}
-
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, EvaluatorError> {
-    let failed = |message: String| EvaluatorError::File { doing: "read", path: path.to_owned(), message };
-    let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))
-}
-
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), EvaluatorError> {
-    let failed = |message: String| EvaluatorError::File { doing: "write", path: path.to_owned(), message };
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| failed(error.to_string()))?;
-    bytes.push(b'\n');
-    write_atomic(path, &bytes).map_err(|error| failed(error.to_string()))
 }

@@ -4,56 +4,20 @@
 //! order or the size of a batch. A prompt that leaves no room for an answer in the model's context is not cut; it is
 //! said to be too long.
 
+use super::completion::{Completion, CompletionEnd};
+use super::config::EvaluationConfig;
+use super::error::EvaluatorError;
+use super::generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
+use super::latency::ModelDecoder;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::ProblemText;
-use hilora_contract::plugin::{Prompt, PromptFormatter, Segment, SegmentKind};
-use hilora_model::{Adapter, GenerationOptions, GenerationRequest, Model, Tokenizer, generate};
-
-use super::{EvaluationConfig, EvaluatorError};
+use hilora_contract::plugin::{Prompt, PromptFormatter, Segment};
+use hilora_model::{
+    Adapter, Generation, GenerationOptions, GenerationRequest, GenerationSink, Model, Tokenizer, generate,
+};
 
 /// Prompts that one call hands to the formatter.
 const PROMPTS_PER_CALL: usize = 64;
-
-/// A prompt to complete.
-#[derive(Debug, Clone)]
-pub struct SampleRequest<'a> {
-    /// The prompt, as the formatter lays it out.
-    pub segments: &'a [Segment],
-    /// Names the random stream.
-    pub stream: u64,
-}
-
-/// How a completion ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CompletionEnd {
-    /// At a stop token.
-    Stopped,
-    /// At the most tokens an answer may have.
-    Cut,
-    /// It never began: the model's context has no room for prompt and answer.
-    PromptTooLong,
-}
-
-/// A completion.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Completion {
-    /// Its text, without the stop token.
-    pub text: String,
-    /// Its length in tokens.
-    pub tokens: u64,
-    /// How it ended.
-    pub end: CompletionEnd,
-}
-
-/// Completes prompts.
-pub trait Generator {
-    /// One completion for each request, in their order. `on_done` hears how many more are done.
-    fn generate(
-        &self,
-        requests: &[SampleRequest<'_>],
-        on_done: &dyn Fn(usize),
-    ) -> Result<Vec<Completion>, EvaluatorError>;
-}
 
 /// A model, with or without an adapter, as a generator.
 pub struct ModelGenerator<'a> {
@@ -88,54 +52,73 @@ impl<'a> ModelGenerator<'a> {
 }
 
 impl Generator for ModelGenerator<'_> {
-    fn generate(
-        &self,
-        requests: &[SampleRequest<'_>],
-        on_done: &dyn Fn(usize),
-    ) -> Result<Vec<Completion>, EvaluatorError> {
-        let context = self.model.config().max_position_embeddings;
+    fn settings(&self) -> ContentHash {
+        let GenerationOptions { max_new_tokens, temperature, top_p, seed } = self.options;
+        let numbers = [max_new_tokens as u64, temperature.to_bits(), top_p.to_bits(), seed].map(u64::to_le_bytes);
+        let stop: Vec<u8> = self.stop.iter().flat_map(|token| token.to_le_bytes()).collect();
+        ContentHash::of_parts(numbers.iter().map(|number| &number[..]).chain([&stop[..]]))
+    }
+
+    fn generate(&self, requests: &[SampleRequest<'_>], sink: &mut dyn CompletionSink) -> Result<(), EvaluatorError> {
         let mut fitting = Vec::new();
-        let mut fits = Vec::new();
-        for request in requests {
-            let prompt = prompt_tokens(self.tokenizer, request.segments)?;
-            let fit = prompt.len() + self.options.max_new_tokens <= context;
-            fits.push(fit);
-            if fit {
-                fitting.push(GenerationRequest { prompt, stream: request.stream });
-            } else {
-                on_done(1);
+        let mut requests_of_fitting = Vec::new();
+        for (index, request) in requests.iter().enumerate() {
+            if !sink.wants_more() {
+                return Ok(());
+            }
+            match self.prompt_tokens(request.segments, self.options.max_new_tokens)? {
+                Some(prompt) => {
+                    fitting.push(GenerationRequest { prompt, stream: request.stream });
+                    requests_of_fitting.push(index);
+                }
+                None => {
+                    let end = CompletionEnd::PromptTooLong;
+                    sink.accept(index, Completion { text: String::new(), tokens: 0, end })?;
+                }
             }
         }
-        let generations =
-            generate(self.model, self.adapter, &fitting, &self.options, &self.stop, self.batch_rows_max, on_done)?;
-        if generations.len() != fitting.len() {
-            let what = "completions from the model".to_owned();
-            return Err(EvaluatorError::Count { what, expected: fitting.len(), got: generations.len() });
-        }
-        let mut generations = generations.into_iter();
-        fits.into_iter()
-            .map(|fit| match fit.then(|| generations.next()).flatten() {
-                None => Ok(Completion { text: String::new(), tokens: 0, end: CompletionEnd::PromptTooLong }),
-                Some(generation) => Ok(Completion {
-                    text: self.tokenizer.decode(&generation.tokens)?,
-                    tokens: generation.tokens.len() as u64,
-                    end: if generation.finished { CompletionEnd::Stopped } else { CompletionEnd::Cut },
-                }),
-            })
-            .collect()
+        let mut decoded = Decoded { tokenizer: self.tokenizer, requests: &requests_of_fitting, sink, failed: None };
+        let Self { model, adapter, options, stop, batch_rows_max, .. } = self;
+        generate(model, *adapter, &fitting, options, stop, *batch_rows_max, &mut decoded)?;
+        decoded.failed.map_or(Ok(()), Err)
     }
 }
 
-/// The tokens of a prompt: control text may spell special tokens, content never does.
-pub fn prompt_tokens(tokenizer: &Tokenizer, segments: &[Segment]) -> Result<Vec<u32>, EvaluatorError> {
-    let mut tokens = Vec::new();
-    for segment in segments {
-        tokens.extend(match segment.kind {
-            SegmentKind::Control => tokenizer.encode_control(&segment.text)?,
-            SegmentKind::Content => tokenizer.encode_content(&segment.text)?,
-        });
+impl TimedGenerator for ModelGenerator<'_> {
+    fn decoder(&self) -> Result<Box<dyn TimedDecoder + '_>, EvaluatorError> {
+        Ok(Box::new(ModelDecoder::new(self.model, self.adapter)?))
     }
-    Ok(tokens)
+
+    fn prompt_tokens(&self, prompt: &[Segment], room: usize) -> Result<Option<Vec<u32>>, EvaluatorError> {
+        let (tokens, _) = self.tokenizer.encode_segments(prompt)?;
+        let fits = tokens.len() + room <= self.model.config().max_position_embeddings;
+        Ok(fits.then_some(tokens))
+    }
+}
+
+/// Hands on what the model generates as text, under the numbers of the requests that it was asked for.
+struct Decoded<'a> {
+    tokenizer: &'a Tokenizer,
+    requests: &'a [usize],
+    sink: &'a mut dyn CompletionSink,
+    failed: Option<EvaluatorError>,
+}
+
+impl GenerationSink for Decoded<'_> {
+    fn accept(&mut self, request: usize, generation: Generation) {
+        let accepted = self.tokenizer.decode(&generation.tokens).map_err(EvaluatorError::from).and_then(|text| {
+            let end = if generation.finished { CompletionEnd::Stopped } else { CompletionEnd::Cut };
+            let completion = Completion { text, tokens: generation.tokens.len() as u64, end };
+            self.sink.accept(self.requests[request], completion)
+        });
+        if let Err(error) = accepted {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    fn wants_more(&mut self) -> bool {
+        self.failed.is_none() && self.sink.wants_more()
+    }
 }
 
 /// The tokens at which a completion ends.
@@ -157,8 +140,8 @@ pub fn prompts(
     for part in problems.chunks(PROMPTS_PER_CALL) {
         let formatted = formatter.format_prompts(specialist, part)?;
         if formatted.len() != part.len() {
-            let what = format!("prompts from {}", formatter.identity());
-            return Err(EvaluatorError::Count { what, expected: part.len(), got: formatted.len() });
+            let (formatter, expected, got) = (formatter.identity().clone(), part.len(), formatted.len());
+            return Err(EvaluatorError::Prompts { formatter, expected, got });
         }
         prompts.extend(formatted);
     }
@@ -166,7 +149,7 @@ pub fn prompts(
 }
 
 /// The random stream of one sample: it follows the problem's id wherever the problem stands.
-pub(super) fn stream(problem: &str, sample: u32) -> u64 {
+pub(crate) fn stream(problem: &str, sample: u32) -> u64 {
     let hash = ContentHash::of_parts([problem.as_bytes(), &sample.to_le_bytes()]).to_string();
     u64::from_str_radix(&hash[..16], 16).expect("a hash is written in hexadecimal digits")
 }
@@ -174,12 +157,11 @@ pub(super) fn stream(problem: &str, sample: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fakes::{FakeFormatter, doubling_problem};
+    use crate::fakes::{Collected, FakeFormatter, doubling_problem};
     use crate::small_model::{perturbed_adapter, small_model};
     use hilora_contract::dataset::Message;
-    use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity};
+    use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity, SegmentKind};
     use serde_json::json;
-    use std::cell::Cell;
     use std::collections::BTreeMap;
 
     #[test]
@@ -221,10 +203,11 @@ mod tests {
     fn a_statement_cannot_spell_a_control_token() -> Result<(), EvaluatorError> {
         let tokenizer = tokenizer()?;
         let mut segments = content("a<end>");
-        assert_eq!(prompt_tokens(&tokenizer, &segments)?.len(), 6);
+        assert_eq!(tokenizer.encode_segments(&segments)?.0.len(), 6);
         segments[0].kind = SegmentKind::Control;
-        assert_eq!(prompt_tokens(&tokenizer, &segments)?.len(), 2);
-        assert_eq!(stop_tokens(&tokenizer, &FakeFormatter::new())?, prompt_tokens(&tokenizer, &segments)?[1..]);
+        let (tokens, _) = tokenizer.encode_segments(&segments)?;
+        assert_eq!(tokens.len(), 2);
+        assert_eq!(stop_tokens(&tokenizer, &FakeFormatter::new())?, tokens[1..]);
         Ok(())
     }
 
@@ -237,11 +220,11 @@ mod tests {
         let mut requests: Vec<SampleRequest<'_>> =
             prompts.iter().zip(1..).map(|(segments, stream)| SampleRequest { segments, stream }).collect();
         let complete = |requests: &[SampleRequest<'_>], adapter, rows| {
-            let done = Cell::new(0);
             let generator = ModelGenerator::new(&model, adapter, &tokenizer, &formatter, &config, 5, rows)?;
-            let completions = generator.generate(requests, &|more| done.set(done.get() + more))?;
-            assert_eq!(done.get(), requests.len());
-            Ok::<_, EvaluatorError>(completions)
+            let mut collected = Collected::of(requests.len());
+            generator.generate(requests, &mut collected)?;
+            assert_eq!(collected.0.iter().flatten().count(), requests.len());
+            Ok::<Vec<Completion>, EvaluatorError>(collected.0.into_iter().flatten().collect())
         };
         let one = complete(&requests, None, 1)?;
         assert_eq!(one, complete(&requests, None, 64)?);
@@ -254,6 +237,28 @@ mod tests {
         let ends: Vec<bool> = one.iter().map(|completion| completion.end == CompletionEnd::PromptTooLong).collect();
         assert_eq!(ends, [false, true, false, false]);
         assert!(one[0].tokens > 0 && one[0].tokens <= 12);
+        Ok(())
+    }
+
+    #[test]
+    fn everything_that_decides_a_completion_is_in_the_settings() -> Result<(), EvaluatorError> {
+        let (tokenizer, model, formatter) = (tokenizer()?, small_model(3)?, FakeFormatter::new());
+        let settings = |config: &EvaluationConfig, seed, rows| {
+            Ok::<_, EvaluatorError>(
+                ModelGenerator::new(&model, None, &tokenizer, &formatter, config, seed, rows)?.settings(),
+            )
+        };
+        let config = EvaluationConfig::default();
+        let before = settings(&config, 5, 64)?;
+        assert_eq!(settings(&EvaluationConfig { samples_per_problem: 9, ..config.clone() }, 5, 1)?, before);
+        for other in [
+            settings(&config, 6, 64)?,
+            settings(&EvaluationConfig { temperature: 0.3, ..config.clone() }, 5, 64)?,
+            settings(&EvaluationConfig { top_p: 0.9, ..config.clone() }, 5, 64)?,
+            settings(&EvaluationConfig { max_new_tokens: 511, ..config.clone() }, 5, 64)?,
+        ] {
+            assert_ne!(other, before);
+        }
         Ok(())
     }
 
@@ -286,7 +291,7 @@ mod tests {
         assert!(error.to_string().contains("ends a completion at `</s>`"), "{error}");
         assert!(matches!(
             prompts(&formatter, "python", &[doubling_problem("p").text]),
-            Err(EvaluatorError::Count { .. })
+            Err(EvaluatorError::Prompts { .. })
         ));
         Ok(())
     }

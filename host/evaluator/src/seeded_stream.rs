@@ -4,18 +4,18 @@
 //! It draws resamples and permutations. It is no source of secrets, and generation has its own streams.
 
 /// A reproducible stream.
-pub(super) struct SeededStream {
+pub(crate) struct SeededStream {
     state: u64,
 }
 
 impl SeededStream {
     /// The stream that this seed names.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
     /// The next 64 bits.
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -24,7 +24,7 @@ impl SeededStream {
     }
 
     /// A number in `0..bound`; its bias is below bound / 2⁶⁴.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 }

@@ -5,7 +5,7 @@
 //! Answers (reasoning and solution together) move along one cycle through all examples, drawn from a seed, so that
 //! none stays. Where an answer would meet an equal one it is exchanged with another; what cannot be helped is counted.
 
-use super::EvaluatorError;
+use super::error::EvaluatorError;
 use super::seeded_stream::SeededStream;
 use hilora_contract::dataset::Example;
 

@@ -1,7 +1,9 @@
 //! Why a model of the hub is not there.
 
-use std::io;
 use std::path::PathBuf;
+
+use hilora_contract::artifact::FileError;
+use hilora_contract::fault::{Blame, Fault};
 
 /// An error of the hub.
 #[derive(Debug, thiserror::Error)]
@@ -67,33 +69,40 @@ pub enum HubError {
         got: String,
     },
     /// A file of the cache cannot be read or written.
-    #[error("{path}: {source}", path = path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
-impl HubError {
-    /// What would mend it, where that is known.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NotFound { .. } => "is the name right? A folder must exist where the model is not the hub's".into(),
+impl Fault for HubError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::NotFound { .. } | Self::Refused { .. } | Self::NotCached { .. } | Self::NoWeights { .. } => {
+                Blame::User
+            }
+            // A wrong HF_ENDPOINT looks the same from here, but as a rule it is the network, and the same command
+            // succeeds later; what was damaged on the way does, too.
+            Self::Connection { .. } | Self::Damaged { .. } => Blame::Machine,
+            Self::File(error) => error.blame(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::NotFound { .. } => "is the name right? A folder must exist if the model is not the hub's".to_owned(),
             Self::Refused { .. } => {
-                "set HF_TOKEN to a token that may read it; a gated model must first be asked for on its page".into()
+                "set HF_TOKEN to a token that may read it; a gated model must first be asked for on its page".to_owned()
             }
             Self::NotCached { id, .. } => format!(
                 "without HF_HUB_OFFLINE and in no dry run it is downloaded; `hilora-host model inspect {id}` does it now"
             ),
-            Self::NoWeights { .. } => "only safetensors are read; is there a converted copy of it?".into(),
+            Self::NoWeights { .. } => "only safetensors are read; is there a converted copy of it?".to_owned(),
             Self::Connection { .. } => {
                 "the next call goes on where this one stopped; HF_ENDPOINT names another hub, HF_HUB_OFFLINE=1 asks none"
-                    .into()
+                    .to_owned()
             }
-            Self::Damaged { .. } => "it was removed; the next call fetches it again".into(),
-            Self::File { .. } => return None,
-        })
+            Self::Damaged { .. } => "it was removed; the next call fetches it again".to_owned(),
+            Self::File(error) => return error.hints(),
+        };
+        vec![hint]
     }
 }

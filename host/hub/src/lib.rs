@@ -19,7 +19,7 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 pub use error::HubError;
 
-use hilora_contract::artifact::ContentHash;
+use hilora_contract::artifact::{ContentHash, FileError};
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 const INDEX: &str = "model.safetensors.index.json";
@@ -136,7 +136,7 @@ impl Hub {
         } else if names.contains(INDEX) {
             fetch.file(&folder, INDEX)?;
             let path = folder.join(INDEX);
-            shards(&path).map_err(|source| HubError::File { path, source })?
+            shards(&path).map_err(|error| FileError::reading(path, error))?
         } else if names.contains(SINGLE) {
             BTreeSet::from([SINGLE.to_owned()])
         } else {
@@ -151,7 +151,7 @@ impl Hub {
         }
         // Only now may anybody who is offline find it.
         let main = self.cache.model(id.0.clone());
-        main.create_ref(&info.sha).map_err(|source| HubError::File { path: folder.clone(), source })?;
+        main.create_ref(&info.sha).map_err(|error| FileError::writing(&folder, error))?;
         Ok(folder)
     }
 
@@ -210,7 +210,7 @@ impl Fetch<'_> {
         let partial = blob.with_extension("part");
         // All that is left to ask for would be nothing, which a server refuses.
         if fs::metadata(&partial).is_ok_and(|partial| partial.len() >= announced.size() as u64) {
-            fs::remove_file(&partial).map_err(|source| HubError::File { path: partial, source })?;
+            fs::remove_file(&partial).map_err(|error| FileError::writing(partial, error))?;
         }
         let path = self.download(name).map_err(failed)?;
         self.check(&path, &blob, name, announced.size() as u64, announced.etag())
@@ -235,7 +235,7 @@ impl Fetch<'_> {
 
     /// Holds a file against what was announced, and removes it where it is something else.
     fn check(&self, path: &Path, blob: &Path, name: &str, size: u64, etag: &str) -> Result<(), HubError> {
-        let unreadable = |source| HubError::File { path: path.to_owned(), source };
+        let unreadable = |error| FileError::reading(path, error);
         let length = fs::metadata(path).map_err(unreadable)?.len();
         // The tag of a large file is its hash.
         let is_hash = etag.len() == 64 && etag.bytes().all(|digit| digit.is_ascii_hexdigit());
@@ -250,7 +250,7 @@ impl Fetch<'_> {
             return Ok(());
         }
         for file in [path, blob] {
-            fs::remove_file(file).map_err(unreadable)?;
+            fs::remove_file(file).map_err(|error| FileError::writing(file, error))?;
         }
         Err(HubError::Damaged { id: self.id.0.clone(), file: name.to_owned(), expected, got })
     }

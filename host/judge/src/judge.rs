@@ -3,39 +3,25 @@
 use std::borrow::Cow;
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
-
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 use super::checker::Checker;
 use super::function_call;
+use super::submission::Submission;
 use super::verdict::Verdict;
 use hilora_contract::dataset::{Language, TestCase};
-use hilora_contract::plugin::{Decision, PluginError, RunLimits, RunReport, SolutionRunner, Termination};
+use hilora_contract::fault::{Blame, Fault};
+use hilora_contract::plugin::{Decision, LimitKind, PluginError, RunLimits, RunReport, SolutionRunner, Termination};
 
 /// The most characters of a program's own words that a report repeats.
 const DETAIL_CHARACTERS_MAX: usize = 300;
-
-/// A program and what it must do.
-#[derive(Debug, Clone)]
-pub struct Submission {
-    /// What reports call it.
-    pub id: String,
-    /// The program.
-    pub code: String,
-    /// Every test must pass. Without a test nothing is accepted.
-    pub tests: Vec<TestCase>,
-    /// The function that the tests call, or the method of a class `Solution`; `None` for a whole program.
-    pub entry_point: Option<String>,
-    /// When an output is a right answer. What a called function returns is compared as a JSON value instead.
-    pub checker: Checker,
-    /// The limits of each run.
-    pub limits: RunLimits,
-}
+/// How often a stop request is asked for while programs run.
+const STOP_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What happened on one test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestReport {
     /// The verdict on this test.
     pub verdict: Verdict,
@@ -45,6 +31,8 @@ pub struct TestReport {
     pub exit_code: Option<u8>,
     /// The type of the exception that nobody caught.
     pub exception: Option<String>,
+    /// The limit of time or memory that ended it.
+    pub limit: Option<LimitKind>,
     /// Instructions used, in fuel units: the same in every run of the same program on the same input.
     pub fuel: u64,
     /// The most linear memory there was, in bytes.
@@ -58,7 +46,7 @@ pub struct TestReport {
 }
 
 /// What is said of a submission.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
     /// The submission's.
     pub id: String,
@@ -72,6 +60,17 @@ impl Judgement {
     /// Whether the program solves the problem, as far as the tests tell.
     pub fn is_accepted(&self) -> bool {
         self.verdict == Verdict::Accepted
+    }
+
+    /// Whether it is a fact about the program. It is none if the host failed, or if a clock of the machine ended a run:
+    /// asked again, the program may get another verdict.
+    pub fn is_settled(&self, limits: &RunLimits) -> bool {
+        let by_clock = |test: &TestReport| match test.limit {
+            Some(LimitKind::CpuTime | LimitKind::WallClock) => !limits.reproducible,
+            Some(LimitKind::Fuel | LimitKind::Memory) | None => false,
+        };
+        let failed = |test: &TestReport| test.verdict == Verdict::InternalError;
+        self.verdict != Verdict::InternalError && !self.tests.iter().any(|test| failed(test) || by_clock(test))
     }
 }
 
@@ -126,6 +125,22 @@ pub enum JudgeError {
     },
 }
 
+impl Fault for JudgeError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::EntryPoint { .. } => Blame::User,
+            Self::Describe(error) | Self::Runner { error, .. } => error.blame(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::EntryPoint { .. } => Vec::new(),
+            Self::Describe(error) | Self::Runner { error, .. } => error.hints(),
+        }
+    }
+}
+
 /// Judges submissions with one runner.
 pub struct Judge {
     runner: Arc<dyn SolutionRunner>,
@@ -167,8 +182,8 @@ impl Judge {
     /// Judges one submission on the calling thread.
     pub fn judge(&self, submission: &Submission, stop_at: StopAt) -> Result<Judgement, JudgeError> {
         let (program, checker) = self.program(submission)?;
-        let mut tests = Vec::with_capacity(submission.tests.len());
-        for (index, test) in submission.tests.iter().enumerate() {
+        let mut tests = Vec::with_capacity(submission.tests_to_run().len());
+        for (index, test) in submission.tests.iter().enumerate().skip(submission.first_test) {
             let report = self
                 .runner
                 .run(&program, test.input.as_bytes(), &submission.limits)
@@ -197,31 +212,90 @@ impl Judge {
         stop_at: StopAt,
         on_done: &(dyn Fn(u64) + Sync),
     ) -> Result<Vec<Judgement>, JudgeError> {
+        let done = AtomicU64::new(0);
+        let on_judged = |_: usize, _: &Judgement| on_done(done.fetch_add(1, Ordering::Relaxed) + 1);
+        let judged = self.judge_until(submissions, stop_at, &|| false, &on_judged)?;
+        Ok(judged.into_iter().flatten().collect())
+    }
+
+    /// Judges them until `is_stopped` says so, which the calling thread asks it many times a second. Then nothing more is
+    /// begun, the runner ends what is under way, and what was not judged to its end is `None`. `on_judged` is told of each
+    /// judgement with its index as soon as it is made, by the thread that made it.
+    pub fn judge_until(
+        &self,
+        submissions: &[Submission],
+        stop_at: StopAt,
+        is_stopped: &dyn Fn() -> bool,
+        on_judged: &(dyn Fn(usize, &Judgement) + Sync),
+    ) -> Result<Vec<Option<Judgement>>, JudgeError> {
         let slots: Vec<Mutex<Option<Result<Judgement, JudgeError>>>> =
             submissions.iter().map(|_| Mutex::new(None)).collect();
         let next = AtomicUsize::new(0);
-        let done = AtomicU64::new(0);
-        let failed = AtomicBool::new(false);
+        let ended = AtomicBool::new(false);
+        let workers = self.workers.min(submissions.len());
+        let working = Working { threads: Mutex::new(workers), changed: Condvar::new() };
         let work = || {
-            while !failed.load(Ordering::Relaxed) {
+            let _leaves = Leaves(&working);
+            while !ended.load(Ordering::Relaxed) {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(submission) = submissions.get(index) else { break };
                 let judged = self.judge(submission, stop_at);
-                failed.fetch_or(judged.is_err(), Ordering::Relaxed);
+                match &judged {
+                    Ok(judgement) => on_judged(index, judgement),
+                    Err(_) => ended.store(true, Ordering::Relaxed),
+                }
                 *slots[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(judged);
-                on_done(done.fetch_add(1, Ordering::Relaxed) + 1);
             }
         };
+        let mut stopped = false;
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.workers.min(submissions.len())).map(|_| scope.spawn(work)).collect();
-            for worker in workers {
-                if let Err(panicked) = worker.join() {
+            let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+            while working.any_after(STOP_INTERVAL) {
+                stopped = stopped || is_stopped();
+                if stopped {
+                    ended.store(true, Ordering::Relaxed);
+                    // Told again until all threads are here: one of them may just have begun a run.
+                    self.runner.stop();
+                }
+            }
+            for thread in threads {
+                if let Err(panicked) = thread.join() {
                     panic::resume_unwind(panicked);
                 }
             }
         });
-        // Indices are handed out in order, so before the first error every slot is filled.
-        slots.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+        let judged = slots.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+        if stopped {
+            // A run that was ended is an error of its runner, and nobody's fault.
+            return Ok(judged.map(|judged| judged.and_then(Result::ok)).collect());
+        }
+        // Indices are handed out in order, so every slot before the first error is filled.
+        judged.map(Option::transpose).collect()
+    }
+}
+
+/// The threads that still judge.
+struct Working {
+    threads: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Working {
+    /// Whether any is left, asked at the latest after this time, and at once when the last one leaves.
+    fn any_after(&self, at_most: Duration) -> bool {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(threads, at_most, |threads| *threads > 0);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 > 0
+    }
+}
+
+/// Counts a thread out when it ends, however it ends.
+struct Leaves<'a>(&'a Working);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.changed.notify_all();
     }
 }
 
@@ -247,11 +321,16 @@ fn test_report(report: &RunReport, test: &TestCase, checker: &Checker) -> TestRe
         Termination::Raised { exception, .. } => Some(exception.clone()),
         _ => None,
     };
+    let limit = match report.termination {
+        Termination::LimitExceeded(limit) => Some(limit),
+        _ => None,
+    };
     TestReport {
         verdict,
         detail: words.chars().take(DETAIL_CHARACTERS_MAX).collect(),
         exit_code,
         exception,
+        limit,
         fuel: report.fuel,
         memory_bytes: report.memory_bytes,
         cpu_time_us: report.cpu_time_us,
@@ -277,52 +356,10 @@ fn detail(termination: &Termination) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hilora_contract::artifact::ContentHash;
-    use hilora_contract::dataset::Language;
-    use hilora_contract::plugin::{PluginIdentity, PluginKind, RunnerInfo};
-
-    /// A native fake: its programs are `echo`, `fail` and `broken`, and it takes longer for earlier submissions.
-    struct FakeRunner(PluginIdentity);
-
-    impl SolutionRunner for FakeRunner {
-        fn identity(&self) -> &PluginIdentity {
-            &self.0
-        }
-
-        fn describe(&self) -> Result<RunnerInfo, PluginError> {
-            Ok(RunnerInfo { language: Language::Python3, interpreter: "fake".to_owned() })
-        }
-
-        fn run(&self, code: &str, stdin: &[u8], _limits: &RunLimits) -> Result<RunReport, PluginError> {
-            let termination = match code {
-                "echo" => Termination::Exited(0),
-                "fail" => Termination::Raised { exception: "ValueError".to_owned(), message: "no".to_owned() },
-                _ => return Err(PluginError::Engine { what: "fake".to_owned(), message: "broken".to_owned() }),
-            };
-            if stdin.starts_with(b"slow") {
-                thread::sleep(std::time::Duration::from_millis(30));
-            }
-            let stdout = stdin.to_vec();
-            Ok(RunReport {
-                termination,
-                stdout,
-                stderr: Vec::new(),
-                fuel: 1,
-                cpu_time_us: 1,
-                wall_time_us: 1,
-                memory_bytes: 1,
-            })
-        }
-    }
+    use crate::fakes::FakeRunner;
 
     fn judge(workers: usize) -> Judge {
-        let identity = PluginIdentity {
-            name: "fake".to_owned(),
-            version: "1".to_owned(),
-            kind: PluginKind::SolutionRunner,
-            content: ContentHash::of(b""),
-        };
-        Judge::new(Arc::new(FakeRunner(identity)), workers)
+        Judge::new(Arc::new(FakeRunner::new()), workers)
     }
 
     fn submission(id: &str, code: &str, tests: &[(&str, &str)]) -> Submission {
@@ -332,6 +369,7 @@ mod tests {
             id: id.to_owned(),
             code: code.to_owned(),
             tests: tests.iter().map(test).collect(),
+            first_test: 0,
             entry_point: None,
             checker: Checker::Lines,
             limits: super::super::run_limits(None, None),
@@ -364,6 +402,17 @@ mod tests {
     }
 
     #[test]
+    fn tests_before_the_first_are_passed_over() -> Result<(), JudgeError> {
+        let mut wrong = submission("a", "echo", &[("1", "2"), ("2", "2"), ("4", "4")]);
+        wrong.first_test = 1;
+        let judged = judge(1).judge(&wrong, StopAt::FirstFailure)?;
+        assert_eq!((judged.tests.len(), judged.verdict), (2, Verdict::Accepted));
+        wrong.first_test = 3;
+        assert_eq!(judge(1).judge(&wrong, StopAt::FirstFailure)?.verdict, Verdict::InternalError);
+        Ok(())
+    }
+
+    #[test]
     fn nothing_is_accepted_without_a_test() -> Result<(), JudgeError> {
         assert_eq!(
             judge(1).judge(&submission("a", "echo", &[]), StopAt::FirstFailure)?.verdict,
@@ -376,6 +425,35 @@ mod tests {
     fn the_exception_is_told() -> Result<(), JudgeError> {
         let judged = judge(1).judge(&submission("a", "fail", &[("1", "1")]), StopAt::FirstFailure)?;
         assert_eq!((judged.verdict, &judged.tests[0].detail[..]), (Verdict::RuntimeError, "ValueError: no"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_request_to_stop_ends_what_is_under_way_and_keeps_what_is_done() -> Result<(), JudgeError> {
+        let programs = ["echo", "wait", "echo", "wait", "echo"];
+        let submissions = programs.map(|code| submission(code, code, &[("1", "1")]));
+        let told = Mutex::new(Vec::new());
+        let on_judged = |index, _: &Judgement| told.lock().unwrap_or_else(PoisonError::into_inner).push(index);
+        let begun = std::time::Instant::now();
+        let is_stopped = || begun.elapsed() > Duration::from_millis(100);
+        let judged = judge(2).judge_until(&submissions, StopAt::End, &is_stopped, &on_judged)?;
+        let done: Vec<bool> = judged.iter().map(Option::is_some).collect();
+        assert_eq!(done, [true, false, true, false, false]);
+        assert_eq!(told.into_inner().unwrap_or_else(PoisonError::into_inner), [0, 2]);
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        Ok(())
+    }
+
+    #[test]
+    fn what_the_host_or_a_clock_of_the_machine_decided_is_not_settled() -> Result<(), JudgeError> {
+        for (code, settled) in [("echo", true), ("fail", true), ("crash", false), ("late", false)] {
+            let mut asked = submission("a", code, &[("1", "1")]);
+            assert_eq!(judge(1).judge(&asked, StopAt::End)?.is_settled(&asked.limits), settled, "{code}");
+            // No clock of the machine decides then: it was the virtual one.
+            asked.limits.reproducible = true;
+            let settled = settled || code == "late";
+            assert_eq!(judge(1).judge(&asked, StopAt::End)?.is_settled(&asked.limits), settled, "{code}");
+        }
         Ok(())
     }
 

@@ -53,7 +53,7 @@ pub fn free_bytes() -> usize {
 /// A tensor on loan from the pool. It has the last use's content until an operation writes it.
 #[derive(Debug)]
 pub struct Scratch {
-    /// The whole loan, one-dimensional; none where the memory is not the pool's.
+    /// The whole loan, one-dimensional; none if the memory is not the pool's.
     whole: Option<Tensor>,
     /// The part in use, in its shape.
     view: Tensor,

@@ -115,7 +115,7 @@ impl Adapter {
 
     /// An adapter of the same shape with other tensors.
     fn mapped(&self, map: impl Fn(&Tensor) -> Result<Tensor, ModelError>) -> Result<Self, ModelError> {
-        let lacks = |what: String| ModelError::Input(format!("the adapter lacks {what}"));
+        let lacks = |what: String| ModelError::Defect(format!("the adapter lacks {what}"));
         let module = |layer: usize, projection: Projection| {
             let module = self.module(layer, projection);
             let module = module.ok_or_else(|| lacks(format!("{projection} of layer {layer}")))?;
@@ -140,7 +140,7 @@ impl Adapter {
     /// promises must be there, and no other.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let config_path = folder.join("adapter_config.json");
-        let text = std::fs::read_to_string(&config_path).map_err(|e| ModelError::file(&config_path, e))?;
+        let text = std::fs::read_to_string(&config_path).map_err(|e| ModelError::reading(&config_path, e))?;
         let config = LoraConfig::from_peft_json(&config_path, &text)?;
         let path = folder.join(WEIGHTS);
         let files = CheckpointFiles::open_file(&path)?;
@@ -154,7 +154,7 @@ impl Adapter {
         }
         let factor = |name: &str, rank_axis: usize| {
             let mut shape = files.shape(name)?;
-            // The other axis is the base's business; it is checked where the base is known.
+            // The other axis is the base's business; it is checked when the base is known.
             shape.resize(2, 0);
             shape[rank_axis] = config.r;
             let values = files.floats(name, &shape, "does adapter_config.json belong to these weights?")?;
@@ -168,7 +168,7 @@ impl Adapter {
         };
         let table = |module: ModuleToSave| {
             let name = module.adapter_key();
-            // Its shape, too, is checked where the base is known.
+            // Its shape, too, is checked when the base is known.
             let shape = files.shape(&name)?;
             Ok(Tensor::from_vec(files.floats(&name, &shape, OTHER_BASE)?, shape, &Device::Cpu)?)
         };
@@ -190,7 +190,7 @@ impl Adapter {
             .collect::<Result<Vec<_>, ModelError>>()?;
         write_floats(&folder.join(WEIGHTS), &tensors, Dtype::F32)?;
         let path = folder.join("adapter_config.json");
-        write_atomic(&path, self.config.to_peft_json(None).as_bytes()).map_err(|e| ModelError::file(&path, e))
+        write_atomic(&path, self.config.to_peft_json(None).as_bytes()).map_err(|e| ModelError::writing(&path, e))
     }
 
     /// The same adapter for training on under another configuration, which may change its dropout alone.
@@ -208,13 +208,12 @@ impl Adapter {
                 let saved: String = config.modules_to_save.iter().map(|module| format!(", {module} saved")).collect();
                 format!("r {}, lora_alpha {}{scale}, {}{saved}", config.r, config.lora_alpha, targets.join(" "))
             };
-            let message = format!(
-                "expected an adapter as the section `lora` says ({}), got one of {}\nhint: give `lora` the values \
-                 of its adapter_config.json",
-                shape(&ours),
-                shape(&theirs)
-            );
-            return Err(ModelError::Config { path: self.origin, message });
+            let (expected, got) = (shape(&ours), shape(&theirs));
+            return Err(ModelError::config_with_hint(
+                &self.origin,
+                format!("expected an adapter as the section `lora` says ({expected}), got one of {got}"),
+                "give `lora` the values of its adapter_config.json",
+            ));
         }
         Ok(Self { config: config.clone(), ..self })
     }
@@ -222,14 +221,9 @@ impl Adapter {
     /// Checks every tensor's shape against a base's.
     pub fn check_against(&self, config: &ModelConfig) -> Result<(), ModelError> {
         if self.layers.len() != config.num_hidden_layers {
-            return Err(ModelError::Config {
-                path: self.origin.clone(),
-                message: format!(
-                    "expected updates for the base's {} layers, got {}\nhint: {OTHER_BASE}",
-                    config.num_hidden_layers,
-                    self.layers.len()
-                ),
-            });
+            let (expected, got) = (config.num_hidden_layers, self.layers.len());
+            let message = format!("expected updates for the base's {expected} layers, got {got}");
+            return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
         }
         for (layer, modules) in self.layers.iter().enumerate() {
             for projection in Projection::ALL {

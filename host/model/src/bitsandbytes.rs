@@ -1,6 +1,6 @@
-//! A 4-bit matrix as it stands in a checkpoint of bitsandbytes: six tensors, or four where its block maxima are in f32.
+//! A 4-bit matrix as it stands in a checkpoint of bitsandbytes: six tensors, or four if its block maxima are in f32.
 //!
-//! `X` u8 [elements / 2, 1]; `X.absmax` u8 [blocks], f32 where it is not nested; `X.quant_map` f32 [16];
+//! `X` u8 [elements / 2, 1]; `X.absmax` u8 [blocks], f32 if it is not nested; `X.quant_map` f32 [16];
 //! `X.nested_absmax` f32 [blocks / 256]; `X.nested_quant_map` f32 [256]; `X.quant_state.bitsandbytes__nf4`: JSON as u8.
 //! Other block sizes and the type FP4 are refused by name.
 
@@ -35,7 +35,7 @@ struct NestedState {
     nested_offset: f64,
 }
 
-/// Reads a matrix; `None` where this checkpoint holds it as floats.
+/// Reads a matrix; `None` if this checkpoint holds it as floats.
 pub(crate) fn read(files: &CheckpointFiles, name: &str, shape: [usize; 2]) -> Result<Option<Nf4Matrix>, ModelError> {
     let part = |part: &str| format!("{name}.{part}");
     if files.contains(&part(FP4_STATE)) {

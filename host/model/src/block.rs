@@ -219,7 +219,7 @@ impl Block {
         Ok(())
     }
 
-    /// Turns the gradient of the output into that of the input; `None` where nobody needs it.
+    /// Turns the gradient of the output into that of the input; `None` if nobody needs it.
     pub(crate) fn backward<T: Element>(
         &self,
         layer: usize,

@@ -112,9 +112,10 @@ impl Model {
                 ("vocab_size", config.vocab_size),
             ];
             if let Some((name, width)) = widths.into_iter().find(|(_, width)| width % 2 != 0) {
-                return Err(ModelError::Input(format!(
-                    "{name} {width}: products in bf16 need an even number\nhint: train this model with bf16: false"
-                )));
+                return Err(ModelError::input_with_hint(
+                    format!("{name} {width}: products in bf16 need an even number"),
+                    "train this model with bf16: false",
+                ));
             }
             let quantized = self
                 .weights
@@ -180,13 +181,14 @@ impl Model {
     /// Checks that tokens and lengths are within the model's range.
     pub fn check(&self, documents: &PackedDocuments) -> Result<(), ModelError> {
         if let Some(token) = documents.tokens.iter().find(|token| **token as usize >= self.config.vocab_size) {
-            return Err(ModelError::Input(format!(
-                "token id {token}: expected an id below the vocabulary's size {}\nhint: does the tokenizer belong to this model?",
-                self.config.vocab_size
-            )));
+            let size = self.config.vocab_size;
+            return Err(ModelError::input_with_hint(
+                format!("token id {token}: expected an id below the vocabulary's size {size}"),
+                "does the tokenizer belong to this model?",
+            ));
         }
         match documents.documents.iter().map(|document| document.rows.len()).max() {
-            Some(longest) if longest > self.config.max_position_embeddings => Err(ModelError::Input(format!(
+            Some(longest) if longest > self.config.max_position_embeddings => Err(ModelError::input(format!(
                 "a sequence of {longest} tokens: the model's max_position_embeddings is {}",
                 self.config.max_position_embeddings
             ))),

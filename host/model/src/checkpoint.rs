@@ -40,13 +40,11 @@ impl Checkpoint {
             return Ok(());
         }
         let bits = if precision == BasePrecision::F32 { 32 } else { 16 };
-        Err(ModelError::config(
+        let got = quantization.name();
+        Err(ModelError::config_with_hint(
             &self.folder.join("config.json"),
-            format!(
-                "quantization_config: expected a checkpoint of floats for a base in {bits} bits, got {}\nhint: train it \
-                 in mode qlora (`model probe --base nf4`), or take the checkpoint that it was made from",
-                quantization.name()
-            ),
+            format!("quantization_config: expected a checkpoint of floats for a base in {bits} bits, got {got}"),
+            "train it in mode qlora (`model probe --base nf4`), or take the checkpoint that it was made from",
         ))
     }
 

@@ -30,7 +30,7 @@ struct OpenFile {
 
 impl OpenFile {
     fn open(path: &Path) -> Result<Self, ModelError> {
-        let io = |e| ModelError::file(path, e);
+        let io = |e| ModelError::reading(path, e);
         let broken = |message: String| ModelError::Safetensors { path: path.to_owned(), message };
         let mut file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
@@ -65,7 +65,8 @@ impl OpenFile {
 
     fn map(&self, info: &TensorInfo) -> Result<Bytes, ModelError> {
         let (start, end) = info.data_offsets;
-        map_file(&self.file, self.data_start + start as u64, end - start).map_err(|e| ModelError::file(&self.path, e))
+        map_file(&self.file, self.data_start + start as u64, end - start)
+            .map_err(|e| ModelError::reading(&self.path, e))
     }
 }
 
@@ -79,7 +80,7 @@ pub(crate) struct StoredTensor<'a> {
 }
 
 impl<'a> StoredTensor<'a> {
-    /// The same where the shape is the expected one.
+    /// The same if the shape is the expected one.
     pub(crate) fn of_shape(self, expected: &[usize], hint: &'static str) -> Result<Self, ModelError> {
         if self.shape == expected {
             return Ok(self);
@@ -93,7 +94,7 @@ impl<'a> StoredTensor<'a> {
         })
     }
 
-    /// The same where the type is the expected one.
+    /// The same if the type is the expected one.
     pub(crate) fn of_type(self, dtype: Dtype, expected: &'static str) -> Result<Self, ModelError> {
         if self.dtype == dtype { Ok(self) } else { Err(self.wrong_type(expected)) }
     }
@@ -180,7 +181,7 @@ impl CheckpointFiles {
         if !Self::is_sharded(folder) {
             return Self::open_files(folder.join("model.safetensors"), vec![folder.join("model.safetensors")]);
         }
-        let text = std::fs::read_to_string(&index).map_err(|e| ModelError::file(&index, e))?;
+        let text = std::fs::read_to_string(&index).map_err(|e| ModelError::reading(&index, e))?;
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| ModelError::config(&index, format!("not valid JSON: {e}")))?;
         let map = value.get("weight_map").and_then(|map| map.as_object());
@@ -286,7 +287,7 @@ pub(crate) fn write_floats(path: &Path, tensors: &[NamedFloats], dtype: Dtype) -
         })
         .collect();
     let broken =
-        |e: safetensors::SafeTensorError| ModelError::Safetensors { path: path.to_owned(), message: e.to_string() };
+        |e: safetensors::SafeTensorError| ModelError::Unserializable { path: path.to_owned(), message: e.to_string() };
     let dtype = if dtype == Dtype::BF16 { Dtype::BF16 } else { Dtype::F32 };
     let views = tensors
         .iter()
@@ -298,12 +299,13 @@ pub(crate) fn write_floats(path: &Path, tensors: &[NamedFloats], dtype: Dtype) -
         .collect::<Result<Vec<_>, ModelError>>()?;
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(broken)?;
-    hilora_contract::artifact::write_atomic(path, &bytes).map_err(|e| ModelError::file(path, e))
+    hilora_contract::artifact::write_atomic(path, &bytes).map_err(|e| ModelError::writing(path, e))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hilora_contract::fault::{Blame, Fault};
 
     fn file(folder: &Path) -> Result<PathBuf, ModelError> {
         let path = folder.join("model.safetensors");
@@ -319,8 +321,9 @@ mod tests {
         file(folder.path())?;
         let files = CheckpointFiles::open_model(folder.path())?;
         assert_eq!(files.floats("w", &[2, 3], "")?, [1.0, 2.0, 3.0, 4.0, 5.0, 6.5]);
-        let error = files.floats("w", &[3, 2], "x").unwrap_err().to_string();
-        assert!(error.ends_with("tensor `w`: expected shape [3, 2], got [2, 3]\nhint: x"), "{error}");
+        let error = files.floats("w", &[3, 2], "x").unwrap_err();
+        assert!(error.to_string().ends_with("tensor `w`: expected shape [3, 2], got [2, 3]"), "{error}");
+        assert_eq!((error.blame(), error.hints()), (Blame::User, vec!["x".to_owned()]));
         let error = files.floats("v", &[1], "").unwrap_err().to_string();
         assert!(error.contains("the tensor `v` is missing"), "{error}");
         Ok(())

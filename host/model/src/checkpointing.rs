@@ -1,7 +1,7 @@
 //! Gradient checkpointing: what a block computes is computed again in the backward pass instead of kept; only inputs of
 //! blocks are.
 //!
-//! Where the inputs of all blocks would take much memory, too, as few of them are kept as can be (about twice the root of
+//! If the inputs of all blocks would take much memory, too, as few of them are kept as can be (about twice the root of
 //! their number), and the others are computed again from those: another forward pass for most blocks. The gradients are
 //! the same bits.
 
@@ -20,7 +20,7 @@ impl Default for Checkpointing {
 }
 
 impl Checkpointing {
-    /// Every how many blocks an input is kept, where each takes so many bytes.
+    /// Every how many blocks an input is kept, if each takes `input_bytes`.
     pub fn segment(self, blocks: usize, input_bytes: usize) -> usize {
         if blocks * input_bytes <= self.input_bytes_max { 1 } else { blocks.isqrt().max(1) }
     }

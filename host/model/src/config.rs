@@ -86,7 +86,7 @@ impl ModelConfig {
     /// Reads `config.json` from a model's folder.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|e| ModelError::file(&path, e))?;
+        let text = std::fs::read_to_string(&path).map_err(|e| ModelError::reading(&path, e))?;
         Self::parse(&path, &text)
     }
 

@@ -57,7 +57,7 @@ impl<'a> DecodeSession<'a> {
         Self::widening(model, adapter, WIDENED_BYTES_MAX)
     }
 
-    /// A session that widens the weights for good where they take no more than so many bytes.
+    /// A session that widens the weights for good if they take no more than `bytes_max`.
     fn widening(model: &'a Model, adapter: Option<&'a Adapter>, bytes_max: usize) -> Result<Self, ModelError> {
         // What a training before it has left free is of no use here.
         scratch::let_go();
@@ -104,7 +104,7 @@ impl<'a> DecodeSession<'a> {
     /// row by row.
     pub fn prefill(&mut self, prompts: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
         if prompts.iter().any(|prompt| prompt.is_empty()) {
-            return Err(ModelError::Input("a prompt: expected at least one token, got none".to_owned()));
+            return Err(ModelError::input("a prompt: expected at least one token, got none".to_owned()));
         }
         let mut documents = PackedDocuments::default();
         prompts.iter().for_each(|prompt| documents.push(prompt, |_| false));
@@ -131,14 +131,14 @@ impl<'a> DecodeSession<'a> {
     pub fn step(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         if tokens.len() != self.sequences.len() {
             let message = format!("expected one token for each of {} sequences, got {}", self.rows(), tokens.len());
-            return Err(ModelError::Input(message));
+            return Err(ModelError::input(message));
         }
         let mut documents = PackedDocuments { tokens: tokens.to_vec(), ..Default::default() };
         self.model.check(&documents)?;
         let longest = self.sequences.iter().map(|sequence| sequence.length + 1).max().unwrap_or(0);
         let limit = self.model.config().max_position_embeddings;
         if longest > limit {
-            return Err(ModelError::Input(format!(
+            return Err(ModelError::input(format!(
                 "a sequence of {longest} tokens: max_position_embeddings is {limit}"
             )));
         }
@@ -245,7 +245,7 @@ impl<'a> DecodeSession<'a> {
 mod tests {
     use super::*;
     use crate::small_model::{perturbed, perturbed_adapter, small_lora, small_model};
-    use crate::{GenerationOptions, GenerationRequest, LoraConfig, ModuleToSave, generate};
+    use crate::{Generation, GenerationOptions, GenerationRequest, GenerationSink, LoraConfig, ModuleToSave, generate};
 
     fn prompts() -> Vec<Vec<u32>> {
         (0..40u32).map(|i| (0..3 + i % 17).map(|j| (i * 31 + j * j * 7 + 1) % 90).collect()).collect()
@@ -303,6 +303,22 @@ mod tests {
         Ok(())
     }
 
+    /// Keeps completions in the requests' order, up to a number.
+    struct Collected {
+        wanted: usize,
+        generations: Vec<Option<Generation>>,
+    }
+
+    impl GenerationSink for Collected {
+        fn accept(&mut self, request: usize, generation: Generation) {
+            self.generations[request] = Some(generation);
+        }
+
+        fn wants_more(&mut self) -> bool {
+            self.generations.iter().flatten().count() < self.wanted
+        }
+    }
+
     #[test]
     fn the_batch_changes_no_token() -> Result<(), ModelError> {
         let model = small_model(2)?;
@@ -313,16 +329,22 @@ mod tests {
             .map(|(i, prompt)| GenerationRequest { prompt, stream: i as u64 % 7 })
             .collect();
         let options = GenerationOptions { max_new_tokens: 24, temperature: 0.9, top_p: 0.95, seed: 5 };
-        let run = |rows| generate(&model, Some(&adapter), &requests, &options, &[3, 4], rows, &|_| {});
-        let alone = run(1)?;
+        let run = |requests: &[GenerationRequest], rows, wanted| {
+            let mut sink = Collected { wanted, generations: vec![None; requests.len()] };
+            generate(&model, Some(&adapter), requests, &options, &[3, 4], rows, &mut sink)?;
+            Ok::<Vec<Generation>, ModelError>(sink.generations.into_iter().flatten().collect())
+        };
+        let alone = run(&requests, 1, requests.len())?;
         assert_eq!(alone.len(), requests.len());
+        let some = run(&requests, 1, 2)?;
+        assert_eq!(some, alone[..2], "nothing is decoded after the sink wants no more");
         assert!(alone.iter().any(|completion| completion.finished));
         assert!(alone.iter().any(|completion| completion.tokens.len() == 24 && !completion.finished));
         for rows in [3, 32] {
-            assert_eq!(run(rows)?, alone, "{rows} rows");
+            assert_eq!(run(&requests, rows, requests.len())?, alone, "{rows} rows");
         }
         let reversed: Vec<_> = requests.iter().rev().cloned().collect();
-        let mut reordered = generate(&model, Some(&adapter), &reversed, &options, &[3, 4], 5, &|_| {})?;
+        let mut reordered = run(&reversed, 5, requests.len())?;
         reordered.reverse();
         assert_eq!(reordered, alone);
         Ok(())

@@ -95,7 +95,7 @@ impl Description {
             return Ok(Self::Adapter(AdapterDescription::of(folder)?));
         }
         if !folder.join("config.json").exists() {
-            return Err(ModelError::Input(format!(
+            return Err(ModelError::input(format!(
                 "{}: expected a folder with config.json (a model) or adapter_config.json (an adapter)",
                 folder.display()
             )));

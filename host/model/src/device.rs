@@ -1,4 +1,4 @@
-//! The device that computes: the CPU, or one GPU of NVIDIA's where the program was built for it.
+//! The device that computes: the CPU, or one GPU of NVIDIA's if the program was built for it.
 //!
 //! A run says which it wants (`training.device`); what is there decides. Nothing falls back in silence: who asks for CUDA
 //! and cannot have it gets an error.
@@ -16,12 +16,12 @@ use super::ModelError;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceChoice {
-    /// CUDA where the program was built with it and a device is there, else the CPU.
+    /// CUDA if the program was built with it and a device is there, else the CPU.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// The first CUDA device; an error where there is none.
+    /// The first CUDA device; an error if there is none.
     Cuda,
 }
 
@@ -36,9 +36,15 @@ pub enum ComputeDevice {
     Cuda,
 }
 
-const WITHOUT_CUDA: &str = "this program was built without CUDA\nhint: `cargo xtask cuda` builds one that has it; \
-                            `device: auto` takes the CPU where there is no CUDA";
-const OTHER_DEVICE: &str = "hint: `nvidia-smi` shows what the driver sees; `device: cpu` needs none";
+/// Why there is no CUDA device, and what would mend it.
+struct NoCuda {
+    problem: String,
+    hint: &'static str,
+}
+
+const OTHER_PROGRAM: &str =
+    "`cargo xtask cuda` builds one that has it; `device: auto` takes the CPU if there is no CUDA";
+const OTHER_DEVICE: &str = "`nvidia-smi` shows what the driver sees; `device: cpu` needs none";
 
 impl DeviceChoice {
     /// Whether this is the default.
@@ -48,7 +54,7 @@ impl DeviceChoice {
 
     /// The device of a run on this machine.
     pub fn choose(self) -> Result<ComputeDevice, ModelError> {
-        let there = |device: &Result<Device, String>| device.is_ok();
+        let there = |device: &Result<Device, NoCuda>| device.is_ok();
         match self {
             Self::Cpu => Ok(ComputeDevice::Cpu),
             Self::Auto if there(cuda()) => Ok(ComputeDevice::Cuda),
@@ -78,7 +84,9 @@ impl ComputeDevice {
             Self::Cpu => Ok(Device::Cpu),
             Self::Cuda => match cuda() {
                 Ok(device) => Ok(device.clone()),
-                Err(problem) => Err(ModelError::Input(format!("device cuda: {problem}"))),
+                Err(NoCuda { problem, hint }) => {
+                    Err(ModelError::input_with_hint(format!("device cuda: {problem}"), *hint))
+                }
             },
         }
     }
@@ -93,15 +101,15 @@ impl ComputeDevice {
 }
 
 /// The first CUDA device, opened once: candle's tensors belong to the very device that made them.
-fn cuda() -> &'static Result<Device, String> {
-    static CUDA: OnceLock<Result<Device, String>> = OnceLock::new();
+fn cuda() -> &'static Result<Device, NoCuda> {
+    static CUDA: OnceLock<Result<Device, NoCuda>> = OnceLock::new();
     CUDA.get_or_init(|| {
         if !candle_core::utils::cuda_is_available() {
-            return Err(WITHOUT_CUDA.to_owned());
+            return Err(NoCuda { problem: "this program was built without CUDA".to_owned(), hint: OTHER_PROGRAM });
         }
         // Further lines would be candle's backtrace.
         let first_line = |error: candle_core::Error| error.to_string().lines().next().unwrap_or_default().to_owned();
-        Device::new_cuda(0).map_err(|error| format!("{}\n{OTHER_DEVICE}", first_line(error)))
+        Device::new_cuda(0).map_err(|error| NoCuda { problem: first_line(error), hint: OTHER_DEVICE })
     })
 }
 
@@ -120,6 +128,7 @@ mod tests {
         Adapter, BasePrecision, Checkpointing, ComputeType, DecodeSession, DropoutKey, Gradients, LoraConfig, Model,
         PackedDocuments, ProbeBatch, TrainingPass, Weights,
     };
+    use hilora_contract::fault::{Blame, Fault};
     use hilora_kernels::neftune::Noise;
     use hilora_kernels::place::with_composites;
 
@@ -270,8 +279,9 @@ mod tests {
     #[cfg(not(feature = "cuda"))]
     fn cuda_that_was_not_built_in_is_refused_by_name_and_auto_takes_the_cpu() -> Result<(), ModelError> {
         assert_eq!(DeviceChoice::Auto.choose()?, ComputeDevice::Cpu);
-        let message = DeviceChoice::Cuda.choose().err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(message.starts_with("device cuda: this program was built without CUDA\nhint: "), "{message}");
+        let error = DeviceChoice::Cuda.choose().expect_err("there is no CUDA here");
+        assert_eq!(error.to_string(), "device cuda: this program was built without CUDA");
+        assert_eq!((error.blame(), error.hints()), (Blame::User, vec![OTHER_PROGRAM.to_owned()]));
         Ok(())
     }
 }

@@ -49,9 +49,16 @@ struct Active {
     tokens: Vec<u32>,
 }
 
-/// Completes every request; results are in the order of the requests and do not depend on `batch_rows_max`.
-///
-/// `on_done` is called with 1 for every completion that ends.
+/// Takes completions as they end, which is not the order of the requests.
+pub trait GenerationSink {
+    /// Takes the completion of the request with this index.
+    fn accept(&mut self, request: usize, generation: Generation);
+
+    /// Whether to go on. It is asked before every prefill and every step; what has not ended by then is lost.
+    fn wants_more(&mut self) -> bool;
+}
+
+/// Completes every request, unless the sink wants no more. What is accepted does not depend on `batch_rows_max`.
 pub fn generate(
     model: &Model,
     adapter: Option<&Adapter>,
@@ -59,16 +66,15 @@ pub fn generate(
     options: &GenerationOptions,
     stop: &[u32],
     batch_rows_max: usize,
-    on_done: &dyn Fn(usize),
-) -> Result<Vec<Generation>, ModelError> {
+    sink: &mut dyn GenerationSink,
+) -> Result<(), ModelError> {
     options.check()?;
     let rows_max = batch_rows_max.max(1);
     let vocabulary = model.config().vocab_size;
-    let mut results: Vec<Option<Generation>> = vec![None; requests.len()];
     let mut waiting: VecDeque<usize> = (0..requests.len()).collect();
     let mut active: Vec<Active> = Vec::new();
     let mut session = DecodeSession::new(model, adapter)?;
-    while !(waiting.is_empty() && active.is_empty()) {
+    while !(waiting.is_empty() && active.is_empty()) && sink.wants_more() {
         let room = rows_max - active.len();
         // Prompts join in groups: a prefill for each single free row would stall the others.
         let joining = if active.is_empty() || room >= rows_max.div_ceil(4) { room.min(waiting.len()) } else { 0 };
@@ -106,9 +112,8 @@ pub fn generate(
             let cut = tokens.len() >= options.max_new_tokens || length >= model.config().max_position_embeddings;
             if finished || cut {
                 keep[row] = false;
-                results[active[row].request] =
-                    Some(Generation { tokens: std::mem::take(&mut active[row].tokens), finished });
-                on_done(1);
+                let tokens = std::mem::take(&mut active[row].tokens);
+                sink.accept(active[row].request, Generation { tokens, finished });
             }
         }
         if keep.contains(&false) {
@@ -117,12 +122,12 @@ pub fn generate(
             active.retain(|_| keep.next().unwrap_or(false));
         }
     }
-    Ok(results.into_iter().flatten().collect())
+    Ok(())
 }
 
 impl GenerationOptions {
     fn check(&self) -> Result<(), ModelError> {
-        let wrong = |message: String| Err(ModelError::Input(message));
+        let wrong = |message: String| Err(ModelError::input(message));
         if self.max_new_tokens == 0 {
             return wrong("max_new_tokens: expected at least 1, got 0".to_owned());
         }
@@ -140,7 +145,7 @@ impl GenerationOptions {
         let mut likeliest = 0;
         for (token, logit) in logits.iter().enumerate() {
             if !logit.is_finite() {
-                return Err(ModelError::Input(format!("the logit of token {token} at position {position} is {logit}")));
+                return Err(ModelError::input(format!("the logit of token {token} at position {position} is {logit}")));
             }
             if *logit > logits[likeliest] {
                 likeliest = token;

@@ -86,7 +86,7 @@ impl Linear {
         Ok(saved)
     }
 
-    /// Adds gradients where `gradients` says, and to `dx` (or writes it) where it is given; dy and x are in T.
+    /// Adds gradients where `gradients` says, and to `dx` (or writes it) if it is given; dy and x are in T.
     pub(crate) fn backward<T: Element>(
         &self,
         dy: &Tensor,
@@ -152,7 +152,7 @@ pub(crate) struct PreparedLinear<'a> {
 }
 
 impl PreparedLinear<'_> {
-    /// y = x Wᵀ + b + update, or y += … where `onto` is given, in f32.
+    /// y = x Wᵀ + b + update, or y += … if `onto` is given, in f32.
     pub(crate) fn forward(&self, x: &Tensor, onto: Option<Scratch>) -> Result<Scratch> {
         let bias = self.linear.bias.as_ref();
         let (y, onto) = match onto {

@@ -88,7 +88,7 @@ fn target_modules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Proj
     }
 }
 
-/// A list, or null where PEFT writes that there is none.
+/// A list, or the null that PEFT writes for none.
 fn modules_to_save<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ModuleToSave>, D::Error> {
     let given = serde_json::Value::deserialize(deserializer)?;
     if given.is_null() {

@@ -21,7 +21,7 @@ pub struct ProbeBatch {
     pub length: usize,
     /// Token ids.
     pub input_ids: Vec<i64>,
-    /// The token itself where it is a target, -100 elsewhere.
+    /// The token itself if it is a target, -100 elsewhere.
     pub labels: Vec<i64>,
     /// 1 for a token, 0 for padding.
     pub attention_mask: Vec<i64>,
@@ -44,7 +44,7 @@ impl ProbeBatch {
         let files = CheckpointFiles::open_file(path)?;
         let shape = files.shape("input_ids")?;
         let [rows, length] = shape[..] else {
-            return Err(ModelError::Input(format!(
+            return Err(ModelError::input(format!(
                 "{}: input_ids: expected [rows, length], got {shape:?}",
                 path.display()
             )));
@@ -81,7 +81,7 @@ impl ProbeBatch {
                 match mask[length..].iter().all(|mask| *mask == 0) {
                     true => Ok(length),
                     false => {
-                        Err(ModelError::Input(format!("row {row}: attention_mask: expected padding on the right only")))
+                        Err(ModelError::input(format!("row {row}: attention_mask: expected padding on the right only")))
                     }
                 }
             })
@@ -97,13 +97,13 @@ impl ProbeBatch {
             let tokens = self.input_ids[start..start + self.length]
                 .iter()
                 .map(|id| {
-                    u32::try_from(*id).map_err(|_| ModelError::Input(format!("row {row}: input_ids: negative id {id}")))
+                    u32::try_from(*id).map_err(|_| ModelError::input(format!("row {row}: input_ids: negative id {id}")))
                 })
                 .collect::<Result<Vec<_>, _>>()?;
             let labels = &self.labels[start..start + self.length];
             let wrong = |i: &usize| labels[*i] != -100 && (labels[*i] != self.input_ids[start + i] || i >= length);
             if let Some(at) = (0..self.length).find(wrong) {
-                return Err(ModelError::Input(format!(
+                return Err(ModelError::input(format!(
                     "row {row}, position {at}: labels: expected -100 or the token {} where attention_mask is 1, got {}",
                     self.input_ids[start + at],
                     labels[at]
@@ -112,7 +112,7 @@ impl ProbeBatch {
             documents.push_padded(&tokens, *length, |i| labels[i] != -100);
         }
         if documents.targets.is_empty() {
-            return Err(ModelError::Input("labels: expected at least one target, got none".to_owned()));
+            return Err(ModelError::input("labels: expected at least one target, got none".to_owned()));
         }
         Ok(documents)
     }

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     fn parse(json: &str) -> Result<RopeParameters, ModelError> {
-        let value: Value = serde_json::from_str(json).map_err(|e| ModelError::Input(e.to_string()))?;
+        let value: Value = serde_json::from_str(json).map_err(|e| ModelError::input(e.to_string()))?;
         RopeParameters::parse(Path::new("config.json"), &value)
     }
 

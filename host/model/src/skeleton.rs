@@ -1,45 +1,14 @@
 //! A skeleton: a model of another's widths with few layers, a short vocabulary and weights that mean nothing. It is made
 //! from `config.json` alone, and computing with it takes the time and the memory that the real one's layers take.
 
-use std::path::Path;
-
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
-use serde_json::Value;
 
 use super::weights::Weights;
-use super::{BasePrecision, ComputeType, Model, ModelConfig, ModelError, Quantization};
+use super::{BasePrecision, ComputeType, Model, ModelConfig, ModelError, Quantization, StoredType};
 use hilora_kernels::awq::{AwqMatrix, WORD};
 use hilora_kernels::linear::Weight;
 use hilora_kernels::nf4::{BLOCK, NESTED_BLOCK, Nf4Bytes, Nf4Matrix};
-
-/// The type of a checkpoint's floats, as `dtype` in config.json names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StoredType {
-    /// 32 bits.
-    F32,
-    /// 16 bits, of which 8 are the exponent.
-    Bf16,
-    /// 16 bits, of which 5 are the exponent.
-    F16,
-}
-
-impl StoredType {
-    /// What a model's `config.json` says: `dtype`, or `torch_dtype` as it was called before; f32 where it says nothing.
-    pub fn load(folder: &Path) -> Result<Self, ModelError> {
-        let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|e| ModelError::file(&path, e))?;
-        let value: Value =
-            serde_json::from_str(&text).map_err(|e| ModelError::config(&path, format!("not valid JSON: {e}")))?;
-        let named = value.get("dtype").or_else(|| value.get("torch_dtype")).and_then(Value::as_str);
-        Ok(match named {
-            Some("bfloat16") => Self::Bf16,
-            Some("float16") => Self::F16,
-            _ => Self::F32,
-        })
-    }
-}
 
 /// The shape of a skeleton.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +89,7 @@ fn awq([rows, columns]: [usize; 2], group_size: Option<usize>) -> Result<Weight,
     let group = group_size.unwrap_or(columns);
     if !rows.is_multiple_of(WORD) || !columns.is_multiple_of(group) {
         let problem = format!("AWQ needs outputs in multiples of {WORD} and inputs in multiples of {group}");
-        return Err(ModelError::Input(format!("a layer of [{rows}, {columns}]: {problem}")));
+        return Err(ModelError::input(format!("a layer of [{rows}, {columns}]: {problem}")));
     }
     let scales = columns / group * rows;
     let scale = f16::from_f32(2e-3).to_le_bytes();

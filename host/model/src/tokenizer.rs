@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::ModelError;
+use hilora_contract::plugin::{Segment, SegmentKind};
 
 /// A tokenizer.json, loaded twice: with and without its special tokens' spellings.
 pub struct Tokenizer {
@@ -18,7 +19,7 @@ impl Tokenizer {
     /// Loads `tokenizer.json` from a model's folder.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(|e| ModelError::file(&path, e))?;
+        let bytes = std::fs::read(&path).map_err(|e| ModelError::reading(&path, e))?;
         let parse = |bytes: &[u8]| {
             tokenizers::Tokenizer::from_bytes(bytes)
                 .map_err(|e| ModelError::Tokenizer { path: path.clone(), message: format!("not a tokenizer: {e}") })
@@ -37,6 +38,20 @@ impl Tokenizer {
     /// The ids of text that anybody else wrote: spellings of special tokens stay plain text.
     pub fn encode_content(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         self.encode(&self.content, text)
+    }
+
+    /// The ids of a sequence's segments, and for each whether it is a target of the loss.
+    pub fn encode_segments(&self, segments: &[Segment]) -> Result<(Vec<u32>, Vec<bool>), ModelError> {
+        let (mut tokens, mut trained) = (Vec::new(), Vec::new());
+        for segment in segments {
+            let encoded = match segment.kind {
+                SegmentKind::Control => self.encode_control(&segment.text)?,
+                SegmentKind::Content => self.encode_content(&segment.text)?,
+            };
+            trained.extend(std::iter::repeat_n(segment.trained, encoded.len()));
+            tokens.extend(encoded);
+        }
+        Ok((tokens, trained))
     }
 
     fn encode(&self, tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>, ModelError> {

@@ -23,7 +23,7 @@ pub enum Gradients {
 }
 
 impl Gradients {
-    /// The embedding's, where it is trained.
+    /// The embedding's, if it is trained.
     fn embedding(&self) -> Option<&Tensor> {
         match self {
             Self::Adapter(adapter) => adapter.saved(ModuleToSave::EmbedTokens),
@@ -32,7 +32,7 @@ impl Gradients {
         .and_then(Weight::dense)
     }
 
-    /// The output layer's, where it is trained.
+    /// The output layer's, if it is trained.
     fn output(&self) -> Option<&Tensor> {
         match self {
             Self::Adapter(adapter) => adapter.saved(ModuleToSave::LmHead),
@@ -128,7 +128,7 @@ impl Model {
                 Gradients::Adapter(adapter) => TrainedGradients::Adapter(adapter),
                 Gradients::Full(weights) => TrainedGradients::Block(&weights.blocks[layer]),
             };
-            // Below the first block only the embedding may be trained, beside the first norm where all weights are.
+            // Below the first block only the embedding may be trained, beside the first norm if all weights are.
             let into = BlockGradients { trained, input: layer > 0 || gradients.embedding().is_some() };
             match block.backward::<T>(layer, dx, &x, saved, &pass, &into)? {
                 Some(gradient) => dx = gradient,

@@ -15,7 +15,7 @@ pub struct Weights {
     pub embedding: Weight,
     pub(crate) blocks: Vec<Block>,
     pub(crate) norm: Tensor,
-    /// Absent where the output layer is the embedding.
+    /// Absent if the output layer is the embedding.
     pub(crate) head: Option<Weight>,
 }
 
@@ -44,7 +44,7 @@ impl Weights {
                 linears.push(Linear { weight: weight(&key("weight"), [outputs, inputs], true)?, bias });
             }
             let linears =
-                linears.try_into().map_err(|_| ModelError::Input("a block has seven linear layers".to_owned()))?;
+                linears.try_into().map_err(|_| ModelError::Defect("a block has seven linear layers".to_owned()))?;
             let mut head_norm = |name: &str| tensor(&layer_key(layer, name), &[config.head_dim]);
             let head_norms = match config.model_type.has_head_norms() {
                 true => Some(HeadNorms { query: head_norm(QUERY_NORM)?, key: head_norm(KEY_NORM)? }),

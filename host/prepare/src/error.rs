@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use hilora_contract::artifact::FileError;
+use hilora_contract::fault::{Blame, Fault};
 use hilora_contract::plugin::{PluginError, PluginIdentity};
 use hilora_judge::JudgeError;
 
@@ -80,35 +82,51 @@ pub enum PrepareError {
         skipped: String,
     },
     /// An artefact cannot be written.
-    #[error("cannot write {}: {error}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's words.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] FileError),
 }
 
-impl PrepareError {
-    /// What a person can do about it, where that is known.
-    pub fn hint(&self) -> Option<String> {
+impl Fault for PrepareError {
+    fn blame(&self) -> Blame {
         match self {
-            Self::SourceMismatch { served, .. } => Some(format!(
+            Self::Config(_)
+            | Self::SourceMismatch { .. }
+            | Self::TooFewExamples { .. }
+            | Self::EmptyEvaluationSet { .. } => Blame::User,
+            Self::SourceFile { error, .. } | Self::StageFile { error, .. } => Blame::of_reading(error),
+            Self::Plugin(error) => error.blame(),
+            Self::Judge(error) => error.blame(),
+            Self::Write(error) => error.blame(),
+            Self::Fates { .. } => Blame::Ours,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Plugin(error) => return error.hints(),
+            Self::Judge(error) => return error.hints(),
+            Self::Write(error) => return error.hints(),
+            Self::SourceMismatch { served, .. } => format!(
                 "set `data.source: {served}` with files of that format, or give a loader that reads the config's source"
-            )),
-            Self::SourceFile { .. } => {
-                Some("check the files in the config; their paths are relative to the current folder".to_owned())
+            ),
+            Self::SourceFile { error, .. } if Blame::of_reading(error) == Blame::User => {
+                "check the files in the config; their paths are relative to the current folder".to_owned()
             }
-            Self::EmptyEvaluationSet { .. } => Some(
+            Self::EmptyEvaluationSet { .. } => {
                 "a check against nothing would say that everything is clean: correct its files and options, or leave \
                  it out of `data.decontaminate`"
-                    .to_owned(),
-            ),
-            Self::StageFile { .. } => Some("delete the run's `stages` folder; it is made anew".to_owned()),
-            Self::TooFewExamples { .. } => {
-                Some("add files to `data.files`, add domains to `data.domains` or lower `data.min_examples`".to_owned())
+                    .to_owned()
             }
-            _ => None,
-        }
+            Self::StageFile { error, .. } if Blame::of_reading(error) == Blame::User => {
+                "delete the run's `stages` folder; it is made anew".to_owned()
+            }
+            Self::TooFewExamples { .. } => {
+                "add files to `data.files`, add domains to `data.domains` or lower `data.min_examples`".to_owned()
+            }
+            Self::Config(_) | Self::SourceFile { .. } | Self::StageFile { .. } | Self::Fates { .. } => {
+                return Vec::new();
+            }
+        };
+        vec![hint]
     }
 }

@@ -33,6 +33,7 @@ mod route;
 mod split;
 
 mod decontaminate;
+mod given_rows;
 
 mod manifest;
 mod output;
@@ -45,6 +46,7 @@ mod fakes;
 pub use config::{DataConfig, DataFiles, EvaluationSetConfig};
 pub use error::PrepareError;
 pub use fate::{Fate, RowFate, Side};
+pub use given_rows::{ContaminatedRow, contaminated_rows};
 pub use manifest::{
     Counts, DecontaminatedSet, Decontamination, DomainCount, Duplicates, InputFile, OutputFile, PrepareManifest,
     SideCounts, SkippedReason, WeakTests,

@@ -1,9 +1,11 @@
 //! Material: what one row of a dataset gives to learn from, on its way to a file.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use hilora_contract::dataset::{
-    Action, Attribute, Conversation, Message, PolicyExample, Problem, ProblemText, Role, TestCase,
+    Action, Attribute, Conversation, Message, PolicyExample, Problem, ProblemText, Role, TestCase, shared_tests,
 };
 
 /// A row that can be learned from.
@@ -30,10 +32,11 @@ pub(super) enum Kind {
 }
 
 /// The part of a solved problem that no model is shown, and its solutions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Solved {
     pub(super) solutions: Vec<String>,
-    pub(super) tests: Vec<TestCase>,
+    #[serde(with = "shared_tests")]
+    pub(super) tests: Arc<[TestCase]>,
     pub(super) entry_point: Option<String>,
     pub(super) time_limit_ms: Option<u64>,
     pub(super) memory_limit_bytes: Option<u64>,

@@ -46,7 +46,6 @@ struct Accepted {
 /// A file on its way; in a dry run it is only hashed.
 struct Output {
     relative: PathBuf,
-    path: PathBuf,
     file: HashedFile,
     /// Lines that are not on their way yet.
     pending: Vec<Vec<u8>>,
@@ -56,10 +55,9 @@ struct Output {
 
 impl Output {
     fn create(run_folder: Option<&Path>, relative: PathBuf) -> Result<Self, PrepareError> {
-        let path = run_folder.map_or_else(|| relative.clone(), |folder| folder.join(&relative));
-        let file = HashedFile::create(run_folder.map(|_| path.as_path()));
-        let file = file.map_err(|error| PrepareError::Write { path: path.clone(), error })?;
-        Ok(Self { relative, path, file, pending: Vec::new(), rows: 0, bytes: 0 })
+        let path = run_folder.map(|folder| folder.join(&relative));
+        let file = HashedFile::create(path.as_deref())?;
+        Ok(Self { relative, file, pending: Vec::new(), rows: 0, bytes: 0 })
     }
 
     fn push(&mut self, lines: Lines) {
@@ -71,32 +69,26 @@ impl Output {
     /// Sends on what was pushed.
     fn flush(&mut self) -> Result<(), PrepareError> {
         let pending = std::mem::take(&mut self.pending);
-        self.file.push(pending).map_err(|error| PrepareError::Write { path: self.path.clone(), error })
+        Ok(self.file.push(pending)?)
     }
 
-    fn finish(self) -> Result<(OutputFile, Option<(PathBuf, AtomicFile)>), PrepareError> {
-        let Self { relative, path, file, rows, bytes, .. } = self;
-        match file.finish() {
-            Ok((file, content)) => {
-                Ok((OutputFile { file: relative, rows, bytes, content }, file.map(|file| (path, file))))
-            }
-            Err(error) => Err(PrepareError::Write { path, error }),
-        }
+    fn finish(self) -> Result<(OutputFile, Option<AtomicFile>), PrepareError> {
+        let Self { relative, file, rows, bytes, .. } = self;
+        let (file, content) = file.finish()?;
+        Ok((OutputFile { file: relative, rows, bytes, content }, file))
     }
 }
 
 /// Files that are whole and not yet visible.
 pub(super) struct Written {
     pub(super) files: Vec<OutputFile>,
-    waiting: Vec<(PathBuf, AtomicFile)>,
+    waiting: Vec<AtomicFile>,
 }
 
 impl Written {
     /// Puts every file in its place.
     pub(super) fn commit(self) -> Result<(), PrepareError> {
-        let commit =
-            |(path, file): (PathBuf, AtomicFile)| file.commit().map_err(|error| PrepareError::Write { path, error });
-        self.waiting.into_iter().try_for_each(commit)
+        Ok(self.waiting.into_iter().try_for_each(AtomicFile::commit)?)
     }
 }
 

@@ -371,13 +371,14 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 fn write_manifest(folder: &Path, manifest: &PrepareManifest) -> Result<(), PrepareError> {
     let mut bytes = serde_json::to_vec_pretty(manifest).expect("plain structs with text keys always serialize");
     bytes.push(b'\n');
-    let path = folder.join("manifest.json");
-    write_atomic(&path, &bytes).map_err(|error| PrepareError::Write { path, error })
+    Ok(write_atomic(&folder.join("manifest.json"), &bytes)?)
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+
+    use hilora_contract::fault::Fault;
     use std::sync::Mutex;
 
     use super::super::fakes::{FakeClassifier, FakeLoader, FakeRunner, problem, problem_with};
@@ -572,7 +573,7 @@ mod tests {
                        duplicate-statement, 1 domain-not-taken, 1 duplicate-id, 1 no-python3-solution, 1 \
                        no-solution-passed)";
         assert_eq!(error.to_string(), message);
-        assert!(error.hint().is_some());
+        assert!(!error.hints().is_empty());
 
         run.config.min_examples = 1;
         run.config.source = "apps".to_owned();

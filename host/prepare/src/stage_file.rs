@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::PrepareError;
-use hilora_contract::artifact::{AtomicFile, ContentHash, HashedFile, write_atomic};
+use hilora_contract::artifact::{AtomicFile, ContentHash, FileError, HashedFile, write_atomic};
 
 /// The most rows that are read together.
 const ROWS_PER_PART: usize = 512;
@@ -43,8 +43,7 @@ impl StageFolder {
         if let Some(run) = run_folder {
             return Ok(Self { path: run.join("stages"), _temporary: None });
         }
-        let temporary =
-            tempfile::tempdir().map_err(|error| PrepareError::Write { path: std::env::temp_dir(), error })?;
+        let temporary = tempfile::tempdir().map_err(|error| FileError::writing(std::env::temp_dir(), error))?;
         Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary) })
     }
 
@@ -63,8 +62,7 @@ impl StageFolder {
     /// Begins the stage's file anew.
     pub(super) fn create<R: Serialize>(&self, stage: &str) -> Result<StageWriter<R>, PrepareError> {
         let path = self.rows(stage);
-        let file = HashedFile::create(Some(&path));
-        let file = file.map_err(|error| PrepareError::Write { path: path.clone(), error })?;
+        let file = HashedFile::create(Some(&path))?;
         Ok(StageWriter { path, receipt: self.receipt(stage), file, rows: PhantomData })
     }
 
@@ -96,17 +94,16 @@ impl<R: Serialize + Sync> StageWriter<R> {
     /// Adds rows in their order.
     pub(super) fn push(&mut self, rows: &[R]) -> Result<(), PrepareError> {
         let lines: Vec<Vec<u8>> = rows.par_iter().map(line).collect();
-        self.file.push(lines).map_err(|error| PrepareError::Write { path: self.path.clone(), error })
+        Ok(self.file.push(lines)?)
     }
 
     /// Makes the file findable under `key`.
     pub(super) fn finish<S: Serialize>(self, key: ContentHash, summary: S) -> Result<StageFile<R, S>, PrepareError> {
-        let failed = |path: &Path, error| PrepareError::Write { path: path.to_owned(), error };
-        let (file, content) = self.file.finish().map_err(|error| failed(&self.path, error))?;
-        file.map_or(Ok(()), AtomicFile::commit).map_err(|error| failed(&self.path, error))?;
+        let (file, content) = self.file.finish()?;
+        file.map_or(Ok(()), AtomicFile::commit)?;
         let receipt = Receipt { key, content, summary };
         let text = serde_json::to_vec(&receipt).expect("plain structs with text keys always serialize");
-        write_atomic(&self.receipt, &text).map_err(|error| failed(&self.receipt, error))?;
+        write_atomic(&self.receipt, &text)?;
         Ok(StageFile { path: self.path, content, summary: receipt.summary, rows: PhantomData })
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PrepareError;
 use super::verify::Outcome;
-use hilora_contract::artifact::{ContentHash, write_atomic};
+use hilora_contract::artifact::{ContentHash, FileError, write_atomic};
 
 /// One line of the ledger.
 #[derive(Serialize, Deserialize)]
@@ -39,7 +39,7 @@ impl VerdictLedger {
             file.seek(SeekFrom::End(0))?;
             Ok(Self { path: path.clone(), file, known, used: HashSet::new() })
         };
-        open().map_err(|error| PrepareError::Write { path: path.clone(), error })
+        open().map_err(|error| FileError::writing(&path, error).into())
     }
 
     /// What is known of this question.
@@ -64,7 +64,7 @@ impl VerdictLedger {
             return Ok(());
         }
         let write = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
-        write.map_err(|error| PrepareError::Write { path: self.path.clone(), error })
+        write.map_err(|error| FileError::writing(&self.path, error).into())
     }
 
     /// Leaves only what this run has asked for, so that the file does not grow from run to run.
@@ -80,7 +80,7 @@ impl VerdictLedger {
                 push_line(&mut lines, key, outcome);
             }
         }
-        write_atomic(&self.path, &lines).map_err(|error| PrepareError::Write { path: self.path, error })
+        Ok(write_atomic(&self.path, &lines)?)
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::PrepareError;
 use super::fingerprint::{Shingles, Words};
+use hilora_contract::artifact::FileError;
 
 /// The bytes of one word.
 const WORD_BYTES: u64 = size_of::<u32>() as u64;
@@ -41,7 +42,7 @@ impl WordsFile {
     /// Makes an empty one in this folder, which is made where it is missing.
     pub(super) fn create(folder: &Path) -> Result<Self, PrepareError> {
         let file = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
-        let file = file.map_err(|error| PrepareError::Write { path: folder.to_owned(), error })?;
+        let file = file.map_err(|error| FileError::writing(folder, error))?;
         Ok(Self { file, folder: folder.to_owned(), words: 0, pending: Vec::new() })
     }
 
@@ -59,7 +60,7 @@ impl WordsFile {
     pub(super) fn flush(&mut self) -> Result<(), PrepareError> {
         let end = self.words * WORD_BYTES;
         let written = self.file.write_all_at(&self.pending, end - self.pending.len() as u64);
-        written.map_err(|error| PrepareError::Write { path: self.folder.clone(), error })?;
+        written.map_err(|error| FileError::writing(&self.folder, error))?;
         self.pending.clear();
         Ok(())
     }

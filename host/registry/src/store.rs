@@ -1,4 +1,5 @@
-//! The store: a registry in one SQLite file, in write-ahead mode. The queries are those that PostgreSQL takes too.
+//! The store of versions: a registry in one SQLite file, in write-ahead mode. The queries are those that PostgreSQL takes
+//! too.
 //!
 //! A version's number is chosen inside the transaction that adds it, which holds the write lock from its first
 //! statement: two processes never choose the same one, and a kill leaves either the whole row or none.
@@ -12,11 +13,13 @@ use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow};
 use tokio::runtime::Runtime;
 
-use super::{RegistryError, Version, VersionContent};
-use hilora_contract::artifact::ContentHash;
+use super::adapter_store::AdapterStore;
+use super::error::{RegistryError, sqlite_code};
+use super::version::{Version, VersionContent};
+use hilora_contract::artifact::{ContentHash, FileError};
 
 const COLUMNS: &str = "name, version, adapter, adapter_folder, base_model, dataset_manifest, config, evaluation, \
-                       code_version, summary, gate, gate_passed, created_unix_s";
+                       code_version, summary, gate, gate_passed, created_unix_s, kept";
 
 /// How long a writer waits for another one, before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,6 +27,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// An open registry.
 pub struct Registry {
     path: PathBuf,
+    adapters: AdapterStore,
     // Fields drop in order: the pool must close while its runtime still lives.
     pool: SqlitePool,
     runtime: Runtime,
@@ -39,10 +43,10 @@ pub struct Registration {
 }
 
 impl Registry {
-    /// Opens the registry in this file, which is made where it is missing.
+    /// Opens the registry in this file, which is made if it is missing.
     pub fn open(path: &Path) -> Result<Self, RegistryError> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|error| unusable(path, &error))?;
+            std::fs::create_dir_all(folder).map_err(|error| FileError::writing(path, error))?;
         }
         Self::connect(path)
     }
@@ -56,23 +60,27 @@ impl Registry {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
-            .map_err(|error| unusable(path, &error))?;
+            .map_err(|source| RegistryError::Unopened { path: path.to_owned(), source })?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = runtime.block_on(open_pool(options)).map_err(|error| unusable(path, &error))?;
-        Ok(Self { path: path.to_owned(), pool, runtime })
+        let pool = runtime.block_on(open_pool(options));
+        let pool = pool.map_err(|source| RegistryError::Unusable { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), adapters: AdapterStore::beside(path), pool, runtime })
     }
 
-    /// Adds a version, or finds the one that already holds this adapter with this evaluation.
-    pub fn register(&self, content: &VersionContent) -> Result<Registration, RegistryError> {
+    /// Copies an adapter's files, which must have the content's hash, and adds a version, or finds the one that already
+    /// holds this adapter with this evaluation.
+    pub fn register(&self, content: &VersionContent, adapter_folder: &Path) -> Result<Registration, RegistryError> {
         check_name(&content.name)?;
         if !content.gate_passed {
             return Err(RegistryError::Rejected { name: content.name.clone() });
         }
+        // The files come first: a kill leaves files that no version names, never a version without files.
+        self.adapters.keep(content.adapter, adapter_folder)?;
         let created_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs() as i64);
         self.runtime.block_on(self.add(content, created_unix_s))
     }
@@ -99,12 +107,12 @@ impl Registry {
             .await
             .map_err(failed)?;
         sqlx::query(sqlx::AssertSqlSafe(format!(
-            "INSERT INTO adapter_versions ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+            "INSERT INTO adapter_versions ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
         )))
         .bind(&content.name)
         .bind(latest + 1)
         .bind(content.adapter.to_string())
-        .bind(&content.adapter_folder)
+        .bind(AdapterStore::relative(content.adapter))
         .bind(content.base_model.to_string())
         .bind(content.dataset_manifest.to_string())
         .bind(content.config.to_string())
@@ -114,11 +122,17 @@ impl Registry {
         .bind(content.gate.to_string())
         .bind(i64::from(content.gate_passed))
         .bind(created_unix_s)
+        .bind(1_i64)
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
-        let version = Version { version: (latest + 1) as u64, created_unix_s, content: content.clone() };
+        let version = Version {
+            version: (latest + 1) as u64,
+            created_unix_s,
+            adapter_folder: self.adapters.path(content.adapter),
+            content: content.clone(),
+        };
         Ok(Registration { version, already_there: false })
     }
 
@@ -155,12 +169,17 @@ impl Registry {
             |column, message: String| RegistryError::DamagedRow { name: name.clone(), version, column, message };
         let hash = |column| text(column)?.parse::<ContentHash>().map_err(|message| damaged(column, message));
         let json = |column| serde_json::from_str(&text(column)?).map_err(|e| damaged(column, e.to_string()));
+        let adapter = hash("adapter")?;
+        let stored = self.adapters.path(adapter);
+        // A version from before there was a store has its files there if the same adapter was registered again.
+        let is_kept = row.try_get::<i64, _>("kept").map_err(failed)? != 0 || stored.is_dir();
+        let adapter_folder = if is_kept { stored } else { PathBuf::from(text("adapter_folder")?) };
         Ok(Version {
             version,
             created_unix_s: row.try_get("created_unix_s").map_err(failed)?,
+            adapter_folder,
             content: VersionContent {
-                adapter: hash("adapter")?,
-                adapter_folder: text("adapter_folder")?,
+                adapter,
                 base_model: hash("base_model")?,
                 dataset_manifest: hash("dataset_manifest")?,
                 config: hash("config")?,
@@ -225,15 +244,10 @@ async fn open_pool_once(options: SqliteConnectOptions) -> Result<SqlitePool, sql
     Ok(pool)
 }
 
-/// Whether another process holds what was asked for. The low byte is the code that SQLite's extended ones refine.
+/// Whether another process holds what was asked for.
 fn is_busy(error: &sqlx::Error) -> bool {
     const SQLITE_BUSY: u32 = 5;
-    let code = error.as_database_error().and_then(|database| database.code());
-    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == SQLITE_BUSY)
-}
-
-fn unusable(path: &Path, error: &dyn std::fmt::Display) -> RegistryError {
-    RegistryError::Unusable { path: path.to_owned(), message: error.to_string() }
+    sqlite_code(error) == Some(SQLITE_BUSY)
 }
 
 fn check_name(name: &str) -> Result<(), RegistryError> {
@@ -244,13 +258,24 @@ fn check_name(name: &str) -> Result<(), RegistryError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::version::AdapterFiles;
+    use hilora_contract::artifact::hash_of_artifact;
     use serde_json::json;
+    use sqlx::migrate::Migrator;
 
-    fn content(name: &str, adapter: &[u8]) -> VersionContent {
+    /// The folder of an adapter with these weights, and a version of it.
+    fn adapter(folder: &Path, name: &str, weights: &str) -> (VersionContent, PathBuf) {
+        let adapter = folder.join("runs").join(weights);
+        std::fs::create_dir_all(&adapter).expect("a folder can be made");
+        std::fs::write(adapter.join("adapter_model.safetensors"), weights).expect("a file can be written");
+        let hash = hash_of_artifact(&adapter).expect("it can be read");
+        (content(name, hash), adapter)
+    }
+
+    fn content(name: &str, adapter: ContentHash) -> VersionContent {
         VersionContent {
             name: name.to_owned(),
-            adapter: ContentHash::of(adapter),
-            adapter_folder: "runs/quickstart/adapter".to_owned(),
+            adapter,
             base_model: ContentHash::of(b"base"),
             dataset_manifest: ContentHash::of(b"manifest"),
             config: ContentHash::of(b"config"),
@@ -267,15 +292,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("new/registry.sqlite");
         let registry = Registry::open(&path)?;
-        assert_eq!(registry.register(&content("python-lora", b"1"))?.version.version, 1);
-        assert_eq!(registry.register(&content("python-lora", b"2"))?.version.version, 2);
-        assert_eq!(registry.register(&content("math-lora", b"1"))?.version.version, 1);
+        let (one, one_folder) = adapter(folder.path(), "python-lora", "1");
+        let (two, two_folder) = adapter(folder.path(), "python-lora", "2");
+        let other = VersionContent { name: "math-lora".to_owned(), ..one.clone() };
+        assert_eq!(registry.register(&one, &one_folder)?.version.version, 1);
+        assert_eq!(registry.register(&two, &two_folder)?.version.version, 2);
+        assert_eq!(registry.register(&other, &one_folder)?.version.version, 1);
         drop(registry);
         let registry = Registry::open_existing(&path)?;
         let listed: Vec<_> = registry.list()?.into_iter().map(|row| (row.content.name, row.version)).collect();
         assert_eq!(listed, [("math-lora".into(), 1), ("python-lora".into(), 1), ("python-lora".into(), 2)]);
-        assert_eq!(registry.show("python-lora", None)?.content, content("python-lora", b"2"));
-        assert_eq!(registry.show("python-lora", Some(1))?.content, content("python-lora", b"1"));
+        assert_eq!(registry.show("python-lora", None)?.content, two);
+        assert_eq!(registry.show("python-lora", Some(1))?.content, one);
         Ok(())
     }
 
@@ -283,14 +311,73 @@ mod tests {
     fn the_same_adapter_and_evaluation_register_once() -> Result<(), RegistryError> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let registry = Registry::open(&folder.path().join("registry.sqlite"))?;
-        let first = registry.register(&content("python-lora", b"1"))?;
-        let again = registry.register(&content("python-lora", b"1"))?;
+        let (content, from) = adapter(folder.path(), "python-lora", "1");
+        let first = registry.register(&content, &from)?;
+        let again = registry.register(&content, &from)?;
         assert!(!first.already_there && again.already_there);
         assert_eq!(first.version, again.version);
         // The same adapter measured anew is a new version.
-        let mut measured_anew = content("python-lora", b"1");
-        measured_anew.evaluation = ContentHash::of(b"another evaluation");
-        assert_eq!(registry.register(&measured_anew)?.version.version, 2);
+        let measured_anew = VersionContent { evaluation: ContentHash::of(b"another evaluation"), ..content };
+        assert_eq!(registry.register(&measured_anew, &from)?.version.version, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_version_outlives_its_run_and_says_when_its_own_files_do_not() -> Result<(), RegistryError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let registry = Registry::open(&folder.path().join("registry.sqlite"))?;
+        let (content, from) = adapter(folder.path(), "python-lora", "1");
+        let registered = registry.register(&content, &from)?.version;
+        assert_eq!(registered.adapter_folder, folder.path().join("adapters").join(content.adapter.to_string()));
+        std::fs::remove_dir_all(&from).expect("the run can be removed");
+        let version = registry.show("python-lora", None)?;
+        assert_eq!((&version, version.has_files()), (&registered, true));
+        assert_eq!(version.check_files()?, AdapterFiles::Whole);
+
+        let weights = version.adapter_folder.join("adapter_model.safetensors");
+        std::fs::write(&weights, "others").expect("a file can be written");
+        let hash = hash_of_artifact(&version.adapter_folder).expect("it can be read");
+        assert_eq!((version.has_files(), version.check_files()?), (true, AdapterFiles::Changed { hash }));
+        std::fs::remove_dir_all(&version.adapter_folder).expect("it can be removed");
+        assert_eq!((version.has_files(), version.check_files()?), (false, AdapterFiles::Missing));
+        // The same adapter from another run heals it.
+        let (content, from) = adapter(folder.path(), "python-lora", "1");
+        assert!(registry.register(&content, &from)?.already_there);
+        assert_eq!(registry.show("python-lora", None)?.check_files()?, AdapterFiles::Whole);
+        Ok(())
+    }
+
+    #[test]
+    fn versions_from_before_there_was_a_store_keep_their_folder() -> Result<(), RegistryError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("registry.sqlite");
+        let (content, from) = adapter(folder.path(), "python-lora", "1");
+        // What the first migration alone made, with a row as it was written then.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(async {
+            let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+            let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.expect("a database");
+            let all = sqlx::migrate!("src/migrations/sqlite");
+            let first = Migrator { migrations: all.migrations[..1].to_vec().into(), ..Migrator::DEFAULT };
+            first.run(&pool).await.expect("the first migration");
+            let hash = content.adapter.to_string();
+            sqlx::query("INSERT INTO adapter_versions VALUES ('python-lora', 1, $1, $2, $1, $1, $1, $1, '0.1.0', '{}', '{}', 1, 7)")
+                .bind(&hash)
+                .bind(from.display().to_string())
+                .execute(&pool)
+                .await
+                .expect("a row of then");
+            pool.close().await;
+        });
+        let registry = Registry::open_existing(&path)?;
+        let version = registry.show("python-lora", Some(1))?;
+        assert_eq!((&version.adapter_folder, version.created_unix_s), (&from, 7));
+        assert_eq!(version.check_files()?, AdapterFiles::Whole);
+        // A new version of the same adapter puts its files into the store, where the old one finds them, too.
+        let added = registry.register(&content, &from)?;
+        assert_eq!((added.version.version, added.already_there), (2, false));
+        let stored = folder.path().join("adapters").join(content.adapter.to_string());
+        assert_eq!(registry.show("python-lora", Some(1))?.adapter_folder, stored);
         Ok(())
     }
 
@@ -298,10 +385,13 @@ mod tests {
     fn refuses_a_rejected_adapter_and_a_bad_name() -> Result<(), RegistryError> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let registry = Registry::open(&folder.path().join("registry.sqlite"))?;
-        let mut rejected = content("python-lora", b"1");
-        rejected.gate_passed = false;
-        assert!(matches!(registry.register(&rejected), Err(RegistryError::Rejected { .. })));
-        assert!(matches!(registry.register(&content("../python", b"1")), Err(RegistryError::BadName { .. })));
+        let (content, from) = adapter(folder.path(), "python-lora", "1");
+        let rejected = VersionContent { gate_passed: false, ..content.clone() };
+        assert!(matches!(registry.register(&rejected, &from), Err(RegistryError::Rejected { .. })));
+        let misnamed = VersionContent { name: "../python".to_owned(), ..content.clone() };
+        assert!(matches!(registry.register(&misnamed, &from), Err(RegistryError::BadName { .. })));
+        let other = VersionContent { adapter: ContentHash::of(b"other files"), ..content };
+        assert!(matches!(registry.register(&other, &from), Err(RegistryError::OtherFiles { .. })));
         assert!(registry.list()?.is_empty());
         assert!(matches!(registry.show("python-lora", None), Err(RegistryError::NotFound { .. })));
         Ok(())
@@ -311,7 +401,8 @@ mod tests {
     fn rows_never_change() -> Result<(), RegistryError> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let registry = Registry::open(&folder.path().join("registry.sqlite"))?;
-        registry.register(&content("python-lora", b"1"))?;
+        let (content, from) = adapter(folder.path(), "python-lora", "1");
+        registry.register(&content, &from)?;
         for statement in ["UPDATE adapter_versions SET version = 7", "DELETE FROM adapter_versions"] {
             let refused = registry.runtime.block_on(sqlx::query(statement).execute(&registry.pool));
             let message = refused.expect_err("a trigger stands in the way").to_string();

@@ -1,9 +1,13 @@
 //! A version: one proven state of an adapter, numbered from 1 under its name.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use time::OffsetDateTime;
 
-use hilora_contract::artifact::ContentHash;
+use super::error::RegistryError;
+use hilora_contract::artifact::{ContentHash, FileError, hash_of_artifact};
 
 /// Everything about a version but its number and its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,8 +16,6 @@ pub struct VersionContent {
     pub name: String,
     /// The hash of the adapter's files.
     pub adapter: ContentHash,
-    /// Where the adapter's files stood when it was registered.
-    pub adapter_folder: String,
     /// The hash of the base model's files.
     pub base_model: ContentHash,
     /// The hash of the manifest of the data it learned from.
@@ -39,28 +41,56 @@ pub struct Version {
     pub version: u64,
     /// When it was registered, in seconds since 1970.
     pub created_unix_s: i64,
+    /// Where its adapter's files are: the registry's own copy; of a version that was registered before there were copies,
+    /// the folder that it was registered from.
+    pub adapter_folder: PathBuf,
     /// What it is.
     #[serde(flatten)]
     pub content: VersionContent,
 }
 
 impl Version {
-    /// When it was registered, as `2026-11-20 11:06:18 UTC`.
+    /// When it was registered, as `2026-11-20 11:06:18 UTC`; the seconds since 1970 if no calendar has them.
     pub fn created(&self) -> String {
-        let (days, seconds) = (self.created_unix_s.div_euclid(86_400), self.created_unix_s.rem_euclid(86_400));
-        // Days to a Gregorian date, counted in eras of 400 years that begin on 1 March (Hinnant's civil_from_days).
-        let shifted = days + 719_468;
-        let era = shifted.div_euclid(146_097);
-        let day_of_era = shifted.rem_euclid(146_097);
-        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
-        let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+        match OffsetDateTime::from_unix_timestamp(self.created_unix_s) {
+            Ok(at) => {
+                let (date, (hour, minute, second)) = (at.date(), at.to_hms());
+                format!("{date} {hour:02}:{minute:02}:{second:02} UTC")
+            }
+            Err(_) => format!("{} s after 1970", self.created_unix_s),
+        }
     }
+
+    /// Whether its adapter's folder is there with something in it. This costs no reading: what the files hold is not looked
+    /// at.
+    pub fn has_files(&self) -> bool {
+        std::fs::read_dir(&self.adapter_folder).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    /// Reads its adapter's files and holds them against the hash that it was registered with.
+    pub fn check_files(&self) -> Result<AdapterFiles, RegistryError> {
+        if !self.has_files() {
+            return Ok(AdapterFiles::Missing);
+        }
+        let folder = &self.adapter_folder;
+        let hash = hash_of_artifact(folder).map_err(|error| FileError::reading(folder, error))?;
+        Ok(if hash == self.content.adapter { AdapterFiles::Whole } else { AdapterFiles::Changed { hash } })
+    }
+}
+
+/// What has become of a version's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum AdapterFiles {
+    /// They are what was registered.
+    Whole,
+    /// They are gone.
+    Missing,
+    /// They are others.
+    Changed {
+        /// Their hash.
+        hash: ContentHash,
+    },
 }
 
 #[cfg(test)]
@@ -73,7 +103,6 @@ mod tests {
         let content = VersionContent {
             name: "python-lora".to_owned(),
             adapter: ContentHash::of(b""),
-            adapter_folder: String::new(),
             base_model: ContentHash::of(b""),
             dataset_manifest: ContentHash::of(b""),
             config: ContentHash::of(b""),
@@ -89,8 +118,11 @@ mod tests {
             (1_795_172_778, "2026-11-20 11:06:18 UTC"),
             (4_107_542_399, "2100-02-28 23:59:59 UTC"),
             (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+            (i64::MAX, "9223372036854775807 s after 1970"),
         ] {
-            assert_eq!(Version { version: 1, created_unix_s, content: content.clone() }.created(), expected);
+            let adapter_folder = PathBuf::new();
+            let version = Version { version: 1, created_unix_s, adapter_folder, content: content.clone() };
+            assert_eq!(version.created(), expected);
         }
     }
 }

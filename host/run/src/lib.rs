@@ -1,5 +1,69 @@
 //! A run: one configuration, one folder, and the stages that fill it.
+//!
+//! [`Run::open`] reads the configuration, places the plugins and takes the folder. [`main_job`] lists the stages of the whole
+//! job, and each stage is a value of its own ([`PrepareStage`], [`TrainStage`], …); [`drive`] runs any list of them, skips
+//! what has not changed, and asks for every precondition before the first. Nothing here prints: a [`RunObserver`] is told
+//! what goes on and says when to stop.
 
 pub mod config;
 
+mod error;
+mod observer;
+
+mod data_files;
+mod environment;
+mod run_folder;
+
+mod base_model;
+mod model_template;
+mod run_plugins;
+
+mod run;
+
+mod registration;
+mod stage;
+mod stage_key;
+mod stage_result;
+
+mod rows;
+mod tokenization;
+
+mod prepare_stage;
+
+mod enrich_stage;
+
+mod held_out;
+mod measurement_watch;
 pub mod metrics;
+mod train_stage;
+mod training_watch;
+
+mod data_check;
+mod evaluate_stage;
+
+mod register_stage;
+
+mod main_job;
+
+pub use base_model::{BaseModel, load_base, model_folder};
+pub use data_files::{DataFile, DataFiles};
+pub use enrich_stage::{EnrichStage, EnrichWork, training_rows};
+pub use environment::{Environment, available_cores, memory_bytes};
+pub use error::RunError;
+pub use evaluate_stage::{EvaluateStage, EvaluateWork, Measured, has_problems};
+pub use held_out::HeldOutWork;
+pub use main_job::main_job;
+pub use observer::{RunObserver, Task, TaskProgress, Unwatched};
+pub use prepare_stage::{PrepareStage, PrepareWork};
+pub use register_stage::{RegisterStage, RegisterWork};
+pub use registration::{RegisteredVersion, Registration};
+pub use rows::read_rows;
+pub use run::{Run, RunOptions};
+pub use run_folder::RunFolder;
+pub use run_plugins::RunPlugins;
+pub use stage::{AnyStage, Stage, StageEnd, drive};
+pub use stage_key::{InputName, StageKey, StageName};
+pub use stage_result::{StageReport, StageResult, StageState};
+pub use tokenization::{formatter_lesson, sample_of, tokenize};
+pub use train_stage::{Answers, TrainStage, TrainWork};
+pub use training_watch::{WatchFiles, watched_training};

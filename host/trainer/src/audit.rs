@@ -10,9 +10,9 @@ use hilora_model::{ComputeType, Model};
 
 /// Rows of each sample whose logits are compared: the last that predict a target, where what leaked would show.
 const ROWS: usize = 8;
-/// |packed − alone| / |alone| in the Euclidean norm, where a product does not depend on the rows beside it.
+/// |packed − alone| / |alone| in the Euclidean norm, if a product does not depend on the rows beside it.
 const BOUND: f64 = 2e-5;
-/// The same where it does, as in a library's products on another device: what its order of sums and its roundings may
+/// The same if it does, as in a library's products on another device: what its order of sums and its roundings may
 /// move. A sample that sees another is off by a multiple of it.
 const DEVICE_BOUND_F32: f64 = 1e-3;
 const DEVICE_BOUND_BF16: f64 = 5e-2;
@@ -50,7 +50,7 @@ pub(crate) fn packed_equals_alone(
     for (sample, packed) in batch.samples.iter().zip(packed) {
         let alone = logits_of(&[*sample])?.concat();
         let distance = relative_distance(&packed, &alone);
-        // A distance that is no number is no proof.
+        // NaN proves nothing.
         let bound = bound(model);
         if distance.is_nan() || distance > bound {
             return Err(TrainingError::NotIsolated { sample: *sample, distance, bound });

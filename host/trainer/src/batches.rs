@@ -34,7 +34,7 @@ pub(crate) struct Batches<'a> {
     seed: u64,
 }
 
-/// What goes through the model at once: a micro-batch, or where that has many tokens a part of it.
+/// What goes through the model at once: a micro-batch, or if that has many tokens a part of it.
 pub(crate) struct MicroBatch {
     /// The samples' indices.
     pub(crate) samples: Vec<usize>,
@@ -120,7 +120,7 @@ impl<'a> Batches<'a> {
         self.shortest(1)
     }
 
-    /// What must not see each other: the same samples, but two at least where there are two.
+    /// What must not see each other: the same samples, but two at least if there are two.
     pub(crate) fn for_isolation_audit(&self) -> MicroBatch {
         self.shortest(2)
     }

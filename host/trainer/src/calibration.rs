@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use half::bf16;
 
 use super::batches::{MicroBatch, pack};
-use super::learner::{Learner, StepOptions};
+use super::learner::{Learner, LearnerOptions, StepOptions};
 use super::{TrainingConfig, TrainingError, TrainingSample};
 use hilora_kernels::attention::{self, Document, Heads};
 use hilora_kernels::element::Element;
@@ -38,7 +38,7 @@ const ROUNDS: [usize; 2] = [2, 5];
 const REPEATS: usize = 3;
 /// For how long a quick measurement is repeated.
 const QUICK: Duration = Duration::from_millis(300);
-/// What is as long as this is measured once.
+/// A measurement that takes this long is not repeated.
 const LONG: Duration = Duration::from_secs(1);
 
 /// A quantity that grows in a straight line.
@@ -191,9 +191,7 @@ impl Calibrated<'_> {
         let shape = SkeletonShape { layers, vocabulary: self.vocabulary(), positions: DOCUMENT };
         let precision = self.training.base_precision()?;
         let model = Model::skeleton(self.model, shape, precision, self.stored, self.compute)?;
-        let learner = Learner::new_adapter(model, self.lora, 0)?;
-        let learner = learner.optimized_by(self.training.optim, self.training.loraplus_lr_ratio.unwrap_or(1.0))?;
-        Ok(learner.with_noise(self.training.neftune_noise_alpha))
+        Learner::new_adapter(model, self.lora, 0, &LearnerOptions::of(self.training))
     }
 
     /// How many tokens the two passes have, so that all of them together take about the budget.
@@ -213,7 +211,7 @@ impl Calibrated<'_> {
         Ok([many.div_ceil(4), many])
     }
 
-    /// A micro-batch of so many tokens with as large a share of targets as the run's largest has.
+    /// A micro-batch of this many tokens with as large a share of targets as the run's largest has.
     fn batch(&self, tokens: usize) -> MicroBatch {
         let share = self.largest.1 as f64 / self.largest.0.max(1) as f64;
         let mut samples = Vec::new();

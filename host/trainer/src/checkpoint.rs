@@ -6,6 +6,7 @@
 //! that is damaged is passed over too, with a warning, for the one before it. The newest and the best are always kept.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
@@ -17,6 +18,7 @@ use super::learner::Learner;
 use super::optimizer::{StateValues, overwrite};
 use super::validation::EarlyStopping;
 use hilora_contract::artifact::{ContentHash, write_atomic};
+use hilora_contract::fault::BadInput;
 use hilora_model::ModelError;
 
 const STATE: &str = "state.json";
@@ -48,7 +50,7 @@ struct StateFile {
 
 /// Where a run resumed.
 pub(crate) struct Resumed {
-    /// The step; none where there was no checkpoint.
+    /// The step; none if there was no checkpoint.
     pub(crate) step: Option<usize>,
     /// What validation had seen.
     pub(crate) early_stopping: EarlyStopping,
@@ -65,8 +67,12 @@ pub(crate) struct Checkpoints<'a> {
     limit: usize,
 }
 
-fn io(path: &Path) -> impl Fn(std::io::Error) -> TrainingError + '_ {
-    move |e| TrainingError::Model(ModelError::File { path: path.to_owned(), source: e })
+fn reading(path: &Path) -> impl Fn(io::Error) -> TrainingError + '_ {
+    move |error| ModelError::reading(path, error).into()
+}
+
+fn writing(path: &Path) -> impl Fn(io::Error) -> TrainingError + '_ {
+    move |error| ModelError::writing(path, error).into()
 }
 
 /// Why a checkpoint cannot be used.
@@ -98,8 +104,8 @@ impl<'a> Checkpoints<'a> {
             return Ok(Vec::new());
         }
         let mut found = Vec::new();
-        for entry in fs::read_dir(self.folder).map_err(io(self.folder))? {
-            let name = entry.map_err(io(self.folder))?.file_name();
+        for entry in fs::read_dir(self.folder).map_err(reading(self.folder))? {
+            let name = entry.map_err(reading(self.folder))?.file_name();
             let step = name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|step| step.parse().ok());
             if let Some(step) = step {
                 found.push((step, self.path(step).join(STATE).exists()));
@@ -113,10 +119,10 @@ impl<'a> Checkpoints<'a> {
         let path = self.path(step);
         // Without its state a checkpoint is unfinished, at whatever moment the removal is interrupted.
         match fs::remove_file(path.join(STATE)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(writing(&path)(error)),
             _ => {}
         }
-        fs::remove_dir_all(&path).map_err(io(&path))
+        fs::remove_dir_all(&path).map_err(writing(&path))
     }
 
     /// Saves a learner, and removes the checkpoints that are no longer kept.
@@ -128,7 +134,7 @@ impl<'a> Checkpoints<'a> {
         let path = self.path(step);
         let tensors_path = path.join(TENSORS);
         let tensors = tensors_of(learner, step)?;
-        write_atomic(&tensors_path, &tensors).map_err(io(&tensors_path))?;
+        write_atomic(&tensors_path, &tensors).map_err(|e| writing(&tensors_path)(e.error))?;
         let state = State {
             step,
             micro_batches: learner.micro_batches(),
@@ -137,10 +143,10 @@ impl<'a> Checkpoints<'a> {
             tensors: ContentHash::of(&tensors),
         };
         let state_path = path.join(STATE);
-        let unserializable = |e: serde_json::Error| self.refuse(&state_path, e.to_string());
+        let unserializable = |e: serde_json::Error| TrainingError::Defect(format!("{}: {e}", state_path.display()));
         let hash = ContentHash::of(&serde_json::to_vec(&state).map_err(unserializable)?);
         let text = serde_json::to_vec_pretty(&StateFile { state, hash }).map_err(unserializable)?;
-        write_atomic(&state_path, &text).map_err(io(&state_path))?;
+        write_atomic(&state_path, &text).map_err(|e| writing(&state_path)(e.error))?;
         self.remove_old(early_stopping.best.map(|best| best.step))
     }
 
@@ -159,7 +165,13 @@ impl<'a> Checkpoints<'a> {
     }
 
     fn refuse(&self, path: &Path, problem: String) -> TrainingError {
-        TrainingError::Checkpoint { path: path.to_owned(), problem }
+        TrainingError::Checkpoint { path: path.to_owned(), problem: BadInput::new(problem) }
+    }
+
+    /// Refuses a checkpoint that is in the way of a new beginning.
+    fn refuse_to_go_on(&self, path: &Path, problem: String) -> TrainingError {
+        let hint = format!("remove {} to begin anew", self.folder.display());
+        TrainingError::Checkpoint { path: path.to_owned(), problem: BadInput::with_hint(problem, hint) }
     }
 
     /// Puts a learner where the newest undamaged checkpoint left off. A checkpoint of another run is an error, and so is
@@ -183,8 +195,7 @@ impl<'a> Checkpoints<'a> {
         if damaged.is_empty() {
             return Ok(Resumed { step: None, early_stopping: EarlyStopping::default(), damaged });
         }
-        let hint = format!("hint: remove {} to begin anew", self.folder.display());
-        Err(self.refuse(self.folder, format!("no checkpoint is whole: {}\n{hint}", damaged.join("; "))))
+        Err(self.refuse_to_go_on(self.folder, format!("no checkpoint is whole: {}", damaged.join("; "))))
     }
 
     /// Gives a learner the weights of one checkpoint, the run's best.
@@ -192,8 +203,7 @@ impl<'a> Checkpoints<'a> {
         match self.restore(step, learner) {
             Ok(_) => Ok(()),
             Err(Unusable::Damaged(problem)) => {
-                let hint = format!("hint: remove {} to begin anew", self.folder.display());
-                Err(self.refuse(&self.path(step), format!("the run's best step: {problem}\n{hint}")))
+                Err(self.refuse_to_go_on(&self.path(step), format!("the run's best step: {problem}")))
             }
             Err(Unusable::Error(error)) => Err(error),
         }
@@ -211,14 +221,15 @@ impl<'a> Checkpoints<'a> {
         }
         let state = file.state;
         if state.run != self.run {
-            let problem = format!(
-                "a checkpoint of another run: expected fingerprint {}, got {}\nhint: the base, the data, the seed or \
-                 the configuration has changed; remove the folder {} to begin anew",
-                self.run.short(),
-                state.run.short(),
-                self.folder.display()
+            let (expected, got) = (self.run.short(), state.run.short());
+            let problem = BadInput::with_hint(
+                format!("a checkpoint of another run: expected fingerprint {expected}, got {got}"),
+                format!(
+                    "the base, the data, the seed or the configuration has changed; remove the folder {} to begin anew",
+                    self.folder.display()
+                ),
             );
-            return Err(self.refuse(&path.join(STATE), problem).into());
+            return Err(TrainingError::Checkpoint { path: path.join(STATE), problem }.into());
         }
         let bytes = fs::read(path.join(TENSORS)).map_err(|e| damaged(e.to_string()))?;
         let hash = ContentHash::of(&bytes);
@@ -251,7 +262,7 @@ impl<'a> Checkpoints<'a> {
     }
 }
 
-/// The bytes of `state.safetensors`. A parameter that is no number is an error: such a checkpoint would be of no use,
+/// The bytes of `state.safetensors`. A parameter that is NaN or infinite is an error: such a checkpoint would be of no use,
 /// and would push out one that is.
 fn tensors_of(learner: &Learner, step: usize) -> Result<Vec<u8>, TrainingError> {
     let mut tensors = Vec::new();
@@ -274,7 +285,7 @@ fn tensors_of(learner: &Learner, step: usize) -> Result<Vec<u8>, TrainingError> 
             }
         })
         .collect();
-    let broken = |e: safetensors::SafeTensorError| TrainingError::Config(vec![format!("a checkpoint's tensors: {e}")]);
+    let broken = |e: safetensors::SafeTensorError| TrainingError::Defect(format!("a checkpoint's tensors: {e}"));
     let views = data
         .iter()
         .map(|(name, dtype, length, bytes)| {

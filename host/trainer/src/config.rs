@@ -1,4 +1,4 @@
-//! The configuration of training, under the key `training` of a run's YAML. Keys are those of transformers and TRL where
+//! The configuration of training, under the key `training` of a run's YAML. Keys are those of transformers and TRL if
 //! they have one.
 
 use std::path::{Path, PathBuf};
@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ComputePrecision;
+use super::optimizer_kind::OptimizerKind;
+use super::schedule::{LearningRateSchedule, warmup_steps};
 use hilora_model::{BasePrecision, ComputeType, DeviceChoice, Model, ModelError};
 
 /// Which weights are trained, over which base.
@@ -16,48 +18,10 @@ pub enum TrainingMode {
     /// LoRA over a base in NF4.
     #[default]
     Qlora,
-    /// LoRA over a base in bf16 where that is computed, else in f32.
+    /// LoRA over a base in bf16 if that is computed, else in f32.
     Lora,
     /// All weights.
     Full,
-}
-
-/// How the learning rate moves after the warm-up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LearningRateSchedule {
-    /// Half a cosine from the peak to zero.
-    #[default]
-    Cosine,
-    /// A line from the peak to zero.
-    Linear,
-    /// The peak.
-    Constant,
-}
-
-/// The optimizer, by the names that transformers gives bitsandbytes' optimizers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OptimizerKind {
-    /// AdamW with states in 32 bits, as torch computes it.
-    #[default]
-    Adamw,
-    /// AdamW with states in 8 bits, as bitsandbytes computes it.
-    #[serde(rename = "adamw_8bit")]
-    Adamw8bit,
-    /// The same: states in 8 bits are always in host memory.
-    #[serde(rename = "paged_adamw_8bit")]
-    PagedAdamw8bit,
-    /// AdamW with states in 32 bits, as bitsandbytes computes it; they are beside what they belong to.
-    #[serde(rename = "paged_adamw_32bit")]
-    PagedAdamw32bit,
-}
-
-impl OptimizerKind {
-    /// Whether states are in 8 bits.
-    pub(crate) fn is_8bit(self) -> bool {
-        matches!(self, Self::Adamw8bit | Self::PagedAdamw8bit)
-    }
 }
 
 /// The configuration of a training run.
@@ -80,7 +44,7 @@ pub struct TrainingConfig {
     pub gradient_accumulation_steps: usize,
     /// The peak learning rate.
     pub learning_rate: f64,
-    /// LoRA+: the learning rate of every B is so many times that of A.
+    /// LoRA+: the learning rate of every B is this many times that of A.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loraplus_lr_ratio: Option<f64>,
     /// NEFTune: noise of this magnitude on the embeddings in training, divided by the root of tokens times width.
@@ -89,7 +53,7 @@ pub struct TrainingConfig {
     /// How the learning rate moves after the warm-up.
     #[serde(default)]
     pub lr_scheduler: LearningRateSchedule,
-    /// The part of all steps in which the learning rate climbs from zero; 0 where neither this nor `warmup_steps` is
+    /// The part of all steps in which the learning rate climbs from zero; 0 if neither this nor `warmup_steps` is
     /// given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmup_ratio: Option<f64>,
@@ -102,7 +66,7 @@ pub struct TrainingConfig {
     /// The gradient's norm is cut to this.
     #[serde(default = "one_f64")]
     pub max_grad_norm: f64,
-    /// Longer samples are cut to their first tokens; where no target is left they are left out and counted.
+    /// Longer samples are cut to their first tokens; if no target is left they are left out and counted.
     pub max_seq_length: usize,
     /// Whether samples are put together into rows of up to `max_seq_length` tokens; they never see each other.
     #[serde(default)]
@@ -119,19 +83,20 @@ pub struct TrainingConfig {
     /// The optimizer.
     #[serde(default)]
     pub optim: OptimizerKind,
-    /// Whether activations may be in bfloat16; where the device does not multiply them they are in f32. The run's
+    /// Whether activations may be in bfloat16; if the device does not multiply them they are in f32. The run's
     /// environment.json says which it was.
     #[serde(default)]
     pub bf16: bool,
-    /// Where the run computes: `auto` takes CUDA where this program was built with it and a device is there, else the CPU.
+    /// Where the run computes: `auto` takes CUDA if this program was built with it and a device is there, else the CPU.
     #[serde(default, skip_serializing_if = "DeviceChoice::is_auto")]
     pub device: DeviceChoice,
     /// An adapter in PEFT's layout that the run goes on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_adapter: Option<PathBuf>,
-    /// Steps between two checkpoints; 0 saves only the best and when asked to stop.
-    #[serde(default)]
-    pub save_steps: usize,
+    /// Steps between two checkpoints; 0 saves only the best and when asked to stop. If absent, a checkpoint is saved
+    /// whenever ten minutes have passed since the last one, so that a kill costs no more than that and one step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub save_steps: Option<usize>,
     /// How many checkpoints are kept; the best counts and is never removed.
     #[serde(default = "two")]
     pub save_total_limit: usize,
@@ -232,7 +197,7 @@ impl TrainingConfig {
 
     /// The number of warm-up steps among `total`.
     pub(crate) fn warmup(&self, total: usize) -> usize {
-        self.warmup_steps.unwrap_or_else(|| super::schedule::warmup_steps(self.warmup_ratio.unwrap_or_default(), total))
+        self.warmup_steps.unwrap_or_else(|| warmup_steps(self.warmup_ratio.unwrap_or_default(), total))
     }
 }
 

@@ -1,8 +1,10 @@
 //! What stops a training run: each error names the sample, the step or the tensor.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use hilora_model::ModelError;
+use hilora_contract::fault::{BadInput, Blame, Fault};
+use hilora_model::{ModelError, blame_of_operation};
 
 /// An error of the trainer.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +28,7 @@ pub enum TrainingError {
     NoSamples {
         /// How many were given.
         given: usize,
-        /// How many lose all their targets where they are cut.
+        /// How many lose all their targets when they are cut.
         without_targets: usize,
         /// The limit.
         max_seq_length: usize,
@@ -50,12 +52,8 @@ pub enum TrainingError {
         /// What rounding alone may make of it.
         bound: f64,
     },
-    /// A number stopped being one.
-    #[error(
-        "step {step}: {what} is {value}{}\nhint: lower the learning rate or check the data of this step; the last \
-         checkpoint is kept",
-        rows(samples)
-    )]
+    /// A number became NaN or infinite.
+    #[error("step {step}: {what} is {value}{}", rows(samples))]
     NotFinite {
         /// The step.
         step: usize,
@@ -72,7 +70,7 @@ pub enum TrainingError {
         /// The step.
         step: usize,
         /// What went wrong.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: MeasurementError,
     },
     /// A checkpoint does not belong to this run or is damaged.
     #[error("{path}: {problem}")]
@@ -80,14 +78,75 @@ pub enum TrainingError {
         /// The checkpoint.
         path: PathBuf,
         /// What was expected and what was found.
-        problem: String,
+        problem: BadInput,
     },
+    /// Something that this crate makes is not as it must be.
+    #[error("{0}")]
+    Defect(String),
     /// The model, the adapter or the tokenizer.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+/// What the measurement of held-out problems failed with: it keeps its blame and its hints.
+#[derive(Debug)]
+pub struct MeasurementError(pub Box<dyn Fault + Send + Sync>);
+
+impl fmt::Display for MeasurementError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for MeasurementError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl Fault for MeasurementError {
+    fn blame(&self) -> Blame {
+        self.0.blame()
+    }
+
+    fn hints(&self) -> Vec<String> {
+        self.0.hints()
+    }
+}
+
+impl Fault for TrainingError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Config(_) | Self::Sample { .. } | Self::NoSamples { .. } | Self::NotFinite { .. } => Blame::User,
+            Self::Checkpoint { problem, .. } => problem.blame(),
+            // The audit looks for what would be wrong with the trainer, not with what it is given.
+            Self::NoGradient { .. } | Self::NotIsolated { .. } | Self::Defect(_) => Blame::Ours,
+            Self::Measurement { source, .. } => source.blame(),
+            Self::Model(error) => error.blame(),
+            Self::Tensor(error) => blame_of_operation(error),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NotFinite { .. } => {
+                vec!["lower the learning rate or check the data of this step; the last checkpoint is kept".to_owned()]
+            }
+            Self::Checkpoint { problem, .. } => problem.hints(),
+            Self::Measurement { source, .. } => source.hints(),
+            Self::Model(error) => error.hints(),
+            Self::Config(_)
+            | Self::Sample { .. }
+            | Self::NoSamples { .. }
+            | Self::NoGradient { .. }
+            | Self::NotIsolated { .. }
+            | Self::Defect(_)
+            | Self::Tensor(_) => Vec::new(),
+        }
+    }
 }
 
 /// The rows of a step, in words.

@@ -1,14 +1,16 @@
-//! Evaluation during training: the held-out rows' loss, and pass@1 where the metric asks for it.
+//! Evaluation during training: the held-out rows' loss, and pass@1 if the metric asks for it.
 
 use super::batches::pack_fitted;
 use super::learner::Learner;
 use super::sample::FittedSamples;
 use super::validation::{BestStep, EarlyStopping, ValidationConfig, ValidationMetric};
-use super::{TrainingError, TrainingSample};
+use super::{MeasurementError, TrainingError, TrainingSample};
+use hilora_contract::fault::Fault;
 use hilora_model::{Adapter, Model};
 
-/// Measures pass@1 of a model with an adapter: the share of held-out problems' answers that pass all tests.
-pub type PassAt1<'a> = dyn Fn(&Model, Option<&Adapter>) -> Result<f64, Box<dyn std::error::Error + Send + Sync>> + 'a;
+/// Measures pass@1 of a model with an adapter: the share of held-out problems' answers that pass all tests; `None` if it was
+/// asked to stop before it knew.
+pub type PassAt1<'a> = dyn Fn(&Model, Option<&Adapter>) -> Result<Option<f64>, Box<dyn Fault + Send + Sync>> + 'a;
 
 /// What a run is measured on while it trains.
 #[derive(Clone, Copy)]
@@ -17,7 +19,7 @@ pub struct Validation<'a> {
     pub config: &'a ValidationConfig,
     /// The held-out rows.
     pub samples: &'a [TrainingSample],
-    /// Measures pass@1; needed where it is the metric.
+    /// Measures pass@1; needed if it is the metric.
     pub pass_at_1: Option<&'a PassAt1<'a>>,
 }
 
@@ -71,19 +73,20 @@ impl<'a> Evaluations<'a> {
         self.samples.without_targets.len()
     }
 
-    /// Measures a learner as it stands; `state` learns of it.
+    /// Measures a learner as it stands; `state` learns of it. `None` if the measurement was asked to stop.
     pub(crate) fn measure(
         &self,
         learner: &Learner,
         state: &mut EarlyStopping,
-    ) -> Result<EvaluationReport, TrainingError> {
+    ) -> Result<Option<EvaluationReport>, TrainingError> {
         let step = learner.steps();
         let eval_loss = self.loss(learner)?;
         let config = self.config();
         let (value, pass_at_1) = match (config.metric, self.validation.pass_at_1) {
             (ValidationMetric::PassAt1, Some(measure)) => {
-                let value = measure(learner.model(), learner.adapter())
-                    .map_err(|source| TrainingError::Measurement { step, source })?;
+                let measured = measure(learner.model(), learner.adapter())
+                    .map_err(|error| TrainingError::Measurement { step, source: MeasurementError(error) })?;
+                let Some(value) = measured else { return Ok(None) };
                 (value, Some(value))
             }
             _ => (eval_loss, None),
@@ -93,13 +96,8 @@ impl<'a> Evaluations<'a> {
             return Err(TrainingError::NotFinite { step, what, value, samples: Vec::new() });
         }
         let is_best = state.observe(config.metric, step, value);
-        Ok(EvaluationReport {
-            step,
-            eval_loss,
-            pass_at_1,
-            is_best,
-            best: state.best.unwrap_or(BestStep { step, value }),
-        })
+        let best = state.best.unwrap_or(BestStep { step, value });
+        Ok(Some(EvaluationReport { step, eval_loss, pass_at_1, is_best, best }))
     }
 
     /// Mean cross-entropy per target token.

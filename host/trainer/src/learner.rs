@@ -5,7 +5,7 @@ use candle_core::Tensor;
 
 use super::batches::{MicroBatch, pack, passes};
 use super::optimizer::Optimizer;
-use super::{OptimizerKind, TrainingError, TrainingSample};
+use super::{OptimizerKind, TrainingConfig, TrainingError, TrainingSample};
 use hilora_kernels::adamw::{self, AdamwStep};
 use hilora_kernels::in_pool;
 use hilora_kernels::neftune::Noise;
@@ -36,6 +36,35 @@ pub struct StepNumbers {
     pub tokens: usize,
     /// How many of them were targets.
     pub target_tokens: usize,
+}
+
+/// How a learner learns.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LearnerOptions {
+    /// The optimizer.
+    pub optim: OptimizerKind,
+    /// The learning rate of every B is this many times that of A.
+    pub loraplus_lr_ratio: f64,
+    /// The magnitude of NEFTune's noise on the embeddings of every training step.
+    pub neftune_noise_alpha: Option<f64>,
+}
+
+impl LearnerOptions {
+    /// What a run's configuration says.
+    pub fn of(config: &TrainingConfig) -> Self {
+        Self {
+            optim: config.optim,
+            loraplus_lr_ratio: config.loraplus_lr_ratio.unwrap_or(1.0),
+            neftune_noise_alpha: config.neftune_noise_alpha,
+        }
+    }
+}
+
+impl Default for LearnerOptions {
+    /// AdamW in 32 bits, one learning rate, no noise.
+    fn default() -> Self {
+        Self { optim: OptimizerKind::default(), loraplus_lr_ratio: 1.0, neftune_noise_alpha: None }
+    }
 }
 
 const BETA1: f64 = 0.9;
@@ -71,38 +100,46 @@ fn tensors(of: &Gradients) -> Vec<(String, &Tensor)> {
 
 impl Learner {
     /// A learner of a new adapter; `seed` keys its first values and its dropout.
-    pub fn new_adapter(model: Model, lora: &LoraConfig, seed: u64) -> Result<Self, TrainingError> {
+    pub fn new_adapter(
+        model: Model,
+        lora: &LoraConfig,
+        seed: u64,
+        options: &LearnerOptions,
+    ) -> Result<Self, TrainingError> {
         let adapter = model.new_adapter(lora, seed)?;
-        Self::of_adapter(model, adapter, seed)
+        Self::of_adapter(model, adapter, seed, options)
     }
 
     /// A learner that goes on with an adapter; the optimizer begins anew.
-    pub fn of_adapter(model: Model, adapter: Adapter, seed: u64) -> Result<Self, TrainingError> {
+    pub fn of_adapter(
+        model: Model,
+        adapter: Adapter,
+        seed: u64,
+        options: &LearnerOptions,
+    ) -> Result<Self, TrainingError> {
         adapter.check_against(model.config())?;
         let adapter = adapter.to_device(model.device())?;
         let gradients = Gradients::Adapter(adapter.zeros_like()?);
-        let adapter = Some(adapter);
-        let optimizer = Optimizer::new(OptimizerKind::default(), 1.0, &trained(&model, adapter.as_ref()))?;
-        Ok(Self { model, adapter, gradients, optimizer, noise_alpha: None, seed, step: 0, micro_batch: 0 })
+        Self::new(model, Some(adapter), gradients, seed, options)
     }
 
     /// A learner of all weights, which must be in f32.
-    pub fn full(model: Model, seed: u64) -> Result<Self, TrainingError> {
+    pub fn full(model: Model, seed: u64, options: &LearnerOptions) -> Result<Self, TrainingError> {
         let gradients = Gradients::Full(Box::new(Weights::zeros(model.config(), model.device())?));
-        let optimizer = Optimizer::new(OptimizerKind::default(), 1.0, &trained(&model, None))?;
-        Ok(Self { model, adapter: None, gradients, optimizer, noise_alpha: None, seed, step: 0, micro_batch: 0 })
+        Self::new(model, None, gradients, seed, options)
     }
 
-    /// The same learner with another optimizer, which begins anew; by default it is AdamW in 32 bits. B's learning
-    /// rate is `loraplus_lr_ratio` times A's.
-    pub fn optimized_by(mut self, kind: OptimizerKind, loraplus_lr_ratio: f64) -> Result<Self, TrainingError> {
-        self.optimizer = Optimizer::new(kind, loraplus_lr_ratio, &self.trained())?;
-        Ok(self)
-    }
-
-    /// The same learner with NEFTune's noise of this magnitude on the embeddings of every training step.
-    pub fn with_noise(self, neftune_noise_alpha: Option<f64>) -> Self {
-        Self { noise_alpha: neftune_noise_alpha, ..self }
+    fn new(
+        model: Model,
+        adapter: Option<Adapter>,
+        gradients: Gradients,
+        seed: u64,
+        options: &LearnerOptions,
+    ) -> Result<Self, TrainingError> {
+        let trained = trained(&model, adapter.as_ref());
+        let optimizer = Optimizer::new(options.optim, options.loraplus_lr_ratio, &trained)?;
+        let noise_alpha = options.neftune_noise_alpha;
+        Ok(Self { model, adapter, gradients, optimizer, noise_alpha, seed, step: 0, micro_batch: 0 })
     }
 
     /// The model.
@@ -300,7 +337,7 @@ mod tests {
         let tables = ModuleToSave::ALL.map(ModuleToSave::adapter_key);
         for (module, table) in ModuleToSave::ALL.into_iter().zip(&tables) {
             let lora = LoraConfig { modules_to_save: vec![module], ..small_lora() };
-            let learner = Learner::new_adapter(small_model(3)?, &lora, 1)?;
+            let learner = Learner::new_adapter(small_model(3)?, &lora, 1, &LearnerOptions::default())?;
             learner.audit(&batch, true)?;
             let gradients = tensors(&learner.gradients);
             let of_tables: Vec<_> = gradients.iter().filter(|(name, _)| tables.contains(name)).collect();

@@ -1,7 +1,7 @@
 //! Length groups: an order in which samples of similar length follow each other, as transformers draws it.
 //!
 //! A random order is cut into groups of up to 50 steps, each group is sorted by falling length, and the longest of all
-//! comes first: where memory is short, the first step says so.
+//! comes first: if memory is short, the first step says so.
 
 use std::cmp::Reverse;
 

@@ -8,8 +8,7 @@
 
 use candle_core::Tensor;
 
-use super::TrainingError;
-use crate::OptimizerKind;
+use super::{OptimizerKind, TrainingError};
 use hilora_kernels::adamw::{self, AdamwStep, Rounding};
 use hilora_kernels::adamw_8bit::{self, ELEMENTS_MIN, Moment8bit};
 use hilora_model::ModuleToSave;

@@ -219,7 +219,7 @@ impl Costs<'_> {
         // A chunk of rows costs what it costs once, whatever their number.
         let chunks = batch.targets.div_ceil(cross_entropy::chunk_rows(model.vocab_size, batch.targets).max(1));
         let rows = head.at(batch.targets) - head.at(0);
-        // A third product where the table is trained.
+        // A third product if the table is trained.
         let products = if self.request.lora.saves(ModuleToSave::LmHead) { 1.5 } else { 1.0 };
         let whole = products * model.vocab_size as f64 / vocabulary as f64;
         let of_head = (chunks as f64 * head.at(0) + rows) * whole;

@@ -17,7 +17,7 @@ pub struct ComputePrecision {
 }
 
 impl ComputePrecision {
-    /// The choice for a run: bfloat16 where it is allowed and the device multiplies it, else f32.
+    /// The choice for a run: bfloat16 if it is allowed and the device multiplies it, else f32.
     pub fn choose(bf16: bool, device: ComputeDevice) -> Self {
         match device {
             ComputeDevice::Cpu => Self::on_a_processor(bf16, has_bf16_products()),

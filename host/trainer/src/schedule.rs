@@ -1,7 +1,21 @@
 //! The learning rate's schedule, as transformers defines it: a line from zero over the warm-up, then a cosine, a line
 //! or nothing down to zero at the last step.
 
-use super::LearningRateSchedule;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How the learning rate moves after the warm-up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LearningRateSchedule {
+    /// Half a cosine from the peak to zero.
+    #[default]
+    Cosine,
+    /// A line from the peak to zero.
+    Linear,
+    /// The peak.
+    Constant,
+}
 
 /// The learning rate's factor of the peak at a step, counted from 0.
 pub(crate) fn factor(schedule: LearningRateSchedule, step: usize, warmup: usize, total: usize) -> f64 {

@@ -1,14 +1,17 @@
-//! Whole runs over a small model: what is resumed, damaged, stopped early or no number.
+//! Whole runs over a small model: what is resumed, damaged, stopped early or NaN.
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use safetensors::{Dtype, SafeTensors};
 
 use super::config::tests::config_with;
+use super::train::train_by_clock;
 use super::*;
 use crate::small_model::{SMALL_CONFIG, small_lora, small_model};
-use hilora_model::{ComputeDevice, ComputeType, LoraConfig, ModuleToSave};
+use hilora_contract::fault::{BadInput, Blame, Fault};
+use hilora_model::{ComputeDevice, ComputeType, LoraConfig, ModelError, ModuleToSave, hash_of_base};
 
 fn config(mode: TrainingMode) -> TrainingConfig {
     let keys = r#""gradient_accumulation_steps":2,"warmup_ratio":0.1,"weight_decay":0.01,"save_steps":2"#;
@@ -45,7 +48,7 @@ fn run(
     let samples = samples();
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.to_owned()),
-        base_hash: hash_of_base(base)?,
+        base_hash: hash_of_base(base, &mut |_, _| ())?,
         config,
         lora: Some(lora),
         seed: 3,
@@ -120,7 +123,7 @@ fn the_schedule_runs_over_max_steps() -> Result<(), Box<dyn std::error::Error>> 
     let config = TrainingConfig { max_steps: Some(20), warmup_ratio: Some(0.15), ..config(TrainingMode::Lora) };
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
-        base_hash: hash_of_base(base.path())?,
+        base_hash: hash_of_base(base.path(), &mut |_, _| ())?,
         config: &TrainingConfig { learning_rate: 2e-3, ..config },
         lora: Some(&lora),
         seed: 3,
@@ -223,7 +226,7 @@ fn run_validated(
     base: &Path,
     work: &Path,
     validation: &ValidationConfig,
-    measured: &dyn Fn(usize) -> f64,
+    measured: &dyn Fn(usize) -> Option<f64>,
     stop_after: usize,
 ) -> Result<(Vec<EvaluationReport>, TrainingOutcome), TrainingError> {
     struct Watch<'a> {
@@ -254,7 +257,7 @@ fn run_validated(
     };
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.to_owned()),
-        base_hash: hash_of_base(base)?,
+        base_hash: hash_of_base(base, &mut |_, _| ())?,
         config: &config,
         lora: Some(&lora),
         seed: 3,
@@ -272,8 +275,8 @@ const PASS_AT_1: ValidationConfig =
     ValidationConfig { eval_steps: 2, metric: ValidationMetric::PassAt1, early_stopping_patience: Some(3) };
 
 /// Rises to step 6 and falls after it.
-fn peak(step: usize) -> f64 {
-    1.0 - (step as f64 - 6.0).abs() / 100.0
+fn peak(step: usize) -> Option<f64> {
+    Some(1.0 - (step as f64 - 6.0).abs() / 100.0)
 }
 
 #[test]
@@ -323,6 +326,24 @@ fn every_state_is_resumed_to_the_same_bytes() -> Result<(), Box<dyn std::error::
 }
 
 #[test]
+fn a_measurement_that_is_stopped_is_made_by_the_next_run() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, whole, parts) = (base()?, tempfile::tempdir()?, tempfile::tempdir()?);
+    let (expected, _) = run_validated(base.path(), whole.path(), &PASS_AT_1, &peak, usize::MAX)?;
+    let until = |last: usize| move |step: usize| peak(step).filter(|_| step < last);
+    let (mut reports, outcome) = run_validated(base.path(), parts.path(), &PASS_AT_1, &until(4), usize::MAX)?;
+    assert!(!outcome.finished && outcome.steps == 4 && reports.len() == 1, "{outcome:?}");
+    let (more, outcome) = run_validated(base.path(), parts.path(), &PASS_AT_1, &until(4), usize::MAX)?;
+    assert!(outcome.steps == 4 && outcome.resumed_from == Some(4) && more.is_empty(), "{outcome:?}");
+    let (more, outcome) = run_validated(base.path(), parts.path(), &PASS_AT_1, &peak, usize::MAX)?;
+    assert!(outcome.finished, "{outcome:?}");
+    reports.extend(more);
+    assert_eq!(reports, expected);
+    let name = "adapter_model.safetensors";
+    assert_eq!(output(parts.path(), name)?, output(whole.path(), name)?);
+    Ok(())
+}
+
+#[test]
 fn bf16_is_close_to_f32_and_resumed_to_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
     let (base, exact) = (base()?, config(TrainingMode::Qlora));
     let lora = LoraConfig { modules_to_save: ModuleToSave::ALL.to_vec(), ..small_lora() };
@@ -349,7 +370,7 @@ fn a_sample_that_the_model_cannot_take_is_refused_before_the_first_step() -> Res
     samples[17].tokens[3] = 96;
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
-        base_hash: hash_of_base(base.path())?,
+        base_hash: hash_of_base(base.path(), &mut |_, _| ())?,
         config: &TrainingConfig { shuffle: false, ..config },
         lora: Some(&small_lora()),
         seed: 3,
@@ -385,7 +406,7 @@ fn noise_changes_what_is_trained_on() -> Result<(), Box<dyn std::error::Error>> 
 fn the_best_checkpoint_outlives_the_limit() -> Result<(), Box<dyn std::error::Error>> {
     let (base, work) = (base()?, tempfile::tempdir()?);
     let best_first = ValidationConfig { early_stopping_patience: None, ..PASS_AT_1 };
-    run_validated(base.path(), work.path(), &best_first, &|step| 1.0 / step as f64, 11)?;
+    run_validated(base.path(), work.path(), &best_first, &|step| Some(1.0 / step as f64), 11)?;
     let mut kept: Vec<String> = fs::read_dir(work.path().join("checkpoints"))?
         .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
         .collect::<Result<_, _>>()?;
@@ -399,7 +420,7 @@ fn a_metric_that_cannot_be_measured_is_refused() -> Result<(), Box<dyn std::erro
     let (base, work, samples) = (base()?, tempfile::tempdir()?, samples());
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
-        base_hash: hash_of_base(base.path())?,
+        base_hash: hash_of_base(base.path(), &mut |_, _| ())?,
         config: &config(TrainingMode::Lora),
         lora: Some(&small_lora()),
         seed: 3,
@@ -450,13 +471,14 @@ fn copies_of_tied_tables_part_and_a_run_goes_on_from_them() -> Result<(), Box<dy
     let other = tempfile::tempdir()?;
     let (resumed, _) = run(base.path(), &again, &lora, other.path(), 1)?;
     assert!(resumed[0] < losses[0] - 0.1, "begins at {}, where the first run began at {}", resumed[0], losses[0]);
-    let error = run(base.path(), &again, &small_lora(), first.path(), 1).err().ok_or("took another shape")?.to_string();
-    assert!(error.contains("down_proj, embed_tokens saved, lm_head saved\nhint"), "{error}");
+    let error = run(base.path(), &again, &small_lora(), first.path(), 1).err().ok_or("took another shape")?;
+    assert!(error.to_string().ends_with("down_proj, embed_tokens saved, lm_head saved"), "{error}");
+    assert_eq!(error.hints(), ["give `lora` the values of its adapter_config.json"]);
     Ok(())
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_at_its_step() -> Result<(), Box<dyn std::error::Error>> {
+fn a_loss_that_is_nan_stops_at_its_step() -> Result<(), Box<dyn std::error::Error>> {
     let (base, work) = (base()?, tempfile::tempdir()?);
     let hot = TrainingConfig {
         learning_rate: 1e36,
@@ -523,7 +545,7 @@ fn every_step_equals_trls() -> Result<(), Box<dyn std::error::Error>> {
     let work = tempfile::tempdir()?;
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(folder.join("model")),
-        base_hash: hash_of_base(&folder.join("model"))?,
+        base_hash: hash_of_base(&folder.join("model"), &mut |_, _| ())?,
         config: &config,
         lora: Some(&small_lora()),
         seed: 0,
@@ -545,4 +567,86 @@ fn every_step_equals_trls() -> Result<(), Box<dyn std::error::Error>> {
         assert!((ours.gradient_norm - norm).abs() < 1e-4 * norm, "{ours:?}, expected {norm}");
     }
     Ok(())
+}
+
+/// Runs by a clock that a step moves on by four minutes; returns which checkpoints stand there after each step.
+fn run_by_clock(
+    base: &Path,
+    save_steps: Option<usize>,
+    work: &Path,
+    after_step: &dyn Fn(usize),
+) -> Result<Vec<Vec<String>>, Box<dyn std::error::Error>> {
+    let (samples, lora) = (samples(), small_lora());
+    let config = TrainingConfig { save_steps, ..config(TrainingMode::Lora) };
+    let checkpoints = work.join("checkpoints");
+    let run = TrainingRun {
+        base: StartingPoint::Checkpoint(base.to_owned()),
+        base_hash: hash_of_base(base, &mut |_, _| ())?,
+        config: &config,
+        lora: Some(&lora),
+        seed: 3,
+        samples: &samples,
+        validation: None,
+        checkpoints: &checkpoints,
+        output: &work.join("output"),
+    };
+    let minutes = std::cell::Cell::new(0);
+    let mut seen = Vec::new();
+    let mut observer = |report: &StepReport| {
+        let entries = fs::read_dir(&checkpoints).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        seen.push(names);
+        after_step(report.step);
+        minutes.set(minutes.get() + 4);
+        AfterStep::Continue
+    };
+    train_by_clock(&run, &mut observer, &|| Duration::from_mins(minutes.get()))?;
+    Ok(seen)
+}
+
+#[test]
+fn without_save_steps_a_kill_costs_ten_minutes_and_a_step() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, name) = (base()?, "adapter_model.safetensors");
+    let (timed, never, killed) = (tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?);
+    // What a kill after step 8 leaves behind.
+    let left = |step: usize| {
+        if step == 8 {
+            let (from, to) = (timed.path().join("checkpoints"), killed.path().join("checkpoints"));
+            for checkpoint in ["step-000003", "step-000006"] {
+                fs::create_dir_all(to.join(checkpoint)).expect("a folder");
+                for file in ["state.json", "state.safetensors"] {
+                    fs::copy(from.join(checkpoint).join(file), to.join(checkpoint).join(file)).expect("a file");
+                }
+            }
+        }
+    };
+    let seen = run_by_clock(base.path(), None, timed.path(), &left)?;
+    // Three steps take twelve minutes. A checkpoint is there when the next step is reported.
+    let newest: Vec<Option<&str>> = seen.iter().map(|names| names.last().map(String::as_str)).collect();
+    let (third, sixth, ninth) = (Some("step-000003"), Some("step-000006"), Some("step-000009"));
+    assert_eq!(newest, [None, None, None, third, third, third, sixth, sixth, sixth, ninth, ninth, ninth]);
+
+    let seen = run_by_clock(base.path(), Some(0), never.path(), &|_| ())?;
+    assert!(seen.iter().all(Vec::is_empty), "{seen:?}");
+    assert_eq!(output(timed.path(), name)?, output(never.path(), name)?);
+    // Under another schedule it is the same run, and goes on from what is left of it.
+    let seen = run_by_clock(base.path(), Some(0), killed.path(), &|_| ())?;
+    assert_eq!(seen.len(), 12 - 6);
+    assert_eq!(output(killed.path(), name)?, output(timed.path(), name)?);
+    Ok(())
+}
+
+#[test]
+fn a_measurement_that_fails_keeps_its_blame_and_its_hints() {
+    let failed = |fault: Box<dyn Fault + Send + Sync>| {
+        let error = TrainingError::Measurement { step: 4, source: MeasurementError(fault) };
+        (error.to_string(), error.blame(), error.hints())
+    };
+    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let text = format!("measuring after step 4: cannot write answers: {full}");
+    assert_eq!(failed(Box::new(ModelError::writing("answers", full))), (text, Blame::Machine, Vec::new()));
+    let wrong = BadInput::with_hint("no problems", "give some");
+    let expected = ("measuring after step 4: no problems".to_owned(), Blame::User, vec!["give some".to_owned()]);
+    assert_eq!(failed(Box::new(wrong)), expected);
 }

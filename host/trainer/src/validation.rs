@@ -27,7 +27,7 @@ pub struct ValidationConfig {
     /// What decides which step is best.
     #[serde(default)]
     pub metric: ValidationMetric,
-    /// So many measurements in a row without a new best end the training; without it, it goes to its end.
+    /// How many measurements in a row without a new best end the training; if absent, it goes to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stopping_patience: Option<usize>,
 }

@@ -16,7 +16,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::metering::{METERING_SOURCE, metered};
-use hilora_contract::artifact::{ContentHash, write_atomic};
+use hilora_contract::artifact::{ContentHash, remove_partial_files, write_atomic};
 
 /// A folder of compiled components that only this user can write.
 pub(super) struct CompiledCodeCache {
@@ -27,7 +27,7 @@ pub(super) struct CompiledCodeCache {
 impl CompiledCodeCache {
     /// Opens the folder, making it where it is missing. Without a private folder everything is compiled anew.
     pub(super) fn open(folder: &Path, engine: &Engine) -> Self {
-        let folder = match private_folder(folder) {
+        let folder = match private_folder(folder).and_then(|()| remove_partial_files(folder)) {
             Ok(()) => Some(folder.to_owned()),
             Err(error) => {
                 tracing::warn!("compiled plugins are not kept: {}: {error}", folder.display());
@@ -86,7 +86,7 @@ impl Entry {
     /// Writes both; the hash last, so that it never stands beside code that is not whole.
     fn keep(&self, code: &[u8]) -> io::Result<()> {
         write_atomic(&self.code, code)?;
-        write_atomic(&self.hash, ContentHash::of(code).to_string().as_bytes())
+        Ok(write_atomic(&self.hash, ContentHash::of(code).to_string().as_bytes())?)
     }
 
     /// The component, where the entry is whole and made by this engine.

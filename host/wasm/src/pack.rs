@@ -5,6 +5,7 @@ use wasm_encoder::{CustomSection, Section};
 use wasmparser::{Parser, Payload};
 
 use super::component_file::MANIFEST_SECTION;
+use hilora_contract::fault::{Blame, Fault};
 use hilora_contract::plugin::{Manifest, ManifestError};
 
 /// Why a component cannot be packed.
@@ -19,6 +20,22 @@ pub enum PackError {
     /// It has been packed before.
     #[error("the component already carries a manifest")]
     AlreadyPacked,
+}
+
+impl Fault for PackError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Manifest(error) => error.blame(),
+            Self::NotAComponent(_) | Self::AlreadyPacked => Blame::User,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Manifest(error) => error.hints(),
+            Self::NotAComponent(_) | Self::AlreadyPacked => Vec::new(),
+        }
+    }
 }
 
 /// The component with the manifest's text embedded.

@@ -143,7 +143,7 @@ impl PluginHost {
         if let Some(component) = components.get(&file.identity.content) {
             return Ok(component.clone());
         }
-        let divided = split(&file.bytes).map_err(|error| PluginError::Engine {
+        let divided = split(&file.bytes).map_err(|error| PluginError::Resources {
             what: file.identity.to_string(),
             message: format!("cannot make its memory image: {error}"),
         })?;

@@ -93,7 +93,7 @@ impl SolutionRunner for ComponentRunner {
         });
         if let (Err(Some(message)), Err(Stop::Trap(_))) = (instantiated, &ended) {
             // Not even the interpreter began: no address space for its memory, say.
-            return Err(PluginError::Engine { what: self.plugin.identity.to_string(), message });
+            return Err(PluginError::Resources { what: self.plugin.identity.to_string(), message });
         }
         Ok(RunReport {
             termination: Self::termination(&guest, ended),

@@ -83,7 +83,7 @@ struct Report {
 
 pub(crate) fn run_task(repository: &Path, arguments: &JudgeArguments) -> Result<u8> {
     announce("building what is measured");
-    build::build(repository, false)?;
+    build::build(repository)?;
     let mut command = Command::new("cargo");
     let example = ["build", "--release", "--package", "hilora-host", "--example", "judge_costs"];
     run(command.current_dir(repository).args(example))?;

@@ -200,7 +200,7 @@ fn make_rows(interpreter: &Path, generator: &Path, folder: &Path, rows: u64) -> 
 
 fn build_programs(repository: &Path) -> Result<()> {
     announce("building what is measured");
-    build::build(repository, false)?;
+    build::build(repository)?;
     let built = |package: &str, arguments: &[&str]| {
         let mut command = Command::new("cargo");
         command.current_dir(repository).args(["build", "--package", package]).args(arguments);

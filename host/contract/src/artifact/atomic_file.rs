@@ -1,48 +1,64 @@
 //! An atomic file: written under a temporary name in its own folder, synced, then renamed over its final name.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile};
+use tempfile::NamedTempFile;
+
+use super::FileError;
+use super::partial::{begin_file, folder_of};
 
 /// Bytes that are written to the file at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// How the temporary names begin.
-const PARTIAL_PREFIX: &str = ".partial-";
-
 /// A file that appears under its name only once it is whole. Dropped before `commit`, it leaves nothing.
 pub struct AtomicFile {
     path: PathBuf,
-    folder: PathBuf,
     writer: BufWriter<NamedTempFile>,
 }
 
 impl AtomicFile {
-    /// Begins a file that is to stand at `path`; its folder is made where it is missing.
-    pub fn create(path: impl Into<PathBuf>) -> io::Result<Self> {
+    /// Begins a file that is to stand at `path`; its folder is made if it is missing. What stands there may be a file
+    /// only: a device, a pipe, a socket and a folder are never replaced.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self, FileError> {
         let path = path.into();
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
+        let begin = || -> io::Result<NamedTempFile> {
+            if let Some(found) = NotAFile::at(&path)?.filter(|found| *found != NotAFile::Link) {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{found} is there")));
+            }
+            fs::create_dir_all(folder_of(&path))?;
+            begin_file(&path)
         };
-        fs::create_dir_all(&folder)?;
-        let writer =
-            BufWriter::with_capacity(BUFFER_BYTES, Builder::new().prefix(PARTIAL_PREFIX).tempfile_in(&folder)?);
-        Ok(Self { path, folder, writer })
+        let file = begin().map_err(|error| FileError::writing(&path, error))?;
+        Ok(Self { path, writer: BufWriter::with_capacity(BUFFER_BYTES, file) })
+    }
+
+    /// Adds these bytes.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.writer.write_all(bytes).map_err(|error| FileError::writing(&self.path, error))
+    }
+
+    /// Where it is to stand.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Makes the file durable and visible under its name, replacing what stood there.
-    pub fn commit(self) -> io::Result<()> {
+    pub fn commit(self) -> Result<(), FileError> {
         use std::os::unix::fs::PermissionsExt;
-        let file = self.writer.into_inner().map_err(|e| e.into_error())?;
-        // A temporary file is private to its owner; an artefact is as readable as any other file.
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|e| e.error)?;
-        // The rename itself is durable only once the folder is.
-        File::open(&self.folder)?.sync_all()
+        let Self { path, writer } = self;
+        let commit = || -> io::Result<()> {
+            let file = writer.into_inner().map_err(|error| error.into_error())?;
+            // A temporary file is private to its owner; an artefact is as readable as any other file.
+            file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map_err(|error| error.error)?;
+            // The rename itself is durable only once the folder is.
+            File::open(folder_of(&path))?.sync_all()
+        };
+        commit().map_err(|error| FileError::writing(&path, error))
     }
 }
 
@@ -56,50 +72,62 @@ impl Write for AtomicFile {
     }
 }
 
-/// Writes `bytes` to `path` atomically.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = AtomicFile::create(path)?;
-    file.write_all(bytes)?;
-    file.commit()
+/// What stands where a file is to stand and is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotAFile {
+    Folder,
+    Link,
+    Device,
+    Pipe,
+    Socket,
 }
 
-/// Removes what processes left in this folder, not below it, that were killed while they wrote. Nobody may be writing
-/// there. A folder that is not there has nothing.
-pub fn remove_partial_files(folder: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_file() && entry.file_name().to_string_lossy().starts_with(PARTIAL_PREFIX) {
-            fs::remove_file(entry.path())?;
-        }
+impl NotAFile {
+    /// What stands at this path, which is not followed; `None` if that is a file or nothing.
+    pub(super) fn at(path: &Path) -> io::Result<Option<Self>> {
+        use std::os::unix::fs::FileTypeExt;
+        let kind = match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            metadata => metadata?.file_type(),
+        };
+        Ok(if kind.is_dir() {
+            Some(Self::Folder)
+        } else if kind.is_symlink() {
+            Some(Self::Link)
+        } else if kind.is_block_device() || kind.is_char_device() {
+            Some(Self::Device)
+        } else if kind.is_fifo() {
+            Some(Self::Pipe)
+        } else if kind.is_socket() {
+            Some(Self::Socket)
+        } else {
+            None
+        })
     }
-    Ok(())
+}
+
+impl fmt::Display for NotAFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Folder => "a folder",
+            Self::Link => "a symbolic link",
+            Self::Device => "a device",
+            Self::Pipe => "a named pipe",
+            Self::Socket => "a socket",
+        })
+    }
+}
+
+/// Writes `bytes` to `path` atomically.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut file = AtomicFile::create(path)?;
+    file.append(bytes)?;
+    file.commit()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_killed_process_left_is_removed() -> io::Result<()> {
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("data/train.jsonl");
-        write_atomic(&path, b"whole")?;
-        // A killed process drops nothing.
-        std::mem::forget(AtomicFile::create(&path)?);
-        let names = || fs::read_dir(folder.path().join("data")).map(Iterator::count);
-        assert_eq!(names()?, 2);
-        remove_partial_files(folder.path())?;
-        assert_eq!(names()?, 2, "what lies below belongs to somebody else");
-        remove_partial_files(&folder.path().join("data"))?;
-        remove_partial_files(&folder.path().join("none"))?;
-        assert_eq!(names()?, 1);
-        assert_eq!(fs::read(&path)?, b"whole");
-        Ok(())
-    }
 
     #[test]
     fn an_abandoned_file_leaves_the_old_one() -> io::Result<()> {
@@ -113,6 +141,21 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);
         write_atomic(&path, b"new")?;
         assert_eq!(fs::read(&path)?, b"new");
+        Ok(())
+    }
+
+    #[test]
+    fn only_a_file_is_replaced() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let error = write_atomic(folder.path(), b"x").expect_err("a folder is there");
+        assert_eq!(error.to_string(), format!("cannot write {}: a folder is there", folder.path().display()));
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket)?;
+        let error = write_atomic(&socket, b"x").expect_err("a socket is there");
+        assert_eq!(error.to_string(), format!("cannot write {}: a socket is there", socket.display()));
+        let error = write_atomic(Path::new("/dev/null"), b"x").expect_err("a device is there");
+        assert_eq!(error.to_string(), "cannot write /dev/null: a device is there");
+        assert_eq!(fs::read_dir(folder.path())?.count(), 1);
         Ok(())
     }
 }

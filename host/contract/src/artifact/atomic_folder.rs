@@ -4,35 +4,43 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, TempDir};
+use tempfile::TempDir;
+
+use super::FileError;
+use super::partial::{begin_folder, folder_of, remove_partials_of};
 
 /// A folder that appears under its name only once it is whole. Dropped before `commit`, it leaves nothing.
 pub struct AtomicFolder {
     path: PathBuf,
-    parent: PathBuf,
     partial: TempDir,
+    /// Says to others that it is being written.
+    held: File,
 }
 
 impl AtomicFolder {
-    /// Begins a folder that is to stand at `path`, where nothing or an empty folder may be.
-    pub fn create(path: impl Into<PathBuf>) -> io::Result<Self> {
+    /// Begins a folder that is to stand at `path`, where nothing or an empty folder may be. What a killed process left
+    /// of it is removed.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self, FileError> {
         let path = path.into();
-        match fs::read_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the folder is not empty"));
+        let begin = || -> io::Result<(TempDir, File)> {
+            if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a symbolic link is there"));
+            }
+            match fs::read_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+                Ok(mut entries) => {
+                    if entries.next().is_some() {
+                        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the folder is not empty"));
+                    }
                 }
             }
-        }
-        let parent = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
+            fs::create_dir_all(folder_of(&path))?;
+            remove_partials_of(&path)?;
+            begin_folder(&path)
         };
-        fs::create_dir_all(&parent)?;
-        let partial = Builder::new().prefix(".partial-").tempdir_in(&parent)?;
-        Ok(Self { path, parent, partial })
+        let (partial, held) = begin().map_err(|error| FileError::writing(&path, error))?;
+        Ok(Self { path, partial, held })
     }
 
     /// Where its files are written until then.
@@ -41,18 +49,22 @@ impl AtomicFolder {
     }
 
     /// Makes its files durable and the folder visible under its name.
-    pub fn commit(self) -> io::Result<()> {
+    pub fn commit(self) -> Result<(), FileError> {
         use std::os::unix::fs::PermissionsExt;
-        for entry in fs::read_dir(self.partial())? {
-            File::open(entry?.path())?.sync_all()?;
-        }
-        // A temporary folder is private to its owner; an artefact is as readable as any other.
-        fs::set_permissions(self.partial(), fs::Permissions::from_mode(0o755))?;
-        File::open(self.partial())?.sync_all()?;
-        fs::rename(self.partial(), &self.path)?;
-        // It has moved: there is nothing left to remove under its temporary name.
-        let _moved = self.partial.keep();
-        File::open(&self.parent)?.sync_all()
+        let Self { path, partial, held } = self;
+        let commit = || -> io::Result<()> {
+            for entry in fs::read_dir(partial.path())? {
+                File::open(entry?.path())?.sync_all()?;
+            }
+            // A temporary folder is private to its owner; an artefact is as readable as any other.
+            fs::set_permissions(partial.path(), fs::Permissions::from_mode(0o755))?;
+            held.sync_all()?;
+            fs::rename(partial.path(), &path)?;
+            // It has moved: there is nothing left to remove under its temporary name.
+            let _moved = partial.keep();
+            File::open(folder_of(&path))?.sync_all()
+        };
+        commit().map_err(|error| FileError::writing(&path, error))
     }
 }
 
@@ -75,7 +87,7 @@ mod tests {
         partial.commit()?;
         assert_eq!(fs::read_to_string(path.join("config.json"))?, "{}");
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);
-        let refused = AtomicFolder::create(&path).err().map(|error| error.kind());
+        let refused = AtomicFolder::create(&path).err().map(|error| error.error.kind());
         assert_eq!(refused, Some(io::ErrorKind::AlreadyExists));
         Ok(())
     }

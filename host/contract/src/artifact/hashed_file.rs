@@ -1,34 +1,37 @@
 //! A hashed file: an atomic file that is hashed while it is written, both on a thread of its own, so that whoever makes
 //! the bytes need not wait for either.
 
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::{AtomicFile, ContentHash, ContentHasher};
+use super::{AtomicFile, ContentHash, ContentHasher, FileError};
 
 /// Lists of pieces that wait to be written; each is what a part of the rows becomes.
 const LISTS_WAITING: usize = 2;
 
-type Written = io::Result<(Option<AtomicFile>, ContentHash)>;
+type Written = Result<(Option<AtomicFile>, ContentHash), FileError>;
 
 /// A file on its way. Dropped before `finish`, it leaves nothing.
 pub struct HashedFile {
+    /// Where it is to stand, for messages.
+    path: PathBuf,
     lists: Option<SyncSender<Vec<Vec<u8>>>>,
     writing: Option<JoinHandle<Written>>,
 }
 
 impl HashedFile {
     /// Begins a file that is to stand at `path`; with `None` the bytes are only hashed.
-    pub fn create(path: Option<&Path>) -> io::Result<Self> {
+    pub fn create(path: Option<&Path>) -> Result<Self, FileError> {
         let file = path.map(AtomicFile::create).transpose()?;
         let (send, lists) = sync_channel(LISTS_WAITING);
-        Ok(Self { lists: Some(send), writing: Some(thread::spawn(move || write_all(file, &lists))) })
+        let path = path.map(Path::to_owned).unwrap_or_default();
+        Ok(Self { path, lists: Some(send), writing: Some(thread::spawn(move || write_all(file, &lists))) })
     }
 
     /// Adds pieces in their order. That writing failed may show at a later call.
-    pub fn push(&mut self, list: Vec<Vec<u8>>) -> io::Result<()> {
+    pub fn push(&mut self, list: Vec<Vec<u8>>) -> Result<(), FileError> {
         let sent = self.lists.as_ref().is_some_and(|lists| lists.send(list).is_ok());
         if sent { Ok(()) } else { self.end().map(drop) }
     }
@@ -43,7 +46,7 @@ impl HashedFile {
         self.lists = None;
         match self.writing.take() {
             Some(writing) => writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            None => Err(io::Error::other("an earlier piece could not be written")),
+            None => Err(FileError::writing(&self.path, io::Error::other("an earlier piece could not be written"))),
         }
     }
 }
@@ -63,7 +66,7 @@ fn write_all(mut file: Option<AtomicFile>, lists: &Receiver<Vec<Vec<u8>>>) -> Wr
     for piece in lists.iter().flatten() {
         hasher.update(&piece);
         if let Some(file) = &mut file {
-            file.write_all(&piece)?;
+            file.append(&piece)?;
         }
     }
     Ok((file, hasher.finish()))

@@ -6,13 +6,24 @@
 mod atomic_file;
 mod atomic_folder;
 mod content_hash;
+mod file_error;
 mod hashed_file;
+mod json_lines;
 mod mapped_file;
+mod output;
+mod partial;
 mod stage;
 
-pub use atomic_file::{AtomicFile, remove_partial_files, write_atomic};
+pub use atomic_file::{AtomicFile, write_atomic};
 pub use atomic_folder::AtomicFolder;
 pub use content_hash::{ContentHash, ContentHasher};
+pub use file_error::{FileAction, FileError};
 pub use hashed_file::HashedFile;
+pub use json_lines::{
+    JsonLines, JsonLinesError, JsonRow, Line, Lines, Row, WrongRow, read_json_lines, read_json_lines_watched,
+    read_strictly,
+};
 pub use mapped_file::map_file;
+pub use output::{Output, OutputError, is_closed_output, write_standard_output};
+pub use partial::remove_partial_files;
 pub use stage::{StageInputs, StageLedger, hash_of_artifact};

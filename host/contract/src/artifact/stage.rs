@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContentHash, write_atomic};
+use super::{ContentHash, FileError, write_atomic};
 
 /// What went into a stage: a name for each input, and its hash.
 pub type StageInputs = BTreeMap<String, ContentHash>;
@@ -70,11 +70,15 @@ impl StageLedger {
     }
 
     /// Records that the stage ran, with its outputs (files or folders, relative to the run folder).
-    pub fn record(&mut self, stage: &str, inputs: StageInputs, outputs: &[&str]) -> io::Result<()> {
+    pub fn record(&mut self, stage: &str, inputs: StageInputs, outputs: &[&str]) -> Result<(), FileError> {
         let outputs = outputs
             .iter()
-            .map(|path| Ok(((*path).to_owned(), hash_of_artifact(&self.folder.join(path))?)))
-            .collect::<io::Result<_>>()?;
+            .map(|path| {
+                let place = self.folder.join(path);
+                let hash = hash_of_artifact(&place).map_err(|error| FileError::reading(place, error))?;
+                Ok(((*path).to_owned(), hash))
+            })
+            .collect::<Result<_, FileError>>()?;
         self.record_hashed(stage, inputs, outputs)
     }
 
@@ -84,9 +88,9 @@ impl StageLedger {
         stage: &str,
         inputs: StageInputs,
         outputs: BTreeMap<String, ContentHash>,
-    ) -> io::Result<()> {
+    ) -> Result<(), FileError> {
         self.stages.insert(stage.to_owned(), StageReceipt { inputs, outputs });
-        let text = serde_json::to_vec_pretty(&self.stages).map_err(io::Error::other)?;
+        let text = serde_json::to_vec_pretty(&self.stages).expect("plain structs with text keys always serialize");
         write_atomic(&self.folder.join("stages.json"), &text)
     }
 }

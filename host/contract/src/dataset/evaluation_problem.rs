@@ -1,9 +1,11 @@
 //! An evaluation problem: one row of `data/<specialist>_tests.jsonl`, a held-out problem with the tests that judge
 //! a model's answer. No solution stands in it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Attribute, Domain, ProblemText, TestCase};
+use super::{Attribute, Domain, ProblemText, TestCase, shared_tests};
 
 /// A held-out problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +16,8 @@ pub struct EvaluationProblem {
     /// The domain a classifier gave it.
     pub domain: Domain,
     /// Every test must pass.
-    pub tests: Vec<TestCase>,
+    #[serde(with = "shared_tests")]
+    pub tests: Arc<[TestCase]>,
     /// The function that the tests call; absent for a whole program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_point: Option<String>,

@@ -9,6 +9,8 @@ mod example;
 mod lesson;
 mod problem;
 mod problem_tests;
+mod rows;
+pub mod shared_tests;
 
 pub use conversation::{Action, Conversation, Message, PolicyExample, Role};
 pub use domain::Domain;

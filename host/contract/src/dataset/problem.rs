@@ -1,5 +1,7 @@
 //! A problem: a statement, the tests that define a right answer, and programs that claim to give it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// A language that a solution is written in.
@@ -65,8 +67,8 @@ pub struct Problem {
     pub solutions: Vec<Solution>,
     /// Programs that the dataset says do not solve it; they show which tests are weak.
     pub incorrect_solutions: Vec<Solution>,
-    /// Its tests.
-    pub tests: Vec<TestCase>,
+    /// Its tests; every program that is run on them shares them.
+    pub tests: Arc<[TestCase]>,
     /// The function that the tests call, or the method of a class `Solution`; `None` for a whole program on standard
     /// input and output. A test's input then has one JSON value a line for each argument, its output is one JSON value.
     pub entry_point: Option<String>,

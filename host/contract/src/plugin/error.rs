@@ -1,11 +1,13 @@
 //! What can go wrong with a plugin. A wrong answer is the plugin's own error, said in its interface; a trap, an
 //! exceeded limit and a component that cannot be loaded are the host's.
 
+use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Capability, ManifestError, PluginIdentity, PluginKind};
+use crate::fault::{Blame, Fault};
 
 /// Which of the host's limits a call went over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +43,7 @@ pub enum PluginError {
         /// The component's file.
         path: PathBuf,
         /// The operating system's words.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// The file is not a component, or exports none or several of our interfaces, or another version of them.
     #[error("{path} is not a plugin for this host: expected {expected}, got {got}", path = path.display())]
@@ -97,7 +99,7 @@ pub enum PluginError {
         /// The file.
         path: PathBuf,
         /// The operating system's words.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// The plugin says that it cannot do what was asked: its interface's error, in words.
     #[error("{plugin}: {message}")]
@@ -145,12 +147,20 @@ pub enum PluginError {
         /// The limit with its unit.
         allowed: String,
     },
-    /// The engine itself failed: not the plugin's fault.
+    /// The engine itself failed: a defect of this program, not the plugin's fault.
     #[error("the plugin engine failed on {what}: {message}")]
     Engine {
         /// What was being done.
         what: String,
         /// The engine's words.
+        message: String,
+    },
+    /// The machine did not give what the engine needs: address space, a file of memory, a process that lives.
+    #[error("the machine failed the plugin engine on {what}: {message}")]
+    Resources {
+        /// What was being done.
+        what: String,
+        /// The engine's or the operating system's words.
         message: String,
     },
 }
@@ -162,6 +172,66 @@ impl PluginError {
     }
 }
 
+impl Fault for PluginError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Unreadable { error, .. } | Self::SourceFile { error, .. } => Blame::of_reading(error),
+            // What a plugin refuses is what it was given: files, options, a lesson.
+            Self::NotAPlugin { .. } | Self::WrongKind { .. } | Self::Refused { .. } => Blame::User,
+            Self::Manifest { .. }
+            | Self::CapabilityDenied { .. }
+            | Self::UnknownImport { .. }
+            | Self::Contract { .. }
+            | Self::Trap { .. }
+            | Self::Limit { .. } => Blame::Plugin,
+            Self::Engine { .. } => Blame::Ours,
+            Self::Resources { .. } => Blame::Machine,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Unreadable { error, .. } if error.kind() == io::ErrorKind::NotFound => {
+                "`cargo xtask build` makes the shipped plugins under plugins/".to_owned()
+            }
+            Self::NotAPlugin { .. } => "`hilora-host plugin inspect FILE` tells what a file is".to_owned(),
+            Self::WrongKind { got, .. } => {
+                format!("`--plugin` puts a {got} in its own place; the config's `plugins` section names one per kind")
+            }
+            Self::Manifest { .. } => "`hilora-host plugin pack` gives a component its manifest".to_owned(),
+            Self::Refused { plugin, .. } if plugin.kind == PluginKind::DatasetLoader => {
+                "`hilora-host plugin inspect FILE` tells which columns a loader reads; a cut download must be repeated"
+                    .to_owned()
+            }
+            Self::Unreadable { .. }
+            | Self::CapabilityDenied { .. }
+            | Self::UnknownImport { .. }
+            | Self::SourceFile { .. }
+            | Self::Refused { .. }
+            | Self::Contract { .. }
+            | Self::Trap { .. }
+            | Self::Limit { .. }
+            | Self::Engine { .. }
+            | Self::Resources { .. } => return Vec::new(),
+        };
+        vec![hint]
+    }
+}
+
 fn place(row: &Option<String>) -> String {
     row.as_ref().map(|row| format!(" at {row}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_missing_is_the_users_and_one_that_fails_the_machines() {
+        let unreadable = |kind: io::ErrorKind| PluginError::Unreadable { path: "p.wasm".into(), error: kind.into() };
+        let missing = unreadable(io::ErrorKind::NotFound);
+        assert_eq!((missing.blame(), missing.hints().len()), (Blame::User, 1));
+        let failed = unreadable(io::ErrorKind::OutOfMemory);
+        assert_eq!((failed.blame(), failed.hints().len()), (Blame::Machine, 0));
+    }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Capability;
+use crate::fault::{Blame, Fault};
 
 /// Who the plugin is and what it asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,14 @@ pub enum ManifestError {
     /// The version is empty.
     #[error("the plugin `{0}` states no version")]
     Version(String),
+}
+
+impl Fault for ManifestError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Syntax(_) | Self::Name(_) | Self::Version(_) => Blame::Plugin,
+        }
+    }
 }
 
 impl Manifest {

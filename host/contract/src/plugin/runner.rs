@@ -105,4 +105,8 @@ pub trait SolutionRunner: Send + Sync {
     /// Runs `code` with `stdin` in an instance that no other program has touched. An error is the host's or the
     /// runner's fault, never the program's.
     fn run(&self, code: &str, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError>;
+
+    /// Ends the runs that are under way, each with an error; runs that begin later are not touched. A runner that cannot
+    /// end a run lets it come to its limits.
+    fn stop(&self) {}
 }

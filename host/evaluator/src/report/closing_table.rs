@@ -33,6 +33,9 @@ pub(super) fn render(report: &Report<'_>) -> String {
         lines.push(String::new());
         lines.push(row(&format!("pass@1 by {}", breakdown.by), "base", "adapter", "difference"));
         lines.extend(breakdown.groups.iter().map(group_row));
+        if breakdown.overlaps(comparison) {
+            lines.push("  a problem counts in each of its groups".to_owned());
+        }
     }
     if let Some(gate) = report.decision {
         lines.push(String::new());
@@ -102,15 +105,28 @@ pub(super) fn percent(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::fakes::outcome;
+    use crate::fakes::{doubling_problem, outcome};
     use crate::{
         Breakdown, Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, EvaluatorError, GateConfig,
         GateMeasurements, Latency, Report,
     };
+    use hilora_contract::dataset::{Attribute, EvaluationProblem};
+
+    const TITLES: [&str; 5] = ["sum 1", "sum 2", "sort 1", "sort <b>2</b>", "sort 3"];
 
     fn evaluation(right: [usize; 5]) -> Result<Evaluation, EvaluatorError> {
-        let titles = ["sum 1", "sum 2", "sort 1", "sort <b>2</b>", "sort 3"];
-        Evaluation::of_outcomes(titles.iter().zip(right).map(|(title, c)| outcome(title, c, 4)).collect(), &[1, 4])
+        Evaluation::of_outcomes(TITLES.iter().zip(right).map(|(title, c)| outcome(title, c, 4)).collect(), &[1, 4])
+    }
+
+    /// The problems, of which the dataset tells a family.
+    fn problems() -> Vec<EvaluationProblem> {
+        let family = |title: &str| if title.starts_with("sum") { "sum" } else { "sort" };
+        TITLES
+            .map(|title| {
+                let family = Attribute { name: "family".to_owned(), value: family(title).to_owned() };
+                EvaluationProblem { attributes: vec![family], ..doubling_problem(title) }
+            })
+            .to_vec()
     }
 
     #[test]
@@ -123,7 +139,7 @@ mod tests {
             made_from: [("base model".to_owned(), "ab12".to_owned())].into(),
             seed: 5,
             config: EvaluationConfig::default(),
-            breakdowns: vec![Breakdown::of("family", &comparison, 5, |o| o.title[..4].trim().to_owned())],
+            breakdowns: Breakdown::all(&comparison, &problems(), None, 5),
             comparison,
             controls: Controls { shuffled_answers: Some(evaluation([0, 0, 1, 0, 0])?), nearest_copy: None },
         };

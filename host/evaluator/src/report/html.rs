@@ -35,6 +35,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
         @for breakdown in record.breakdowns.iter().filter(|breakdown| breakdown.groups.len() > 1) {
             h2 { "pass@1 by " (breakdown.by) }
             (breakdown_section(breakdown))
+            @if breakdown.overlaps(comparison) { p.soft { "A problem counts in each of its groups." } }
         }
         h2 { "Verdicts" }
         (verdict_table(comparison))
@@ -221,7 +222,7 @@ fn count_rows(
     }
 }
 
-/// Whether a problem with so many right answers of the base and of the adapter is of a kind.
+/// Whether a problem is of a kind, by the number of right answers of the base and of the adapter.
 type Belongs = fn(u64, u64) -> bool;
 
 fn shown_problems(report: &Report<'_>) -> Markup {

@@ -7,7 +7,10 @@ mod html;
 use std::fmt;
 use std::path::Path;
 
-use super::{EvaluationRecord, EvaluatorError, GateDecision, Latency};
+use super::error::EvaluatorError;
+use super::gate::GateDecision;
+use super::latency::Latency;
+use super::record::EvaluationRecord;
 use hilora_contract::artifact::write_atomic;
 use hilora_contract::dataset::EvaluationProblem;
 
@@ -31,11 +34,7 @@ impl Report<'_> {
 
     /// Writes the page atomically.
     pub fn write_html(&self, path: &Path) -> Result<(), EvaluatorError> {
-        write_atomic(path, self.html().as_bytes()).map_err(|error| EvaluatorError::File {
-            doing: "write",
-            path: path.to_owned(),
-            message: error.to_string(),
-        })
+        Ok(write_atomic(path, self.html().as_bytes())?)
     }
 }
 

@@ -1,12 +1,14 @@
 //! Worker processes: runs of untrusted programs outside the process that counts them. The engine is trusted to contain a
 //! program, not to be free of faults: where it takes its process down, one run is lost and the batch goes on.
 //!
-//! A worker is this same program with other arguments. It knows one runner, gets one run at a time over its standard
-//! input, and answers on its standard output. Expected outputs never reach it.
+//! A worker is a program that serves one runner: it gets one run at a time over its standard input, and answers on its
+//! standard output. Expected outputs never reach it. hilora-host starts itself with other arguments.
 
+mod command;
 mod pool;
 mod serve;
 mod wire;
 
+pub use command::WorkerCommand;
 pub use pool::WorkerPool;
-pub use serve::serve;
+pub use serve::{end_with_host, serve};

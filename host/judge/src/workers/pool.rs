@@ -1,15 +1,17 @@
 //! The host's side: a runner whose runs happen in worker processes. There are as many as there were runs at once; each
 //! lives until the pool is dropped or it dies.
 
-use std::ffi::OsString;
 use std::io::{self, BufReader, BufWriter};
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
+use super::command::WorkerCommand;
 use super::wire::{Answer, receive, send};
 use hilora_contract::plugin::{
     PluginError, PluginIdentity, RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination,
@@ -21,19 +23,23 @@ const ATTEMPTS: usize = 2;
 /// worker's to keep, and this is for an engine that does not come back.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How often a run that is waited for looks whether it is to be ended.
+const STOP_INTERVAL: Duration = Duration::from_millis(50);
+
 /// A solution runner over worker processes.
 pub struct WorkerPool {
     /// The same runner in this process: who it is and what it runs. It runs nothing here.
     runner: Arc<dyn SolutionRunner>,
-    program: PathBuf,
-    arguments: Vec<OsString>,
+    command: WorkerCommand,
     idle: Mutex<Vec<Worker>>,
+    /// How often it was told to end what is under way. A run ends if the number is not the one it began with.
+    stops: AtomicU64,
 }
 
 impl WorkerPool {
-    /// A pool whose workers are `program` with these arguments, which must make it serve this runner.
-    pub fn new(runner: Arc<dyn SolutionRunner>, program: PathBuf, arguments: Vec<OsString>) -> Self {
-        Self { runner, program, arguments, idle: Mutex::default() }
+    /// A pool whose workers are started by this command, which must serve this runner.
+    pub fn new(runner: Arc<dyn SolutionRunner>, command: WorkerCommand) -> Self {
+        Self { runner, command, idle: Mutex::default(), stops: AtomicU64::new(0) }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Worker>> {
@@ -44,12 +50,12 @@ impl WorkerPool {
         let idle = self.idle().pop();
         match idle {
             Some(worker) => Ok(worker),
-            None => Worker::start(&self.program, &self.arguments),
+            None => Worker::start(&self.command),
         }
     }
 
     fn failed(&self, message: String) -> PluginError {
-        PluginError::Engine { what: format!("run a program with {}", self.runner.identity()), message }
+        PluginError::Resources { what: format!("run a program with {}", self.runner.identity()), message }
     }
 }
 
@@ -64,10 +70,12 @@ impl SolutionRunner for WorkerPool {
 
     fn run(&self, code: &str, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError> {
         let mut last = String::new();
+        let stops = self.stops.load(Ordering::SeqCst);
+        let is_stopped = || self.stops.load(Ordering::SeqCst) != stops;
         for _ in 0..ATTEMPTS {
             let mut worker =
                 self.worker().map_err(|error| self.failed(format!("cannot start a worker process: {error}")))?;
-            match worker.run(code, stdin, limits) {
+            match worker.run(code, stdin, limits, &is_stopped) {
                 Ok((Answer::Failed(message), ..)) => {
                     self.idle().push(worker);
                     return Err(self.failed(message));
@@ -86,6 +94,9 @@ impl SolutionRunner for WorkerPool {
                 }
                 Err(error) => {
                     last = worker.end(&error);
+                    if is_stopped() {
+                        return Err(self.failed("it was stopped on request".to_owned()));
+                    }
                     tracing::warn!("a worker process died: {last}");
                 }
             }
@@ -100,6 +111,10 @@ impl SolutionRunner for WorkerPool {
             memory_bytes: 0,
         })
     }
+
+    fn stop(&self) {
+        self.stops.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 /// One worker process.
@@ -110,29 +125,47 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(program: &PathBuf, arguments: &[OsString]) -> io::Result<Self> {
-        let mut process = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    fn start(command: &WorkerCommand) -> io::Result<Self> {
+        let mut starting = Command::new(&command.program);
+        // In a group of its own, so that Ctrl-C reaches the host alone, which decides what becomes of its workers.
+        starting.args(&command.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut process = starting.spawn()?;
         let requests = process.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let answers = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         Ok(Self { process, requests: BufWriter::new(requests), answers: BufReader::new(answers) })
     }
 
     /// One run. An error is the process's end, or as good as that.
-    fn run(&mut self, code: &str, stdin: &[u8], limits: &RunLimits) -> io::Result<(Answer, Vec<u8>, Vec<u8>)> {
+    fn run(
+        &mut self,
+        code: &str,
+        stdin: &[u8],
+        limits: &RunLimits,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> io::Result<(Answer, Vec<u8>, Vec<u8>)> {
         send(&mut self.requests, limits, code.as_bytes(), stdin)?;
-        if !limits.reproducible {
-            self.wait(Duration::from_millis(limits.wall_time_ms).saturating_add(GRACE))?;
-        }
+        let at_most = Duration::from_millis(limits.wall_time_ms).saturating_add(GRACE);
+        self.wait((!limits.reproducible).then_some(at_most), is_stopped)?;
         receive(&mut self.answers)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     /// Waits until the answer begins.
-    fn wait(&self, at_most: Duration) -> io::Result<()> {
-        let timeout = Timespec::try_from(at_most).map_err(io::Error::other)?;
+    fn wait(&self, at_most: Option<Duration>, is_stopped: &dyn Fn() -> bool) -> io::Result<()> {
+        let begun = Instant::now();
+        let interval = Timespec::try_from(STOP_INTERVAL).map_err(io::Error::other)?;
         let mut waiting = [PollFd::new(self.answers.get_ref(), PollFlags::IN)];
-        match poll(&mut waiting, Some(&timeout))? {
-            0 => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", at_most.as_secs()))),
-            _ => Ok(()),
+        loop {
+            match poll(&mut waiting, Some(&interval)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+            if is_stopped() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            if let Some(at_most) = at_most.filter(|at_most| begun.elapsed() >= *at_most) {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", at_most.as_secs())));
+            }
         }
     }
 

@@ -1,7 +1,12 @@
-//! The worker's side: one run after another, until the host closes the pipe. Where the host is killed, a worker ends with
-//! the run that it is at, and that with its limits.
+//! The worker's side: one run after another, until the host closes the pipe. If the host is killed, its workers end at
+//! once, whatever they are running.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::fd::AsFd;
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Signal, getpid, kill_process};
 
 use super::wire::{Answer, receive, send};
 use hilora_contract::plugin::{RunLimits, SolutionRunner};
@@ -17,4 +22,18 @@ pub fn serve(runner: &dyn SolutionRunner, requests: impl Read, answers: impl Wri
         }
     }
     Ok(())
+}
+
+/// Kills this process as soon as the host, which holds the other end of this pipe, is gone: nobody waits for the program
+/// that it runs, and that program may have minutes left. To be called once, before `serve`.
+pub fn end_with_host(requests: impl AsFd + Send + 'static) {
+    thread::spawn(move || {
+        // Asked for no event, poll waits for the one that is always told: that the other end was closed.
+        let mut closed = [PollFd::new(&requests, PollFlags::empty())];
+        while poll(&mut closed, None) == Err(rustix::io::Errno::INTR) {}
+        if closed[0].revents().contains(PollFlags::HUP) {
+            // A process may always kill itself.
+            let _killed = kill_process(getpid(), Signal::KILL);
+        }
+    });
 }

@@ -51,7 +51,7 @@ pub(super) fn forward<T: Element>(h: &Tensor, weight: &Weight, targets: &[u32]) 
     Ok(loss)
 }
 
-/// The summed loss in nats, and the gradient of h (f32) scaled by `scale`; dW is added to `dw` where it is given.
+/// The summed loss in nats, and the gradient of h (f32) scaled by `scale`; dW is added to `dw` if it is given.
 pub(super) fn forward_backward<T: Element>(
     h: &Tensor,
     weight: &Weight,

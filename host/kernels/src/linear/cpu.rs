@@ -19,7 +19,7 @@ pub(super) fn forward_packed(x: &Tensor, weight: &Packed, onto: Onto<'_>, y: &Te
     forward_products::<f32, f32>(&[product], onto, y)
 }
 
-/// y = x Wᵀ + t Bᵀ on top of what `onto` says: x in T, y in T or f32, and the update of a LoRA where there is one.
+/// y = x Wᵀ + t Bᵀ on top of what `onto` says: x in T, y in T or f32, and the update of a LoRA if there is one.
 pub(super) fn forward<T: Element, Y: Element>(
     x: &Tensor,
     weight: &Weight,
@@ -54,7 +54,7 @@ fn forward_products<T: Element, Y: Element>(products: &[Product<'_, T>], onto: O
     launch::<Y, 1, _>("linear", [y], |[y]| multiply(products, shape, y, 1.0, start))
 }
 
-/// dx = dy W + dt A, or dx += …: dy in T, dx in T or f32, and the part of a LoRA where there is one.
+/// dx = dy W + dt A, or dx += …: dy in T, dx in T or f32, and the part of a LoRA if there is one.
 pub(super) fn backward<T: Element, X: Element>(
     dy: &Tensor,
     weight: &Weight,

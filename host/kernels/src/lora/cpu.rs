@@ -111,7 +111,7 @@ pub(super) fn backward<T: Element>(
     Ok(dt)
 }
 
-/// dx += drop(dt A), where dropout stands between the update and the product of the base.
+/// dx += drop(dt A), when dropout stands between the update and the product of the base.
 pub(super) fn backward_dropped<T: Element, X: Element>(
     update: &Inner<'_>,
     dropout: &Dropout,

@@ -19,7 +19,7 @@ pub enum PreparedFactors<'a> {
 }
 
 impl<'a> PreparedFactors<'a> {
-    /// Packs them where a body will read them.
+    /// Packs them if the CPU will read them.
     pub fn new(factors: Factors<'a>) -> Result<Self> {
         Ok(match Body::of(factors.a) {
             Body::Cpu => Self::Packed(PackedFactors::new(factors)?),

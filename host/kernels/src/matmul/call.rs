@@ -161,7 +161,7 @@ impl<E: Element> Call<'_, E> {
         });
     }
 
-    /// The blocks of depth, product after product; one without depth where there is none, which sets C to its start.
+    /// The blocks of depth, product after product; one without depth if there is none, which sets C to its start.
     fn blocks(&self) -> Vec<(&Product<'_, E>, Range<usize>)> {
         let mut blocks = Vec::new();
         for product in self.products {
@@ -220,7 +220,7 @@ impl<E: Element> Call<'_, E> {
         }
     }
 
-    /// Rounds the sums of some rows into C, where C is bf16.
+    /// Rounds the sums of some rows into C, if C is bf16.
     ///
     /// # Safety
     /// Rows and columns lie in C, nobody else accesses them, and `sums` holds them with their width as the stride.

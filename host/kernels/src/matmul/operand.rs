@@ -12,7 +12,7 @@ pub(crate) struct Operand<'a, E = f32> {
     pub(super) values: &'a [E],
     /// From one row to the next.
     row_stride: usize,
-    /// From one product of a sum to the next; from one pair of them to the next where pairs stand side by side.
+    /// From one product of a sum to the next; from one pair of them to the next if pairs stand side by side.
     depth_stride: usize,
     /// Products that stand side by side.
     together: usize,

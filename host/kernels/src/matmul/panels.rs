@@ -31,13 +31,13 @@ pub(super) struct Units {
 }
 
 impl Units {
-    /// Room for so many units; what they hold is left over from their last use.
+    /// Room for this many units; what they hold is left over from their last use.
     pub(super) fn room(&mut self, units: usize) -> &mut [Unit] {
         let lines = units.div_ceil(16);
         if self.lines.len() < lines {
             self.lines.resize(lines, Line([0; 16]));
         }
-        // SAFETY: a line is sixteen units without padding, and so many lines are initialized.
+        // SAFETY: a line is sixteen units without padding, and all lines of that room are initialized.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), units) }
     }
 

@@ -45,7 +45,7 @@ pub(super) struct Tile {
 /// Computes a tile of some rows.
 ///
 /// # Safety
-/// `Tile` describes readable A, B and writable C for so many rows; the processor has the tile's instruction set.
+/// `Tile` describes readable A, B and writable C for this many rows; the processor has the tile's instruction set.
 pub(super) type TileFunction = unsafe fn(usize, &Tile);
 
 /// The tile of this processor for operands in a layout.

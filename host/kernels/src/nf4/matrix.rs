@@ -95,7 +95,7 @@ impl Nf4Matrix {
         }
     }
 
-    /// The bytes of elements from `at` on where they are all of a block.
+    /// The bytes of elements from `at` on if they are all of a block.
     fn whole_block(&self, at: usize, length: usize) -> Option<&[u8; BLOCK / 2]> {
         let whole = at.is_multiple_of(BLOCK) && length == BLOCK;
         if whole { self.packed()[at / 2..].first_chunk() } else { None }

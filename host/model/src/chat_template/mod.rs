@@ -68,12 +68,12 @@ impl ChatTemplate {
     /// Loads the template of the model in `folder`.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let config = folder.join("tokenizer_config.json");
-        let text = std::fs::read_to_string(&config).map_err(|error| ModelError::file(&config, error))?;
+        let text = std::fs::read_to_string(&config).map_err(|error| ModelError::reading(&config, error))?;
         let beside = folder.join("chat_template.jinja");
         match std::fs::read_to_string(&beside) {
             Ok(template) => Self::parse(&beside, &text, Some(template)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::parse(&config, &text, None),
-            Err(error) => Err(ModelError::file(&beside, error)),
+            Err(error) => Err(ModelError::reading(&beside, error)),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hilora_contract::fault::{Blame, Fault};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -142,6 +143,24 @@ pub enum ConfigError {
         /// Each with its key, expected and got.
         problems: Vec<String>,
     },
+}
+
+impl Fault for ConfigError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Unreadable { error, .. } => Blame::of_reading(error),
+            Self::Syntax { .. } | Self::Values { .. } => Blame::User,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![match self {
+            Self::Unreadable { .. } => {
+                "paths are relative to the current folder; `--config FILE` names another config".to_owned()
+            }
+            Self::Syntax { .. } | Self::Values { .. } => "configs/quickstart.yaml is a working example".to_owned(),
+        }]
+    }
 }
 
 impl RunConfig {

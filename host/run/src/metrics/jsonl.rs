@@ -10,21 +10,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use hilora_contract::artifact::write_atomic;
+use hilora_contract::artifact::{FileError, write_atomic};
+use hilora_contract::fault::{Blame, Fault};
 
 /// An error of a metrics file.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
     /// The file cannot be read or written.
-    #[error("cannot {doing} {path}: {source}", path = path.display())]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The operating system's words.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A line in the middle cannot be read.
     #[error("{path}, line {line}: expected a JSON object with a `step`, got `{got}`", path = path.display())]
     BadLine {
@@ -43,6 +37,23 @@ pub enum MetricsError {
     },
 }
 
+impl Fault for MetricsError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::File(error) => error.blame(),
+            Self::BadLine { .. } => Blame::User,
+            Self::NoStep { .. } => Blame::Ours,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::File(error) => error.hints(),
+            Self::BadLine { .. } | Self::NoStep { .. } => Vec::new(),
+        }
+    }
+}
+
 /// An open metrics file.
 pub struct MetricsFile {
     path: PathBuf,
@@ -58,15 +69,15 @@ struct Line {
 impl MetricsFile {
     /// Opens `path` for a run that goes on after `step` (0 for a new run), cutting every later line.
     pub fn resume_after(path: &Path, step: u64) -> Result<Self, MetricsError> {
-        let io = |doing| move |source| MetricsError::Io { doing, path: path.to_owned(), source };
         let text = match std::fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(io("read")(error)),
+            Err(error) => return Err(FileError::reading(path, error).into()),
         };
         let kept = kept_lines(path, &text, step)?;
-        write_atomic(path, kept.as_bytes()).map_err(io("write"))?;
-        let file = OpenOptions::new().append(true).open(path).map_err(io("open"))?;
+        write_atomic(path, kept.as_bytes())?;
+        let open = OpenOptions::new().append(true).open(path);
+        let file = open.map_err(|error| FileError::writing(path, error))?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -79,8 +90,7 @@ impl MetricsFile {
         // The record itself is written, not the value, which would sort its fields.
         let mut line = serde_json::to_vec(record).map_err(|_| MetricsError::NoStep { path: self.path.clone() })?;
         line.push(b'\n');
-        let path = &self.path;
-        self.file.write_all(&line).map_err(|source| MetricsError::Io { doing: "append to", path: path.clone(), source })
+        self.file.write_all(&line).map_err(|error| FileError::writing(&self.path, error).into())
     }
 }
 

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hilora_contract::artifact::write_atomic;
+use hilora_contract::artifact::{FileError, write_atomic};
 
 /// One file a run: its name sorts first and has the part that the package looks for.
 const FILE: &str = "events.out.tfevents.0000000000.hilora-host";
@@ -23,29 +23,31 @@ const FOOTER_BYTES: usize = 4;
 
 /// An open event file.
 pub struct TensorBoardFile {
+    path: PathBuf,
     file: File,
 }
 
 impl TensorBoardFile {
     /// Opens the event file of a folder for a run that goes on after `step` (0 for a new run), cutting every later
     /// event.
-    pub fn resume_after(folder: &Path, step: u64) -> io::Result<Self> {
+    pub fn resume_after(folder: &Path, step: u64) -> Result<Self, FileError> {
         let path: PathBuf = folder.join(FILE);
         let written = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
+            Err(error) => return Err(FileError::reading(&path, error)),
         };
         let mut kept = record(&event(0, |bytes| string_field(bytes, 3, FILE_VERSION)));
         for event in events(&written).skip(1).take_while(|event| step_of(event).is_some_and(|at| at <= step)) {
             kept.extend(record(event));
         }
         write_atomic(&path, &kept)?;
-        Ok(Self { file: OpenOptions::new().append(true).open(&path)? })
+        let file = OpenOptions::new().append(true).open(&path).map_err(|error| FileError::writing(&path, error))?;
+        Ok(Self { path, file })
     }
 
     /// Appends scalars of one step by their tags.
-    pub fn append(&mut self, step: u64, scalars: &[(&str, f64)]) -> io::Result<()> {
+    pub fn append(&mut self, step: u64, scalars: &[(&str, f64)]) -> Result<(), FileError> {
         let mut summary = Vec::new();
         for (tag, value) in scalars {
             let mut one = Vec::new();
@@ -54,7 +56,8 @@ impl TensorBoardFile {
             one.extend((*value as f32).to_le_bytes());
             bytes_field(&mut summary, 1, &one);
         }
-        self.file.write_all(&record(&event(step, |bytes| bytes_field(bytes, 5, &summary))))
+        let record = record(&event(step, |bytes| bytes_field(bytes, 5, &summary)));
+        self.file.write_all(&record).map_err(|error| FileError::writing(&self.path, error))
     }
 }
 

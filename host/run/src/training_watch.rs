@@ -1,34 +1,33 @@
-//! Watching a training: the progress bar, `metrics.jsonl`, TensorBoard's events, and the answer to Ctrl-C.
+//! Watching a training: progress, `metrics.jsonl`, TensorBoard's events, and the answer to a request to stop.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
-
-use super::Console;
-use super::interrupt::InterruptGuard;
-use hilora_run::metrics::{LateStage, MetricsFile, Progress, Stage, TensorBoardFile, resident_bytes};
 use hilora_trainer::{
     AfterStep, EvaluationReport, Preparation, StepReport, TrainingObserver, TrainingOutcome, TrainingRun, train,
 };
 
+use super::error::RunError;
+use super::metrics::{MetricsFile, TensorBoardFile, resident_bytes};
+use super::observer::{RunObserver, Task, TaskProgress};
+
 /// Where a run's measurements are kept.
-pub(super) struct WatchFiles {
+#[derive(Debug, Clone)]
+pub struct WatchFiles {
     /// One JSON object per step and per evaluation.
-    pub(super) metrics: PathBuf,
+    pub metrics: PathBuf,
     /// The folder of TensorBoard's events.
-    pub(super) tensorboard: PathBuf,
+    pub tensorboard: PathBuf,
 }
 
 /// One training under watch.
 struct TrainingWatch<'a> {
     label: &'a str,
     files: &'a WatchFiles,
-    interrupt: InterruptGuard,
-    progress: &'a Progress,
+    observer: &'a dyn RunObserver,
     /// What comes before the first step, while it goes on.
-    preparation: Option<(Preparation, LateStage<'a>)>,
-    bar: Option<Stage>,
+    preparation: Option<(Preparation, Box<dyn TaskProgress>)>,
+    task: Option<Box<dyn TaskProgress>>,
     metrics: Option<MetricsFile>,
     tensorboard: Option<TensorBoardFile>,
     /// The clock and the tokens since this process began to train.
@@ -36,24 +35,22 @@ struct TrainingWatch<'a> {
     tokens: usize,
     last_step: Instant,
     /// What went wrong while writing; the run is stopped at the next step.
-    failure: Option<anyhow::Error>,
+    failure: Option<RunError>,
 }
 
-/// Trains with a progress bar, files of measurements and an answer to Ctrl-C.
-pub(super) fn observed_training(
+/// Trains, keeps the measurements and stops when the observer asks for it.
+pub fn watched_training(
     run: &TrainingRun<'_>,
     label: &str,
     files: &WatchFiles,
-    console: Console,
-) -> Result<TrainingOutcome> {
-    let progress = console.progress();
+    observer: &dyn RunObserver,
+) -> Result<TrainingOutcome, RunError> {
     let mut watch = TrainingWatch {
         label,
         files,
-        interrupt: InterruptGuard::arm()?,
-        progress: &progress,
+        observer,
         preparation: None,
-        bar: None,
+        task: None,
         metrics: None,
         tensorboard: None,
         started: Instant::now(),
@@ -62,26 +59,27 @@ pub(super) fn observed_training(
         failure: None,
     };
     let outcome = train(run, &mut watch)?;
-    if let Some(bar) = watch.bar {
-        bar.finish();
+    if let Some(task) = watch.task {
+        task.finish();
     }
-    watch.failure.map_or(Ok(outcome), Err)
+    match watch.failure {
+        Some(error) => Err(error),
+        None => Ok(outcome),
+    }
 }
 
 impl TrainingWatch<'_> {
     /// Opens the files where a resumed run stands: lines of later steps are of a lost future.
-    fn open(&mut self, step: usize) -> Result<()> {
-        let cannot_write = |path: &Path| format!("cannot write {}", path.display());
+    fn open(&mut self, step: usize) -> Result<(), RunError> {
         let WatchFiles { metrics, tensorboard } = self.files;
-        self.metrics = Some(MetricsFile::resume_after(metrics, step as u64).with_context(|| cannot_write(metrics))?);
-        self.tensorboard =
-            Some(TensorBoardFile::resume_after(tensorboard, step as u64).with_context(|| cannot_write(tensorboard))?);
+        self.metrics = Some(MetricsFile::resume_after(metrics, step as u64)?);
+        self.tensorboard = Some(TensorBoardFile::resume_after(tensorboard, step as u64)?);
         Ok(())
     }
 
     /// Keeps one record in both files.
     fn keep(&mut self, step: usize, record: &impl serde::Serialize, scalars: &[(&str, f64)]) {
-        let mut write = || -> Result<()> {
+        let mut write = || -> Result<(), RunError> {
             if let Some(file) = &mut self.metrics {
                 file.append(record)?;
             }
@@ -91,7 +89,7 @@ impl TrainingWatch<'_> {
             Ok(())
         };
         if let Err(error) = write() {
-            self.failure.get_or_insert(error.context("cannot keep the measurements"));
+            self.failure.get_or_insert(error);
         }
     }
 }
@@ -103,30 +101,30 @@ impl TrainingObserver for TrainingWatch<'_> {
                 Preparation::LoadingBase => ("load the base", "matrices"),
                 Preparation::Audit => ("audit", "parts"),
             };
-            let before = self.preparation.replace((what, self.progress.late_stage(name, unit)));
-            if let Some((_, stage)) = before {
-                stage.finish();
+            let before = self.preparation.replace((what, self.observer.begin(Task::brief(name, unit))));
+            if let Some((_, task)) = before {
+                task.finish();
             }
         }
-        if let Some((_, stage)) = &mut self.preparation {
-            stage.set(done as u64, total as u64);
+        if let Some((_, task)) = &self.preparation {
+            task.set_total(total as u64);
+            task.set_done(done as u64);
         }
     }
 
     fn begun(&mut self, step: usize, steps_total: usize, warnings: &[String]) {
-        if let Some((_, stage)) = self.preparation.take() {
-            stage.finish();
+        if let Some((_, task)) = self.preparation.take() {
+            task.finish();
         }
         for warning in warnings {
-            let text = format!("{}: a damaged checkpoint is passed over: {warning}", self.label);
-            self.progress.say(&text);
+            tracing::warn!("{}: a damaged checkpoint is passed over: {warning}", self.label);
         }
         if let Err(error) = self.open(step) {
             self.failure = Some(error);
         }
-        let bar = self.progress.stage(self.label, steps_total as u64, "steps");
-        bar.set_position(step as u64);
-        self.bar = Some(bar);
+        let task = self.observer.begin(Task::counted(self.label, "steps", steps_total as u64));
+        task.set_done(step as u64);
+        self.task = Some(task);
         (self.started, self.last_step) = (Instant::now(), Instant::now());
     }
 
@@ -142,12 +140,16 @@ impl TrainingObserver for TrainingWatch<'_> {
             ("train/tokens_per_second", rate_of_step),
         ];
         self.keep(report.step, report, &scalars);
-        if let Some(bar) = &self.bar {
-            bar.set_position(report.step as u64);
+        if let Some(task) = &self.task {
+            task.set_done(report.step as u64);
             let memory = resident_bytes().map(|bytes| format!(", {} MiB", bytes >> 20)).unwrap_or_default();
-            bar.set_message(&format!("loss {:.4}, {rate:.0} tokens/s{memory}", report.loss));
+            task.set_message(&format!("loss {:.4}, {rate:.0} tokens/s{memory}", report.loss));
         }
-        if self.interrupt.requested() || self.failure.is_some() { AfterStep::SaveAndStop } else { AfterStep::Continue }
+        if self.observer.stop_requested() || self.failure.is_some() {
+            AfterStep::SaveAndStop
+        } else {
+            AfterStep::Continue
+        }
     }
 
     fn evaluated(&mut self, report: &EvaluationReport) {
@@ -156,8 +158,8 @@ impl TrainingObserver for TrainingWatch<'_> {
         self.keep(report.step, report, &scalars);
         let pass = report.pass_at_1.map(|value| format!(", pass@1 {value:.3}")).unwrap_or_default();
         let best = if report.is_best { ", the best so far" } else { "" };
-        self.progress
-            .say(&format!("{}: step {}: eval loss {:.4}{pass}{best}", self.label, report.step, report.eval_loss));
+        let EvaluationReport { step, eval_loss, .. } = report;
+        self.observer.note(&format!("{}: step {step}: eval loss {eval_loss:.4}{pass}{best}", self.label));
         // Measuring is no part of the next step's time.
         self.last_step = Instant::now();
     }

@@ -1,7 +1,7 @@
-//! Progress: how far each stage of a run is, on standard error.
+//! Progress: how far each task is, on standard error.
 //!
 //! A terminal gets a bar with rate and remaining time. Anything else (a log file, `--quiet`, `--json`) gets no bar; a
-//! log gets a plain line when a stage begins, every ten seconds while it moves, and when it ends. A stage counts what
+//! log gets a plain line when a task begins, every ten seconds while it moves, and when it ends. A task counts what
 //! it is told and never guesses a total.
 
 use std::io::{self, IsTerminal, Write};
@@ -13,12 +13,12 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 /// How often a log gets a line.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What takes less than this needs no stage of its own on screen.
+/// What takes less than this needs no bar of its own.
 const LATE: Duration = Duration::from_secs(1);
 
 /// What progress looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProgressStyle {
+pub(crate) enum ProgressStyle {
     /// Bars that move.
     Bars,
     /// Plain lines at intervals.
@@ -29,7 +29,7 @@ pub enum ProgressStyle {
 
 impl ProgressStyle {
     /// Bars on a terminal, lines elsewhere; with `plain` (`--json`) lines everywhere, with `quiet` nothing.
-    pub fn choose(quiet: bool, plain: bool) -> Self {
+    pub(crate) fn choose(quiet: bool, plain: bool) -> Self {
         if quiet {
             Self::Silent
         } else if plain || !io::stderr().is_terminal() {
@@ -40,14 +40,15 @@ impl ProgressStyle {
     }
 }
 
-/// The progress of a run.
-pub struct Progress {
+/// The progress of everything that goes on in this process.
+#[derive(Clone)]
+pub(crate) struct Progress {
     style: ProgressStyle,
     bars: MultiProgress,
 }
 
-/// One stage: so many units of work.
-pub struct Stage {
+/// One task: a number of units of work.
+pub(crate) struct Bar {
     style: ProgressStyle,
     name: String,
     unit: String,
@@ -55,18 +56,20 @@ pub struct Stage {
     last_line: Mutex<Instant>,
 }
 
-/// A stage that shows itself only once it has taken more than a moment: most bases are hashed and loaded in less.
-pub struct LateStage<'a> {
-    progress: &'a Progress,
-    name: &'a str,
-    unit: &'a str,
+/// A task that shows itself only once it has taken more than a moment: most bases are hashed and loaded in less.
+pub(crate) struct LateBar {
+    progress: Progress,
+    name: String,
+    unit: String,
+    total: u64,
+    done: u64,
     begun: Instant,
-    shown: Option<Stage>,
+    shown: Option<Bar>,
 }
 
 impl Progress {
     /// Progress in this style.
-    pub fn new(style: ProgressStyle) -> Self {
+    pub(crate) fn new(style: ProgressStyle) -> Self {
         let target = match style {
             ProgressStyle::Bars => ProgressDrawTarget::stderr_with_hz(10),
             ProgressStyle::Lines | ProgressStyle::Silent => ProgressDrawTarget::hidden(),
@@ -74,12 +77,12 @@ impl Progress {
         Self { style, bars: MultiProgress::with_draw_target(target) }
     }
 
-    /// Begins a stage of `total` units.
-    pub fn stage(&self, name: &str, total: u64, unit: &str) -> Stage {
+    /// Begins a task of `total` units; 0 while nobody knows.
+    pub(crate) fn bar(&self, name: &str, total: u64, unit: &str) -> Bar {
         let bar = self.bars.add(ProgressBar::new(total));
         bar.set_style(bar_style(unit, total));
         bar.set_prefix(name.to_owned());
-        let stage = Stage {
+        let task = Bar {
             style: self.style,
             name: name.to_owned(),
             unit: unit.to_owned(),
@@ -87,86 +90,110 @@ impl Progress {
             last_line: Mutex::new(Instant::now()),
         };
         if total > 0 {
-            stage.line(&format!("0/{total} {unit}"));
+            task.line(&format!("0/{total} {unit}"));
         }
-        stage
+        task
     }
 
-    /// Begins a stage that is shown where it lasts.
-    pub fn late_stage<'a>(&'a self, name: &'a str, unit: &'a str) -> LateStage<'a> {
-        LateStage { progress: self, name, unit, begun: Instant::now(), shown: None }
+    /// Begins a task that is shown if it lasts.
+    pub(crate) fn late_bar(&self, name: &str, unit: &str) -> LateBar {
+        LateBar {
+            progress: self.clone(),
+            name: name.to_owned(),
+            unit: unit.to_owned(),
+            total: 0,
+            done: 0,
+            begun: Instant::now(),
+            shown: None,
+        }
     }
 
     /// A line for a person, above the bars.
-    pub fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         match self.style {
             ProgressStyle::Silent => {}
-            ProgressStyle::Bars | ProgressStyle::Lines => self.bars.suspend(|| eprintln!("{text}")),
+            ProgressStyle::Bars | ProgressStyle::Lines => self.bars.suspend(|| print_line(text)),
         }
     }
 
     /// Standard error for the log, which would tear the bars if it wrote by itself.
-    pub fn stderr(&self) -> StderrAroundBars {
+    pub(crate) fn stderr(&self) -> StderrAroundBars {
         StderrAroundBars(self.bars.clone())
     }
 }
 
-impl LateStage<'_> {
-    /// So many units of so many are done.
-    pub fn set(&mut self, done: u64, total: u64) {
-        if self.shown.is_none() && self.begun.elapsed() > LATE {
-            self.shown = Some(self.progress.stage(self.name, total, self.unit));
-        }
-        if let Some(stage) = &self.shown {
-            stage.set_position(done);
+impl LateBar {
+    /// Learns how many units there are in all.
+    pub(crate) fn set_total(&mut self, units: u64) {
+        self.total = units;
+        if let Some(bar) = &self.shown {
+            bar.set_total(units);
         }
     }
 
-    /// Ends the stage.
-    pub fn finish(self) {
-        if let Some(stage) = self.shown {
-            stage.finish();
+    /// How many units are done in all.
+    pub(crate) fn set_position(&mut self, units: u64) {
+        self.done = units;
+        if self.shown.is_none() && self.begun.elapsed() > LATE {
+            self.shown = Some(self.progress.bar(&self.name, self.total, &self.unit));
+        }
+        if let Some(bar) = &self.shown {
+            bar.set_position(units);
+        }
+    }
+
+    /// How many more units are done.
+    pub(crate) fn advance(&mut self, units: u64) {
+        self.set_position(self.done + units);
+    }
+
+    /// Ends the task.
+    pub(crate) fn finish(self) {
+        if let Some(bar) = self.shown {
+            bar.finish();
         }
     }
 }
 
-impl Stage {
-    /// So many more units are done.
-    pub fn advance(&self, units: u64) {
+impl Bar {
+    /// How many more units are done.
+    pub(crate) fn advance(&self, units: u64) {
         self.bar.inc(units);
         self.line_if_due();
     }
 
-    /// Learns how many there are in all, where that is known only on the way.
-    pub fn set_total(&self, units: u64) {
+    /// Learns how many there are in all, once that is known.
+    pub(crate) fn set_total(&self, units: u64) {
         if self.bar.length() == Some(0) {
             self.bar.set_style(bar_style(&self.unit, units));
         }
         self.bar.set_length(units);
     }
 
-    /// So many units are done in all.
-    pub fn set_position(&self, units: u64) {
+    /// How many units are done in all.
+    pub(crate) fn set_position(&self, units: u64) {
         self.bar.set_position(units);
         self.line_if_due();
     }
 
     /// A few words beside the bar, such as the loss.
-    pub fn set_message(&self, message: &str) {
+    pub(crate) fn set_message(&self, message: &str) {
         self.bar.set_message(message.to_owned());
     }
 
-    /// The units done.
-    pub fn position(&self) -> u64 {
-        self.bar.position()
-    }
-
-    /// Ends the stage: its bar goes and one line says what it did and how long it took.
-    pub fn finish(self) {
+    /// Ends the task: its bar goes and one line says what it did and how long it took. A task that was stopped, and one
+    /// whose total nobody ever knew, says what was done until then.
+    pub(crate) fn finish(self) {
+        // Finishing a bar moves it to its end, so what was really done is read before.
+        let (done, seconds) = (self.bar.position(), self.bar.elapsed().as_secs_f64());
+        let of_total = match self.bar.length() {
+            Some(total) if total > done => format!(" of {total}"),
+            _ => String::new(),
+        };
         self.bar.finish_and_clear();
-        let text = format!("{} {} in {:.1} s", self.bar.position(), self.unit, self.bar.elapsed().as_secs_f64());
+        let text = format!("{done}{of_total} {} in {seconds:.1} s", self.unit);
         match self.style {
-            ProgressStyle::Bars => self.bar.suspend(|| eprintln!("{:>12} {text}", self.name)),
+            ProgressStyle::Bars => self.bar.suspend(|| print_line(&format!("{:>12} {text}", self.name))),
             ProgressStyle::Lines => self.line(&text),
             ProgressStyle::Silent => {}
         }
@@ -195,9 +222,14 @@ impl Stage {
 
     fn line(&self, text: &str) {
         if self.style == ProgressStyle::Lines {
-            eprintln!("{}: {text}", self.name);
+            print_line(&format!("{}: {text}", self.name));
         }
     }
+}
+
+/// One line on standard error. Nobody may be reading it any more, which is no reason to stop the work.
+fn print_line(text: &str) {
+    let _unread = writeln!(io::stderr(), "{text}");
 }
 
 /// A bar; as long as nobody knows the total, only a count.
@@ -213,7 +245,7 @@ fn bar_style(unit: &str, total: u64) -> indicatif::ProgressStyle {
 
 /// A writer to standard error that moves the bars out of its way.
 #[derive(Clone)]
-pub struct StderrAroundBars(MultiProgress);
+pub(crate) struct StderrAroundBars(MultiProgress);
 
 impl Write for StderrAroundBars {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -236,15 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_counts_from_several_threads() {
+    fn a_task_counts_from_several_threads() {
         let progress = Progress::new(ProgressStyle::Silent);
-        let stage = progress.stage("judging", 400, "programs");
+        let stage = progress.bar("judging", 400, "programs");
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..100).for_each(|_| stage.advance(1)));
             }
         });
-        assert_eq!(stage.position(), 400);
+        assert_eq!(stage.bar.position(), 400);
         stage.finish();
     }
 }

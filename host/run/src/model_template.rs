@@ -11,14 +11,14 @@ use hilora_model::{ChatTemplate, LaidOut, ModelError};
 const THOUGHT_END: &str = "</think>";
 
 /// A formatter whose messages a model's template lays out.
-pub(super) struct ModelTemplateFormatter {
+pub(crate) struct ModelTemplateFormatter {
     formatter: Box<dyn PromptFormatter>,
     template: ChatTemplate,
 }
 
 impl ModelTemplateFormatter {
     /// Puts the template before the formatter.
-    pub(super) fn new(formatter: Box<dyn PromptFormatter>, template: ChatTemplate) -> Self {
+    pub(crate) fn new(formatter: Box<dyn PromptFormatter>, template: ChatTemplate) -> Self {
         Self { formatter, template }
     }
 

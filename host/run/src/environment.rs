@@ -7,8 +7,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use hilora_model::ModelError;
-use hilora_run::config::RunConfig;
 use hilora_trainer::ComputePrecision;
+
+use super::config::RunConfig;
 
 /// The lock file that this program was built with.
 const LOCK_FILE: &str = include_str!("../../../Cargo.lock");
@@ -19,7 +20,7 @@ const LIBRARIES: [&str; 8] =
 
 /// What a run's numbers come from, beside its config and data.
 #[derive(Debug, Serialize)]
-pub(super) struct Environment {
+pub struct Environment {
     /// This program's version.
     program: &'static str,
     /// The seed that split, data order, dropout and sampling derive from.
@@ -47,7 +48,7 @@ struct Processor {
 
 impl Environment {
     /// The environment of a run on this machine.
-    pub(super) fn of_run(config: &RunConfig) -> Result<Self, ModelError> {
+    pub fn of_run(config: &RunConfig) -> Result<Self, ModelError> {
         Ok(Self {
             program: env!("CARGO_PKG_VERSION"),
             seed: config.seed,
@@ -57,13 +58,18 @@ impl Environment {
                 model: line_of("/proc/cpuinfo", "model name"),
                 architecture: std::env::consts::ARCH,
                 instruction_sets: instruction_sets(),
-                cores: super::job::available_cores(),
+                cores: available_cores(),
             },
             memory_bytes: memory_bytes(),
             operating_system: operating_system(),
             libraries: libraries(),
         })
     }
+}
+
+/// How many programs run at once by default.
+pub fn available_cores() -> usize {
+    std::thread::available_parallelism().map(usize::from).unwrap_or(1)
 }
 
 /// The value of the first `key: value` line of a file of the kernel's.
@@ -73,7 +79,8 @@ fn line_of(path: &str, key: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-pub(super) fn memory_bytes() -> Option<u64> {
+/// The machine's memory in bytes.
+pub fn memory_bytes() -> Option<u64> {
     let kibibytes: u64 = line_of("/proc/meminfo", "MemTotal")?.strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes << 10)
 }

@@ -1,0 +1,72 @@
+//! The arguments that every subcommand of a run has.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+use hilora_model::DeviceChoice;
+use hilora_run::config::DEFAULT_CONFIG;
+use hilora_run::{Run, RunOptions};
+
+use super::failure::Result;
+use super::judge_worker::worker_command;
+
+/// Which run to work on.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct JobArguments {
+    /// A plugin component; replaces the config's plugin of the same kind (may be given several times)
+    #[arg(long, value_name = "FILE")]
+    plugin: Vec<PathBuf>,
+    /// The run's configuration
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// The run folder [default: runs/<the config's file name>]
+    #[arg(long, value_name = "FOLDER")]
+    run: Option<PathBuf>,
+    /// Replaces the config's seed
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where models compute: auto, cpu or cuda; replaces the config's training.device
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceChoice>,
+    /// Untrusted programs that run at once, each in a process of its own [default: one per core]
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+    /// The registry's database
+    #[arg(long, value_name = "FILE", default_value = "runs/registry.sqlite")]
+    registry: PathBuf,
+    /// Measure an adapter whose rows were prepared elsewhere without checking them against the held-out problems; the
+    /// evaluation says so
+    #[arg(long)]
+    unchecked: bool,
+    /// Tell what would be done and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl JobArguments {
+    fn options(&self) -> Result<RunOptions> {
+        Ok(RunOptions {
+            config: self.config.clone(),
+            folder: self.run.clone(),
+            plugins: self.plugin.clone(),
+            seed: self.seed,
+            device: self.device,
+            workers: self.workers.map(usize::from),
+            registry: self.registry.clone(),
+            is_unchecked: self.unchecked,
+            is_dry: self.dry_run,
+            worker: worker_command()?,
+        })
+    }
+
+    /// Opens the run and takes its folder.
+    pub(crate) fn open(&self) -> Result<Run> {
+        Ok(Run::open(&self.options()?)?)
+    }
+
+    /// Opens the run to look at it: nothing is written and nobody is kept out.
+    pub(crate) fn open_to_read(&self) -> Result<Run> {
+        Ok(Run::open_to_read(&self.options()?)?)
+    }
+}

@@ -1,0 +1,123 @@
+//! What a person is told of a stage.
+
+use hilora_enrich::EnrichReport;
+use hilora_prepare::{PrepareManifest, WeakTests};
+use hilora_run::{StageName, StageReport, StageResult, StageState};
+use hilora_trainer::TrainingOutcome;
+
+/// A few lines; nothing for a stage that speaks through the closing table.
+pub(crate) fn summary(result: &StageResult) -> Option<String> {
+    let name = result.name;
+    let text = match &result.state {
+        StageState::Unchanged => format!("{name}: nothing has changed, no work done"),
+        StageState::NotNeeded => match name {
+            StageName::Prepare => "prepare: data.train_file names rows that are prepared already".to_owned(),
+            StageName::Evaluate => "evaluate: none of the held-out rows has a test".to_owned(),
+            StageName::Enrich | StageName::Train | StageName::Control | StageName::Register => return None,
+        },
+        StageState::WouldRun(report) => match report {
+            StageReport::Prepare { manifest } => format!("dry run, nothing written: {}", prepared(manifest)),
+            StageReport::Enrich(report) => {
+                let EnrichReport { calls, answers_reused, rows, .. } = report;
+                format!("enrich: would make {calls} calls for {rows} rows; {answers_reused} are recorded")
+            }
+            StageReport::Nothing {} | StageReport::Train(_) | StageReport::Register(_) => match name {
+                StageName::Register => return None,
+                _ => format!("{name}: would run"),
+            },
+        },
+        StageState::Ran(report) | StageState::Interrupted(report) => {
+            let is_interrupted = matches!(result.state, StageState::Interrupted(_));
+            match report {
+                StageReport::Prepare { manifest } => prepared(manifest),
+                StageReport::Enrich(report) => enriched(report),
+                StageReport::Train(outcome) => trained(name, outcome),
+                StageReport::Nothing {} | StageReport::Register(_) if is_interrupted => {
+                    format!("{name}: interrupted; what was finished is kept, run again to go on")
+                }
+                StageReport::Nothing {} | StageReport::Register(_) => return None,
+            }
+        }
+    };
+    Some(text)
+}
+
+/// The counts, and every reason for which rows were skipped.
+fn prepared(manifest: &PrepareManifest) -> String {
+    let counts = &manifest.counts;
+    let mut text = format!(
+        "{} rows: {} problems accepted ({} to train on, {} held out), {} skipped",
+        counts.rows, counts.accepted, counts.train_problems, counts.eval_problems, counts.skipped
+    );
+    if !manifest.config.verify {
+        text.push_str("\n  data.verify is false: no solution was run, the dataset is believed");
+    }
+    for (reason, rows) in &manifest.skipped {
+        text.push_str(&format!("\n  {:>6}  {reason}", rows.count));
+    }
+    for (domain, found) in &manifest.domains {
+        let note = if found.taken { "" } else { "  (no specialist of this run takes it)" };
+        text.push_str(&format!("\n  {:>6}  domain {domain}{note}", found.problems));
+    }
+    let WeakTests { tests, weak, .. } = &manifest.weak_tests;
+    if *weak > 0 {
+        text.push_str(&format!("\n  {weak:>6}  of {tests} tests are weak: each accepted a wrong program"));
+    }
+    for set in &manifest.decontamination.sets {
+        text.push_str(&format!(
+            "\n  {:>6}  left out for `{}` ({} problems; {} more share 10 words, {} share 8)",
+            set.removed, set.name, set.problems, set.kept_with_10_words, set.kept_with_8_words
+        ));
+    }
+    text
+}
+
+/// The counts, and every reason for which an answer was rejected.
+fn enriched(report: &EnrichReport) -> String {
+    let cost = report.cost.map(|cost| format!(", cost {cost:.4}")).unwrap_or_default();
+    let mut text = format!(
+        "enrich: {} calls ({} recorded before), {} input and {} output tokens{cost}",
+        report.calls_answered, report.answers_reused, report.prompt_tokens, report.completion_tokens
+    );
+    if !report.finished {
+        let left = report.calls - report.calls_answered;
+        text.push_str(&format!("\ninterrupted with {left} calls left; what was answered is kept, run again to go on"));
+        return text;
+    }
+    text.push_str(&format!("\n  {:>6}  rows", report.rows));
+    let counts = [("traces accepted", report.accepted), ("had a reasoning", report.had_reasoning)];
+    for (what, count) in counts.into_iter().chain([("are no solved problems", report.other_rows)]) {
+        if count > 0 {
+            text.push_str(&format!("\n  {count:>6}  {what}"));
+        }
+    }
+    for (reason, count) in &report.rejected {
+        text.push_str(&format!("\n  {count:>6}  rejected: {reason}"));
+    }
+    text
+}
+
+/// The steps, the best of them, and what became of rows that are too long.
+fn trained(stage: StageName, outcome: &TrainingOutcome) -> String {
+    let TrainingOutcome { steps, steps_total, final_loss, .. } = outcome;
+    let ended = match (outcome.finished, outcome.stopped_early) {
+        (false, _) => ": interrupted, saved; run again to go on",
+        (true, true) => ": stopped early, its patience was used up",
+        (true, false) => "",
+    };
+    let loss = if final_loss.is_nan() { "no step taken now".to_owned() } else { format!("last loss {final_loss:.4}") };
+    let mut text = format!("{stage}: {steps} steps of {steps_total}, {loss}{ended}");
+    if let Some(best) = outcome.best {
+        text.push_str(&format!("\n  best at step {}: {:.4}; its weights are kept", best.step, best.value));
+    }
+    for (count, what) in [
+        (outcome.samples_cut.len(), "rows cut to training.max_seq_length"),
+        (outcome.samples_without_targets.len(), "rows left out: cut, they have no target"),
+        (outcome.held_out_without_targets, "held-out rows left out: cut, they have no target"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!("\n  {count:>6}  {what}"));
+        }
+    }
+    text
+}

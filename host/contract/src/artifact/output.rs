@@ -1,0 +1,227 @@
+//! An output: the destination that somebody names for a command's result, `--output FILE`, or `-` for standard output.
+//!
+//! It is checked and opened before the work begins, so that hours of it are not lost for a place that cannot be written.
+//! A file appears under its name only once it is whole. Only a file is ever replaced, never one that the command reads,
+//! and a symbolic link is not followed.
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::atomic_file::NotAFile;
+use super::partial::remove_partials_of;
+use super::{AtomicFile, FileError};
+use crate::fault::{Blame, Fault};
+
+/// What standard output is called in messages.
+const STANDARD_OUTPUT: &str = "standard output";
+
+/// Where a result goes. Dropped before `commit`, a file leaves nothing.
+pub enum Output {
+    /// A file on its way.
+    File(AtomicFile),
+    /// Standard output, which others read while it is written.
+    Standard,
+}
+
+/// Why a result cannot be written where it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// Something is there that is never replaced.
+    #[error("cannot write {}: {found} is there, expected a file or nothing", path.display())]
+    Occupied {
+        /// The path.
+        path: PathBuf,
+        /// What stands there.
+        found: String,
+    },
+    /// The file is one that the command reads.
+    #[error("cannot write {}: it is the same file as the input {}", path.display(), input.display())]
+    IsInput {
+        /// The path.
+        path: PathBuf,
+        /// The input.
+        input: PathBuf,
+    },
+    /// The file or standard output cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Nobody reads standard output any more. A command ends at that without a word: see [`is_closed_output`].
+    #[error("nobody reads standard output any more")]
+    Closed,
+}
+
+impl Fault for OutputError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Occupied { .. } | Self::IsInput { .. } => Blame::User,
+            Self::File(error) => error.blame(),
+            Self::Closed => Blame::Machine,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Occupied { .. } => vec!["name a file; `-` writes to standard output".to_owned()],
+            Self::IsInput { .. } => vec!["name another file".to_owned()],
+            Self::File(error) => error.hints(),
+            Self::Closed => Vec::new(),
+        }
+    }
+}
+
+impl Output {
+    /// Checks the destination and opens it. `inputs` are the files that the command reads, of which it may be none; what
+    /// a killed process left of this output is removed.
+    pub fn create(path: &Path, inputs: &[&Path]) -> Result<Self, OutputError> {
+        if path == Path::new("-") {
+            return Ok(Self::Standard);
+        }
+        let failed = |error| FileError::writing(path, error);
+        if let Some(found) = NotAFile::at(path).map_err(failed)? {
+            return Err(OutputError::Occupied { path: path.to_owned(), found: found.to_string() });
+        }
+        if let Some(input) = inputs.iter().find(|input| is_same_file(path, input)) {
+            return Err(OutputError::IsInput { path: path.to_owned(), input: (*input).to_owned() });
+        }
+        let file = AtomicFile::create(path)?;
+        remove_partials_of(path).map_err(failed)?;
+        Ok(Self::File(file))
+    }
+
+    /// Adds these bytes.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        match self {
+            Self::File(file) => Ok(file.append(bytes)?),
+            Self::Standard => standard(|output| output.write_all(bytes)),
+        }
+    }
+
+    /// Makes a file durable and visible under its name; sends on what standard output holds back.
+    pub fn commit(self) -> Result<(), OutputError> {
+        match self {
+            Self::File(file) => Ok(file.commit()?),
+            Self::Standard => standard(Write::flush),
+        }
+    }
+
+    /// Whether it is standard output, on which nothing else may be printed then.
+    pub fn is_standard(&self) -> bool {
+        matches!(self, Self::Standard)
+    }
+}
+
+/// Writes a command's result to standard output.
+pub fn write_standard_output(bytes: &[u8]) -> Result<(), OutputError> {
+    standard(|output| output.write_all(bytes).and_then(|()| output.flush()))
+}
+
+/// Whether an error says that nobody reads standard output any more (`hilora-host … | head`). The command then ends, and
+/// says nothing.
+pub fn is_closed_output(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if matches!(error.downcast_ref(), Some(OutputError::Closed)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn standard(write: impl FnOnce(&mut io::StdoutLock<'static>) -> io::Result<()>) -> Result<(), OutputError> {
+    write(&mut io::stdout().lock()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => OutputError::Closed,
+        _ => FileError::writing(STANDARD_OUTPUT, error).into(),
+    })
+}
+
+/// Whether a file that stands at `path` is the one that `input` leads to, whatever they are called.
+fn is_same_file(path: &Path, input: &Path) -> bool {
+    let found = if input == Path::new("-") {
+        io::stdin().as_fd().try_clone_to_owned().map(File::from).and_then(|file| file.metadata())
+    } else {
+        fs::metadata(input)
+    };
+    let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (fs::metadata(path), found) {
+        (Ok(output), Ok(input)) => place(output) == place(input),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_a_file_is_replaced() -> Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let target = folder.path().join("target");
+        fs::write(&target, b"theirs")?;
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&target, &link)?;
+        let dangling = folder.path().join("dangling");
+        std::os::unix::fs::symlink("nowhere", &dangling)?;
+        for (path, found) in [
+            (folder.path(), "a folder"),
+            (&link, "a symbolic link"),
+            (&dangling, "a symbolic link"),
+            (Path::new("/dev/null"), "a device"),
+        ] {
+            let error = Output::create(path, &[]).err().expect("it is refused");
+            let told = format!("cannot write {}: {found} is there, expected a file or nothing", path.display());
+            assert_eq!((error.to_string(), error.blame()), (told, Blame::User));
+        }
+        assert_eq!(fs::read(&target)?, b"theirs");
+        assert_eq!(fs::read_dir(folder.path())?.count(), 3, "nothing was begun");
+        Ok(())
+    }
+
+    #[test]
+    fn an_input_is_not_replaced_under_any_name() -> Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let input = folder.path().join("in.jsonl");
+        fs::write(&input, b"{}")?;
+        let (link, hard_link) = (folder.path().join("link"), folder.path().join("hard"));
+        std::os::unix::fs::symlink(&input, &link)?;
+        fs::hard_link(&input, &hard_link)?;
+        for (output, input) in [(&input, &input), (&hard_link, &input), (&input, &link)] {
+            let error = Output::create(output, &[Path::new("elsewhere"), input]).err().expect("it is refused");
+            assert!(matches!(error, OutputError::IsInput { .. }), "{error}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_whole_and_what_a_kill_left_of_it_goes() -> Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("new/out.jsonl");
+        let mut output = Output::create(&path, &[])?;
+        output.append(b"a\n")?;
+        drop(output);
+        let left = path.with_file_name(".hilora-partial-out.jsonl-a1B2c3");
+        fs::write(&left, b"half")?;
+        let mut output = Output::create(&path, &[])?;
+        assert!(!left.exists() && !path.exists());
+        output.append(b"b\n")?;
+        output.commit()?;
+        assert_eq!(fs::read(&path)?, b"b\n");
+        assert_eq!(fs::read_dir(folder.path().join("new"))?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_closed_output_is_known_among_the_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot tell the result")]
+        struct Outer(#[source] OutputError);
+        assert!(is_closed_output(&Outer(OutputError::Closed)));
+        let full = FileError::writing(STANDARD_OUTPUT, io::ErrorKind::StorageFull.into());
+        assert_eq!(full.blame(), Blame::Machine);
+        assert!(!is_closed_output(&Outer(full.into())));
+    }
+}

@@ -1,0 +1,155 @@
+//! A partial: a file or a folder on its way, under a temporary name beside its place.
+//!
+//! Its name says that it is ours and what it is to become. Its maker holds a lock on it, which ends with the process
+//! however that ends, so that what a killed process left can be told from what somebody is writing.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use tempfile::{Builder, NamedTempFile, TempDir};
+
+use super::ContentHash;
+
+/// How the temporary names begin.
+const PREFIX: &str = ".hilora-partial-";
+
+/// The longest name that is repeated in a temporary one; file systems allow 255 bytes in all.
+const NAME_BYTES_MAX: usize = 150;
+
+/// Random letters that end a temporary name, after a dash.
+const RANDOM_LETTERS: usize = 6;
+
+/// The folder that a path stands in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// How the temporary names of what is to stand at `path` begin.
+fn prefix_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    match name.to_str().filter(|name| name.len() <= NAME_BYTES_MAX) {
+        Some(name) => format!("{PREFIX}{name}-"),
+        None => format!("{PREFIX}{}-", ContentHash::of(name.as_encoded_bytes())),
+    }
+}
+
+/// Begins a file that is to stand at `path`, in the same folder.
+pub(super) fn begin_file(path: &Path) -> io::Result<NamedTempFile> {
+    let file = Builder::new().prefix(&prefix_of(path)).rand_bytes(RANDOM_LETTERS).tempfile_in(folder_of(path))?;
+    lock(file.as_file());
+    Ok(file)
+}
+
+/// Begins a folder that is to stand at `path`, beside it; the file is the lock.
+pub(super) fn begin_folder(path: &Path) -> io::Result<(TempDir, File)> {
+    let folder = Builder::new().prefix(&prefix_of(path)).rand_bytes(RANDOM_LETTERS).tempdir_in(folder_of(path))?;
+    let held = File::open(folder.path())?;
+    lock(&held);
+    Ok((folder, held))
+}
+
+/// Holds it as long as it is open. On a file system without locks this does nothing, and what a kill leaves there stays,
+/// because it cannot be told from what is being written.
+fn lock(file: &File) {
+    drop(file.try_lock());
+}
+
+/// Removes what killed processes left in this folder, not below it: files and folders that were on their way. What
+/// somebody is still writing stays. A folder that is not there has nothing.
+pub fn remove_partial_files(folder: &Path) -> io::Result<()> {
+    // The final name, whatever it is, and random letters.
+    let is_ours = |name: &str| {
+        name.strip_prefix(PREFIX).and_then(|rest| rest.rsplit_once('-')).is_some_and(|(_, end)| is_random(end))
+    };
+    remove_partials(folder, is_ours)
+}
+
+/// Removes what killed processes left of this very file or folder.
+pub(super) fn remove_partials_of(path: &Path) -> io::Result<()> {
+    let prefix = prefix_of(path);
+    remove_partials(folder_of(path), |name| name.strip_prefix(&prefix).is_some_and(is_random))
+}
+
+fn remove_partials(folder: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if !entry.file_name().to_str().is_some_and(&is_ours) || !(kind.is_file() || kind.is_dir()) {
+            continue;
+        }
+        // Another process may have removed it by now.
+        let Ok(left) = File::open(entry.path()) else { continue };
+        if left.try_lock().is_err() {
+            continue;
+        }
+        let removed = if kind.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
+}
+
+fn is_random(end: &str) -> bool {
+    end.len() == RANDOM_LETTERS && end.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{AtomicFile, AtomicFolder, write_atomic};
+    use super::*;
+
+    /// Leaves what a killed process leaves: nothing is dropped, and its locks are gone.
+    fn kill(path: &Path) -> io::Result<()> {
+        let (_, file) = begin_file(path)?.keep().map(|(file, path)| (path, file))?;
+        drop(file);
+        let (folder, held) = begin_folder(path)?;
+        fs::write(folder.path().join("weights"), b"half")?;
+        drop(held);
+        let _left = folder.keep();
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let data = folder.path().join("data");
+        let path = data.join("train.jsonl");
+        write_atomic(&path, b"whole")?;
+        kill(&path)?;
+        let writing = (AtomicFile::create(&path)?, AtomicFolder::create(data.join("model"))?);
+        let theirs = [".hilora-partial-notes", ".partial-abcdef", ".hilora-partial-of mine-abc"];
+        theirs.iter().try_for_each(|name| fs::write(data.join(name), b"theirs"))?;
+        std::os::unix::fs::symlink(&path, data.join(".hilora-partial-link-abcdef"))?;
+        let names = || fs::read_dir(&data).map(Iterator::count);
+        assert_eq!(names()?, 9);
+        remove_partial_files(folder.path())?;
+        assert_eq!(names()?, 9, "what lies below belongs to somebody else");
+        remove_partial_files(&data)?;
+        remove_partial_files(&folder.path().join("none"))?;
+        assert_eq!(names()?, 7, "only what nobody is writing goes");
+        drop(writing);
+        assert_eq!(names()?, 5);
+        assert_eq!(fs::read(&path)?, b"whole");
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_left_of_one_output_is_removed_by_its_name() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let long = "ä".repeat(120);
+        let paths = ["a.jsonl", "a.jsonl-b", &long].map(|name| folder.path().join(name));
+        paths.iter().try_for_each(|path| kill(path))?;
+        for (index, path) in paths.iter().enumerate() {
+            remove_partials_of(path)?;
+            assert_eq!(fs::read_dir(folder.path())?.count(), 4 - 2 * index, "{}", path.display());
+        }
+        Ok(())
+    }
+}

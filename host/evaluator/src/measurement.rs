@@ -1,0 +1,214 @@
+//! A measurement: a base and its adapter on the same problems with the same seeds, beside controls, the time to decode a
+//! token, and breakdowns. Everything is handed in as a value; it reads no config, no run folder and prints nothing.
+//!
+//! The order is base, adapter, shuffled answers, nearest copy, decode time. What the ledger knows is not measured again,
+//! so a measurement that was ended at any moment goes on where it stopped and makes the same record.
+
+use std::collections::BTreeMap;
+
+use super::breakdown::Breakdown;
+use super::comparison::Comparison;
+use super::error::EvaluatorError;
+use super::evaluation::Evaluation;
+use super::evaluator::{Candidate, Evaluator};
+use super::generator::TimedGenerator;
+use super::latency::{Latency, PROMPTS, ROOM_TOKENS, TOKENS_PER_PROMPT};
+use super::nearest_copy::NearestCopy;
+use super::record::{Controls, EvaluationRecord};
+use super::sample_ledger::SampleLedger;
+use super::sampling::prompts;
+use super::watch::{Subject, Watch};
+use hilora_contract::artifact::ContentHash;
+use hilora_contract::dataset::{EvaluationProblem, Example};
+
+/// A model that is measured.
+#[derive(Clone, Copy)]
+pub struct MeasuredModel<'a> {
+    /// Completes prompts.
+    pub generator: &'a dyn TimedGenerator,
+    /// The hash of everything but prompts, settings and program that decides a completion: the base's and the adapter's
+    /// files, how they are loaded and where they compute.
+    pub content: ContentHash,
+}
+
+/// Everything that makes a measurement.
+pub struct Measurement<'a> {
+    /// The adapter's name.
+    pub adapter_name: &'a str,
+    /// What made the measurement, by name, for the record.
+    pub made_from: BTreeMap<String, String>,
+    /// The seed of every draw.
+    pub seed: u64,
+    /// Formatter, judge and how answers are drawn.
+    pub evaluator: Evaluator<'a>,
+    /// The held-out problems.
+    pub problems: &'a [EvaluationProblem],
+    /// The base without an adapter.
+    pub base: MeasuredModel<'a>,
+    /// The base with the adapter.
+    pub adapter: MeasuredModel<'a>,
+    /// The base with an adapter that was trained on shuffled answers, if that control is wanted.
+    pub shuffled_answers: Option<MeasuredModel<'a>>,
+    /// The training examples, if copying the nearest one's solution is wanted as a control.
+    pub nearest_copy: Option<&'a [Example]>,
+}
+
+/// How a measurement ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MeasurementOutcome {
+    /// It is whole.
+    Measured {
+        /// What was found.
+        record: Box<EvaluationRecord>,
+        /// The decode times, which differ from run to run.
+        latency: Latency,
+    },
+    /// The watch ended it early; the ledger has what was finished.
+    Interrupted,
+}
+
+impl Measurement<'_> {
+    /// Measures, unless the watch ends it early.
+    pub fn run(&self, ledger: &mut SampleLedger, watch: &Watch<'_>) -> Result<MeasurementOutcome, EvaluatorError> {
+        let measured = self.measure(ledger, watch)?;
+        let Some((record, latency)) = measured else { return Ok(MeasurementOutcome::Interrupted) };
+        ledger.keep_used()?;
+        Ok(MeasurementOutcome::Measured { record: Box::new(record), latency })
+    }
+
+    fn measure(
+        &self,
+        ledger: &mut SampleLedger,
+        watch: &Watch<'_>,
+    ) -> Result<Option<(EvaluationRecord, Latency)>, EvaluatorError> {
+        let Some(base) = self.evaluate(Subject::Base, &self.base, ledger, watch)? else { return Ok(None) };
+        let Some(adapter) = self.evaluate(Subject::Adapter, &self.adapter, ledger, watch)? else { return Ok(None) };
+        let comparison = Comparison::of(base, adapter, self.seed)?;
+        let mut controls = Controls::default();
+        if let Some(shuffled) = &self.shuffled_answers {
+            let evaluation = self.evaluate(Subject::ShuffledAnswers, shuffled, ledger, watch)?;
+            let Some(evaluation) = evaluation else { return Ok(None) };
+            controls.shuffled_answers = Some(evaluation);
+        }
+        if let Some(examples) = self.nearest_copy {
+            let copy = NearestCopy::measure(self.problems, examples, self.evaluator.judge, ledger, watch)?;
+            let Some(copy) = copy else { return Ok(None) };
+            controls.nearest_copy = Some(copy);
+        }
+        let Some(latency) = self.latency(watch)? else { return Ok(None) };
+        let record = EvaluationRecord {
+            adapter_name: self.adapter_name.to_owned(),
+            made_from: self.made_from.clone(),
+            seed: self.seed,
+            config: self.evaluator.config.clone(),
+            breakdowns: Breakdown::all(&comparison, self.problems, controls.nearest_copy.as_ref(), self.seed),
+            comparison,
+            controls,
+        };
+        Ok(Some((record, latency)))
+    }
+
+    fn evaluate(
+        &self,
+        subject: Subject,
+        model: &MeasuredModel<'_>,
+        ledger: &mut SampleLedger,
+        watch: &Watch<'_>,
+    ) -> Result<Option<Evaluation>, EvaluatorError> {
+        let candidate = Candidate { subject, generator: model.generator, content: model.content };
+        self.evaluator.evaluate(&candidate, self.problems, ledger, watch)
+    }
+
+    /// Times decoding after the first prompts that leave room for it.
+    fn latency(&self, watch: &Watch<'_>) -> Result<Option<Latency>, EvaluatorError> {
+        let mut timed = Vec::new();
+        for problem in self.problems {
+            if timed.len() == PROMPTS {
+                break;
+            }
+            let text = std::slice::from_ref(&problem.text);
+            for prompt in prompts(self.evaluator.formatter, self.evaluator.specialist, text)? {
+                timed.extend(self.base.generator.prompt_tokens(&prompt.segments, ROOM_TOKENS)?);
+            }
+        }
+        let (mut base, mut adapter) = (self.base.generator.decoder()?, self.adapter.generator.decoder()?);
+        Latency::measure(&mut *base, &mut *adapter, &timed, TOKENS_PER_PROMPT, watch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EvaluationConfig;
+    use crate::fakes::{FakeFormatter, FakeGenerator, counting_judge, doubling_problem};
+    use hilora_contract::dataset::Domain;
+    use std::cell::Cell;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[test]
+    fn ended_anywhere_it_repeats_nothing_and_makes_the_same_record() -> Result<(), EvaluatorError> {
+        let runs = Arc::new(AtomicU64::new(0));
+        let (judge, formatter) = (counting_judge(&runs), FakeFormatter::new());
+        let config = EvaluationConfig { samples_per_problem: 2, k: vec![2], ..EvaluationConfig::default() };
+        let problems: Vec<_> = ["a", "b", "c", "d"].map(doubling_problem).into();
+        let example = Example {
+            problem: "print twice the number, in the way of b".to_owned(),
+            reasoning: None,
+            solution: "double".to_owned(),
+            domain: Domain("python".to_owned()),
+            difficulty: None,
+        };
+        let examples = [example];
+        let drawn = Cell::new(0_u64);
+        let generator = |right: u64| {
+            let drawn = &drawn;
+            FakeGenerator(move |_: &str, stream: u64| {
+                drawn.set(drawn.get() + 1);
+                if stream % 8 < right { "CODE:double".to_owned() } else { format!("CODE:wrong{stream}") }
+            })
+        };
+        let (base, adapter, shuffled) = (generator(2), generator(6), generator(1));
+        let model = |generator, name: &[u8]| MeasuredModel { generator, content: ContentHash::of(name) };
+        let measurement = Measurement {
+            adapter_name: "python-lora",
+            made_from: BTreeMap::new(),
+            seed: 3,
+            evaluator: Evaluator { formatter: &formatter, judge: &judge, specialist: "python", config: &config },
+            problems: &problems,
+            base: model(&base, b"base"),
+            adapter: model(&adapter, b"adapter"),
+            shuffled_answers: Some(model(&shuffled, b"shuffled")),
+            nearest_copy: Some(&examples),
+        };
+        let MeasurementOutcome::Measured { record: whole, .. } =
+            measurement.run(&mut SampleLedger::forgetful(), &Watch::SILENT)?
+        else {
+            panic!("a silent watch ends nothing early");
+        };
+        let (drawn_whole, runs_whole) = (drawn.replace(0), runs.swap(0, Ordering::Relaxed));
+        assert_eq!(drawn_whole, 3 * 8);
+
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut interruptions = 0;
+        loop {
+            // It is stopped at its fifth question whether to go on, until only the timing is left.
+            let asked = AtomicU64::new(0);
+            let should_stop = || asked.fetch_add(1, Ordering::Relaxed) > 3;
+            let mut ledger = SampleLedger::open(folder.path(), ContentHash::of(b"program"))?;
+            let patient = interruptions > 40;
+            let watch = if patient { Watch::SILENT } else { Watch { should_stop: &should_stop, ..Watch::SILENT } };
+            match measurement.run(&mut ledger, &watch)? {
+                MeasurementOutcome::Interrupted => interruptions += 1,
+                MeasurementOutcome::Measured { record, latency } => {
+                    assert_eq!(record, whole);
+                    assert_eq!((latency.base_us, latency.increase), (1.0, 0.0));
+                    break;
+                }
+            }
+        }
+        assert!(interruptions > 8, "{interruptions}");
+        assert_eq!((drawn.get(), runs.load(Ordering::Relaxed)), (drawn_whole, runs_whole));
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! Verification of a record: every figure in it is computed again from its samples. What was edited, or measured by a
+//! program that counted otherwise, is refused by the name of its first figure that differs.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::breakdown::Breakdown;
+use super::comparison::Comparison;
+use super::error::EvaluatorError;
+use super::evaluation::{Evaluation, SampleOutcome};
+use super::json_file::read_json;
+use super::nearest_copy::NearestCopy;
+use super::record::{Controls, EvaluationRecord};
+use hilora_judge::Verdict;
+
+/// How far two computations of a figure may be apart by rounding, of its own size.
+const ROUNDING: f64 = 1e-9;
+
+impl EvaluationRecord {
+    /// Reads `evaluation.json`. All its figures are computed again from its samples, and a file that tells other ones is
+    /// refused.
+    pub fn read(path: &Path) -> Result<Self, EvaluatorError> {
+        read_json::<Self>(path)?.recomputed(path)
+    }
+
+    /// The same record with its figures computed from its samples; an error if it told others. The path is for the error.
+    fn recomputed(self, path: &Path) -> Result<Self, EvaluatorError> {
+        let refused = |(figure, expected, got): (String, String, String)| EvaluatorError::Figure {
+            path: path.to_owned(),
+            figure,
+            from: "its samples",
+            expected,
+            got,
+        };
+        check_samples(&self).map_err(refused)?;
+        let k = self.config.every_k();
+        let again = |evaluation: &Evaluation| Evaluation::of_outcomes(evaluation.outcomes.clone(), &k);
+        let comparison = Comparison::of(again(&self.comparison.base)?, again(&self.comparison.adapter)?, self.seed)?;
+        let groups = |breakdown: &Breakdown| {
+            let groups: Vec<_> = breakdown.groups.iter().map(|row| (row.group.clone(), row.ids.clone())).collect();
+            Breakdown::of(breakdown.by.clone(), groups, &comparison, self.seed)
+        };
+        let breakdowns = self.breakdowns.iter().map(groups).collect();
+        let controls = Controls {
+            shuffled_answers: self.controls.shuffled_answers.as_ref().map(again).transpose()?,
+            nearest_copy: self
+                .controls
+                .nearest_copy
+                .as_ref()
+                .map(|copy| NearestCopy::of_neighbours(copy.neighbours.clone())),
+        };
+        let follows = Self { comparison, breakdowns, controls, ..self.clone() };
+        let json = |record: &Self| serde_json::to_value(record).expect("plain structs with text keys always serialize");
+        match first_difference(&json(&follows), &json(&self), String::new()) {
+            Some(difference) => Err(refused(difference)),
+            None => Ok(follows),
+        }
+    }
+}
+
+/// Where samples contradict themselves or the config: the figure, what is expected there and what stands there.
+fn check_samples(record: &EvaluationRecord) -> Result<(), (String, String, String)> {
+    let Comparison { base, adapter, .. } = &record.comparison;
+    let evaluations = [
+        ("comparison.base", Some(base)),
+        ("comparison.adapter", Some(adapter)),
+        ("controls.shuffled_answers", record.controls.shuffled_answers.as_ref()),
+    ];
+    let drawn = record.config.samples_per_problem as usize;
+    for (name, evaluation) in evaluations.into_iter().filter_map(|(name, evaluation)| Some((name, evaluation?))) {
+        for outcome in &evaluation.outcomes {
+            let place = format!("{name}.outcomes of `{}`", outcome.id);
+            if outcome.samples.len() != drawn {
+                return Err((place, format!("{drawn} samples"), format!("{} samples", outcome.samples.len())));
+            }
+            for (index, sample) in outcome.samples.iter().enumerate() {
+                if sample.error.is_some() != is_error(sample) {
+                    let expected = if is_error(sample) { "a cause" } else { "no cause" };
+                    let got = sample.error.clone().unwrap_or_else(|| "no cause".to_owned());
+                    return Err((format!("{place}, sample {index}, error"), expected.to_owned(), got));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether an answer with this verdict is an error.
+fn is_error(sample: &SampleOutcome) -> bool {
+    matches!(sample.verdict, None | Some(Verdict::RuntimeError | Verdict::Unsupported | Verdict::InternalError))
+}
+
+/// Where two values differ first: the place, the one and the other.
+fn first_difference(expected: &Value, got: &Value, place: String) -> Option<(String, String, String)> {
+    let below = |key: &str| if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
+    match (expected, got) {
+        (Value::Object(expected_fields), Value::Object(got_fields)) => {
+            let keys =
+                expected_fields.keys().chain(got_fields.keys().filter(|key| !expected_fields.contains_key(*key)));
+            keys.into_iter().find_map(|key| {
+                let field = |fields: &serde_json::Map<String, Value>| fields.get(key).cloned().unwrap_or(Value::Null);
+                first_difference(&field(expected_fields), &field(got_fields), below(key))
+            })
+        }
+        (Value::Array(expected), Value::Array(got)) if expected.len() == got.len() => {
+            let pairs = expected.iter().zip(got).enumerate();
+            pairs
+                .into_iter()
+                .find_map(|(index, (expected, got))| first_difference(expected, got, below(&index.to_string())))
+        }
+        (Value::Number(expected_number), Value::Number(got_number)) if is_close(expected_number, got_number) => None,
+        (expected, got) if expected == got => None,
+        (expected, got) => Some((place, expected.to_string(), got.to_string())),
+    }
+}
+
+fn is_close(expected: &serde_json::Number, got: &serde_json::Number) -> bool {
+    match (expected.as_f64(), got.as_f64()) {
+        (Some(left), Some(right)) => (left - right).abs() <= ROUNDING * left.abs().max(1e-3),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EvaluationConfig;
+    use crate::fakes::{doubling_problem, outcome};
+    use crate::nearest_copy::Neighbour;
+    use hilora_contract::dataset::Domain;
+    use std::collections::BTreeMap;
+
+    fn evaluation(right: [usize; 4]) -> Result<Evaluation, EvaluatorError> {
+        let outcomes = ["a", "b", "c", "d"].iter().zip(right).map(|(id, correct)| outcome(id, correct, 4));
+        Evaluation::of_outcomes(outcomes.collect(), &[1, 4])
+    }
+
+    fn record() -> Result<EvaluationRecord, EvaluatorError> {
+        let comparison = Comparison::of(evaluation([0, 1, 2, 0])?, evaluation([4, 3, 2, 0])?, 9)?;
+        let mut problems: Vec<_> = ["a", "b", "c", "d"].map(doubling_problem).into();
+        problems[0].domain = Domain("math".to_owned());
+        let neighbour = |id: &str, verdict| Neighbour { id: id.to_owned(), example: 0, similarity: 0.5, verdict };
+        let neighbours = vec![neighbour("a", Verdict::Accepted), neighbour("b", Verdict::WrongAnswer)];
+        Ok(EvaluationRecord {
+            adapter_name: "python-lora".to_owned(),
+            made_from: BTreeMap::new(),
+            seed: 9,
+            config: EvaluationConfig { samples_per_problem: 4, ..EvaluationConfig::default() },
+            breakdowns: Breakdown::all(&comparison, &problems, None, 9),
+            comparison,
+            controls: Controls {
+                shuffled_answers: Some(evaluation([0, 0, 1, 0])?),
+                nearest_copy: Some(NearestCopy::of_neighbours(neighbours)),
+            },
+        })
+    }
+
+    /// What is said of the record after one place in its file was edited.
+    fn edited(pointer: &str, value: Value) -> Result<String, EvaluatorError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("evaluation.json");
+        let mut json = serde_json::to_value(record()?).expect("a record is JSON");
+        let place = json.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}"));
+        assert_ne!(*place, value, "{pointer}");
+        *place = value;
+        std::fs::write(&path, json.to_string()).expect("the file can be written");
+        let refused = EvaluationRecord::read(&path).expect_err(pointer).to_string();
+        Ok(refused.replace(&format!("{}: ", path.display()), ""))
+    }
+
+    #[test]
+    fn a_record_that_nobody_edited_is_read_back() -> Result<(), EvaluatorError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("evaluation.json");
+        let record = record()?;
+        assert_eq!(record.breakdowns.len(), 1);
+        record.write(&path)?;
+        assert_eq!(EvaluationRecord::read(&path)?, record);
+        Ok(())
+    }
+
+    #[test]
+    fn every_figure_that_was_edited_is_refused_by_its_name() -> Result<(), EvaluatorError> {
+        let follows = "which follows from its samples";
+        for (pointer, value, expected) in [
+            ("/comparison/adapter/pass_at/1/value", 0.9, format!("expected 0.5625, {follows}, got 0.9")),
+            ("/comparison/adapter/pass_at/1/low", 0.5, String::new()),
+            ("/comparison/adapter/pass_at/4/value", 0.9, format!("expected 0.75, {follows}, got 0.9")),
+            ("/comparison/base/error_rate/value", 0.01, format!("expected 0.0, {follows}, got 0.01")),
+            ("/comparison/improvement_points/value", 60.0, String::new()),
+            ("/comparison/improvement_points/low", 1.0, String::new()),
+            ("/breakdowns/0/groups/1/adapter/value", 0.9, String::new()),
+            ("/controls/shuffled_answers/pass_at/1/value", 0.0, String::new()),
+            ("/controls/nearest_copy/score/value", 0.0, format!("expected 0.5, {follows}, got 0.0")),
+        ] {
+            let figure = pointer[1..].replace('/', ".");
+            let refused = edited(pointer, value.into())?;
+            assert!(refused.starts_with(&format!("{figure}: {expected}")), "{refused}");
+        }
+        for pointer in [
+            "/comparison/adapter/correct",
+            "/comparison/adapter/problems",
+            "/comparison/adapter/samples_per_problem",
+            "/comparison/adapter/cut",
+            "/comparison/adapter/verdicts/accepted",
+            "/comparison/problems_better",
+            "/breakdowns/0/groups/0/problems",
+            "/controls/nearest_copy/correct",
+        ] {
+            let refused = edited(pointer, 77.into())?;
+            assert!(refused.contains(follows) && refused.ends_with("got 77"), "{refused}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn samples_that_contradict_themselves_are_refused() -> Result<(), EvaluatorError> {
+        let refused = edited("/comparison/adapter/outcomes/0/samples/1/verdict", "runtime-error".into())?;
+        assert!(
+            refused.starts_with("comparison.adapter.outcomes of `a`, sample 1, error: expected a cause"),
+            "{refused}"
+        );
+        let refused = edited("/comparison/base/outcomes/0/samples/1/error", "KeyError".into())?;
+        assert!(refused.contains("expected no cause") && refused.ends_with("got KeyError"), "{refused}");
+        let refused = edited("/config/samples_per_problem", 3.into())?;
+        assert!(refused.contains("expected 3 samples"), "{refused}");
+        // An answer that was edited to be right moves figures that were not.
+        let refused = edited("/comparison/adapter/outcomes/3/samples/0/verdict", "accepted".into())?;
+        assert!(refused.contains("which follows from its samples"), "{refused}");
+        Ok(())
+    }
+}

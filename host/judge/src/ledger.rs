@@ -1,0 +1,367 @@
+//! The ledger of a batch: what was judged so far, one line a judgement, each appended as soon as it is made. A batch that
+//! was killed finds there what it need not run again.
+//!
+//! A judgement is found by the hash of everything that decides it, never by its place in a file. Only what is a fact about
+//! a program is entered: where the host failed or a clock of the machine decided, the question is asked again. What
+//! another build of this program wrote is forgotten, and so is a last line that was cut off.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::judged_program::Finding;
+use super::receipt::Receipt;
+use hilora_contract::artifact::{ContentHash, FileError};
+use hilora_contract::fault::{Blame, Fault};
+
+/// What is asked of a program: as different questions they have different answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Its verdict on every test.
+    Judge,
+    /// The same once more, to be held against a judgement that was made before.
+    Replay,
+    /// Whether it passes all tests as a reference solution, and what it uses.
+    Measure,
+}
+
+impl Question {
+    /// The hash of the question about what this receipt tells.
+    pub fn about(self, receipt: &Receipt) -> ContentHash {
+        let word: &[u8] = match self {
+            Self::Judge => b"judge",
+            Self::Replay => b"replay",
+            Self::Measure => b"measure",
+        };
+        let receipt = serde_json::to_vec(receipt).expect("plain structs with text keys always serialize");
+        ContentHash::of_parts([word, &receipt])
+    }
+}
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Heading {
+    /// Says what the file is.
+    ledger: String,
+    /// The hash of the program that judged.
+    made_by: ContentHash,
+}
+
+/// What the first line calls the file.
+const LEDGER: &str = "judgements";
+
+/// Every further line.
+#[derive(Serialize, Deserialize)]
+struct Entry<F> {
+    question: ContentHash,
+    finding: F,
+}
+
+/// Why a ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Another process holds it.
+    #[error("another process is judging: it holds {path}", path = path.display())]
+    Held {
+        /// The ledger's file.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("{path} is in the place of the ledger: expected judgements that were interrupted, got another file", path = path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Fault for LedgerError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::File(error) => error.blame(),
+            Self::Held { .. } | Self::Other { .. } => Blame::User,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::File(error) => error.hints(),
+            Self::Held { .. } => vec!["wait for it to end, or write to another file".to_owned()],
+            Self::Other { .. } => vec!["move it away, or write to another file".to_owned()],
+        }
+    }
+}
+
+/// Where an entry stands in the file.
+#[derive(Clone, Copy)]
+struct Place {
+    begin: u64,
+    length: usize,
+}
+
+/// Findings by the question that they answer. One process holds it at a time.
+pub struct JudgementLedger {
+    path: PathBuf,
+    file: File,
+    /// Findings of earlier calls. A question that was asked several times has as many.
+    known: HashMap<ContentHash, Vec<Place>>,
+    /// How many those are.
+    found: u64,
+    /// Where the first entry stands.
+    begin: u64,
+    /// Where the next one goes.
+    end: Mutex<u64>,
+    removed: bool,
+}
+
+impl JudgementLedger {
+    /// Opens the ledger at this path, or begins one, for a program of this hash.
+    pub fn open(path: &Path, made_by: ContentHash) -> Result<Self, LedgerError> {
+        let failed = |error| FileError::writing(path, error);
+        let file = loop {
+            // Neither a link nor a device is followed: a ledger is cut and removed.
+            let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).custom_flags(flags);
+            let file = options.open(path).map_err(failed)?;
+            if !file.metadata().map_err(failed)?.is_file() {
+                return Err(LedgerError::Other { path: path.to_owned() });
+            }
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(LedgerError::Held { path: path.to_owned() }),
+                Err(TryLockError::Error(error)) => return Err(failed(error).into()),
+            }
+            // Its last holder may have removed it in between.
+            if file.metadata().map_err(failed)?.nlink() > 0 {
+                break file;
+            }
+        };
+        let heading = line_of(&Heading { ledger: LEDGER.to_owned(), made_by });
+        let (known, end) = match entries(&file, &heading).map_err(failed)? {
+            Contents::Ours(known, end) => (known, end),
+            Contents::Nothing => (HashMap::new(), 0),
+            Contents::Other => return Err(LedgerError::Other { path: path.to_owned() }),
+        };
+        let found = known.values().map(|places| places.len() as u64).sum();
+        let begin = heading.len() as u64;
+        // What is not whole is cut off.
+        file.set_len(end).map_err(failed)?;
+        if end == 0 {
+            file.write_all_at(&heading, 0).map_err(failed)?;
+        }
+        let end = Mutex::new(end.max(begin));
+        Ok(Self { path: path.to_owned(), file, known, found, begin, end, removed: false })
+    }
+
+    fn end(&self) -> MutexGuard<'_, u64> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many findings there were when it was opened.
+    pub fn found(&self) -> u64 {
+        self.found
+    }
+
+    /// Takes a finding of an earlier call: each answers one question only, as if the program had been run now.
+    pub fn take(&mut self, question: ContentHash) -> Result<Option<Finding>, LedgerError> {
+        let Some(place) = self.known.get_mut(&question).and_then(Vec::pop) else { return Ok(None) };
+        self.read(place).map(Some)
+    }
+
+    fn read(&self, place: Place) -> Result<Finding, LedgerError> {
+        let mut line = vec![0; place.length];
+        let read = self.file.read_exact_at(&mut line, place.begin);
+        let entry = read.and_then(|()| Ok(serde_json::from_slice::<Entry<Finding>>(&line)?));
+        Ok(entry.map_err(|error| FileError::reading(&self.path, error))?.finding)
+    }
+
+    /// Enters a finding. Once this returns it outlives the process; after `sync` the machine, too.
+    pub fn record(&self, question: ContentHash, finding: &Finding) -> Result<(), LedgerError> {
+        let line = line_of(&Entry { question, finding });
+        let mut end = self.end();
+        // Where a write fails, the next one goes over what it left.
+        self.file.write_all_at(&line, *end).map_err(|error| FileError::writing(&self.path, error))?;
+        *end += line.len() as u64;
+        Ok(())
+    }
+
+    /// Makes everything that was entered durable.
+    pub fn sync(&self) -> Result<(), LedgerError> {
+        Ok(self.file.sync_data().map_err(|error| FileError::writing(&self.path, error))?)
+    }
+
+    /// Removes the file: what it holds stands in the output now.
+    pub fn remove(mut self) -> Result<(), LedgerError> {
+        self.removed = true;
+        Ok(std::fs::remove_file(&self.path).map_err(|error| FileError::writing(&self.path, error))?)
+    }
+}
+
+impl Drop for JudgementLedger {
+    fn drop(&mut self) {
+        // A ledger without an entry is worth no file, nor an error.
+        if !self.removed && *self.end() == self.begin {
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
+}
+
+/// What was found in a file.
+enum Contents {
+    /// The entries, and where the first line that is not whole begins.
+    Ours(HashMap<ContentHash, Vec<Place>>, u64),
+    /// Nothing that is worth keeping.
+    Nothing,
+    /// It is no ledger.
+    Other,
+}
+
+fn entries(file: &File, heading: &[u8]) -> io::Result<Contents> {
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    reader.read_until(b'\n', &mut line)?;
+    if heading.starts_with(&line) && line != heading {
+        return Ok(Contents::Nothing);
+    }
+    if line != heading {
+        let heading: Result<Heading, _> = serde_json::from_slice(&line);
+        let is_ledger = heading.is_ok_and(|heading| heading.ledger == LEDGER);
+        return Ok(if is_ledger { Contents::Nothing } else { Contents::Other });
+    }
+    let mut known: HashMap<ContentHash, Vec<Place>> = HashMap::new();
+    let mut begin = line.len() as u64;
+    loop {
+        line.clear();
+        reader.read_until(b'\n', &mut line)?;
+        let whole = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice::<Entry<Finding>>(line).ok());
+        let Some(entry) = whole else { return Ok(Contents::Ours(known, begin)) };
+        known.entry(entry.question).or_default().push(Place { begin, length: line.len() });
+        begin += line.len() as u64;
+    }
+}
+
+fn line_of(value: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(value).expect("plain structs with text keys always serialize");
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{JudgedTest, Verdict};
+    use std::fs;
+
+    fn finding(fuel: u64) -> Finding {
+        let test = JudgedTest {
+            verdict: Verdict::Accepted,
+            exit_code: Some(0),
+            exception: None,
+            fuel,
+            cpu_ms: 0.1,
+            wall_ms: 0.3,
+            memory_bytes: 1,
+            stdout_bytes: 1,
+            detail: String::new(),
+        };
+        Finding { verdict: Verdict::Accepted, tests: vec![test] }
+    }
+
+    fn key(number: u8) -> ContentHash {
+        ContentHash::of(&[number])
+    }
+
+    #[test]
+    fn a_finding_outlives_its_process_and_answers_one_question() -> Result<(), LedgerError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out.jsonl.judged");
+        let ledger = JudgementLedger::open(&path, key(0))?;
+        ledger.record(key(1), &finding(1))?;
+        ledger.record(key(1), &finding(1))?;
+        ledger.record(key(2), &finding(2))?;
+        drop(ledger);
+        let mut ledger = JudgementLedger::open(&path, key(0))?;
+        assert_eq!(ledger.found(), 3);
+        for expected in [Some(finding(1)), Some(finding(1)), None] {
+            assert_eq!(ledger.take(key(1))?, expected);
+        }
+        ledger.remove()?;
+        assert!(!path.exists());
+        Ok(())
+    }
+
+    #[test]
+    fn a_ledger_that_was_cut_anywhere_keeps_what_is_whole() -> Result<(), LedgerError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        let ledger = JudgementLedger::open(&path, key(0))?;
+        let heading = fs::metadata(&path).expect("it is there").len() as usize;
+        ledger.record(key(1), &finding(1))?;
+        let one = fs::metadata(&path).expect("it is there").len() as usize;
+        ledger.record(key(2), &finding(2))?;
+        drop(ledger);
+        let whole = fs::read(&path).expect("it can be read");
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).expect("it can be written");
+            let ledger = JudgementLedger::open(&path, key(0))?;
+            assert_eq!(ledger.found(), u64::from(length >= one), "{length} bytes");
+            ledger.record(key(3), &finding(3))?;
+            drop(ledger);
+            let mut ledger = JudgementLedger::open(&path, key(0))?;
+            assert_eq!(ledger.take(key(3))?, Some(finding(3)), "{length} bytes of which {heading} are the heading");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_another_program_wrote_is_forgotten_and_what_is_no_ledger_is_refused() -> Result<(), LedgerError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        let ledger = JudgementLedger::open(&path, key(0))?;
+        ledger.record(key(1), &finding(1))?;
+        assert!(matches!(JudgementLedger::open(&path, key(0)), Err(LedgerError::Held { .. })));
+        drop(ledger);
+        assert_eq!(JudgementLedger::open(&path, key(9))?.found(), 0);
+        assert_eq!(JudgementLedger::open(&path, key(0))?.found(), 0);
+        for text in ["notes", "notes\n", "{\"id\":1}\n"] {
+            fs::write(&path, text).expect("it can be written");
+            assert!(matches!(JudgementLedger::open(&path, key(0)), Err(LedgerError::Other { .. })), "{text}");
+            assert_eq!(fs::read_to_string(&path).expect("it is still there"), text);
+        }
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        assert!(matches!(JudgementLedger::open(&link, key(0)), Err(LedgerError::File(_))));
+        Ok(())
+    }
+
+    #[test]
+    fn a_question_is_its_kind_and_everything_in_the_receipt() {
+        let receipt = |fuel: u64| Receipt {
+            code: key(1),
+            tests: key(2),
+            entry_point: None,
+            checker: "lines".to_owned(),
+            runner: key(3),
+            limits: super::super::limits::run_limits(Some(fuel), None),
+        };
+        let asked =
+            [Question::Judge, Question::Replay, Question::Measure].map(|question| question.about(&receipt(900)));
+        assert!(asked[0] != asked[1] && asked[1] != asked[2] && asked[0] != asked[2]);
+        assert_ne!(asked[0], Question::Judge.about(&receipt(901)));
+        assert_eq!(asked[0], Question::Judge.about(&receipt(900)));
+    }
+}

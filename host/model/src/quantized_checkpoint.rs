@@ -1,0 +1,67 @@
+//! A base whose linear layers are quantized as bitsandbytes stores them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG, quantize};
+use super::checkpoint_files::StoredTensor;
+use super::derived_checkpoint::{Derivation, DerivedCheckpoint, read_config, refuse_quantized};
+use super::new_tensor::{Content, NewTensor};
+use super::{ModelError, Projection, bitsandbytes};
+
+/// Quantizes a base as bitsandbytes does it and stores it: the blocks' linear layers in NF4 with double quantization, all
+/// else as it is. What is written can be mapped, and transformers loads it too.
+///
+/// Nothing is written with `dry_run`. `on_tensor` is told how many of the base's tensors are done, of how many.
+pub fn quantize_checkpoint(
+    base: &Path,
+    output: &Path,
+    dry_run: bool,
+    on_tensor: &dyn Fn(usize, usize),
+) -> Result<DerivedCheckpoint, ModelError> {
+    let checkpoint = Checkpoint::open(base)?;
+    refuse_quantized(&checkpoint, base, "a base in 4 bits is used as it is")?;
+    let mut quantized = BTreeSet::new();
+    for layer in 0..checkpoint.config.num_hidden_layers {
+        for projection in Projection::ALL {
+            let (outputs, inputs) = checkpoint.config.projection_dims(projection);
+            let name = projection.weight_key(layer);
+            checkpoint.files.tensor(&name)?.of_shape(&[outputs, inputs], NOT_THIS_CONFIG)?;
+            quantized.insert(name);
+        }
+    }
+    let replace = |tensor: StoredTensor<'_>| -> Result<Option<Vec<(String, NewTensor<'_>)>>, ModelError> {
+        if !quantized.contains(tensor.name) {
+            return Ok(None);
+        }
+        if dry_run {
+            return Ok(Some(Vec::new()));
+        }
+        let tensors = bitsandbytes::tensors(&tensor, quantize(&tensor)?)?;
+        let made = |(name, dtype, shape, bytes): bitsandbytes::OwnedTensor| {
+            (name, NewTensor { dtype, shape, bytes: bytes.len(), content: Content::Made(bytes) })
+        };
+        Ok(Some(tensors.into_iter().map(made).collect()))
+    };
+    let config = Some(quantized_config(base)?);
+    Derivation { checkpoint: &checkpoint, base, output, dry_run, config }.run(&replace, on_tensor)
+}
+
+/// The base's config.json with what transformers needs to load bitsandbytes' layers.
+fn quantized_config(base: &Path) -> Result<Value, ModelError> {
+    let mut config = read_config(base)?;
+    let dtype = config.get("dtype").or_else(|| config.get("torch_dtype")).and_then(Value::as_str);
+    let section = json!({
+        "quant_method": "bitsandbytes",
+        "load_in_4bit": true,
+        "load_in_8bit": false,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": true,
+        "bnb_4bit_quant_storage": "uint8",
+        "bnb_4bit_compute_dtype": dtype.unwrap_or("float32"),
+    });
+    config["quantization_config"] = section;
+    Ok(config)
+}

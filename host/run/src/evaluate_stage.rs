@@ -1,0 +1,285 @@
+//! The measuring stage: base, adapter and controls on the same held-out problems with the same seeds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hilora_contract::artifact::{ContentHash, StageInputs};
+use hilora_contract::dataset::{EvaluationProblem, Example};
+use hilora_contract::fault::BadInput;
+use hilora_contract::plugin::{PluginKind, PromptFormatter, SolutionRunner};
+use hilora_evaluator::{
+    EvaluationConfig, EvaluationRecord, Evaluator, Latency, MeasuredModel, Measurement, MeasurementOutcome,
+    ModelGenerator, SampleLedger, Watch,
+};
+use hilora_judge::Judge;
+use hilora_model::{Adapter, Tokenizer};
+use hilora_trainer::TrainingConfig;
+
+use super::base_model::load_base;
+use super::data_check::DataCheck;
+use super::data_files::DataFile;
+use super::error::RunError;
+use super::held_out::BATCH_ROWS_MAX;
+use super::measurement_watch::MeasurementWatch;
+use super::observer::RunObserver;
+use super::rows::read_rows;
+use super::run::Run;
+use super::stage::{Stage, StageEnd};
+use super::stage_key::{InputName, StageKey, StageName};
+use super::stage_result::StageReport;
+use super::train_stage::Answers;
+
+const RECORD: &str = "evaluation.json";
+const LATENCY: &str = "latency.json";
+
+/// Measures the run's adapter against its base.
+#[derive(Debug, Clone, Copy)]
+pub struct EvaluateStage;
+
+/// What measuring works on.
+pub struct EvaluateWork {
+    adapter_name: String,
+    specialist: String,
+    seed: u64,
+    evaluation: EvaluationConfig,
+    training: TrainingConfig,
+    made_from: BTreeMap<String, String>,
+    problems: Vec<EvaluationProblem>,
+    examples: Option<Vec<Example>>,
+    base: PathBuf,
+    adapter: PathBuf,
+    shuffled: Option<PathBuf>,
+    contents: Contents,
+    formatter: Box<dyn PromptFormatter>,
+    runner: Arc<dyn SolutionRunner>,
+    workers: usize,
+    program: ContentHash,
+    stages: PathBuf,
+    record_file: PathBuf,
+    latency_file: PathBuf,
+}
+
+/// What decides the completions of each model, besides prompts, sampling and seed.
+struct Contents {
+    base: ContentHash,
+    adapter: ContentHash,
+    shuffled: Option<ContentHash>,
+}
+
+/// A run's measurement as its files have it.
+#[derive(Debug, serde::Serialize)]
+pub struct Measured {
+    /// `evaluation.json`.
+    pub record: EvaluationRecord,
+    /// `latency.json`.
+    pub latency: Latency,
+    /// The problems, for the report's page.
+    #[serde(skip)]
+    pub problems: Vec<EvaluationProblem>,
+}
+
+impl Measured {
+    /// Reads what the stage has written.
+    pub fn read(run: &Run) -> Result<Self, RunError> {
+        Ok(Self {
+            record: EvaluationRecord::read(&run.folder.file(RECORD))?,
+            latency: Latency::read(&run.folder.file(LATENCY))?,
+            problems: read_rows(&run.data.path(DataFile::Tests))?,
+        })
+    }
+
+    /// Where the record is.
+    pub fn record_file(run: &Run) -> PathBuf {
+        run.folder.file(RECORD)
+    }
+}
+
+/// Whether there is anything to measure: held-out rows without tests (conversations, policy examples) are not measured by
+/// running programs.
+pub fn has_problems(run: &Run) -> bool {
+    std::fs::metadata(run.data.path(DataFile::Tests)).is_ok_and(|tests| tests.len() > 0)
+}
+
+fn adapter_folder(run: &Run, answers: Answers) -> Result<PathBuf, RunError> {
+    let folder = run.folder.file(answers.adapter());
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let message = format!("the adapter {} is missing", folder.display());
+    Err(BadInput::with_hint(message, "`hilora-host train` makes it").into())
+}
+
+/// What made the measurement, without the program's own hash: the record is the same bytes for the same inputs.
+fn made_from(inputs: &StageInputs, check: &DataCheck) -> BTreeMap<String, String> {
+    let program = InputName::Program.to_string();
+    let hashes = inputs.iter().filter(|(name, _)| **name != program);
+    let mut made_from: BTreeMap<String, String> = hashes.map(|(name, hash)| (name.clone(), hash.to_string())).collect();
+    made_from.insert("code version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    if let Some(words) = check.words() {
+        made_from.insert(InputName::TrainingDataCheck.to_string(), words.to_owned());
+    }
+    made_from
+}
+
+impl Stage for EvaluateStage {
+    type Inputs = EvaluateWork;
+
+    fn name(&self) -> StageName {
+        StageName::Evaluate
+    }
+
+    fn is_needed(&self, run: &Run, would_run: &[StageName]) -> Result<bool, RunError> {
+        // What is there now says nothing of what preparing would write.
+        Ok(would_run.contains(&StageName::Prepare) || !run.data.path(DataFile::Tests).exists() || has_problems(run))
+    }
+
+    fn check(&self, run: &Run, ahead: &[StageName], observer: &dyn RunObserver) -> Result<(), RunError> {
+        if !ahead.contains(&StageName::Train) {
+            adapter_folder(run, Answers::Own)?;
+        }
+        if run.data.are_given() {
+            run.prepared(DataFile::Tests)?;
+            if has_problems(run) {
+                DataCheck::of_given(run, observer)?;
+            }
+        } else if !ahead.contains(&StageName::Prepare) {
+            run.prepared(DataFile::Tests)?;
+        }
+        run.plugins.runner()?;
+        run.plugins.formatter(run.config.chat_template, || run.base.description(observer))?;
+        Ok(())
+    }
+
+    fn key(&self, run: &Run, observer: &dyn RunObserver) -> Result<Option<StageKey>, RunError> {
+        let adapter = adapter_folder(run, Answers::Own)?;
+        let check = DataCheck::of(run, observer)?;
+        let config = &run.config;
+        let section = (
+            &config.evaluation,
+            config.seed,
+            config.specialist_type(),
+            &config.adapter_name,
+            config.training.mode,
+            config.controls,
+            config.chat_template,
+        );
+        let section = serde_json::to_vec(&section).map_err(|error| RunError::record("the evaluation", error))?;
+        let mut key = run.stage_key();
+        key.insert(&InputName::Config, ContentHash::of(&section));
+        key.insert(&InputName::BaseModel, run.base.hash(observer)?);
+        key.insert(&InputName::Adapter, run.hash_of(&adapter)?);
+        if config.controls.shuffled_answers {
+            key.insert(&InputName::ShuffledAdapter, run.hash_of(&adapter_folder(run, Answers::Shuffled)?)?);
+        }
+        key.insert(&InputName::EvaluationProblems, run.hash_of(&run.data.path(DataFile::Tests))?);
+        key.insert(&InputName::TrainingData, run.hash_of(&run.data.path(DataFile::Train))?);
+        for kind in [PluginKind::PromptFormatter, PluginKind::SolutionRunner] {
+            key.insert(&InputName::Plugin(kind), run.plugins.hash(kind)?);
+        }
+        if let Some(words) = check.words() {
+            key.insert(&InputName::TrainingDataCheck, ContentHash::of(words.as_bytes()));
+        }
+        Ok(Some(key))
+    }
+
+    fn inputs(&self, run: &Run, observer: &dyn RunObserver) -> Result<EvaluateWork, RunError> {
+        let config = &run.config;
+        let check = DataCheck::of(run, observer)?;
+        let key = self.key(run, observer)?.unwrap_or_default();
+        let controls = config.controls;
+        let adapter = adapter_folder(run, Answers::Own)?;
+        let shuffled = if controls.shuffled_answers { Some(adapter_folder(run, Answers::Shuffled)?) } else { None };
+        let base_hash = run.base.hash(observer)?;
+        let device = config.training.device.choose()?.name();
+        let how = serde_json::to_vec(&(config.training.mode, device, config.chat_template))
+            .map_err(|error| RunError::record("the measurement", error))?;
+        let content = |adapter: Option<ContentHash>| {
+            let adapter: Vec<u8> = adapter.map(|hash| hash.as_bytes().to_vec()).unwrap_or_default();
+            ContentHash::of_parts([&base_hash.as_bytes()[..], &how[..], &adapter[..]])
+        };
+        let shuffled_content = match &shuffled {
+            Some(folder) => Some(content(Some(run.hash_of(folder)?))),
+            None => None,
+        };
+        Ok(EvaluateWork {
+            adapter_name: config.adapter_name.clone(),
+            specialist: config.specialist_type().to_owned(),
+            seed: config.seed,
+            evaluation: config.evaluation.clone(),
+            training: config.training.clone(),
+            made_from: made_from(key.inputs(), &check),
+            problems: read_rows(&run.data.path(DataFile::Tests))?,
+            examples: if controls.nearest_copy { Some(read_rows(&run.data.path(DataFile::Train))?) } else { None },
+            base: run.base.folder(observer)?.to_owned(),
+            contents: Contents {
+                base: content(None),
+                adapter: content(Some(run.hash_of(&adapter)?)),
+                shuffled: shuffled_content,
+            },
+            adapter,
+            shuffled,
+            formatter: run.formatter(observer)?,
+            runner: run.plugins.runner()?,
+            workers: run.workers,
+            program: run.program(),
+            stages: run.folder.file("stages"),
+            record_file: run.folder.file(RECORD),
+            latency_file: run.folder.file(LATENCY),
+        })
+    }
+
+    fn rehearse(&self, _work: EvaluateWork, _observer: &dyn RunObserver) -> Result<StageReport, RunError> {
+        Ok(StageReport::Nothing {})
+    }
+
+    fn run(&self, work: EvaluateWork, observer: &dyn RunObserver) -> Result<StageEnd, RunError> {
+        match work.measure(observer)? {
+            MeasurementOutcome::Measured { record, latency } => {
+                record.write(&work.record_file)?;
+                latency.write(&work.latency_file)?;
+                Ok(StageEnd::finished(StageReport::Nothing {}, &[RECORD, LATENCY]))
+            }
+            MeasurementOutcome::Interrupted => Ok(StageEnd::interrupted(StageReport::Nothing {})),
+        }
+    }
+}
+
+impl EvaluateWork {
+    fn measure(&self, observer: &dyn RunObserver) -> Result<MeasurementOutcome, RunError> {
+        let formatter = &*self.formatter;
+        let tokenizer = Tokenizer::load(&self.base)?;
+        let model = load_base(observer, |on_weight| self.training.load_base(&self.base, on_weight))?;
+        let judge = Judge::new(self.runner.clone(), self.workers);
+        let adapter_of = |folder: &Path| -> Result<Adapter, RunError> {
+            let adapter = Adapter::load(folder)?.to_device(model.device())?;
+            adapter.check_against(model.config())?;
+            Ok(adapter)
+        };
+        let adapter = adapter_of(&self.adapter)?;
+        let shuffled = self.shuffled.as_deref().map(adapter_of).transpose()?;
+        let generator = |adapter| {
+            ModelGenerator::new(&model, adapter, &tokenizer, formatter, &self.evaluation, self.seed, BATCH_ROWS_MAX)
+        };
+        let (base_generator, adapter_generator) = (generator(None)?, generator(Some(&adapter))?);
+        let shuffled_generator = shuffled.as_ref().map(|adapter| generator(Some(adapter))).transpose()?;
+        let measurement = Measurement {
+            adapter_name: &self.adapter_name,
+            made_from: self.made_from.clone(),
+            seed: self.seed,
+            evaluator: Evaluator { formatter, judge: &judge, specialist: &self.specialist, config: &self.evaluation },
+            problems: &self.problems,
+            base: MeasuredModel { generator: &base_generator, content: self.contents.base },
+            adapter: MeasuredModel { generator: &adapter_generator, content: self.contents.adapter },
+            shuffled_answers: shuffled_generator
+                .as_ref()
+                .zip(self.contents.shuffled)
+                .map(|(generator, content)| MeasuredModel { generator, content }),
+            nearest_copy: self.examples.as_deref(),
+        };
+        let mut ledger = SampleLedger::open(&self.stages, self.program)?;
+        let watch = MeasurementWatch::new(observer);
+        let should_stop = || observer.stop_requested();
+        Ok(measurement.run(&mut ledger, &Watch { observer: &watch, should_stop: &should_stop })?)
+    }
+}

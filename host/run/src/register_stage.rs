@@ -1,0 +1,118 @@
+//! The last stage: the gate decides, the report is written, and an adapter that passed becomes a version in the registry.
+
+use std::path::PathBuf;
+
+use hilora_contract::artifact::ContentHash;
+use hilora_evaluator::{GateConfig, GateMeasurements, Report};
+use hilora_registry::{Registry, VersionContent};
+
+use super::data_check::DataCheck;
+use super::error::RunError;
+use super::evaluate_stage::{Measured, has_problems};
+use super::observer::RunObserver;
+use super::registration::{RegisteredVersion, Registration};
+use super::run::Run;
+use super::stage::{Stage, StageEnd};
+use super::stage_key::{StageKey, StageName};
+use super::stage_result::StageReport;
+use super::train_stage::Answers;
+
+const REPORT: &str = "report.html";
+
+/// Holds the measurement to the gate and registers the adapter.
+#[derive(Debug, Clone, Copy)]
+pub struct RegisterStage;
+
+/// What registering works on.
+pub struct RegisterWork {
+    measured: Measured,
+    gate: GateConfig,
+    registry: PathBuf,
+    adapter_folder: PathBuf,
+    report: PathBuf,
+    name: String,
+    adapter: ContentHash,
+    base_model: ContentHash,
+    dataset_manifest: ContentHash,
+    config: ContentHash,
+    evaluation: ContentHash,
+}
+
+impl Stage for RegisterStage {
+    type Inputs = RegisterWork;
+
+    fn name(&self) -> StageName {
+        StageName::Register
+    }
+
+    /// What is not measured is not registered, and the gate cannot say yes.
+    fn is_needed(&self, run: &Run, would_run: &[StageName]) -> Result<bool, RunError> {
+        Ok(!would_run.is_empty() || has_problems(run))
+    }
+
+    fn check(&self, run: &Run, ahead: &[StageName], _observer: &dyn RunObserver) -> Result<(), RunError> {
+        if run.registry.exists() {
+            Registry::open_existing(&run.registry)?;
+        }
+        if !ahead.contains(&StageName::Evaluate) {
+            Measured::read(run)?;
+        }
+        Ok(())
+    }
+
+    fn key(&self, _run: &Run, _observer: &dyn RunObserver) -> Result<Option<StageKey>, RunError> {
+        Ok(None)
+    }
+
+    fn inputs(&self, run: &Run, observer: &dyn RunObserver) -> Result<RegisterWork, RunError> {
+        let adapter_folder = run.folder.file(Answers::Own.adapter());
+        Ok(RegisterWork {
+            measured: Measured::read(run)?,
+            gate: run.config.gate.clone(),
+            registry: run.registry.clone(),
+            report: run.folder.file(REPORT),
+            name: run.config.adapter_name.clone(),
+            adapter: run.hash_of(&adapter_folder)?,
+            adapter_folder,
+            base_model: run.base.hash(observer)?,
+            dataset_manifest: run.hash_of(&DataCheck::record_file(run))?,
+            config: run.hash_of(&run.folder.file("config.yaml"))?,
+            evaluation: run.hash_of(&Measured::record_file(run))?,
+        })
+    }
+
+    fn rehearse(&self, _work: RegisterWork, _observer: &dyn RunObserver) -> Result<StageReport, RunError> {
+        Ok(StageReport::Nothing {})
+    }
+
+    fn run(&self, work: RegisterWork, _observer: &dyn RunObserver) -> Result<StageEnd, RunError> {
+        let Measured { record, latency, problems } = &work.measured;
+        let decision = work.gate.decide(&GateMeasurements::of(&record.comparison, latency));
+        let mut registered = None;
+        if decision.passed {
+            let content = VersionContent {
+                name: work.name,
+                adapter: work.adapter,
+                base_model: work.base_model,
+                dataset_manifest: work.dataset_manifest,
+                config: work.config,
+                evaluation: work.evaluation,
+                code_version: env!("CARGO_PKG_VERSION").to_owned(),
+                summary: record.summary(),
+                gate: serde_json::to_value(&decision).map_err(|error| RunError::record("the gate", error))?,
+                gate_passed: decision.passed,
+            };
+            let registration = Registry::open(&work.registry)?.register(&content, &work.adapter_folder)?;
+            registered = Some(RegisteredVersion {
+                name: content.name,
+                version: registration.version.version,
+                already_there: registration.already_there,
+            });
+        }
+        let report = Report { record, latency, decision: Some(&decision), problems };
+        report.write_html(&work.report)?;
+        let table = report.to_string();
+        let registration = Registration { decision, registered, report: work.report, table };
+        Ok(StageEnd::finished(StageReport::Register(Box::new(registration)), &[]))
+    }
+}

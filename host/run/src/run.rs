@@ -1,0 +1,214 @@
+//! A run: one config, one run folder, the plugins that do the work, and the ledger of what is already done.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hilora_contract::artifact::{ContentHash, StageLedger, hash_of_artifact};
+use hilora_contract::plugin::PromptFormatter;
+use hilora_judge::workers::WorkerCommand;
+use hilora_model::DeviceChoice;
+
+use super::base_model::BaseModel;
+use super::config::RunConfig;
+use super::data_files::{DataFile, DataFiles};
+use super::environment::{Environment, available_cores};
+use super::error::RunError;
+use super::observer::RunObserver;
+use super::run_folder::RunFolder;
+use super::run_plugins::RunPlugins;
+use super::stage_key::{StageKey, StageName};
+
+/// Which run to open, and what replaces the config's own values.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The configuration's file.
+    pub config: PathBuf,
+    /// The run folder; by default `runs/<the config's file name>`.
+    pub folder: Option<PathBuf>,
+    /// Components that replace the config's plugin of the same kind.
+    pub plugins: Vec<PathBuf>,
+    /// Replaces the config's seed.
+    pub seed: Option<u64>,
+    /// Replaces the config's `training.device`.
+    pub device: Option<DeviceChoice>,
+    /// Untrusted programs that run at once; by default one per core.
+    pub workers: Option<usize>,
+    /// The registry's database.
+    pub registry: PathBuf,
+    /// Whether an adapter may be measured although its rows were not checked against the held-out problems; the
+    /// evaluation says so.
+    pub is_unchecked: bool,
+    /// Whether nothing may be written.
+    pub is_dry: bool,
+    /// The program that serves as a worker process.
+    pub worker: WorkerCommand,
+}
+
+impl RunOptions {
+    /// The run of a config with everything else by default. `worker` runs untrusted programs.
+    pub fn new(config: impl Into<PathBuf>, worker: WorkerCommand) -> Self {
+        Self {
+            config: config.into(),
+            folder: None,
+            plugins: Vec::new(),
+            seed: None,
+            device: None,
+            workers: None,
+            registry: "runs/registry.sqlite".into(),
+            is_unchecked: false,
+            is_dry: false,
+            worker,
+        }
+    }
+}
+
+/// One run, opened; and locked, unless it is dry.
+pub struct Run {
+    /// The resolved configuration.
+    pub config: RunConfig,
+    /// Where everything is written.
+    pub folder: RunFolder,
+    /// The specialist's rows.
+    pub data: DataFiles,
+    /// The base model.
+    pub base: BaseModel,
+    /// The plugins.
+    pub plugins: RunPlugins,
+    /// Untrusted programs that run at once.
+    pub workers: usize,
+    /// The registry's database.
+    pub registry: PathBuf,
+    /// Whether an adapter may be measured although its rows were not checked against the held-out problems.
+    pub is_unchecked: bool,
+    is_dry: bool,
+    ledger: Mutex<StageLedger>,
+    program: ContentHash,
+}
+
+impl Run {
+    /// Reads the config, checks the plugins' kinds and takes the run folder.
+    pub fn open(options: &RunOptions) -> Result<Self, RunError> {
+        let mut config = RunConfig::load(&options.config)?;
+        if let Some(seed) = options.seed {
+            config.seed = seed;
+        }
+        if let Some(device) = options.device {
+            config.training.device = device;
+        }
+        let path = match &options.folder {
+            Some(folder) => folder.clone(),
+            None => Path::new("runs").join(options.config.file_stem().unwrap_or("run".as_ref())),
+        };
+        let plugins = RunPlugins::place(&mut config, &options.plugins, options.worker.clone())?;
+        let program =
+            std::env::current_exe().and_then(|path| ContentHash::of_file(&path)).map_err(RunError::Program)?;
+        let ledger = StageLedger::open(&path);
+        let data = DataFiles::of(&config, &path);
+        let folder = if options.is_dry { RunFolder::to_read(path) } else { RunFolder::take(path)? };
+        let run = Self {
+            base: BaseModel::new(&config.base_model, options.is_dry),
+            config,
+            folder,
+            data,
+            plugins,
+            workers: options.workers.unwrap_or_else(available_cores),
+            registry: options.registry.clone(),
+            is_unchecked: options.is_unchecked,
+            is_dry: options.is_dry,
+            ledger: Mutex::new(ledger),
+            program,
+        };
+        if !run.is_dry {
+            run.folder.remove_partial_files(run.data.written_folders())?;
+            let config = serde_saphyr::to_string(&run.config).map_err(|error| RunError::record("the config", error))?;
+            run.folder.write("config.yaml", config.as_bytes())?;
+            let environment = serde_json::to_vec_pretty(&Environment::of_run(&run.config)?)
+                .map_err(|error| RunError::record("the environment", error))?;
+            run.folder.write("environment.json", &environment)?;
+        }
+        Ok(run)
+    }
+
+    /// Opens a run to look at it: nothing is written and nobody is kept out.
+    pub fn open_to_read(options: &RunOptions) -> Result<Self, RunError> {
+        Self::open(&RunOptions { is_dry: true, ..options.clone() })
+    }
+
+    /// Whether nothing may be written.
+    pub fn is_dry(&self) -> bool {
+        self.is_dry
+    }
+
+    /// What is already done.
+    pub fn ledger(&self) -> MutexGuard<'_, StageLedger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The hash of the program itself.
+    pub fn program(&self) -> ContentHash {
+        self.program
+    }
+
+    /// The key of a stage, with what every stage's has: the program.
+    pub(crate) fn stage_key(&self) -> StageKey {
+        StageKey::of(self.program)
+    }
+
+    /// Records that a stage ran, with its outputs.
+    pub(crate) fn record(
+        &self,
+        stage: StageName,
+        key: StageKey,
+        outputs: BTreeMap<String, Option<ContentHash>>,
+    ) -> Result<(), RunError> {
+        let hashed: io::Result<BTreeMap<String, ContentHash>> = outputs
+            .into_iter()
+            .map(|(path, hash)| match hash {
+                Some(hash) => Ok((path, hash)),
+                None => hash_of_artifact(&self.folder.file(&path)).map(|hash| (path, hash)),
+            })
+            .collect();
+        let outputs = hashed.map_err(|error| RunError::writing(self.folder.path(), error))?;
+        Ok(self.ledger().record_hashed(stage.as_str(), key.inputs().clone(), outputs)?)
+    }
+
+    /// The run's prompt formatter.
+    pub fn formatter(&self, observer: &dyn RunObserver) -> Result<Box<dyn PromptFormatter>, RunError> {
+        self.plugins.formatter(self.config.chat_template, || self.base.folder(observer).map(Path::to_owned))
+    }
+
+    /// Where the rows of this kind stand; an error that names `prepare` if they are missing.
+    pub fn prepared(&self, file: DataFile) -> Result<PathBuf, RunError> {
+        let path = self.data.path(file);
+        if path.is_file() {
+            return Ok(path);
+        }
+        let what = match file {
+            DataFile::Train => "training data",
+            DataFile::Tests => "file of held-out problems",
+            DataFile::Eval | DataFile::TrainTests | DataFile::Traces | DataFile::TrainEnriched => "data",
+        };
+        let hint = if self.data.are_given() {
+            "`data.train_file`, `data.eval_file` and data/<specialist>_tests.jsonl are relative to the current folder"
+        } else {
+            "`hilora-host prepare` makes it"
+        };
+        let message = format!("the {what} {} is missing", path.display());
+        Err(hilora_contract::fault::BadInput::with_hint(message, hint).into())
+    }
+
+    /// The hash of a file or folder that a stage reads.
+    pub(crate) fn hash_of(&self, path: &Path) -> Result<ContentHash, RunError> {
+        let hint = "the config's paths are relative to the current folder";
+        hash_of_artifact(path).map_err(|error| RunError::reading_what_is_made(path, error, hint))
+    }
+
+    /// The hash of a file that preparing writes.
+    pub(crate) fn hash_of_prepared(&self, file: DataFile) -> Result<ContentHash, RunError> {
+        let path = self.data.path(file);
+        let hint = "`hilora-host prepare` makes it";
+        hash_of_artifact(&path).map_err(|error| RunError::reading_what_is_made(&path, error, hint))
+    }
+}

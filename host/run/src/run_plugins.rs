@@ -1,0 +1,137 @@
+//! The plugins of a run: which component serves each kind, and the open plugin when a stage asks for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hilora_contract::artifact::{ContentHash, hash_of_artifact};
+use hilora_contract::fault::BadInput;
+use hilora_contract::plugin::{DatasetLoader, DomainClassifier, PluginKind, PromptFormatter, SolutionRunner};
+use hilora_judge::workers::{WorkerCommand, WorkerPool};
+use hilora_model::{ChatTemplate, ChatTemplateSource};
+use hilora_wasm::{HostOptions, PluginHost};
+
+use super::config::RunConfig;
+use super::error::RunError;
+use super::model_template::ModelTemplateFormatter;
+
+/// The component file of each kind, and the host that opens them.
+pub struct RunPlugins {
+    host: PluginHost,
+    source: String,
+    loader: PathBuf,
+    classifier: PathBuf,
+    formatter: PathBuf,
+    runner: PathBuf,
+    worker: WorkerCommand,
+}
+
+impl RunPlugins {
+    /// Puts each of the `given` components in the place of its kind, in the config too, and finds the shipped loader if
+    /// none is named.
+    pub fn place(config: &mut RunConfig, given: &[PathBuf], worker: WorkerCommand) -> Result<Self, RunError> {
+        let host = PluginHost::new(&HostOptions::default())?;
+        for path in given {
+            let identity = host.inspect(path)?.identity;
+            match identity.kind {
+                PluginKind::DatasetLoader => config.plugins.loader = Some(path.clone()),
+                PluginKind::DomainClassifier => config.plugins.classifier = path.clone(),
+                PluginKind::PromptFormatter => config.plugins.formatter = path.clone(),
+                PluginKind::SolutionRunner => config.plugins.runner = path.clone(),
+                PluginKind::OutputChecker => {
+                    let message = format!("{} is a {}, which a run has no place for", path.display(), identity.kind);
+                    return Err(BadInput::new(message).into());
+                }
+            }
+        }
+        let source = config.data.source.clone();
+        Ok(Self {
+            host,
+            loader: config.plugins.loader.clone().unwrap_or_else(|| shipped_loader(&source)),
+            classifier: config.plugins.classifier.clone(),
+            formatter: config.plugins.formatter.clone(),
+            runner: config.plugins.runner.clone(),
+            source,
+            worker,
+        })
+    }
+
+    /// The run's dataset loader, which must serve the config's `data.source`.
+    pub fn loader(&self) -> Result<Box<dyn DatasetLoader>, RunError> {
+        let loader = self.host.loader(&self.loader)?;
+        let serves = loader.describe()?.source;
+        if serves == self.source {
+            return Ok(loader);
+        }
+        let (identity, wanted) = (loader.identity(), &self.source);
+        Err(BadInput::with_hint(
+            format!("{identity} serves the source `{serves}`, but the config's data.source is `{wanted}`"),
+            format!("set `data.source: {serves}` and `data.files` to files of that format"),
+        )
+        .into())
+    }
+
+    /// The loader of an evaluation set in this format.
+    pub fn set_loader(&self, source: &str) -> Result<Box<dyn DatasetLoader>, RunError> {
+        Ok(self.host.loader(&self.loader_file(source))?)
+    }
+
+    /// The component that reads this format: the run's own loader for its own source, else the shipped one.
+    pub fn loader_file(&self, source: &str) -> PathBuf {
+        if source == self.source { self.loader.clone() } else { shipped_loader(source) }
+    }
+
+    /// The run's domain classifier.
+    pub fn classifier(&self) -> Result<Box<dyn DomainClassifier>, RunError> {
+        Ok(self.host.classifier(&self.classifier)?)
+    }
+
+    /// The run's prompt formatter; with the model's own chat template if the config asks for it, which is read from the
+    /// base's folder.
+    pub fn formatter(
+        &self,
+        template: ChatTemplateSource,
+        base: impl FnOnce() -> Result<PathBuf, RunError>,
+    ) -> Result<Box<dyn PromptFormatter>, RunError> {
+        let formatter = self.host.formatter(&self.formatter)?;
+        Ok(match template {
+            ChatTemplateSource::Formatter => formatter,
+            ChatTemplateSource::Model => {
+                Box::new(ModelTemplateFormatter::new(formatter, ChatTemplate::load(&base()?)?))
+            }
+        })
+    }
+
+    /// The run's solution runner, in worker processes: if the engine dies, the run goes on.
+    pub fn runner(&self) -> Result<Arc<dyn SolutionRunner>, RunError> {
+        let runner = self.host.runner(&self.runner)?;
+        Ok(Arc::new(WorkerPool::new(runner, self.worker.serving(&self.runner))))
+    }
+
+    /// The hash of one kind of plugin's component.
+    pub fn hash(&self, kind: PluginKind) -> Result<ContentHash, RunError> {
+        let file = match kind {
+            PluginKind::DatasetLoader => &self.loader,
+            PluginKind::DomainClassifier => &self.classifier,
+            PluginKind::PromptFormatter => &self.formatter,
+            PluginKind::SolutionRunner => &self.runner,
+            PluginKind::OutputChecker => return Err(BadInput::new("a run names no output checker").into()),
+        };
+        self.hash_of_file(file)
+    }
+
+    /// The hash of the loader of an evaluation set in this format.
+    pub fn set_loader_hash(&self, source: &str) -> Result<ContentHash, RunError> {
+        self.hash_of_file(&self.loader_file(source))
+    }
+
+    fn hash_of_file(&self, file: &Path) -> Result<ContentHash, RunError> {
+        hash_of_artifact(file).map_err(|error| {
+            RunError::reading_what_is_made(file, error, "`cargo xtask build` makes the shipped plugins under plugins/")
+        })
+    }
+}
+
+/// Where the shipped loader of a format lies.
+fn shipped_loader(source: &str) -> PathBuf {
+    PathBuf::from(format!("plugins/{source}.wasm"))
+}
