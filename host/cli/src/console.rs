@@ -8,8 +8,9 @@ use hilora_run::{RunObserver, StageResult, Task, TaskProgress};
 use serde::Serialize;
 
 use super::failure::{Result, StreamError};
-use super::interrupt::{InterruptGuard, Signal};
+use super::interrupt::InterruptGuard;
 use super::progress::{Bar, LateBar, Progress, ProgressStyle};
+use super::signal::Signal;
 use super::stage_summary::summary;
 
 /// How this invocation speaks.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use hilora_contract::artifact::is_closed_output;
 use hilora_contract::fault::{BadInput, Blame, Fault};
 
-use super::interrupt::Signal;
+use super::signal::Signal;
 
 /// What a subcommand gives.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;

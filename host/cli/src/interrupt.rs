@@ -3,7 +3,6 @@
 //! it within five seconds, or if there is nothing to save; that loses nothing that was finished, because every write is
 //! atomic.
 
-use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread;
@@ -13,6 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::failure::{Result, StreamError};
+use super::signal::Signal;
 
 /// How long work that can stop may take to notice that it should.
 const PATIENCE: Duration = Duration::from_millis(4500);
@@ -25,47 +25,6 @@ static IS_SEEN: AtomicBool = AtomicBool::new(false);
 static REQUESTED: AtomicI32 = AtomicI32::new(0);
 /// Whether the thread that waits for signals runs.
 static WATCHED: OnceLock<()> = OnceLock::new();
-
-/// A signal that asks for an end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// Ctrl-C.
-    Interrupt,
-    /// What a scheduler sends before it kills.
-    Terminate,
-    /// The terminal is gone.
-    HangUp,
-}
-
-impl Signal {
-    fn of(number: i32) -> Option<Self> {
-        match number {
-            SIGINT => Some(Self::Interrupt),
-            SIGTERM => Some(Self::Terminate),
-            SIGHUP => Some(Self::HangUp),
-            _ => None,
-        }
-    }
-
-    /// 128 and the signal's number, as shells say it.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Interrupt => 130,
-            Self::Terminate => 143,
-            Self::HangUp => 129,
-        }
-    }
-}
-
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Interrupt => "SIGINT",
-            Self::Terminate => "SIGTERM",
-            Self::HangUp => "SIGHUP",
-        })
-    }
-}
 
 /// While it lives, a signal is a request that the holder answers by asking `requested` often.
 pub(crate) struct InterruptGuard(());

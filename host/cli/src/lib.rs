@@ -13,6 +13,7 @@ mod console;
 mod failure;
 mod interrupt;
 mod progress;
+mod signal;
 
 mod job_arguments;
 mod stage_summary;

@@ -1,14 +1,16 @@
 //! `hilora-host model merge`: an adapter into the weights of an unquantized base.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::console::Console;
 use super::failure::{ExitStatus, Result};
+use super::stages::interrupted;
 use hilora_hub::{Hub, ModelFiles};
 use hilora_model::merge;
-use hilora_run::model_folder;
+use hilora_run::{RunObserver, model_folder};
 
 /// Merge an adapter into an unquantized base: a model that needs no adapter beside it.
 #[derive(Debug, Args)]
@@ -35,9 +37,11 @@ impl MergeCommand {
         let on_tensor = |done: usize, total: usize| {
             bar.set_total(total as u64);
             bar.set_position(done as u64);
+            if observer.stop_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let merged = merge(&base, &self.adapter, &self.output, self.dry_run, &on_tensor)?;
         bar.finish();
+        let Some(merged) = merged else { return Ok(interrupted(observer.signal())) };
         let verb = if merged.written { "merged" } else { "would merge" };
         let text = format!(
             "{verb} {} updates into {} ({} tensors as they are, {} files): {}",

@@ -4,7 +4,7 @@ use hilora_run::{AnyStage, Run, StageResult, StageState, drive};
 
 use super::console::Console;
 use super::failure::{ExitStatus, Result};
-use super::interrupt::Signal;
+use super::signal::Signal;
 use super::stage_summary::summary;
 
 /// Runs one stage, prints what became of it and gives the exit status.

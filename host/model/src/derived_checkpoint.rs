@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -73,12 +74,13 @@ pub(crate) struct Derivation<'a> {
 }
 
 impl<'a> Derivation<'a> {
-    /// Derives it, tensor by tensor. `on_tensor` is told how many of the base's tensors are done, of how many.
+    /// Derives it, tensor by tensor. `on_tensor` is told how many of the base's tensors are done, of how many, and may end
+    /// the work; then nothing is left, and the result is `None`.
     pub(crate) fn run(
         self,
         replace: &Replace<'a>,
-        on_tensor: &dyn Fn(usize, usize),
-    ) -> Result<DerivedCheckpoint, ModelError> {
+        on_tensor: &dyn Fn(usize, usize) -> ControlFlow<()>,
+    ) -> Result<Option<DerivedCheckpoint>, ModelError> {
         let Self { checkpoint, base, output, dry_run, config } = self;
         let created = if dry_run { None } else { Some(AtomicFolder::create(output)) };
         let folder = created.transpose().map_err(|e| ModelError::writing(output, e))?;
@@ -101,7 +103,9 @@ impl<'a> Derivation<'a> {
                         tensors.insert(name.to_owned(), NewTensor::copy_of(checkpoint.files.tensor(name)?));
                     }
                 }
-                on_tensor(replaced + copied, total);
+                if on_tensor(replaced + copied, total).is_break() {
+                    return Ok(None);
+                }
             }
             total_size += tensors.values().map(|tensor| tensor.bytes).sum::<usize>();
             weight_map.extend(tensors.keys().map(|name| (name.clone(), shard.clone())));
@@ -123,14 +127,14 @@ impl<'a> Derivation<'a> {
             }
             folder.commit().map_err(|e| ModelError::writing(output, e))?;
         }
-        Ok(DerivedCheckpoint {
+        Ok(Some(DerivedCheckpoint {
             base: base.to_owned(),
             output: output.to_owned(),
             written: !dry_run,
             shards,
             tensors_replaced: replaced,
             tensors_copied: copied,
-        })
+        }))
     }
 }
 

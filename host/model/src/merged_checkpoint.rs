@@ -1,6 +1,7 @@
 //! A base with an adapter merged into its weights.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -18,14 +19,15 @@ use hilora_kernels::linear::{self, Weight};
 /// Merges an adapter into an unquantized base: W + scale · B A, or the trained copy of a table, rounded to the type that
 /// W has in the checkpoint. Tied embeddings of which a copy was trained are two tables afterwards.
 ///
-/// Nothing is written with `dry_run`. `on_tensor` is told how many of the base's tensors are done, of how many.
+/// Nothing is written with `dry_run`. `on_tensor` is told how many of the base's tensors are done, of how many, and may end the
+/// work; then nothing is left, and the result is `None`.
 pub fn merge(
     base: &Path,
     adapter: &Path,
     output: &Path,
     dry_run: bool,
-    on_tensor: &dyn Fn(usize, usize),
-) -> Result<DerivedCheckpoint, ModelError> {
+    on_tensor: &dyn Fn(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<DerivedCheckpoint>, ModelError> {
     let checkpoint = Checkpoint::open(base)?;
     refuse_quantized(&checkpoint, base, "merge into the checkpoint of floats that it was made from")?;
     let adapter = Adapter::load(adapter)?;

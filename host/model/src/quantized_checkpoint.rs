@@ -1,6 +1,7 @@
 //! A base whose linear layers are quantized as bitsandbytes stores them.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -14,13 +15,14 @@ use super::{ModelError, Projection, bitsandbytes};
 /// Quantizes a base as bitsandbytes does it and stores it: the blocks' linear layers in NF4 with double quantization, all
 /// else as it is. What is written can be mapped, and transformers loads it too.
 ///
-/// Nothing is written with `dry_run`. `on_tensor` is told how many of the base's tensors are done, of how many.
+/// Nothing is written with `dry_run`. `on_tensor` is told how many of the base's tensors are done, of how many, and may end the
+/// work; then nothing is left, and the result is `None`.
 pub fn quantize_checkpoint(
     base: &Path,
     output: &Path,
     dry_run: bool,
-    on_tensor: &dyn Fn(usize, usize),
-) -> Result<DerivedCheckpoint, ModelError> {
+    on_tensor: &dyn Fn(usize, usize) -> ControlFlow<()>,
+) -> Result<Option<DerivedCheckpoint>, ModelError> {
     let checkpoint = Checkpoint::open(base)?;
     refuse_quantized(&checkpoint, base, "a base in 4 bits is used as it is")?;
     let mut quantized = BTreeSet::new();

@@ -128,6 +128,10 @@ impl TrainingObserver for TrainingWatch<'_> {
         (self.started, self.last_step) = (Instant::now(), Instant::now());
     }
 
+    fn stop_requested(&mut self) -> bool {
+        self.observer.stop_requested()
+    }
+
     fn stepped(&mut self, report: &StepReport) -> AfterStep {
         self.tokens += report.tokens;
         let rate = self.tokens as f64 / self.started.elapsed().as_secs_f64();

@@ -198,30 +198,35 @@ impl Learner {
             .flat_map(|batch| passes(batch, |sample| sample.tokens.len()))
             .map(|samples| MicroBatch { samples: Vec::new(), documents: pack(samples.iter()) })
             .collect();
-        self.step_packed(&packed, options)
+        let numbers = self.step_packed(&packed, options, &mut || false)?;
+        numbers.ok_or_else(|| TrainingError::Defect("a step that nobody stops was abandoned".to_owned()))
     }
 
-    /// One optimizer step over packed micro-batches, on the pool's threads.
+    /// One optimizer step over packed micro-batches, on the pool's threads: the loss is the mean over all targets of all
+    /// micro-batches together. `should_stop` is asked between them; a step that is abandoned leaves everything as it was
+    /// before, and gives `None`.
     pub(crate) fn step_packed(
         &mut self,
         batches: &[MicroBatch],
         options: &StepOptions,
-    ) -> Result<StepNumbers, TrainingError> {
-        in_pool(|| self.step_here(batches, options))
-    }
-
-    /// One optimizer step: the loss is the mean over all targets of all micro-batches together.
-    fn step_here(&mut self, batches: &[MicroBatch], options: &StepOptions) -> Result<StepNumbers, TrainingError> {
+        should_stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<StepNumbers>, TrainingError> {
+        let (step, micro_batch) = (self.step, self.micro_batch);
         self.step += 1;
         let target_tokens: usize = batches.iter().map(|batch| batch.documents.targets.len()).sum();
         let tokens = batches.iter().map(|batch| batch.documents.tokens.len()).sum();
-        self.forget_gradients()?;
+        in_pool(|| self.forget_gradients())?;
         let mut loss = 0.0;
         for batch in batches {
-            loss += self.accumulate(batch, target_tokens, options.gradient_checkpointing)?;
+            if should_stop() {
+                // Nothing but gradients has changed, and the next step begins without any.
+                (self.step, self.micro_batch) = (step, micro_batch);
+                return Ok(None);
+            }
+            loss += in_pool(|| self.accumulate(batch, target_tokens, options.gradient_checkpointing))?;
         }
-        let gradient_norm = self.update(batches, options)?;
-        Ok(StepNumbers { loss: loss / target_tokens as f64, gradient_norm, tokens, target_tokens })
+        let gradient_norm = in_pool(|| self.update(batches, options))?;
+        Ok(Some(StepNumbers { loss: loss / target_tokens as f64, gradient_norm, tokens, target_tokens }))
     }
 
     fn forget_gradients(&self) -> Result<(), TrainingError> {

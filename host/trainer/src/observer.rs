@@ -43,6 +43,11 @@ pub trait TrainingObserver {
         let _ = (step, steps_total, warnings);
     }
 
+    /// Whether to save and stop without finishing the step that is under way; asked between its micro-batches.
+    fn stop_requested(&mut self) -> bool {
+        false
+    }
+
     /// A step was taken.
     fn stepped(&mut self, report: &StepReport) -> AfterStep;
 

@@ -145,7 +145,8 @@ impl RunInProgress<'_> {
         }
         while self.learner.steps() < self.steps_total && !self.is_out_of_patience() {
             let step = self.learner.steps() + 1;
-            let after = observer.stepped(&self.step()?);
+            let Some(report) = self.step(observer)? else { return self.stop() };
+            let after = observer.stepped(&report);
             if after == AfterStep::SaveAndStop && step < self.steps_total {
                 return self.stop();
             }
@@ -159,7 +160,8 @@ impl RunInProgress<'_> {
         Ok(Ended::Finished)
     }
 
-    fn step(&mut self) -> Result<StepReport, TrainingError> {
+    /// Takes one step; `None` if it was abandoned because the observer asked to stop.
+    fn step(&mut self, observer: &mut dyn TrainingObserver) -> Result<Option<StepReport>, TrainingError> {
         let (config, step) = (self.run.config, self.learner.steps());
         let warmup = config.warmup(self.steps_total);
         let options = StepOptions {
@@ -168,9 +170,11 @@ impl RunInProgress<'_> {
             max_grad_norm: config.max_grad_norm,
             gradient_checkpointing: config.gradient_checkpointing,
         };
-        let numbers = self.learner.step_packed(&self.batches.step(step), &options)?;
+        let batches = self.batches.step(step);
+        let numbers = self.learner.step_packed(&batches, &options, &mut || observer.stop_requested())?;
+        let Some(numbers) = numbers else { return Ok(None) };
         self.last_loss = numbers.loss;
-        Ok(StepReport {
+        Ok(Some(StepReport {
             step: step + 1,
             steps_total: self.steps_total,
             loss: numbers.loss,
@@ -178,7 +182,7 @@ impl RunInProgress<'_> {
             gradient_norm: numbers.gradient_norm,
             tokens: numbers.tokens,
             target_tokens: numbers.target_tokens,
-        })
+        }))
     }
 
     /// Measures if this step is to be measured and was not.
