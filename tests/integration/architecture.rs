@@ -1,6 +1,6 @@
 //! Holds the map of ARCHITECTURE.md against the code: which crates there are and what each may use. That no crate uses
-//! what it does not declare is cargo's to enforce. What cargo cannot see is held here: a dependency that nobody uses, and
-//! features that would make the tests build everything again.
+//! what it does not declare is cargo's to enforce. What cargo cannot see is held here: a dependency that nobody uses, a
+//! circle between the files of a crate, and features that would make the tests build everything again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,7 +21,7 @@ const FENCED_PACKAGES: [(&str, &[&str]); 8] = [
     ("reqwest", &["enrich"]),
     ("hf-hub", &["hub"]),
     ("ureq", &["hub"]),
-    ("indicatif", &["cli", "run"]),
+    ("indicatif", &["cli"]),
 ];
 
 /// Dependencies that are declared for their features alone: the binary and its tests share one build through them.
@@ -32,6 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("architecture::crates_use_only_what_the_table_allows", crates_follow_the_table),
         Trial::test("architecture::fenced_packages_stay_in_their_crates", packages_stay_fenced),
         Trial::test("architecture::every_dependency_is_used", dependencies_are_used),
+        Trial::test("architecture::no_circle_between_the_files_of_a_crate", files_have_no_circles),
         Trial::test("architecture::tests_and_binary_share_one_build", features_are_the_same),
     ]
 }
@@ -148,6 +149,199 @@ fn dependencies_are_used() -> Result<(), Failed> {
             if !is_used && !FOR_FEATURES.contains(&package.as_str()) {
                 wrong.push(format!("host/{}/Cargo.toml declares `{package}`, and no file names it", host_crate.name));
             }
+        }
+    }
+    none(wrong)
+}
+
+/// The module of a file: `a/b.rs` and `a/b/mod.rs` are `a::b`; the crate's root is the empty path.
+fn module_of(source: &Path, file: &Path) -> Vec<String> {
+    let relative = file.strip_prefix(source).unwrap_or(file).with_extension("");
+    let mut parts: Vec<String> = relative.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    if matches!(parts.last().map(String::as_str), Some("mod" | "lib" | "main")) {
+        parts.pop();
+    }
+    parts
+}
+
+/// The code of a file without its tests, its comments and its strings' content.
+fn product_code(text: &str) -> String {
+    let mut lines = Vec::new();
+    let mut rest = text.lines().peekable();
+    while let Some(line) = rest.next() {
+        // By rustfmt, a test module begins in the first column and ends with a brace there.
+        if line.trim() == "#[cfg(test)]" {
+            let indent = line.len() - line.trim_start().len();
+            for line in rest.by_ref() {
+                let is_end = line.len() > indent && line[indent..].starts_with('}') && line[..indent].trim().is_empty();
+                if is_end || (line.trim_end().ends_with(';') && !line.starts_with(&" ".repeat(indent + 1))) {
+                    break;
+                }
+            }
+            continue;
+        }
+        lines.push(line.split("//").next().unwrap_or_default());
+    }
+    lines.join("\n")
+}
+
+/// Every path that a `use` names, groups taken apart: `crate::a::{b, c::d}` is `crate::a::b` and `crate::a::c::d`.
+fn used_paths(code: &str) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    for statement in code.split(';') {
+        let Some(at) = statement.rfind("use ") else { continue };
+        let before = statement[..at].trim_end();
+        let begins = before.is_empty() || before.ends_with(['}', ')', ']', '{']) || before.ends_with("pub");
+        if begins {
+            expand(&[], statement[at + 4..].trim(), &mut paths);
+        }
+    }
+    paths
+}
+
+fn expand(prefix: &[String], tree: &str, paths: &mut Vec<Vec<String>>) {
+    let (head, group) = match tree.split_once('{') {
+        Some((head, group)) => (head, group.rsplit_once('}').map(|(group, _)| group)),
+        None => (tree, None),
+    };
+    let mut path = prefix.to_vec();
+    let head = head.split(" as ").next().unwrap_or_default();
+    path.extend(head.split("::").map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned));
+    let Some(group) = group else {
+        paths.push(path);
+        return;
+    };
+    let (mut depth, mut start) = (0, 0);
+    for (index, character) in group.char_indices().chain([(group.len(), ',')]) {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                let part = group[start..index].trim();
+                if !part.is_empty() {
+                    expand(&path, part, paths);
+                }
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A path inside the crate, from its root; `None` where it leads out of the crate.
+fn inside(module: &[String], path: &[String], modules: &BTreeSet<Vec<String>>) -> Option<Vec<String>> {
+    let (first, rest) = path.split_first()?;
+    let mut from = module.to_vec();
+    match first.as_str() {
+        "crate" => from.clear(),
+        "self" => {}
+        "super" => {
+            from.pop()?;
+        }
+        _ => {
+            from.push(first.clone());
+            if !modules.contains(&from) {
+                return None;
+            }
+        }
+    }
+    for part in rest {
+        if part == "super" {
+            from.pop()?;
+        } else {
+            from.push(part.clone());
+        }
+    }
+    Some(from)
+}
+
+/// What one file imports from which other files. A name that a `mod.rs` only passes on is followed to the file that
+/// defines it, so that a face hides no circle.
+fn imports_between(source: &Path) -> Result<BTreeMap<Vec<String>, BTreeSet<Vec<String>>>, Failed> {
+    let mut files = Vec::new();
+    rust_files(source, &mut files)?;
+    let mut codes = BTreeMap::new();
+    for file in &files {
+        let module = module_of(source, file);
+        if module.last().is_none_or(|name| name != "tests") {
+            codes.insert(module, product_code(&fs::read_to_string(file)?));
+        }
+    }
+    let modules: BTreeSet<Vec<String>> = codes.keys().cloned().collect();
+    let paths: BTreeMap<&Vec<String>, Vec<Vec<String>>> = codes
+        .iter()
+        .map(|(module, code)| {
+            let paths = used_paths(code).into_iter().filter_map(|path| inside(module, &path, &modules)).collect();
+            (module, paths)
+        })
+        .collect();
+    let resolve = |mut path: Vec<String>| -> Option<Vec<String>> {
+        for _ in 0..8 {
+            let home = (0..=path.len()).rev().map(|end| path[..end].to_vec()).find(|at| modules.contains(at))?;
+            let Some(name) = path.get(home.len()) else { return Some(home) };
+            let passed_on = paths[&home].iter().find(|used| used.last() == Some(name) && **used != path);
+            match passed_on {
+                // `mod.rs` and `lib.rs` pass on what their files define.
+                Some(definition) if definition.starts_with(&home) => path = definition.clone(),
+                _ => return Some(home),
+            }
+        }
+        None
+    };
+    let mut imports: BTreeMap<Vec<String>, BTreeSet<Vec<String>>> = BTreeMap::new();
+    for (module, paths) in &paths {
+        for path in paths {
+            if let Some(target) = resolve(path.clone()).filter(|target| target != *module) {
+                // A face names its own files to pass them on; that is no dependency.
+                if !target.starts_with(module) {
+                    imports.entry((*module).clone()).or_default().insert(target);
+                }
+            }
+        }
+    }
+    Ok(imports)
+}
+
+/// The first circle that is found, as the modules along it.
+fn circle(imports: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>) -> Option<Vec<String>> {
+    fn visit<'a>(
+        at: &'a Vec<String>,
+        imports: &'a BTreeMap<Vec<String>, BTreeSet<Vec<String>>>,
+        path: &mut Vec<&'a Vec<String>>,
+        done: &mut BTreeSet<&'a Vec<String>>,
+    ) -> Option<Vec<String>> {
+        if let Some(start) = path.iter().position(|seen| *seen == at) {
+            return Some(path[start..].iter().map(|module| module.join("::")).collect());
+        }
+        if !done.insert(at) {
+            return None;
+        }
+        path.push(at);
+        let found = imports.get(at).into_iter().flatten().find_map(|next| visit(next, imports, path, done));
+        path.pop();
+        found
+    }
+    let mut done = BTreeSet::new();
+    imports.keys().find_map(|module| visit(module, imports, &mut Vec::new(), &mut done))
+}
+
+fn files_have_no_circles() -> Result<(), Failed> {
+    let mut wrong = Vec::new();
+    for host_crate in host_crates()? {
+        let mut imports = imports_between(&host_crate.folder.join("src"))?;
+        // bindgen's `with` names the host's own type of an open file, and that file names its bindings: the price of
+        // keeping generated code behind one file.
+        if let Some(bindings) = imports.get_mut(&vec!["bindings".to_owned()]).filter(|_| host_crate.name == "wasm") {
+            bindings.clear();
+        }
+        while let Some(found) = circle(&imports) {
+            let first: Vec<String> = found[0].split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect();
+            let second = found.get(1).unwrap_or(&found[0]);
+            let second: Vec<String> = second.split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect();
+            wrong.push(format!("host/{}: {} → {}", host_crate.name, found.join(" → "), found[0]));
+            imports.get_mut(&first).into_iter().for_each(|targets| {
+                targets.remove(&second);
+            });
         }
     }
     none(wrong)

@@ -24,6 +24,7 @@ mod parity;
 mod plugins;
 mod prepare;
 mod registry;
+mod run;
 mod sandbox;
 mod saved_modules;
 mod tokenizer;
@@ -31,7 +32,7 @@ mod training;
 
 /// The repository's root.
 pub fn repository() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 /// A built component.
@@ -82,6 +83,7 @@ fn main() {
     trials.extend(main_job::trials());
     trials.extend(prepare::trials());
     trials.extend(registry::trials());
+    trials.extend(run::trials());
     trials.extend(models::trials());
     trials.extend(parity::trials());
     trials.extend(tokenizer::trials());

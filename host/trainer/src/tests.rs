@@ -650,3 +650,49 @@ fn a_measurement_that_fails_keeps_its_blame_and_its_hints() {
     let expected = ("measuring after step 4: no problems".to_owned(), Blame::User, vec!["give some".to_owned()]);
     assert_eq!(failed(Box::new(wrong)), expected);
 }
+
+/// Stops at the `asked`-th question within a step, and counts the steps.
+struct StopsWithinAStep {
+    asked: usize,
+    steps: usize,
+}
+
+impl TrainingObserver for StopsWithinAStep {
+    fn stop_requested(&mut self) -> bool {
+        self.asked = self.asked.saturating_sub(1);
+        self.asked == 0
+    }
+
+    fn stepped(&mut self, _report: &StepReport) -> AfterStep {
+        self.steps += 1;
+        AfterStep::Continue
+    }
+}
+
+#[test]
+fn a_step_that_is_abandoned_is_taken_again() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, samples, name) = (base()?, samples(), "adapter_model.safetensors");
+    let lora = LoraConfig { lora_dropout: 0.1, ..small_lora() };
+    let config = config(TrainingMode::Lora);
+    let (whole, parts) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    run(base.path(), &config, &lora, whole.path(), usize::MAX)?;
+    let abandoned = TrainingRun {
+        base: StartingPoint::Checkpoint(base.path().to_owned()),
+        base_hash: hash_of_base(base.path(), &mut |_, _| ())?,
+        config: &config,
+        lora: Some(&lora),
+        seed: 3,
+        samples: &samples,
+        validation: None,
+        checkpoints: &parts.path().join("checkpoints"),
+        output: &parts.path().join("output"),
+    };
+    // A step has two micro-batches, so the sixth question comes in the middle of the third step.
+    let mut observer = StopsWithinAStep { asked: 6, steps: 0 };
+    let outcome = train(&abandoned, &mut observer)?;
+    assert_eq!((observer.steps, outcome.steps, outcome.finished), (2, 2, false));
+    let (losses, outcome) = run(base.path(), &config, &lora, parts.path(), usize::MAX)?;
+    assert_eq!((losses.len(), outcome.resumed_from), (10, Some(2)));
+    assert_eq!(output(parts.path(), name)?, output(whole.path(), name)?);
+    Ok(())
+}
