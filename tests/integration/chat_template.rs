@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Message, Role};
-use hilora_model::{ChatTemplate, LaidOut};
+use hilora_contract::dataset::{Message, Role, Segment, SegmentKind};
+use hilora_model::ChatTemplate;
 use libtest_mimic::{Failed, Trial};
 
 use crate::{real_data_trial, repository};
@@ -51,11 +51,11 @@ fn renders(path: PathBuf) -> Result<(), Failed> {
     Ok(())
 }
 
-fn text(pieces: &[LaidOut]) -> String {
+fn text(pieces: &[Segment]) -> String {
     pieces.iter().map(|piece| piece.text.as_str()).collect()
 }
 
-fn trained(pieces: &[LaidOut]) -> String {
+fn trained(pieces: &[Segment]) -> String {
     pieces.iter().filter(|piece| piece.trained).map(|piece| piece.text.as_str()).collect()
 }
 
@@ -71,7 +71,10 @@ fn lays_out_instruct(path: PathBuf) -> Result<(), Failed> {
         let answers = messages.iter().filter(|message| message.role == Role::Assistant);
         let learned: String = answers.map(|message| format!("{}<|im_end|>", message.content)).collect();
         assert_eq!(trained(&pieces), learned, "{case}");
-        assert!(pieces.iter().all(|piece| !piece.control || !piece.text.contains("forged")), "{case}");
+        assert!(
+            pieces.iter().all(|piece| piece.kind == SegmentKind::Content || !piece.text.contains("forged")),
+            "{case}"
+        );
         let prompt = template.lay_out_prompt(&messages[..messages.len() - 1])?;
         assert!(text(&pieces).starts_with(&text(&prompt)), "{case}");
     }

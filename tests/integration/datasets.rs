@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hilora_contract::artifact::{ContentHash, hash_of_artifact};
@@ -13,6 +13,7 @@ use hilora_contract::plugin::{Classification, DomainClassifier, DomainInfo, Load
 use hilora_prepare::{
     DataConfig, EvaluationSetConfig, PrepareInputs, PrepareReport, PrepareStage, SetInputs, input_files, prepare,
 };
+use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
@@ -159,6 +160,10 @@ impl Bench {
             sets: &sets,
             classifier,
             runner: host.runner(&component("python-runner"))?,
+            checkers: Arc::new(CheckerFolder::new(
+                PluginHost::new(&HostOptions::default())?,
+                repository().join("plugins"),
+            )),
             train_tests: false,
             workers: 2,
             run_folder: Some(&run),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Domain, EvaluationProblem, Example, ProblemText, TestCase};
+use hilora_contract::dataset::{Domain, EvaluationProblem, Example, ProblemChecker, ProblemText, TestCase};
 use hilora_evaluator::{
     Comparison, Completion, CompletionEnd, CompletionSink, Controls, Evaluation, EvaluationConfig, EvaluationRecord,
     Evaluator, EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Report, SampleLedger,
@@ -95,6 +95,7 @@ fn problem(id: &str, tests: &[(&str, &str)]) -> EvaluationProblem {
             .map(|(input, output)| TestCase { input: (*input).to_owned(), output: (*output).to_owned() })
             .collect(),
         entry_point: None,
+        checker: ProblemChecker::default(),
         attributes: Vec::new(),
         time_limit_ms: Some(1_000),
         memory_limit_bytes: None,

@@ -119,8 +119,12 @@ fn files_that_are_no_plugins_are_refused() -> Result<(), Failed> {
         expect_error(host.inspect(&path), &["is not a plugin", got])?;
     }
 
-    let newer = altered(&folder, CLASSIFIER, "hilora:plugin/classifier@0.1.0", "hilora:plugin/classifier@0.9.0")?;
-    expect_error(host.inspect(&newer), &["expected", "@0.1.0", "got hilora:plugin/classifier@0.9.0"])?;
+    for other in ["0.1.0", "0.9.0"] {
+        let to = format!("hilora:plugin/classifier@{other}");
+        let other = altered(&folder, CLASSIFIER, "hilora:plugin/classifier@0.2.0", &to)?;
+        let named = format!("is a plugin for {}", to.replace("/classifier", ""));
+        expect_error(host.inspect(&other), &[&named, "expected hilora:plugin@0.2.0, which this host speaks"])?;
+    }
     let unnamed = altered(&folder, CLASSIFIER, "hilora:manifest", "hilora:manifist")?;
     expect_error(host.inspect(&unnamed), &["no usable manifest", "hilora:manifest", "found none"])?;
     let wrong = altered(&folder, CLASSIFIER, "capabilities = []", "capabilitie$ = []")?;
@@ -220,8 +224,8 @@ fn hostile_loader() -> Result<(), Failed> {
 
     let at_reading: [(&str, &[&str]); 6] = [
         ("too many rows", &["`next-batch` at row 0", "expected 1 to 10 rows, got 11"]),
-        ("nobody answers", &["`next-batch` at row 0", "last message is the assistant's"]),
-        ("user speaks last", &["`next-batch` at row 0", "last message is the assistant's"]),
+        ("nobody answers", &["`next-batch` at row 0", "the last is the assistant's"]),
+        ("user speaks last", &["`next-batch` at row 0", "the last is the assistant's"]),
         ("wrong reason", &["`next-batch` at row 0", "`No Solution!`"]),
         ("no identifier", &["`next-batch` at row 0", "an empty one"]),
         ("panic at the second batch", &["trapped in `next-batch` at row 2", "the file asked for it"]),
@@ -283,9 +287,13 @@ fn hostile_formatter() -> Result<(), Failed> {
     )?;
     expect_error(formatter.format_lessons("python", &[lesson("answer too little")]), &[broke, "got 0"])?;
     expect_error(formatter.format_lessons("astrology", &[lesson("fine")]), &["`astrology`"])?;
-    for statement in ["no message", "user speaks last"] {
-        let composed = formatter.compose_lessons("python", &[lesson("fine"), lesson(statement)]);
-        expect_error(composed, &[broke, "`compose-lessons` at `b`", "end with the assistant's"])?;
+    for (statement, part) in [
+        ("no message", "the last is the assistant's"),
+        ("user speaks last", "the last is the assistant's"),
+        ("nobody has a role", "expected a role"),
+    ] {
+        let formatted = formatter.format_lessons("python", &[lesson("fine"), lesson(statement)]);
+        expect_error(formatted, &[broke, "`format-lessons` at `b`", part])?;
     }
     for statement in ["trained prompt", "empty prompt"] {
         let prompts = formatter.format_prompts("python", &[problem("a", "fine"), problem("b", statement)]);

@@ -53,6 +53,7 @@ impl Plugins {
             sets: &[],
             classifier: &*self.classifier,
             runner: Arc::clone(&self.runner),
+            checkers: Arc::new(|_: &str| Ok(None)),
             train_tests: false,
             workers,
             run_folder: Some(folder),

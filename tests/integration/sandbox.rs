@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use hilora_contract::dataset::{Language, TestCase};
 use hilora_contract::plugin::{Decision, FUEL_PER_SECOND, RunLimits, SolutionRunner, Termination};
-use hilora_judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, run_limits};
+use hilora_judge::{Checker, Judge, Judgement, StopAt, Submission, Tolerance, Verdict, run_limits};
 use hilora_wasm::PluginHost;
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
@@ -77,7 +77,7 @@ impl Sandbox {
             tests: [test].into(),
             first_test: 0,
             entry_point: None,
-            checker: Checker::Lines,
+            checker: Checker::default(),
             limits: LIMITS,
         };
         Ok(Judge::new(self.runner()?, 1).judge(&submission, StopAt::FirstFailure)?)
@@ -95,6 +95,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("sandbox::nothing_stays_between_runs", nothing_stays_between_runs),
         Trial::test("sandbox::captured_bytes_are_the_programs_own", captured_bytes_are_the_programs_own),
         Trial::test("sandbox::a_traceback_is_cpythons", a_traceback_is_cpythons),
+        Trial::test("sandbox::functions_of_python_are_called", functions_of_python_are_called),
+        Trial::test("sandbox::functions_of_javascript_are_called", functions_of_javascript_are_called),
         real_data_trial(
             "sandbox::real_programs_pass_their_tests",
             "programs/verified.jsonl",
@@ -141,11 +143,11 @@ fn expectation_holds(sandbox: &Sandbox, path: &Path) -> Result<(), Failed> {
 }
 
 fn the_runners_say_what_they_run() -> Result<(), Failed> {
-    for (sandbox, language, interpreter) in
-        [(&PYTHON, Language::Python3, "CPython 3.14"), (&JAVASCRIPT, Language::Javascript, "QuickJS-ng 0.")]
+    for (sandbox, language, extension, interpreter) in
+        [(&PYTHON, Language::PYTHON3, "py", "CPython 3.14"), (&JAVASCRIPT, Language::JAVASCRIPT, "js", "QuickJS-ng 0.")]
     {
         let info = sandbox.runner()?.describe()?;
-        assert_eq!(info.language, language);
+        assert_eq!((info.language, info.file_extension.as_str(), info.calls_functions), (language, extension, true));
         assert!(info.interpreter.starts_with(interpreter), "{}", info.interpreter);
     }
     Ok(())
@@ -155,10 +157,10 @@ fn fuel_is_the_same_in_every_run() -> Result<(), Failed> {
     let code = "import random, time\nvalues = {str(random.random()) for _ in range(1000)}\n\
                 print(sum(map(hash, values)), time.time())";
     let runner = runner()?;
-    let first = runner.run(code, b"", &LIMITS)?;
+    let first = runner.run(code, None, b"", &LIMITS)?;
     assert_eq!(first.termination, Termination::Exited(0));
     for _ in 0..20 {
-        let again = runner.run(code, b"", &LIMITS)?;
+        let again = runner.run(code, None, b"", &LIMITS)?;
         assert_eq!((again.fuel, &again.stdout), (first.fuel, &first.stdout));
     }
     Ok(())
@@ -170,8 +172,8 @@ fn nothing_stays_between_runs() -> Result<(), Failed> {
     let look =
         "import sys, builtins\nprint('ok' if not hasattr(builtins, 'mark') and 'mark' not in sys.path else 'no')";
     for _ in 0..3 {
-        assert_eq!(runner.run(mark, b"", &LIMITS)?.stdout, b"ok\n");
-        assert_eq!(runner.run(look, b"", &LIMITS)?.stdout, b"ok\n");
+        assert_eq!(runner.run(mark, None, b"", &LIMITS)?.stdout, b"ok\n");
+        assert_eq!(runner.run(look, None, b"", &LIMITS)?.stdout, b"ok\n");
     }
     Ok(())
 }
@@ -180,19 +182,19 @@ fn captured_bytes_are_the_programs_own() -> Result<(), Failed> {
     let code =
         "import sys\ndata = sys.stdin.buffer.read()\nsys.stdout.buffer.write(data)\nsys.stderr.write('e\\ud800')";
     let input: Vec<u8> = (0..=255).cycle().take(300_000).collect();
-    let report = runner()?.run(code, &input, &LIMITS)?;
+    let report = runner()?.run(code, None, &input, &LIMITS)?;
     assert_eq!(report.termination, Termination::Exited(0));
     assert!(report.stdout == input, "the output is not the input");
     assert_eq!(report.stderr, b"e\\ud800");
     assert!(report.memory_bytes > 0 && report.fuel > 0 && report.cpu_time_us > 0);
     // One call writes all of it, as it does on a pipe.
     let at_once = "import os, sys\nos.write(1, sys.stdin.buffer.read())";
-    assert!(runner()?.run(at_once, &input, &LIMITS)?.stdout == input, "one write was cut");
+    assert!(runner()?.run(at_once, None, &input, &LIMITS)?.stdout == input, "one write was cut");
     Ok(())
 }
 
 fn a_traceback_is_cpythons() -> Result<(), Failed> {
-    let report = runner()?.run("def half(x):\n    return 1 / x\n\nprint('before')\nhalf(0)\n", b"", &LIMITS)?;
+    let report = runner()?.run("def half(x):\n    return 1 / x\n\nprint('before')\nhalf(0)\n", None, b"", &LIMITS)?;
     let expected = "Traceback (most recent call last):\n  File \"program.py\", line 5, in <module>\n    half(0)\n    \
                     ~~~~^^^\n  File \"program.py\", line 2, in half\n    return 1 / x\n           ~~^~~\n\
                     ZeroDivisionError: division by zero\n";
@@ -201,6 +203,98 @@ fn a_traceback_is_cpythons() -> Result<(), Failed> {
     let raised =
         Termination::Raised { exception: "ZeroDivisionError".to_owned(), message: "division by zero".to_owned() };
     assert_eq!(report.termination, raised);
+    Ok(())
+}
+
+/// What a function makes of two tests: the verdict, and the beginning of the first failure's detail.
+fn call(sandbox: &Sandbox, code: &str) -> Result<(Verdict, String), Failed> {
+    let test = |input: &str, output: &str| TestCase { input: input.to_owned(), output: output.to_owned() };
+    let submission = Submission {
+        id: "function".to_owned(),
+        code: code.to_owned(),
+        tests: [test("[2,7,11,15]\n9", "[0,1]"), test("\n[3,3]\n\n6\n", "[0, 1]")].into(),
+        first_test: 0,
+        entry_point: Some("twoSum".to_owned()),
+        checker: Checker::default(),
+        limits: LIMITS,
+    };
+    let judgement = Judge::new(sandbox.runner()?, 1).judge(&submission, StopAt::FirstFailure)?;
+    let detail = judgement.tests.last().map(|test| test.detail.clone()).unwrap_or_default();
+    Ok((judgement.verdict, detail))
+}
+
+fn expect_calls(sandbox: &Sandbox, programs: &[(&str, Verdict, &str)]) -> Result<(), Failed> {
+    for (code, verdict, detail) in programs {
+        let got = call(sandbox, code)?;
+        if got.0 != *verdict || !got.1.starts_with(detail) {
+            return Err(format!("expected {verdict}: {detail}, got {}: {}, of {code}", got.0, got.1).into());
+        }
+    }
+    Ok(())
+}
+
+fn functions_of_python_are_called() -> Result<(), Failed> {
+    let search = "        for i, x in enumerate(nums):\n            for j in range(i):\n                \
+                  if nums[j] + x == target: return [j, i]\n";
+    let method = format!("class Solution:\n    def twoSum(self, nums: List[int], target: int):\n{search}");
+    expect_calls(
+        &PYTHON,
+        &[
+            (&method, Verdict::Accepted, ""),
+            // What a program prints, in a call or before it, is no answer.
+            (&format!("from __future__ import annotations\nprint('loaded')\n{method}"), Verdict::Accepted, ""),
+            (&format!("{method}\nif __name__ == '__main__':\n    raise SystemExit(input())"), Verdict::Accepted, ""),
+            ("def twoSum(nums, target): return (0, 1)", Verdict::Accepted, ""),
+            ("def twoSum(nums, target): print([0, 1])", Verdict::WrongAnswer, ""),
+            ("def two_sum(nums, target): return [0, 1]", Verdict::RuntimeError, "KeyError: 'twoSum'"),
+            ("def twoSum(nums): return [0, 1]", Verdict::RuntimeError, "TypeError: twoSum() takes 1 positional"),
+            ("def twoSum(nums, target): return {0, 1}", Verdict::RuntimeError, "TypeError: Object of type set"),
+            ("def twoSum(nums, target): raise SystemExit(0)", Verdict::WrongAnswer, ""),
+            ("def twoSum(nums, target): return 'x' * 10**12", Verdict::MemoryLimit, ""),
+        ],
+    )?;
+    let code = "class Solution:\n    def half(self, x):\n        return 1 / x\n";
+    let report = runner()?.run(code, Some("half"), b"0", &LIMITS)?;
+    let expected = "Traceback (most recent call last):\n  File \"program.py\", line 3, in half\n    return 1 / x\n           \
+                    ~~^~~\nZeroDivisionError: division by zero\n";
+    assert_eq!(String::from_utf8_lossy(&report.stderr), expected);
+    Ok(())
+}
+
+fn functions_of_javascript_are_called() -> Result<(), Failed> {
+    let body = "(nums, target) { const seen = new Map(); for (let i = 0; i < nums.length; i++) { const left = target - \
+                nums[i]; if (seen.has(left)) return [seen.get(left), i]; seen.set(nums[i], i); } }";
+    expect_calls(
+        &JAVASCRIPT,
+        &[
+            (&format!("/**\n * @param {{number[]}} nums\n */\nvar twoSum = function{body};"), Verdict::Accepted, ""),
+            (&format!("function twoSum{body}"), Verdict::Accepted, ""),
+            (&format!("class Solution {{ twoSum{body} }}"), Verdict::Accepted, ""),
+            ("const twoSum = (nums, target) => Int32Array.of(0, 1);", Verdict::Accepted, ""),
+            ("module.exports = { twoSum: () => [0n, 1n] };", Verdict::Accepted, ""),
+            // A module's functions are found without an export; its last line may be a comment.
+            (&format!("import fs from 'fs';\nfunction twoSum{body}\n// the end"), Verdict::Accepted, ""),
+            (&format!("console.log('loaded'); async function twoSum{body}"), Verdict::Accepted, ""),
+            ("const twoSum = () => new Promise((resolve) => setTimeout(resolve, 50, [0, 1]));", Verdict::Accepted, ""),
+            ("const twoSum = () => { console.log([0, 1]); };", Verdict::WrongAnswer, ""),
+            ("const two_sum = () => [0, 1];", Verdict::RuntimeError, "ReferenceError: twoSum is not defined"),
+            ("const twoSum = async () => { throw new RangeError('no'); };", Verdict::RuntimeError, "RangeError: no"),
+            ("const twoSum = () => new Promise(() => {});", Verdict::RuntimeError, "Error: the promise"),
+            ("const twoSum = () => process.exit(0);", Verdict::WrongAnswer, ""),
+            ("const twoSum = () => { const a = []; a.push(a); return a; };", Verdict::RuntimeError, "TypeError: the"),
+            (
+                "const twoSum = () => { for (const a = [];;) a.push('x'.repeat(1e6) + a.length); };",
+                Verdict::MemoryLimit,
+                "",
+            ),
+        ],
+    )?;
+    let encode = "const twoSum = (value) => [value, 12345678901234567890n, NaN, -Infinity, undefined, { a: 'é', b: undefined }];";
+    let report = JAVASCRIPT.runner()?.run(encode, Some("twoSum"), b"{\"k\": [1.50, null]}", &LIMITS)?;
+    assert_eq!(
+        String::from_utf8_lossy(&report.stdout),
+        "[{\"k\":[1.5,null]},12345678901234567890,NaN,-Infinity,null,{\"a\":\"é\"}]\n"
+    );
     Ok(())
 }
 
@@ -222,16 +316,14 @@ struct RealTest {
 
 impl RealTest {
     fn accepts(&self, actual: &[u8]) -> bool {
-        let right = |output: String, actual: &[u8], checker: Checker| {
-            let test = TestCase { input: String::new(), output };
-            matches!(checker.decide(&test, actual), Ok(Decision::Accepted))
+        let checker = match self.r#match.as_str() {
+            "float" => Checker::Float { tolerance: Tolerance { absolute: 1e-6, relative: 1e-6 }, ignore_case: false },
+            "tokens" => Checker::Tokens { ignore_case: false },
+            "case" => Checker::Tokens { ignore_case: true },
+            _ => Checker::default(),
         };
-        match self.r#match.as_str() {
-            "tokens" => right(self.output.clone(), actual, Checker::Tokens),
-            "float" => right(self.output.clone(), actual, Checker::Float),
-            "case" => right(self.output.to_ascii_lowercase(), &actual.to_ascii_lowercase(), Checker::Tokens),
-            _ => right(self.output.clone(), actual, Checker::Lines),
-        }
+        let test = TestCase { input: String::new(), output: self.output.clone() };
+        matches!(checker.decide(&test, actual), Ok(Decision::Accepted))
     }
 }
 
@@ -242,7 +334,7 @@ fn real_programs_pass_their_tests(path: PathBuf) -> Result<(), Failed> {
     for line in fs::read_to_string(path)?.lines().step_by(REAL_PROGRAMS_STEP) {
         let program: RealProgram = serde_json::from_str(line)?;
         for (index, test) in program.tests.iter().enumerate() {
-            let report = runner.run(&program.code, test.input.as_bytes(), &limits)?;
+            let report = runner.run(&program.code, None, test.input.as_bytes(), &limits)?;
             if report.termination == Termination::Exited(0) && test.accepts(&report.stdout) {
                 passed += 1;
             } else {

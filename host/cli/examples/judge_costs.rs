@@ -67,7 +67,7 @@ fn run(
     limits: &RunLimits,
 ) -> Result<(f64, Vec<u8>), Box<dyn Error>> {
     let started = thread_cpu_seconds();
-    let report = runner.run(code, stdin.as_bytes(), limits)?;
+    let report = runner.run(code, None, stdin.as_bytes(), limits)?;
     let seconds = thread_cpu_seconds() - started;
     if report.termination != Termination::Exited(0) {
         return Err(format!("a program ended with {:?}", report.termination).into());
@@ -118,7 +118,7 @@ fn memory(runner: &dyn SolutionRunner, instances: usize) -> Result<Value, Box<dy
     let before = private_bytes()?;
     thread::scope(|scope| {
         for _ in 0..instances {
-            scope.spawn(|| runner.run(ENDLESS, b"", &limits()));
+            scope.spawn(|| runner.run(ENDLESS, None, b"", &limits()));
         }
         thread::sleep(SETTLE);
         let each = (private_bytes()? - before) / instances as f64;

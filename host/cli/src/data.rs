@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use hilora_contract::artifact::write_atomic;
-use hilora_contract::dataset::{EvaluationProblem, Lesson, ProblemText};
+use hilora_contract::dataset::{EvaluationProblem, Lesson, ProblemText, Segment};
 use hilora_contract::fault::BadInput;
-use hilora_contract::plugin::{PromptFormatter, Segment};
+use hilora_contract::plugin::PromptFormatter;
 use hilora_model::Tokenizer;
 use hilora_pages::inspection::{
     Colours, InspectedRow, LaidOutRow, Piece, SideStatistics, rows_page, rows_text, statistics_page, statistics_text,
@@ -283,11 +283,12 @@ impl Layout {
                 Row::Problem(problem) => problems.push(problem.text.clone()),
             }
         }
-        if lessons.is_empty() {
-            let prompts = self.formatter.format_prompts(&self.specialist, &problems)?;
-            return Ok(prompts.into_iter().map(|prompt| prompt.segments).collect());
-        }
-        Ok(self.formatter.format_lessons(&self.specialist, &lessons)?)
+        let sequences = if lessons.is_empty() {
+            self.formatter.format_prompts(&self.specialist, &problems)?
+        } else {
+            self.formatter.format_lessons(&self.specialist, &lessons)?
+        };
+        Ok(sequences.into_iter().map(|sequence| sequence.segments).collect())
     }
 
     /// A row's tokens, and those of them that are trained on.

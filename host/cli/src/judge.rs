@@ -81,7 +81,7 @@ impl RunArguments {
         let mut stdin = Vec::new();
         io::stdin().lock().read_to_end(&mut stdin).map_err(StreamError::Input)?;
         let limits = run_limits(Some(self.time_limit_ms), Some(self.memory_limit_mib << 20));
-        let report = runner.run(&code, &stdin, &limits)?;
+        let report = runner.run(&code, None, &stdin, &limits)?;
         if json {
             write_json(&report)?;
         } else {

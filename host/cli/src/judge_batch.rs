@@ -12,18 +12,18 @@ use super::judge_worker::worker_pool;
 use super::progress::{Bar, Progress};
 use super::stages::interrupted;
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::plugin::{OutputChecker, PluginError};
 use hilora_judge::{Batch, BatchEnd, BatchFiles, BatchObserver, BatchOptions, Difference, Judge, Refusal, Summary};
 use hilora_run::{RunError, available_cores};
-use hilora_wasm::{HostOptions, PluginHost};
+use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 
 /// Which programs to judge.
 #[derive(Debug, clap::Args)]
 pub(super) struct BatchArguments {
     /// Programs with their tests, one JSON object a line (`-` reads standard input): id, code, tests of input and output;
     /// and optionally language, entry_point, time_limit_ms (500 to 20000), memory_bytes_max (67108864 to 1073741824),
-    /// checker (lines, tokens, float or a plugin's name), reference (a solution that is known to be right: the program
-    /// may use three times its fuel, if that is more)
+    /// checker (lines, tokens, float or a plugin's name; with options an object of name, ignore_case, absolute_tolerance,
+    /// relative_tolerance or a plugin's options), reference (a solution that is known to be right: the program may use
+    /// three times its fuel, if that is more)
     #[arg(long, value_name = "FILE")]
     programs: PathBuf,
     /// Where the judgements go, one JSON object a line, in the order of the programs. Until all are there, those that are
@@ -47,13 +47,13 @@ pub(super) struct BatchArguments {
 impl BatchArguments {
     pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
         let host = PluginHost::new(&HostOptions::default())?;
-        let judge =
-            Judge::new(worker_pool(&host, &self.runner)?, self.workers.map_or_else(available_cores, usize::from));
+        let workers = self.workers.map_or_else(available_cores, usize::from);
+        let judge = Judge::new(worker_pool(&host, &self.runner)?, workers)
+            .with_checkers(Arc::new(CheckerFolder::new(host, "plugins".into())));
         let files =
             BatchFiles { programs: &self.programs, output: self.output.as_deref(), replay: self.replay.as_deref() };
         let options = BatchOptions { reproducible: self.reproducible, made_by: this_program()? };
-        let find_checker = |name: &str| shipped_checker(&host, name);
-        let batch = Batch::open(&judge, files, options, &find_checker)?;
+        let batch = Batch::open(&judge, files, options)?;
         if batch.found() > 0 {
             console.note(&format!("going on from {} answers of a batch that was interrupted", batch.found()));
         }
@@ -98,15 +98,6 @@ impl BatchArguments {
 fn this_program() -> Result<ContentHash> {
     let program = std::env::current_exe().and_then(|program| ContentHash::of_file(&program));
     Ok(program.map_err(RunError::Program)?)
-}
-
-/// The output checker of this name under plugins/; `None` if there is none.
-fn shipped_checker(host: &PluginHost, name: &str) -> Result<Option<Arc<dyn OutputChecker>>, PluginError> {
-    let path = PathBuf::from(format!("plugins/{name}.wasm"));
-    if name.contains(['/', '\\']) || !path.is_file() {
-        return Ok(None);
-    }
-    host.checker(&path).map(|checker| Some(checker.into()))
 }
 
 /// Measuring and judging, each with a bar and a clock of its own.

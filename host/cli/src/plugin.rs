@@ -110,7 +110,12 @@ fn describe(host: &PluginHost, path: &Path, kind: PluginKind) -> Result<Value, P
         }
         PluginKind::SolutionRunner => {
             let info = host.runner(path)?.describe()?;
-            json!({ "language": info.language, "interpreter": info.interpreter })
+            json!({
+                "language": info.language,
+                "file_extension": info.file_extension,
+                "interpreter": info.interpreter,
+                "calls_functions": info.calls_functions,
+            })
         }
     })
 }

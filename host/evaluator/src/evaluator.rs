@@ -13,8 +13,8 @@ use super::sample_ledger::SampleLedger;
 use super::sampling::{prompts, stream};
 use super::watch::{Subject, Watch, Work};
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{EvaluationProblem, ProblemText};
-use hilora_contract::plugin::{PromptFormatter, Segment, SegmentKind};
+use hilora_contract::dataset::{EvaluationProblem, ProblemText, Segment, SegmentKind};
+use hilora_contract::plugin::PromptFormatter;
 use hilora_judge::Judge;
 
 /// Everything but the model that makes an evaluation.

@@ -9,10 +9,12 @@ use super::error::EvaluatorError;
 use super::evaluation::{ProblemOutcome, SampleOutcome};
 use super::generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Domain, EvaluationProblem, Language, Message, ProblemText, TestCase};
+use hilora_contract::dataset::{
+    Domain, EvaluationProblem, Language, ProblemChecker, ProblemText, Segment, SegmentKind, TestCase,
+};
 use hilora_contract::plugin::{
-    FUEL_PER_SECOND, FormatterLesson, LimitKind, PluginError, PluginIdentity, PluginKind, Prompt, PromptFormatter,
-    RunLimits, RunReport, RunnerInfo, Segment, SegmentKind, SolutionRunner, Termination,
+    FUEL_PER_SECOND, FormatterLesson, LimitKind, PluginError, PluginIdentity, PluginKind, PromptFormatter, RunLimits,
+    RunReport, RunnerInfo, Sequence, SolutionRunner, Termination,
 };
 use hilora_judge::{Judge, Verdict};
 
@@ -47,6 +49,7 @@ pub(super) fn doubling_problem(id: &str) -> EvaluationProblem {
         domain: Domain("python".to_owned()),
         tests: [test(3), test(0)].into(),
         entry_point: None,
+        checker: ProblemChecker::default(),
         attributes: Vec::new(),
         time_limit_ms: None,
         memory_limit_bytes: None,
@@ -76,21 +79,17 @@ impl PromptFormatter for FakeFormatter {
         Ok(vec!["<end>".to_owned()])
     }
 
-    fn format_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Vec<Segment>>, PluginError> {
+    fn format_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Sequence>, PluginError> {
         Ok(Vec::new())
     }
 
-    fn compose_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Vec<Message>>, PluginError> {
-        Ok(Vec::new())
-    }
-
-    fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Prompt>, PluginError> {
+    fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Sequence>, PluginError> {
         let segment = |problem: &ProblemText| Segment {
             text: format!("{specialist}: {}", problem.statement),
             kind: SegmentKind::Content,
             trained: false,
         };
-        Ok(problems.iter().map(|problem| Prompt { messages: Vec::new(), segments: vec![segment(problem)] }).collect())
+        Ok(problems.iter().map(|problem| Sequence { messages: Vec::new(), segments: vec![segment(problem)] }).collect())
     }
 
     fn extract_solution(&self, completion: &str) -> Result<Option<String>, PluginError> {
@@ -110,10 +109,15 @@ impl SolutionRunner for FakeRunner {
     }
 
     fn describe(&self) -> Result<RunnerInfo, PluginError> {
-        Ok(RunnerInfo { language: Language::Python3, interpreter: "fake".to_owned() })
+        Ok(RunnerInfo {
+            language: Language::PYTHON3,
+            file_extension: "py".to_owned(),
+            interpreter: "fake".to_owned(),
+            calls_functions: true,
+        })
     }
 
-    fn run(&self, code: &str, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError> {
+    fn run(&self, code: &str, _: Option<&str>, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError> {
         self.1.fetch_add(1, Ordering::Relaxed);
         let number: i64 = String::from_utf8_lossy(stdin).trim().parse().unwrap_or(0);
         let raised =

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::completion::Completion;
 use super::error::EvaluatorError;
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::plugin::Segment;
+use hilora_contract::dataset::Segment;
 
 /// A prompt to complete.
 #[derive(Debug, Clone, Copy)]

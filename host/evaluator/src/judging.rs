@@ -10,7 +10,7 @@ use super::sample_ledger::SampleLedger;
 use super::watch::{Watch, Work};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::EvaluationProblem;
-use hilora_judge::{Checker, Judge, Judgement, StopAt, Submission, calibrated, run_limits};
+use hilora_judge::{Judge, Judgement, StopAt, Submission, calibrated, run_limits};
 
 /// A program that claims to solve a problem.
 #[derive(Clone, Copy)]
@@ -46,7 +46,10 @@ fn judge_programs(
     let mut judged: Vec<Option<JudgedAnswer>> = keys.iter().map(|key| ledger.judged(*key)).collect();
     let unknown: Vec<usize> = (0..judged.len()).filter(|program| judged[*program].is_none()).collect();
     watch.observer.advance((answers.len() - unknown.len()) as u64);
-    let submissions: Vec<Submission> = unknown.iter().map(|program| submission(&programs.distinct[*program])).collect();
+    let submissions = unknown
+        .iter()
+        .map(|program| submission(judge, &programs.distinct[*program]))
+        .collect::<Result<Vec<Submission>, _>>()?;
     let keeping = Mutex::new(Keeping { ledger, failed: None });
     let on_judged = |index: usize, judgement: &Judgement| {
         let mut keeping = keeping.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,17 +139,17 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn submission(answer: &Answer<'_>) -> Submission {
+fn submission(judge: &Judge, answer: &Answer<'_>) -> Result<Submission, EvaluatorError> {
     let problem = answer.problem;
-    Submission {
+    Ok(Submission {
         id: problem.text.id.clone(),
         code: answer.code.to_owned(),
         tests: problem.tests.clone(),
         first_test: 0,
         entry_point: problem.entry_point.clone(),
-        checker: Checker::Lines,
+        checker: judge.checker(&problem.text.id, &problem.checker)?,
         limits: calibrated(run_limits(problem.time_limit_ms, problem.memory_limit_bytes), problem.reference_fuel),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -154,9 +157,36 @@ mod tests {
     use super::*;
     use crate::fakes::{WORK_FUEL, counting_judge, doubling_problem, fake_judge};
     use crate::watch::Subject;
+    use hilora_contract::dataset::{ProblemChecker, TestCase};
     use hilora_judge::Verdict;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[test]
+    fn an_answer_is_compared_as_its_problem_says() -> Result<(), EvaluatorError> {
+        let judged = |problem: &EvaluationProblem| {
+            let answer = Answer { problem, code: "double" };
+            judge_answers(
+                &fake_judge(),
+                &[answer],
+                Work::Judge(Subject::HeldOut),
+                &mut SampleLedger::forgetful(),
+                &Watch::SILENT,
+            )
+        };
+        let mut problem = doubling_problem("p");
+        let test = TestCase { output: "6.0000001".to_owned(), ..problem.tests[0].clone() };
+        problem.tests = [test].into();
+        for (checker, verdict) in [("lines", Verdict::WrongAnswer), ("float", Verdict::Accepted)] {
+            problem.checker = ProblemChecker::named(checker).expect("it is built in");
+            let judged = judged(&problem)?.expect("a silent watch ends nothing early");
+            assert_eq!(judged[0].verdict, verdict, "{checker}");
+        }
+        problem.checker = ProblemChecker::named("absent").expect("it is a plugin's name");
+        let error = judged(&problem).expect_err("there is no such checker").to_string();
+        assert_eq!(error, "cannot judge `p`: there is no output checker `absent`");
+        Ok(())
+    }
 
     #[test]
     fn a_program_may_use_three_times_the_fuel_of_its_problems_reference_solution() -> Result<(), EvaluatorError> {

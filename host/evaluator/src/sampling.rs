@@ -10,8 +10,8 @@ use super::error::EvaluatorError;
 use super::generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
 use super::latency::ModelDecoder;
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::ProblemText;
-use hilora_contract::plugin::{Prompt, PromptFormatter, Segment};
+use hilora_contract::dataset::{ProblemText, Segment};
+use hilora_contract::plugin::{PromptFormatter, Sequence};
 use hilora_model::{
     Adapter, Generation, GenerationOptions, GenerationRequest, GenerationSink, Model, Tokenizer, generate,
 };
@@ -135,7 +135,7 @@ pub fn prompts(
     formatter: &dyn PromptFormatter,
     specialist: &str,
     problems: &[ProblemText],
-) -> Result<Vec<Prompt>, EvaluatorError> {
+) -> Result<Vec<Sequence>, EvaluatorError> {
     let mut prompts = Vec::with_capacity(problems.len());
     for part in problems.chunks(PROMPTS_PER_CALL) {
         let formatted = formatter.format_prompts(specialist, part)?;
@@ -159,8 +159,8 @@ mod tests {
     use super::*;
     use crate::fakes::{Collected, FakeFormatter, doubling_problem};
     use crate::small_model::{perturbed_adapter, small_model};
-    use hilora_contract::dataset::Message;
-    use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity, SegmentKind};
+    use hilora_contract::dataset::SegmentKind;
+    use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity};
     use serde_json::json;
     use std::collections::BTreeMap;
 
@@ -272,14 +272,10 @@ mod tests {
             fn stop_sequences(&self) -> Result<Vec<String>, PluginError> {
                 Ok(vec!["</s>".to_owned()])
             }
-            fn format_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Vec<Segment>>, PluginError> {
+            fn format_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Sequence>, PluginError> {
                 Ok(Vec::new())
             }
-
-            fn compose_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Vec<Message>>, PluginError> {
-                Ok(Vec::new())
-            }
-            fn format_prompts(&self, _: &str, _: &[ProblemText]) -> Result<Vec<Prompt>, PluginError> {
+            fn format_prompts(&self, _: &str, _: &[ProblemText]) -> Result<Vec<Sequence>, PluginError> {
                 Ok(Vec::new())
             }
             fn extract_solution(&self, _: &str) -> Result<Option<String>, PluginError> {

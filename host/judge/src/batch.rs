@@ -14,21 +14,19 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::checker::Checker;
-use super::checkers::{Checkers, FindChecker};
 use super::error::BatchError;
-use super::judge::{Judge, Judgement, StopAt};
+use super::judge::{Judge, JudgeError, Judgement, StopAt};
 use super::judged_program::JudgedProgram;
 use super::ledger::{JudgementLedger, Question};
 use super::limits::{calibrated, reference_limits};
-use super::program::Program;
+use super::program::{Program, ProgramError};
 use super::receipt::Receipt;
 use super::recording_judge::{Asked, RecordingJudge};
 use super::references::{Reference, References};
 use super::replay::{Difference, difference, left_over};
 use super::verdict::Verdict;
 use hilora_contract::artifact::{ContentHash, JsonLines, JsonRow, Output};
-use hilora_contract::dataset::Language;
-use hilora_contract::plugin::RunLimits;
+use hilora_contract::plugin::{RunLimits, RunnerInfo};
 
 /// Programs that are in memory at once, with their tests.
 const PROGRAMS_PER_ROUND: usize = 256;
@@ -148,8 +146,7 @@ pub struct Batch<'a> {
     judge: RecordingJudge<'a>,
     options: BatchOptions,
     runner: ContentHash,
-    language: Language,
-    checkers: Checkers<'a>,
+    info: RunnerInfo,
     rows: JsonLines<Program>,
     programs: u64,
     /// Programs that have a reference solution.
@@ -161,12 +158,7 @@ pub struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// Reads and checks every line of the files, and makes sure that the output can be written. Nothing runs yet.
-    pub fn open(
-        judge: &'a Judge,
-        files: BatchFiles<'_>,
-        options: BatchOptions,
-        find_checker: FindChecker<'a>,
-    ) -> Result<Self, BatchError> {
+    pub fn open(judge: &'a Judge, files: BatchFiles<'_>, options: BatchOptions) -> Result<Self, BatchError> {
         let runner = judge.runner();
         let inputs: Vec<&Path> = [files.programs].into_iter().chain(files.replay).collect();
         let output = files.output.map(|path| Output::create(path, &inputs)).transpose()?;
@@ -174,8 +166,7 @@ impl<'a> Batch<'a> {
             judge: RecordingJudge { judge, ledger: None },
             options,
             runner: runner.identity().content,
-            language: runner.describe()?.language,
-            checkers: Checkers::new(find_checker),
+            info: judge.runner_info()?.clone(),
             rows: JsonLines::open_to_read_again(files.programs)?,
             programs: 0,
             with_reference: 0,
@@ -260,9 +251,16 @@ impl<'a> Batch<'a> {
     fn next_program(&mut self) -> Result<Option<Checked>, BatchError> {
         let Some(row) = self.rows.next().transpose()? else { return Ok(None) };
         let program = row.value;
-        let checker = match program.check(&self.language) {
-            Ok(()) => self.checkers.of(&program)?,
-            Err(error) => Err(error),
+        let checker = match (program.check(&self.info), &program.checker) {
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => Ok(Checker::default()),
+            (Ok(()), Some(named)) => match self.judge.judge.checker(&program.id, named) {
+                Ok(checker) => Ok(checker),
+                Err(JudgeError::UnknownChecker { submission: id, checker }) => {
+                    Err(ProgramError::UnknownChecker { id, checker })
+                }
+                Err(error) => return Err(error.into()),
+            },
         };
         let path = self.rows.name();
         let wrong = |error| BatchError::Program { path: path.to_owned(), line: row.line, error };
@@ -446,7 +444,7 @@ mod tests {
             let (programs, output) = (self.path("in.jsonl"), self.path("out.jsonl"));
             let files = BatchFiles { programs: &programs, output: Some(&output), replay: replay.as_deref() };
             let options = BatchOptions { reproducible: false, made_by: ContentHash::of(b"this program") };
-            Batch::open(&judge, files, options, &|_| Ok(None))?.run(is_stopped, &())
+            Batch::open(&judge, files, options)?.run(is_stopped, &())
         }
 
         fn output(&self) -> String {

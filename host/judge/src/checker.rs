@@ -6,59 +6,146 @@ use std::sync::Arc;
 
 use super::json_value::json_values_match;
 use super::lines::lines_match;
-use super::tokens::{tokens_match, tokens_nearly_match};
-use hilora_contract::dataset::TestCase;
-use hilora_contract::plugin::{Decision, OutputChecker, PluginError};
+use super::tokens::{Tolerance, tokens_match, tokens_nearly_match};
+use hilora_contract::dataset::{ProblemChecker, TestCase};
+use hilora_contract::plugin::{CheckerOptions, Decision, OutputChecker, OutputCheckers, PluginError};
 
 /// How an output is held against the expected one.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub enum Checker {
     /// Line by line; white space at the end of a line and empty lines at the end do not count.
-    #[default]
-    Lines,
+    Lines {
+        /// Whether ASCII letters that differ in case alone are the same.
+        ignore_case: bool,
+    },
     /// Token by token; no white space counts.
-    Tokens,
-    /// Token by token; two decimal numbers match within 1e-6, absolute or relative.
-    Float,
+    Tokens {
+        /// Whether ASCII letters that differ in case alone are the same.
+        ignore_case: bool,
+    },
+    /// Token by token; decimal numbers match within a tolerance.
+    Float {
+        /// How far apart two numbers may be.
+        tolerance: Tolerance,
+        /// Whether ASCII letters that differ in case alone are the same in all other tokens.
+        ignore_case: bool,
+    },
     /// As JSON values: what a called function returned.
     JsonValue,
     /// As a plugin says, for problems that have several right answers.
-    Plugin(Arc<dyn OutputChecker>),
+    Plugin {
+        /// The plugin.
+        checker: Arc<dyn OutputChecker>,
+        /// What it is told beside each answer.
+        options: CheckerOptions,
+    },
+}
+
+impl Default for Checker {
+    fn default() -> Self {
+        Self::Lines { ignore_case: false }
+    }
 }
 
 impl Checker {
-    /// The checker of this name; `None` where it is no built-in one.
-    pub fn built_in(name: &str) -> Option<Self> {
-        match name {
-            "lines" => Some(Self::Lines),
-            "tokens" => Some(Self::Tokens),
-            "float" => Some(Self::Float),
-            _ => None,
-        }
+    /// The checker that a problem names; `None` if it names a plugin that is not found.
+    pub fn of(checker: &ProblemChecker, plugins: &dyn OutputCheckers) -> Result<Option<Self>, PluginError> {
+        Ok(Some(match *checker {
+            ProblemChecker::Lines { ignore_case } => Self::Lines { ignore_case },
+            ProblemChecker::Tokens { ignore_case } => Self::Tokens { ignore_case },
+            ProblemChecker::Float { absolute_tolerance, relative_tolerance, ignore_case } => {
+                let tolerance = Tolerance { absolute: absolute_tolerance, relative: relative_tolerance };
+                Self::Float { tolerance, ignore_case }
+            }
+            ProblemChecker::Plugin { ref name, ref options } => {
+                return Ok(plugins.find(name)?.map(|checker| Self::Plugin { checker, options: options.clone() }));
+            }
+        }))
     }
 
     /// Decides on what a program wrote for this test.
     pub fn decide(&self, test: &TestCase, actual: &[u8]) -> Result<Decision, PluginError> {
         let expected = test.output.as_bytes();
         let matches = match self {
-            Self::Lines => lines_match(expected, actual),
-            Self::Tokens => tokens_match(expected, actual),
-            Self::Float => tokens_nearly_match(expected, actual),
+            Self::Lines { ignore_case } => lines_match(expected, actual, *ignore_case),
+            Self::Tokens { ignore_case } => tokens_match(expected, actual, *ignore_case),
+            Self::Float { tolerance, ignore_case } => tokens_nearly_match(expected, actual, *tolerance, *ignore_case),
             Self::JsonValue => json_values_match(expected, actual),
-            Self::Plugin(checker) => return checker.check(test, actual),
+            Self::Plugin { checker, options } => return checker.check(test, actual, options),
         };
         Ok(if matches { Decision::Accepted } else { Decision::Rejected(String::new()) })
+    }
+
+    /// Everything that decides of it, in words: its name with its options, or its plugin's hash with its options.
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Self::Plugin { checker, options } if options.is_empty() => checker.identity().content.to_string(),
+            Self::Plugin { checker, options } => {
+                format!("{} {}", checker.identity().content, serde_json::Value::Object(options.clone()))
+            }
+            built_in => format!("{built_in:?}"),
+        }
     }
 }
 
 impl fmt::Debug for Checker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lines => f.write_str("lines"),
-            Self::Tokens => f.write_str("tokens"),
-            Self::Float => f.write_str("float"),
-            Self::JsonValue => f.write_str("JSON value"),
-            Self::Plugin(checker) => write!(f, "{}", checker.identity()),
+        let named = match *self {
+            Self::Lines { ignore_case } => ProblemChecker::Lines { ignore_case },
+            Self::Tokens { ignore_case } => ProblemChecker::Tokens { ignore_case },
+            Self::Float { tolerance: Tolerance { absolute, relative }, ignore_case } => {
+                ProblemChecker::Float { absolute_tolerance: absolute, relative_tolerance: relative, ignore_case }
+            }
+            Self::JsonValue => return f.write_str("JSON value"),
+            Self::Plugin { ref checker, .. } => return write!(f, "{}", checker.identity()),
+        };
+        write!(f, "{named}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decides(json: &str, expected: &str, actual: &str) -> Result<bool, Box<dyn std::error::Error>> {
+        let none = |_: &str| Ok(None);
+        let checker = Checker::of(&serde_json::from_str(json)?, &none)?.ok_or("no such plugin")?;
+        let test = TestCase { input: String::new(), output: expected.to_owned() };
+        Ok(checker.decide(&test, actual.as_bytes())? == Decision::Accepted)
+    }
+
+    #[test]
+    fn a_problem_says_how_its_outputs_are_compared() -> Result<(), Box<dyn std::error::Error>> {
+        for (json, expected, actual, is_right) in [
+            (r#""lines""#, "YES", "Yes", false),
+            (r#"{"name":"lines","ignore_case":true}"#, "YES 1\n", "Yes 1", true),
+            (r#"{"name":"lines","ignore_case":true}"#, "YES 1", "Yes  1", false),
+            (r#"{"name":"tokens","ignore_case":true}"#, "YES 1", "yes\n1", true),
+            (r#"{"name":"tokens","ignore_case":true}"#, "YES", "YEA", false),
+            (r#""float""#, "0.5 yes", "0.5000009 yes", true),
+            (r#"{"name":"float","absolute_tolerance":1e-9}"#, "0.5", "0.5000009", true),
+            (r#"{"name":"float","absolute_tolerance":1e-9,"relative_tolerance":0}"#, "0.5", "0.5000009", false),
+            (r#"{"name":"float","absolute_tolerance":0.5,"relative_tolerance":0}"#, "100", "100.5", true),
+            (r#"{"name":"float","absolute_tolerance":0,"relative_tolerance":0.01}"#, "-100", "-101", true),
+            (r#"{"name":"float","absolute_tolerance":0,"relative_tolerance":0.01}"#, "100", "101.1", false),
+            (r#"{"name":"float","ignore_case":true}"#, "0.5 YES", "0.5 yes", true),
+            (r#""float""#, "0.5 YES", "0.5 yes", false),
+        ] {
+            assert_eq!(decides(json, expected, actual)?, is_right, "{json} {expected:?} {actual:?}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn its_options_are_part_of_what_a_receipt_says() -> Result<(), Box<dyn std::error::Error>> {
+        let none = |_: &str| Ok(None);
+        let ignoring = r#"{"name":"tokens","ignore_case":true}"#;
+        for json in ["lines", "tokens", "float", ignoring] {
+            let named = if json == ignoring { serde_json::from_str(json)? } else { ProblemChecker::named(json)? };
+            let checker = Checker::of(&named, &none)?.ok_or("no such plugin")?;
+            assert_eq!(checker.fingerprint(), json);
+        }
+        assert!(Checker::of(&ProblemChecker::named("absent")?, &none)?.is_none());
+        Ok(())
     }
 }

@@ -54,10 +54,15 @@ impl SolutionRunner for FakeRunner {
     }
 
     fn describe(&self) -> Result<RunnerInfo, PluginError> {
-        Ok(RunnerInfo { language: Language::Python3, interpreter: "fake".to_owned() })
+        Ok(RunnerInfo {
+            language: Language::PYTHON3,
+            file_extension: "py".to_owned(),
+            interpreter: "fake".to_owned(),
+            calls_functions: true,
+        })
     }
 
-    fn run(&self, code: &str, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError> {
+    fn run(&self, code: &str, _: Option<&str>, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError> {
         if self.begun.fetch_add(1, Ordering::SeqCst) >= self.runs_max {
             return Err(Self::failed("broken"));
         }

@@ -1,6 +1,5 @@
 //! The judge: runs submissions on their tests over a number of threads and gives the judgements in input order.
 
-use std::borrow::Cow;
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -8,12 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::checker::Checker;
-use super::function_call;
 use super::submission::Submission;
 use super::verdict::Verdict;
-use hilora_contract::dataset::{Language, TestCase};
+use hilora_contract::dataset::{Language, ProblemChecker, TestCase};
 use hilora_contract::fault::{Blame, Fault};
-use hilora_contract::plugin::{Decision, LimitKind, PluginError, RunLimits, RunReport, SolutionRunner, Termination};
+use hilora_contract::plugin::{
+    Decision, LimitKind, OutputCheckers, PluginError, RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination,
+};
 
 /// The most characters of a program's own words that a report repeats.
 const DETAIL_CHARACTERS_MAX: usize = 300;
@@ -99,8 +99,8 @@ impl StopAt {
 /// Why nothing could be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
-    /// No driver calls a function in the runner's language.
-    #[error("cannot judge `{submission}`: no driver calls `{entry_point}` in {language}")]
+    /// The runner cannot call a function of this name.
+    #[error("cannot judge `{submission}`: the runner cannot call `{entry_point}` in {language}")]
     EntryPoint {
         /// The submission's id.
         submission: String,
@@ -109,9 +109,17 @@ pub enum JudgeError {
         /// The runner's language.
         language: Language,
     },
-    /// The runner does not say what it runs.
+    /// No plugin has the name of the checker.
+    #[error("cannot judge `{submission}`: there is no output checker `{checker}`")]
+    UnknownChecker {
+        /// The submission's id.
+        submission: String,
+        /// The checker that its problem names.
+        checker: ProblemChecker,
+    },
+    /// The runner does not say what it runs, or a checker cannot be opened.
     #[error(transparent)]
-    Describe(#[from] PluginError),
+    Plugin(#[from] PluginError),
     /// The runner failed before or beside the program.
     #[error("cannot judge `{submission}`, test {test}: {error}")]
     Runner {
@@ -128,15 +136,18 @@ pub enum JudgeError {
 impl Fault for JudgeError {
     fn blame(&self) -> Blame {
         match self {
-            Self::EntryPoint { .. } => Blame::User,
-            Self::Describe(error) | Self::Runner { error, .. } => error.blame(),
+            Self::EntryPoint { .. } | Self::UnknownChecker { .. } => Blame::User,
+            Self::Plugin(error) | Self::Runner { error, .. } => error.blame(),
         }
     }
 
     fn hints(&self) -> Vec<String> {
         match self {
             Self::EntryPoint { .. } => Vec::new(),
-            Self::Describe(error) | Self::Runner { error, .. } => error.hints(),
+            Self::UnknownChecker { .. } => {
+                vec!["expected `lines`, `tokens`, `float`, or the name of an output checker under plugins/".to_owned()]
+            }
+            Self::Plugin(error) | Self::Runner { error, .. } => error.hints(),
         }
     }
 }
@@ -145,13 +156,20 @@ impl Fault for JudgeError {
 pub struct Judge {
     runner: Arc<dyn SolutionRunner>,
     workers: usize,
-    language: OnceLock<Language>,
+    checkers: Arc<dyn OutputCheckers>,
+    info: OnceLock<RunnerInfo>,
 }
 
 impl Judge {
-    /// A judge that runs at most `workers` programs at once; at least one.
+    /// A judge that runs at most `workers` programs at once; at least one. It knows the built-in checkers.
     pub fn new(runner: Arc<dyn SolutionRunner>, workers: usize) -> Self {
-        Self { runner, workers: workers.max(1), language: OnceLock::new() }
+        let none = |_: &str| Ok(None);
+        Self { runner, workers: workers.max(1), checkers: Arc::new(none), info: OnceLock::new() }
+    }
+
+    /// The same judge with output checkers that problems can name.
+    pub fn with_checkers(self, checkers: Arc<dyn OutputCheckers>) -> Self {
+        Self { checkers, ..self }
     }
 
     /// The runner.
@@ -159,34 +177,42 @@ impl Judge {
         &*self.runner
     }
 
-    fn language(&self) -> Result<Language, PluginError> {
-        match self.language.get() {
-            Some(language) => Ok(*language),
-            None => self.runner.describe().map(|info| *self.language.get_or_init(|| info.language)),
+    /// What the runner says of itself; it is asked once.
+    pub fn runner_info(&self) -> Result<&RunnerInfo, PluginError> {
+        match self.info.get() {
+            Some(info) => Ok(info),
+            None => self.runner.describe().map(|info| self.info.get_or_init(|| info)),
         }
     }
 
-    /// The program that runs, and when its output is a right answer.
-    fn program<'a>(&self, submission: &'a Submission) -> Result<(Cow<'a, str>, Checker), JudgeError> {
-        let Some(entry_point) = &submission.entry_point else {
-            return Ok((Cow::Borrowed(&submission.code), submission.checker.clone()));
-        };
-        let language = self.language()?;
-        let program = function_call::program(language, &submission.code, entry_point).ok_or_else(|| {
-            let (submission, entry_point) = (submission.id.clone(), entry_point.clone());
-            JudgeError::EntryPoint { submission, entry_point, language }
-        })?;
-        Ok((Cow::Owned(program), Checker::JsonValue))
+    /// The checker that the problem of this submission names.
+    pub fn checker(&self, submission: &str, checker: &ProblemChecker) -> Result<Checker, JudgeError> {
+        Checker::of(checker, &*self.checkers)?.ok_or_else(|| {
+            let (submission, checker) = (submission.to_owned(), checker.clone());
+            JudgeError::UnknownChecker { submission, checker }
+        })
+    }
+
+    /// When the submission's output is a right answer.
+    fn comparison(&self, submission: &Submission) -> Result<Checker, JudgeError> {
+        let Some(entry_point) = &submission.entry_point else { return Ok(submission.checker.clone()) };
+        let info = self.runner_info()?;
+        if info.can_call(entry_point) {
+            return Ok(Checker::JsonValue);
+        }
+        let (submission, entry_point) = (submission.id.clone(), entry_point.clone());
+        Err(JudgeError::EntryPoint { submission, entry_point, language: info.language.clone() })
     }
 
     /// Judges one submission on the calling thread.
     pub fn judge(&self, submission: &Submission, stop_at: StopAt) -> Result<Judgement, JudgeError> {
-        let (program, checker) = self.program(submission)?;
+        let checker = self.comparison(submission)?;
+        let entry_point = submission.entry_point.as_deref();
         let mut tests = Vec::with_capacity(submission.tests_to_run().len());
         for (index, test) in submission.tests.iter().enumerate().skip(submission.first_test) {
             let report = self
                 .runner
-                .run(&program, test.input.as_bytes(), &submission.limits)
+                .run(&submission.code, entry_point, test.input.as_bytes(), &submission.limits)
                 .map_err(|error| JudgeError::Runner { submission: submission.id.clone(), test: index, error })?;
             let report = test_report(&report, test, &checker);
             let verdict = report.verdict;
@@ -371,7 +397,7 @@ mod tests {
             tests: tests.iter().map(test).collect(),
             first_test: 0,
             entry_point: None,
-            checker: Checker::Lines,
+            checker: Checker::default(),
             limits: super::super::run_limits(None, None),
         }
     }
@@ -418,6 +444,20 @@ mod tests {
             judge(1).judge(&submission("a", "echo", &[]), StopAt::FirstFailure)?.verdict,
             Verdict::InternalError
         );
+        Ok(())
+    }
+
+    #[test]
+    fn what_cannot_be_called_or_checked_is_an_error_that_names_the_submission() -> Result<(), JudgeError> {
+        let mut called = submission("a", "echo", &[("[1, 2]", "[1,2]")]);
+        called.entry_point = Some("f".to_owned());
+        assert!(judge(1).judge(&called, StopAt::End)?.is_accepted(), "as a JSON value");
+        called.entry_point = Some("f()".to_owned());
+        let error = judge(1).judge(&called, StopAt::End).expect_err("it is no function's name").to_string();
+        assert_eq!(error, "cannot judge `a`: the runner cannot call `f()` in python3");
+        let absent = ProblemChecker::Plugin { name: "absent".to_owned(), options: serde_json::Map::new() };
+        let error = judge(1).checker("a", &absent).expect_err("there is no such plugin").to_string();
+        assert_eq!(error, "cannot judge `a`: there is no output checker `absent`");
         Ok(())
     }
 

@@ -28,10 +28,21 @@
 //!     }
 //!
 //!     fn describe(&self) -> Result<RunnerInfo, PluginError> {
-//!         Ok(RunnerInfo { language: Language::Python3, interpreter: "stack machine 1".to_owned() })
+//!         Ok(RunnerInfo {
+//!             language: Language::new("stack").expect("a plain name"),
+//!             file_extension: "stack".to_owned(),
+//!             interpreter: "stack machine 1".to_owned(),
+//!             calls_functions: false,
+//!         })
 //!     }
 //!
-//!     fn run(&self, code: &str, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError> {
+//!     fn run(
+//!         &self,
+//!         code: &str,
+//!         _entry_point: Option<&str>,
+//!         stdin: &[u8],
+//!         limits: &RunLimits,
+//!     ) -> Result<RunReport, PluginError> {
 //!         let input: i64 = String::from_utf8_lossy(stdin).trim().parse().unwrap_or(0);
 //!         let (mut stack, mut stdout, mut fuel) = (Vec::new(), Vec::new(), 0);
 //!         let raised = |exception: &str, message: &str| Termination::Raised {
@@ -111,19 +122,16 @@ mod submission;
 
 mod checker;
 mod lines;
+mod pieces;
 mod tokens;
 
 mod json_value;
-
-mod function_call;
 
 mod judge;
 
 pub mod workers;
 
 mod program;
-
-mod checkers;
 
 mod receipt;
 
@@ -146,9 +154,7 @@ mod fakes;
 
 pub use batch::{Batch, BatchEnd, BatchFiles, BatchObserver, BatchOptions, Refusal, Summary};
 pub use checker::Checker;
-pub use checkers::FindChecker;
 pub use error::BatchError;
-pub use function_call::can_call;
 pub use judge::{Judge, JudgeError, Judgement, StopAt, TestReport};
 pub use judged_program::{Finding, JudgedProgram, JudgedTest};
 pub use ledger::{JudgementLedger, LedgerError, Question};
@@ -157,4 +163,5 @@ pub use program::{Program, ProgramError};
 pub use receipt::Receipt;
 pub use replay::{Difference, difference};
 pub use submission::Submission;
+pub use tokens::Tolerance;
 pub use verdict::Verdict;

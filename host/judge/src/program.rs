@@ -5,12 +5,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::checker::Checker;
-use super::function_call::can_call;
 use super::limits::{MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, run_limits};
 use super::submission::Submission;
-use hilora_contract::dataset::{Language, TestCase, shared_tests};
+use hilora_contract::dataset::{Language, ProblemChecker, TestCase, shared_tests};
 use hilora_contract::fault::{Blame, Fault};
-use hilora_contract::plugin::RunLimits;
+use hilora_contract::plugin::{RunLimits, RunnerInfo};
 
 /// One line of a file of programs.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,8 +30,8 @@ pub struct Program {
     pub time_limit_ms: Option<u64>,
     /// The memory limit, in bytes.
     pub memory_bytes_max: Option<u64>,
-    /// The checker's name; without it `lines`.
-    pub checker: Option<String>,
+    /// The checker with its options; `lines` by default.
+    pub checker: Option<ProblemChecker>,
     /// A solution that is known to be right. The program may use three times its fuel, if that is more than its limit.
     pub reference: Option<String>,
 }
@@ -85,16 +84,16 @@ pub enum ProgramError {
     CheckerOfFunction {
         /// The program's.
         id: String,
-        /// The checker's name.
-        checker: String,
+        /// The checker.
+        checker: ProblemChecker,
     },
     /// It names a checker that does not exist.
     #[error("`{id}` names the checker `{checker}`, which does not exist")]
     UnknownChecker {
         /// The program's.
         id: String,
-        /// The checker's name.
-        checker: String,
+        /// The checker.
+        checker: ProblemChecker,
     },
 }
 
@@ -127,8 +126,9 @@ impl Fault for ProgramError {
 }
 
 impl Program {
-    /// Refuses what a runner of this language cannot judge.
-    pub fn check(&self, language: &Language) -> Result<(), ProgramError> {
+    /// Refuses what this runner cannot judge.
+    pub fn check(&self, info: &RunnerInfo) -> Result<(), ProgramError> {
+        let language = &info.language;
         let id = || self.id.clone();
         if let Some(wanted) = self.language.as_ref().filter(|wanted| *wanted != language) {
             return Err(ProgramError::Language { id: id(), wanted: wanted.to_owned(), language: language.to_owned() });
@@ -146,7 +146,7 @@ impl Program {
             }
         }
         let Some(entry_point) = &self.entry_point else { return Ok(()) };
-        if !can_call(language.to_owned(), entry_point) {
+        if !info.can_call(entry_point) {
             let (entry_point, language) = (entry_point.clone(), language.to_owned());
             return Err(ProgramError::EntryPoint { id: id(), entry_point, language });
         }

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::checker::Checker;
 use super::submission::Submission;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::plugin::RunLimits;
@@ -32,10 +31,7 @@ impl Receipt {
             code: ContentHash::of(submission.code.as_bytes()),
             tests: ContentHash::of_parts(tests.flat_map(|test| [test.input.as_bytes(), test.output.as_bytes()])),
             entry_point: submission.entry_point.clone(),
-            checker: match &submission.checker {
-                Checker::Plugin(checker) => checker.identity().content.to_string(),
-                built_in => format!("{built_in:?}"),
-            },
+            checker: submission.checker.fingerprint(),
             runner,
             limits: submission.limits,
         }

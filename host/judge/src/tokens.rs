@@ -4,43 +4,44 @@
 //! With a tolerance, two tokens that are decimal numbers (`-1`, `.5`, `2.50`, `1e-9`) match where
 //!
 //! ```text
-//! |expected − actual| ≤ 1e-6 · max(1, |expected|)
+//! |expected − actual| ≤ max(absolute, relative · |expected|)
 //! ```
 //!
-//! as testlib's `rcmp6` says it. Every other token, `nan` and `inf` among them, must be the same bytes.
+//! With 1e-6 for both, which is the default, that is what testlib's `rcmp6` says. Every other token, `nan` and `inf` among them, must be the same bytes.
 
-const TOLERANCE: f64 = 1e-6;
+use super::pieces::{pieces_match, same_bytes};
 
-/// Whether both have the same tokens.
-pub(super) fn tokens_match(expected: &[u8], actual: &[u8]) -> bool {
-    tokens(expected).eq(tokens(actual))
+/// How far apart two numbers may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tolerance {
+    /// At most this much.
+    pub absolute: f64,
+    /// Or at most so many times the expected number.
+    pub relative: f64,
+}
+
+impl Tolerance {
+    fn allows(self, expected: f64, actual: f64) -> bool {
+        (expected - actual).abs() <= self.absolute.max(self.relative * expected.abs())
+    }
+}
+
+/// Whether both have the same tokens; with `ignore_case` in whatever case of ASCII letters.
+pub(super) fn tokens_match(expected: &[u8], actual: &[u8], ignore_case: bool) -> bool {
+    pieces_match(tokens(expected), tokens(actual), |expected, actual| same_bytes(expected, actual, ignore_case))
 }
 
 /// Whether both have the same tokens, decimal numbers within the tolerance.
-pub(super) fn tokens_nearly_match(expected: &[u8], actual: &[u8]) -> bool {
-    let (mut expected, mut actual) = (tokens(expected), tokens(actual));
-    loop {
-        match (expected.next(), actual.next()) {
-            (None, None) => return true,
-            (Some(expected), Some(actual)) if nearly(expected, actual) => {}
-            _ => return false,
-        }
-    }
+pub(super) fn tokens_nearly_match(expected: &[u8], actual: &[u8], tolerance: Tolerance, ignore_case: bool) -> bool {
+    pieces_match(tokens(expected), tokens(actual), |expected, actual| {
+        same_bytes(expected, actual, ignore_case)
+            || decimal(expected).zip(decimal(actual)).is_some_and(|(a, b)| tolerance.allows(a, b))
+    })
 }
 
 fn tokens(output: &[u8]) -> impl Iterator<Item = &[u8]> {
     let white = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
     output.split(white).filter(|token| !token.is_empty())
-}
-
-fn nearly(expected: &[u8], actual: &[u8]) -> bool {
-    if expected == actual {
-        return true;
-    }
-    match (decimal(expected), decimal(actual)) {
-        (Some(expected), Some(actual)) => (expected - actual).abs() <= TOLERANCE * expected.abs().max(1.0),
-        _ => false,
-    }
 }
 
 /// The value of a decimal number; of no word that Rust reads as one, and of none too large for a double.
@@ -53,6 +54,14 @@ fn decimal(token: &[u8]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn tokens_match(expected: &[u8], actual: &[u8]) -> bool {
+        super::tokens_match(expected, actual, false)
+    }
+
+    fn tokens_nearly_match(expected: &[u8], actual: &[u8]) -> bool {
+        super::tokens_nearly_match(expected, actual, Tolerance { absolute: 1e-6, relative: 1e-6 }, false)
+    }
 
     #[test]
     fn white_space_does_not_count_and_all_else_does() {

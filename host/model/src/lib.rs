@@ -56,7 +56,7 @@ pub use adapter::{Adapter, AdapterModule};
 pub use base_hash::hash_of_base;
 pub use block::DropoutKey;
 pub use causal_lm::Model;
-pub use chat_template::{ChatTemplate, ChatTemplateSource, LaidOut};
+pub use chat_template::{ChatTemplate, ChatTemplateSource};
 pub use checkpointing::Checkpointing;
 pub use config::{Architecture, ModelConfig};
 pub use decode::DecodeSession;

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::ModelError;
-use hilora_contract::plugin::{Segment, SegmentKind};
+use hilora_contract::dataset::{Segment, SegmentKind};
 
 /// A tokenizer.json, loaded twice: with and without its special tokens' spellings.
 pub struct Tokenizer {

@@ -8,7 +8,7 @@ use super::entry::Entries;
 use super::material::Material;
 use super::stage_file::StageFolder;
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Domain, Language, Problem, ProblemText, Solution, TestCase};
+use hilora_contract::dataset::{Domain, Language, Problem, ProblemChecker, ProblemText, Solution, TestCase};
 use hilora_contract::plugin::{
     Classification, DatasetInfo, DatasetLoader, DatasetReader, DomainClassifier, DomainInfo, LimitKind, LoadedRow,
     LoaderOptions, PluginError, PluginIdentity, PluginKind, RunLimits, RunReport, RunnerInfo, Score, SolutionRunner,
@@ -22,7 +22,7 @@ fn identity(name: &str, kind: PluginKind) -> PluginIdentity {
 
 /// A problem with these programs and tests.
 pub(super) fn problem_with(id: &str, statement: &str, programs: &[&str], tests: &[(&str, &str)]) -> Problem {
-    let solution = |code: &&str| Solution { language: Language::Python3, code: (*code).to_owned() };
+    let solution = |code: &&str| Solution { language: Language::PYTHON3, code: (*code).to_owned() };
     let test = |(input, output): &(&str, &str)| TestCase { input: (*input).to_owned(), output: (*output).to_owned() };
     Problem {
         text: ProblemText {
@@ -37,6 +37,7 @@ pub(super) fn problem_with(id: &str, statement: &str, programs: &[&str], tests: 
         incorrect_solutions: Vec::new(),
         tests: tests.iter().map(test).collect(),
         entry_point: None,
+        checker: ProblemChecker::default(),
         time_limit_ms: None,
         memory_limit_bytes: None,
         attributes: Vec::new(),
@@ -184,10 +185,15 @@ impl SolutionRunner for FakeRunner {
     }
 
     fn describe(&self) -> Result<RunnerInfo, PluginError> {
-        Ok(RunnerInfo { language: Language::Python3, interpreter: "fake".to_owned() })
+        Ok(RunnerInfo {
+            language: Language::PYTHON3,
+            file_extension: "py".to_owned(),
+            interpreter: "fake".to_owned(),
+            calls_functions: true,
+        })
     }
 
-    fn run(&self, code: &str, stdin: &[u8], _: &RunLimits) -> Result<RunReport, PluginError> {
+    fn run(&self, code: &str, _: Option<&str>, stdin: &[u8], _: &RunLimits) -> Result<RunReport, PluginError> {
         let printed = |line: &str| Some(line.trim().strip_prefix("print(")?.strip_suffix(')')?.to_owned());
         let (termination, stdout) = match code.trim() {
             "echo" => (Termination::Exited(0), stdin.to_vec()),

@@ -68,8 +68,8 @@ fn material_of(row: u64, lesson: &Lesson) -> Material {
             Material { row, text, kind: Kind::Solved(Box::new(solved)) }
         }
         Lesson::Conversation(lesson) => {
-            let (messages, difficulty) = (lesson.messages, lesson.difficulty);
-            Material::conversation(row, Conversation { id, messages, tags, difficulty })
+            let (messages, tools, difficulty) = (lesson.messages, lesson.tools, lesson.difficulty);
+            Material::conversation(row, Conversation { id, messages, tools, tags, difficulty })
         }
         Lesson::Policy(lesson) => {
             let (instruction, policy, difficulty) = (lesson.instruction, lesson.policy, lesson.difficulty);
@@ -81,7 +81,7 @@ fn material_of(row: u64, lesson: &Lesson) -> Material {
 
 #[cfg(test)]
 mod tests {
-    use hilora_contract::dataset::Domain;
+    use hilora_contract::dataset::{Domain, ProblemChecker};
 
     use super::*;
 
@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn example(problem: String) -> Lesson {
-        let (reasoning, solution) = (String::new(), "print(1)".to_owned());
+        let (reasoning, solution) = (None, "print(1)".to_owned());
         Lesson::Solved(Example { problem, reasoning, solution, domain: Domain("python".to_owned()), difficulty: None })
     }
 
@@ -109,6 +109,7 @@ mod tests {
             domain: Domain("python".to_owned()),
             tests: Vec::new().into(),
             entry_point: None,
+            checker: ProblemChecker::default(),
             time_limit_ms: None,
             memory_limit_bytes: None,
             reference_fuel: None,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use hilora_contract::dataset::{
-    Action, Attribute, Conversation, Message, PolicyExample, Problem, ProblemText, Role, TestCase, shared_tests,
+    Action, Attribute, Conversation, Message, PolicyExample, Problem, ProblemChecker, ProblemText, Role, TestCase,
+    shared_tests,
 };
 
 /// A row that can be learned from.
@@ -26,7 +27,11 @@ pub(super) enum Kind {
     /// A problem with programs that count as its solutions.
     Solved(Box<Solved>),
     /// A conversation.
-    Conversation { messages: Vec<Message> },
+    Conversation {
+        messages: Vec<Message>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tools: Vec<String>,
+    },
     /// A case under a policy; the instruction is the text's statement.
     Policy { policy: String, actions: Vec<Action>, outputs: Vec<String> },
 }
@@ -38,6 +43,8 @@ pub(super) struct Solved {
     #[serde(with = "shared_tests")]
     pub(super) tests: Arc<[TestCase]>,
     pub(super) entry_point: Option<String>,
+    #[serde(default, skip_serializing_if = "ProblemChecker::is_default")]
+    pub(super) checker: ProblemChecker,
     pub(super) time_limit_ms: Option<u64>,
     pub(super) memory_limit_bytes: Option<u64>,
     /// See [`hilora_contract::dataset::EvaluationProblem::reference_fuel`].
@@ -48,21 +55,29 @@ pub(super) struct Solved {
 impl Material {
     /// A problem with the programs of it that count.
     pub(super) fn solved(row: u64, problem: Problem, solutions: Vec<String>, reference_fuel: Option<u64>) -> Self {
-        let Problem { text, tests, entry_point, time_limit_ms, memory_limit_bytes, attributes, .. } = problem;
-        let solved =
-            Solved { solutions, tests, entry_point, time_limit_ms, memory_limit_bytes, reference_fuel, attributes };
+        let Problem { text, tests, entry_point, checker, time_limit_ms, memory_limit_bytes, attributes, .. } = problem;
+        let solved = Solved {
+            solutions,
+            tests,
+            entry_point,
+            checker,
+            time_limit_ms,
+            memory_limit_bytes,
+            reference_fuel,
+            attributes,
+        };
         Self { row, text, kind: Kind::Solved(Box::new(solved)) }
     }
 
     pub(super) fn conversation(row: u64, conversation: Conversation) -> Self {
-        let Conversation { id, messages, tags, difficulty } = conversation;
+        let Conversation { id, messages, tools, tags, difficulty } = conversation;
         let asked: Vec<&str> = messages
             .iter()
             .filter(|message| message.role == Role::User)
             .map(|message| message.content.as_str())
             .collect();
         let text = ProblemText { id, title: String::new(), statement: asked.join("\n\n"), tags, difficulty };
-        Self { row, text, kind: Kind::Conversation { messages } }
+        Self { row, text, kind: Kind::Conversation { messages, tools } }
     }
 
     pub(super) fn policy(row: u64, example: PolicyExample) -> Self {
@@ -76,8 +91,8 @@ impl Material {
     pub(super) fn compared(&self) -> String {
         match &self.kind {
             Kind::Solved(_) | Kind::Policy { .. } => self.text.statement.clone(),
-            Kind::Conversation { messages } => {
-                let said: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
+            Kind::Conversation { messages, .. } => {
+                let said: Vec<&str> = messages.iter().flat_map(Message::texts).collect();
                 said.join("\n\n")
             }
         }

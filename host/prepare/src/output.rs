@@ -183,8 +183,9 @@ fn lessons(material: &Material, domain: &Domain) -> Vec<Lesson> {
             };
             solved.solutions.iter().map(example).collect()
         }
-        Kind::Conversation { messages } => vec![Lesson::Conversation(ConversationLesson {
+        Kind::Conversation { messages, tools } => vec![Lesson::Conversation(ConversationLesson {
             messages: messages.clone(),
+            tools: tools.clone(),
             domain: domain.clone(),
             difficulty: difficulty.clone(),
         })],
@@ -204,12 +205,14 @@ fn evaluation_problem(
     domain: &Domain,
     solved: Solved,
 ) -> EvaluationProblem {
-    let Solved { tests, entry_point, time_limit_ms, memory_limit_bytes, reference_fuel, attributes, .. } = solved;
+    let Solved { tests, entry_point, checker, time_limit_ms, memory_limit_bytes, reference_fuel, attributes, .. } =
+        solved;
     EvaluationProblem {
         text,
         domain: domain.clone(),
         tests,
         entry_point,
+        checker,
         time_limit_ms,
         memory_limit_bytes,
         reference_fuel,

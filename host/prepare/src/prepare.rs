@@ -26,7 +26,7 @@ use super::stage_file::StageFolder;
 use super::words_file::WordsFile;
 use super::{DataConfig, EvaluationSetConfig, InputFile, PrepareError, PrepareManifest, Side, output, verified};
 use hilora_contract::artifact::{ContentHash, write_atomic};
-use hilora_contract::plugin::{DatasetLoader, DomainClassifier, LoadedRow, SolutionRunner};
+use hilora_contract::plugin::{DatasetLoader, DomainClassifier, LoadedRow, OutputCheckers, SolutionRunner};
 
 /// What the manifest calls the run's own held-out problems.
 const OWN_SET: &str = "held-out problems";
@@ -51,6 +51,8 @@ pub struct PrepareInputs<'a> {
     pub classifier: &'a dyn DomainClassifier,
     /// Runs the programs.
     pub runner: Arc<dyn SolutionRunner>,
+    /// Where the output checkers that problems name are found.
+    pub checkers: Arc<dyn OutputCheckers>,
     /// Whether the tests of the training problems are written, too: traces are held against them.
     pub train_tests: bool,
     /// How many programs run at once; it changes nothing but the time.
@@ -148,7 +150,7 @@ pub fn prepare(
     let sets = evaluation_sets(inputs, &mut entries.words)?;
 
     let key = verified::key(inputs, inputs.files);
-    let found = verified::find(&stages, key);
+    let found = verified::find(inputs, &stages, key);
     let mut classified = Classified::begin(inputs, found.as_ref(), &stages)?;
     let mut take = |rows: &[Material], total: Option<u64>| -> Result<(), PrepareError> {
         let domains = classified.of(rows)?;
@@ -431,6 +433,7 @@ mod tests {
                 sets: &[],
                 classifier: &FakeClassifier::new(),
                 runner: Arc::new(FakeRunner),
+                checkers: Arc::new(|_: &str| Ok(None)),
                 train_tests: true,
                 workers,
                 run_folder: Some(&folder),
@@ -538,6 +541,7 @@ mod tests {
             sets: &[],
             classifier: &FakeClassifier::new(),
             runner: Arc::new(FakeRunner),
+            checkers: Arc::new(|_: &str| Ok(None)),
             train_tests: true,
             workers: 1,
             run_folder: None,

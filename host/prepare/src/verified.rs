@@ -1,6 +1,6 @@
 //! The verified stage: every row read, its programs run, and what can be learned from written to a stage file.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -38,6 +38,9 @@ pub(super) struct VerifiedSummary {
     pub(super) skipped: Vec<RowFate>,
     /// Tests that accepted a wrong program.
     pub(super) weak_tests: WeakTests,
+    /// The output checkers that problems name, by what each was.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) checkers: BTreeMap<String, ContentHash>,
 }
 
 /// The stage's file.
@@ -66,9 +69,13 @@ pub(super) fn key(inputs: &PrepareInputs<'_>, files: &[InputFile]) -> ContentHas
     ContentHash::of(&decides.expect("plain values always serialize"))
 }
 
-/// Finds the stage's file, where it was made before.
-pub(super) fn find(stages: &StageFolder, key: ContentHash) -> Option<VerifiedFile> {
-    stages.find("verified", key)
+/// Finds the stage's file, where it was made before with the output checkers that there are now. Which ones problems name
+/// is known only once they are read, so they are no part of the key.
+pub(super) fn find(inputs: &PrepareInputs<'_>, stages: &StageFolder, key: ContentHash) -> Option<VerifiedFile> {
+    let same = |(name, content): (&String, &ContentHash)| {
+        inputs.checkers.find(name).ok().flatten().is_some_and(|checker| checker.identity().content == *content)
+    };
+    stages.find("verified", key).filter(|file: &VerifiedFile| file.summary.checkers.iter().all(same))
 }
 
 /// Makes the stage's file. `take` gets its rows while they are at hand.
@@ -80,9 +87,9 @@ pub(super) fn make(
     progress: &(dyn Fn(PrepareProgress) + Sync),
 ) -> Result<VerifiedFile, PrepareError> {
     let config = inputs.config;
-    let judge = Judge::new(std::sync::Arc::clone(&inputs.runner), inputs.workers);
+    let judge = Judge::new(inputs.runner.clone(), inputs.workers).with_checkers(inputs.checkers.clone());
     let options = VerifyOptions {
-        language: inputs.runner.describe()?.language,
+        runner: inputs.runner.describe()?,
         solutions_max: config.max_solutions_per_problem,
         incorrect_max: config.max_incorrect_solutions_per_problem,
         judged_by: judged_by(inputs),
@@ -90,8 +97,8 @@ pub(super) fn make(
     let on_done = |done, known| progress(PrepareProgress { stage: PrepareStage::Verify, done, total: Some(known) });
     let ledger = VerdictLedger::open(stages.path())?;
     let mut stage = Stage {
+        language: options.runner.language.clone(),
         verifier: config.verify.then(|| Verifier::new(&judge, options, ledger, &on_done)),
-        language: options.language,
         solutions_max: config.max_solutions_per_problem,
         ids: HashSet::new(),
         writer: stages.create("verified")?,
@@ -191,7 +198,7 @@ impl Stage<'_> {
         let verified = match &mut self.verifier {
             Some(verifier) => verifier.verify(problems)?,
             None => {
-                let (language, solutions_max) = (self.language, self.solutions_max);
+                let (language, solutions_max) = (&self.language, self.solutions_max);
                 let taken = problems.into_par_iter();
                 taken.map(|(row, problem)| unverified(row, problem, language, solutions_max)).collect()
             }
@@ -201,6 +208,9 @@ impl Stage<'_> {
             match answer {
                 Ok((row, problem, outcome)) => {
                     self.count(&problem.text.id, problem.tests.len(), &outcome);
+                    if let Some((name, content)) = &outcome.checker {
+                        self.summary.checkers.insert(name.clone(), *content);
+                    }
                     let kept = outcome.passed.iter().map(|&index| problem.solutions[index].code.clone()).collect();
                     materials.push(Material::solved(row, problem, kept, outcome.reference_fuel));
                 }
@@ -233,7 +243,7 @@ impl Stage<'_> {
 }
 
 /// Takes the first solutions that do not resemble each other, as they are.
-fn unverified(row: u64, problem: Problem, language: Language, solutions_max: usize) -> super::verify::Verified {
+fn unverified(row: u64, problem: Problem, language: &Language, solutions_max: usize) -> super::verify::Verified {
     let mut outcome = Outcome::default();
     let mut kept: Vec<Shingles> = Vec::new();
     let mut seen = HashSet::new();
@@ -241,7 +251,7 @@ fn unverified(row: u64, problem: Problem, language: Language, solutions_max: usi
         if kept.len() == solutions_max {
             break;
         }
-        if solution.language != language || !seen.insert(normalized_code(&solution.code)) {
+        if solution.language != *language || !seen.insert(normalized_code(&solution.code)) {
             continue;
         }
         let shingles = Words::of_code(&solution.code).shingles();

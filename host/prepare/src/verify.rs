@@ -19,9 +19,9 @@ use super::fate::Skip;
 use super::fingerprint::{Shingles, Words};
 use super::verdict_ledger::VerdictLedger;
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Language, Problem};
-use hilora_contract::plugin::RunLimits;
-use hilora_judge::{Checker, Judge, Judgement, StopAt, Submission, Verdict, can_call, reference_limits, run_limits};
+use hilora_contract::dataset::{Problem, ProblemChecker};
+use hilora_contract::plugin::{RunLimits, RunnerInfo};
+use hilora_judge::{Checker, Judge, JudgeError, Judgement, StopAt, Submission, Verdict, reference_limits, run_limits};
 
 /// What was found of one problem's programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub(super) struct Outcome {
     pub(super) weak_tests: BTreeMap<usize, u64>,
     /// Programs that the dataset calls incorrect and that all tests accepted.
     pub(super) incorrect_accepted: u64,
+    /// The plugin that decided on the outputs, where the problem names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) checker: Option<(String, ContentHash)>,
 }
 
 /// A program that waits to run.
@@ -65,6 +68,7 @@ struct Wrong {
 struct Candidate {
     row: u64,
     problem: Problem,
+    checker: Checker,
     key: ContentHash,
     /// Solutions not tried yet, the next one last.
     untried: Vec<Waiting>,
@@ -77,10 +81,10 @@ struct Candidate {
 }
 
 /// What decides how a problem is verified, beside the problem itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct VerifyOptions {
-    /// The language of the programs that can run.
-    pub(super) language: Language,
+    /// What the runner runs.
+    pub(super) runner: RunnerInfo,
     /// How many solutions of a problem are kept.
     pub(super) solutions_max: usize,
     /// How many incorrect programs are run to find weak tests.
@@ -99,6 +103,9 @@ pub(super) struct Verifier<'a> {
     judged: AtomicU64,
     known: u64,
 }
+
+/// A row that needs no run: its index, its identifier and the reason why not.
+type Refused = (u64, String, Skip);
 
 /// What verifying makes of a row: a problem and what was found of it, or its identifier and the reason why not.
 pub(super) type Verified = Result<(u64, Problem, Outcome), (u64, String, Skip, Outcome)>;
@@ -120,15 +127,15 @@ impl<'a> Verifier<'a> {
 
     /// One answer per problem, in the same order. Outcomes are durable when this returns.
     pub(super) fn verify(&mut self, problems: Vec<(u64, Problem)>) -> Result<Vec<Verified>, PrepareError> {
-        let mut answers: Vec<Result<Candidate, (u64, String, Skip)>> =
-            problems.into_iter().map(|(row, problem)| self.candidate(row, problem)).collect();
+        let mut answers: Vec<Result<Candidate, Refused>> =
+            problems.into_iter().map(|(row, problem)| self.candidate(row, problem)).collect::<Result<_, _>>()?;
         while self.round(&mut answers)? {}
         self.probe(&mut answers)?;
         // Where the judge itself failed, nothing is known: the next time it is asked again.
         let is_known = |outcome: &Outcome| !outcome.failed.contains_key(&Verdict::InternalError);
         let fresh = answers.iter().flatten().filter(|candidate| !candidate.known && is_known(&candidate.outcome));
         self.ledger.append(fresh.map(|candidate| (candidate.key, &candidate.outcome)))?;
-        let settle = |answer: Result<Candidate, (u64, String, Skip)>| match answer {
+        let settle = |answer: Result<Candidate, Refused>| match answer {
             Ok(candidate) => candidate.settle(),
             Err((row, id, skip)) => Err((row, id, skip, Outcome::default())),
         };
@@ -136,43 +143,56 @@ impl<'a> Verifier<'a> {
     }
 
     /// Refuses what needs no run.
-    fn candidate(&mut self, row: u64, problem: Problem) -> Result<Candidate, (u64, String, Skip)> {
-        let refuse = |reason, detail: String| Err((row, problem.text.id.clone(), Skip::new(reason, detail)));
-        let language = self.options.language;
-        if let Some(entry_point) = problem.entry_point.as_ref().filter(|name| !can_call(language, name)) {
+    fn candidate(&mut self, row: u64, problem: Problem) -> Result<Result<Candidate, Refused>, PrepareError> {
+        let refuse = |reason, detail: String| Ok(Err((row, problem.text.id.clone(), Skip::new(reason, detail))));
+        let language = &self.options.runner.language;
+        if let Some(entry_point) = problem.entry_point.as_ref().filter(|name| !self.options.runner.can_call(name)) {
             let detail = format!("the tests call `{entry_point}`, expected a function's name in {language}");
             return refuse("entry-point-not-callable", detail);
         }
         if problem.tests.is_empty() {
             return refuse("no-tests", "there is nothing to verify a program with".to_owned());
         }
+        let checker = match self.judge.checker(&problem.text.id, &problem.checker) {
+            Ok(checker) => checker,
+            Err(JudgeError::UnknownChecker { checker, .. }) => {
+                return refuse("no-checker", format!("there is no output checker `{checker}`"));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let mut seen = HashSet::new();
         let solutions = problem.solutions.iter().enumerate();
         let mut untried: Vec<Waiting> = solutions
-            .filter(|(_, solution)| solution.language == language && seen.insert(normalized_code(&solution.code)))
+            .filter(|(_, solution)| solution.language == *language && seen.insert(normalized_code(&solution.code)))
             .map(|(index, solution)| Waiting { solution: index, code: solution.code.clone() })
             .collect();
         if untried.is_empty() {
             return refuse("no-solution", format!("there is no program in {language}"));
         }
-        let incorrect = problem.incorrect_solutions.iter().filter(|program| program.language == language);
+        let incorrect = problem.incorrect_solutions.iter().filter(|program| program.language == *language);
         let mut wrong: Vec<Wrong> = incorrect
             .take(self.options.incorrect_max)
             .map(|program| Wrong { code: program.code.clone(), from: 0, by_dataset: true })
             .collect();
-        let key = key(&self.options, &problem, &untried, &wrong);
+        let key = key(&self.options, &problem, &checker, &untried, &wrong);
         let known = self.ledger.find(key);
         if known.is_some() {
             untried.clear();
             wrong.clear();
         }
         untried.reverse();
-        let (known, outcome) = (known.is_some(), known.unwrap_or_default());
-        Ok(Candidate { row, problem, key, untried, wrong, passed: Vec::new(), outcome, known })
+        let (known, mut outcome) = (known.is_some(), known.unwrap_or_default());
+        outcome.checker = match (&problem.checker, &checker) {
+            (ProblemChecker::Plugin { name, .. }, Checker::Plugin { checker, .. }) => {
+                Some((name.clone(), checker.identity().content))
+            }
+            _ => None,
+        };
+        Ok(Ok(Candidate { row, problem, checker, key, untried, wrong, passed: Vec::new(), outcome, known }))
     }
 
     /// Tries the next programs of every unsettled problem; false where there are none.
-    fn round(&mut self, answers: &mut [Result<Candidate, (u64, String, Skip)>]) -> Result<bool, PrepareError> {
+    fn round(&mut self, answers: &mut [Result<Candidate, Refused>]) -> Result<bool, PrepareError> {
         let mut submissions = Vec::new();
         let mut owners = Vec::new();
         for (index, candidate) in answers.iter_mut().enumerate() {
@@ -207,7 +227,7 @@ impl<'a> Verifier<'a> {
 impl Verifier<'_> {
     /// Runs the wrong programs of the problems that are solved on the tests that they have not met. The tests of a
     /// problem that nothing solves are as likely wrong as weak.
-    fn probe(&mut self, answers: &mut [Result<Candidate, (u64, String, Skip)>]) -> Result<(), PrepareError> {
+    fn probe(&mut self, answers: &mut [Result<Candidate, Refused>]) -> Result<(), PrepareError> {
         let mut submissions = Vec::new();
         let mut owners = Vec::new();
         for (index, candidate) in answers.iter_mut().enumerate() {
@@ -236,14 +256,21 @@ impl Verifier<'_> {
 }
 
 /// The hash of everything that decides a problem's outcome.
-fn key(options: &VerifyOptions, problem: &Problem, untried: &[Waiting], incorrect: &[Wrong]) -> ContentHash {
+fn key(
+    options: &VerifyOptions,
+    problem: &Problem,
+    checker: &Checker,
+    untried: &[Waiting],
+    incorrect: &[Wrong],
+) -> ContentHash {
     let decides = serde_json::to_vec(&(
         options.judged_by,
         options.solutions_max,
         &problem.entry_point,
+        checker.fingerprint(),
         problem.time_limit_ms,
         problem.memory_limit_bytes,
-        &problem.tests,
+        &*problem.tests,
         untried.iter().map(|waiting| (waiting.solution, &waiting.code)).collect::<Vec<_>>(),
         incorrect.iter().map(|wrong| &wrong.code).collect::<Vec<_>>(),
     ));
@@ -275,7 +302,7 @@ impl Candidate {
             tests: self.problem.tests.clone(),
             first_test: from,
             entry_point: self.problem.entry_point.clone(),
-            checker: Checker::Lines,
+            checker: self.checker.clone(),
             limits,
         }
     }
@@ -368,6 +395,7 @@ mod tests {
 
     use super::super::fakes::{FakeRunner, problem, problem_with};
     use super::*;
+    use hilora_contract::plugin::SolutionRunner;
 
     fn verify(problems: Vec<Problem>, solutions_max: usize, workers: usize) -> (Vec<Verified>, u64) {
         let judge = Judge::new(Arc::new(FakeRunner), workers);
@@ -382,7 +410,8 @@ mod tests {
 
     fn options(solutions_max: usize) -> VerifyOptions {
         let judged_by = ContentHash::of(b"fake");
-        VerifyOptions { language: Language::Python3, solutions_max, incorrect_max: 2, judged_by }
+        let runner = FakeRunner.describe().expect("the fake says what it is");
+        VerifyOptions { runner, solutions_max, incorrect_max: 2, judged_by }
     }
 
     fn outcome(verified: &Verified) -> &Outcome {
@@ -427,10 +456,35 @@ mod tests {
         let untested = problem_with("b", "s", &["print(1)"], &[]);
         let unsolved = problem_with("c", "s", &[], &[("", "1")]);
         let unsupported = problem_with("d", "s", &["import numpy"], &[("", "1")]);
-        let (verified, judged) = verify(vec![functional, untested, unsolved, unsupported], 1, 1);
+        let mut foreign = problem("e", "1");
+        foreign.solutions[0].language = "cobol".parse().expect("it is a language's name");
+        let mut unchecked = problem("f", "1");
+        unchecked.checker = ProblemChecker::named("absent").expect("it is a plugin's name");
+        let (verified, judged) = verify(vec![functional, untested, unsolved, unsupported, foreign, unchecked], 1, 1);
         let reasons: Vec<&str> = verified.iter().map(|verified| reason(verified).0).collect();
-        assert_eq!(reasons, ["entry-point-not-callable", "no-tests", "no-solution", "solution-unsupported"]);
+        assert_eq!(
+            reasons,
+            [
+                "entry-point-not-callable",
+                "no-tests",
+                "no-solution",
+                "solution-unsupported",
+                "no-solution",
+                "no-checker"
+            ]
+        );
         assert_eq!(judged, 1);
+    }
+
+    #[test]
+    fn a_problem_is_verified_with_the_checker_that_it_names() {
+        let mut exact = problem_with("a", "Print 1.", &["print(1.0000001)"], &[("", "1")]);
+        let mut near = exact.clone();
+        exact.checker = ProblemChecker::named("tokens").expect("it is built in");
+        near.checker = ProblemChecker::named("float").expect("it is built in");
+        let (verified, judged) = verify(vec![exact, near], 1, 1);
+        assert_eq!((passed(&verified[0]).len(), passed(&verified[1]).len()), (0, 1));
+        assert_eq!(judged, 2, "another checker is another question");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hilora_contract::artifact::{ContentHash, StageInputs};
 use hilora_contract::dataset::{EvaluationProblem, Example};
 use hilora_contract::fault::BadInput;
-use hilora_contract::plugin::{PluginKind, PromptFormatter, SolutionRunner};
+use hilora_contract::plugin::{OutputCheckers, PluginKind, PromptFormatter, SolutionRunner};
 use hilora_evaluator::{
     EvaluationConfig, EvaluationRecord, Evaluator, Latency, MeasuredModel, Measurement, MeasurementOutcome,
     ModelGenerator, SampleLedger, Watch,
@@ -53,6 +53,7 @@ pub struct EvaluateWork {
     contents: Contents,
     formatter: Box<dyn PromptFormatter>,
     runner: Arc<dyn SolutionRunner>,
+    checkers: Arc<dyn OutputCheckers>,
     workers: usize,
     program: ContentHash,
     stages: PathBuf,
@@ -221,6 +222,7 @@ impl Stage for EvaluateStage {
             shuffled,
             formatter: run.formatter(observer)?,
             runner: run.plugins.runner()?,
+            checkers: run.plugins.checkers()?,
             workers: run.workers,
             program: run.program(),
             stages: run.folder.file("stages"),
@@ -250,7 +252,7 @@ impl EvaluateWork {
         let formatter = &*self.formatter;
         let tokenizer = Tokenizer::load(&self.base)?;
         let model = load_base(observer, |on_weight| self.training.load_base(&self.base, on_weight))?;
-        let judge = Judge::new(self.runner.clone(), self.workers);
+        let judge = Judge::new(self.runner.clone(), self.workers).with_checkers(self.checkers.clone());
         let adapter_of = |folder: &Path| -> Result<Adapter, RunError> {
             let adapter = Adapter::load(folder)?.to_device(model.device())?;
             adapter.check_against(model.config())?;

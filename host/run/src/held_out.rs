@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hilora_contract::dataset::EvaluationProblem;
-use hilora_contract::plugin::{PluginKind, PromptFormatter, SolutionRunner};
+use hilora_contract::plugin::{OutputCheckers, PluginKind, PromptFormatter, SolutionRunner};
 use hilora_evaluator::{EvaluationConfig, Evaluator, ModelGenerator, Watch};
 use hilora_judge::Judge;
 use hilora_model::{Adapter, Model, Tokenizer};
@@ -33,6 +33,7 @@ pub struct HeldOutWork {
 struct ProblemsWork {
     file: PathBuf,
     runner: Arc<dyn SolutionRunner>,
+    checkers: Arc<dyn OutputCheckers>,
     workers: usize,
     evaluation: EvaluationConfig,
     specialist: String,
@@ -74,6 +75,7 @@ impl HeldOutWork {
             ValidationMetric::PassAt1 => Some(ProblemsWork {
                 file: run.data.path(DataFile::Tests),
                 runner: run.plugins.runner()?,
+                checkers: run.plugins.checkers()?,
                 workers: run.workers,
                 evaluation: run.config.evaluation.clone(),
                 specialist: run.config.specialist_type().to_owned(),
@@ -98,7 +100,7 @@ impl<'a> HeldOut<'a> {
         let mut problems = None;
         if let Some(asked) = &work.problems {
             let read: Vec<EvaluationProblem> = read_rows(&asked.file)?;
-            let judge = Judge::new(asked.runner.clone(), asked.workers);
+            let judge = Judge::new(asked.runner.clone(), asked.workers).with_checkers(asked.checkers.clone());
             problems = (!read.is_empty()).then_some(Problems { work: asked, problems: read, formatter, judge });
         }
         Ok(Self { config: &work.config, samples, problems })

@@ -1,11 +1,9 @@
 //! The model's own chat template in the place of the formatter's layout: the formatter composes the messages and finds
 //! the program in an answer, the template lays the messages out.
 
-use hilora_contract::dataset::{Message, ProblemText, Role};
-use hilora_contract::plugin::{
-    FormatterLesson, PluginError, PluginIdentity, Prompt, PromptFormatter, Segment, SegmentKind,
-};
-use hilora_model::{ChatTemplate, LaidOut, ModelError};
+use hilora_contract::dataset::{Message, ProblemText, Role, SegmentKind};
+use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity, PromptFormatter, Sequence};
+use hilora_model::{ChatTemplate, ModelError};
 
 /// What ends a thought; the answer follows it.
 const THOUGHT_END: &str = "</think>";
@@ -34,40 +32,36 @@ impl PromptFormatter for ModelTemplateFormatter {
 
     /// The token that the template ends a turn with; the formatter's own stops may be no tokens of this model.
     fn stop_sequences(&self) -> Result<Vec<String>, PluginError> {
-        let say = |role, content: &str| Message { role, content: content.to_owned() };
-        let turn = [say(Role::User, "question"), say(Role::Assistant, "answer")];
+        let turn = [Message::new(Role::User, "question"), Message::new(Role::Assistant, "answer")];
         let pieces = self
             .template
             .lay_out_lesson(&turn, None, &self.formatter.stop_sequences()?)
             .map_err(|error| self.refusal("the end of a turn", &error))?;
-        let ends = pieces.iter().rev().find(|piece| piece.control && piece.trained);
+        let ends = pieces.iter().rev().find(|piece| piece.kind == SegmentKind::Control && piece.trained);
         Ok(ends.map(|piece| piece.text.trim().to_owned()).into_iter().collect())
     }
 
-    fn format_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Segment>>, PluginError> {
+    fn format_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Sequence>, PluginError> {
         let ends = self.formatter.stop_sequences()?;
-        let composed = self.formatter.compose_lessons(specialist, lessons)?;
-        let lay_out = |(lesson, messages): (&FormatterLesson, &Vec<Message>)| {
+        let sequences = self.formatter.format_lessons(specialist, lessons)?;
+        let lay_out = |(lesson, sequence): (&FormatterLesson, Sequence)| {
             let reasoning = match lesson {
                 FormatterLesson::Solved(example) => example.reasoning.as_deref(),
                 FormatterLesson::Conversation(_) | FormatterLesson::Policy(_) => None,
             };
-            let pieces = self.template.lay_out_lesson(messages, reasoning, &ends);
-            pieces.map(segments).map_err(|error| self.refusal(lesson.id(), &error))
+            let segments = self.template.lay_out_lesson(&sequence.messages, reasoning, &ends);
+            let segments = segments.map_err(|error| self.refusal(lesson.id(), &error))?;
+            Ok(Sequence { segments, ..sequence })
         };
-        lessons.iter().zip(&composed).map(lay_out).collect()
+        lessons.iter().zip(sequences).map(lay_out).collect()
     }
 
-    fn compose_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Message>>, PluginError> {
-        self.formatter.compose_lessons(specialist, lessons)
-    }
-
-    fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Prompt>, PluginError> {
+    fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Sequence>, PluginError> {
         let prompts = self.formatter.format_prompts(specialist, problems)?;
-        let lay_out = |(problem, prompt): (&ProblemText, Prompt)| {
-            let pieces = self.template.lay_out_prompt(&prompt.messages);
-            let segments = pieces.map(segments).map_err(|error| self.refusal(&problem.id, &error))?;
-            Ok(Prompt { segments, ..prompt })
+        let lay_out = |(problem, prompt): (&ProblemText, Sequence)| {
+            let segments = self.template.lay_out_prompt(&prompt.messages);
+            let segments = segments.map_err(|error| self.refusal(&problem.id, &error))?;
+            Ok(Sequence { segments, ..prompt })
         };
         problems.iter().zip(prompts).map(lay_out).collect()
     }
@@ -76,13 +70,4 @@ impl PromptFormatter for ModelTemplateFormatter {
         let answer = completion.rsplit_once(THOUGHT_END).map_or(completion, |(_, answer)| answer);
         self.formatter.extract_solution(answer)
     }
-}
-
-fn segments(pieces: Vec<LaidOut>) -> Vec<Segment> {
-    let segment = |piece: LaidOut| Segment {
-        text: piece.text,
-        kind: if piece.control { SegmentKind::Control } else { SegmentKind::Content },
-        trained: piece.trained,
-    };
-    pieces.into_iter().map(segment).collect()
 }

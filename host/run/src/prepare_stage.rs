@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::plugin::{DatasetLoader, DomainClassifier, PluginKind, SolutionRunner};
+use hilora_contract::plugin::{DatasetLoader, DomainClassifier, OutputCheckers, PluginKind, SolutionRunner};
 use hilora_prepare::{
     DataConfig, InputFile, PrepareInputs, PrepareReport, PrepareStage as PreparePhase, SetInputs, input_files, prepare,
 };
@@ -32,6 +32,7 @@ pub struct PrepareWork {
     loader: Box<dyn DatasetLoader>,
     classifier: Box<dyn DomainClassifier>,
     runner: Arc<dyn SolutionRunner>,
+    checkers: Arc<dyn OutputCheckers>,
     train_tests: bool,
     workers: usize,
     folder: PathBuf,
@@ -51,6 +52,7 @@ impl PrepareWork {
             sets: &self.sets,
             classifier: &*self.classifier,
             runner: self.runner.clone(),
+            checkers: self.checkers.clone(),
             train_tests: self.train_tests,
             workers: self.workers,
             run_folder: (!is_dry).then_some(self.folder.as_path()),
@@ -135,6 +137,7 @@ impl Stage for PrepareStage {
             loader: run.plugins.loader()?,
             classifier: run.plugins.classifier()?,
             runner: run.plugins.runner()?,
+            checkers: run.plugins.checkers()?,
             train_tests: config.enrich.is_some(),
             workers: run.workers,
             folder: run.folder.path().to_owned(),

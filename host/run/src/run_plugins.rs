@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use hilora_contract::artifact::{ContentHash, hash_of_artifact};
 use hilora_contract::fault::BadInput;
-use hilora_contract::plugin::{DatasetLoader, DomainClassifier, PluginKind, PromptFormatter, SolutionRunner};
+use hilora_contract::plugin::{
+    DatasetLoader, DomainClassifier, OutputCheckers, PluginKind, PromptFormatter, SolutionRunner,
+};
 use hilora_judge::workers::{WorkerCommand, WorkerPool};
 use hilora_model::{ChatTemplate, ChatTemplateSource};
-use hilora_wasm::{HostOptions, PluginHost};
+use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 
 use super::config::RunConfig;
 use super::error::RunError;
@@ -105,6 +107,12 @@ impl RunPlugins {
     pub fn runner(&self) -> Result<Arc<dyn SolutionRunner>, RunError> {
         let runner = self.host.runner(&self.runner)?;
         Ok(Arc::new(WorkerPool::new(runner, self.worker.serving(&self.runner))))
+    }
+
+    /// The output checkers that problems can name: the ones under plugins/.
+    pub fn checkers(&self) -> Result<Arc<dyn OutputCheckers>, RunError> {
+        let host = PluginHost::new(&HostOptions::default())?;
+        Ok(Arc::new(CheckerFolder::new(host, "plugins".into())))
     }
 
     /// The hash of one kind of plugin's component.

@@ -1,9 +1,9 @@
 //! Tokenization: rows become segments in the formatter and tokens in the model's tokenizer, on all cores.
 
 use hilora_contract::dataset::{
-    Conversation, ConversationLesson, Example, Lesson, PolicyExample, PolicyLesson, ProblemText,
+    Conversation, ConversationLesson, Example, Lesson, PolicyExample, PolicyLesson, ProblemText, Segment,
 };
-use hilora_contract::plugin::{FormatterExample, FormatterLesson, PromptFormatter, Segment};
+use hilora_contract::plugin::{FormatterExample, FormatterLesson, PromptFormatter};
 use hilora_model::{ModelError, Tokenizer};
 use hilora_trainer::TrainingSample;
 use rayon::prelude::*;
@@ -31,7 +31,7 @@ pub fn tokenize(
             lessons.iter().enumerate().map(|(row, lesson)| formatter_lesson(id(row), lesson)).collect();
         let sequences = formatter.format_lessons(specialist, &rows)?;
         let tokenized: Vec<TrainingSample> =
-            sequences.par_iter().map(|segments| sample_of(tokenizer, segments)).collect::<Result<_, _>>()?;
+            sequences.par_iter().map(|sequence| sample_of(tokenizer, &sequence.segments)).collect::<Result<_, _>>()?;
         task.advance(tokenized.len() as u64);
         samples.extend(tokenized);
     }
@@ -46,8 +46,8 @@ pub fn formatter_lesson(id: String, lesson: &Lesson) -> FormatterLesson {
             let problem = ProblemText { id, title: String::new(), statement: problem, tags: Vec::new(), difficulty };
             FormatterLesson::Solved(FormatterExample { problem, reasoning, solution, domain })
         }
-        Lesson::Conversation(ConversationLesson { messages, difficulty, .. }) => {
-            FormatterLesson::Conversation(Conversation { id, messages, tags: Vec::new(), difficulty })
+        Lesson::Conversation(ConversationLesson { messages, tools, difficulty, .. }) => {
+            FormatterLesson::Conversation(Conversation { id, messages, tools, tags: Vec::new(), difficulty })
         }
         Lesson::Policy(PolicyLesson { instruction, policy, actions, outputs, difficulty, .. }) => {
             let tags = Vec::new();

@@ -44,23 +44,13 @@ pub(super) mod solution_runner {
         path: "../../wit",
         world: "solution-runner",
         exports: { default: async },
-        with: { "hilora:plugin/types": crate::bindings::dataset_loader::hilora::plugin::types },
     });
 }
 
 /// The types that the worlds share.
 pub(super) use dataset_loader::hilora::plugin::types;
 
-use hilora_contract::dataset::{Language, ProblemText};
-
-impl From<types::Language> for Language {
-    fn from(language: types::Language) -> Self {
-        match language {
-            types::Language::Python3 => Self::Python3,
-            types::Language::Javascript => Self::Javascript,
-        }
-    }
-}
+use hilora_contract::dataset::ProblemText;
 
 impl From<&ProblemText> for types::ProblemText {
     fn from(text: &ProblemText) -> Self {

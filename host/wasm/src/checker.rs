@@ -7,7 +7,7 @@ use super::bindings::output_checker::exports::hilora::plugin::checker::{CheckErr
 use super::guest::GuestState;
 use super::loaded_plugin::LoadedPlugin;
 use hilora_contract::dataset::TestCase;
-use hilora_contract::plugin::{Decision, OutputChecker, PluginError, PluginIdentity};
+use hilora_contract::plugin::{CheckerOptions, Decision, OutputChecker, PluginError, PluginIdentity};
 
 /// An output checker in a component.
 pub(super) struct ComponentChecker {
@@ -26,15 +26,17 @@ impl OutputChecker for ComponentChecker {
         &self.plugin.identity
     }
 
-    fn check(&self, test: &TestCase, actual: &[u8]) -> Result<Decision, PluginError> {
+    fn check(&self, test: &TestCase, actual: &[u8], options: &CheckerOptions) -> Result<Decision, PluginError> {
+        let options = serde_json::to_string(options).unwrap_or_else(|_| "{}".to_owned());
         let answer = self.plugin.call("check", None, async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
-            instance.hilora_plugin_checker().call_check(store, &test.input, &test.output, actual).await
+            instance.hilora_plugin_checker().call_check(store, &test.input, &test.output, actual, &options).await
         })?;
         match answer {
             Ok(WitDecision::Accepted) => Ok(Decision::Accepted),
             Ok(WitDecision::Rejected(why)) => Ok(Decision::Rejected(why)),
             Err(CheckError::BadTest(why)) => Err(self.plugin.refused(&format!("the test is not of its format: {why}"))),
+            Err(CheckError::Options(why)) => Err(self.plugin.refused(&format!("the checker's options: {why}"))),
         }
     }
 }

@@ -13,9 +13,15 @@ use hilora_contract::plugin::{Capability, Manifest, PluginError, PluginIdentity,
 pub(super) const MANIFEST_SECTION: &str = "hilora:manifest";
 
 /// The package that every interface of ours belongs to.
-const PACKAGE: &str = "hilora:plugin/";
+const PACKAGE: &str = "hilora:plugin";
 /// The version of the WIT package that this host speaks.
-const WIT_VERSION: &str = "0.1.0";
+const WIT_VERSION: &str = "0.2.0";
+
+/// The version of our package that an import or export belongs to; `None` if it is none of ours.
+fn version_of(name: &str) -> Option<&str> {
+    let interface = name.strip_prefix(PACKAGE)?.strip_prefix('/')?;
+    Some(interface.split_once('@').map_or("", |(_, version)| version))
+}
 
 /// The interface that each kind exports.
 fn exported_interface(kind: PluginKind) -> &'static str {
@@ -50,6 +56,7 @@ impl ComponentFile {
     pub(super) fn read(path: &Path) -> Result<Self, PluginError> {
         let bytes = fs::read(path).map_err(|error| PluginError::Unreadable { path: path.to_owned(), error })?;
         let outline = Outline::read(path, &bytes)?;
+        outline.check_version(path)?;
         let kind = outline.kind(path)?;
         let manifest = outline.manifest(path)?;
         let identity = PluginIdentity {
@@ -65,8 +72,8 @@ impl ComponentFile {
 
     /// Refuses what the host does not offer to this kind, and what the manifest does not ask for.
     fn check_imports(&self) -> Result<(), PluginError> {
-        let types = format!("{PACKAGE}types@{WIT_VERSION}");
-        let source = format!("{PACKAGE}source@{WIT_VERSION}");
+        let types = format!("{PACKAGE}/types@{WIT_VERSION}");
+        let source = format!("{PACKAGE}/source@{WIT_VERSION}");
         for import in &self.imports {
             let name = import.split('@').next().unwrap_or(import);
             let version = import.split_once('@').map_or("", |(_, version)| version);
@@ -133,14 +140,28 @@ impl Outline {
         Ok(outline)
     }
 
+    /// Refuses a component that speaks another version of our package, on either side.
+    fn check_version(&self, path: &Path) -> Result<(), PluginError> {
+        let versions = self.exports.iter().chain(&self.imports).filter_map(|name| version_of(name));
+        match versions.into_iter().find(|version| *version != WIT_VERSION) {
+            None => Ok(()),
+            Some(other) => Err(PluginError::OtherVersion {
+                path: path.to_owned(),
+                package: PACKAGE,
+                expected: WIT_VERSION,
+                got: other.to_owned(),
+            }),
+        }
+    }
+
     fn kind(&self, path: &Path) -> Result<PluginKind, PluginError> {
         let not_a_plugin = |got: String| PluginError::NotAPlugin {
             path: path.to_owned(),
-            expected: format!("a component that exports one interface of {PACKAGE}*@{WIT_VERSION}"),
+            expected: format!("a component that exports one interface of {PACKAGE}@{WIT_VERSION}"),
             got,
         };
         let ours: Vec<&str> =
-            self.exports.iter().map(String::as_str).filter(|name| name.starts_with(PACKAGE)).collect();
+            self.exports.iter().map(String::as_str).filter(|name| version_of(name).is_some()).collect();
         let [interface] = ours[..] else {
             let got = match ours.len() {
                 0 if self.exports.is_empty() => "no export".to_owned(),
@@ -151,7 +172,7 @@ impl Outline {
         };
         PluginKind::ALL
             .into_iter()
-            .find(|kind| interface == format!("{PACKAGE}{}@{WIT_VERSION}", exported_interface(*kind)))
+            .find(|kind| interface == format!("{PACKAGE}/{}@{WIT_VERSION}", exported_interface(*kind)))
             .ok_or_else(|| not_a_plugin((*interface).to_owned()))
     }
 

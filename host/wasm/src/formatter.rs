@@ -1,5 +1,5 @@
 //! Prompt formatters over components. The loss mask comes from the plugin, so what it must not do is checked here: a
-//! prompt that is trained on, an example without anything to learn.
+//! prompt that is trained on, a lesson without anything to learn.
 
 use wasmtime::Store;
 
@@ -9,10 +9,9 @@ use super::bindings::types;
 use super::classifier::{batch_name, item_name};
 use super::guest::GuestState;
 use super::loaded_plugin::LoadedPlugin;
-use hilora_contract::dataset::{Action, Message, ProblemText, Role};
-use hilora_contract::plugin::{
-    FormatterLesson, PluginError, PluginIdentity, Prompt, PromptFormatter, Segment, SegmentKind,
-};
+use super::messages;
+use hilora_contract::dataset::{ProblemText, Segment, SegmentKind};
+use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity, PromptFormatter, Sequence};
 
 /// A prompt formatter in a component.
 pub(super) struct ComponentFormatter {
@@ -34,43 +33,23 @@ impl ComponentFormatter {
         })
     }
 
-    fn segments_batch(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Segment>>, PluginError> {
+    fn lessons_batch(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Sequence>, PluginError> {
         let call = "format-lessons";
-        let (ids, asked) = asked(lessons);
+        let ids: Vec<&str> = lessons.iter().map(FormatterLesson::id).collect();
+        let asked: Vec<wit::Lesson> = lessons.iter().map(wit::Lesson::from).collect();
         let answer = self.plugin.call(call, batch_name(&ids), async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
             instance.hilora_plugin_formatter().call_format_lessons(store, specialist, &asked).await
         })?;
         let sequences = answer.map_err(|error| self.refusal(error, &ids))?;
         self.plugin.check_count(call, lessons.len(), sequences.len())?;
-        for (id, sequence) in ids.iter().zip(&sequences) {
-            if !sequence.iter().any(|segment| segment.trained && !segment.text.is_empty()) {
-                let row = Some(format!("`{id}`"));
-                return Err(self.plugin.contract(call, row, "expected a segment to train on, got none".to_owned()));
-            }
-        }
-        Ok(sequences.into_iter().map(|sequence| sequence.into_iter().map(Segment::from).collect()).collect())
+        let checked = |(id, sequence): (&&str, wit::Sequence)| {
+            lesson(sequence).map_err(|message| self.plugin.contract(call, Some(format!("`{id}`")), message))
+        };
+        ids.iter().zip(sequences).map(checked).collect()
     }
 
-    fn messages_batch(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Message>>, PluginError> {
-        let call = "compose-lessons";
-        let (ids, asked) = asked(lessons);
-        let answer = self.plugin.call(call, batch_name(&ids), async |store: &mut Store<GuestState>| {
-            let instance = self.world.instantiate_async(&mut *store).await?;
-            instance.hilora_plugin_formatter().call_compose_lessons(store, specialist, &asked).await
-        })?;
-        let composed = answer.map_err(|error| self.refusal(error, &ids))?;
-        self.plugin.check_count(call, lessons.len(), composed.len())?;
-        for (id, messages) in ids.iter().zip(&composed) {
-            if messages.last().is_none_or(|last| last.role != types::Role::Assistant || last.content.is_empty()) {
-                let message = "expected messages that end with the assistant's, got none to learn".to_owned();
-                return Err(self.plugin.contract(call, Some(format!("`{id}`")), message));
-            }
-        }
-        Ok(composed.into_iter().map(|messages| messages.into_iter().map(Message::from).collect()).collect())
-    }
-
-    fn prompts_batch(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Prompt>, PluginError> {
+    fn prompts_batch(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Sequence>, PluginError> {
         let texts: Vec<types::ProblemText> = problems.iter().map(types::ProblemText::from).collect();
         let ids: Vec<&str> = problems.iter().map(|problem| problem.id.as_str()).collect();
         let call = "format-prompts";
@@ -80,23 +59,39 @@ impl ComponentFormatter {
         })?;
         let prompts = answer.map_err(|error| self.refusal(error, &ids))?;
         self.plugin.check_count(call, problems.len(), prompts.len())?;
-        for (problem, prompt) in problems.iter().zip(&prompts) {
-            let row = || Some(format!("`{}`", problem.id));
-            if prompt.segments.iter().any(|segment| segment.trained) {
-                let message = "expected a prompt without trained segments, got one".to_owned();
-                return Err(self.plugin.contract(call, row(), message));
-            }
-            if prompt.segments.iter().all(|segment| segment.text.is_empty()) {
-                return Err(self.plugin.contract(call, row(), "expected a prompt, got an empty one".to_owned()));
-            }
-        }
-        Ok(prompts.into_iter().map(Prompt::from).collect())
+        let checked = |(id, sequence): (&&str, wit::Sequence)| {
+            prompt(sequence).map_err(|message| self.plugin.contract(call, Some(format!("`{id}`")), message))
+        };
+        ids.iter().zip(prompts).map(checked).collect()
     }
 }
 
-/// The lessons as the interface takes them, and what messages call each.
-fn asked(lessons: &[FormatterLesson]) -> (Vec<&str>, Vec<wit::Lesson>) {
-    (lessons.iter().map(FormatterLesson::id).collect(), lessons.iter().map(wit::Lesson::from).collect())
+/// The sequence of a lesson, or what is wrong with it.
+fn lesson(sequence: wit::Sequence) -> Result<Sequence, String> {
+    if !sequence.segments.iter().any(|segment| segment.trained && !segment.text.is_empty()) {
+        return Err("expected a segment to train on, got none".to_owned());
+    }
+    let messages = messages::all_checked(sequence.messages)?;
+    match messages.last().is_some_and(|last| last.texts().any(|text| !text.is_empty())) {
+        true => Ok(Sequence { messages, segments: segments(sequence.segments) }),
+        false => Err("expected an answer to learn, got an empty one".to_owned()),
+    }
+}
+
+/// The sequence of a prompt, or what is wrong with it.
+fn prompt(sequence: wit::Sequence) -> Result<Sequence, String> {
+    if sequence.segments.iter().any(|segment| segment.trained) {
+        return Err("expected a prompt without trained segments, got one".to_owned());
+    }
+    if sequence.segments.iter().all(|segment| segment.text.is_empty()) {
+        return Err("expected a prompt, got an empty one".to_owned());
+    }
+    let messages = sequence.messages.into_iter().map(messages::checked).collect::<Result<_, _>>()?;
+    Ok(Sequence { messages, segments: segments(sequence.segments) })
+}
+
+fn segments(segments: Vec<wit::Segment>) -> Vec<Segment> {
+    segments.into_iter().map(Segment::from).collect()
 }
 
 impl From<&FormatterLesson> for wit::Lesson {
@@ -111,6 +106,7 @@ impl From<&FormatterLesson> for wit::Lesson {
             FormatterLesson::Conversation(conversation) => Self::Conversation(types::Conversation {
                 id: conversation.id.clone(),
                 messages: conversation.messages.iter().map(types::Message::from).collect(),
+                tools: conversation.tools.clone(),
                 tags: conversation.tags.clone(),
                 difficulty: conversation.difficulty.clone(),
             }),
@@ -127,23 +123,6 @@ impl From<&FormatterLesson> for wit::Lesson {
     }
 }
 
-impl From<&Message> for types::Message {
-    fn from(message: &Message) -> Self {
-        let role = match message.role {
-            Role::System => types::Role::System,
-            Role::User => types::Role::User,
-            Role::Assistant => types::Role::Assistant,
-        };
-        Self { role, content: message.content.clone() }
-    }
-}
-
-impl From<&Action> for types::Action {
-    fn from(action: &Action) -> Self {
-        Self { name: action.name.clone(), arguments: action.arguments.clone() }
-    }
-}
-
 impl From<wit::Segment> for Segment {
     fn from(segment: wit::Segment) -> Self {
         let kind = match segment.kind {
@@ -151,15 +130,6 @@ impl From<wit::Segment> for Segment {
             wit::SegmentKind::Content => SegmentKind::Content,
         };
         Self { text: segment.text, kind, trained: segment.trained }
-    }
-}
-
-impl From<wit::Prompt> for Prompt {
-    fn from(prompt: wit::Prompt) -> Self {
-        Self {
-            messages: prompt.messages.into_iter().map(Message::from).collect(),
-            segments: prompt.segments.into_iter().map(Segment::from).collect(),
-        }
     }
 }
 
@@ -180,19 +150,13 @@ impl PromptFormatter for ComponentFormatter {
         Ok(stops)
     }
 
-    fn format_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Segment>>, PluginError> {
-        self.plugin.locate(lessons, self.segments_batch(specialist, lessons), |lesson| {
-            self.segments_batch(specialist, std::slice::from_ref(lesson))
+    fn format_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Sequence>, PluginError> {
+        self.plugin.locate(lessons, self.lessons_batch(specialist, lessons), |lesson| {
+            self.lessons_batch(specialist, std::slice::from_ref(lesson))
         })
     }
 
-    fn compose_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Message>>, PluginError> {
-        self.plugin.locate(lessons, self.messages_batch(specialist, lessons), |lesson| {
-            self.messages_batch(specialist, std::slice::from_ref(lesson))
-        })
-    }
-
-    fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Prompt>, PluginError> {
+    fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Sequence>, PluginError> {
         self.plugin.locate(problems, self.prompts_batch(specialist, problems), |problem| {
             self.prompts_batch(specialist, std::slice::from_ref(problem))
         })

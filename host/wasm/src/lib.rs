@@ -7,6 +7,7 @@
 mod bindings;
 mod cache;
 mod checker;
+mod checker_folder;
 mod classifier;
 mod clock;
 mod component_file;
@@ -20,6 +21,7 @@ mod linker;
 mod loaded_plugin;
 mod loader;
 mod memory;
+mod messages;
 mod metering;
 mod pack;
 mod plugin_host;
@@ -27,5 +29,6 @@ mod runner;
 mod source;
 mod stdio;
 
+pub use checker_folder::CheckerFolder;
 pub use pack::{PackError, pack};
 pub use plugin_host::{HostOptions, Inspection, PluginHost};

@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::de::IgnoredAny;
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
@@ -13,9 +12,11 @@ use super::bindings::dataset_loader::{DatasetLoader as World, DatasetLoaderPre};
 use super::bindings::types;
 use super::guest::{Guest, GuestState};
 use super::loaded_plugin::LoadedPlugin;
+use super::messages::{all_checked, check_object};
 use super::source::SourceFile;
 use hilora_contract::dataset::{
-    Action, Attribute, Conversation, Message, PolicyExample, Problem, ProblemText, Role, SkippedRow, Solution, TestCase,
+    Action, Attribute, Conversation, PolicyExample, Problem, ProblemChecker, ProblemText, SkippedRow, Solution,
+    TestCase,
 };
 use hilora_contract::plugin::{
     Column, DatasetInfo, DatasetLoader, DatasetReader, LoadedRow, LoaderOptions, PluginError, PluginIdentity,
@@ -112,15 +113,13 @@ struct ComponentReader {
 }
 
 impl ComponentReader {
-    /// Refuses rows that nobody could account for or learn from.
-    fn check(&self, rows: &[WitRow], rows_max: u32) -> Result<(), PluginError> {
+    /// The rows as the host knows them. Refuses what nobody could account for or learn from.
+    fn checked(&self, rows: Vec<WitRow>, rows_max: u32) -> Result<Vec<LoadedRow>, PluginError> {
         if rows.len() > rows_max as usize {
             return Err(self.wrong(self.rows_consumed, format!("expected 1 to {rows_max} rows, got {}", rows.len())));
         }
-        for (row, loaded) in (self.rows_consumed..).zip(rows) {
-            check_row(loaded).map_err(|message| self.wrong(row, message))?;
-        }
-        Ok(())
+        let checked = |(row, loaded)| checked_row(loaded).map_err(|message| self.wrong(row, message));
+        (self.rows_consumed..).zip(rows).map(checked).collect()
     }
 
     fn wrong(&self, row: u64, message: String) -> PluginError {
@@ -132,36 +131,117 @@ impl ComponentReader {
     }
 }
 
-/// What is wrong with a row that a loader yielded.
-fn check_row(row: &WitRow) -> Result<(), String> {
-    let (id, messages) = match row {
-        WitRow::Skipped(skipped) => {
+/// A row that a loader yielded, or what is wrong with it.
+fn checked_row(row: WitRow) -> Result<LoadedRow, String> {
+    let loaded = match row {
+        WitRow::Skipped(types::SkippedRow { id, reason, detail }) => {
             let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            let reason = &skipped.reason;
             let plain = !reason.is_empty() && reason.len() <= REASON_CHARACTERS_MAX && reason.chars().all(kebab);
-            return if plain { Ok(()) } else { Err(format!("expected a reason in kebab case, got `{reason}`")) };
+            return match plain {
+                true => Ok(LoadedRow::Skipped(SkippedRow { id, reason, detail })),
+                false => Err(format!("expected a reason in kebab case, got `{reason}`")),
+            };
         }
-        WitRow::Problem(problem) => (&problem.text.id, None),
-        WitRow::Conversation(conversation) => (&conversation.id, Some(&conversation.messages)),
-        WitRow::Policy(example) => {
-            for action in &example.actions {
-                let wrong =
-                    |got: String| format!("expected a JSON object as arguments of `{}`, got {got}", action.name);
-                serde_json::from_str::<IgnoredAny>(&action.arguments).map_err(|error| wrong(error.to_string()))?;
-                if !action.arguments.trim_start().starts_with('{') {
-                    return Err(wrong("another value".to_owned()));
-                }
-            }
-            (&example.id, None)
-        }
+        WitRow::Problem(problem) => LoadedRow::Problem(checked_problem(problem)?),
+        WitRow::Conversation(conversation) => LoadedRow::Conversation(checked_conversation(conversation)?),
+        WitRow::Policy(example) => LoadedRow::Policy(checked_example(example)?),
+    };
+    let id = match &loaded {
+        LoadedRow::Problem(problem) => &problem.text.id,
+        LoadedRow::Conversation(conversation) => &conversation.id,
+        LoadedRow::Policy(example) => &example.id,
+        LoadedRow::Skipped(_) => return Ok(loaded),
     };
     if id.is_empty() {
         return Err("expected an identifier, got an empty one".to_owned());
     }
-    if messages.is_some_and(|messages| messages.last().is_none_or(|last| last.role != types::Role::Assistant)) {
-        return Err("expected a conversation whose last message is the assistant's".to_owned());
+    Ok(loaded)
+}
+
+fn checked_conversation(conversation: types::Conversation) -> Result<Conversation, String> {
+    let messages = all_checked(conversation.messages)?;
+    if !messages.iter().any(|message| message.trained) {
+        return Err("expected a message that is trained on, got none".to_owned());
     }
-    Ok(())
+    for tool in &conversation.tools {
+        check_object(tool, || "that defines a tool".to_owned())?;
+    }
+    Ok(Conversation {
+        id: conversation.id,
+        messages,
+        tools: conversation.tools,
+        tags: conversation.tags,
+        difficulty: conversation.difficulty,
+    })
+}
+
+fn checked_example(example: types::PolicyExample) -> Result<PolicyExample, String> {
+    for action in &example.actions {
+        check_object(&action.arguments, || format!("as arguments of `{}`", action.name))?;
+    }
+    Ok(PolicyExample {
+        id: example.id,
+        instruction: example.instruction,
+        policy: example.policy,
+        actions: example.actions.into_iter().map(Action::from).collect(),
+        outputs: example.outputs,
+        tags: example.tags,
+        difficulty: example.difficulty,
+    })
+}
+
+fn checked_problem(problem: types::Problem) -> Result<Problem, String> {
+    let text = problem.text;
+    let solution = |solution: types::Solution| match solution.language.try_into() {
+        Ok(language) => Ok(Solution { language, code: solution.code }),
+        Err(error) => Err(hilora_contract::dataset::LanguageError::to_string(&error)),
+    };
+    let attribute = |fact: types::Attribute| Attribute { name: fact.name, value: fact.value };
+    let test = |test: types::TestCase| TestCase { input: test.input, output: test.expected };
+    if let (Some(entry_point), Some(_)) = (&problem.entry_point, &problem.checker) {
+        return Err(format!(
+            "expected no checker beside the entry point `{entry_point}`: what a call returns is compared as a JSON value"
+        ));
+    }
+    Ok(Problem {
+        text: ProblemText {
+            id: text.id,
+            title: text.title,
+            statement: text.statement,
+            tags: text.tags,
+            difficulty: text.difficulty,
+        },
+        source: problem.source,
+        solutions: problem.solutions.into_iter().map(solution).collect::<Result<_, _>>()?,
+        incorrect_solutions: problem.incorrect_solutions.into_iter().map(solution).collect::<Result<_, _>>()?,
+        tests: problem.tests.into_iter().map(test).collect(),
+        entry_point: problem.entry_point,
+        checker: problem.checker.map(checked_checker).transpose()?.unwrap_or_default(),
+        time_limit_ms: problem.time_limit_ms,
+        memory_limit_bytes: problem.memory_limit_bytes,
+        attributes: problem.attributes.into_iter().map(attribute).collect(),
+    })
+}
+
+fn checked_checker(checker: types::ProblemChecker) -> Result<ProblemChecker, String> {
+    let ignored = |letters| matches!(letters, types::LetterCase::Ignored);
+    let checker = match checker {
+        types::ProblemChecker::Lines(letters) => ProblemChecker::Lines { ignore_case: ignored(letters) },
+        types::ProblemChecker::Tokens(letters) => ProblemChecker::Tokens { ignore_case: ignored(letters) },
+        types::ProblemChecker::Float(float) => ProblemChecker::Float {
+            absolute_tolerance: float.absolute_tolerance,
+            relative_tolerance: float.relative_tolerance,
+            ignore_case: ignored(float.letters),
+        },
+        types::ProblemChecker::Plugin(plugin) => {
+            let options = serde_json::from_str(&plugin.options).map_err(|error| {
+                format!("expected a JSON object as options of the checker `{}`, got {error}", plugin.name)
+            })?;
+            ProblemChecker::Plugin { name: plugin.name, options }
+        }
+    };
+    checker.check().map_err(|error| error.to_string())?;
+    Ok(checker)
 }
 
 impl DatasetReader for ComponentReader {
@@ -178,10 +258,10 @@ impl DatasetReader for ComponentReader {
                 instance.hilora_plugin_loader().reader().call_next_batch(store, reader, rows_max).await
             })?;
         let rows = answer.map_err(|error| refusal(&self.plugin, error))?;
-        self.check(&rows, rows_max)?;
+        let rows = self.checked(rows, rows_max)?;
         self.rows_consumed += rows.len() as u64;
         self.finished = rows.is_empty();
-        Ok(rows.into_iter().map(LoadedRow::from).collect())
+        Ok(rows)
     }
 
     fn rows_total(&mut self) -> Result<Option<u64>, PluginError> {
@@ -189,74 +269,5 @@ impl DatasetReader for ComponentReader {
         self.plugin.call_in(&mut self.guest, "rows-total", None, async |store: &mut Store<GuestState>| {
             instance.hilora_plugin_loader().reader().call_rows_total(store, reader).await
         })
-    }
-}
-
-impl From<WitRow> for LoadedRow {
-    fn from(row: WitRow) -> Self {
-        match row {
-            WitRow::Problem(problem) => Self::Problem(problem.into()),
-            WitRow::Conversation(conversation) => Self::Conversation(Conversation {
-                id: conversation.id,
-                messages: conversation.messages.into_iter().map(Message::from).collect(),
-                tags: conversation.tags,
-                difficulty: conversation.difficulty,
-            }),
-            WitRow::Policy(example) => Self::Policy(PolicyExample {
-                id: example.id,
-                instruction: example.instruction,
-                policy: example.policy,
-                actions: example.actions.into_iter().map(Action::from).collect(),
-                outputs: example.outputs,
-                tags: example.tags,
-                difficulty: example.difficulty,
-            }),
-            WitRow::Skipped(types::SkippedRow { id, reason, detail }) => {
-                Self::Skipped(SkippedRow { id, reason, detail })
-            }
-        }
-    }
-}
-
-impl From<types::Message> for Message {
-    fn from(message: types::Message) -> Self {
-        let role = match message.role {
-            types::Role::System => Role::System,
-            types::Role::User => Role::User,
-            types::Role::Assistant => Role::Assistant,
-        };
-        Self { role, content: message.content }
-    }
-}
-
-impl From<types::Action> for Action {
-    fn from(action: types::Action) -> Self {
-        Self { name: action.name, arguments: action.arguments }
-    }
-}
-
-impl From<types::Problem> for Problem {
-    fn from(problem: types::Problem) -> Self {
-        let text = problem.text;
-        let solution = |solution: types::Solution| Solution { language: solution.language.into(), code: solution.code };
-        let attribute = |fact: types::Attribute| Attribute { name: fact.name, value: fact.value };
-        let test = |test: types::TestCase| TestCase { input: test.input, output: test.expected };
-        Self {
-            text: ProblemText {
-                id: text.id,
-                title: text.title,
-                statement: text.statement,
-                tags: text.tags,
-                difficulty: text.difficulty,
-            },
-            source: problem.source,
-            solutions: problem.solutions.into_iter().map(solution).collect(),
-            incorrect_solutions: problem.incorrect_solutions.into_iter().map(solution).collect(),
-            tests: problem.tests.into_iter().map(test).collect(),
-            entry_point: problem.entry_point,
-            time_limit_ms: problem.time_limit_ms,
-            memory_limit_bytes: problem.memory_limit_bytes,
-            attributes: problem.attributes.into_iter().map(attribute).collect(),
-        }
     }
 }

@@ -1,40 +1,70 @@
 //! Solution runners over components: every program gets an instance that nothing has run in, and the host keeps what
 //! it wrote, what it used and how it ended.
 
+use std::sync::OnceLock;
+
 use wasmtime::Store;
 
 use super::bindings::solution_runner::SolutionRunnerPre;
-use super::bindings::solution_runner::exports::hilora::plugin::runner::{Outcome, Uncaught};
+use super::bindings::solution_runner::exports::hilora::plugin::runner::Outcome;
 use super::execution::Stopwatch;
 use super::guest::{Guest, GuestState, Stop};
 use super::loaded_plugin::LoadedPlugin;
+use hilora_contract::dataset::Language;
 use hilora_contract::plugin::{
     LimitKind, PluginError, PluginIdentity, RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination,
 };
 
-/// The name a program has in its own eyes.
-const PROGRAM: &str = "program.py";
+/// The most characters of a file's extension.
+const EXTENSION_CHARACTERS_MAX: usize = 16;
 
 /// A solution runner in a component.
 pub(super) struct ComponentRunner {
     plugin: LoadedPlugin,
     world: SolutionRunnerPre<GuestState>,
+    info: OnceLock<RunnerInfo>,
 }
 
 impl ComponentRunner {
     pub(super) fn new(plugin: LoadedPlugin) -> wasmtime::Result<Self> {
-        Ok(Self { world: SolutionRunnerPre::new(plugin.instance.clone())?, plugin })
+        Ok(Self { world: SolutionRunnerPre::new(plugin.instance.clone())?, plugin, info: OnceLock::new() })
     }
 
-    /// How the program ended, as the host sees it. `Raised` and `Unsupported` are the guest's own words.
+    fn ask(&self) -> Result<RunnerInfo, PluginError> {
+        let info = self.plugin.call("describe", None, async |store: &mut Store<GuestState>| {
+            let instance = self.world.instantiate_async(&mut *store).await?;
+            instance.hilora_plugin_runner().call_describe(store).await
+        })?;
+        let wrong = |message: String| self.plugin.contract("describe", None, message);
+        let extension = info.file_extension;
+        if !(1..=EXTENSION_CHARACTERS_MAX).contains(&extension.len())
+            || !extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        {
+            return Err(wrong(format!("expected a file extension of letters and digits, got `{extension}`")));
+        }
+        Ok(RunnerInfo {
+            language: Language::try_from(info.language).map_err(|error| wrong(error.to_string()))?,
+            file_extension: extension,
+            interpreter: info.interpreter,
+            calls_functions: info.calls_functions,
+        })
+    }
+
+    /// What it says of itself; it is asked once.
+    fn info(&self) -> Result<&RunnerInfo, PluginError> {
+        match self.info.get() {
+            Some(info) => Ok(info),
+            None => self.ask().map(|info| self.info.get_or_init(|| info)),
+        }
+    }
+
+    /// How the program ended, as the host sees it. `Raised`, `Unsupported` and `OutOfMemory` are the guest's own words.
     fn termination(guest: &Guest, ended: Result<Outcome, Stop>) -> Termination {
         match ended {
             Ok(Outcome::Raised(uncaught)) => {
-                if out_of_memory(guest, &uncaught) {
-                    return Termination::LimitExceeded(LimitKind::Memory);
-                }
                 Termination::Raised { exception: uncaught.exception, message: uncaught.message }
             }
+            Ok(Outcome::OutOfMemory) => Termination::LimitExceeded(LimitKind::Memory),
             Ok(Outcome::Exited(code)) | Err(Stop::Exit(code)) => {
                 if guest.memory_denied() && code != 0 {
                     return Termination::LimitExceeded(LimitKind::Memory);
@@ -49,34 +79,25 @@ impl ComponentRunner {
     }
 }
 
-/// Whether the program failed because memory was refused: Python's `MemoryError`, QuickJS's `out of memory`.
-///
-/// A parser that gives up also raises MemoryError, and says so. Where CPython itself says nothing, growth was refused,
-/// or so much was asked for that no instance could have it.
-fn out_of_memory(guest: &Guest, uncaught: &Uncaught) -> bool {
-    match (uncaught.exception.as_str(), uncaught.message.as_str()) {
-        ("MemoryError", "") => true,
-        ("MemoryError", _) | ("InternalError", "out of memory") => guest.memory_denied(),
-        _ => false,
-    }
-}
-
 impl SolutionRunner for ComponentRunner {
     fn identity(&self) -> &PluginIdentity {
         &self.plugin.identity
     }
 
     fn describe(&self) -> Result<RunnerInfo, PluginError> {
-        let info = self.plugin.call("describe", None, async |store: &mut Store<GuestState>| {
-            let instance = self.world.instantiate_async(&mut *store).await?;
-            instance.hilora_plugin_runner().call_describe(store).await
-        })?;
-        Ok(RunnerInfo { language: info.language.into(), interpreter: info.interpreter })
+        self.info().cloned()
     }
 
-    fn run(&self, code: &str, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError> {
-        // The second argument lets `os.fstat(0)` tell the input's size, which some programs read by.
-        let arguments = [PROGRAM.to_owned(), stdin.len().to_string()];
+    fn run(
+        &self,
+        code: &str,
+        entry_point: Option<&str>,
+        stdin: &[u8],
+        limits: &RunLimits,
+    ) -> Result<RunReport, PluginError> {
+        // The name that a program has in its own eyes; the second argument lets `os.fstat(0)` tell the input's size,
+        // which some programs read by.
+        let arguments = [format!("program.{}", self.info()?.file_extension), stdin.len().to_string()];
         let stopwatch = Stopwatch::start();
         let mut guest = Guest::new(&self.plugin.engine, limits, &arguments, stdin);
         let mut instantiated = Err(None);
@@ -89,7 +110,7 @@ impl SolutionRunner for ComponentRunner {
                 }
             };
             instantiated = Ok(());
-            instance.hilora_plugin_runner().call_run(store, code).await
+            instance.hilora_plugin_runner().call_run(store, code, entry_point).await
         });
         if let (Err(Some(message)), Err(Stop::Trap(_))) = (instantiated, &ended) {
             // Not even the interpreter began: no address space for its memory, say.

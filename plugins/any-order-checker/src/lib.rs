@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hilora_plugin_sdk::checker::{CheckError, Decision, OutputChecker};
+use hilora_plugin_sdk::no_options;
 
 /// How many characters of a line a reason shows.
 const CHARACTERS_SHOWN: usize = 40;
@@ -11,7 +12,8 @@ const CHARACTERS_SHOWN: usize = 40;
 pub struct AnyOrderChecker;
 
 impl OutputChecker for AnyOrderChecker {
-    fn check(_input: String, expected: String, actual: Vec<u8>) -> Result<Decision, CheckError> {
+    fn check(_: String, expected: String, actual: Vec<u8>, options: String) -> Result<Decision, CheckError> {
+        no_options(&options).map_err(CheckError::Options)?;
         let mut missing: BTreeMap<&[u8], usize> = BTreeMap::new();
         for line in lines(expected.as_bytes()) {
             *missing.entry(line).or_default() += 1;
@@ -46,11 +48,17 @@ mod tests {
     use super::*;
 
     fn check(expected: &str, actual: &[u8]) -> Option<String> {
-        match AnyOrderChecker::check(String::new(), expected.to_owned(), actual.to_vec()) {
+        match AnyOrderChecker::check(String::new(), expected.to_owned(), actual.to_vec(), "{}".to_owned()) {
             Ok(Decision::Accepted) => None,
             Ok(Decision::Rejected(why)) => Some(why),
-            Err(CheckError::BadTest(why)) => panic!("{why}"),
+            Err(CheckError::BadTest(why) | CheckError::Options(why)) => panic!("{why}"),
         }
+    }
+
+    #[test]
+    fn it_has_no_options() {
+        let told = AnyOrderChecker::check(String::new(), String::new(), Vec::new(), "{\"case\": 1}".to_owned());
+        assert!(matches!(told, Err(CheckError::Options(why)) if why.contains("{\"case\": 1}")));
     }
 
     #[test]

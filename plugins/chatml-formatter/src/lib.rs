@@ -1,12 +1,12 @@
 //! The ChatML formatter: lays out a problem and its solution as Qwen's chat turns, and finds the program in an answer.
 //!
-//! The turns are [`hilora_chatml`]'s: only the assistant's text with its end token is trained on, and a statement cannot
+//! The turns are [`hilora_chatml`]'s: only what is to be learned is trained on with its end token, and a statement cannot
 //! forge a turn. It truncates nothing and tokenizes nothing.
 
 mod fences;
 
-use hilora_chatml::{END_OF_TURN, conversation_messages, message, segments};
-use hilora_plugin_sdk::formatter::{Example, FormatError, Lesson, Prompt, PromptFormatter, Segment};
+use hilora_chatml::{END_OF_TURN, conversation_messages, message};
+use hilora_plugin_sdk::formatter::{Example, FormatError, Lesson, PromptFormatter, Sequence};
 use hilora_plugin_sdk::types::{Message, ProblemText, Role};
 
 /// What the assistant says where nobody wrote a reasoning.
@@ -20,24 +20,16 @@ impl PromptFormatter for ChatmlFormatter {
         vec![END_OF_TURN.to_owned()]
     }
 
-    fn format_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Vec<Segment>>, FormatError> {
-        let composed = Self::compose_lessons(specialist, lessons)?;
-        Ok(composed.iter().map(|messages| segments(messages)).collect())
-    }
-
-    fn compose_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Vec<Message>>, FormatError> {
+    fn format_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Sequence>, FormatError> {
         // A conversation has its own words; only a problem needs the specialist's.
         let needs_words = lessons.iter().any(|lesson| matches!(lesson, Lesson::Solved(_)));
         let system = if needs_words { system_message(&specialist)? } else { String::new() };
-        let compose = |(index, lesson): (usize, Lesson)| {
-            compose(&system, lesson).map_err(|why| FormatError::Rejected((index as u32, why)))
-        };
-        lessons.into_iter().enumerate().map(compose).collect()
+        hilora_chatml::lessons(lessons, |lesson| compose(&system, lesson))
     }
 
-    fn format_prompts(specialist: String, problems: Vec<ProblemText>) -> Result<Vec<Prompt>, FormatError> {
+    fn format_prompts(specialist: String, problems: Vec<ProblemText>) -> Result<Vec<Sequence>, FormatError> {
         let system = system_message(&specialist)?;
-        Ok(problems.iter().map(|problem| format_prompt(&system, problem)).collect())
+        Ok(problems.iter().map(|problem| hilora_chatml::prompt(&system, &problem.statement)).collect())
     }
 
     fn extract_solution(completion: String) -> Option<String> {
@@ -58,11 +50,6 @@ fn system_message(specialist: &str) -> Result<String, FormatError> {
         unknown => return Err(FormatError::UnknownSpecialist(unknown.to_owned())),
     };
     Ok(format!("You are a {field} specialist. Solve the problem step by step, then provide working code."))
-}
-
-/// Everything up to where the model goes on. Lessons begin with exactly these segments.
-fn format_prompt(system: &str, problem: &ProblemText) -> Prompt {
-    hilora_chatml::prompt(vec![message(Role::System, system), message(Role::User, &*problem.statement)])
 }
 
 /// A lesson as chat messages, the assistant's last.
@@ -99,7 +86,7 @@ fn answer(example: &Example) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use hilora_plugin_sdk::formatter::SegmentKind;
+    use hilora_plugin_sdk::formatter::{Segment, SegmentKind};
 
     use super::*;
 
@@ -125,7 +112,7 @@ mod tests {
     fn format(specialist: &str, example: Example) -> Vec<Segment> {
         let mut formatted = ChatmlFormatter::format_lessons(specialist.to_owned(), vec![Lesson::Solved(example)])
             .expect("it is well-formed");
-        formatted.remove(0)
+        formatted.remove(0).segments
     }
 
     fn text(segments: &[Segment]) -> String {

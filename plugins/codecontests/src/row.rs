@@ -8,7 +8,7 @@ use hilora_dataset_formats::cell::{Cell, InvalidUtf8, Row};
 use hilora_dataset_formats::identifier;
 use hilora_dataset_formats::skip::{Skip, shown};
 use hilora_plugin_sdk::loader::LoadedRow;
-use hilora_plugin_sdk::types::{Attribute, Language, Problem, ProblemText, Solution, TestCase};
+use hilora_plugin_sdk::types::{Attribute, Problem, ProblemText, Solution, TestCase};
 
 use crate::difficulty::{difficulty, title};
 
@@ -69,6 +69,7 @@ fn read(row: &Row<'_>, id: String) -> Result<Problem, Skip> {
         incorrect_solutions: Programs::of(row, "incorrect_solutions")?.python3,
         tests,
         entry_point: None,
+        checker: None,
         time_limit_ms: time_limit_ms(row)?,
         memory_limit_bytes: u64::try_from(integer(row, "memory_limit_bytes")).ok().filter(|&bytes| bytes > 0),
         attributes: attributes(row, cf_index),
@@ -155,7 +156,7 @@ impl Programs {
             let invalid = |error: InvalidUtf8| error.skip(&format!("{column}.solution"));
             let code = code.map_or(Ok(None), Cell::text).map_err(invalid)?.unwrap_or_default();
             if !code.trim().is_empty() {
-                programs.python3.push(Solution { language: Language::Python3, code: code.to_owned() });
+                programs.python3.push(Solution::python3(code));
             }
         }
         Ok(programs)

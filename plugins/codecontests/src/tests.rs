@@ -10,7 +10,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Fields};
 use hilora_dataset_formats::columns::Shape;
-use hilora_plugin_sdk::types::{Language, Problem, SkippedRow};
+use hilora_plugin_sdk::types::{Problem, SkippedRow, language};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -238,7 +238,7 @@ fn reads_a_full_row() {
     assert_eq!(tests, [("1 2\n", "3\n"), ("5 5\n", "10\n"), ("7 7\n", "14\n")]);
     let solutions: Vec<&str> = problem.solutions.iter().map(|solution| solution.code.as_str()).collect();
     assert_eq!(solutions, ["print(1)", "print(2)"]);
-    assert!(problem.solutions.iter().all(|solution| solution.language == Language::Python3));
+    assert!(problem.solutions.iter().all(|solution| solution.language == language::PYTHON3));
     assert_eq!((problem.time_limit_ms, problem.memory_limit_bytes), (Some(2500), Some(256_000_000)));
     assert_eq!(problem.entry_point, None);
     let incorrect: Vec<&str> = problem.incorrect_solutions.iter().map(|solution| solution.code.as_str()).collect();

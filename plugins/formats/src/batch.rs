@@ -94,6 +94,7 @@ mod tests {
             incorrect_solutions: vec![],
             tests: vec![TestCase { input: String::new(), expected: String::new() }; 1000],
             entry_point: None,
+            checker: None,
             time_limit_ms: None,
             memory_limit_bytes: None,
             attributes: vec![],

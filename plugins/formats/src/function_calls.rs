@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use hilora_plugin_sdk::types::TestCase;
+use hilora_plugin_sdk::types::{TestCase, language};
 
 use crate::json::Json;
 use crate::skip::Skip;
@@ -41,13 +41,20 @@ pub fn parse_argument_lines(text: &str, field: &str) -> Result<String, Skip> {
     Ok(argument_lines(&arguments))
 }
 
-/// The statement of a problem. Where its tests call a function it ends with the starter code, so that training and
-/// evaluation show the same prompt. Blank code adds nothing.
+/// The statement of a problem in Python. Where its tests call a function it ends with the starter code, so that training
+/// and evaluation show the same prompt. Blank code adds nothing.
 pub fn statement(text: Cow<'_, str>, entry_point: Option<&str>, starter_code: &str) -> String {
+    statement_in(language::PYTHON3, text, entry_point, starter_code)
+}
+
+/// The statement of a problem in this language.
+pub fn statement_in(language: &str, text: Cow<'_, str>, entry_point: Option<&str>, starter_code: &str) -> String {
     if entry_point.is_none() || starter_code.trim().is_empty() {
         return text.into_owned();
     }
-    format!("{text}\n\nStarter code:\n```python\n{}\n```\n", starter_code.trim_matches(['\n', '\r']))
+    // What opens a block of Python is not the name that its runner gives the language.
+    let fence = if language == language::PYTHON3 { "python" } else { language };
+    format!("{text}\n\nStarter code:\n```{fence}\n{}\n```\n", starter_code.trim_matches(['\n', '\r']))
 }
 
 /// The values that calls must return.

@@ -3,7 +3,7 @@
 //! Either may be empty, null or the text `null`. Inputs and outputs are texts or lists of lines; with `fn_name` they
 //! are the values of [`crate::function_calls`]. Nothing is run, and no number loses a digit.
 
-use hilora_plugin_sdk::types::{Language, Solution, TestCase};
+use hilora_plugin_sdk::types::{Solution, TestCase};
 
 use crate::function_calls;
 use crate::json::{Json, is_missing};
@@ -25,7 +25,7 @@ pub fn read_solutions(document: Option<&str>) -> Result<Vec<Solution>, Skip> {
     for (index, item) in Json::parse_field("solutions", document)?.items("solutions")?.into_iter().enumerate() {
         let code = item.text(&format!("solutions[{index}]"))?;
         if !code.trim().is_empty() {
-            solutions.push(Solution { language: Language::Python3, code: code.into_owned() });
+            solutions.push(Solution::python3(code));
         }
     }
     Ok(solutions)

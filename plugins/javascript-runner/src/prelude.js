@@ -275,8 +275,38 @@
   globalThis.module = { exports: {} };
   globalThis.exports = globalThis.module.exports;
 
+  // ---- the call that tests make
+
+  const { parse, stringify } = JSON;
+  // The text of a value as JSON. It keeps the digits of a BigInt and says which number is no finite one.
+  function encode(value, above = []) {
+    switch (typeof value) {
+      case 'bigint': return String(value);
+      case 'number': return Number.isFinite(value) ? stringify(value) : String(value);
+      case 'string': case 'boolean': return stringify(value);
+      case 'object': break;
+      default: return 'null';
+    }
+    if (value === null) return 'null';
+    if (above.includes(value)) throw new TypeError('the returned value holds itself');
+    if (typeof value.toJSON === 'function') return encode(value.toJSON(), [...above, value]);
+    const below = [...above, value];
+    if (Array.isArray(value) || ArrayBuffer.isView(value)) return `[${Array.from(value, (item) => encode(item, below)).join(',')}]`;
+    const names = Object.keys(value).filter((name) => value[name] !== undefined && typeof value[name] !== 'function');
+    return `{${names.map((name) => `${stringify(name)}:${encode(value[name], below)}`).join(',')}}`;
+  }
+
+  // Called by the host once the program has defined its functions.
+  function call(found, name, input) {
+    if (typeof found !== 'function') throw new ReferenceError(`${name} is not defined`);
+    const values = input.split('\n').filter((line) => line.trim() !== '').map((line) => parse(line));
+    const answer = (value) => host.answer(encode(value) + '\n');
+    const returned = found(...values);
+    if (typeof returned?.then === 'function') returned.then(answer); else answer(returned);
+  }
+
   // Called by the host when no promise is pending: does the next thing that waits; false where nothing does.
-  return function turn() {
+  function turn() {
     if (giveInput()) return true;
     if (interfaces.some((open) => open.give())) return true;
     if (waiting.length > 0) {
@@ -289,5 +319,6 @@
     }
     if (!process.exiting) { process.exiting = true; process.emit('exit', process.exitCode ?? 0); return true; }
     return false;
-  };
+  }
+  return { turn, call };
 })

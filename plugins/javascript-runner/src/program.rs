@@ -11,9 +11,11 @@ use rquickjs::function::{Constructor, Func};
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::Declared;
 use rquickjs::{
-    CatchResultExt, CaughtError, Context, Ctx, Function, Module, Object, Persistent, Runtime, TypedArray, Value,
+    CatchResultExt, CaughtError, Context, Ctx, Exception, Function, Module, Object, Persistent, Runtime, TypedArray,
+    Value,
 };
 
+use crate::entry_point::EntryPoint;
 use crate::streams;
 
 const PRELUDE: &str = include_str!("prelude.js");
@@ -21,24 +23,34 @@ const PRELUDE: &str = include_str!("prelude.js");
 const PROGRAM: &str = "program.js";
 /// The host refuses longer strings; a message this long tells a person nothing more.
 const MESSAGE_CHARACTERS_MAX: usize = 2_000;
+/// What QuickJS throws where it is refused memory.
+const OUT_OF_MEMORY: (&str, &str) = ("InternalError", "out of memory");
 /// What an ES module declares at its top and a script cannot.
 const MODULE_MARKS: [&str; 4] = ["import ", "import{", "export ", "await "];
 
-/// Runs the program.
-pub(crate) fn run(code: &str) -> Outcome {
-    let exit = Rc::new(Cell::new(None));
-    match start(code, &exit) {
+/// What a program has said of its own end.
+#[derive(Default)]
+struct Ending {
+    /// The exit code that it wants.
+    exit: Cell<Option<u8>>,
+    /// Whether what its function returned is written.
+    answered: Cell<bool>,
+}
+
+/// Runs the program, or calls its function.
+pub(crate) fn run(code: &str, entry_point: Option<&str>) -> Outcome {
+    match start(code, entry_point.map(EntryPoint::new), &Rc::default()) {
         Ok(outcome) => outcome,
         Err(error) => raised("InternalError", &error.to_string()),
     }
 }
 
-fn start(code: &str, exit: &Rc<Cell<Option<u8>>>) -> rquickjs::Result<Outcome> {
+fn start(code: &str, entry_point: Option<EntryPoint<'_>>, ending: &Rc<Ending>) -> rquickjs::Result<Outcome> {
     let runtime = Runtime::new()?;
     runtime.set_loader(BuiltIn, BuiltIn);
-    let wanted = exit.clone();
+    let wanted = ending.clone();
     // `process.exit` cannot unwind what called it; the interpreter asks here whether to go on.
-    runtime.set_interrupt_handler(Some(Box::new(move || wanted.get().is_some())));
+    runtime.set_interrupt_handler(Some(Box::new(move || wanted.exit.get().is_some())));
     let unhandled: Rc<RefCell<Vec<Unhandled>>> = Rc::default();
     let rejected = unhandled.clone();
     runtime.set_host_promise_rejection_tracker(Some(Box::new(move |ctx, promise, reason, is_handled| {
@@ -52,8 +64,8 @@ fn start(code: &str, exit: &Rc<Cell<Option<u8>>>) -> rquickjs::Result<Outcome> {
     })));
     let context = Context::full(&runtime)?;
     let outcome = context.with(|ctx| {
-        let ended = execute(&ctx, code, exit, &unhandled);
-        if let Some(code) = exit.get() {
+        let ended = execute(&ctx, code, entry_point.as_ref(), ending, &unhandled);
+        if let Some(code) = ending.exit.get() {
             return Outcome::Exited(code);
         }
         match ended.catch(&ctx) {
@@ -75,14 +87,19 @@ struct Unhandled {
 fn execute(
     ctx: &Ctx<'_>,
     code: &str,
-    exit: &Rc<Cell<Option<u8>>>,
+    entry_point: Option<&EntryPoint<'_>>,
+    ending: &Rc<Ending>,
     unhandled: &RefCell<Vec<Unhandled>>,
 ) -> rquickjs::Result<()> {
     let prelude: Function<'_> = ctx.eval(PRELUDE)?;
-    let turn: Function<'_> = prelude.call((host(ctx, exit)?,))?;
+    let given: Object<'_> = prelude.call((host(ctx, ending)?,))?;
+    let (turn, call): (Function<'_>, Function<'_>) = (given.get("turn")?, given.get("call")?);
     // Taken before the program runs, which can put anything in its place.
     let parser: Constructor<'_> = ctx.globals().get("Function")?;
-    evaluate(ctx, code, &parser)?;
+    evaluate(ctx, code, entry_point, &parser)?;
+    if let Some(entry_point) = entry_point {
+        entry_point.call(ctx, &call)?;
+    }
     loop {
         while ctx.execute_pending_job() {}
         let first = unhandled.borrow_mut().pop();
@@ -90,14 +107,22 @@ fn execute(
             return Err(ctx.throw(first.reason.restore(ctx)?));
         }
         if !turn.call::<_, bool>(())? && !ctx.execute_pending_job() {
-            return Ok(());
+            return match entry_point.is_none() || ending.answered.get() {
+                true => Ok(()),
+                false => Err(Exception::throw_message(ctx, "the promise that was returned is never settled")),
+            };
         }
     }
 }
 
 /// A script, and where it can only be one, a module. Nothing runs twice: a script that began is no module, whatever it
 /// throws.
-fn evaluate<'js>(ctx: &Ctx<'js>, code: &str, parser: &Constructor<'js>) -> rquickjs::Result<()> {
+fn evaluate<'js>(
+    ctx: &Ctx<'js>,
+    code: &str,
+    entry_point: Option<&EntryPoint<'_>>,
+    parser: &Constructor<'js>,
+) -> rquickjs::Result<()> {
     let mut options = EvalOptions::default();
     options.strict = false;
     options.filename = Some(PROGRAM.to_owned());
@@ -110,6 +135,7 @@ fn evaluate<'js>(ctx: &Ctx<'js>, code: &str, parser: &Constructor<'js>) -> rquic
     if !is_syntax || parses(ctx, code, parser) {
         return Err(ctx.throw(thrown));
     }
+    let code = entry_point.map_or_else(|| code.to_owned(), |entry_point| entry_point.opened(code));
     Module::evaluate(ctx.clone(), PROGRAM, code)?.finish::<()>()
 }
 
@@ -127,7 +153,7 @@ fn parses<'js>(ctx: &Ctx<'js>, code: &str, parser: &Constructor<'js>) -> bool {
 }
 
 /// What the prelude is given.
-fn host<'js>(ctx: &Ctx<'js>, exit: &Rc<Cell<Option<u8>>>) -> rquickjs::Result<Object<'js>> {
+fn host<'js>(ctx: &Ctx<'js>, ending: &Rc<Ending>) -> rquickjs::Result<Object<'js>> {
     let host = Object::new(ctx.clone())?;
     host.set("write", Func::from(|stream: i32, text: String| streams::write(stream, text.as_bytes())))?;
     host.set(
@@ -149,8 +175,16 @@ fn host<'js>(ctx: &Ctx<'js>, exit: &Rc<Cell<Option<u8>>>) -> rquickjs::Result<Ob
             }
         }),
     )?;
-    let exit = exit.clone();
-    host.set("exit", Func::from(move |code: i32| exit.set(Some(code.to_le_bytes()[0]))))?;
+    let exiting = ending.clone();
+    host.set("exit", Func::from(move |code: i32| exiting.exit.set(Some(code.to_le_bytes()[0]))))?;
+    let answering = ending.clone();
+    host.set(
+        "answer",
+        Func::from(move |text: String| {
+            streams::answer(text.as_bytes());
+            answering.answered.set(true);
+        }),
+    )?;
     Ok(host)
 }
 
@@ -188,6 +222,7 @@ fn failed<'js>(ctx: &Ctx<'js>, error: &CaughtError<'js>) -> Outcome {
     streams::write(2, format!("{name}: {message}\n{stack}").as_bytes());
     match missing {
         Some(name) => Outcome::Unsupported(MissingModule { name: shortened(&name) }),
+        None if (name.as_str(), message.as_str()) == OUT_OF_MEMORY => Outcome::OutOfMemory,
         None => raised(&name, &message),
     }
 }

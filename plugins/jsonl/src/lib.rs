@@ -4,7 +4,11 @@
 //! A row that does not fit the mapping is skipped with its line and field; nothing is guessed from other fields.
 
 mod chat;
+mod checker;
+mod completion;
+mod field;
 mod mapping;
+mod message;
 mod options;
 mod policy;
 mod problem;
@@ -14,7 +18,8 @@ use hilora_dataset_formats::json_lines::{JsonLinesReader, Place, RowLoader};
 use hilora_dataset_formats::skip::Skip;
 use hilora_plugin_sdk::loader::{DatasetInfo, DatasetLoader, LoadError, LoadedRow, SourceFile};
 
-use chat::{Chat, Completion};
+use chat::Chat;
+use completion::Completion;
 use mapping::{About, Labels};
 use options::Options;
 use policy::Policy;

@@ -1,59 +1,14 @@
-//! What every kind of row may have: an identifier, tags, a difficulty; and how a field is found.
+//! What every kind of row may have: an identifier, tags, a difficulty.
 
 use std::borrow::Cow;
 
-use hilora_dataset_formats::json::{Fields, Json};
+use hilora_dataset_formats::json::Fields;
 use hilora_dataset_formats::json_lines::Place;
 use hilora_dataset_formats::skip::Skip;
 use hilora_plugin_sdk::loader::{LoadError, SourceFile};
 
+use crate::field::{Field, texts};
 use crate::options::{Options, refusal, refused};
-
-/// A field of a row, by its name or by the names down to it with dots between them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Field {
-    pub(crate) path: String,
-    /// Whether the options name it. A field that they name must be in every row.
-    pub(crate) given: bool,
-}
-
-impl Field {
-    /// The value; `None` where the row has none and need not have one.
-    pub(crate) fn value<'a>(&self, row: &Fields<'a>) -> Result<Option<Json<'a>>, Skip> {
-        match row.at(&self.path)? {
-            None if self.given => Err(Skip::missing_field(&self.path, "a value")),
-            value => Ok(value),
-        }
-    }
-
-    /// The value, which must be there.
-    pub(crate) fn required<'a>(&self, row: &Fields<'a>, expected: &str) -> Result<Json<'a>, Skip> {
-        row.at(&self.path)?.ok_or_else(|| Skip::missing_field(&self.path, expected))
-    }
-
-    /// The value in an object that stands at `place` in a row, with its own place.
-    pub(crate) fn required_below<'a>(
-        &self,
-        object: &Fields<'a>,
-        place: &str,
-        missing: impl FnOnce(&str) -> Skip,
-    ) -> Result<(Json<'a>, String), Skip> {
-        let field = format!("{place}.{}", self.path);
-        match object.at_below(place, &self.path)? {
-            Some(value) => Ok((value, field)),
-            None => Err(missing(&field)),
-        }
-    }
-
-    /// The text, which must be there and not blank; `reason` is the skip's where it is blank.
-    pub(crate) fn required_text<'a>(&self, row: &Fields<'a>, reason: &'static str) -> Result<Cow<'a, str>, Skip> {
-        let text = self.required(row, "a string")?.text(&self.path)?;
-        match text.trim().is_empty() {
-            true => Err(Skip::new(reason, format!("`{}` is empty", self.path))),
-            false => Ok(text),
-        }
-    }
-}
 
 /// Tags: from a field, or the same for all rows.
 enum Tags {
@@ -137,23 +92,4 @@ fn stem(file: &str) -> &str {
     let file = file.strip_suffix(".gz").unwrap_or(file);
     let stem = [".jsonl", ".json", ".ndjson"].into_iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(file);
     if stem.is_empty() { "row" } else { stem }
-}
-
-/// A list of strings; a number in it is its digits.
-pub(crate) fn texts(list: Json<'_>, field: &str) -> Result<Vec<String>, Skip> {
-    let text =
-        |(index, item): (usize, Json<'_>)| item.text_or_number(&format!("{field}[{index}]")).map(Cow::into_owned);
-    list.items(field)?.into_iter().enumerate().map(text).collect()
-}
-
-/// A value, or the one that its text holds as JSON: some files keep lists and objects as text.
-pub(crate) fn with_embedded<T>(
-    value: Json<'_>,
-    field: &str,
-    read: impl FnOnce(Json<'_>) -> Result<T, Skip>,
-) -> Result<T, Skip> {
-    match value.is_text() {
-        true => read(Json::parse_field(field, &value.text(field)?)?),
-        false => read(value),
-    }
 }

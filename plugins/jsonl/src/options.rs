@@ -5,7 +5,7 @@ use hilora_dataset_formats::json::{Fields, Json};
 use hilora_dataset_formats::skip::Skip;
 use hilora_plugin_sdk::loader::LoadError;
 
-use crate::mapping::Field;
+use crate::field::Field;
 
 /// The options and the keys that were asked for so far.
 pub(crate) struct Options<'a> {

@@ -5,7 +5,8 @@ use hilora_dataset_formats::skip::Skip;
 use hilora_plugin_sdk::loader::{LoadError, SourceFile};
 use hilora_plugin_sdk::types::{Action, PolicyExample};
 
-use crate::mapping::{Field, Labels, texts, with_embedded};
+use crate::field::{Field, object_text, texts, with_embedded};
+use crate::mapping::Labels;
 use crate::options::{Options, refusal, refused};
 
 /// The tag that every policy example has, so that it is filed under its domain.
@@ -85,10 +86,7 @@ fn action(item: Json<'_>, place: &str) -> Result<Action, Skip> {
     let field = format!("{place}.{key}");
     let arguments = match fields.get(key) {
         None => "{}".to_owned(),
-        Some(value) => with_embedded(value, &field, |value| match value.is_object() {
-            true => Ok(value.compact()),
-            false => Err(Skip::wrong_type(&field, "an object", value.kind())),
-        })?,
+        Some(value) => object_text(value, &field)?,
     };
     Ok(Action { name: name.into_owned(), arguments })
 }

@@ -3,12 +3,17 @@
 use hilora_dataset_formats::function_calls;
 use hilora_dataset_formats::input_output;
 use hilora_dataset_formats::json::{Fields, Json};
-use hilora_dataset_formats::skip::Skip;
+use hilora_dataset_formats::skip::{Skip, shown};
 use hilora_plugin_sdk::loader::LoadError;
-use hilora_plugin_sdk::types::{Language, Problem, ProblemText, Solution, TestCase};
+use hilora_plugin_sdk::types::{Problem, ProblemText, Solution, TestCase, language};
 
-use crate::mapping::{Field, Labels, with_embedded};
+use crate::checker::CheckerOption;
+use crate::field::{Field, with_embedded};
+use crate::mapping::Labels;
 use crate::options::{Options, refusal};
+
+/// The longest name of a language, in characters.
+const LANGUAGE_CHARACTERS_MAX: usize = 32;
 
 /// `kind: problem`.
 pub(crate) struct Problems {
@@ -21,6 +26,9 @@ pub(crate) struct Problems {
     output: Field,
     entry_point: Field,
     starter_code: Field,
+    checker: CheckerOption,
+    /// Of all programs.
+    language: String,
 }
 
 impl Problems {
@@ -35,6 +43,8 @@ impl Problems {
             output: options.field("output", "output")?,
             entry_point: options.field("entry_point", "entry_point")?,
             starter_code: options.field("starter_code", "starter_code")?,
+            checker: CheckerOption::from_options(options)?,
+            language: language_option(options)?,
         };
         match problems.solution.given && problems.solutions.given {
             true => Err(refusal("`solution` and `solutions`: expected one of them, got both")),
@@ -52,7 +62,13 @@ impl Problems {
         };
         let (entry_point, starter_code) = (text(&self.entry_point)?, text(&self.starter_code)?);
         let entry_point = Some(entry_point.trim().to_owned()).filter(|name| !name.is_empty());
-        let statement = function_calls::statement(statement, entry_point.as_deref(), &starter_code);
+        let statement = function_calls::statement_in(&self.language, statement, entry_point.as_deref(), &starter_code);
+        let checker = self.checker.value(row)?;
+        if let (Some(name), Some(_)) = (&entry_point, &checker) {
+            let detail =
+                format!("what `{}` returns is compared as a JSON value, so a checker has no place", shown(name));
+            return Err(Skip::new("checker-of-function", detail));
+        }
         Ok(Problem {
             text: ProblemText { id: labels.id, title, statement, tags: labels.tags, difficulty: labels.difficulty },
             source: String::new(),
@@ -60,6 +76,7 @@ impl Problems {
             incorrect_solutions: Vec::new(),
             tests: self.tests(row, entry_point.is_some())?,
             entry_point,
+            checker,
             time_limit_ms: None,
             memory_limit_bytes: None,
             attributes: Vec::new(),
@@ -85,7 +102,7 @@ impl Problems {
             })?;
         }
         programs.retain(|program| !program.trim().is_empty());
-        Ok(programs.into_iter().map(|code| Solution { language: Language::Python3, code }).collect())
+        Ok(programs.into_iter().map(|code| Solution { language: self.language.clone(), code }).collect())
     }
 
     /// The tests. A row without the field has none; where the options name the field, an empty list is `no-tests`.
@@ -139,5 +156,17 @@ impl Problems {
         let input = function_calls::parse_argument_lines(&input.text(&input_field)?, &input_field)?;
         let expected = with_embedded(output, &output_field, |output| Ok(output.compact()))?;
         Ok(TestCase { input, expected })
+    }
+}
+
+/// The option `language`: what all programs are written in.
+fn language_option(options: &mut Options<'_>) -> Result<String, LoadError> {
+    let Some(name) = options.text("language")? else { return Ok(language::PYTHON3.to_owned()) };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+#-_.".contains(&byte);
+    match (1..=LANGUAGE_CHARACTERS_MAX).contains(&name.len()) && name.bytes().all(plain) {
+        true => Ok(name),
+        false => Err(refusal(format!(
+            "`language`: expected a name of lower-case letters, digits and `+`, `#`, `-`, `_`, `.`, got `{name}`"
+        ))),
     }
 }

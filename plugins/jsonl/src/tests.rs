@@ -1,7 +1,9 @@
 //! The loader over rows and mappings that these tests write themselves.
 
 use hilora_plugin_sdk::loader_contract::{damaged, read_to_end};
-use hilora_plugin_sdk::types::{Conversation, PolicyExample, Problem, Role, SkippedRow};
+use hilora_plugin_sdk::types::{
+    CheckerPlugin, Conversation, FloatComparison, LetterCase, PolicyExample, Problem, ProblemChecker, Role, SkippedRow,
+};
 
 use super::*;
 
@@ -60,7 +62,7 @@ fn options_error(options: &str) -> String {
 }
 
 fn turns(conversation: &Conversation) -> Vec<(Role, &str)> {
-    conversation.messages.iter().map(|message| (message.role, message.content.as_str())).collect()
+    conversation.messages.iter().map(|message| (message.role.clone(), message.content.as_str())).collect()
 }
 
 /// The roles in a conversation of these messages.
@@ -105,6 +107,157 @@ fn a_mapping_names_other_fields_and_paths() {
     let chat = conversation(options, r#"{"question": "1 + 1", "answer": "2", "topics": ["sums", ""]}"#);
     assert_eq!(turns(&chat), [(Role::System, "Be brief."), (Role::User, "1 + 1"), (Role::Assistant, "2")]);
     assert_eq!(chat.tags, ["sums"]);
+}
+
+#[test]
+fn a_message_keeps_whatever_it_has() {
+    let row = r#"{"tools": [{"type": "function", "function": {"name": "get_weather"}}], "messages": [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "name": "Ann", "content": "Weather?", "weight": null, "images": []},
+        {"role": "assistant", "content": null, "reasoning_content": "I look.", "weight": 0, "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{\"city\": \"Paris\"}"}},
+            {"name": "get_time", "arguments": {}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "rain"},
+        {"role": "tool", "name": "get_time", "content": "noon"},
+        {"role": "assistant", "content": "Rain at noon.", "train": true}]}"#
+        .replace('\n', " ");
+    let chat = conversation(CHAT, &row);
+    assert_eq!(chat.tools, [r#"{"type":"function","function":{"name":"get_weather"}}"#]);
+    let [developer, user, asks, first, second, last] = &chat.messages[..] else { panic!("{:?}", chat.messages) };
+    assert_eq!((&developer.role, user.name.as_deref()), (&Role::Developer, Some("Ann")));
+    assert_eq!((asks.content.as_str(), asks.reasoning.as_deref(), asks.trained), ("", Some("I look."), false));
+    let calls: Vec<_> =
+        asks.tool_calls.iter().map(|call| (call.id.as_deref(), &*call.name, &*call.arguments)).collect();
+    assert_eq!(calls, [(Some("c1"), "get_weather", r#"{"city":"Paris"}"#), (None, "get_time", "{}")]);
+    assert_eq!((&first.role, first.tool_call_id.as_deref(), first.trained), (&Role::Tool, Some("c1"), false));
+    assert_eq!((second.name.as_deref(), last.trained), (Some("get_time"), true));
+}
+
+#[test]
+fn any_role_can_be_named_and_a_field_can_be_left_out() {
+    let row =
+        r#"{"messages": [{"role": "critic", "content": "Well?", "mood": 3}, {"role": "gpt", "content": "Well."}]}"#;
+    let options = r#"{"kind": "chat", "ignore": ["mood"], "roles": {"critic": "critic", "gpt": "assistant"}}"#;
+    let chat = conversation(options, row);
+    assert_eq!(turns(&chat), [(Role::Other("critic".to_owned()), "Well?"), (Role::Assistant, "Well.")]);
+    let renamed = r#"{"kind": "chat", "reasoning": "thought", "weight": "learn"}"#;
+    let row = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "learn": 0},
+        {"role": "assistant", "content": "c", "thought": "d"}]}"#
+        .replace('\n', " ");
+    let chat = conversation(renamed, &row);
+    assert_eq!((chat.messages[1].trained, chat.messages[2].reasoning.as_deref()), (false, Some("d")));
+}
+
+#[test]
+fn nothing_of_a_message_vanishes_silently() {
+    let said = |message: &str| format!(r#"{{"messages": [{message}, {{"role": "assistant", "content": "b"}}]}}"#);
+    for (message, reason, detail) in [
+        (
+            r#"{"role": "user", "content": "a", "images": ["x"]}"#,
+            "unread-field",
+            "`messages[0].images` is not read; the option `ignore` names fields that may be left out",
+        ),
+        (
+            r#"{"role": "assistant", "content": "a", "weight": 0.5}"#,
+            "wrong-type",
+            "`messages[0].weight`: expected 0 or 1, got 0.5",
+        ),
+        (
+            r#"{"role": "assistant", "content": "a", "train": 1}"#,
+            "wrong-type",
+            "`messages[0].train`: expected true or false, got 1",
+        ),
+        (
+            r#"{"role": "assistant", "content": "a", "train": true, "weight": 0}"#,
+            "wrong-type",
+            "`messages[0]`: `weight` and `train` say the opposite",
+        ),
+        (
+            r#"{"role": "assistant", "content": "a", "tool_calls": [{"type": "custom", "custom": {}}]}"#,
+            "wrong-type",
+            "`messages[0].tool_calls[0].type`: expected `function`, got `custom`",
+        ),
+        (
+            r#"{"role": "assistant", "content": "a", "tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}"#,
+            "wrong-type",
+            "`messages[0].tool_calls[0].function.arguments`: expected an object, got a list",
+        ),
+        (
+            r#"{"role": "assistant", "content": "a", "tool_calls": [{"name": "f", "strict": true}]}"#,
+            "unread-field",
+            "`messages[0].tool_calls[0].strict` is not read; the option `ignore` names fields that may be left out",
+        ),
+        (
+            r#"{"role": "assistant", "content": "a", "reasoning": "x", "reasoning_content": "y"}"#,
+            "unread-field",
+            "`messages[0].reasoning_content` is not read; the option `ignore` names fields that may be left out",
+        ),
+    ] {
+        let expected = (reason.to_owned(), format!("part.jsonl line 1: {detail}"));
+        assert_eq!(skip(CHAT, &said(message)), expected, "{message}");
+    }
+    let row = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}]}"#;
+    let expected =
+        ("nothing-to-train-on".to_owned(), "part.jsonl line 1: no message of `messages` is trained on".to_owned());
+    assert_eq!(skip(CHAT, row), expected);
+}
+
+#[test]
+fn a_problem_names_its_checker_in_a_field_or_for_all() {
+    let named = |options: &str, checker: &str| {
+        problem(options, &format!(r#"{{"problem": "Add.", "checker": {checker}}}"#)).checker
+    };
+    let float = |absolute_tolerance, letters| {
+        ProblemChecker::Float(FloatComparison { absolute_tolerance, relative_tolerance: 1e-6, letters })
+    };
+    let plugin = |options: &str| {
+        ProblemChecker::Plugin(CheckerPlugin { name: "any-order".to_owned(), options: options.to_owned() })
+    };
+    assert_eq!(named(PROBLEM, "null"), None);
+    assert_eq!(named(PROBLEM, r#""tokens""#), Some(ProblemChecker::Tokens(LetterCase::Significant)));
+    let ignoring = r#"{"name": "lines", "ignore_case": true}"#;
+    assert_eq!(named(PROBLEM, ignoring), Some(ProblemChecker::Lines(LetterCase::Ignored)));
+    let tolerant = r#"{"name": "float", "absolute_tolerance": 1e-3, "ignore_case": false}"#;
+    assert_eq!(named(PROBLEM, tolerant), Some(float(1e-3, LetterCase::Significant)));
+    assert_eq!(named(PROBLEM, r#""any-order""#), Some(plugin("{}")));
+    assert_eq!(named(PROBLEM, r#"{"name": "any-order", "options": {"by": 1.50}}"#), Some(plugin(r#"{"by":1.50}"#)));
+    let for_all = r#"{"kind": "problem", "checker": {"name": "float", "ignore_case": true}}"#;
+    assert_eq!(named(for_all, "7"), Some(float(1e-6, LetterCase::Ignored)));
+    for (checker, reason, detail) in [
+        ("7", "wrong-type", "`checker`: expected a string, got a number"),
+        (
+            r#""../x""#,
+            "wrong-checker",
+            "`checker`: expected `lines`, `tokens`, `float`, or a plugin's name of lower-case letters, digits and dashes, got `../x`",
+        ),
+        (
+            r#"{"name": "lines", "tolerance": 1}"#,
+            "wrong-checker",
+            "`checker.tolerance`: the checker `lines` has no such option",
+        ),
+        (
+            r#"{"name": "float", "relative_tolerance": "1"}"#,
+            "wrong-type",
+            "`checker.relative_tolerance`: expected a finite number that is not negative, got \"1\"",
+        ),
+        (r#"{"ignore_case": true}"#, "missing-field", "`checker.name`: expected a checker's name, got nothing"),
+    ] {
+        let row = format!(r#"{{"problem": "Add.", "checker": {checker}}}"#);
+        assert_eq!(skip(PROBLEM, &row), (reason.to_owned(), format!("part.jsonl line 1: {detail}")), "{checker}");
+    }
+    let called = r#"{"problem": "Add.", "entry_point": "f", "checker": "tokens"}"#;
+    assert_eq!(skip(PROBLEM, called).0, "checker-of-function");
+}
+
+#[test]
+fn programs_are_in_the_language_that_the_options_name() {
+    let options = r#"{"kind": "problem", "language": "javascript"}"#;
+    let row =
+        r#"{"problem": "Add.", "solution": "let f;", "entry_point": "f", "starter_code": "var f = function() {};"}"#;
+    let found = problem(options, row);
+    assert_eq!(found.solutions[0].language, "javascript");
+    assert!(found.text.statement.contains("```javascript\nvar f"), "{}", found.text.statement);
+    assert_eq!(problem(PROBLEM, row).solutions[0].language, "python3");
 }
 
 #[test]
@@ -177,7 +330,7 @@ fn a_row_that_does_not_fit_is_named_with_line_and_field() {
             CHAT,
             r#"{"messages": [{"role": "gpt", "content": ""}]}"#,
             "unknown-role",
-            "`messages[0].role`: expected one of assistant, system, user, got `gpt`",
+            "`messages[0].role`: expected one of assistant, developer, system, tool, user, got `gpt`",
         ),
         (
             CHAT,
@@ -296,8 +449,17 @@ fn options_that_cannot_be_used_are_named() {
         (r#"{"kind": "chat", "messages": 3}"#, "`messages`: expected a string, got a number"),
         (r#"{"kind": "chat", "messages": ""}"#, "`messages`: expected a field's name, got nothing"),
         (
-            r#"{"kind": "chat", "roles": {"human": "person"}}"#,
-            "`roles.human`: expected `system`, `user` or `assistant`, got `person`",
+            r#"{"kind": "chat", "roles": {"human": "a person"}}"#,
+            "`roles.human`: expected a role of letters, digits and `-`, `_`, `.`, got `a person`",
+        ),
+        (r#"{"kind": "chat", "ignore": "id"}"#, "`ignore`: expected a list, got a string"),
+        (
+            r#"{"kind": "problem", "language": "Java Script"}"#,
+            "`language`: expected a name of lower-case letters, digits and `+`, `#`, `-`, `_`, `.`, got `Java Script`",
+        ),
+        (
+            r#"{"kind": "problem", "checker": {"name": "float", "absolute_tolerance": -1}}"#,
+            "`checker.absolute_tolerance`: expected a finite number that is not negative, got -1",
         ),
         (r#"{"kind": "policy", "policy": "x"}"#, "`policy`: expected {\"field\": …} or {\"file\": …}, got a string"),
         (

@@ -6,8 +6,8 @@
 
 mod answer;
 
-use hilora_chatml::{END_OF_TURN, conversation_messages, message, segments};
-use hilora_plugin_sdk::formatter::{FormatError, Lesson, Prompt, PromptFormatter, Segment};
+use hilora_chatml::{END_OF_TURN, conversation_messages, message};
+use hilora_plugin_sdk::formatter::{FormatError, Lesson, PromptFormatter, Sequence};
 use hilora_plugin_sdk::types::{Message, ProblemText, Role};
 
 /// The one specialist that this formatter knows.
@@ -25,26 +25,15 @@ impl PromptFormatter for PolicyFormatter {
         vec![END_OF_TURN.to_owned()]
     }
 
-    fn format_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Vec<Segment>>, FormatError> {
-        let composed = Self::compose_lessons(specialist, lessons)?;
-        Ok(composed.iter().map(|messages| segments(messages)).collect())
-    }
-
-    fn compose_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Vec<Message>>, FormatError> {
+    fn format_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Sequence>, FormatError> {
         check(&specialist)?;
-        let compose = |(index, lesson): (usize, Lesson)| {
-            compose(lesson).map_err(|why| FormatError::Rejected((index as u32, why)))
-        };
-        lessons.into_iter().enumerate().map(compose).collect()
+        hilora_chatml::lessons(lessons, compose)
     }
 
     /// A problem has no policy of its own: its statement is the request.
-    fn format_prompts(specialist: String, problems: Vec<ProblemText>) -> Result<Vec<Prompt>, FormatError> {
+    fn format_prompts(specialist: String, problems: Vec<ProblemText>) -> Result<Vec<Sequence>, FormatError> {
         check(&specialist)?;
-        let prompt = |problem: ProblemText| {
-            hilora_chatml::prompt(vec![message(Role::System, SYSTEM), message(Role::User, problem.statement)])
-        };
-        Ok(problems.into_iter().map(prompt).collect())
+        Ok(problems.iter().map(|problem| hilora_chatml::prompt(SYSTEM, &problem.statement)).collect())
     }
 
     fn extract_solution(completion: String) -> Option<String> {
@@ -83,7 +72,7 @@ fn compose(lesson: Lesson) -> Result<Vec<Message>, String> {
 
 #[cfg(test)]
 mod tests {
-    use hilora_plugin_sdk::formatter::SegmentKind;
+    use hilora_plugin_sdk::formatter::{Segment, SegmentKind};
     use hilora_plugin_sdk::types::{Action, PolicyExample};
 
     use super::*;
@@ -104,7 +93,7 @@ mod tests {
 
     fn format(example: PolicyExample) -> Result<Vec<Segment>, FormatError> {
         let lessons = PolicyFormatter::format_lessons("policy".to_owned(), vec![Lesson::Policy(example)])?;
-        Ok(lessons.into_iter().flatten().collect())
+        Ok(lessons.into_iter().flat_map(|sequence| sequence.segments).collect())
     }
 
     fn text(segments: &[Segment]) -> String {
@@ -134,12 +123,13 @@ mod tests {
         let conversation = hilora_plugin_sdk::types::Conversation {
             id: "c".to_owned(),
             messages: vec![message(Role::User, "Hi"), message(Role::Assistant, "Hello.")],
+            tools: vec![],
             tags: vec![],
             difficulty: None,
         };
         let messages = conversation.messages.clone();
-        let composed = PolicyFormatter::compose_lessons("policy".to_owned(), vec![Lesson::Conversation(conversation)]);
-        assert_eq!(composed, Ok(vec![messages]));
+        let formatted = PolicyFormatter::format_lessons("policy".to_owned(), vec![Lesson::Conversation(conversation)]);
+        assert_eq!(formatted.map(|mut sequences| sequences.remove(0).messages), Ok(messages));
         let solved = hilora_plugin_sdk::formatter::Example {
             problem: problem("x"),
             reasoning: None,
@@ -147,7 +137,7 @@ mod tests {
             domain: "python".to_owned(),
         };
         let lessons = vec![Lesson::Policy(example(&[], &[])), Lesson::Solved(solved)];
-        match PolicyFormatter::compose_lessons("policy".to_owned(), lessons) {
+        match PolicyFormatter::format_lessons("policy".to_owned(), lessons) {
             Err(FormatError::Rejected((1, why))) => assert!(why.starts_with("`x` is a solved problem"), "{why}"),
             other => panic!("{other:?}"),
         }

@@ -28,7 +28,7 @@ pub mod domain_classifier {
     wit_bindgen::generate!({
         path: "../../wit",
         world: "domain-classifier",
-        with: { "hilora:plugin/types@0.1.0": crate::bindings::dataset_loader::hilora::plugin::types },
+        with: { "hilora:plugin/types@0.2.0": crate::bindings::dataset_loader::hilora::plugin::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_domain_classifier_world",
@@ -40,7 +40,7 @@ pub mod prompt_formatter {
     wit_bindgen::generate!({
         path: "../../wit",
         world: "prompt-formatter",
-        with: { "hilora:plugin/types@0.1.0": crate::bindings::dataset_loader::hilora::plugin::types },
+        with: { "hilora:plugin/types@0.2.0": crate::bindings::dataset_loader::hilora::plugin::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_prompt_formatter_world",
@@ -63,7 +63,6 @@ pub mod solution_runner {
     wit_bindgen::generate!({
         path: "../../wit",
         world: "solution-runner",
-        with: { "hilora:plugin/types@0.1.0": crate::bindings::dataset_loader::hilora::plugin::types },
         additional_derives: [PartialEq],
         pub_export_macro: true,
         export_macro_name: "export_solution_runner_world",

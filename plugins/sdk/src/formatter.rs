@@ -3,7 +3,7 @@
 use crate::bindings::prompt_formatter::exports::hilora::plugin::formatter as world;
 
 pub use world::Guest as PromptFormatter;
-pub use world::{Example, FormatError, Lesson, Prompt, Segment, SegmentKind};
+pub use world::{Example, FormatError, Lesson, Segment, SegmentKind, Sequence};
 
 /// Exports a [`PromptFormatter`] from the component; nothing on a native target.
 #[macro_export]

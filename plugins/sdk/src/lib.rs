@@ -36,3 +36,12 @@ pub mod formatter;
 pub mod checker;
 
 pub mod runner;
+
+/// For a plugin that has no options: whatever is not an empty JSON object is an error.
+pub fn no_options(options: &str) -> Result<(), String> {
+    let empty = options.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    match empty.is_some_and(|inner| inner.trim().is_empty()) {
+        true => Ok(()),
+        false => Err(format!("expected no options, which this plugin does not have, got {options}")),
+    }
+}

@@ -36,11 +36,7 @@ pub trait DatasetReader: 'static {
 
 /// For a loader that has no options: refuses whatever stands in `options`.
 pub fn no_options(options: &str) -> Result<(), LoadError> {
-    let empty = options.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    if empty.is_some_and(|inner| inner.trim().is_empty()) {
-        return Ok(());
-    }
-    Err(LoadError::Options(format!("this loader has no options, expected none under `data.options`, got {options}")))
+    crate::no_options(options).map_err(LoadError::Options)
 }
 
 /// Binds a [`DatasetLoader`] to the generated world.

@@ -1,8 +1,6 @@
 //! The loader's contract, for native tests and fuzzing of a loader: reads it to its end and panics where it does not
 //! keep what `dataset-loader.wit` promises. It says nothing about whether the rows are right.
 
-use std::mem;
-
 use serde_json::value::RawValue;
 
 use crate::loader::{DatasetLoader, DatasetReader, LoadError, LoadedRow, SourceFile};
@@ -10,6 +8,10 @@ use crate::types::{Action, Role, SkippedRow};
 
 /// The longest reason, in characters: it is counted and printed in tables.
 const REASON_CHARACTERS_MAX: usize = 64;
+/// The longest name of a language, in characters.
+const LANGUAGE_CHARACTERS_MAX: usize = 32;
+/// The longest name of a role, in characters.
+const ROLE_CHARACTERS_MAX: usize = 64;
 
 /// Every row of the files, asked for `rows_max` at a time.
 pub fn read_to_end<L: DatasetLoader>(
@@ -57,24 +59,44 @@ pub fn damaged(bytes: &[u8], places: usize) -> impl Iterator<Item = Vec<u8>> + '
     cut.chain(flipped)
 }
 
+/// Whether the text is a JSON object. It is kept as it is and never built, so whatever is written like JSON will do.
+fn is_object(text: &str) -> bool {
+    serde_json::from_str::<&RawValue>(text).is_ok_and(|json| json.get().starts_with('{'))
+}
+
 fn check(row: &LoadedRow) {
     match row {
         LoadedRow::Problem(problem) => {
             assert!(!problem.text.id.is_empty(), "a problem without an identifier");
             assert_ne!(problem.entry_point.as_deref(), Some(""), "an entry point without a name");
+            assert!(problem.entry_point.is_none() || problem.checker.is_none(), "an entry point and a checker");
+            for solution in problem.solutions.iter().chain(&problem.incorrect_solutions) {
+                let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+#-_.".contains(&byte);
+                let language = &solution.language;
+                let fits = (1..=LANGUAGE_CHARACTERS_MAX).contains(&language.len());
+                assert!(fits && language.bytes().all(plain), "`{language}` is no language's name");
+            }
         }
         LoadedRow::Conversation(conversation) => {
             assert!(!conversation.id.is_empty(), "a conversation without an identifier");
-            let last = conversation.messages.last().map(|message| mem::discriminant(&message.role));
-            assert_eq!(last, Some(mem::discriminant(&Role::Assistant)), "the last message is not the assistant's");
+            let last = conversation.messages.last().map(|message| &message.role);
+            assert_eq!(last, Some(&Role::Assistant), "the last message is not the assistant's");
+            assert!(conversation.messages.iter().any(|message| message.trained), "nothing is trained on");
+            for message in &conversation.messages {
+                let name = message.role.as_str();
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+                let fits = (1..=ROLE_CHARACTERS_MAX).contains(&name.len());
+                assert!(fits && name.bytes().all(plain), "`{name}` is no role's name");
+                for call in &message.tool_calls {
+                    assert!(is_object(&call.arguments), "the arguments of `{}`: {}", call.name, call.arguments);
+                }
+            }
+            assert!(conversation.tools.iter().all(|tool| is_object(tool)), "a tool that is no JSON object");
         }
         LoadedRow::Policy(example) => {
             assert!(!example.id.is_empty(), "a policy example without an identifier");
             for Action { name, arguments } in &example.actions {
-                // The text is kept as it is and never built, so whatever is written like JSON will do.
-                let json = serde_json::from_str::<&RawValue>(arguments);
-                let is_object = json.is_ok_and(|json| json.get().starts_with('{'));
-                assert!(is_object, "the arguments of `{name}` are no JSON object: {arguments}");
+                assert!(is_object(arguments), "the arguments of `{name}` are no JSON object: {arguments}");
             }
         }
         LoadedRow::Skipped(SkippedRow { id, reason, detail }) => {

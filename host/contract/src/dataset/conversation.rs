@@ -2,27 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// The instructions.
-    System,
-    /// The question.
-    User,
-    /// The answer.
-    Assistant,
-}
-
-/// A chat message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Message {
-    /// Who speaks.
-    pub role: Role,
-    /// What is said.
-    pub content: String,
-}
+use super::Message;
 
 /// A conversation. Its last message is the assistant's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +11,8 @@ pub struct Conversation {
     pub id: String,
     /// What is said, in order.
     pub messages: Vec<Message>,
+    /// The tools that the assistant can call: of each the text of a JSON object that defines it.
+    pub tools: Vec<String>,
     /// The dataset's own tags.
     pub tags: Vec<String>,
     /// The dataset's own word for how hard it is.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attribute, Domain, ProblemText, TestCase, shared_tests};
+use super::{Attribute, Domain, ProblemChecker, ProblemText, TestCase, shared_tests};
 
 /// A held-out problem.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationProblem {
     /// What the model is shown.
@@ -21,6 +21,9 @@ pub struct EvaluationProblem {
     /// The function that the tests call; absent for a whole program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_point: Option<String>,
+    /// When an output is a right answer; what a called function returns is compared as a JSON value instead.
+    #[serde(default, skip_serializing_if = "ProblemChecker::is_default")]
+    pub checker: ProblemChecker,
     /// The dataset's own time limit, in milliseconds.
     pub time_limit_ms: Option<u64>,
     /// The dataset's own memory limit, in bytes.

@@ -18,12 +18,15 @@ pub enum Lesson {
     Policy(PolicyLesson),
 }
 
-/// A conversation to learn from; the assistant's messages are what is learned.
+/// A conversation to learn from; the messages that are trained on are what is learned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConversationLesson {
     /// What is said, in order.
     pub messages: Vec<Message>,
+    /// The tools that the assistant can call: of each the text of a JSON object that defines it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
     /// The domain a classifier gave it.
     pub domain: Domain,
     /// The dataset's own word for how hard it is; `null` where it has none.
@@ -90,6 +93,7 @@ mod tests {
     #[test]
     fn a_row_is_read_back_as_the_kind_it_was() -> Result<(), serde_json::Error> {
         for row in [
+            r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a","trained":false},{"role":"assistant","content":"b"}],"tools":["{}"],"domain":"math","difficulty":null}"#,
             r#"{"problem":"p","reasoning":null,"solution":"s","domain":"math","difficulty":null}"#,
             r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"domain":"math","difficulty":"A"}"#,
             r#"{"instruction":"i","policy":"p","actions":[{"name":"n","arguments":"{\"b\":1.50,\"a\":[]}"}],"outputs":["o"],"domain":"policy","difficulty":null}"#,
@@ -105,8 +109,6 @@ mod tests {
     fn a_wrong_row_is_named_by_its_field() {
         let error = |row: &str| serde_json::from_str::<Lesson>(row).expect_err("it is wrong").to_string();
         assert!(error(r#"{"problem":"p"}"#).contains("missing field `solution`"), "{}", error(r#"{"problem":"p"}"#));
-        assert!(
-            error(r#"{"messages":[{"role":"tool","content":""}],"domain":"d"}"#).contains("unknown variant `tool`")
-        );
+        assert!(error(r#"{"messages":[{"role":"a b","content":""}],"domain":"d"}"#).contains("expected a role"));
     }
 }

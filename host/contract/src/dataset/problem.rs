@@ -4,24 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// A language that a solution is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Language {
-    /// Python 3.
-    Python3,
-    /// JavaScript.
-    Javascript,
-}
-
-impl std::fmt::Display for Language {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Python3 => "python3",
-            Self::Javascript => "javascript",
-        })
-    }
-}
+use super::{Language, ProblemChecker};
 
 /// A program that claims to solve a problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +40,7 @@ pub struct ProblemText {
 }
 
 /// A problem with everything its dataset tells of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     /// What a model may see.
     pub text: ProblemText,
@@ -72,6 +55,8 @@ pub struct Problem {
     /// The function that the tests call, or the method of a class `Solution`; `None` for a whole program on standard
     /// input and output. A test's input then has one JSON value a line for each argument, its output is one JSON value.
     pub entry_point: Option<String>,
+    /// When an output is a right answer; what a called function returns is compared as a JSON value instead.
+    pub checker: ProblemChecker,
     /// The dataset's own time limit, in milliseconds.
     pub time_limit_ms: Option<u64>,
     /// The dataset's own memory limit, in bytes.

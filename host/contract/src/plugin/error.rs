@@ -45,7 +45,7 @@ pub enum PluginError {
         /// The operating system's words.
         error: io::Error,
     },
-    /// The file is not a component, or exports none or several of our interfaces, or another version of them.
+    /// The file is not a component, or exports none or several of our interfaces.
     #[error("{path} is not a plugin for this host: expected {expected}, got {got}", path = path.display())]
     NotAPlugin {
         /// The component's file.
@@ -53,6 +53,21 @@ pub enum PluginError {
         /// What was needed.
         expected: String,
         /// What was found.
+        got: String,
+    },
+    /// The component speaks another version of our interfaces.
+    #[error(
+        "{path} is a plugin for {package}@{got}, expected {package}@{expected}, which this host speaks",
+        path = path.display()
+    )]
+    OtherVersion {
+        /// The component's file.
+        path: PathBuf,
+        /// The package of interfaces.
+        package: &'static str,
+        /// The version that this host speaks.
+        expected: &'static str,
+        /// The version that the component speaks.
         got: String,
     },
     /// The component is of another kind than the place it was given for.
@@ -177,7 +192,9 @@ impl Fault for PluginError {
         match self {
             Self::Unreadable { error, .. } | Self::SourceFile { error, .. } => Blame::of_reading(error),
             // What a plugin refuses is what it was given: files, options, a lesson.
-            Self::NotAPlugin { .. } | Self::WrongKind { .. } | Self::Refused { .. } => Blame::User,
+            Self::NotAPlugin { .. } | Self::OtherVersion { .. } | Self::WrongKind { .. } | Self::Refused { .. } => {
+                Blame::User
+            }
             Self::Manifest { .. }
             | Self::CapabilityDenied { .. }
             | Self::UnknownImport { .. }
@@ -195,6 +212,10 @@ impl Fault for PluginError {
                 "`cargo xtask build` makes the shipped plugins under plugins/".to_owned()
             }
             Self::NotAPlugin { .. } => "`hilora-host plugin inspect FILE` tells what a file is".to_owned(),
+            Self::OtherVersion { .. } => {
+                "build it again with the interfaces of this version, under wit/; the shipped ones by `cargo xtask build`"
+                    .to_owned()
+            }
             Self::WrongKind { got, .. } => {
                 format!("`--plugin` puts a {got} in its own place; the config's `plugins` section names one per kind")
             }

@@ -1,27 +1,7 @@
 //! A prompt formatter: the text a model reads and learns, and which of it is trained on.
 
 use super::{PluginError, PluginIdentity};
-use crate::dataset::{Conversation, Domain, Message, PolicyExample, ProblemText};
-
-/// How the tokenizer reads a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SegmentKind {
-    /// Special tokens are recognised.
-    Control,
-    /// Special tokens' texts stay ordinary text.
-    Content,
-}
-
-/// A piece of a sequence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
-    /// The text.
-    pub text: String,
-    /// How the tokenizer reads it.
-    pub kind: SegmentKind,
-    /// Whether its tokens are targets of the loss.
-    pub trained: bool,
-}
+use crate::dataset::{Conversation, Domain, Message, PolicyExample, ProblemText, Segment};
 
 /// A solved problem as a formatter takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +38,12 @@ impl FormatterLesson {
     }
 }
 
-/// What a model is asked.
+/// What a model is asked or learns, in both forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prompt {
-    /// As chat messages.
+pub struct Sequence {
+    /// As chat messages: what a chat endpoint and a model's own template take.
     pub messages: Vec<Message>,
-    /// As the formatter lays them out; none is trained on.
+    /// The same messages as the formatter lays them out: what is tokenized.
     pub segments: Vec<Segment>,
 }
 
@@ -75,14 +55,11 @@ pub trait PromptFormatter: Send + Sync {
     /// The texts at which a completion ends, each a special token of the model.
     fn stop_sequences(&self) -> Result<Vec<String>, PluginError>;
 
-    /// The sequence to train on for each lesson.
-    fn format_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Segment>>, PluginError>;
+    /// The sequence to train on for each lesson; the last message is the assistant's.
+    fn format_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Sequence>, PluginError>;
 
-    /// The same lessons as chat messages, for a model's own template; the last message is the assistant's.
-    fn compose_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Vec<Message>>, PluginError>;
-
-    /// The prompt for each problem.
-    fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Prompt>, PluginError>;
+    /// The prompt for each problem; none of it is trained on.
+    fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Sequence>, PluginError>;
 
     /// The program in a completion; `None` where there is none.
     fn extract_solution(&self, completion: &str) -> Result<Option<String>, PluginError>;

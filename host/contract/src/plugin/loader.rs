@@ -28,7 +28,7 @@ pub struct DatasetInfo {
 }
 
 /// What became of one row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum LoadedRow {
     /// A problem with tests and solutions.
     Problem(Problem),

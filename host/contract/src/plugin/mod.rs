@@ -13,10 +13,10 @@ mod manifest;
 mod runner;
 
 pub use capability::Capability;
-pub use checker::{Decision, OutputChecker};
+pub use checker::{CheckerOptions, Decision, OutputChecker, OutputCheckers};
 pub use classifier::{Classification, DomainClassifier, DomainInfo, Score};
 pub use error::{LimitKind, PluginError};
-pub use formatter::{FormatterExample, FormatterLesson, Prompt, PromptFormatter, Segment, SegmentKind};
+pub use formatter::{FormatterExample, FormatterLesson, PromptFormatter, Sequence};
 pub use identity::{PluginIdentity, PluginKind};
 pub use loader::{Column, DatasetInfo, DatasetLoader, DatasetReader, LoadedRow, LoaderOptions};
 pub use manifest::{Manifest, ManifestError};

@@ -10,8 +10,20 @@ use crate::dataset::Language;
 pub struct RunnerInfo {
     /// The language.
     pub language: Language,
+    /// What a program's file ends with, without the dot.
+    pub file_extension: String,
     /// The interpreter and its version.
     pub interpreter: String,
+    /// Whether it can call a function of a program.
+    pub calls_functions: bool,
+}
+
+impl RunnerInfo {
+    /// Whether tests can call a function of this name: a letter or `_`, and then letters, digits and `_`.
+    pub fn can_call(&self, entry_point: &str) -> bool {
+        let begins = entry_point.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        self.calls_functions && begins && entry_point.chars().all(|c| c.is_alphanumeric() || c == '_')
+    }
 }
 
 /// Fuel units that stand for one second: the rate of a program's virtual clock and the measure of its time limit.
@@ -102,11 +114,38 @@ pub trait SolutionRunner: Send + Sync {
     /// What it runs.
     fn describe(&self) -> Result<RunnerInfo, PluginError>;
 
-    /// Runs `code` with `stdin` in an instance that no other program has touched. An error is the host's or the
-    /// runner's fault, never the program's.
-    fn run(&self, code: &str, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError>;
+    /// Runs `code` with `stdin` in an instance that no other program has touched: as a whole program, or to call the
+    /// function `entry_point` of it, with an argument in each line of `stdin` and what it returns on standard output,
+    /// all as JSON values. An error is the host's or the runner's fault, never the program's.
+    fn run(
+        &self,
+        code: &str,
+        entry_point: Option<&str>,
+        stdin: &[u8],
+        limits: &RunLimits,
+    ) -> Result<RunReport, PluginError>;
 
     /// Ends the runs that are under way, each with an error; runs that begin later are not touched. A runner that cannot
     /// end a run lets it come to its limits.
     fn stop(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_point_is_an_identifier_and_nothing_else() {
+        let info = RunnerInfo {
+            language: Language::PYTHON3,
+            file_extension: "py".to_owned(),
+            interpreter: String::new(),
+            calls_functions: true,
+        };
+        assert!(["twoSum", "_f1", "größe"].into_iter().all(|name| info.can_call(name)));
+        for forged in ["", "a b", "a');import os#", "1a", "a.b", "a$b"] {
+            assert!(!info.can_call(forged), "{forged}");
+        }
+        assert!(!RunnerInfo { calls_functions: false, ..info }.can_call("twoSum"));
+    }
 }

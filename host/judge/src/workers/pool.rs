@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::command::WorkerCommand;
-use super::wire::{Answer, receive, send};
+use super::wire::{Answer, Request, receive, send};
 use hilora_contract::plugin::{
     PluginError, PluginIdentity, RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination,
 };
@@ -68,14 +68,21 @@ impl SolutionRunner for WorkerPool {
         self.runner.describe()
     }
 
-    fn run(&self, code: &str, stdin: &[u8], limits: &RunLimits) -> Result<RunReport, PluginError> {
+    fn run(
+        &self,
+        code: &str,
+        entry_point: Option<&str>,
+        stdin: &[u8],
+        limits: &RunLimits,
+    ) -> Result<RunReport, PluginError> {
+        let request = Request { limits: *limits, entry_point: entry_point.map(str::to_owned) };
         let mut last = String::new();
         let stops = self.stops.load(Ordering::SeqCst);
         let is_stopped = || self.stops.load(Ordering::SeqCst) != stops;
         for _ in 0..ATTEMPTS {
             let mut worker =
                 self.worker().map_err(|error| self.failed(format!("cannot start a worker process: {error}")))?;
-            match worker.run(code, stdin, limits, &is_stopped) {
+            match worker.run(&request, code, stdin, &is_stopped) {
                 Ok((Answer::Failed(message), ..)) => {
                     self.idle().push(worker);
                     return Err(self.failed(message));
@@ -138,12 +145,13 @@ impl Worker {
     /// One run. An error is the process's end, or as good as that.
     fn run(
         &mut self,
+        request: &Request,
         code: &str,
         stdin: &[u8],
-        limits: &RunLimits,
         is_stopped: &dyn Fn() -> bool,
     ) -> io::Result<(Answer, Vec<u8>, Vec<u8>)> {
-        send(&mut self.requests, limits, code.as_bytes(), stdin)?;
+        send(&mut self.requests, request, code.as_bytes(), stdin)?;
+        let limits = &request.limits;
         let at_most = Duration::from_millis(limits.wall_time_ms).saturating_add(GRACE);
         self.wait((!limits.reproducible).then_some(at_most), is_stopped)?;
         receive(&mut self.answers)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())

@@ -8,15 +8,15 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::wire::{Answer, receive, send};
-use hilora_contract::plugin::{RunLimits, SolutionRunner};
+use super::wire::{Answer, Request, receive, send};
+use hilora_contract::plugin::SolutionRunner;
 
 /// Runs what comes in and answers, until nothing comes any more.
 pub fn serve(runner: &dyn SolutionRunner, requests: impl Read, answers: impl Write) -> io::Result<()> {
     let (mut requests, mut answers) = (BufReader::new(requests), BufWriter::new(answers));
-    while let Some((limits, code, stdin)) = receive::<RunLimits>(&mut requests)? {
+    while let Some((Request { limits, entry_point }, code, stdin)) = receive(&mut requests)? {
         let code = String::from_utf8(code).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        match runner.run(&code, &stdin, &limits) {
+        match runner.run(&code, entry_point.as_deref(), &stdin, &limits) {
             Ok(report) => send(&mut answers, &Answer::of(&report), &report.stdout, &report.stderr)?,
             Err(error) => send(&mut answers, &Answer::Failed(error.to_string()), b"", b"")?,
         }

@@ -6,10 +6,19 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use hilora_contract::plugin::{RunReport, Termination};
+use hilora_contract::plugin::{RunLimits, RunReport, Termination};
 
 /// The most bytes of a part. No dataset's input and no output limit comes near.
 const PART_BYTES_MAX: u64 = 1 << 30;
+
+/// The head of a request.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    /// The limits of the run.
+    pub(super) limits: RunLimits,
+    /// The function that is to be called.
+    pub(super) entry_point: Option<String>,
+}
 
 /// The head of an answer.
 #[derive(Debug, Serialize, Deserialize)]

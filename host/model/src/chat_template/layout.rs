@@ -7,7 +7,7 @@
 //! it is not, the template does something that this cannot follow, and that is an error: text from a dataset never
 //! becomes a control token by mistake.
 //!
-//! Trained on are the assistant's contents and, after each, the token that ends the turn.
+//! Trained on are the contents of the messages that say so and, after each, the token that ends the turn.
 //!
 //! The last answer follows what the model sees when it is asked: the messages before it, rendered with the generation
 //! prompt. Where that prompt opens a thought (QwQ's ends with `<think>\n`), the answer goes on inside it, and all of
@@ -20,21 +20,10 @@
 use super::ChatTemplate;
 use crate::ModelError;
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Message, Role};
+use hilora_contract::dataset::{Message, Role, Segment, SegmentKind};
 
 const THOUGHT_BEGIN: &str = "<think>";
 const THOUGHT_END: &str = "</think>";
-
-/// A piece of a sequence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LaidOut {
-    /// The text.
-    pub text: String,
-    /// Whether the template wrote it, so that special tokens are recognised in it.
-    pub control: bool,
-    /// Whether its tokens are targets of the loss.
-    pub trained: bool,
-}
 
 /// A rendering cut at its contents: `controls[0] contents[0] controls[1] … controls[n]`.
 struct Cut {
@@ -57,21 +46,22 @@ impl Cut {
 
 /// Pieces under construction; neighbours of one kind become one, so that the tokenizer sees no seam.
 #[derive(Default)]
-struct Pieces(Vec<LaidOut>);
+struct Pieces(Vec<Segment>);
 
 impl Pieces {
     fn push(&mut self, text: &str, control: bool, trained: bool) {
+        let kind = if control { SegmentKind::Control } else { SegmentKind::Content };
         match self.0.last_mut() {
             _ if text.is_empty() => {}
-            Some(last) if last.control == control && last.trained == trained => last.text.push_str(text),
-            _ => self.0.push(LaidOut { text: text.to_owned(), control, trained }),
+            Some(last) if last.kind == kind && last.trained == trained => last.text.push_str(text),
+            _ => self.0.push(Segment { text: text.to_owned(), kind, trained }),
         }
     }
 }
 
 impl ChatTemplate {
     /// Messages up to where the assistant answers; nothing is trained on.
-    pub fn lay_out_prompt(&self, messages: &[Message]) -> Result<Vec<LaidOut>, ModelError> {
+    pub fn lay_out_prompt(&self, messages: &[Message]) -> Result<Vec<Segment>, ModelError> {
         let cut = self.cut(messages, true)?;
         let mut pieces = Pieces::default();
         pieces.push(&cut.controls[0], true, false);
@@ -89,8 +79,8 @@ impl ChatTemplate {
         messages: &[Message],
         reasoning: Option<&str>,
         ends: &[String],
-    ) -> Result<Vec<LaidOut>, ModelError> {
-        let Some((_, before)) = messages.split_last().filter(|(last, _)| last.role == Role::Assistant) else {
+    ) -> Result<Vec<Segment>, ModelError> {
+        let Some((last, before)) = messages.split_last().filter(|(last, _)| last.role == Role::Assistant) else {
             return Err(self.error("expected a conversation whose last message is the assistant's"));
         };
         let prompt = self.cut(before, true)?;
@@ -100,7 +90,7 @@ impl ChatTemplate {
         let mut pieces = Pieces::default();
         pieces.push(&prompt.controls[0], true, false);
         for ((message, content), control) in before.iter().zip(&prompt.contents).zip(&prompt.controls[1..]) {
-            let trained = message.role == Role::Assistant;
+            let trained = message.trained;
             pieces.push(content, false, trained);
             let end = if trained { self.end_of_turn(control, &ends)? } else { 0 };
             pieces.push(&control[..end], true, true);
@@ -112,10 +102,10 @@ impl ChatTemplate {
         // What the template itself writes at the beginning of an answer (Qwen3: an empty thought) is learned with it.
         let asked = &prompt_text[..prompt_text.len() - opening.len()];
         if let Some(begins) = whole_text.strip_prefix(&prompt_text) {
-            pieces.push(begins, true, true);
-            pieces.push(answer, false, true);
+            pieces.push(begins, true, last.trained);
+            pieces.push(answer, false, last.trained);
         } else if whole_text == asked {
-            push_thoughtful_answer(&mut pieces, answer, reasoning);
+            push_thoughtful_answer(&mut pieces, answer, reasoning, last.trained);
         } else {
             return Err(self.error(format!(
                 "the chat template lays out a conversation differently when the answer is asked for, so what is \
@@ -126,20 +116,27 @@ impl ChatTemplate {
         }
         let tail = &whole.controls[messages.len()];
         let end = self.end_of_turn(tail, &ends)?;
-        pieces.push(&tail[..end], true, true);
+        pieces.push(&tail[..end], true, last.trained);
         pieces.push(&tail[end..], true, false);
         Ok(pieces.0)
     }
 
     /// Cuts a rendering at the messages' contents.
     fn cut(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Cut, ModelError> {
+        for (index, message) in messages.iter().enumerate() {
+            if let Some(more) = message.beyond_text() {
+                return Err(
+                    self.error(format!("message {index} has {more}, of which a chat template here is not told"))
+                );
+            }
+        }
         let rendered = self.render(messages, add_generation_prompt)?;
         let name = ContentHash::of_parts(messages.iter().map(|message| message.content.as_bytes())).short();
         let sentinel = |index: usize| format!("[{name}:{index}]");
         let marked: Vec<Message> = messages
             .iter()
             .enumerate()
-            .map(|(index, message)| Message { role: message.role, content: sentinel(index) })
+            .map(|(index, message)| Message { content: sentinel(index), ..message.clone() })
             .collect();
         if rendered.contains(&format!("[{name}:")) {
             return Err(self.error("a message spells a sentinel of the layout"));
@@ -215,20 +212,20 @@ fn thought_opening(prompt: &str) -> &str {
 }
 
 /// An answer that goes on inside an open thought.
-fn push_thoughtful_answer(pieces: &mut Pieces, answer: &str, reasoning: Option<&str>) {
+fn push_thoughtful_answer(pieces: &mut Pieces, answer: &str, reasoning: Option<&str>, trained: bool) {
     if answer.contains(THOUGHT_END) {
         let inside =
             answer.trim_start().strip_prefix(THOUGHT_BEGIN).map_or(answer, |rest| rest.trim_start_matches('\n'));
-        pieces.push(inside, false, true);
+        pieces.push(inside, false, trained);
         return;
     }
     let reasoning = reasoning.map(str::trim).filter(|reasoning| !reasoning.is_empty());
     let parts = reasoning.and_then(|reasoning| Some((reasoning, answer.trim_start().strip_prefix(reasoning)?)));
     let (thought, rest) = parts.unwrap_or(("", answer));
     // The line breaks belong to the texts beside the tag, where a model's own tokens have them.
-    pieces.push(&format!("{thought}\n"), false, true);
-    pieces.push(THOUGHT_END, true, true);
-    pieces.push(&format!("\n\n{}", rest.trim_start_matches('\n')), false, true);
+    pieces.push(&format!("{thought}\n"), false, trained);
+    pieces.push(THOUGHT_END, true, trained);
+    pieces.push(&format!("\n\n{}", rest.trim_start_matches('\n')), false, trained);
 }
 
 /// The last characters of a text, for a message.
@@ -257,16 +254,20 @@ mod tests {
     }
 
     fn messages(list: &[(Role, &str)]) -> Vec<Message> {
-        list.iter().map(|(role, content)| Message { role: *role, content: (*content).to_owned() }).collect()
+        list.iter().map(|(role, content)| Message::new(role.clone(), *content)).collect()
     }
 
     /// Control in brackets, trained text with an asterisk.
-    fn shown(pieces: &[LaidOut]) -> String {
+    fn shown(pieces: &[Segment]) -> String {
         pieces
             .iter()
             .map(|piece| {
                 let star = if piece.trained { "*" } else { "" };
-                if piece.control { format!("{star}[{}]", piece.text) } else { format!("{star}{}|", piece.text) }
+                if piece.kind == SegmentKind::Control {
+                    format!("{star}[{}]", piece.text)
+                } else {
+                    format!("{star}{}|", piece.text)
+                }
             })
             .collect()
     }
@@ -285,6 +286,24 @@ mod tests {
         );
         let prompt = template(CHATML, "<|im_end|>")?.lay_out_prompt(&messages(&turns[..1]))?;
         assert_eq!(shown(&prompt), "[<|im_start|>user\n]q|[<|im_end|>\n<|im_start|>assistant\n]");
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_to_be_learned_is_not_and_what_is_no_text_is_refused() -> Result<(), ModelError> {
+        let mut turns =
+            messages(&[(Role::User, "q"), (Role::Assistant, "a"), (Role::User, "r"), (Role::Assistant, "b")]);
+        let learned = |turns: &[Message]| -> Result<String, ModelError> {
+            let pieces = template(CHATML, "<|im_end|>")?.lay_out_lesson(turns, None, &[])?;
+            Ok(pieces.iter().filter(|piece| piece.trained).map(|piece| piece.text.as_str()).collect())
+        };
+        turns[1].trained = false;
+        assert_eq!(learned(&turns)?, "b<|im_end|>");
+        (turns[1].trained, turns[3].trained) = (true, false);
+        assert_eq!(learned(&turns)?, "a<|im_end|>");
+        turns[1].reasoning = Some("thought".to_owned());
+        let error = learned(&turns).expect_err("a thought beside the text would vanish").to_string();
+        assert!(error.contains("message 1 has a reasoning"), "{error}");
         Ok(())
     }
 
@@ -329,7 +348,7 @@ mod tests {
         let turns = messages(&[(Role::System, forged), (Role::User, forged), (Role::Assistant, forged)]);
         let pieces = template(CHATML, "<|im_end|>")?.lay_out_lesson(&turns, Some(forged), &[])?;
         for piece in &pieces {
-            assert_eq!(piece.text.contains("owned"), !piece.control, "{piece:?}");
+            assert_eq!(piece.text.contains("owned"), piece.kind == SegmentKind::Content, "{piece:?}");
         }
         let text: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
         assert_eq!(text, template(CHATML, "")?.render(&turns, false)?);

@@ -19,8 +19,6 @@ use serde::{Deserialize, Serialize};
 use super::ModelError;
 use hilora_contract::dataset::Message;
 
-pub use layout::LaidOut;
-
 /// Which template lays out what a model reads and learns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -16,7 +16,7 @@ pub use terminal::{Colours, rows_text, statistics_text};
 
 use serde::Serialize;
 
-use hilora_contract::plugin::Segment;
+use hilora_contract::dataset::{Segment, SegmentKind};
 
 /// A row as the model reads it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,7 +51,7 @@ pub struct Piece {
 
 impl From<&Segment> for Piece {
     fn from(segment: &Segment) -> Self {
-        let control = segment.kind == hilora_contract::plugin::SegmentKind::Control;
+        let control = segment.kind == SegmentKind::Control;
         Self { text: segment.text.clone(), control, trained: segment.trained }
     }
 }

@@ -18,8 +18,8 @@ impl RowLoader for Texts {
 
     fn load(&self, id: String, row: &Fields<'_>) -> Result<LoadedRow, Skip> {
         let content = row.required_text("text")?.into_owned();
-        let messages = vec![Message { role: Role::Assistant, content }];
-        Ok(LoadedRow::Conversation(Conversation { id, messages, tags: vec![], difficulty: None }))
+        let messages = vec![Message::new(Role::Assistant, content)];
+        Ok(LoadedRow::Conversation(Conversation { id, messages, tools: vec![], tags: vec![], difficulty: None }))
     }
 }
 

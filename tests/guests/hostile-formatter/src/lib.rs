@@ -1,6 +1,6 @@
 //! A formatter for the host's tests: it does what a problem's statement says, and most of what it can do is wrong.
 
-use hilora_plugin_sdk::formatter::{FormatError, Lesson, Prompt, PromptFormatter, Segment, SegmentKind};
+use hilora_plugin_sdk::formatter::{FormatError, Lesson, PromptFormatter, Segment, SegmentKind, Sequence};
 use hilora_plugin_sdk::types::{Message, ProblemText, Role};
 
 /// The plugin.
@@ -23,29 +23,29 @@ impl PromptFormatter for HostileFormatter {
         vec![String::new()]
     }
 
-    fn format_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Vec<Segment>>, FormatError> {
+    fn format_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Sequence>, FormatError> {
         if specialist == "astrology" {
             return Err(FormatError::UnknownSpecialist(specialist));
         }
-        let statements = lessons.iter().map(statement).filter(|statement| *statement != "answer too little");
-        Ok(statements.map(|statement| vec![segment(statement != "nothing to learn")]).collect())
-    }
-
-    fn compose_lessons(_specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Vec<Message>>, FormatError> {
-        let message = |role| Message { role, content: "text".to_owned() };
-        let compose = |statement: &str| match statement {
-            "no message" => Vec::new(),
-            "user speaks last" => vec![message(Role::Assistant), message(Role::User)],
-            _ => vec![message(Role::User), message(Role::Assistant)],
+        let message = |role| Message::new(role, "text");
+        let sequence = |statement: &str| Sequence {
+            messages: match statement {
+                "no message" => Vec::new(),
+                "user speaks last" => vec![message(Role::Assistant), message(Role::User)],
+                "nobody has a role" => vec![message(Role::Other("a b".to_owned())), message(Role::Assistant)],
+                _ => vec![message(Role::User), message(Role::Assistant)],
+            },
+            segments: vec![segment(statement != "nothing to learn")],
         };
-        Ok(lessons.iter().map(|lesson| compose(statement(lesson))).collect())
+        let statements = lessons.iter().map(statement).filter(|statement| *statement != "answer too little");
+        Ok(statements.map(sequence).collect())
     }
 
-    fn format_prompts(_specialist: String, problems: Vec<ProblemText>) -> Result<Vec<Prompt>, FormatError> {
+    fn format_prompts(_specialist: String, problems: Vec<ProblemText>) -> Result<Vec<Sequence>, FormatError> {
         let prompt = |problem: &ProblemText| match problem.statement.as_str() {
-            "trained prompt" => Prompt { messages: Vec::new(), segments: vec![segment(true)] },
-            "empty prompt" => Prompt { messages: Vec::new(), segments: Vec::new() },
-            _ => Prompt { messages: Vec::new(), segments: vec![segment(false)] },
+            "trained prompt" => Sequence { messages: Vec::new(), segments: vec![segment(true)] },
+            "empty prompt" => Sequence { messages: Vec::new(), segments: Vec::new() },
+            _ => Sequence { messages: Vec::new(), segments: vec![segment(false)] },
         };
         Ok(problems.iter().map(prompt).collect())
     }

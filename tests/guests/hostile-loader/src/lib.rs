@@ -79,10 +79,11 @@ fn skipped(reason: &str) -> LoadedRow {
 }
 
 fn conversation(roles: &[Role]) -> LoadedRow {
-    let message = |role: &Role| Message { role: *role, content: "text".to_owned() };
+    let message = |role: &Role| Message::new(role.clone(), "text");
     LoadedRow::Conversation(Conversation {
         id: "c".to_owned(),
         messages: roles.iter().map(message).collect(),
+        tools: Vec::new(),
         tags: Vec::new(),
         difficulty: None,
     })
@@ -104,6 +105,7 @@ fn problem_with(id: &str, statement: String) -> LoadedRow {
         incorrect_solutions: Vec::new(),
         tests: Vec::new(),
         entry_point: None,
+        checker: None,
         time_limit_ms: None,
         memory_limit_bytes: None,
         attributes: Vec::new(),

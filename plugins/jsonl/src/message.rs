@@ -1,0 +1,215 @@
+//! A message of a conversation, with whatever it has beside a role and a text. A field that nobody reads and that holds
+//! something is a reason to skip the row, so that nothing vanishes silently.
+
+use std::collections::BTreeMap;
+
+use hilora_dataset_formats::json::{Fields, Json};
+use hilora_dataset_formats::skip::{Skip, shown};
+use hilora_plugin_sdk::loader::LoadError;
+use hilora_plugin_sdk::types::{Message, Role, ToolCall};
+
+use crate::field::{Field, object_text, texts, with_embedded};
+use crate::options::{Options, refused};
+
+/// The roles that most files name so.
+const ROLES: [&str; 5] = ["system", "user", "assistant", "tool", "developer"];
+/// Where a thought stands, if no option says it.
+const REASONING_FIELDS: [&str; 2] = ["reasoning", "reasoning_content"];
+/// The longest name of a role, in characters.
+const ROLE_CHARACTERS_MAX: usize = 64;
+
+/// How messages are read.
+pub(crate) struct Messages {
+    role: Field,
+    content: Field,
+    name: Field,
+    /// Of several the first that a message has.
+    reasoning: Vec<String>,
+    tool_calls: Field,
+    tool_call_id: Field,
+    weight: Field,
+    train: Field,
+    ignored: Vec<String>,
+    roles: BTreeMap<String, Role>,
+}
+
+impl Messages {
+    pub(crate) fn from_options(options: &mut Options<'_>) -> Result<Self, LoadError> {
+        let mut roles = BTreeMap::from(ROLES.map(|word| (word.to_owned(), Role::named(word))));
+        if let Some(given) = options.get("roles") {
+            let given = given.fields("roles").map_err(refused)?;
+            for word in given.names() {
+                roles.insert(word.to_owned(), role_option(&given, word).map_err(refused)?);
+            }
+        }
+        let reasoning = options.field("reasoning", "")?;
+        Ok(Self {
+            role: options.field("role", "role")?,
+            content: options.field("content", "content")?,
+            name: options.field("name", "name")?,
+            reasoning: match reasoning.given {
+                true => vec![reasoning.path],
+                false => REASONING_FIELDS.map(str::to_owned).into(),
+            },
+            tool_calls: options.field("tool_calls", "tool_calls")?,
+            tool_call_id: options.field("tool_call_id", "tool_call_id")?,
+            weight: options.field("weight", "weight")?,
+            train: options.field("train", "train")?,
+            ignored: match options.get("ignore") {
+                Some(list) => texts(list, "ignore").map_err(refused)?,
+                None => Vec::new(),
+            },
+            roles,
+        })
+    }
+
+    /// Whether the options leave this field out.
+    pub(crate) fn ignores(&self, name: &str) -> bool {
+        self.ignored.iter().any(|ignored| ignored == name)
+    }
+
+    /// The message that stands at `place` in a row.
+    pub(crate) fn read(&self, item: Json<'_>, place: &str) -> Result<Message, Skip> {
+        let fields = item.fields(place)?;
+        let no_role = |field: &str| Skip::missing_field(field, "a role");
+        let (word, role_field) = self.role.required_below(&fields, place, no_role)?;
+        let word = word.text(&role_field)?;
+        let Some(role) = self.roles.get(&*word).cloned() else {
+            let known: Vec<&str> = self.roles.keys().map(String::as_str).collect();
+            let detail = format!("`{role_field}`: expected one of {}, got `{}`", known.join(", "), shown(&word));
+            return Err(Skip::new("unknown-role", detail));
+        };
+        let optional_text = |path: &str| -> Result<Option<String>, Skip> {
+            let Some(value) = self.optional(&fields, place, path)? else { return Ok(None) };
+            let text = value.text(&format!("{place}.{path}"))?;
+            Ok(Some(text.into_owned()).filter(|text| !text.trim().is_empty()))
+        };
+        let reasoning_field = self.reasoning.iter().find(|path| fields.get(path).is_some());
+        let reasoning = reasoning_field.map(|path| optional_text(path)).transpose()?.flatten();
+        let tool_calls = self.tool_calls(&fields, place)?;
+        let content_field = format!("{place}.{}", self.content.path);
+        let content = match fields.at_below(place, &self.content.path)? {
+            Some(content) => content.text(&content_field)?.into_owned(),
+            None if !tool_calls.is_empty() => String::new(),
+            None => return Err(Skip::missing_field(&content_field, "a string")),
+        };
+        if role == Role::Assistant && content.trim().is_empty() && tool_calls.is_empty() {
+            return Err(Skip::new("empty-answer", format!("`{content_field}` is empty")));
+        }
+        self.refuse_unread(&fields, place, reasoning_field.map(String::as_str))?;
+        Ok(Message {
+            trained: self.trained(&fields, place)?.unwrap_or(role == Role::Assistant),
+            role,
+            name: optional_text(&self.name.path)?,
+            content,
+            reasoning,
+            tool_calls,
+            tool_call_id: optional_text(&self.tool_call_id.path)?,
+        })
+    }
+
+    /// The value at a path, which may be missing however it was named.
+    fn optional<'a>(&self, fields: &Fields<'a>, place: &str, path: &str) -> Result<Option<Json<'a>>, Skip> {
+        if self.ignores(path) { Ok(None) } else { fields.at_below(place, path) }
+    }
+
+    /// Whether the message says that it is trained on: by a weight of 0 or 1, or in so many words.
+    fn trained(&self, fields: &Fields<'_>, place: &str) -> Result<Option<bool>, Skip> {
+        let weight = self.optional(fields, place, &self.weight.path)?.map(|value| match value.as_written() {
+            "0" | "0.0" => Ok(false),
+            "1" | "1.0" => Ok(true),
+            other => Err(Skip::wrong_type(&format!("{place}.{}", self.weight.path), "0 or 1", &shown(other))),
+        });
+        let train = self.optional(fields, place, &self.train.path)?.map(|value| match value.as_written() {
+            "false" => Ok(false),
+            "true" => Ok(true),
+            other => Err(Skip::wrong_type(&format!("{place}.{}", self.train.path), "true or false", &shown(other))),
+        });
+        match (weight.transpose()?, train.transpose()?) {
+            (Some(weight), Some(train)) if weight != train => {
+                let (weight, train) = (&self.weight.path, &self.train.path);
+                Err(Skip::new("wrong-type", format!("`{place}`: `{weight}` and `{train}` say the opposite")))
+            }
+            (weight, train) => Ok(weight.or(train)),
+        }
+    }
+
+    fn tool_calls(&self, fields: &Fields<'_>, place: &str) -> Result<Vec<ToolCall>, Skip> {
+        let Some(list) = self.optional(fields, place, &self.tool_calls.path)? else { return Ok(Vec::new()) };
+        let field = format!("{place}.{}", self.tool_calls.path);
+        with_embedded(list, &field, |list| {
+            let items = list.items(&field)?.into_iter().enumerate();
+            items.map(|(index, item)| tool_call(item, &format!("{field}[{index}]"))).collect()
+        })
+    }
+
+    /// Refuses a field that holds something and that nobody reads.
+    fn refuse_unread(&self, fields: &Fields<'_>, place: &str, reasoning: Option<&str>) -> Result<(), Skip> {
+        let paths =
+            [&self.role, &self.content, &self.name, &self.tool_calls, &self.tool_call_id, &self.weight, &self.train];
+        let read = paths.into_iter().map(|field| field.path.as_str()).chain(reasoning);
+        let read: Vec<&str> = read.map(|path| path.split('.').next().unwrap_or(path)).collect();
+        refuse_unread(fields, place, &|name| read.contains(&name) || self.ignores(name))
+    }
+}
+
+/// Refuses fields that hold something and of which `is_read` says no.
+fn refuse_unread(fields: &Fields<'_>, place: &str, is_read: &dyn Fn(&str) -> bool) -> Result<(), Skip> {
+    let holds =
+        |name: &&str| fields.get(name).is_some_and(|value| !["\"\"", "[]", "{}"].contains(&value.compact().as_str()));
+    match fields.names().filter(|name| !is_read(name)).find(holds) {
+        None => Ok(()),
+        Some(name) => Err(Skip::new(
+            "unread-field",
+            format!("`{place}.{}` is not read; the option `ignore` names fields that may be left out", shown(name)),
+        )),
+    }
+}
+
+/// One call: as chat endpoints write it, or its name and arguments alone.
+fn tool_call(item: Json<'_>, place: &str) -> Result<ToolCall, Skip> {
+    let fields = item.fields(place)?;
+    let kind = fields.text("type")?.unwrap_or_else(|| "function".into());
+    if kind != "function" {
+        let got = format!("`{}`", shown(&kind));
+        return Err(Skip::wrong_type(&format!("{place}.type"), "`function`", &got));
+    }
+    let id = fields.get("id").map(|id| id.text_or_number(&format!("{place}.id"))).transpose()?;
+    let id = id.map(|id| id.into_owned()).filter(|id| !id.is_empty());
+    let below;
+    let (function, place) = match fields.get("function") {
+        Some(function) => {
+            refuse_unread(&fields, place, &|name| ["id", "type", "function"].contains(&name))?;
+            let place = format!("{place}.function");
+            below = function.fields(&place)?;
+            refuse_unread(&below, &place, &|name| ["name", "arguments"].contains(&name))?;
+            (&below, place)
+        }
+        None => {
+            refuse_unread(&fields, place, &|name| ["id", "type", "name", "arguments"].contains(&name))?;
+            (&fields, place.to_owned())
+        }
+    };
+    let name_field = format!("{place}.name");
+    let name = function.get("name").ok_or_else(|| Skip::missing_field(&name_field, "a string"))?.text(&name_field)?;
+    if name.trim().is_empty() {
+        return Err(Skip::missing_field(&name_field, "a tool's name"));
+    }
+    let arguments = match function.get("arguments") {
+        None => "{}".to_owned(),
+        Some(value) => object_text(value, &format!("{place}.arguments"))?,
+    };
+    Ok(ToolCall { id, name: name.into_owned(), arguments })
+}
+
+/// What the option `roles` makes of one of the dataset's words.
+fn role_option(roles: &Fields<'_>, word: &str) -> Result<Role, Skip> {
+    let field = format!("roles.{word}");
+    let expected = "a role of letters, digits and `-`, `_`, `.`";
+    let value = roles.get(word).ok_or_else(|| Skip::missing_field(&field, expected))?.text(&field)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match (1..=ROLE_CHARACTERS_MAX).contains(&value.len()) && value.bytes().all(plain) {
+        true => Ok(Role::named(&value)),
+        false => Err(Skip::wrong_type(&field, expected, &format!("`{}`", shown(&value)))),
+    }
+}
