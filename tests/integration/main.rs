@@ -17,8 +17,10 @@ mod datasets;
 mod enrich;
 mod evaluate;
 mod hub;
+mod instruction_sets;
 mod judge;
 mod main_job;
+mod messages;
 mod models;
 mod parity;
 mod plugins;
@@ -69,6 +71,15 @@ fn main() {
         eprintln!("error: {error}");
         std::process::exit(1);
     }
+    // Those of instruction sets start it again behind an emulator.
+    match instruction_sets::write_bits_where_asked() {
+        Ok(false) => {}
+        Ok(true) => return,
+        Err(error) => {
+            eprintln!("error: {}", error.message().unwrap_or_default());
+            std::process::exit(1);
+        }
+    }
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(architecture::trials());
@@ -79,8 +90,10 @@ fn main() {
     trials.extend(enrich::trials());
     trials.extend(evaluate::trials());
     trials.extend(hub::trials());
+    trials.extend(instruction_sets::trials());
     trials.extend(judge::trials());
     trials.extend(main_job::trials());
+    trials.extend(messages::trials());
     trials.extend(prepare::trials());
     trials.extend(registry::trials());
     trials.extend(run::trials());

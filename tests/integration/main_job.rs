@@ -20,26 +20,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("main_job::a_worker_that_dies_in_prepare_costs_its_program_and_no_other", dead_workers),
         Trial::test("main_job::bad_input_is_one_error_with_a_hint_and_exit_code_2", bad_input),
         Trial::test("main_job::every_shipped_config_is_valid", shipped_configs),
+        // Minutes on all cores; the small job tells every change that would change it.
+        Trial::test("main_job::the_quickstart_gives_its_row_of_the_table_of_seeds", quickstart)
+            .with_ignored_flag(std::env::var_os("HILORA_TEST_QUICKSTART").is_none()),
     ]
 }
 
 /// One domain of the sample, two epochs: every stage is real and takes seconds.
-const CONFIG: &str = "
-adapter_name: python-lora
-base_model: examples/tiny-base
-seed: 3
-lora: {r: 4, lora_alpha: 8, lora_dropout: 0.1}
-training: {mode: qlora, num_epochs: 2, batch_size: 4, learning_rate: 1e-3, max_seq_length: 256, save_steps: 3}
-data:
-  source: codecontests
-  files: [examples/sample-problems/sample_problems.parquet]
-  domains: [data_structures]
-  eval_fraction: 0.1
-evaluation: {samples_per_problem: 2, temperature: 0.5, max_new_tokens: 64, k: [1, 2]}
-gate: {pass_at_1_min: 0, improvement_points_min: -100, latency_increase_max: 10, error_rate_max: 1}
-controls: {nearest_copy: true}
-validation: {eval_steps: 12, metric: pass@1, early_stopping_patience: 9}
-";
+const CONFIG: &str = include_str!("../data/small_job.yaml");
 
 /// A folder for one test's config, run and registry; commands run in the repository, where the plugins are.
 struct Bench {
@@ -99,6 +87,7 @@ fn runs_and_resumes() -> Result<(), Failed> {
     assert_eq!(result["registered"].is_null(), !passed, "registered if and only if the gate said yes");
     assert_eq!(result["unchanged"], false);
     let evaluated = hash_of_artifact(&bench.path("run/evaluation.json"))?;
+    is_as_the_table_was_made(&result, &hash_of_artifact(&bench.path("run/adapter"))?.to_string())?;
 
     let second = bench.command(&["--json"], "run").output()?;
     assert_eq!(stdout_json(&second)?["unchanged"], true, "{second:?}");
@@ -112,6 +101,48 @@ fn runs_and_resumes() -> Result<(), Failed> {
     let steps = |run: &str| fs::read_to_string(bench.path(run).join("metrics.jsonl")).map(|text| text.lines().count());
     assert_eq!(steps("killed")?, steps("run")?, "one line for each step, killed or not");
     refuses_to_measure(&bench)
+}
+
+/// Fails where this job gives something else than it gave when the documentation's table of seeds was made: then the
+/// table is older than the code.
+fn is_as_the_table_was_made(result: &Value, adapter: &str) -> Result<(), Failed> {
+    let figures: Value = serde_json::from_slice(&fs::read(repository().join("tests/data/seeds.json"))?)?;
+    let pass_at_1 = |who: &str| result["evaluation"][who]["pass_at"]["1"]["value"].clone();
+    let got = serde_json::json!({
+        "adapter": adapter,
+        "base_pass_at_1": pass_at_1("base"),
+        "adapter_pass_at_1": pass_at_1("adapter"),
+    });
+    let expected = &figures["small_job"];
+    if got == *expected {
+        return Ok(());
+    }
+    Err(format!("the table of seeds was made by code that gave {expected}, and this gives {got}: `cargo xtask seeds`")
+        .into())
+}
+
+/// The whole quickstart, whose seed is the table's first.
+fn quickstart() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
+    command.current_dir(repository()).args(["--json", "--plugin", "plugins/codecontests.wasm"]);
+    command.arg("--run").arg(folder.path().join("run")).arg("--registry").arg(folder.path().join("registry.sqlite"));
+    let output = command.output()?;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let evaluation = &stdout_json(&output)?["evaluation"];
+    let figures: Value = serde_json::from_slice(&fs::read(repository().join("tests/data/seeds.json"))?)?;
+    let row = &figures["seeds"][0];
+    assert_eq!(row["seed"], evaluation["seed"]);
+    assert_eq!(row["problems"], evaluation["problems"]);
+    for (figure, measured) in [
+        ("base_pass_at_1", "/base/pass_at/1"),
+        ("adapter_pass_at_1", "/adapter/pass_at/1"),
+        ("improvement_points", "/improvement_points"),
+    ] {
+        assert_eq!(Some(&row[figure]), evaluation.pointer(measured), "{figure}");
+    }
+    assert_eq!(Some(&row["adapter_error_rate"]), evaluation.pointer("/adapter/error_rate/value"));
+    Ok(())
 }
 
 /// Conversations, one of which is longer than a training row may be.

@@ -20,6 +20,7 @@ mod program;
 mod python;
 mod quickstart;
 mod requirements;
+mod seeds;
 mod static_link;
 mod suite;
 mod test;
@@ -52,6 +53,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run the main job on the splits of the documentation's table, and renew the table (half an hour)
+    Seeds,
     /// Run clippy over the host and the guests, with warnings denied
     Lint,
     /// Build what the tests need and run every test
@@ -111,6 +114,7 @@ fn run(task: &Task) -> Result<u8> {
         Task::Bench(Bench::Prepare(arguments)) => bench::prepare::run_task(&repository, arguments),
         Task::Bench(Bench::Train(arguments)) => bench::train::run_task(&repository, arguments),
         Task::Quickstart { arguments } => quickstart::run(&repository, arguments),
+        Task::Seeds => seeds::run(&repository),
         Task::Lint => lint::run(&repository),
         Task::Test { lint } => test::run(&repository, *lint),
         Task::Verdicts(arguments) => verdicts::run_task(&repository, arguments),

@@ -10,7 +10,7 @@ use super::nearest_copy::NearestCopy;
 use hilora_contract::dataset::EvaluationProblem;
 
 /// A facet with more groups than this is left out.
-const GROUPS_MAX: usize = 12;
+const GROUPS_MAX: usize = 16;
 
 /// A facet with fewer problems a group than this, on average, is left out.
 const PROBLEMS_PER_GROUP_MIN: usize = 2;
