@@ -25,7 +25,10 @@ const FENCED_PACKAGES: [(&str, &[&str]); 8] = [
 ];
 
 /// Dependencies that are declared for their features alone: the binary and its tests share one build through them.
-const FOR_FEATURES: [&str; 4] = ["axum", "hashbrown", "idna", "num-complex"];
+const FOR_FEATURES: [&str; 6] = ["anyhow", "axum", "flate2", "hashbrown", "idna", "num-complex"];
+
+/// Packages outside of `host/` and `plugins/` whose tests are compiled with the host's.
+const TESTED_BESIDE: [&str; 2] = ["xtask", "hilora-fuzz"];
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -347,15 +350,11 @@ fn files_have_no_circles() -> Result<(), Failed> {
     none(wrong)
 }
 
-/// The packages of the host with their features, with or without what only tests need.
-fn features(edges: &str) -> Result<BTreeSet<String>, Failed> {
+/// What the packages are built of, with features, and with or without what only tests need.
+fn features(packages: &[String], edges: &str) -> Result<BTreeSet<String>, Failed> {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(repository()).args(["tree", "--locked", "--edges", edges, "--format", "{p} {f}"]);
-    command.args(["--prefix", "none", "--package", "xtask"]);
-    for host_crate in host_crates()? {
-        let package = host_crate.manifest["package"]["name"].as_str().unwrap_or_default().to_owned();
-        command.args(["--package", &package]);
-    }
+    command.args(["--prefix", "none"]).args(packages.iter().flat_map(|package| ["--package", package]));
     let output = command.output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
@@ -364,10 +363,26 @@ fn features(edges: &str) -> Result<BTreeSet<String>, Failed> {
     Ok(text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect())
 }
 
-/// A dependency whose features differ between the binary and the tests is built twice, with all that stands on it.
+/// Everything that is compiled natively and tested: the host, the plugins and what is tested beside them.
+fn tested_packages() -> Result<Vec<String>, Failed> {
+    let mut packages: Vec<_> = TESTED_BESIDE.map(str::to_owned).into();
+    for folder in ["host", "plugins"] {
+        for entry in fs::read_dir(repository().join(folder))? {
+            // A plugin that is not written in Rust has no manifest of cargo's.
+            let Ok(manifest) = fs::read_to_string(entry?.path().join("Cargo.toml")) else { continue };
+            let manifest: Table = manifest.parse()?;
+            packages.push(manifest["package"]["name"].as_str().unwrap_or_default().to_owned());
+        }
+    }
+    Ok(packages)
+}
+
+/// A dependency whose features differ between the binary, the tests and the plugins' tests is built twice, with all that
+/// stands on it.
 fn features_are_the_same() -> Result<(), Failed> {
-    let with_tests = features("normal,build,dev")?;
-    let differing = features("normal,build")?.into_iter().filter(|package| !with_tests.contains(package));
+    let tested = features(&tested_packages()?, "normal,build,dev")?;
+    let binary = features(&["hilora-host".to_owned()], "normal,build")?;
+    let differing = binary.into_iter().filter(|package| !tested.contains(package));
     none(differing.map(|package| format!("tests build it with other features: {package}")).collect())
 }
 

@@ -61,7 +61,7 @@ fn evaluation(correct: usize) -> Result<Evaluation, Failed> {
 }
 
 /// Writes `evaluation.json` and `latency.json` of an adapter that is this much slower than its base.
-fn write_run(folder: &Path, latency_increase: f64) -> Result<(), Failed> {
+pub(crate) fn write_run(folder: &Path, latency_increase: f64) -> Result<(), Failed> {
     let record = EvaluationRecord {
         adapter_name: "python-lora".to_owned(),
         made_from: BTreeMap::new(),
@@ -165,7 +165,7 @@ fn adapter(folder: &Path, weights: &str) -> Result<(PathBuf, ContentHash), Faile
 }
 
 /// Registers an adapter for each of these weights in `runs/registry.sqlite`, and tells their hashes.
-fn register(folder: &Path, every_weights: &[&str]) -> Result<Vec<ContentHash>, Failed> {
+pub(crate) fn register(folder: &Path, every_weights: &[&str]) -> Result<Vec<ContentHash>, Failed> {
     let registry = Registry::open(&folder.join("runs/registry.sqlite"))?;
     let mut hashes = Vec::new();
     for weights in every_weights {

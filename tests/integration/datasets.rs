@@ -11,7 +11,8 @@ use hilora_contract::artifact::{ContentHash, hash_of_artifact};
 use hilora_contract::dataset::{Domain, EvaluationProblem, Lesson, ProblemText};
 use hilora_contract::plugin::{Classification, DomainClassifier, DomainInfo, LoadedRow, PluginError, PluginIdentity};
 use hilora_prepare::{
-    DataConfig, EvaluationSetConfig, PrepareInputs, PrepareReport, PrepareStage, SetInputs, input_files, prepare,
+    DataConfig, EvaluationSetConfig, PrepareInputs, PreparePhase, PrepareReport, Prepared, SetInputs, input_files,
+    prepare,
 };
 use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 use libtest_mimic::{Failed, Trial};
@@ -141,7 +142,7 @@ impl Bench {
     fn prepare(
         &self,
         classifier: &dyn DomainClassifier,
-        seen: &Mutex<Vec<PrepareStage>>,
+        seen: &Mutex<Vec<PreparePhase>>,
     ) -> Result<PrepareReport, Failed> {
         let host = plugin_host()?;
         let loader = host.loader(&component("jsonl"))?;
@@ -168,11 +169,15 @@ impl Bench {
             workers: 2,
             run_folder: Some(&run),
         };
-        Ok(prepare(&inputs, &|progress| {
+        let prepared = prepare(&inputs, &|| false, &|progress| {
             if let Ok(mut seen) = seen.lock() {
-                seen.push(progress.stage);
+                seen.push(progress.phase);
             }
-        })?)
+        })?;
+        match prepared {
+            Prepared::Finished(report) => Ok(*report),
+            Prepared::Interrupted => Err("nobody stops it".into()),
+        }
     }
 }
 
@@ -306,7 +311,7 @@ fn incremental() -> Result<(), Failed> {
     let rows: Vec<Value> = (0..8).map(printing).collect();
     let bench = Bench::new(&rows, json!({"kind": "problem", "id": "id"}))?;
     let classifier = keyword_classifier()?;
-    let stages = |classifier: &dyn DomainClassifier| -> Result<(Vec<PrepareStage>, PrepareReport), Failed> {
+    let stages = |classifier: &dyn DomainClassifier| -> Result<(Vec<PreparePhase>, PrepareReport), Failed> {
         let seen = Mutex::default();
         let report = bench.prepare(classifier, &seen)?;
         let mut seen = seen.into_inner().unwrap_or_default();
@@ -314,16 +319,16 @@ fn incremental() -> Result<(), Failed> {
         Ok((seen, report))
     };
     let (all, first) = stages(&*classifier)?;
-    for stage in PrepareStage::ALL {
+    for stage in PreparePhase::ALL {
         assert!(all.contains(&stage), "{stage:?} did not run: {all:?}");
     }
     let (again, second) = stages(&*classifier)?;
-    assert_eq!(again, [PrepareStage::Compare, PrepareStage::Write]);
+    assert_eq!(again, [PreparePhase::Compare, PreparePhase::Write]);
     assert_eq!(first.manifest, second.manifest);
 
     let identity = PluginIdentity { content: ContentHash::of(b"another classifier"), ..classifier.identity().clone() };
     let (changed, third) = stages(&Renamed(classifier, identity))?;
-    assert_eq!(changed, [PrepareStage::Classify, PrepareStage::Compare, PrepareStage::Write]);
+    assert_eq!(changed, [PreparePhase::Classify, PreparePhase::Compare, PreparePhase::Write]);
     assert_eq!(third.manifest.sides.values().map(|side| side.domains.len()).max(), Some(1));
     assert_eq!(third.manifest.counts.programs_judged, first.manifest.counts.programs_judged);
     Ok(())

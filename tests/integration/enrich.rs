@@ -443,7 +443,7 @@ fn a_refused_request_costs_its_row() -> Result<(), Failed> {
 fn a_long_pause_stops_the_run() -> Result<(), Failed> {
     let server = Server::start(0, |_, _| Reply::Busy(3_600))?;
     let bench = Bench::new(&server.url, "", &rows(1)?)?;
-    let message = expect_exit(&bench.command(&["enrich"]).output()?, 2)?;
+    let message = expect_exit(&bench.command(&["enrich"]).output()?, 1)?;
     assert!(message.contains("in 1 attempts") && message.contains("it asks for a pause of 3600 s"), "{message}");
     Ok(())
 }
@@ -462,7 +462,7 @@ fn gives_up() -> Result<(), Failed> {
         prompt => Reply::Trace(trace(prompt)),
     })?;
     let bench = Bench::new(&server.url, ", concurrency: 2, retries: 1", &rows(6)?)?;
-    let message = expect_exit(&bench.command(&["enrich"]).output()?, 2)?;
+    let message = expect_exit(&bench.command(&["enrich"]).output()?, 1)?;
     assert!(
         message.contains("no answer in 2 attempts, the last time: status 502 Bad Gateway: bad gateway"),
         "{message}"
@@ -574,12 +574,12 @@ fn bad_input() -> Result<(), Failed> {
     refused("HILORA_NO_SUCH_KEY is not set, expected the API key for api.example.invalid\nhint: ")?;
     let rows = fs::read(&train)?;
     fs::write(&train, [&rows[..], b"{\"problem\": 1}\n"].concat())?;
-    refused("python_train.jsonl, line 2: expected a lesson, got ")?;
+    refused("python_train.jsonl, line 2, problem: expected a string, got integer `1`\nhint: ")?;
     fs::write(&train, [&rows[..], serde_json::to_string(&example("Unknown.", None))?.as_bytes()].concat())?;
-    refused("has no tests of the problem in row 1 of the training data\nhint: ")?;
+    refused("python_train.jsonl, line 2\nhint: ")?;
     fs::write(&train, &rows)?;
     fs::write(bench.path("run/data/python_traces.jsonl"), "nonsense\n")?;
-    refused("python_traces.jsonl, line 1: expected an answer with its key")?;
+    refused("python_traces.jsonl, line 1: expected an answer with its key, a JSON object, got `nonsense`")?;
     fs::remove_file(&tests)?;
     refused("python_train_tests.jsonl")?;
     fs::remove_file(&train)?;

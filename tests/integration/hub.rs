@@ -209,10 +209,19 @@ impl Hub {
 
     /// Checks that `model inspect` ends with 2 and says all of this.
     fn refuse(&self, id: &str, environment: &[(&str, &str)], parts: &[&str]) -> Result<(), Failed> {
+        self.fail(2, id, environment, parts)
+    }
+
+    /// Checks that `model inspect` ends with 1, because the network failed, and says all of this.
+    fn break_off(&self, id: &str, environment: &[(&str, &str)], parts: &[&str]) -> Result<(), Failed> {
+        self.fail(1, id, environment, parts)
+    }
+
+    fn fail(&self, code: i32, id: &str, environment: &[(&str, &str)], parts: &[&str]) -> Result<(), Failed> {
         let output = self.run(&["model", "inspect", id], environment)?;
         let error = String::from_utf8_lossy(&output.stderr);
-        if output.status.code() != Some(2) {
-            return Err(format!("expected exit code 2, got {}: {error}", output.status).into());
+        if output.status.code() != Some(code) {
+            return Err(format!("expected exit code {code}, got {}: {error}", output.status).into());
         }
         match parts.iter().find(|part| !error.contains(**part)) {
             None => Ok(()),
@@ -284,7 +293,11 @@ fn goes_on() -> Result<(), Failed> {
 
     // A connection that breaks again and again ends the call; the next one goes on.
     let hub = Hub::start(|mirror| mirror.cuts = 5)?;
-    hub.refuse("tiny/llama", &[], &["cannot fetch model.safetensors of `tiny/llama` from http://127.0.0.1", "hint:"])?;
+    hub.break_off(
+        "tiny/llama",
+        &[],
+        &["cannot fetch model.safetensors of `tiny/llama` from http://127.0.0.1", "hint:"],
+    )?;
     hub.refuse("tiny/llama", &[("HF_HUB_OFFLINE", "1")], &["is not whole in", "config.json is missing"])?;
     hub.mirror().cuts = 0;
     let before = starts(&hub).len();
@@ -305,7 +318,11 @@ fn goes_on() -> Result<(), Failed> {
 
 fn damaged() -> Result<(), Failed> {
     let hub = Hub::start(|mirror| mirror.damages = true)?;
-    hub.refuse("tiny/llama", &[], &["model.safetensors of `tiny/llama`: expected", ", got", "hint: it was removed"])?;
+    hub.break_off(
+        "tiny/llama",
+        &[],
+        &["model.safetensors of `tiny/llama`: expected", ", got", "hint: it was removed"],
+    )?;
     assert!(!hub.snapshot().join(WEIGHTS).exists());
     hub.mirror().damages = false;
     assert_eq!(hub.inspect("tiny/llama", &[])?["parameters"], 84_288);
@@ -342,7 +359,7 @@ fn refusals() -> Result<(), Failed> {
     hub.refuse("tiny/llama", &[token], &["neither model.safetensors nor", "hint: only safetensors are read"])?;
     // Nobody listens on port 9 of this machine.
     let nobody = [("HF_ENDPOINT", "http://127.0.0.1:9")];
-    hub.refuse("tiny/llama", &nobody, &["cannot fetch the listing of `tiny/llama` from http://127.0.0.1:9", "hint:"])
+    hub.break_off("tiny/llama", &nobody, &["cannot fetch the listing of `tiny/llama` from http://127.0.0.1:9", "hint:"])
 }
 
 fn config_names_an_id() -> Result<(), Failed> {

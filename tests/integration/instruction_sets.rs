@@ -2,7 +2,7 @@
 //! tokens and the same trained adapter.
 //!
 //! `tests/data/instruction_sets.json` holds them. Every machine that runs this test is held against the file, so the
-//! first one with AVX-512 compares AVX-512 with AVX2, on which the file was made (`HILORA_UPDATE_GOLDEN=1` makes it
+//! first one with AVX-512 compares AVX-512 with AVX2, on which the file was made (`HILORA_BLESS=1` makes it
 //! anew). Other processors are emulated by qemu-user; without it those tests show as ignored, unless `HILORA_TEST_QEMU=1`
 //! demands them. Training and decoding run in this very program, started again.
 
@@ -26,7 +26,7 @@ use crate::repository;
 /// Where a program that was started again writes what it computed.
 const OUTPUT_VARIABLE: &str = "HILORA_TEST_BITS";
 /// Makes the committed file anew.
-const UPDATE_VARIABLE: &str = "HILORA_UPDATE_GOLDEN";
+const BLESS_VARIABLE: &str = "HILORA_BLESS";
 /// Demands the emulated processors.
 const DEMAND_VARIABLE: &str = "HILORA_TEST_QEMU";
 const EMULATOR: &str = "qemu-x86_64";
@@ -59,7 +59,7 @@ fn golden() -> PathBuf {
 
 fn committed() -> Result<(), Failed> {
     let bits = all_bits(&[])?;
-    if env::var_os(UPDATE_VARIABLE).is_some() {
+    if env::var_os(BLESS_VARIABLE).is_some() {
         fs::write(golden(), serde_json::to_string_pretty(&bits)? + "\n")?;
     }
     compare(&bits)

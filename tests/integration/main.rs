@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use hilora_contract::fault::Fault;
 use hilora_contract::plugin::PluginError;
 use hilora_wasm::{HostOptions, PluginHost};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -14,6 +15,7 @@ mod chat_template;
 mod command_line;
 mod data;
 mod datasets;
+mod documents;
 mod enrich;
 mod evaluate;
 mod hub;
@@ -35,6 +37,12 @@ mod training;
 /// The repository's root.
 pub fn repository() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// What a person is told of an error: its text, and a line for each hint.
+pub fn told(error: &dyn Fault) -> String {
+    let hints = error.hints().into_iter().map(|hint| format!("\nhint: {hint}"));
+    std::iter::once(error.to_string()).chain(hints).collect()
 }
 
 /// A built component.
@@ -87,6 +95,7 @@ fn main() {
     trials.extend(command_line::trials());
     trials.extend(datasets::trials());
     trials.extend(data::trials());
+    trials.extend(documents::trials());
     trials.extend(enrich::trials());
     trials.extend(evaluate::trials());
     trials.extend(hub::trials());

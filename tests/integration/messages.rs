@@ -1,15 +1,20 @@
 //! What the binary says, held against golden files under `tests/ui`: the help of every subcommand and the errors of bad
-//! input. `HILORA_BLESS=1 cargo xtask test messages` writes what is said now; the difference is then read in the change.
+//! input. With `HILORA_BLESS=1` a test writes what is said now instead; the difference is then read in the change:
+//! `HILORA_BLESS=1 cargo test --release -p hilora-host --test integration -- messages`.
 //!
 //! A case of an error is a folder `tests/ui/errors/<case>`:
-//! - `command` has a command in each line: the arguments of `hilora-host`, apart by spaces, of which `'a b'` is one.
-//!   `NAME=VALUE` before them sets a variable, `<FILE` is standard input (nothing without it), `>FILE` is standard output
-//!   and `>closed` a pipe that nobody reads. A line that starts with `#` says why the case is there.
+//! - `command` has a command in each line, as a shell would read it: `NAME=VALUE hilora-host 'an argument' <IN >OUT`.
+//!   Without `<IN` there is nothing on standard input; `>closed` is a pipe that nobody reads. A line that starts with
+//!   `#` says why the case is there. What succeeds is called with `--quiet`, because progress depends on the clock.
 //! - `expected` has each command again, its exit code and what it said.
-//! - Everything else is input. A case runs in a copy of its folder, beside links to `configs`, `examples` and `plugins`.
+//! - Everything else is input. A case runs in a copy of its folder, beside links to `configs`, `examples`, `plugins`.
 //!
-//! What differs between machines and builds has a placeholder in the golden files: `<folder>` is the copy, `<repository>`
-//! is the repository's root, `<hash>` a content hash and `<version>` the program's version.
+//! Whatever the cases are, a failure is one line that begins with `error: `, says nothing twice and has no full stop;
+//! its hints have lines of their own below.
+//!
+//! What differs between machines and builds has a placeholder in the golden files: `<folder>` is the copy,
+//! `<repository>` is the repository's root, `<hash>` a content hash and `<version>` the version of the program and its
+//! plugins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -33,7 +38,7 @@ const UNSET_VARIABLES: [&str; 6] =
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
         Trial::test("messages::help_of_every_subcommand", holds_help),
-        Trial::test("messages::every_error_is_one_line_and_its_hints", holds_the_words),
+        Trial::test("messages::wrong_words_are_found", finds_wrong_words),
         Trial::test("messages::a_difference_is_shown_by_lines", shows_a_difference),
     ];
     match names_in(&golden().join("errors")) {
@@ -117,10 +122,8 @@ fn difference(expected: &str, got: &str) -> String {
 
 fn shows_a_difference() -> Result<(), Failed> {
     let got = difference("one\ntwo\nthree\n", "one\n2\nthree\nfour\n");
-    match got == "  one\n- two\n+ 2\n  three\n+ four\n" {
-        true => Ok(()),
-        false => Err(format!("got:\n{got}").into()),
-    }
+    let expected = "  one\n- two\n+ 2\n  three\n+ four\n";
+    if got == expected { Ok(()) } else { Err(format!("got:\n{got}").into()) }
 }
 
 /// Asks a subcommand and all below it for their help. They are found in the help itself, so that none is forgotten.
@@ -188,6 +191,7 @@ impl CaseCommand {
                     Some((name, value)) if is_name(name) => command.variables.push((name.to_owned(), value.to_owned())),
                     _ if word.starts_with('<') => command.input = Some(word[1..].to_owned()),
                     _ if word.starts_with('>') => command.output = Some(word[1..].to_owned()),
+                    _ if word == "hilora-host" && command.arguments.is_empty() => {}
                     _ => command.arguments.push(word.to_owned()),
                 }
             }
@@ -204,7 +208,9 @@ impl CaseCommand {
             command.stdin(File::open(folder.join(input))?);
         }
         match self.output.as_deref() {
-            None => {}
+            None => {
+                command.stdout(Stdio::piped());
+            }
             Some("closed") => {
                 // The end for reading goes at once, so that the first write meets a closed pipe.
                 let (_, writer) = io::pipe()?;
@@ -224,7 +230,7 @@ impl CaseCommand {
     }
 }
 
-/// Runs a case and holds what it said against its golden file.
+/// Runs a case, and holds what it said against its golden file and against what every message must be.
 fn holds_a_case(case: &Path) -> Result<(), Failed> {
     let commands = fs::read_to_string(case.join("command"))
         .map_err(|error| format!("cannot read {}: {error}", case.join("command").display()))?;
@@ -237,13 +243,17 @@ fn holds_a_case(case: &Path) -> Result<(), Failed> {
     }
     let mut said = String::new();
     for line in commands.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        writeln!(said, "$ hilora-host {line}\n{}", CaseCommand::parse(line).run(&folder)?)?;
+        writeln!(said, "$ {line}\n{}", CaseCommand::parse(line).run(&folder)?)?;
     }
     let said = said
         .replace(&*folder.to_string_lossy(), "<folder>")
         .replace(&*root.to_string_lossy(), "<repository>")
-        .replace(env!("CARGO_PKG_VERSION"), "<version>");
-    hold(&case.join("expected"), &without_hashes(&said))
+        .replace(concat!(" ", env!("CARGO_PKG_VERSION")), " <version>");
+    let said = without_hashes(&said);
+    hold(&case.join("expected"), &said)?;
+    let lines: Vec<&str> = said.lines().collect();
+    let faults: Vec<String> = lines.split(|line| line.starts_with("$ ")).skip(1).flat_map(faults_of_words).collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("\n").into()) }
 }
 
 /// The inputs of a case, links as links.
@@ -273,22 +283,29 @@ fn without_hashes(text: &str) -> String {
         .collect()
 }
 
-/// What is wrong with how a command of a case ended, by what it said.
-fn faults_of_words(said: &[&str]) -> Vec<String> {
+/// What is wrong with how a command of a case ended: its exit code, what it said, and what it printed.
+fn faults_of_words(lines: &[&str]) -> Vec<String> {
+    let lines: Vec<&str> = lines.iter().copied().take_while(|line| *line != "standard output:").collect();
+    let [code, said @ ..] = lines.as_slice() else { return vec!["nothing is said".to_owned()] };
+    // An empty line parts the commands.
+    let said: Vec<&str> = said.iter().copied().filter(|line| !line.is_empty()).collect();
+    let is_silent = said.is_empty();
+    // The parser of arguments lays out usage and similar names below its errors, and the help if nothing was asked for.
+    let is_of_arguments = said.iter().any(|line| line.starts_with("For more information, try '--help'"));
+    let is_help = said.iter().any(|line| line.starts_with("Usage: "));
+    let errors: Vec<usize> = (0..said.len()).filter(|index| said[*index].starts_with("error:")).collect();
     let mut faults = Vec::new();
     let mut fault = |fault: &str, line: &str| faults.push(format!("{fault}: {line}"));
-    let errors: Vec<usize> = (0..said.len()).filter(|index| said[*index].starts_with("error:")).collect();
-    let [code, ..] = said else { return vec!["nothing is said".to_owned()] };
     match (*code, errors.as_slice()) {
-        ("exit code 0" | "exit code 3", []) => {}
-        // Nobody is there to read why.
-        ("exit code 1", []) if said.len() == 1 => {}
+        // Where nobody reads, nobody is told why.
+        ("exit code 0" | "exit code 1" | "exit code 3", []) if is_silent => {}
+        ("exit code 2", []) if is_help => {}
         ("exit code 1" | "exit code 2", [index]) => {
             let error = said[*index];
             if error.contains("hint:") {
                 fault("a hint within the error", error);
             }
-            if error.ends_with('.') {
+            if said[*index..].iter().any(|line| line.ends_with('.') && !is_of_arguments) {
                 fault("a full stop at the end", error);
             }
             let parts: Vec<&str> = error.trim_start_matches("error: ").split(": ").collect();
@@ -296,34 +313,42 @@ fn faults_of_words(said: &[&str]) -> Vec<String> {
             if (1..=parts.len() / 2).any(repeats) {
                 fault("said twice", error);
             }
-            // The usage below an error of the arguments is laid out by their parser.
-            let after = said.iter().skip(index + 1).take_while(|line| !line.starts_with("standard output:"));
-            let after: Vec<&str> = after.copied().filter(|line| !line.is_empty()).collect();
-            if !after.iter().any(|line| line.starts_with("For more information, try '--help'")) {
-                for line in after.iter().filter(|line| !line.starts_with("hint: ")) {
-                    fault("expected a hint after the error", line);
-                }
-            }
-            for line in after.iter().filter(|line| line.starts_with("hint: ") && line.ends_with('.')) {
-                fault("a full stop at the end", line);
+            // Several faults of one file are a list below the error.
+            let below = said.iter().skip(index + 1).skip_while(|line| line.starts_with("  - "));
+            for line in below.filter(|line| !is_of_arguments && !line.starts_with("hint: ")) {
+                fault("expected only hints after the error", line);
             }
         }
-        _ => fault("expected one error with exit code 1 or 2, or none with 0 or 3", &said.join(" | ")),
+        _ => fault("expected one error with exit code 1 or 2, or silence with 0, 1 or 3", &lines.join(" | ")),
     }
     faults
 }
 
-fn holds_the_words() -> Result<(), Failed> {
-    let mut faults = Vec::new();
-    let errors = golden().join("errors");
-    for case in names_in(&errors)? {
-        let expected = fs::read_to_string(errors.join(&case).join("expected"))
-            .map_err(|error| format!("{case}: cannot read expected: {error}; {BLESS_VARIABLE}=1 writes it"))?;
-        for command in expected.split("$ hilora-host ").skip(1) {
-            // Commands are apart by an empty line.
-            let said: Vec<&str> = command.trim_end().lines().skip(1).collect();
-            faults.extend(faults_of_words(&said).iter().map(|fault| format!("{case}: {fault}")));
+fn finds_wrong_words() -> Result<(), Failed> {
+    let faults = |said: &str| faults_of_words(&said.lines().collect::<Vec<_>>()).len();
+    for right in [
+        "exit code 2\nerror: a.yaml has 1 unusable value(s):\n  - seed: missing\nhint: set it\nhint: or not",
+        "exit code 1\n\nstandard output:\nhalf of it.",
+        "exit code 2\nerror: invalid value 'a' for '--seed <SEED>'\n\nFor more information, try '--help'.",
+    ] {
+        if faults(right) > 0 {
+            return Err(format!("expected no fault in:\n{right}").into());
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(faults.join("\n").into()) }
+    for wrong in [
+        "exit code 2\nerror: a.yaml: no seed; hint: set it",
+        "exit code 2\nerror: a.yaml: no seed.",
+        "exit code 2\nerror: a.yaml: no seed\nhint: set it.",
+        "exit code 2\nerror: cannot read a.yaml: cannot read a.yaml: no such file",
+        "exit code 2\nerror: a.yaml: no seed\n  |\n1 | sed: 1",
+        "exit code 2\nthread 'main' panicked",
+        "exit code 101",
+        "exit code 0\nerror: a.yaml: no seed",
+        "exit code 2\nerror: a\nerror: b",
+    ] {
+        if faults(wrong) == 0 {
+            return Err(format!("expected a fault in:\n{wrong}").into());
+        }
+    }
+    Ok(())
 }

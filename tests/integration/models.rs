@@ -136,7 +136,7 @@ pub(crate) fn sharded(base: &str) -> Result<tempfile::TempDir, Failed> {
 
 fn damaged_bases() -> Result<(), Failed> {
     let expect = |folder: &Path, parts: &[&str]| -> Result<(), Failed> {
-        let error = Model::load(folder, BasePrecision::Nf4).err().ok_or("what is damaged was loaded")?.to_string();
+        let error = crate::told(&Model::load(folder, BasePrecision::Nf4).err().ok_or("what is damaged was loaded")?);
         match parts.iter().find(|part| !error.contains(**part)) {
             None => Ok(()),
             Some(part) => Err(format!("expected `{part}` in: {error}").into()),

@@ -324,7 +324,7 @@ pub(crate) fn altered(name: &str, file: &str, from: &str, to: &str) -> Result<te
 
 fn wrong_checkpoints() -> Result<(), Failed> {
     fn expect<T>(result: Result<T, ModelError>, parts: &[&str]) -> Result<(), Failed> {
-        let error = result.err().ok_or("what is wrong was loaded")?.to_string();
+        let error = crate::told(&result.err().ok_or("what is wrong was loaded")?);
         match parts.iter().find(|part| !error.contains(**part)) {
             None => Ok(()),
             Some(part) => Err(format!("expected `{part}` in: {error}").into()),

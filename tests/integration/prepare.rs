@@ -8,7 +8,9 @@ use std::sync::Arc;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Domain, EvaluationProblem, Example};
 use hilora_contract::plugin::{DatasetLoader, DomainClassifier, LoaderOptions, PluginError, SolutionRunner};
-use hilora_prepare::{DataConfig, Fate, PrepareError, PrepareInputs, PrepareReport, Side, input_files, prepare};
+use hilora_prepare::{
+    DataConfig, Fate, PrepareError, PrepareInputs, PrepareReport, Prepared, Side, input_files, prepare,
+};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{component, plugin_host, real_data_trial, repository};
@@ -58,7 +60,10 @@ impl Plugins {
             workers,
             run_folder: Some(folder),
         };
-        prepare(&inputs, &|_| {})
+        match prepare(&inputs, &|| false, &|_| {})? {
+            Prepared::Finished(report) => Ok(*report),
+            Prepared::Interrupted => panic!("nobody stops it"),
+        }
     }
 }
 

@@ -176,15 +176,17 @@ fn checks_come_first() -> Result<(), Failed> {
 }
 
 fn given_rows() -> Result<(), Failed> {
+    // Nine problems, sixteen tokens an answer: no answer is right, and the gate says no.
+    const GATE_SAYS_NO: i32 = 3;
     let bench = Bench::with_given_rows()?;
-    bench.ends_with(0, &["--json"])?;
+    bench.ends_with(GATE_SAYS_NO, &["--json"])?;
     let record = |name: &str| -> Result<Value, Failed> {
         Ok(serde_json::from_slice(&fs::read(bench.path("runs/small").join(name))?)?)
     };
     let check = &record("evaluation.json")?["made_from"]["training data check"];
     assert!(check.as_str().is_some_and(|check| check.starts_with("checked")), "{check}");
     assert_eq!(record("data_check.json")?["check"], "given");
-    let second: Value = serde_json::from_slice(&bench.ends_with(0, &["--json"])?.stdout)?;
+    let second: Value = serde_json::from_slice(&bench.ends_with(GATE_SAYS_NO, &["--json"])?.stdout)?;
     assert_eq!(second["unchanged"], true);
 
     // A row that holds a held-out problem: refused before anything is trained, unless the user says so, which is kept.
@@ -202,7 +204,7 @@ fn given_rows() -> Result<(), Failed> {
     let number = rows.lines().count();
     assert!(message.contains(&format!("the first is row {number}")) && message.contains("--unchecked"), "{message}");
     assert_eq!(hash_of_artifact(&bench.path("runs/small/adapter"))?, adapter, "nothing was trained");
-    bench.ends_with(0, &["--unchecked", "--json"])?;
+    bench.ends_with(GATE_SAYS_NO, &["--unchecked", "--json"])?;
     assert_eq!(record("evaluation.json")?["made_from"]["training data check"], "unchecked");
     Ok(())
 }
@@ -223,6 +225,7 @@ fn wait_for_steps(metrics: &Path, steps: usize, child: &mut Child) -> Result<(),
 fn signals() -> Result<(), Failed> {
     let bench = Bench::new(SOURCE)?;
     bench.ends_with(0, &["prepare"])?;
+    Command::new("cp").arg("-r").args([bench.path("runs/small"), bench.path("runs/whole")]).status()?;
     let metrics = bench.path("runs/small/metrics.jsonl");
     for (signal, code, steps) in [("TERM", 143, 2), ("HUP", 129, 4), ("INT", 130, 6)] {
         let mut child = bench.command(&["train"]).spawn()?;
@@ -237,10 +240,8 @@ fn signals() -> Result<(), Failed> {
         assert!(said.contains("interrupted, saved") && said.contains("steps of"), "{said}");
     }
     bench.ends_with(0, &["train"])?;
-    fs::rename(bench.path("runs/small"), bench.path("runs/stopped"))?;
-    bench.ends_with(0, &["prepare"])?;
-    bench.ends_with(0, &["train"])?;
+    bench.ends_with(0, &["train", "--run", "runs/whole"])?;
     let adapter = |run: &str| hash_of_artifact(&bench.path("runs").join(run).join("adapter"));
-    assert_eq!(adapter("stopped")?, adapter("small")?);
+    assert_eq!(adapter("small")?, adapter("whole")?);
     Ok(())
 }

@@ -250,7 +250,7 @@ fn functions_of_python_are_called() -> Result<(), Failed> {
             ("def twoSum(nums): return [0, 1]", Verdict::RuntimeError, "TypeError: twoSum() takes 1 positional"),
             ("def twoSum(nums, target): return {0, 1}", Verdict::RuntimeError, "TypeError: Object of type set"),
             ("def twoSum(nums, target): raise SystemExit(0)", Verdict::WrongAnswer, ""),
-            ("def twoSum(nums, target): return 'x' * 10**12", Verdict::MemoryLimit, ""),
+            ("def twoSum(nums, target): return 'x' * 10**9", Verdict::MemoryLimit, ""),
         ],
     )?;
     let code = "class Solution:\n    def half(self, x):\n        return 1 / x\n";
@@ -283,7 +283,7 @@ fn functions_of_javascript_are_called() -> Result<(), Failed> {
             ("const twoSum = () => process.exit(0);", Verdict::WrongAnswer, ""),
             ("const twoSum = () => { const a = []; a.push(a); return a; };", Verdict::RuntimeError, "TypeError: the"),
             (
-                "const twoSum = () => { for (const a = [];;) a.push('x'.repeat(1e6) + a.length); };",
+                "const twoSum = () => { for (const a = [];;) a.push('x'.repeat(1e7) + a.length); };",
                 Verdict::MemoryLimit,
                 "",
             ),

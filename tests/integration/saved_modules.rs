@@ -129,7 +129,7 @@ fn inspect() -> Result<(), Failed> {
 fn wrong_adapters() -> Result<(), Failed> {
     let refuse = |from: &str, to: &str, expected: &[&str]| -> Result<(), Failed> {
         let folder = altered("llama/saved_head", "adapter_config.json", from, to)?;
-        let error = Adapter::load(folder.path()).err().ok_or("what is wrong was loaded")?.to_string();
+        let error = crate::told(&Adapter::load(folder.path()).err().ok_or("what is wrong was loaded")?);
         match expected.iter().find(|part| !error.contains(**part)) {
             None => Ok(()),
             Some(part) => Err(format!("expected `{part}` in: {error}").into()),

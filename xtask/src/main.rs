@@ -59,6 +59,8 @@ enum Task {
     Lint,
     /// Build what the tests need and run every test
     Test {
+        /// Only tests whose name contains this
+        filter: Option<String>,
         /// Lint everything as it is built, which is faster than a lint of its own
         #[arg(long)]
         lint: bool,
@@ -116,7 +118,7 @@ fn run(task: &Task) -> Result<u8> {
         Task::Quickstart { arguments } => quickstart::run(&repository, arguments),
         Task::Seeds => seeds::run(&repository),
         Task::Lint => lint::run(&repository),
-        Task::Test { lint } => test::run(&repository, *lint),
+        Task::Test { filter, lint } => test::run(&repository, filter.as_deref(), *lint),
         Task::Verdicts(arguments) => verdicts::run_task(&repository, arguments),
         Task::Fuzz { loader, seconds } => fuzz::run(&repository, loader.as_deref(), *seconds),
     }

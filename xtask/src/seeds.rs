@@ -4,8 +4,8 @@
 //! against the figures. The tests of the main job hold a small job's adapter and figures against those that were written
 //! with them: code that computes something else asks for this command.
 
-use std::fmt::Write;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -88,7 +88,7 @@ pub(crate) fn run(repository: &Path) -> Result<u8> {
     let text = serde_json::to_string_pretty(&figures)? + "\n";
     program::write_if_changed(&repository.join(FIGURES), text.as_bytes())?;
     let table = table(&figures);
-    println!("{table}");
+    io::stdout().lock().write_all(table.as_bytes())?;
     let document = document(repository)?;
     let text = fs::read_to_string(&document).with_context(|| format!("cannot read {}", document.display()))?;
     program::write_if_changed(&document, with_table(&text, &table)?.as_bytes())?;
@@ -171,11 +171,8 @@ fn number(result: &Value, pointer: &str) -> Result<f64> {
 }
 
 fn table(figures: &Figures) -> String {
-    let mut table = HEADER.to_owned();
-    for seed in &figures.seeds {
-        let _ = writeln!(table, "{}", seed.row());
-    }
-    table
+    let rows: String = figures.seeds.iter().map(|seed| seed.row() + "\n").collect();
+    HEADER.to_owned() + &rows
 }
 
 /// The document that has the table.

@@ -114,13 +114,14 @@ pub(crate) struct Outcome {
 }
 
 impl Suite {
-    /// Runs every test, passing the harness's output on and adding to the counts.
-    pub(crate) fn run(&self, counts: &mut Counts) -> Result<Outcome> {
-        let listed = self.command().arg("--list").output().with_context(|| format!("cannot list {}", self.name))?;
+    /// Runs every test, or those whose name contains `filter`, passing the harness's output on and adding to the counts.
+    pub(crate) fn run(&self, filter: Option<&str>, counts: &mut Counts) -> Result<Outcome> {
+        let listed = self.command(filter).arg("--list").output();
+        let listed = listed.with_context(|| format!("cannot list {}", self.name))?;
         let names = String::from_utf8_lossy(&listed.stdout).into_owned();
         let names = names.lines().filter_map(|line| line.strip_suffix(": test").map(str::to_owned));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut command = self.command();
+        let mut command = self.command(filter);
         command.args(["--test-threads", &threads.to_string()]);
         let mut clock = Clock::new(names.collect(), threads, Instant::now());
         let status = program::tee(&mut command, |line| {
@@ -130,9 +131,9 @@ impl Suite {
         Ok(Outcome { passed: status.success(), tests: clock.ended })
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, filter: Option<&str>) -> Command {
         let mut command = Command::new(&self.executable);
-        command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
+        command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder).args(filter);
         command
     }
 }

@@ -15,8 +15,9 @@ use crate::lint::LintingCompiler;
 use crate::suite::{self, Counts};
 use crate::{announce, build, program};
 
-/// Builds what the tests need and runs them; 0 where all passed. With lints, everything is linted as it is built.
-pub(crate) fn run(repository: &Path, with_lints: bool) -> Result<u8> {
+/// Builds what the tests need and runs them, or those whose name contains `filter`; 0 where all passed. With lints,
+/// everything is linted as it is built.
+pub(crate) fn run(repository: &Path, filter: Option<&str>, with_lints: bool) -> Result<u8> {
     let lints = with_lints.then(|| LintingCompiler::place(repository)).transpose()?;
     let mut durations = Durations::default();
     announce("building the plugins and the guests of the tests, beside the host and the tests");
@@ -33,7 +34,7 @@ pub(crate) fn run(repository: &Path, with_lints: bool) -> Result<u8> {
     let (mut counts, mut broken) = (Counts::default(), Vec::new());
     for suite in suites.0? {
         announce(&format!("testing {}", suite.name));
-        let outcome = durations.part(format!("testing {}", suite.name), || suite.run(&mut counts))?;
+        let outcome = durations.part(format!("testing {}", suite.name), || suite.run(filter, &mut counts))?;
         durations.add_tests(&suite.name, outcome.tests);
         if !outcome.passed {
             broken.push(suite.name);
@@ -41,6 +42,7 @@ pub(crate) fn run(repository: &Path, with_lints: bool) -> Result<u8> {
     }
     announce("testing the examples in the documentation");
     let mut examples = documentation_tests(repository)?;
+    examples.args(filter);
     if let Some(lints) = &lints {
         lints.lint(&mut examples);
     }

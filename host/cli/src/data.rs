@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use hilora_contract::artifact::write_atomic;
+use hilora_contract::artifact::Output;
 use hilora_contract::dataset::{EvaluationProblem, Lesson, ProblemText, Segment};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::PromptFormatter;
@@ -156,7 +156,13 @@ impl ShowArguments {
         let limit = self.limit.max(self.row.len());
         let chosen: Vec<(usize, Row)> = rows.into_iter().enumerate().filter(wanted).take(limit).collect();
         if chosen.is_empty() {
-            return Err(BadInput::new(format!("no row of {} is of that kind", file.display())).into());
+            let asked = match (&self.domain, &self.id) {
+                (None, None) => String::new(),
+                (Some(domain), None) => format!(" of the domain `{domain}`"),
+                (None, Some(id)) => format!(" with the identifier `{id}`"),
+                (Some(domain), Some(id)) => format!(" of the domain `{domain}` with the identifier `{id}`"),
+            };
+            return Err(BadInput::new(format!("{} has no row{asked}", file.display())).into());
         }
         let layout = Layout::of(&run, &console.observer()?)?;
         let segments = layout.segments(&chosen)?;
@@ -255,8 +261,11 @@ fn read_side(file: &Path, side: SideName) -> Result<Vec<Row>> {
 }
 
 fn write_page(path: &Path, page: &str) -> Result<String> {
-    write_atomic(path, page.as_bytes())?;
-    Ok(format!("wrote {}", path.display()))
+    let mut output = Output::create(path, &[])?;
+    output.append(page.as_bytes())?;
+    let is_standard = output.is_standard();
+    output.commit()?;
+    Ok(if is_standard { String::new() } else { format!("wrote {}", path.display()) })
 }
 
 /// How the run lays its rows out.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::console::Console;
 use super::failure::{ExitStatus, Result};
+use hilora_contract::artifact::Output;
 use hilora_hub::{Hub, ModelFiles};
 use hilora_model::{Adapter, BasePrecision, ComputeType, DeviceChoice, Model, ProbeBatch, probe};
 use hilora_run::{load_base, model_folder};
@@ -63,6 +64,8 @@ impl ProbeCommand {
             ProbeBase::Bf16 => BasePrecision::Bf16,
             ProbeBase::Nf4 => BasePrecision::Nf4,
         };
+        // The place is checked before the work; what is begun here is dropped.
+        drop(Output::create(&self.output, &[&self.batch])?);
         let batch = ProbeBatch::load(&self.batch)?;
         let compute = match self.compute {
             ProbeCompute::F32 => ComputeType::F32,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::console::Console;
 use super::failure::{ExitStatus, Failure, Result};
-use hilora_contract::artifact::write_atomic;
+use hilora_contract::artifact::Output;
 use hilora_contract::plugin::{Capability, PluginError, PluginIdentity, PluginKind};
 use hilora_wasm::{HostOptions, PluginHost, pack};
 
@@ -122,9 +122,11 @@ fn describe(host: &PluginHost, path: &Path, kind: PluginKind) -> Result<Value, P
 
 impl PackArguments {
     fn execute(&self) -> Result<ExitStatus> {
+        let mut output = Output::create(&self.output, &[&self.input, &self.manifest])?;
         let component = fs::read(&self.input).map_err(|error| Failure::reading(&self.input, error))?;
         let manifest = fs::read_to_string(&self.manifest).map_err(|error| Failure::reading(&self.manifest, error))?;
-        write_atomic(&self.output, &pack(&component, &manifest)?)?;
+        output.append(&pack(&component, &manifest)?)?;
+        output.commit()?;
         Ok(ExitStatus::Done)
     }
 }

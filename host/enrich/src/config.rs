@@ -1,9 +1,11 @@
 //! The `enrich` section of a config: which endpoint writes the reasoning traces, and how it is asked.
 
-use reqwest::Url;
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::endpoint::{EndpointConfig, EndpointError, completions_url, is_variable_name, shown_url};
 use hilora_contract::artifact::ContentHash;
 
 /// The `enrich` section.
@@ -14,8 +16,8 @@ pub struct EnrichConfig {
     pub base_url: String,
     /// The model's name, as the endpoint calls it.
     pub model: String,
-    /// The environment variable that holds the API key. Where it is unset, a server on this machine is asked without
-    /// a key, and any other server is an error.
+    /// The environment variable that holds the API key. If it is unset, a server on this machine is asked without a
+    /// key, and any other server is an error.
     #[serde(default = "default_api_key_env")]
     pub api_key_env: String,
     /// The sampling temperature.
@@ -72,7 +74,7 @@ impl EnrichConfig {
     /// Everything that is wrong with the values, each as one sentence that names its key.
     pub fn validate(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if let Err(why) = self.completions_url() {
+        if let Err(why) = completions_url(&self.base_url) {
             problems.push(format!("enrich.base_url is `{}`, expected {why}", shown_url(&self.base_url)));
         }
         if self.model.trim().is_empty() {
@@ -114,7 +116,7 @@ impl EnrichConfig {
         ContentHash::of_parts([self.model.as_bytes(), &temperature, &max_tokens])
     }
 
-    /// What so many tokens cost; `None` where no price is known.
+    /// What this many tokens cost; `None` if no price is known.
     pub fn cost(&self, prompt_tokens: u64, completion_tokens: u64) -> Option<f64> {
         let part = |tokens: u64, price: Option<f64>| price.map(|price| tokens as f64 * price / 1e6);
         let input = part(prompt_tokens, self.price_per_million_input_tokens);
@@ -122,38 +124,15 @@ impl EnrichConfig {
         (input.is_some() || output.is_some()).then(|| input.unwrap_or(0.0) + output.unwrap_or(0.0))
     }
 
-    /// The address that is asked, or what was expected of `base_url`.
-    pub(super) fn completions_url(&self) -> Result<Url, &'static str> {
-        let url = Url::parse(&self.base_url).map_err(|_| "an address such as `https://api.openai.com/v1`")?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err("an http or https address");
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("an address without a user or a password; the key stands in the environment");
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err("an address without `?` and `#`");
-        }
-        let whole = format!("{}/chat/completions", url.as_str().trim_end_matches('/'));
-        Url::parse(&whole).map_err(|_| "an address to which `/chat/completions` can be appended")
+    /// How the endpoint is asked.
+    pub(super) fn endpoint(&self) -> Result<EndpointConfig, EndpointError> {
+        Ok(EndpointConfig {
+            url: completions_url(&self.base_url).map_err(EndpointError::BadAddress)?,
+            api_key_env: self.api_key_env.clone(),
+            retries: self.retries,
+            timeout: Duration::from_secs(self.timeout_seconds),
+        })
     }
-}
-
-/// Whether an address is of this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-fn is_variable_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// The address for a message: what stands before an `@` may be a password, what follows a `?` a key.
-fn shown_url(text: &str) -> &str {
-    let text = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
-    text.split_once('?').map_or(text, |(address, _)| address)
 }
 
 #[cfg(test)]
@@ -170,9 +149,6 @@ mod tests {
         assert_eq!((config.temperature, config.max_tokens), (0.3, 1024));
         assert_eq!((config.concurrency, config.retries, config.timeout_seconds), (8, 5, 120));
         assert_eq!(config.validate(), Vec::<String>::new());
-        let url = config.completions_url().expect("it is an address");
-        assert_eq!(url.as_str(), "http://127.0.0.1:8000/v1/chat/completions");
-        assert!(is_loopback(&url));
         Ok(())
     }
 
@@ -202,15 +178,6 @@ mod tests {
         }
         assert!(!problems.concat().contains("secret"), "{problems:?}");
         Ok(())
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for (address, here) in
-            [("http://localhost:1/v1", true), ("http://[::1]:1", true), ("https://api.openai.com/v1", false)]
-        {
-            assert_eq!(is_loopback(&Url::parse(address).expect("an address")), here, "{address}");
-        }
     }
 
     #[test]

@@ -1,29 +1,35 @@
-//! Enriching: a trace for every training row that has none, through the ledger.
+//! Enriching: a trace for every training row that has none, through the record of answers.
 //!
 //! Rows whose `reasoning` is filled and rows that are no solved problems keep their bytes. The file appears only once
-//! every call is answered; it is made of the training rows, the ledger and the tests alone, so a run that was killed
+//! every call is answered; it is made of the training rows, the record and the tests alone, so a run that was killed
 //! and gone on with writes the bytes of one that was not.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::endpoint::{CallEnd, Endpoint};
+use super::config::EnrichConfig;
+use super::endpoint::{CallEnd, Endpoint, EndpointError};
+use super::error::EnrichError;
+use super::hidden_tests::HiddenTests;
+use super::record::{TraceRecord, TracedAnswer};
 use super::request::TraceRequest;
 use super::screening::screen;
-use super::{EnrichConfig, HiddenTests, TraceLedger, TracedAnswer, TracesError};
-use hilora_contract::artifact::{AtomicFile, ContentHash, FileError};
+use hilora_contract::artifact::{AtomicFile, ContentHash, Line, Lines};
 use hilora_contract::dataset::{Example, Lesson};
 
-/// An endpoint that has refused so many requests of a run and answered none is asked no more.
+/// An endpoint that has refused this many requests of a run and answered none is asked no more.
 const REFUSALS_MAX: usize = 8;
 /// How often the run looks whether it shall stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
+/// How long calls that are open when the run stops are waited for: they are paid for, but a service manager kills what
+/// has not stopped after a while.
+const STOP_GRACE: Duration = Duration::from_secs(4);
 
 /// The files of one enrichment.
 pub struct EnrichFiles<'a> {
@@ -31,8 +37,8 @@ pub struct EnrichFiles<'a> {
     pub train: &'a Path,
     /// The tests of the training problems.
     pub tests: &'a Path,
-    /// The ledger of answers.
-    pub ledger: &'a Path,
+    /// The record of answers.
+    pub record: &'a Path,
     /// The training rows with their traces.
     pub output: &'a Path,
 }
@@ -46,7 +52,7 @@ pub struct EnrichProgress {
     pub calls: u64,
     /// Tokens of both kinds that this run's answers cost.
     pub tokens: u64,
-    /// What they cost, where a price is known.
+    /// What they cost, if a price is known.
     pub cost: Option<f64>,
 }
 
@@ -73,7 +79,7 @@ pub struct EnrichReport {
     pub prompt_tokens: u64,
     /// Tokens of this run's answers.
     pub completion_tokens: u64,
-    /// What this run's tokens cost, where a price is known.
+    /// What this run's tokens cost, if a price is known.
     pub cost: Option<f64>,
     /// Whether every request is answered and the file is written.
     pub finished: bool,
@@ -81,37 +87,37 @@ pub struct EnrichReport {
 
 /// One line of the training file.
 struct Row {
-    line: String,
-    /// The example and its request's key, where a trace is wanted.
+    line: Line,
+    /// The example and its request's key, if a trace is wanted.
     wanted: Option<(Example, ContentHash)>,
 }
 
 /// What would be done: nothing is asked and nothing is written.
-pub fn plan(config: &EnrichConfig, files: &EnrichFiles<'_>) -> Result<EnrichReport, TracesError> {
-    let ledger = TraceLedger::read(files.ledger)?;
-    Ok(survey(config, files, &ledger)?.report)
+pub fn plan(config: &EnrichConfig, files: &EnrichFiles<'_>) -> Result<EnrichReport, EnrichError> {
+    let record = TraceRecord::read(files.record)?;
+    Ok(survey(config, files, &record)?.report)
 }
 
-/// Asks for what the ledger does not know, judges every answer and writes the enriched rows. It ends early, and
-/// unfinished, once `stop` says so; calls that are open then are waited for and recorded.
+/// Asks for what the record does not know, judges every answer and writes the enriched rows. It ends early, and
+/// unfinished, once `stop` says so; calls that are open then are waited for, but not for long, and recorded.
 pub fn enrich(
     config: &EnrichConfig,
     files: &EnrichFiles<'_>,
     stop: &dyn Fn() -> bool,
     on_progress: &dyn Fn(EnrichProgress),
-) -> Result<EnrichReport, TracesError> {
-    let mut ledger = TraceLedger::open(files.ledger)?;
-    let Survey { rows, tests, mut report } = survey(config, files, &ledger)?;
-    let requests = unanswered(&rows, &ledger);
+) -> Result<EnrichReport, EnrichError> {
+    let mut record = TraceRecord::open(files.record)?;
+    let Survey { rows, tests, mut report } = survey(config, files, &record)?;
+    let requests = unanswered(&rows, &record);
     if !requests.is_empty() {
         let calls = Calls { config, requests: &requests, stop, on_progress };
-        calls.make(&mut ledger, &mut report)?;
+        calls.make(&mut record, &mut report)?;
         report.cost = config.cost(report.prompt_tokens, report.completion_tokens);
     }
     if report.calls_answered < report.calls {
         return Ok(report);
     }
-    write_rows(&rows, &ledger, &tests, files.output, &mut report)?;
+    write_rows(&rows, &record, &tests, files, &mut report)?;
     report.finished = true;
     Ok(report)
 }
@@ -123,32 +129,31 @@ struct Survey {
     report: EnrichReport,
 }
 
-/// Reads the files, counts what is to do, and fails before anything is paid for where a row's tests are not known.
-fn survey(config: &EnrichConfig, files: &EnrichFiles<'_>, ledger: &TraceLedger) -> Result<Survey, TracesError> {
+/// Reads the files, counts what is to do, and fails before anything is paid for if a row's tests are not known.
+fn survey(config: &EnrichConfig, files: &EnrichFiles<'_>, record: &TraceRecord) -> Result<Survey, EnrichError> {
     let (rows, mut report) = read_rows(config, files.train)?;
     let tests = HiddenTests::open(files.tests)?;
-    let unknown = |row: &Row| row.wanted.as_ref().is_some_and(|(example, _)| !tests.knows(&example.problem));
-    if let Some(row) = rows.iter().position(unknown) {
-        return Err(TracesError::NoTests { path: files.tests.to_owned(), row });
+    let unknown = |row: &&Row| row.wanted.as_ref().is_some_and(|(example, _)| !tests.knows(&example.problem));
+    if let Some(row) = rows.iter().find(unknown) {
+        return Err(no_tests(files, row));
     }
     let wanted: HashSet<&ContentHash> = rows.iter().filter_map(|row| Some(&row.wanted.as_ref()?.1)).collect();
-    report.calls = unanswered(&rows, ledger).len();
+    report.calls = unanswered(&rows, record).len();
     report.answers_reused = wanted.len() - report.calls;
     Ok(Survey { rows, tests, report })
 }
 
+fn no_tests(files: &EnrichFiles<'_>, row: &Row) -> EnrichError {
+    EnrichError::NoTests { tests: files.tests.to_owned(), train: files.train.to_owned(), line: row.line.number }
+}
+
 /// The training file's rows, counted by kind.
-fn read_rows(config: &EnrichConfig, path: &Path) -> Result<(Vec<Row>, EnrichReport), TracesError> {
-    let text = std::fs::read_to_string(path).map_err(|error| FileError::reading(path, error))?;
+fn read_rows(config: &EnrichConfig, path: &Path) -> Result<(Vec<Row>, EnrichReport), EnrichError> {
     let mut report = EnrichReport::default();
     let mut rows = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let lesson: Lesson = serde_json::from_str(line).map_err(|error| TracesError::BadLine {
-            path: path.to_owned(),
-            line: index + 1,
-            expected: "a lesson",
-            got: error.to_string(),
-        })?;
+    for line in Lines::open(path)? {
+        let line = line?;
+        let lesson: Lesson = line.read(path)?;
         let wanted = match lesson {
             Lesson::Conversation(_) | Lesson::Policy(_) => {
                 report.other_rows += 1;
@@ -163,18 +168,18 @@ fn read_rows(config: &EnrichConfig, path: &Path) -> Result<(Vec<Row>, EnrichRepo
                 Some((example, key))
             }
         };
-        rows.push(Row { line: line.to_owned(), wanted });
+        rows.push(Row { line, wanted });
     }
     report.rows = rows.len();
     Ok((rows, report))
 }
 
-/// The rows whose requests the ledger does not know, one for each request.
-fn unanswered<'a>(rows: &'a [Row], ledger: &TraceLedger) -> Vec<&'a Example> {
+/// The rows whose requests the record does not know, one for each request.
+fn unanswered<'a>(rows: &'a [Row], record: &TraceRecord) -> Vec<&'a Example> {
     let mut seen = HashSet::new();
     rows.iter()
         .filter_map(|row| row.wanted.as_ref())
-        .filter(|(_, key)| ledger.get(key).is_none() && seen.insert(*key))
+        .filter(|(_, key)| record.get(key).is_none() && seen.insert(*key))
         .map(|(example, _)| example)
         .collect()
 }
@@ -189,24 +194,25 @@ struct Calls<'a> {
 
 impl Calls<'_> {
     /// Makes them, no more at once than the config allows, and records each answer.
-    fn make(&self, ledger: &mut TraceLedger, report: &mut EnrichReport) -> Result<(), TracesError> {
-        let endpoint = Arc::new(Endpoint::new(self.config)?);
+    fn make(&self, record: &mut TraceRecord, report: &mut EnrichReport) -> Result<(), EnrichError> {
+        let endpoint = Arc::new(Endpoint::new(self.config.endpoint()?)?);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| TracesError::Client(error.to_string()))?;
-        runtime.block_on(self.make_all(&endpoint, ledger, report))
+            .map_err(|error| EndpointError::Client(error.to_string()))?;
+        runtime.block_on(self.make_all(&endpoint, record, report))
     }
 
     async fn make_all(
         &self,
         endpoint: &Arc<Endpoint>,
-        ledger: &mut TraceLedger,
+        record: &mut TraceRecord,
         report: &mut EnrichReport,
-    ) -> Result<(), TracesError> {
+    ) -> Result<(), EnrichError> {
         let stopping = Arc::new(AtomicBool::new(false));
         let mut waiting = self.requests.iter();
-        let mut open: JoinSet<CallEnd> = JoinSet::new();
+        let mut open: JoinSet<(ContentHash, CallEnd)> = JoinSet::new();
+        let mut stopped_at = None;
         let mut failure = None;
         let mut refusals = Refusals::default();
         self.tell(report);
@@ -214,11 +220,16 @@ impl Calls<'_> {
             if failure.is_some() || (self.stop)() {
                 stopping.store(true, Ordering::SeqCst);
             }
+            if stopping.load(Ordering::SeqCst) && stopped_at.get_or_insert_with(Instant::now).elapsed() > STOP_GRACE {
+                // What is still open is not waited for; it is asked again the next time.
+                open.abort_all();
+                break;
+            }
             while !stopping.load(Ordering::SeqCst) && open.len() < self.config.concurrency {
                 let Some(example) = waiting.next() else { break };
                 let request = TraceRequest::of(example, self.config);
                 let (endpoint, stopping) = (endpoint.clone(), stopping.clone());
-                open.spawn(async move { endpoint.ask(&request, &stopping).await });
+                open.spawn(async move { (request.key, endpoint.ask(&request.key, &request.body, &stopping).await) });
             }
             if open.is_empty() {
                 break;
@@ -228,11 +239,13 @@ impl Calls<'_> {
             // Whatever else has ended by now shares one write.
             while let Some(end) = ended {
                 match end {
-                    Ok(CallEnd::Answered(answer)) => answers.push(answer),
-                    Ok(CallEnd::Refused { answer, error }) => refusals.add(answer, error),
-                    Ok(CallEnd::Stopped) => {}
-                    Ok(CallEnd::Failed(error)) => drop(failure.get_or_insert(error)),
-                    Err(error) => drop(failure.get_or_insert(TracesError::LostCall(error.to_string()))),
+                    Ok((key, CallEnd::Answered(answer))) => answers.push(TracedAnswer::new(key, answer)),
+                    Ok((key, CallEnd::Refused { answer, error })) => {
+                        refusals.add(TracedAnswer::new(key, answer), error.into());
+                    }
+                    Ok((_, CallEnd::Stopped)) => {}
+                    Ok((_, CallEnd::Failed(error))) => drop(failure.get_or_insert(error.into())),
+                    Err(error) => drop(failure.get_or_insert(EnrichError::LostCall(error.to_string()))),
                 }
                 ended = open.try_join_next();
             }
@@ -243,12 +256,12 @@ impl Calls<'_> {
             } else if refusals.answers.len() >= REFUSALS_MAX {
                 failure = failure.or(refusals.first.take());
             }
-            self.record(answers, ledger, report)?;
+            self.record(answers, record, report)?;
         }
         // The few that were left of an earlier run may all be such rows.
         let all_asked = failure.is_none() && !stopping.load(Ordering::SeqCst);
         if all_asked && report.answers_reused > 0 {
-            self.record(std::mem::take(&mut refusals.answers), ledger, report)?;
+            self.record(std::mem::take(&mut refusals.answers), record, report)?;
         }
         let refused = if refusals.answers.is_empty() { None } else { refusals.first };
         failure.or(refused).map_or(Ok(()), Err)
@@ -257,9 +270,9 @@ impl Calls<'_> {
     fn record(
         &self,
         answers: Vec<TracedAnswer>,
-        ledger: &mut TraceLedger,
+        record: &mut TraceRecord,
         report: &mut EnrichReport,
-    ) -> Result<(), TracesError> {
+    ) -> Result<(), EnrichError> {
         if answers.is_empty() {
             return Ok(());
         }
@@ -269,7 +282,7 @@ impl Calls<'_> {
             report.prompt_tokens = report.prompt_tokens.saturating_add(answer.prompt_tokens);
             report.completion_tokens = report.completion_tokens.saturating_add(answer.completion_tokens);
         }
-        ledger.record(answers)?;
+        record.append(answers)?;
         self.tell(report);
         Ok(())
     }
@@ -289,11 +302,11 @@ impl Calls<'_> {
 struct Refusals {
     answers: Vec<TracedAnswer>,
     /// The first one as an error.
-    first: Option<TracesError>,
+    first: Option<EnrichError>,
 }
 
 impl Refusals {
-    fn add(&mut self, answer: TracedAnswer, error: TracesError) {
+    fn add(&mut self, answer: TracedAnswer, error: EnrichError) {
         self.answers.push(answer);
         self.first.get_or_insert(error);
     }
@@ -302,18 +315,18 @@ impl Refusals {
 /// Writes the rows, with the traces that were accepted.
 fn write_rows(
     rows: &[Row],
-    ledger: &TraceLedger,
+    record: &TraceRecord,
     tests: &HiddenTests,
-    output: &Path,
+    files: &EnrichFiles<'_>,
     report: &mut EnrichReport,
-) -> Result<(), TracesError> {
-    let mut file = AtomicFile::create(output)?;
-    for (index, row) in rows.iter().enumerate() {
-        let answered = row.wanted.as_ref().and_then(|(example, key)| Some((example, ledger.get(key)?)));
+) -> Result<(), EnrichError> {
+    let mut file = AtomicFile::create(files.output)?;
+    for row in rows {
+        let answered = row.wanted.as_ref().and_then(|(example, key)| Some((example, record.get(key)?)));
         let trace = match answered {
             None => None,
             Some((example, answer)) => {
-                let unknown = || TracesError::NoTests { path: tests.path().to_owned(), row: index };
+                let unknown = || no_tests(files, row);
                 screen(answer, example, || tests.of(&example.problem)?.ok_or_else(unknown))?
                     .inspect(|_| report.accepted += 1)
                     .map_err(|rejection| *report.rejected.entry(rejection.reason()).or_default() += 1)
@@ -326,7 +339,7 @@ fn write_rows(
                 let line = serde_json::to_vec(&example).expect("plain structs with text keys always serialize");
                 file.append(&line)?;
             }
-            None => file.append(row.line.as_bytes())?,
+            None => file.append(row.line.text.as_bytes())?,
         }
         file.append(b"\n")?;
     }

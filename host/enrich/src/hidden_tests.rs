@@ -5,14 +5,14 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::TracesError;
-use hilora_contract::artifact::{ContentHash, FileError};
+use super::error::EnrichError;
+use hilora_contract::artifact::{ContentHash, FileError, JsonRow, Line, Lines};
 use hilora_contract::dataset::{ProblemTests, TestCase};
 
 /// The row's name alone; the tests are skipped over.
@@ -21,55 +21,60 @@ struct RowName {
     problem: ContentHash,
 }
 
+impl JsonRow for RowName {
+    const EXPECTED: &'static str = ProblemTests::EXPECTED;
+    const HINT: Option<&'static str> = ProblemTests::HINT;
+    const ALLOWS_OTHER_KEYS: bool = true;
+}
+
+/// Where a row is in the file.
+struct Place {
+    line: u64,
+    begin: u64,
+    bytes: usize,
+}
+
 /// The file, indexed.
 pub struct HiddenTests {
     path: PathBuf,
     file: File,
-    /// Where each problem's line begins, and its length in bytes. Two problems with one statement are one problem.
-    lines: HashMap<ContentHash, Vec<(u64, usize)>>,
+    /// Where each problem's rows are. Two problems with one statement are one problem.
+    rows: HashMap<ContentHash, Vec<Place>>,
 }
 
 impl HiddenTests {
     /// Indexes the file. Memory holds one line at a time.
-    pub fn open(path: &Path) -> Result<Self, TracesError> {
-        let failed = |error| FileError::reading(path, error);
-        let file = File::open(path).map_err(failed)?;
-        let mut reader = BufReader::new(&file);
-        let mut lines: HashMap<ContentHash, Vec<(u64, usize)>> = HashMap::new();
-        let mut line = Vec::new();
-        let mut begin = 0;
-        for number in 1.. {
-            line.clear();
-            let length = reader.read_until(b'\n', &mut line).map_err(failed)?;
-            if length == 0 {
-                break;
-            }
-            let name: RowName = serde_json::from_slice(&line).map_err(|error| bad_line(path, number, &error))?;
-            lines.entry(name.problem).or_default().push((begin, length));
-            begin += length as u64;
+    pub fn open(path: &Path) -> Result<Self, EnrichError> {
+        let file = File::open(path).map_err(|error| FileError::reading(path, error))?;
+        let mut rows: HashMap<ContentHash, Vec<Place>> = HashMap::new();
+        for line in Lines::open(path)? {
+            let line = line?;
+            let name: RowName = line.read(path)?;
+            let place = Place { line: line.number, begin: line.begin, bytes: line.text.len() };
+            rows.entry(name.problem).or_default().push(place);
         }
-        Ok(Self { path: path.to_owned(), file, lines })
+        Ok(Self { path: path.to_owned(), file, rows })
     }
 
-    /// The tests of the problem with this statement; `None` where the file does not know it.
-    pub fn of(&self, statement: &str) -> Result<Option<Vec<TestCase>>, TracesError> {
-        let Some(places) = self.lines.get(&ContentHash::of(statement.as_bytes())) else { return Ok(None) };
+    /// The tests of the problem with this statement; `None` if the file does not know it.
+    pub fn of(&self, statement: &str) -> Result<Option<Vec<TestCase>>, EnrichError> {
+        let Some(places) = self.rows.get(&ContentHash::of(statement.as_bytes())) else { return Ok(None) };
         let mut tests = Vec::new();
-        for (begin, length) in places {
-            let mut line = vec![0; *length];
+        for Place { line, begin, bytes } in places {
             let failed = |error| FileError::reading(&self.path, error);
-            self.file.read_exact_at(&mut line, *begin).map_err(failed)?;
-            let row: ProblemTests = serde_json::from_slice(&line).map_err(|error| {
-                failed(io::Error::new(io::ErrorKind::InvalidData, format!("at byte {begin}: {error}")))
-            })?;
-            tests.extend_from_slice(&row.tests);
+            let mut text = vec![0; *bytes];
+            self.file.read_exact_at(&mut text, *begin).map_err(failed)?;
+            let text =
+                String::from_utf8(text).map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+            let row: ProblemTests = Line { number: *line, begin: *begin, text }.read(&self.path)?;
+            tests.extend(row.tests.iter().cloned());
         }
         Ok(Some(tests))
     }
 
     /// Whether the file knows the problem with this statement.
     pub fn knows(&self, statement: &str) -> bool {
-        self.lines.contains_key(&ContentHash::of(statement.as_bytes()))
+        self.rows.contains_key(&ContentHash::of(statement.as_bytes()))
     }
 
     /// The file.
@@ -78,17 +83,12 @@ impl HiddenTests {
     }
 }
 
-fn bad_line(path: &Path, line: usize, error: &serde_json::Error) -> TracesError {
-    let expected = "the tests of a problem";
-    TracesError::BadLine { path: path.to_owned(), line, expected, got: error.to_string() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn finds_a_problems_tests_by_its_statement() -> Result<(), TracesError> {
+    fn finds_a_problems_tests_by_its_statement() -> Result<(), EnrichError> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tests.jsonl");
         let row = |statement: &str, input: &str| {
@@ -98,7 +98,7 @@ mod tests {
         };
         std::fs::write(&path, row("a", "1") + &row("b", "2") + &row("a", "3")).expect("it can be written");
         let tests = HiddenTests::open(&path)?;
-        let inputs = |statement: &str| -> Result<Option<Vec<String>>, TracesError> {
+        let inputs = |statement: &str| -> Result<Option<Vec<String>>, EnrichError> {
             Ok(tests.of(statement)?.map(|tests| tests.into_iter().map(|test| test.input).collect()))
         };
         assert_eq!(inputs("a")?, Some(vec!["1".to_owned(), "3".to_owned()]));
@@ -107,7 +107,7 @@ mod tests {
 
         std::fs::write(&path, row("a", "1") + "{}\n").expect("it can be written");
         let message = HiddenTests::open(&path).err().expect("it is refused").to_string();
-        assert!(message.contains("line 2: expected the tests of a problem"), "{message}");
+        assert!(message.contains("line 2: expected the key `problem` of the tests of a problem"), "{message}");
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::EnrichConfig;
+use super::config::EnrichConfig;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::Example;
 

@@ -14,8 +14,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TracedAnswer;
 use super::endpoint::REFUSAL;
+use super::record::TracedAnswer;
 use hilora_contract::dataset::{Example, TestCase};
 
 /// The fewest characters of prose in a trace, white space left out.
@@ -63,7 +63,7 @@ impl Rejection {
     }
 }
 
-/// The trace in an answer, or why there is none. `tests` are asked for only where every other rule is kept.
+/// The trace in an answer, or why there is none. `tests` are asked for only if every other rule is kept.
 pub(super) fn screen<E>(
     answer: &TracedAnswer,
     example: &Example,
@@ -96,7 +96,7 @@ fn trace_in(text: &str, finish_reason: Option<&str>) -> Result<String, Rejection
     if prose < PROSE_CHARACTERS_MIN { Err(Rejection::NoReasoning) } else { Ok(trace.to_owned()) }
 }
 
-/// The text outside `<think>` … `</think>`; `None` where the tags do not pair up.
+/// The text outside `<think>` … `</think>`; `None` if the tags do not pair up.
 fn without_thinking(text: &str) -> Option<String> {
     const OPEN: &str = "<think>";
     const CLOSE: &str = "</think>";

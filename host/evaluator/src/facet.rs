@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::nearest_copy::NearestCopy;
 use hilora_contract::dataset::EvaluationProblem;
 
+/// The facets that are no attributes.
+const NAMES: [&str; 4] = ["domain", "difficulty", "tag", "similarity"];
+
 /// A facet with more groups than this is left out.
 const GROUPS_MAX: usize = 16;
 
@@ -40,7 +43,9 @@ impl Facet {
         let names: BTreeSet<&str> =
             problems.iter().flat_map(|problem| &problem.attributes).map(|attribute| attribute.name.as_str()).collect();
         facets.extend(names.into_iter().map(|name| {
-            Self::of(name, problems, |problem| {
+            // A dataset may call an attribute what the host calls something else.
+            let shown = if NAMES.contains(&name) { format!("attribute {name}") } else { name.to_owned() };
+            Self::of(&shown, problems, |problem| {
                 let values = problem.attributes.iter().filter(|attribute| attribute.name == name);
                 values.map(|attribute| attribute.value.clone()).collect()
             })
@@ -133,6 +138,13 @@ mod tests {
                 "source | book: sum 2 sort 13, contest: sum 1 sort 14, not told: a b",
             ]
         );
+    }
+
+    #[test]
+    fn an_attribute_is_told_from_what_the_host_calls_by_the_same_name() {
+        let problems = [("a", "one"), ("b", "one"), ("c", "two"), ("d", "two")]
+            .map(|(id, value)| problem(id, None, &[], &[("domain", value)]));
+        assert_eq!(shown(&Facet::all(&problems, None)), ["attribute domain | one: a b, two: c d"]);
     }
 
     #[test]

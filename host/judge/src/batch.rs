@@ -620,6 +620,18 @@ mod tests {
     }
 
     #[test]
+    fn an_output_that_would_replace_an_input_is_refused_before_anything_runs() -> Result<(), BatchError> {
+        let folder = Folder::with(&[program("a", "echo")]);
+        fs::hard_link(folder.path("in.jsonl"), folder.path("out.jsonl")).expect("a second name");
+        let runner = Arc::new(FakeRunner::new());
+        let error = folder.judge(&runner, &never).expect_err("it reads that file");
+        assert!(error.to_string().contains("it is the same file as the input"), "{error}");
+        assert_eq!((error.blame(), runner.ran().len()), (Blame::User, 0));
+        assert_eq!(folder.names(), ["in.jsonl", "out.jsonl"]);
+        Ok(())
+    }
+
+    #[test]
     fn a_wrong_line_is_told_before_anything_runs() {
         let mut wrong = program("b", "echo");
         wrong["checker"] = json!("guess");

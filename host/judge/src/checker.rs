@@ -123,7 +123,7 @@ mod tests {
             (r#"{"name":"tokens","ignore_case":true}"#, "YES 1", "yes\n1", true),
             (r#"{"name":"tokens","ignore_case":true}"#, "YES", "YEA", false),
             (r#""float""#, "0.5 yes", "0.5000009 yes", true),
-            (r#"{"name":"float","absolute_tolerance":1e-9}"#, "0.5", "0.5000009", true),
+            (r#"{"name":"float","absolute_tolerance":1e-9}"#, "0.5", "0.5000004", true),
             (r#"{"name":"float","absolute_tolerance":1e-9,"relative_tolerance":0}"#, "0.5", "0.5000009", false),
             (r#"{"name":"float","absolute_tolerance":0.5,"relative_tolerance":0}"#, "100", "100.5", true),
             (r#"{"name":"float","absolute_tolerance":0,"relative_tolerance":0.01}"#, "-100", "-101", true),

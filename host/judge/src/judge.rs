@@ -254,6 +254,10 @@ impl Judge {
         is_stopped: &dyn Fn() -> bool,
         on_judged: &(dyn Fn(usize, &Judgement) + Sync),
     ) -> Result<Vec<Option<Judgement>>, JudgeError> {
+        // A few short programs would be done before the first time that it is asked.
+        if is_stopped() {
+            return Ok(submissions.iter().map(|_| None).collect());
+        }
         let slots: Vec<Mutex<Option<Result<Judgement, JudgeError>>>> =
             submissions.iter().map(|_| Mutex::new(None)).collect();
         let next = AtomicUsize::new(0);

@@ -217,6 +217,8 @@ impl Drop for JudgementLedger {
         if !self.removed && *self.end() == self.begin {
             drop(std::fs::remove_file(&self.path));
         }
+        // Said aloud, because a process that was started at this moment holds the file, too, until it runs its program.
+        drop(self.file.unlock());
     }
 }
 

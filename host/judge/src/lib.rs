@@ -29,7 +29,7 @@
 //!
 //!     fn describe(&self) -> Result<RunnerInfo, PluginError> {
 //!         Ok(RunnerInfo {
-//!             language: Language::new("stack").expect("a plain name"),
+//!             language: "stack".parse::<Language>().expect("a plain name"),
 //!             file_extension: "stack".to_owned(),
 //!             interpreter: "stack machine 1".to_owned(),
 //!             calls_functions: false,

@@ -21,6 +21,7 @@ pub enum UnitLayout {
 
 impl UnitLayout {
     /// Elements of a unit.
+    #[inline]
     pub(crate) fn elements(self) -> usize {
         match self {
             Self::Single | Self::Widened => 1,
@@ -61,6 +62,7 @@ pub trait Element: WithDType {
 impl Element for f32 {
     const TOGETHER: usize = 1;
 
+    #[inline]
     fn layout() -> UnitLayout {
         UnitLayout::Single
     }
@@ -87,6 +89,7 @@ impl Element for f32 {
 impl Element for bf16 {
     const TOGETHER: usize = 2;
 
+    #[inline]
     fn layout() -> UnitLayout {
         if has_bf16_products() { UnitLayout::Pair } else { UnitLayout::Widened }
     }

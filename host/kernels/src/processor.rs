@@ -35,6 +35,7 @@ pub(crate) fn instruction_set() -> InstructionSet {
 }
 
 /// Whether this processor has an instruction for products in bf16 (AVX512-BF16).
+#[inline]
 pub fn has_bf16_products() -> bool {
     #[cfg(target_arch = "x86_64")]
     {

@@ -153,7 +153,8 @@ impl LoraConfig {
         let value: serde_json::Value = serde_json::from_str(text).map_err(|e| wrong(format!("not valid JSON: {e}")))?;
         let fields = value.as_object().ok_or_else(|| wrong("expected a JSON object".to_owned()))?;
         if fields.get("peft_type").and_then(|v| v.as_str()) != Some("LORA") {
-            return Err(wrong(format!("peft_type: expected \"LORA\", got {:?}", fields.get("peft_type"))));
+            let got = fields.get("peft_type").map_or_else(|| "nothing".to_owned(), ToString::to_string);
+            return Err(wrong(format!("peft_type: expected \"LORA\", got {got}")));
         }
         const REFUSED: [&str; 17] = [
             "use_dora",

@@ -1,12 +1,13 @@
-//! The classified stage: a domain for every row of the verified stage, kept in a stage file.
+//! The classified rows: a domain for every verified row, kept in a phase file.
 
 use rayon::prelude::*;
 
 use super::classify::{ChosenDomain, Classifier};
+use super::error::PrepareError;
+use super::inputs::PrepareInputs;
 use super::material::Material;
-use super::stage_file::{StageFolder, StageWriter};
+use super::phase_file::{PhaseFile, PhaseFolder, PhaseWriter};
 use super::verified::VerifiedFile;
-use super::{PrepareError, PrepareInputs};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::ProblemText;
 use hilora_contract::plugin::PluginError;
@@ -14,7 +15,7 @@ use hilora_contract::plugin::PluginError;
 /// The most texts that one call of the classifier gets. The same whatever the number of threads.
 const TEXTS_PER_CALL: usize = 128;
 
-/// Gives each row its domain, in the order of the verified stage.
+/// Gives each row its domain, in the order of the verified rows.
 pub(super) struct Classified<'a> {
     /// What decides the domains beside the rows.
     decided_by: [ContentHash; 2],
@@ -25,7 +26,7 @@ enum Source<'a> {
     /// The classifier was asked before.
     Kept(std::vec::IntoIter<ChosenDomain>),
     /// It is asked now.
-    Asked { classifier: Classifier<'a>, writer: Box<StageWriter<ChosenDomain>> },
+    Asked { classifier: Classifier<'a>, writer: Box<PhaseWriter<ChosenDomain>> },
 }
 
 impl<'a> Classified<'a> {
@@ -34,19 +35,19 @@ impl<'a> Classified<'a> {
     pub(super) fn begin(
         inputs: &PrepareInputs<'a>,
         rows: Option<&VerifiedFile>,
-        stages: &StageFolder,
+        folder: &PhaseFolder,
     ) -> Result<Self, PrepareError> {
         let decided_by = [inputs.classifier.identity().content, inputs.program];
-        let kept = rows.and_then(|rows| stages.find("classified", key(rows, decided_by)));
+        let kept = rows.and_then(|rows| folder.find("classified", key(rows, decided_by)));
         let source = match kept {
             Some(kept) => {
-                let kept: super::stage_file::StageFile<ChosenDomain, ()> = kept;
+                let kept: PhaseFile<ChosenDomain, ()> = kept;
                 let parts: Vec<Vec<ChosenDomain>> = kept.parts()?.collect::<Result<_, _>>()?;
                 Source::Kept(parts.concat().into_iter())
             }
             None => Source::Asked {
                 classifier: Classifier::new(inputs.classifier)?,
-                writer: Box::new(stages.create("classified")?),
+                writer: Box::new(folder.create("classified")?),
             },
         };
         Ok(Self { decided_by, source })

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use hilora_contract::artifact::JsonRow;
 use hilora_contract::dataset::{Domain, ProblemText};
 use hilora_contract::plugin::{Classification, DomainClassifier, PluginError};
 
@@ -12,6 +13,10 @@ use hilora_contract::plugin::{Classification, DomainClassifier, PluginError};
 pub(super) struct ChosenDomain {
     pub(super) domain: Domain,
     pub(super) tied_with: Vec<Domain>,
+}
+
+impl JsonRow for ChosenDomain {
+    const EXPECTED: &'static str = "a domain";
 }
 
 /// A classifier with the list of its domains.

@@ -10,72 +10,21 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::entry::{Decision, Entries, Entry, Fingerprint};
-use super::fate::Skip;
-use super::fingerprint::{Words, words_in_text};
+use super::contamination::{Contamination, RUN_WORDS, Shared};
+use super::entry::{Decision, Entries, Entry};
+use super::error::PrepareError;
+use super::evaluation_set::{EvaluationSet, Measured};
+use super::fate::Side;
+use super::fingerprint::NEAR;
 use super::manifest::{DecontaminatedSet, Decontamination};
 use super::near_index::NearIndex;
 use super::run_index::{Run, RunIndex};
 use super::words_file::{Comparison, WordsFile};
-use super::{PrepareError, Side};
 
-/// Words in a run that removes a problem.
-const RUN_WORDS: usize = 13;
 /// Words in runs that are reported.
 const REPORTED_RUN_WORDS: [usize; 2] = [10, 8];
 /// A run that stands in more problems is a common sentence.
 const PROBLEMS_WITH_A_RUN_MAX: u32 = 10;
-
-/// What a training problem shares with a problem that the model is measured on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Contamination {
-    set: String,
-    problem: String,
-    shared: Shared,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shared {
-    /// The statements resemble each other.
-    Statement,
-    /// So many runs, the first of which begins at this word of the training problem.
-    Runs { count: usize, first: usize },
-}
-
-impl Contamination {
-    /// The reason in words; `statement` is the training problem's.
-    pub(super) fn skip(&self, statement: &str) -> Skip {
-        let Self { set, problem, shared } = self;
-        let what = match shared {
-            Shared::Statement => "the statement resembles".to_owned(),
-            Shared::Runs { count, first } => {
-                let words = words_in_text(statement, *first, RUN_WORDS);
-                format!("{count} runs of {RUN_WORDS} words (the first: \"{words}\") stand also in")
-            }
-        };
-        Skip::new("contaminated", format!("{what} `{problem}` of {set}"))
-    }
-}
-
-/// A problem of an evaluation set as it is compared.
-pub(super) struct Measured {
-    pub(super) id: String,
-    pub(super) text: Fingerprint,
-}
-
-impl Measured {
-    /// Its words are added to the file.
-    pub(super) fn new(id: String, statement: &str, file: &mut WordsFile) -> Self {
-        let words = Words::of_text(statement);
-        Self { id, text: Fingerprint { bands: words.shingles().bands(), words: file.add(&words) } }
-    }
-}
-
-/// An evaluation set: its name, its problems, and what the report says of it.
-pub(super) struct EvaluationSet {
-    pub(super) report: DecontaminatedSet,
-    pub(super) problems: Vec<Measured>,
-}
 
 /// Decides against every training entry that shares words with an evaluation set or with the entries that are held out.
 /// `own` is the report on the latter.
@@ -131,7 +80,7 @@ pub(super) fn decontaminate(
     Ok(Decontamination {
         run_words: RUN_WORDS,
         problems_with_a_run_max: PROBLEMS_WITH_A_RUN_MAX,
-        jaccard_min: super::fingerprint::NEAR,
+        jaccard_min: NEAR,
         sets: reports
             .map(|((set, removed), (ten, eight))| DecontaminatedSet {
                 problems: set.problems.len(),

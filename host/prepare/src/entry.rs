@@ -4,14 +4,18 @@
 use rayon::prelude::*;
 
 use super::classify::ChosenDomain;
-use super::deduplicate::{PROGRAM_SHINGLES_MIN, normalized_code, normalized_statement};
-use super::fate::Skip;
+use super::contamination::Contamination;
+use super::error::PrepareError;
+use super::fate::{Side, Skip};
 use super::fingerprint::{Bands, Words};
 use super::material::Material;
-use super::stage_file::StageFolder;
+use super::normal_form::{normalized_code, normalized_statement};
+use super::phase_file::PhaseFolder;
 use super::words_file::{Stretch, WordsFile};
-use super::{PrepareError, Side};
 use hilora_contract::artifact::ContentHash;
+
+/// With fewer shingles, a program says little of its task and is not compared.
+const PROGRAM_SHINGLES_MIN: usize = 50;
 
 /// One row as it is compared.
 pub(super) struct Entry {
@@ -55,7 +59,7 @@ pub(super) enum Decision {
     Skipped(Skip),
     /// It is left out because it shares words with a problem that the model is measured on; the text of the shared
     /// words is looked up when the row is read again.
-    Contaminated(super::decontaminate::Contamination),
+    Contaminated(Contamination),
 }
 
 /// The entries of all rows, with their words.
@@ -66,8 +70,8 @@ pub(super) struct Entries {
 
 impl Entries {
     /// None yet.
-    pub(super) fn create(stages: &StageFolder) -> Result<Self, PrepareError> {
-        Ok(Self { rows: Vec::new(), words: WordsFile::create(stages.path())? })
+    pub(super) fn create(folder: &PhaseFolder) -> Result<Self, PrepareError> {
+        Ok(Self { rows: Vec::new(), words: WordsFile::create(folder.path())? })
     }
 
     /// Adds an entry for each row, with its domain.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use hilora_contract::artifact::FileError;
+use hilora_contract::artifact::{FileError, JsonLinesError};
 use hilora_contract::fault::{Blame, Fault};
 use hilora_contract::plugin::{PluginError, PluginIdentity};
 use hilora_judge::JudgeError;
@@ -63,14 +63,9 @@ pub enum PrepareError {
         /// Rows with a fate.
         fates: usize,
     },
-    /// A file that an earlier step wrote cannot be read back.
-    #[error("cannot read back {}: {error}", path.display())]
-    StageFile {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's words.
-        error: io::Error,
-    },
+    /// What an earlier phase kept cannot be read back.
+    #[error(transparent)]
+    PhaseFile(#[from] JsonLinesError),
     /// A loader of an evaluation set yields what has no statement.
     #[error("the evaluation set `{set}` has no problem to compare with ({rows} rows: {skipped})")]
     EmptyEvaluationSet {
@@ -93,7 +88,8 @@ impl Fault for PrepareError {
             | Self::SourceMismatch { .. }
             | Self::TooFewExamples { .. }
             | Self::EmptyEvaluationSet { .. } => Blame::User,
-            Self::SourceFile { error, .. } | Self::StageFile { error, .. } => Blame::of_reading(error),
+            Self::SourceFile { error, .. } => Blame::of_reading(error),
+            Self::PhaseFile(error) => error.blame(),
             Self::Plugin(error) => error.blame(),
             Self::Judge(error) => error.blame(),
             Self::Write(error) => error.blame(),
@@ -117,13 +113,13 @@ impl Fault for PrepareError {
                  it out of `data.decontaminate`"
                     .to_owned()
             }
-            Self::StageFile { error, .. } if Blame::of_reading(error) == Blame::User => {
+            Self::PhaseFile(error) if error.blame() == Blame::User => {
                 "delete the run's `stages` folder; it is made anew".to_owned()
             }
             Self::TooFewExamples { .. } => {
                 "add files to `data.files`, add domains to `data.domains` or lower `data.min_examples`".to_owned()
             }
-            Self::Config(_) | Self::SourceFile { .. } | Self::StageFile { .. } | Self::Fates { .. } => {
+            Self::Config(_) | Self::SourceFile { .. } | Self::PhaseFile(_) | Self::Fates { .. } => {
                 return Vec::new();
             }
         };

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::PrepareError;
 use super::classify::ChosenDomain;
 use super::entry::Entries;
+use super::error::PrepareError;
 use super::material::Material;
-use super::stage_file::StageFolder;
+use super::phase_file::PhaseFolder;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Domain, Language, Problem, ProblemChecker, ProblemText, Solution, TestCase};
 use hilora_contract::plugin::{
@@ -57,7 +57,7 @@ pub(super) fn entries(problems: &[(&str, &str, &[&str])]) -> Result<Entries, Pre
         materials.push(Material::solved(row, problem_with(id, statement, programs, &[("", "1")]), codes, None));
     }
     let domain = ChosenDomain { domain: Domain("python".to_owned()), tied_with: Vec::new() };
-    let mut entries = Entries::create(&StageFolder::new(None)?)?;
+    let mut entries = Entries::create(&PhaseFolder::new(None)?)?;
     entries.enter(&materials, vec![domain; problems.len()])?;
     Ok(entries)
 }
@@ -66,11 +66,17 @@ pub(super) fn entries(problems: &[(&str, &str, &[&str])]) -> Result<Entries, Pre
 pub(super) struct FakeLoader {
     identity: PluginIdentity,
     rows: Vec<LoadedRow>,
+    tells_total: bool,
 }
 
 impl FakeLoader {
     pub(super) fn new(rows: Vec<LoadedRow>) -> Self {
-        Self { identity: identity("fake-loader", PluginKind::DatasetLoader), rows }
+        Self { identity: identity("fake-loader", PluginKind::DatasetLoader), rows, tells_total: true }
+    }
+
+    /// The same; how many rows there are shows only at the end.
+    pub(super) fn open_ended(rows: Vec<LoadedRow>) -> Self {
+        Self { tells_total: false, ..Self::new(rows) }
     }
 }
 
@@ -84,13 +90,14 @@ impl DatasetLoader for FakeLoader {
     }
 
     fn open(&self, _: &[PathBuf], _: &LoaderOptions) -> Result<Box<dyn DatasetReader>, PluginError> {
-        Ok(Box::new(FakeReader { rows: self.rows.clone(), read: 0 }))
+        Ok(Box::new(FakeReader { rows: self.rows.clone(), read: 0, tells_total: self.tells_total }))
     }
 }
 
 struct FakeReader {
     rows: Vec<LoadedRow>,
     read: usize,
+    tells_total: bool,
 }
 
 impl DatasetReader for FakeReader {
@@ -103,7 +110,7 @@ impl DatasetReader for FakeReader {
     }
 
     fn rows_total(&mut self) -> Result<Option<u64>, PluginError> {
-        Ok(Some(self.rows.len() as u64))
+        Ok(self.tells_total.then_some(self.rows.len() as u64))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::PrepareError;
+use super::error::PrepareError;
 use hilora_contract::dataset::Domain;
 
 /// Which side of the split a problem is on.
@@ -85,12 +85,12 @@ impl Skip {
 
 /// Collects fates and refuses to close over a row without one.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct Fates {
     fates: BTreeMap<u64, RowFate>,
     entries: usize,
 }
 
-impl Ledger {
+impl Fates {
     pub(super) fn enter(&mut self, row: u64, id: Option<String>, fate: Fate) {
         self.entries += 1;
         self.fates.insert(row, RowFate { row, id, fate });
@@ -120,17 +120,17 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    fn ledger(rows: &[u64]) -> Ledger {
-        let mut ledger = Ledger::default();
-        rows.iter().for_each(|&row| ledger.skip(row, "p", Skip::new("no-tests", "none")));
-        ledger
+    fn fates(rows: &[u64]) -> Fates {
+        let mut fates = Fates::default();
+        rows.iter().for_each(|&row| fates.skip(row, "p", Skip::new("no-tests", "none")));
+        fates
     }
 
     #[test]
     fn every_row_has_exactly_one_fate() {
-        assert_eq!(ledger(&[2, 0, 1]).close(3).map(|fates| fates.len()).ok(), Some(3));
+        assert_eq!(fates(&[2, 0, 1]).close(3).map(|fates| fates.len()).ok(), Some(3));
         for rows in [&[0, 1][..], &[0, 1, 1, 2], &[0, 1, 3], &[0, 1, 2, 3]] {
-            assert!(matches!(ledger(rows).close(3), Err(PrepareError::Fates { rows: 3, .. })), "{rows:?}");
+            assert!(matches!(fates(rows).close(3), Err(PrepareError::Fates { rows: 3, .. })), "{rows:?}");
         }
     }
 
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_fate_is_flat_json() -> Result<(), serde_json::Error> {
-        let fates = ledger(&[0]).close(1).unwrap_or_default();
+        let fates = fates(&[0]).close(1).unwrap_or_default();
         let json = serde_json::to_string(&fates[0])?;
         assert_eq!(json, r#"{"row":0,"id":"p","fate":"skipped","reason":"no-tests","detail":"none"}"#);
         assert_eq!(serde_json::from_str::<RowFate>(&json)?, fates[0]);

@@ -4,12 +4,14 @@
 use hilora_contract::dataset::{Conversation, EvaluationProblem, Example, Lesson, PolicyExample, ProblemText};
 
 use super::classify::ChosenDomain;
-use super::decontaminate::{EvaluationSet, Measured, decontaminate};
+use super::decontaminate::decontaminate;
 use super::entry::{Decision, Entries};
+use super::error::PrepareError;
+use super::evaluation_set::{EvaluationSet, Measured};
+use super::fate::Side;
 use super::manifest::DecontaminatedSet;
 use super::material::{Kind, Material, Solved};
-use super::stage_file::StageFolder;
-use super::{PrepareError, Side};
+use super::phase_file::PhaseFolder;
 
 /// Rows that are made ready to be compared at once.
 const ROWS_PER_CHUNK: usize = 1024;
@@ -30,7 +32,7 @@ pub fn contaminated_rows(
     lessons: &[Lesson],
     problems: &[EvaluationProblem],
 ) -> Result<Vec<ContaminatedRow>, PrepareError> {
-    let mut entries = Entries::create(&StageFolder::new(None)?)?;
+    let mut entries = Entries::create(&PhaseFolder::new(None)?)?;
     for (chunk, lessons) in lessons.chunks(ROWS_PER_CHUNK).enumerate() {
         let rows: Vec<Material> =
             (chunk * ROWS_PER_CHUNK..).zip(lessons).map(|(row, lesson)| material_of(row as u64, lesson)).collect();

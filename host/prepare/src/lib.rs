@@ -6,23 +6,29 @@
 
 mod config;
 mod error;
-mod fate;
+mod inputs;
+mod progress;
 
 mod load;
 
+mod fate;
 mod material;
-mod stage_file;
+mod phase_file;
 
-mod verdict_ledger;
+mod candidate;
+mod outcome;
+mod verdict_record;
 mod verified;
 mod verify;
 
 mod classified;
 mod classify;
 
+mod contamination;
 mod entry;
 mod fingerprint;
 mod near_index;
+mod normal_form;
 mod run_index;
 mod words_file;
 
@@ -33,8 +39,10 @@ mod route;
 mod split;
 
 mod decontaminate;
+mod evaluation_set;
 mod given_rows;
 
+mod account;
 mod manifest;
 mod output;
 
@@ -47,8 +55,10 @@ pub use config::{DataConfig, DataFiles, EvaluationSetConfig};
 pub use error::PrepareError;
 pub use fate::{Fate, RowFate, Side};
 pub use given_rows::{ContaminatedRow, contaminated_rows};
+pub use inputs::{PrepareInputs, SetInputs, input_files};
 pub use manifest::{
     Counts, DecontaminatedSet, Decontamination, DomainCount, Duplicates, InputFile, OutputFile, PrepareManifest,
     SideCounts, SkippedReason, WeakTests,
 };
-pub use prepare::{PrepareInputs, PrepareProgress, PrepareReport, PrepareStage, SetInputs, input_files, prepare};
+pub use prepare::{PrepareReport, Prepared, prepare};
+pub use progress::{PreparePhase, PrepareProgress};

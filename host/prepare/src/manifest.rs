@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DataConfig, Fate, RowFate, Side};
+use super::config::DataConfig;
+use super::fate::{Fate, RowFate, Side};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::Domain;
 use hilora_contract::plugin::PluginIdentity;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use hilora_contract::artifact::JsonRow;
 use hilora_contract::dataset::{
     Action, Attribute, Conversation, Message, PolicyExample, Problem, ProblemChecker, ProblemText, Role, TestCase,
     shared_tests,
@@ -50,6 +51,10 @@ pub(super) struct Solved {
     /// See [`hilora_contract::dataset::EvaluationProblem::reference_fuel`].
     pub(super) reference_fuel: Option<u64>,
     pub(super) attributes: Vec<Attribute>,
+}
+
+impl JsonRow for Material {
+    const EXPECTED: &'static str = "a row that can be learned from";
 }
 
 impl Material {

@@ -1,4 +1,4 @@
-//! Output: the specialist's files, written in one pass over the verified stage and visible only together with the
+//! Output: the specialist's files, written in one pass over the verified rows and visible only together with the
 //! manifest that names their hashes.
 
 use std::path::{Path, PathBuf};
@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::config::DataFiles;
 use super::entry::{Decision, Entry};
+use super::error::PrepareError;
+use super::fate::Side;
 use super::manifest::OutputFile;
 use super::material::{Kind, Material, Solved};
-use super::stage_file::line;
+use super::phase_file::line;
+use super::progress::{PreparePhase, PrepareProgress};
 use super::verified::VerifiedFile;
-use super::{DataFiles, PrepareError, PrepareProgress, PrepareStage, Side};
+
 use hilora_contract::artifact::{AtomicFile, ContentHash, HashedFile};
 use hilora_contract::dataset::{
     ConversationLesson, Domain, EvaluationProblem, Example, Lesson, PolicyLesson, ProblemTests,
@@ -101,13 +105,15 @@ pub(super) struct Wanted {
 }
 
 /// Writes the accepted rows in the dataset's order, and says in words why a row shares too much with what is measured.
+/// `None` once it was asked to stop: nothing has become visible then.
 pub(super) fn write(
     verified: &VerifiedFile,
     entries: &mut [Entry],
     wanted: Wanted,
     run_folder: Option<&Path>,
+    stop: &dyn Fn() -> bool,
     progress: &(dyn Fn(PrepareProgress) + Sync),
-) -> Result<Written, PrepareError> {
+) -> Result<Option<Written>, PrepareError> {
     let names = wanted.names;
     let mut train = Output::create(run_folder, names.train)?;
     let mut eval = Output::create(run_folder, names.eval)?;
@@ -118,6 +124,9 @@ pub(super) fn write(
     let with_train_tests = wanted.train_tests;
     let mut written = 0;
     for part in verified.parts()? {
+        if stop() {
+            return Ok(None);
+        }
         let part = part?;
         let entries = &mut entries[written..written + part.len()];
         written += part.len();
@@ -145,12 +154,12 @@ pub(super) fn write(
             }
         }
         [&mut train, &mut eval, &mut tests].into_iter().chain(&mut train_tests).try_for_each(Output::flush)?;
-        progress(PrepareProgress { stage: PrepareStage::Write, done: written as u64, total: Some(total) });
+        progress(PrepareProgress { phase: PreparePhase::Write, done: written as u64, total: Some(total) });
     }
     let outputs = [train, eval, tests].into_iter().chain(train_tests);
     let (files, waiting): (Vec<_>, Vec<_>) =
         outputs.map(Output::finish).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-    Ok(Written { files, waiting: waiting.into_iter().flatten().collect() })
+    Ok(Some(Written { files, waiting: waiting.into_iter().flatten().collect() }))
 }
 
 /// A row of a side as it is written.

@@ -1,123 +1,31 @@
-//! Preparing: the whole data path for one specialist, from files to files. What costs much is kept in stage files; the
+//! Preparing: the whole data path for one specialist, from files to files. What costs much is kept in phase files; the
 //! specialist's files become visible only once everything is known, so that an error leaves what stood there before.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
-use rayon::prelude::*;
 use serde::Serialize;
 
+use super::account::{Account, account, too_few};
 use super::classified::Classified;
-use super::decontaminate::{EvaluationSet, Measured, decontaminate};
+use super::decontaminate::decontaminate;
 use super::deduplicate::deduplicate;
-use super::entry::{Decision, Entries, Entry};
-use super::fate::{Fate, Ledger};
-use super::load::{ROWS_PER_BATCH, RowReader};
-use super::manifest::{DecontaminatedSet, Decontamination, SideCounts, counts, skipped_by_reason};
+use super::entry::{Decision, Entries};
+use super::error::PrepareError;
+use super::evaluation_set::{check_source, evaluation_sets};
+use super::inputs::PrepareInputs;
+use super::manifest::{DecontaminatedSet, Decontamination, InputFile, OutputFile, PrepareManifest};
 use super::material::Material;
-use super::output::Wanted;
+use super::output::{self, Wanted};
+use super::phase_file::PhaseFolder;
+use super::progress::{PreparePhase, PrepareProgress};
 use super::route::Route;
-use super::split::{Grouped, sides};
-use super::stage_file::StageFolder;
-use super::words_file::WordsFile;
-use super::{DataConfig, EvaluationSetConfig, InputFile, PrepareError, PrepareManifest, Side, output, verified};
+use super::split::split;
+use super::verified;
 use hilora_contract::artifact::{ContentHash, write_atomic};
-use hilora_contract::plugin::{DatasetLoader, DomainClassifier, LoadedRow, OutputCheckers, SolutionRunner};
 
 /// What the manifest calls the run's own held-out problems.
 const OWN_SET: &str = "held-out problems";
-
-/// What is prepared, by whom and whereto.
-pub struct PrepareInputs<'a> {
-    /// The config's data section.
-    pub config: &'a DataConfig,
-    /// The specialist whose files are written ("python").
-    pub specialist: &'a str,
-    /// The seed of the split.
-    pub seed: u64,
-    /// The hash of the program that prepares; what another build left is not taken for its own.
-    pub program: ContentHash,
-    /// The config's files with their hashes, in their order, as [`input_files`] gives them.
-    pub files: &'a [InputFile],
-    /// Reads the files.
-    pub loader: &'a dyn DatasetLoader,
-    /// The config's evaluation sets, in their order.
-    pub sets: &'a [SetInputs],
-    /// Names each problem's domain.
-    pub classifier: &'a dyn DomainClassifier,
-    /// Runs the programs.
-    pub runner: Arc<dyn SolutionRunner>,
-    /// Where the output checkers that problems name are found.
-    pub checkers: Arc<dyn OutputCheckers>,
-    /// Whether the tests of the training problems are written, too: traces are held against them.
-    pub train_tests: bool,
-    /// How many programs run at once; it changes nothing but the time.
-    pub workers: usize,
-    /// The run's folder; with `None` nothing is written (a dry run).
-    pub run_folder: Option<&'a Path>,
-}
-
-/// What an evaluation set is read from, and by whom.
-pub struct SetInputs {
-    /// Its files with their hashes, as [`input_files`] gives them.
-    pub files: Vec<InputFile>,
-    /// Reads them.
-    pub loader: Box<dyn DatasetLoader>,
-}
-
-/// A stage that can be seen to progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PrepareStage {
-    /// Rows are read.
-    Load,
-    /// Programs run against their tests.
-    Verify,
-    /// Rows get their domains.
-    Classify,
-    /// Rows are made ready to be compared.
-    Compare,
-    /// Files are written.
-    Write,
-}
-
-impl PrepareStage {
-    /// Every stage in its order.
-    pub const ALL: [Self; 5] = [Self::Load, Self::Verify, Self::Classify, Self::Compare, Self::Write];
-
-    /// The stage in a word, for progress bars.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Load => "load",
-            Self::Verify => "verify",
-            Self::Classify => "classify",
-            Self::Compare => "compare",
-            Self::Write => "write",
-        }
-    }
-
-    /// What it counts.
-    pub fn unit(self) -> &'static str {
-        match self {
-            Self::Verify => "programs",
-            Self::Load | Self::Classify | Self::Compare | Self::Write => "rows",
-        }
-    }
-}
-
-/// How far a stage is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PrepareProgress {
-    /// The stage.
-    pub stage: PrepareStage,
-    /// Rows or programs done.
-    pub done: u64,
-    /// Of how many, as far as is known. It grows while programs are found.
-    pub total: Option<u64>,
-}
 
 /// What preparing found, and how long it took.
 #[derive(Debug, Clone, Serialize)]
@@ -130,11 +38,22 @@ pub struct PrepareReport {
     pub load_seconds: f64,
 }
 
-/// Prepares a specialist's data.
+/// How preparing ended.
+#[derive(Debug, Clone)]
+pub enum Prepared {
+    /// Everything is done, and written unless it was a dry run.
+    Finished(Box<PrepareReport>),
+    /// It was asked to stop. The specialist's files are as they were, and what was found of programs is kept.
+    Interrupted,
+}
+
+/// Prepares a specialist's data. `stop` is asked between rows and while programs run; once it says so, preparing ends
+/// within a moment, and the next time nothing runs again that was found before.
 pub fn prepare(
     inputs: &PrepareInputs<'_>,
+    stop: &(dyn Fn() -> bool + Sync),
     progress: &(dyn Fn(PrepareProgress) + Sync),
-) -> Result<PrepareReport, PrepareError> {
+) -> Result<Prepared, PrepareError> {
     let started = Instant::now();
     let config = inputs.config;
     let problems = config.validate();
@@ -145,30 +64,45 @@ pub fn prepare(
     assert_eq!(inputs.sets.len(), config.decontaminate.len(), "every evaluation set of the config is given");
     assert_eq!(inputs.files.len(), config.files.len(), "every file of the config is given");
     check_source(inputs.loader, &config.source)?;
-    let stages = StageFolder::new(inputs.run_folder)?;
-    let mut entries = Entries::create(&stages)?;
-    let sets = evaluation_sets(inputs, &mut entries.words)?;
+    let folder = PhaseFolder::new(inputs.run_folder)?;
+    let mut entries = Entries::create(&folder)?;
+    let Some(sets) = evaluation_sets(inputs, &mut entries.words, stop)? else { return Ok(Prepared::Interrupted) };
 
     let key = verified::key(inputs, inputs.files);
-    let found = verified::find(inputs, &stages, key);
-    let mut classified = Classified::begin(inputs, found.as_ref(), &stages)?;
+    let found = verified::find(inputs, &folder, key);
+    let mut classified = Classified::begin(inputs, found.as_ref(), &folder)?;
+    let asks = classified.asks();
+    let compared = |done, total| {
+        if asks {
+            progress(PrepareProgress { phase: PreparePhase::Classify, done, total });
+        }
+        progress(PrepareProgress { phase: PreparePhase::Compare, done, total });
+    };
     let mut take = |rows: &[Material], total: Option<u64>| -> Result<(), PrepareError> {
         let domains = classified.of(rows)?;
-        let done = (entries.rows.len() + rows.len()) as u64;
-        if classified.asks() {
-            progress(PrepareProgress { stage: PrepareStage::Classify, done, total });
-        }
         entries.enter(rows, domains)?;
-        progress(PrepareProgress { stage: PrepareStage::Compare, done, total });
+        compared(entries.rows.len() as u64, total);
         Ok(())
     };
     let verified = match found {
         Some(found) => {
             let total = found.summary.rows - found.summary.skipped.len() as u64;
-            found.parts()?.try_for_each(|part| take(&part?, Some(total)))?;
+            for part in found.parts()? {
+                if stop() {
+                    return Ok(Prepared::Interrupted);
+                }
+                take(&part?, Some(total))?;
+            }
             found
         }
-        None => verified::make(inputs, &stages, key, &mut take, progress)?,
+        None => {
+            let verified = verified::make(inputs, &folder, key, &mut take, stop, progress)?;
+            let Some(verified) = verified else { return Ok(Prepared::Interrupted) };
+            // How many there are was not known before.
+            let rows = entries.rows.len() as u64;
+            compared(rows, Some(rows));
+            verified
+        }
     };
     classified.finish(&verified)?;
     let load_seconds = started.elapsed().as_secs_f64();
@@ -189,13 +123,15 @@ pub fn prepare(
     let names = config.files_of(inputs.specialist);
     let tests_file = names.tests.clone();
     let wanted = Wanted { names, train_tests: inputs.train_tests };
-    let written = output::write(&verified, &mut entries, wanted, inputs.run_folder, progress)?;
+    let written = output::write(&verified, &mut entries, wanted, inputs.run_folder, stop, progress)?;
+    let Some(written) = written else { return Ok(Prepared::Interrupted) };
     name_own_set(&mut decontamination, &written.files, &tests_file);
-    let (counts, skipped, fates, side_counts) = account(&verified.summary, &entries)?;
-    if counts.train_examples < config.min_examples {
-        return Err(too_few(inputs, &counts, &skipped));
+    let account = account(&verified.summary, &entries)?;
+    if account.counts.train_examples < config.min_examples {
+        return Err(too_few(inputs, &account));
     }
 
+    let Account { counts, skipped, fates, sides } = account;
     let manifest = PrepareManifest {
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
         specialist: inputs.specialist.to_owned(),
@@ -209,7 +145,7 @@ pub fn prepare(
             .collect(),
         counts,
         domains: route.into_counts(),
-        sides: side_counts,
+        sides,
         duplicates,
         decontamination,
         weak_tests: verified.summary.weak_tests.clone(),
@@ -222,148 +158,16 @@ pub fn prepare(
     if let Some(folder) = inputs.run_folder {
         write_manifest(folder, &manifest)?;
     }
-    Ok(PrepareReport { manifest, wall_seconds: started.elapsed().as_secs_f64(), load_seconds })
-}
-
-fn check_source(loader: &dyn DatasetLoader, wanted: &str) -> Result<(), PrepareError> {
-    let served = loader.describe()?.source;
-    if served == wanted {
-        return Ok(());
-    }
-    let loader = loader.identity().clone();
-    Err(PrepareError::SourceMismatch { loader, served, wanted: wanted.to_owned() })
-}
-
-/// Reads the problems that the model will be measured on elsewhere.
-fn evaluation_sets(inputs: &PrepareInputs<'_>, words: &mut WordsFile) -> Result<Vec<EvaluationSet>, PrepareError> {
-    let sets = inputs.config.decontaminate.iter().zip(inputs.sets);
-    sets.map(|(set, inputs)| evaluation_set(set, inputs, words)).collect()
-}
-
-fn evaluation_set(
-    set: &EvaluationSetConfig,
-    SetInputs { files, loader }: &SetInputs,
-    words: &mut WordsFile,
-) -> Result<EvaluationSet, PrepareError> {
-    let loader = &**loader;
-    check_source(loader, &set.source)?;
-    let mut report = DecontaminatedSet::named(&set.name);
-    report.files = files.clone();
-    let mut reader = RowReader::open(loader, &set.files, &set.options, ROWS_PER_BATCH)?;
-    let mut problems = Vec::new();
-    let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
-    loop {
-        let rows = reader.next_batch()?;
-        if rows.is_empty() {
-            break;
-        }
-        for (_, row) in rows {
-            match row {
-                LoadedRow::Problem(problem) => {
-                    problems.push(Measured::new(problem.text.id, &problem.text.statement, words));
-                }
-                LoadedRow::Conversation(conversation) => {
-                    let said: Vec<String> = conversation.messages.into_iter().map(|message| message.content).collect();
-                    problems.push(Measured::new(conversation.id, &said.join("\n\n"), words));
-                }
-                LoadedRow::Policy(example) => problems.push(Measured::new(example.id, &example.instruction, words)),
-                LoadedRow::Skipped(row) => *skipped.entry(row.reason).or_default() += 1,
-            }
-        }
-        words.flush()?;
-    }
-    if problems.is_empty() {
-        let reasons: Vec<String> = skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        let skipped = if reasons.is_empty() { "none skipped".to_owned() } else { reasons.join(", ") };
-        return Err(PrepareError::EmptyEvaluationSet { set: set.name.clone(), rows: reader.rows_read(), skipped });
-    }
-    Ok(EvaluationSet { report, problems })
-}
-
-/// Puts every entry that is left on a side.
-fn split(entries: &mut [Entry], seed: u64, eval_fraction: f64) {
-    let mut places = Vec::new();
-    let mut problems = Vec::new();
-    for (place, entry) in entries.iter().enumerate() {
-        if let Decision::Kept { group } = entry.decision {
-            places.push(place);
-            problems.push(Grouped { id: &entry.id, group });
-        }
-    }
-    let sides = sides(&problems, seed, eval_fraction);
-    for (place, side) in places.into_iter().zip(sides) {
-        entries[place].decision = Decision::Accepted(side);
-    }
+    let report = PrepareReport { manifest, wall_seconds: started.elapsed().as_secs_f64(), load_seconds };
+    Ok(Prepared::Finished(Box::new(report)))
 }
 
 /// The run's own set is the file of held-out problems that was just written.
-fn name_own_set(decontamination: &mut Decontamination, files: &[super::OutputFile], tests: &Path) {
+fn name_own_set(decontamination: &mut Decontamination, files: &[OutputFile], tests: &Path) {
     let own = decontamination.sets.last_mut();
     if let (Some(own), Some(file)) = (own, files.iter().find(|file| file.file == tests)) {
         own.files = vec![InputFile { file: file.file.clone(), bytes: file.bytes, content: file.content }];
     }
-}
-
-type Account = (super::Counts, BTreeMap<String, super::SkippedReason>, Vec<super::RowFate>, BTreeMap<Side, SideCounts>);
-
-/// Every row's fate, and what is counted over them.
-fn account(summary: &verified::VerifiedSummary, entries: &[Entry]) -> Result<Account, PrepareError> {
-    let mut ledger = Ledger::default();
-    let mut sides: BTreeMap<Side, SideCounts> = BTreeMap::new();
-    summary.skipped.iter().cloned().for_each(|row| ledger.decided(row));
-    for entry in entries {
-        match &entry.decision {
-            Decision::Accepted(side) => {
-                let domain = entry.domain.domain.clone();
-                let counts = sides.entry(*side).or_default();
-                *counts.domains.entry(domain.clone()).or_default() += 1;
-                *counts.difficulties.entry(entry.difficulty.clone().unwrap_or_default()).or_default() += 1;
-                let tied_with = entry.domain.tied_with.clone();
-                let (solutions, tests) = (entry.lessons, entry.tests);
-                let fate = Fate::Accepted { side: *side, domain, tied_with, solutions, tests };
-                ledger.enter(entry.row, Some(entry.id.clone()), fate);
-            }
-            Decision::Skipped(skip) => ledger.skip(entry.row, &entry.id, skip.clone()),
-            // No row is left undecided; the ledger would refuse to close over one.
-            Decision::Kept { .. } | Decision::Contaminated(_) => {}
-        }
-    }
-    let fates = ledger.close(summary.rows)?;
-    let counts = counts(&fates, summary.programs_judged);
-    Ok((counts, skipped_by_reason(&fates), fates, sides))
-}
-
-fn too_few(
-    inputs: &PrepareInputs<'_>,
-    counts: &super::Counts,
-    skipped: &BTreeMap<String, super::SkippedReason>,
-) -> PrepareError {
-    let mut reasons: Vec<(usize, &str)> = skipped.iter().map(|(reason, rows)| (rows.count, reason.as_str())).collect();
-    reasons.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
-    let reasons: Vec<String> = reasons.iter().map(|(count, reason)| format!("{count} {reason}")).collect();
-    PrepareError::TooFewExamples {
-        specialist: inputs.specialist.to_owned(),
-        found: counts.train_examples,
-        expected: inputs.config.min_examples,
-        rows: counts.rows,
-        skipped: if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") },
-    }
-}
-
-/// The files with their sizes and hashes.
-pub fn input_files(paths: &[std::path::PathBuf]) -> Result<Vec<InputFile>, PrepareError> {
-    paths.par_iter().map(|path| input_file(path)).collect()
-}
-
-fn input_file(path: &Path) -> Result<InputFile, PrepareError> {
-    let read = || -> io::Result<InputFile> {
-        let metadata = fs::metadata(path)?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a file, found a folder"));
-        }
-        Ok(InputFile { file: path.to_owned(), bytes: metadata.len(), content: ContentHash::of_file(path)? })
-    };
-    read().map_err(|error| PrepareError::SourceFile { path: path.to_owned(), error })
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
@@ -378,15 +182,26 @@ fn write_manifest(folder: &Path, manifest: &PrepareManifest) -> Result<(), Prepa
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
     use std::path::PathBuf;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
 
-    use hilora_contract::fault::Fault;
-    use std::sync::Mutex;
-
+    use super::super::config::DataConfig;
     use super::super::fakes::{FakeClassifier, FakeLoader, FakeRunner, problem, problem_with};
+    use super::super::inputs::input_files;
     use super::*;
     use hilora_contract::dataset::{Domain, EvaluationProblem, SkippedRow};
-    use hilora_contract::plugin::LoaderOptions;
+    use hilora_contract::fault::Fault;
+    use hilora_contract::plugin::{LoadedRow, LoaderOptions};
+
+    fn finished(prepared: Prepared) -> PrepareReport {
+        match prepared {
+            Prepared::Finished(report) => *report,
+            Prepared::Interrupted => panic!("nobody stops it"),
+        }
+    }
 
     /// A dataset of one file, and the run that is prepared from it.
     struct Run {
@@ -422,6 +237,16 @@ mod tests {
         }
 
         fn prepare(&self, workers: usize, seed: u64) -> Result<PrepareReport, PrepareError> {
+            self.prepare_until(workers, seed, &|| false, &|_| {}).map(finished)
+        }
+
+        fn prepare_until(
+            &self,
+            workers: usize,
+            seed: u64,
+            stop: &(dyn Fn() -> bool + Sync),
+            progress: &(dyn Fn(PrepareProgress) + Sync),
+        ) -> Result<Prepared, PrepareError> {
             let folder = self.folder();
             let inputs = PrepareInputs {
                 config: &self.config,
@@ -438,7 +263,7 @@ mod tests {
                 workers,
                 run_folder: Some(&folder),
             };
-            prepare(&inputs, &|_| {})
+            prepare(&inputs, stop, progress)
         }
 
         fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -530,14 +355,14 @@ mod tests {
     #[test]
     fn a_dry_run_writes_nothing_and_tells_the_same() -> Result<(), PrepareError> {
         let run = Run::new(mixed_rows());
-        let stages = Mutex::new(Vec::new());
+        let seen = Mutex::new(Vec::new());
         let inputs = PrepareInputs {
             config: &run.config,
             files: &input_files(&run.config.files)?,
             specialist: "python",
             seed: 1,
             program: ContentHash::of(b"program"),
-            loader: &FakeLoader::new(run.rows.clone()),
+            loader: &FakeLoader::open_ended(run.rows.clone()),
             sets: &[],
             classifier: &FakeClassifier::new(),
             runner: Arc::new(FakeRunner),
@@ -547,22 +372,26 @@ mod tests {
             run_folder: None,
         };
         let record = |progress: PrepareProgress| {
-            if let Ok(mut stages) = stages.lock() {
-                stages.push(progress);
+            if let Ok(mut seen) = seen.lock() {
+                seen.push(progress);
             }
         };
-        let report = prepare(&inputs, &record)?;
+        let report = finished(prepare(&inputs, &|| false, &record)?);
         assert!(!run.folder().exists());
         assert_eq!(report.manifest, run.prepare(1, 1)?.manifest);
-        let stages = stages.into_inner().unwrap_or_default();
-        let last = |stage| stages.iter().rev().find(|progress| progress.stage == stage).copied();
+        let seen = seen.into_inner().unwrap_or_default();
+        let last = |phase| seen.iter().rev().find(|progress| progress.phase == phase).copied();
         let judged = report.manifest.counts.programs_judged;
         // One row repeats another's programs and tests, and nothing runs twice.
-        let verified = PrepareProgress { stage: PrepareStage::Verify, done: judged - 1, total: Some(judged - 1) };
-        assert_eq!(last(PrepareStage::Verify), Some(verified));
-        assert_eq!(last(PrepareStage::Load).map(|progress| progress.done), Some(36));
-        let written = last(PrepareStage::Write).map(|progress| (progress.done, progress.total));
-        assert_eq!(written, Some((33, Some(33))), "every row that was verified is looked at");
+        let verified = PrepareProgress { phase: PreparePhase::Verify, done: judged - 1, total: Some(judged - 1) };
+        assert_eq!(last(PreparePhase::Verify), Some(verified));
+        // The loader does not tell how many rows it has; the end does.
+        let is_open = |progress: &&PrepareProgress| progress.total.is_none() && progress.phase == PreparePhase::Load;
+        assert!(seen.iter().any(|progress| is_open(&progress)), "{seen:?}");
+        let ended = |phase| last(phase).map(|progress| (progress.done, progress.total));
+        assert_eq!(ended(PreparePhase::Load), Some((36, Some(36))));
+        assert_eq!(ended(PreparePhase::Compare), Some((33, Some(33))));
+        assert_eq!(ended(PreparePhase::Write), Some((33, Some(33))), "every row that was verified is looked at");
         Ok(())
     }
 
@@ -593,6 +422,27 @@ mod tests {
         run.config.eval_fraction = 2.0;
         assert!(matches!(run.prepare(1, 1), Err(PrepareError::Config(problems)) if problems.len() == 1));
         assert_eq!(run.files(), before);
+        Ok(())
+    }
+
+    #[test]
+    fn an_interruption_at_any_moment_leaves_the_files_and_changes_no_byte() -> Result<(), PrepareError> {
+        let whole = Run::new(mixed_rows());
+        let told = AtomicUsize::new(0);
+        let count = |_| _ = told.fetch_add(1, Ordering::Relaxed);
+        finished(whole.prepare_until(1, 1, &|| false, &count)?);
+        let all = told.into_inner();
+        for last in [0, 1, all / 2, all - 1] {
+            let run = Run::new(mixed_rows());
+            let told = AtomicUsize::new(0);
+            let count = |_| _ = told.fetch_add(1, Ordering::Relaxed);
+            let stop = || told.load(Ordering::Relaxed) >= last;
+            assert!(matches!(run.prepare_until(1, 1, &stop, &count)?, Prepared::Interrupted), "{last} of {all}");
+            assert!(run.files().is_empty(), "{last}");
+            run.prepare(1, 1)?;
+            let names = |run: &Run| run.files().into_iter().filter(|(name, _)| *name != Path::new("manifest.json"));
+            assert!(names(&run).eq(names(&whole)), "{last}");
+        }
         Ok(())
     }
 }

@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 
-use super::Side;
+use super::entry::{Decision, Entry};
+use super::fate::Side;
 use hilora_contract::artifact::ContentHash;
 
-/// How many of `problems` are held out: the nearest whole number, but at least one where anything is to be held out
+/// How many of `problems` are held out: the nearest whole number, but at least one if anything is to be held out
 /// and never all.
-pub(super) fn eval_count(problems: usize, eval_fraction: f64) -> usize {
+fn eval_count(problems: usize, eval_fraction: f64) -> usize {
     if eval_fraction <= 0.0 || problems < 2 {
         return 0;
     }
@@ -21,13 +22,29 @@ pub(super) fn eval_count(problems: usize, eval_fraction: f64) -> usize {
 
 /// A problem to split: its identifier and the number of its group.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Grouped<'a> {
-    pub(super) id: &'a str,
-    pub(super) group: usize,
+struct Grouped<'a> {
+    id: &'a str,
+    group: usize,
+}
+
+/// Puts every entry that is left on a side.
+pub(super) fn split(entries: &mut [Entry], seed: u64, eval_fraction: f64) {
+    let mut places = Vec::new();
+    let mut problems = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        if let Decision::Kept { group } = entry.decision {
+            places.push(place);
+            problems.push(Grouped { id: &entry.id, group });
+        }
+    }
+    let sides = sides(&problems, seed, eval_fraction);
+    for (place, side) in places.into_iter().zip(sides) {
+        entries[place].decision = Decision::Accepted(side);
+    }
 }
 
 /// The side of each problem, in the order given.
-pub(super) fn sides(problems: &[Grouped<'_>], seed: u64, eval_fraction: f64) -> Vec<Side> {
+fn sides(problems: &[Grouped<'_>], seed: u64, eval_fraction: f64) -> Vec<Side> {
     let key = |id: &str| ContentHash::of_parts([&b"split"[..], &seed.to_le_bytes(), id.as_bytes()]);
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, problem) in problems.iter().enumerate() {

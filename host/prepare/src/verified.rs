@@ -1,4 +1,4 @@
-//! The verified stage: every row read, its programs run, and what can be learned from written to a stage file.
+//! The verified rows: every row read, its programs run, and what can be learned from written to a phase file.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -7,16 +7,20 @@ use std::thread;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::deduplicate::normalized_code;
+use super::candidate::{Verified, VerifyOptions};
+use super::error::PrepareError;
 use super::fate::{Fate, RowFate, Skip};
 use super::fingerprint::{Shingles, Words};
+use super::inputs::PrepareInputs;
 use super::load::{ROWS_PER_BATCH, ROWS_PER_VERIFIED_BATCH, RowReader};
 use super::manifest::{InputFile, WeakTests};
 use super::material::Material;
-use super::stage_file::{StageFile, StageFolder, StageWriter};
-use super::verdict_ledger::VerdictLedger;
-use super::verify::{Outcome, Verifier, VerifyOptions};
-use super::{PrepareError, PrepareInputs, PrepareProgress, PrepareStage};
+use super::normal_form::normalized_code;
+use super::outcome::Outcome;
+use super::phase_file::{PhaseFile, PhaseFolder, PhaseWriter};
+use super::progress::{PreparePhase, PrepareProgress};
+use super::verdict_record::VerdictRecord;
+use super::verify::Verifier;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Language, Problem, SkippedRow};
 use hilora_contract::plugin::{LoadedRow, PluginError};
@@ -43,8 +47,8 @@ pub(super) struct VerifiedSummary {
     pub(super) checkers: BTreeMap<String, ContentHash>,
 }
 
-/// The stage's file.
-pub(super) type VerifiedFile = StageFile<Material, VerifiedSummary>;
+/// The file of the verified rows.
+pub(super) type VerifiedFile = PhaseFile<Material, VerifiedSummary>;
 
 /// Takes rows that can be learned from, in their order, and how many there may be in all.
 pub(super) type Take<'a> = dyn FnMut(&[Material], Option<u64>) -> Result<(), PrepareError> + Send + 'a;
@@ -54,7 +58,7 @@ fn judged_by(inputs: &PrepareInputs<'_>) -> ContentHash {
     ContentHash::of_parts([inputs.program.as_bytes(), inputs.runner.identity().content.as_bytes()])
 }
 
-/// The hash of everything that decides the stage's rows.
+/// The hash of everything that decides the rows.
 pub(super) fn key(inputs: &PrepareInputs<'_>, files: &[InputFile]) -> ContentHash {
     let config = inputs.config;
     let decides = serde_json::to_vec(&(
@@ -69,23 +73,25 @@ pub(super) fn key(inputs: &PrepareInputs<'_>, files: &[InputFile]) -> ContentHas
     ContentHash::of(&decides.expect("plain values always serialize"))
 }
 
-/// Finds the stage's file, where it was made before with the output checkers that there are now. Which ones problems name
-/// is known only once they are read, so they are no part of the key.
-pub(super) fn find(inputs: &PrepareInputs<'_>, stages: &StageFolder, key: ContentHash) -> Option<VerifiedFile> {
+/// Finds the file if it was made before with the output checkers that there are now. Which ones problems name is known
+/// only once they are read, so they are no part of the key.
+pub(super) fn find(inputs: &PrepareInputs<'_>, folder: &PhaseFolder, key: ContentHash) -> Option<VerifiedFile> {
     let same = |(name, content): (&String, &ContentHash)| {
         inputs.checkers.find(name).ok().flatten().is_some_and(|checker| checker.identity().content == *content)
     };
-    stages.find("verified", key).filter(|file: &VerifiedFile| file.summary.checkers.iter().all(same))
+    folder.find("verified", key).filter(|file: &VerifiedFile| file.summary.checkers.iter().all(same))
 }
 
-/// Makes the stage's file. `take` gets its rows while they are at hand.
+/// Makes the file. `take` gets its rows while they are at hand. `None` once it was asked to stop: what was found of
+/// programs is recorded then, and the rows are read again the next time.
 pub(super) fn make(
     inputs: &PrepareInputs<'_>,
-    stages: &StageFolder,
+    folder: &PhaseFolder,
     key: ContentHash,
     take: &mut Take<'_>,
+    stop: &(dyn Fn() -> bool + Sync),
     progress: &(dyn Fn(PrepareProgress) + Sync),
-) -> Result<VerifiedFile, PrepareError> {
+) -> Result<Option<VerifiedFile>, PrepareError> {
     let config = inputs.config;
     let judge = Judge::new(inputs.runner.clone(), inputs.workers).with_checkers(inputs.checkers.clone());
     let options = VerifyOptions {
@@ -94,21 +100,21 @@ pub(super) fn make(
         incorrect_max: config.max_incorrect_solutions_per_problem,
         judged_by: judged_by(inputs),
     };
-    let on_done = |done, known| progress(PrepareProgress { stage: PrepareStage::Verify, done, total: Some(known) });
-    let ledger = VerdictLedger::open(stages.path())?;
-    let mut stage = Stage {
+    let on_done = |done, known| progress(PrepareProgress { phase: PreparePhase::Verify, done, total: Some(known) });
+    let record = VerdictRecord::open(folder.path())?;
+    let mut verifying = Verifying {
         language: options.runner.language.clone(),
-        verifier: config.verify.then(|| Verifier::new(&judge, options, ledger, &on_done)),
+        verifier: config.verify.then(|| Verifier::new(&judge, options, record, stop, &on_done)),
         solutions_max: config.max_solutions_per_problem,
         ids: HashSet::new(),
-        writer: stages.create("verified")?,
+        writer: folder.create("verified")?,
         take,
         summary: VerifiedSummary::default(),
     };
     let rows_per_batch = if config.verify { ROWS_PER_VERIFIED_BATCH } else { ROWS_PER_BATCH };
     let mut reader = RowReader::open(inputs.loader, &config.files, &config.options, rows_per_batch)?;
     let total = reader.rows_total();
-    thread::scope(|scope| {
+    let finished = thread::scope(|scope| {
         let (send, batches) = sync_channel(BATCHES_WAITING);
         // The loader reads ahead while programs run. Its thread ends with the rows, an error, or the receiver.
         scope.spawn(move || {
@@ -120,40 +126,50 @@ pub(super) fn make(
                 }
             }
         });
-        stage.take_all(batches, total, progress)
+        verifying.take_all(batches, total, stop, progress)
     })?;
-    stage.finish(key)
+    if finished { verifying.finish(key).map(Some) } else { Ok(None) }
 }
 
-/// The stage at work.
-struct Stage<'a> {
-    /// `None` where nothing is to be run.
+/// The rows on their way.
+struct Verifying<'a> {
+    /// `None` if nothing is to be run.
     verifier: Option<Verifier<'a>>,
     language: Language,
     solutions_max: usize,
     ids: HashSet<String>,
-    writer: StageWriter<Material>,
+    writer: PhaseWriter<Material>,
     take: &'a mut Take<'a>,
     summary: VerifiedSummary,
 }
 
-impl Stage<'_> {
+impl Verifying<'_> {
+    /// Takes batch after batch; false once it was asked to stop.
     fn take_all(
         &mut self,
         batches: Receiver<Result<Vec<(u64, LoadedRow)>, PluginError>>,
         total: Option<u64>,
+        stop: &dyn Fn() -> bool,
         progress: &(dyn Fn(PrepareProgress) + Sync),
-    ) -> Result<(), PrepareError> {
+    ) -> Result<bool, PrepareError> {
+        let read = |done, total| progress(PrepareProgress { phase: PreparePhase::Load, done, total });
         for batch in batches {
             let batch = batch?;
+            if stop() {
+                return Ok(false);
+            }
             self.summary.rows += batch.len() as u64;
-            progress(PrepareProgress { stage: PrepareStage::Load, done: self.summary.rows, total });
-            self.take(batch, total)?;
+            read(self.summary.rows, total);
+            if !self.take(batch, total)? {
+                return Ok(false);
+            }
         }
-        Ok(())
+        read(self.summary.rows, Some(self.summary.rows));
+        Ok(true)
     }
 
-    fn take(&mut self, batch: Vec<(u64, LoadedRow)>, total: Option<u64>) -> Result<(), PrepareError> {
+    /// Takes a batch; false once it was asked to stop.
+    fn take(&mut self, batch: Vec<(u64, LoadedRow)>, total: Option<u64>) -> Result<bool, PrepareError> {
         let mut materials = Vec::new();
         let mut problems = Vec::new();
         for (row, loaded) in batch {
@@ -180,13 +196,14 @@ impl Stage<'_> {
                 LoadedRow::Skipped(_) => {}
             }
         }
-        materials.extend(self.solved(problems)?);
+        let Some(solved) = self.solved(problems)? else { return Ok(false) };
+        materials.extend(solved);
         // Problems were told apart from the rest to be run together; the file keeps the rows' order.
         materials.sort_by_key(|material| material.row);
         let Self { writer, take, summary, .. } = self;
         let total = total.map(|rows| rows.saturating_sub(summary.skipped.len() as u64));
         let (written, taken) = rayon::join(|| writer.push(&materials), || take(&materials, total));
-        written.and(taken)
+        written.and(taken).map(|()| true)
     }
 
     fn skip(&mut self, row: u64, id: String, Skip { reason, detail }: Skip) {
@@ -194,9 +211,13 @@ impl Stage<'_> {
         self.summary.skipped.push(RowFate { row, id: Some(id), fate });
     }
 
-    fn solved(&mut self, problems: Vec<(u64, Problem)>) -> Result<Vec<Material>, PrepareError> {
+    /// The problems that programs solve; `None` once it was asked to stop.
+    fn solved(&mut self, problems: Vec<(u64, Problem)>) -> Result<Option<Vec<Material>>, PrepareError> {
         let verified = match &mut self.verifier {
-            Some(verifier) => verifier.verify(problems)?,
+            Some(verifier) => match verifier.verify(problems)? {
+                Some(verified) => verified,
+                None => return Ok(None),
+            },
             None => {
                 let (language, solutions_max) = (&self.language, self.solutions_max);
                 let taken = problems.into_par_iter();
@@ -220,7 +241,7 @@ impl Stage<'_> {
                 }
             }
         }
-        Ok(materials)
+        Ok(Some(materials))
     }
 
     fn count(&mut self, id: &str, tests: usize, outcome: &Outcome) {
@@ -236,14 +257,14 @@ impl Stage<'_> {
     fn finish(self, key: ContentHash) -> Result<VerifiedFile, PrepareError> {
         let file = self.writer.finish(key, self.summary)?;
         if let Some(verifier) = self.verifier {
-            verifier.into_ledger().close()?;
+            verifier.into_record().close()?;
         }
         Ok(file)
     }
 }
 
 /// Takes the first solutions that do not resemble each other, as they are.
-fn unverified(row: u64, problem: Problem, language: &Language, solutions_max: usize) -> super::verify::Verified {
+fn unverified(row: u64, problem: Problem, language: &Language, solutions_max: usize) -> Verified {
     let mut outcome = Outcome::default();
     let mut kept: Vec<Shingles> = Vec::new();
     let mut seen = HashSet::new();

@@ -3,231 +3,114 @@
 //! A problem's programs run in the dataset's order until enough have passed. They run in rounds over a whole batch of
 //! problems, so that every worker has something to do and the order of results depends on no worker. They are the
 //! problem's reference solutions, so they may use more than others, and what the most frugal of them needs is kept: a
-//! model's program is measured by it. Where a problem
-//! is solved, the programs that failed, and those that the dataset calls incorrect, then run on the other tests, as
-//! long as they fail cheaply: what accepts a wrong program is a weak test.
+//! model's program is measured by it.
+//!
+//! If a problem is solved, the programs that failed, and those that the dataset calls incorrect, then run on the other
+//! tests as long as they fail cheaply: a test that accepts a wrong program is weak.
+//!
 //! What was found of a problem is remembered by the hash of everything that decides it, so that nothing runs twice.
 
-use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
-
-use super::PrepareError;
-use super::deduplicate::normalized_code;
-use super::fate::Skip;
-use super::fingerprint::{Shingles, Words};
-use super::verdict_ledger::VerdictLedger;
-use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Problem, ProblemChecker};
-use hilora_contract::plugin::{RunLimits, RunnerInfo};
-use hilora_judge::{Checker, Judge, JudgeError, Judgement, StopAt, Submission, Verdict, reference_limits, run_limits};
-
-/// What was found of one problem's programs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Outcome {
-    /// The programs that passed all tests, by their index among the problem's solutions.
-    pub(super) passed: Vec<usize>,
-    /// The fuel that the most frugal of them used on its costliest test.
-    #[serde(default)]
-    pub(super) reference_fuel: Option<u64>,
-    /// Programs that ran, the incorrect ones too.
-    pub(super) judged: u64,
-    /// Solutions that did not run, because one that passed resembles them.
-    pub(super) near_duplicates: usize,
-    /// How many solutions failed with which verdict.
-    pub(super) failed: BTreeMap<Verdict, usize>,
-    /// How the first of them failed.
-    pub(super) first_failure: Option<String>,
-    /// Weak tests: by index, how many programs each accepted that other tests or the dataset refuse.
-    pub(super) weak_tests: BTreeMap<usize, u64>,
-    /// Programs that the dataset calls incorrect and that all tests accepted.
-    pub(super) incorrect_accepted: u64,
-    /// The plugin that decided on the outputs, where the problem names one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) checker: Option<(String, ContentHash)>,
-}
-
-/// A program that waits to run.
-struct Waiting {
-    /// Its index among the problem's solutions.
-    solution: usize,
-    code: String,
-}
-
-/// A program that is known to be wrong and may show which tests are weak.
-struct Wrong {
-    code: String,
-    /// The first test that it has not met.
-    from: usize,
-    /// Whether the dataset, and no test, says that it is wrong.
-    by_dataset: bool,
-}
-
-/// A problem whose programs are still being tried.
-struct Candidate {
-    row: u64,
-    problem: Problem,
-    checker: Checker,
-    key: ContentHash,
-    /// Solutions not tried yet, the next one last.
-    untried: Vec<Waiting>,
-    /// Programs that are wrong.
-    wrong: Vec<Wrong>,
-    passed: Vec<Shingles>,
-    outcome: Outcome,
-    /// Whether the outcome was known before.
-    known: bool,
-}
-
-/// What decides how a problem is verified, beside the problem itself.
-#[derive(Debug, Clone)]
-pub(super) struct VerifyOptions {
-    /// What the runner runs.
-    pub(super) runner: RunnerInfo,
-    /// How many solutions of a problem are kept.
-    pub(super) solutions_max: usize,
-    /// How many incorrect programs are run to find weak tests.
-    pub(super) incorrect_max: usize,
-    /// The hash of whatever judges: the program and the runner.
-    pub(super) judged_by: ContentHash,
-}
+use super::candidate::{Candidate, Refused, Verified, VerifyOptions};
+use super::error::PrepareError;
+use super::outcome::Outcome;
+use super::verdict_record::VerdictRecord;
+use hilora_contract::dataset::Problem;
+use hilora_judge::{Judge, StopAt, Verdict, reference_limits};
 
 /// Verifies batch after batch.
 pub(super) struct Verifier<'a> {
     judge: &'a Judge,
     options: VerifyOptions,
-    ledger: VerdictLedger,
+    record: VerdictRecord,
+    /// Whether to stop.
+    stop: &'a (dyn Fn() -> bool + Sync),
     /// Told after every program: programs judged, programs known so far.
     on_done: &'a (dyn Fn(u64, u64) + Sync),
     judged: AtomicU64,
     known: u64,
 }
 
-/// A row that needs no run: its index, its identifier and the reason why not.
-type Refused = (u64, String, Skip);
-
-/// What verifying makes of a row: a problem and what was found of it, or its identifier and the reason why not.
-pub(super) type Verified = Result<(u64, Problem, Outcome), (u64, String, Skip, Outcome)>;
-
 impl<'a> Verifier<'a> {
     pub(super) fn new(
         judge: &'a Judge,
         options: VerifyOptions,
-        ledger: VerdictLedger,
+        record: VerdictRecord,
+        stop: &'a (dyn Fn() -> bool + Sync),
         on_done: &'a (dyn Fn(u64, u64) + Sync),
     ) -> Self {
-        Self { judge, options, ledger, on_done, judged: AtomicU64::new(0), known: 0 }
+        Self { judge, options, record, stop, on_done, judged: AtomicU64::new(0), known: 0 }
     }
 
-    /// The ledger, to be closed.
-    pub(super) fn into_ledger(self) -> VerdictLedger {
-        self.ledger
+    /// The record, to be closed.
+    pub(super) fn into_record(self) -> VerdictRecord {
+        self.record
     }
 
-    /// One answer per problem, in the same order. Outcomes are durable when this returns.
-    pub(super) fn verify(&mut self, problems: Vec<(u64, Problem)>) -> Result<Vec<Verified>, PrepareError> {
+    /// One answer per problem, in the same order; `None` once it was asked to stop. Outcomes are durable when this
+    /// returns.
+    pub(super) fn verify(&mut self, problems: Vec<(u64, Problem)>) -> Result<Option<Vec<Verified>>, PrepareError> {
+        let Self { judge, options, record, .. } = self;
+        let candidate = |(row, problem)| Candidate::new(row, problem, judge, options, record);
         let mut answers: Vec<Result<Candidate, Refused>> =
-            problems.into_iter().map(|(row, problem)| self.candidate(row, problem)).collect::<Result<_, _>>()?;
-        while self.round(&mut answers)? {}
-        self.probe(&mut answers)?;
-        // Where the judge itself failed, nothing is known: the next time it is asked again.
+            problems.into_iter().map(candidate).collect::<Result<_, _>>()?;
+        loop {
+            match self.round(&mut answers)? {
+                Round::Ran => {}
+                Round::NothingLeft => break,
+                Round::Stopped => return Ok(None),
+            }
+        }
+        if let Round::Stopped = self.probe(&mut answers)? {
+            return Ok(None);
+        }
+        // If the judge itself failed, nothing is known: the next time it is asked again.
         let is_known = |outcome: &Outcome| !outcome.failed.contains_key(&Verdict::InternalError);
         let fresh = answers.iter().flatten().filter(|candidate| !candidate.known && is_known(&candidate.outcome));
-        self.ledger.append(fresh.map(|candidate| (candidate.key, &candidate.outcome)))?;
+        self.record.append(fresh.map(|candidate| (candidate.key, &candidate.outcome)))?;
         let settle = |answer: Result<Candidate, Refused>| match answer {
             Ok(candidate) => candidate.settle(),
             Err((row, id, skip)) => Err((row, id, skip, Outcome::default())),
         };
-        Ok(answers.into_iter().map(settle).collect())
+        Ok(Some(answers.into_iter().map(settle).collect()))
     }
 
-    /// Refuses what needs no run.
-    fn candidate(&mut self, row: u64, problem: Problem) -> Result<Result<Candidate, Refused>, PrepareError> {
-        let refuse = |reason, detail: String| Ok(Err((row, problem.text.id.clone(), Skip::new(reason, detail))));
-        let language = &self.options.runner.language;
-        if let Some(entry_point) = problem.entry_point.as_ref().filter(|name| !self.options.runner.can_call(name)) {
-            let detail = format!("the tests call `{entry_point}`, expected a function's name in {language}");
-            return refuse("entry-point-not-callable", detail);
-        }
-        if problem.tests.is_empty() {
-            return refuse("no-tests", "there is nothing to verify a program with".to_owned());
-        }
-        let checker = match self.judge.checker(&problem.text.id, &problem.checker) {
-            Ok(checker) => checker,
-            Err(JudgeError::UnknownChecker { checker, .. }) => {
-                return refuse("no-checker", format!("there is no output checker `{checker}`"));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let mut seen = HashSet::new();
-        let solutions = problem.solutions.iter().enumerate();
-        let mut untried: Vec<Waiting> = solutions
-            .filter(|(_, solution)| solution.language == *language && seen.insert(normalized_code(&solution.code)))
-            .map(|(index, solution)| Waiting { solution: index, code: solution.code.clone() })
-            .collect();
-        if untried.is_empty() {
-            return refuse("no-solution", format!("there is no program in {language}"));
-        }
-        let incorrect = problem.incorrect_solutions.iter().filter(|program| program.language == *language);
-        let mut wrong: Vec<Wrong> = incorrect
-            .take(self.options.incorrect_max)
-            .map(|program| Wrong { code: program.code.clone(), from: 0, by_dataset: true })
-            .collect();
-        let key = key(&self.options, &problem, &checker, &untried, &wrong);
-        let known = self.ledger.find(key);
-        if known.is_some() {
-            untried.clear();
-            wrong.clear();
-        }
-        untried.reverse();
-        let (known, mut outcome) = (known.is_some(), known.unwrap_or_default());
-        outcome.checker = match (&problem.checker, &checker) {
-            (ProblemChecker::Plugin { name, .. }, Checker::Plugin { checker, .. }) => {
-                Some((name.clone(), checker.identity().content))
-            }
-            _ => None,
-        };
-        Ok(Ok(Candidate { row, problem, checker, key, untried, wrong, passed: Vec::new(), outcome, known }))
-    }
-
-    /// Tries the next programs of every unsettled problem; false where there are none.
-    fn round(&mut self, answers: &mut [Result<Candidate, Refused>]) -> Result<bool, PrepareError> {
+    /// Tries the next programs of every unsettled problem.
+    fn round(&mut self, answers: &mut [Result<Candidate, Refused>]) -> Result<Round, PrepareError> {
         let mut submissions = Vec::new();
         let mut owners = Vec::new();
         for (index, candidate) in answers.iter_mut().enumerate() {
             let Ok(candidate) = candidate else { continue };
+            let limits = reference_limits(candidate.limits());
             for waiting in candidate.next(self.options.solutions_max) {
                 let program = format!("#{}", waiting.solution + 1);
-                submissions.push(candidate.submission(
-                    &program,
-                    &waiting.code,
-                    0,
-                    reference_limits(candidate.limits()),
-                ));
+                submissions.push(candidate.submission(&program, &waiting.code, 0, limits));
                 owners.push((index, waiting));
             }
         }
         if submissions.is_empty() {
-            return Ok(false);
+            return Ok(Round::NothingLeft);
+        }
+        if (self.stop)() {
+            return Ok(Round::Stopped);
         }
         self.known += submissions.len() as u64;
         let (known, judged, on_done) = (self.known, &self.judged, self.on_done);
-        let count = |_: u64| on_done(judged.fetch_add(1, Ordering::Relaxed) + 1, known);
-        let judgements = self.judge.judge_all(&submissions, StopAt::FirstFailure, &count)?;
+        let count = |_: usize, _: &_| on_done(judged.fetch_add(1, Ordering::Relaxed) + 1, known);
+        let judgements = self.judge.judge_until(&submissions, StopAt::FirstFailure, &self.stop, &count)?;
         for ((owner, waiting), judgement) in owners.into_iter().zip(judgements) {
+            let Some(judgement) = judgement else { return Ok(Round::Stopped) };
             if let Ok(candidate) = &mut answers[owner] {
                 candidate.enter(waiting, &judgement);
             }
         }
-        Ok(true)
+        Ok(Round::Ran)
     }
-}
 
-impl Verifier<'_> {
     /// Runs the wrong programs of the problems that are solved on the tests that they have not met. The tests of a
     /// problem that nothing solves are as likely wrong as weak.
-    fn probe(&mut self, answers: &mut [Result<Candidate, Refused>]) -> Result<(), PrepareError> {
+    fn probe(&mut self, answers: &mut [Result<Candidate, Refused>]) -> Result<Round, PrepareError> {
         let mut submissions = Vec::new();
         let mut owners = Vec::new();
         for (index, candidate) in answers.iter_mut().enumerate() {
@@ -242,8 +125,9 @@ impl Verifier<'_> {
         }
         let fresh = owners.iter().filter(|(_, wrong)| wrong.by_dataset).count() as u64;
         self.known += fresh;
-        let judgements = self.judge.judge_all(&submissions, StopAt::FirstLimit, &|_| {})?;
+        let judgements = self.judge.judge_until(&submissions, StopAt::FirstLimit, &self.stop, &|_, _| {})?;
         for ((owner, wrong), judgement) in owners.into_iter().zip(judgements) {
+            let Some(judgement) = judgement else { return Ok(Round::Stopped) };
             if let Ok(candidate) = &mut answers[owner] {
                 candidate.enter_wrong(&wrong, &judgement);
             }
@@ -251,159 +135,38 @@ impl Verifier<'_> {
         if fresh > 0 {
             (self.on_done)(self.judged.fetch_add(fresh, Ordering::Relaxed) + fresh, self.known);
         }
-        Ok(())
+        Ok(Round::NothingLeft)
     }
 }
 
-/// The hash of everything that decides a problem's outcome.
-fn key(
-    options: &VerifyOptions,
-    problem: &Problem,
-    checker: &Checker,
-    untried: &[Waiting],
-    incorrect: &[Wrong],
-) -> ContentHash {
-    let decides = serde_json::to_vec(&(
-        options.judged_by,
-        options.solutions_max,
-        &problem.entry_point,
-        checker.fingerprint(),
-        problem.time_limit_ms,
-        problem.memory_limit_bytes,
-        &*problem.tests,
-        untried.iter().map(|waiting| (waiting.solution, &waiting.code)).collect::<Vec<_>>(),
-        incorrect.iter().map(|wrong| &wrong.code).collect::<Vec<_>>(),
-    ));
-    ContentHash::of(&decides.expect("plain values always serialize"))
-}
-
-impl Candidate {
-    /// The programs to run next: as many as are still wanted.
-    fn next(&mut self, solutions_max: usize) -> Vec<Waiting> {
-        let wanted = solutions_max.saturating_sub(self.outcome.passed.len());
-        let mut next = Vec::new();
-        while next.len() < wanted {
-            let Some(waiting) = self.untried.pop() else { break };
-            let shingles = Words::of_code(&waiting.code).shingles();
-            if self.passed.iter().any(|passed| passed.near(&shingles)) {
-                self.outcome.near_duplicates += 1;
-            } else {
-                next.push(waiting);
-            }
-        }
-        next
-    }
-
-    /// A program on the problem's tests from the `from`th on.
-    fn submission(&self, program: &str, code: &str, from: usize, limits: RunLimits) -> Submission {
-        Submission {
-            id: format!("{} {program}", self.problem.text.id),
-            code: code.to_owned(),
-            tests: self.problem.tests.clone(),
-            first_test: from,
-            entry_point: self.problem.entry_point.clone(),
-            checker: self.checker.clone(),
-            limits,
-        }
-    }
-
-    fn limits(&self) -> RunLimits {
-        run_limits(self.problem.time_limit_ms, self.problem.memory_limit_bytes)
-    }
-
-    /// Enters what was found of a solution.
-    fn enter(&mut self, waiting: Waiting, judgement: &Judgement) {
-        let outcome = &mut self.outcome;
-        outcome.judged += 1;
-        if judgement.is_accepted() {
-            let shingles = Words::of_code(&waiting.code).shingles();
-            // Two of one round may resemble each other: they ran at the same time.
-            if self.passed.iter().any(|passed| passed.near(&shingles)) {
-                outcome.near_duplicates += 1;
-            } else {
-                self.passed.push(shingles);
-                outcome.passed.push(waiting.solution);
-                let fuel = judgement.tests.iter().map(|test| test.fuel).max();
-                outcome.reference_fuel = outcome.reference_fuel.into_iter().chain(fuel).min();
-            }
-            return;
-        }
-        *outcome.failed.entry(judgement.verdict).or_default() += 1;
-        outcome.first_failure.get_or_insert_with(|| failure(judgement));
-        self.count_weak(0, judgement);
-        let from = judgement.tests.len();
-        let cheap = matches!(judgement.verdict, Verdict::WrongAnswer | Verdict::RuntimeError);
-        if cheap && from < self.problem.tests.len() {
-            self.wrong.push(Wrong { code: waiting.code, from, by_dataset: false });
-        }
-    }
-
-    /// Enters what was found of a wrong program.
-    fn enter_wrong(&mut self, wrong: &Wrong, judgement: &Judgement) {
-        if wrong.by_dataset {
-            self.outcome.judged += 1;
-            self.outcome.incorrect_accepted += u64::from(judgement.is_accepted());
-        }
-        self.count_weak(wrong.from, judgement);
-    }
-
-    /// Counts the tests that accepted a wrong program, the first of which has the index `from`.
-    fn count_weak(&mut self, from: usize, judgement: &Judgement) {
-        // A program that lacks a module, or that the judge failed on, says nothing of any test.
-        if matches!(judgement.verdict, Verdict::Unsupported | Verdict::InternalError) {
-            return;
-        }
-        for (test, report) in (from..).zip(&judgement.tests) {
-            if report.verdict == Verdict::Accepted {
-                *self.outcome.weak_tests.entry(test).or_default() += 1;
-            }
-        }
-    }
-
-    fn settle(self) -> Verified {
-        let Self { row, problem, outcome, .. } = self;
-        if !outcome.passed.is_empty() {
-            return Ok((row, problem, outcome));
-        }
-        let failed = &outcome.failed;
-        let verdicts: Vec<String> = failed.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-        // A program that needs what the runner lacks is not known to be wrong.
-        let unsupported = failed.keys().all(|verdict| *verdict == Verdict::Unsupported);
-        let reason = if unsupported { "solution-unsupported" } else { "no-solution-passed" };
-        let detail = format!(
-            "0 of {} programs passed {} tests: {}; the first: {}",
-            failed.values().sum::<usize>(),
-            problem.tests.len(),
-            verdicts.join(", "),
-            outcome.first_failure.as_deref().unwrap_or_default()
-        );
-        Err((row, problem.text.id, Skip::new(reason, detail), outcome))
-    }
-}
-
-/// Which test stopped a program and how.
-fn failure(judgement: &Judgement) -> String {
-    let failed = judgement.tests.iter().enumerate().find(|(_, test)| test.verdict != Verdict::Accepted);
-    let (index, detail) = failed.map_or((0, ""), |(index, test)| (index, test.detail.as_str()));
-    let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
-    format!("{} at test {}{detail}", judgement.verdict, index + 1)
+/// How a round over a batch ended.
+enum Round {
+    /// Programs ran; others may be left.
+    Ran,
+    /// There is nothing more to run.
+    NothingLeft,
+    /// It was asked to stop.
+    Stopped,
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::super::fakes::{FakeRunner, problem, problem_with};
     use super::*;
+    use hilora_contract::artifact::ContentHash;
+    use hilora_contract::dataset::ProblemChecker;
     use hilora_contract::plugin::SolutionRunner;
 
     fn verify(problems: Vec<Problem>, solutions_max: usize, workers: usize) -> (Vec<Verified>, u64) {
         let judge = Judge::new(Arc::new(FakeRunner), workers);
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let ledger = VerdictLedger::open(folder.path()).expect("it is empty");
-        let mut verifier = Verifier::new(&judge, options(solutions_max), ledger, &|_, _| {});
+        let record = VerdictRecord::open(folder.path()).expect("it is empty");
+        let mut verifier = Verifier::new(&judge, options(solutions_max), record, &|| false, &|_, _| {});
         let rows = (0..).zip(problems).collect();
-        let verified = verifier.verify(rows).unwrap_or_else(|error| panic!("{error}"));
+        let verified = verifier.verify(rows).unwrap_or_else(|error| panic!("{error}")).expect("nobody stops it");
         let judged = verified.iter().map(|verified| outcome(verified).judged).sum();
         (verified, judged)
     }
@@ -508,9 +271,9 @@ mod tests {
         let problems = || (0..).zip([problem("a", "1"), problem_with("b", "s", &["echo"], &[("1", "2")])]).collect();
         let mut answers = Vec::new();
         for solutions_max in [1, 1, 2] {
-            let ledger = VerdictLedger::open(folder.path())?;
-            let mut verifier = Verifier::new(&judge, options(solutions_max), ledger, &count);
-            answers.push(verifier.verify(problems())?);
+            let record = VerdictRecord::open(folder.path())?;
+            let mut verifier = Verifier::new(&judge, options(solutions_max), record, &|| false, &count);
+            answers.push(verifier.verify(problems())?.expect("nobody stops it"));
         }
         assert_eq!(answers[0], answers[1]);
         assert_eq!(runs.into_inner(), 4, "another limit of solutions is another question");
@@ -538,15 +301,36 @@ mod tests {
         let runs = AtomicU64::new(0);
         let count = |_, _| _ = runs.fetch_add(1, Ordering::Relaxed);
         for _ in 0..2 {
-            let mut verifier = Verifier::new(&judge, options(1), VerdictLedger::open(folder.path())?, &count);
+            let record = VerdictRecord::open(folder.path())?;
+            let mut verifier = Verifier::new(&judge, options(1), record, &|| false, &count);
             let problem = problem_with("a", "s", &["crash"], &[("", "1")]);
-            let verified = verifier.verify(vec![(0, problem)])?;
+            let verified = verifier.verify(vec![(0, problem)])?.expect("nobody stops it");
             let expected = "0 of 1 programs passed 1 tests: 1 internal-error; the first: internal-error at test 1 \
                  (the engine's process died: gone)";
             assert_eq!(reason(&verified[0]), ("no-solution-passed", expected));
             assert_eq!(outcome(&verified[0]).weak_tests, BTreeMap::new());
         }
         assert_eq!(runs.into_inner(), 2, "it is asked again");
+        Ok(())
+    }
+
+    #[test]
+    fn a_stop_leaves_what_was_found_before() -> Result<(), PrepareError> {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let judge = Judge::new(Arc::new(FakeRunner), 1);
+        let stopped = AtomicU64::new(0);
+        let stop = || stopped.load(Ordering::Relaxed) == 1;
+        let runs = AtomicU64::new(0);
+        let count = |_, _| _ = runs.fetch_add(1, Ordering::Relaxed);
+        let mut verifier = Verifier::new(&judge, options(1), VerdictRecord::open(folder.path())?, &stop, &count);
+        assert!(verifier.verify(vec![(0, problem("a", "1"))])?.is_some());
+        stopped.store(1, Ordering::Relaxed);
+        assert!(verifier.verify(vec![(1, problem("b", "2"))])?.is_none());
+        stopped.store(0, Ordering::Relaxed);
+        runs.store(0, Ordering::Relaxed);
+        let mut verifier = Verifier::new(&judge, options(1), VerdictRecord::open(folder.path())?, &stop, &count);
+        assert!(verifier.verify(vec![(0, problem("a", "1")), (1, problem("b", "2"))])?.is_some());
+        assert_eq!(runs.into_inner(), 1, "only the one that was not finished");
         Ok(())
     }
 

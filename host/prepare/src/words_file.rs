@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::PrepareError;
+use super::error::PrepareError;
 use super::fingerprint::{Shingles, Words};
 use hilora_contract::artifact::FileError;
 
@@ -69,7 +69,7 @@ impl WordsFile {
     pub(super) fn read(&self, stretch: Stretch) -> Result<Words, PrepareError> {
         let mut bytes = vec![0; stretch.count as usize * size_of::<u32>()];
         let read = self.file.read_exact_at(&mut bytes, stretch.start * WORD_BYTES);
-        read.map_err(|error| PrepareError::StageFile { path: self.folder.clone(), error })?;
+        read.map_err(|error| PrepareError::PhaseFile(FileError::reading(&self.folder, error).into()))?;
         Ok(Words::from_hashes(bytes.as_chunks().0.iter().map(|hash| u32::from_ne_bytes(*hash)).collect()))
     }
 }

@@ -30,7 +30,7 @@ pub struct EnrichWork {
 
 impl EnrichWork {
     fn files(&self) -> EnrichFiles<'_> {
-        EnrichFiles { train: &self.train, tests: &self.tests, ledger: &self.traces, output: &self.output }
+        EnrichFiles { train: &self.train, tests: &self.tests, record: &self.traces, output: &self.output }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hilora_contract::artifact::{FileError, JsonLinesError};
 use hilora_contract::fault::{BadInput, Blame, Fault};
 use hilora_contract::plugin::PluginError;
-use hilora_enrich::TracesError;
+use hilora_enrich::EnrichError;
 use hilora_evaluator::EvaluatorError;
 use hilora_hub::HubError;
 use hilora_model::ModelError;
@@ -34,7 +34,7 @@ pub enum RunError {
     Prepare(#[from] PrepareError),
     /// Asking for traces.
     #[error(transparent)]
-    Enrich(#[from] TracesError),
+    Enrich(#[from] EnrichError),
     /// The model, the adapter or the tokenizer.
     #[error(transparent)]
     Model(#[from] ModelError),

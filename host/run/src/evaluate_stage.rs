@@ -197,7 +197,7 @@ impl Stage for EvaluateStage {
             .map_err(|error| RunError::record("the measurement", error))?;
         let content = |adapter: Option<ContentHash>| {
             let adapter: Vec<u8> = adapter.map(|hash| hash.as_bytes().to_vec()).unwrap_or_default();
-            ContentHash::of_parts([&base_hash.as_bytes()[..], &how[..], &adapter[..]])
+            ContentHash::of_parts([base_hash.as_bytes(), &how, &adapter])
         };
         let shuffled_content = match &shuffled {
             Some(folder) => Some(content(Some(run.hash_of(folder)?))),

@@ -4,6 +4,19 @@
 //! job, and each stage is a value of its own ([`PrepareStage`], [`TrainStage`], …); [`drive`] runs any list of them, skips
 //! what has not changed, and asks for every precondition before the first. Nothing here prints: a [`RunObserver`] is told
 //! what goes on and says when to stop.
+//!
+//! ```no_run
+//! use hilora_judge::workers::WorkerCommand;
+//! use hilora_run::{Run, RunOptions, Unwatched, drive, main_job};
+//!
+//! // Untrusted programs run in processes of this program.
+//! let worker = WorkerCommand::new("target/release/hilora-host", ["judge", "worker"]);
+//! let run = Run::open(&RunOptions::new("configs/quickstart.yaml", worker))?;
+//! for result in drive(&run, &main_job(&run.config), &Unwatched)? {
+//!     println!("{}: {:?}", result.name, result.state);
+//! }
+//! # Ok::<(), hilora_run::RunError>(())
+//! ```
 
 pub mod config;
 

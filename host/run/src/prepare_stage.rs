@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::plugin::{DatasetLoader, DomainClassifier, OutputCheckers, PluginKind, SolutionRunner};
 use hilora_prepare::{
-    DataConfig, InputFile, PrepareInputs, PrepareReport, PrepareStage as PreparePhase, SetInputs, input_files, prepare,
+    DataConfig, InputFile, PrepareInputs, PreparePhase, PrepareReport, Prepared, SetInputs, input_files, prepare,
 };
 
 use super::error::RunError;
@@ -57,8 +57,8 @@ impl PrepareWork {
             workers: self.workers,
             run_folder: (!is_dry).then_some(self.folder.as_path()),
         };
-        let report = prepare(&inputs, &|at| {
-            let Some((phase, task)) = tasks.iter().find(|(phase, _)| *phase == at.stage) else { return };
+        let prepared = prepare(&inputs, &|| observer.stop_requested(), &|at| {
+            let Some((phase, task)) = tasks.iter().find(|(phase, _)| *phase == at.phase) else { return };
             // A task begins with its phase: what was found done has none.
             let task = task.get_or_init(|| observer.begin(Task::open_ended(phase.name(), phase.unit())));
             if let Some(total) = at.total {
@@ -67,7 +67,10 @@ impl PrepareWork {
             task.set_done(at.done);
         })?;
         tasks.into_iter().filter_map(|(_, task)| task.into_inner()).for_each(TaskProgress::finish);
-        Ok(Some(report))
+        Ok(match prepared {
+            Prepared::Finished(report) => Some(*report),
+            Prepared::Interrupted => None,
+        })
     }
 }
 

@@ -68,7 +68,7 @@ impl Stage for RegisterStage {
         let adapter_folder = run.folder.file(Answers::Own.adapter());
         Ok(RegisterWork {
             measured: Measured::read(run)?,
-            gate: run.config.gate.clone(),
+            gate: run.config.gate,
             registry: run.registry.clone(),
             report: run.folder.file(REPORT),
             name: run.config.adapter_name.clone(),

@@ -40,8 +40,9 @@ impl RunPlugins {
                 PluginKind::PromptFormatter => config.plugins.formatter = path.clone(),
                 PluginKind::SolutionRunner => config.plugins.runner = path.clone(),
                 PluginKind::OutputChecker => {
-                    let message = format!("{} is a {}, which a run has no place for", path.display(), identity.kind);
-                    return Err(BadInput::new(message).into());
+                    let message = format!("{} is an output-checker, which a run has no place for", path.display());
+                    let hint = "a program of `hilora-host judge --programs FILE` names its checker";
+                    return Err(BadInput::with_hint(message, hint).into());
                 }
             }
         }
@@ -59,7 +60,7 @@ impl RunPlugins {
 
     /// The run's dataset loader, which must serve the config's `data.source`.
     pub fn loader(&self) -> Result<Box<dyn DatasetLoader>, RunError> {
-        let loader = self.host.loader(&self.loader)?;
+        let loader = self.open_loader(&self.source)?;
         let serves = loader.describe()?.source;
         if serves == self.source {
             return Ok(loader);
@@ -74,7 +75,17 @@ impl RunPlugins {
 
     /// The loader of an evaluation set in this format.
     pub fn set_loader(&self, source: &str) -> Result<Box<dyn DatasetLoader>, RunError> {
-        Ok(self.host.loader(&self.loader_file(source))?)
+        self.open_loader(source)
+    }
+
+    fn open_loader(&self, source: &str) -> Result<Box<dyn DatasetLoader>, RunError> {
+        let file = self.loader_file(source);
+        if file == shipped_loader(source) && !file.exists() {
+            let message = format!("no shipped plugin reads the source `{source}`: {} is missing", file.display());
+            let hint = "`cargo xtask build` makes the shipped plugins, and `plugins.loader` or `--plugin` names others";
+            return Err(BadInput::with_hint(message, hint).into());
+        }
+        Ok(self.host.loader(&file)?)
     }
 
     /// The component that reads this format: the run's own loader for its own source, else the shipped one.

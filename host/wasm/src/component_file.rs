@@ -191,3 +191,39 @@ impl Outline {
         Manifest::parse(text).map_err(|error| PluginError::manifest(path, &error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a component of this text.
+    fn refusal(text: &str) -> String {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let path = folder.path().join("plugin.wasm");
+        fs::write(&path, wat::parse_str(text).expect("the text is a component")).expect("it can be written");
+        match ComponentFile::read(&path) {
+            Err(error) => error.to_string().replace(&path.display().to_string(), "plugin.wasm"),
+            Ok(_) => panic!("it has no manifest"),
+        }
+    }
+
+    fn exporting(version: &str) -> String {
+        format!("(component (instance $empty) (export \"hilora:plugin/loader@{version}\" (instance $empty)))")
+    }
+
+    #[test]
+    fn a_component_of_another_version_is_refused_by_name() {
+        let old =
+            "plugin.wasm is a plugin for hilora:plugin@0.1.0, expected hilora:plugin@0.2.0, which this host speaks";
+        assert_eq!(refusal(&exporting("0.1.0")), old);
+        let imports = "(component (import \"hilora:plugin/source@0.1.0\" (instance)) (instance $empty) \
+                       (export \"hilora:plugin/loader@0.2.0\" (instance $empty)))";
+        assert_eq!(refusal(imports), old);
+        let newer = refusal(&exporting("0.3.0"));
+        assert!(newer.starts_with("plugin.wasm is a plugin for hilora:plugin@0.3.0, expected"), "{newer}");
+        let right = refusal(&exporting("0.2.0"));
+        assert!(right.contains("carries no usable manifest"), "{right}");
+        let foreign = refusal("(component (instance $empty) (export \"other:plugin/loader@0.1.0\" (instance $empty)))");
+        assert!(foreign.contains("is not a plugin for this host"), "{foreign}");
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use wasmtime::Store;
 
 use super::bindings::solution_runner::SolutionRunnerPre;
-use super::bindings::solution_runner::exports::hilora::plugin::runner::Outcome;
+use super::bindings::solution_runner::exports::hilora::plugin::runner::{Outcome, Uncaught};
 use super::execution::Stopwatch;
 use super::guest::{Guest, GuestState, Stop};
 use super::loaded_plugin::LoadedPlugin;
@@ -61,6 +61,11 @@ impl ComponentRunner {
     /// How the program ended, as the host sees it. `Raised`, `Unsupported` and `OutOfMemory` are the guest's own words.
     fn termination(guest: &Guest, ended: Result<Outcome, Stop>) -> Termination {
         match ended {
+            // A library that gives up for want of memory says so in its own words, which the runner takes for an exception
+            // like any other. That memory was refused is the host's to know.
+            Ok(Outcome::Raised(uncaught)) if guest.memory_denied() && tells_of_memory(&uncaught) => {
+                Termination::LimitExceeded(LimitKind::Memory)
+            }
             Ok(Outcome::Raised(uncaught)) => {
                 Termination::Raised { exception: uncaught.exception, message: uncaught.message }
             }
@@ -77,6 +82,12 @@ impl ComponentRunner {
             Err(Stop::Trap(message)) => Termination::Trapped { message },
         }
     }
+}
+
+/// Whether an exception can come of refused memory: its type says so (`MemoryError`, `OutOfMemoryError`), or it is no object
+/// at all, because there was no memory left to make one: QuickJS throws `null` then.
+fn tells_of_memory(uncaught: &Uncaught) -> bool {
+    uncaught.exception.to_ascii_lowercase().contains("memory") || uncaught.message == "null"
 }
 
 impl SolutionRunner for ComponentRunner {

@@ -1,7 +1,7 @@
 //! A batch for the host: as many rows as it asked for, or fewer where they are large, so that memory stays flat.
 
 use hilora_plugin_sdk::loader::{LoadError, LoadedRow};
-use hilora_plugin_sdk::types::{Conversation, PolicyExample, Problem, ProblemText, SkippedRow};
+use hilora_plugin_sdk::types::{Conversation, Message, PolicyExample, Problem, ProblemText, SkippedRow};
 
 /// A batch ends with the row that brings its text to this many bytes.
 const TEXT_BYTES: usize = 8 << 20;
@@ -29,8 +29,9 @@ fn text_bytes(row: &LoadedRow) -> usize {
     match row {
         LoadedRow::Problem(problem) => problem_bytes(problem),
         LoadedRow::Conversation(conversation) => {
-            let Conversation { id, messages, tags, difficulty } = conversation;
-            bytes(messages.iter().map(|message| &message.content)) + bytes(tags) + bytes([id]) + bytes(difficulty)
+            let Conversation { id, messages, tools, tags, difficulty } = conversation;
+            let said: usize = messages.iter().map(message_bytes).sum();
+            said + bytes(tools) + bytes(tags) + bytes([id]) + bytes(difficulty)
         }
         LoadedRow::Policy(example) => {
             let PolicyExample { id, instruction, policy, actions, outputs, tags, difficulty } = example;
@@ -39,6 +40,12 @@ fn text_bytes(row: &LoadedRow) -> usize {
         }
         LoadedRow::Skipped(SkippedRow { id, reason, detail }) => bytes([reason, detail]) + bytes(id),
     }
+}
+
+fn message_bytes(message: &Message) -> usize {
+    let Message { role: _, name, content, reasoning, tool_calls, tool_call_id, trained: _ } = message;
+    let calls = tool_calls.iter().flat_map(|call| [&call.name, &call.arguments].into_iter().chain(&call.id));
+    bytes([content]) + bytes(name) + bytes(reasoning) + bytes(calls) + bytes(tool_call_id)
 }
 
 fn problem_bytes(problem: &Problem) -> usize {

@@ -1,7 +1,5 @@
 //! What every kind of row may have: an identifier, tags, a difficulty.
 
-use std::borrow::Cow;
-
 use hilora_dataset_formats::json::Fields;
 use hilora_dataset_formats::json_lines::Place;
 use hilora_dataset_formats::skip::Skip;

@@ -1,3 +1,3 @@
-// expect: time-limit: fuel
+// expect: memory-limit
 const again = () => Promise.resolve().then(again);
 again();

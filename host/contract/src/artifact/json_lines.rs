@@ -24,6 +24,9 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// The most characters of a line in a message.
 const SHOWN_MAX: usize = 40;
 
+/// What some editors put before the first line.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// What standard input is called in messages.
 const STANDARD_INPUT: &str = "standard input";
 
@@ -140,7 +143,6 @@ pub struct Lines {
     bytes_total: Option<u64>,
     bytes_read: u64,
     number: u64,
-    buffer: Vec<u8>,
 }
 
 impl Lines {
@@ -166,7 +168,7 @@ impl Lines {
         };
         let (file, start, bytes_total) = open().map_err(|error| FileError::reading(&name, error))?;
         let reader = BufReader::with_capacity(BUFFER_BYTES, file);
-        Ok(Self { name, reader, start, bytes_total, bytes_read: 0, number: 0, buffer: Vec::new() })
+        Ok(Self { name, reader, start, bytes_total, bytes_read: 0, number: 0 })
     }
 
     /// The same, to be read more than once: what can be read only once (a pipe, standard input) is first copied whole
@@ -230,8 +232,8 @@ impl Lines {
     /// The next line that is not blank; `None` at the end.
     pub fn next_line(&mut self) -> Result<Option<Line>, JsonLinesError> {
         loop {
-            self.buffer.clear();
-            let read = self.reader.read_until(b'\n', &mut self.buffer);
+            let mut bytes = Vec::new();
+            let read = self.reader.read_until(b'\n', &mut bytes);
             let length = read.map_err(|error| FileError::reading(&self.name, error))?;
             if length == 0 {
                 return Ok(None);
@@ -239,20 +241,20 @@ impl Lines {
             let mut begin = self.bytes_read;
             self.bytes_read += length as u64;
             self.number += 1;
-            let mut bytes = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
-            bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-            if self.number == 1
-                && let Some(rest) = bytes.strip_prefix("\u{feff}".as_bytes())
-            {
-                begin += (bytes.len() - rest.len()) as u64;
-                bytes = rest;
+            for end in [b'\n', b'\r'] {
+                if bytes.last() == Some(&end) {
+                    bytes.pop();
+                }
             }
-            match std::str::from_utf8(bytes) {
+            if self.number == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
+                begin += bytes.drain(..BYTE_ORDER_MARK.len()).len() as u64;
+            }
+            match String::from_utf8(bytes) {
                 Ok(text) if text.trim().is_empty() => {}
-                Ok(text) => return Ok(Some(Line { number: self.number, begin, text: text.to_owned() })),
+                Ok(text) => return Ok(Some(Line { number: self.number, begin, text })),
                 Err(error) => {
-                    let at = error.valid_up_to();
-                    let got = format!("the byte 0x{:02x} as byte {} of the line", bytes[at], at + 1);
+                    let at = error.utf8_error().valid_up_to();
+                    let got = format!("the byte 0x{:02x} as byte {} of the line", error.as_bytes()[at], at + 1);
                     return Err(JsonLinesError::Line {
                         file: self.name.clone(),
                         line: self.number,
@@ -406,7 +408,8 @@ fn explained<T: DeserializeOwned>(text: &str, expected: &str, error: &serde_json
         // What follows the row is wrong.
         Ok(_) => (String::new(), error.to_string()),
     };
-    if field == "." {
+    // What is no JSON has no path.
+    if field == "." || field == "?" {
         field.clear();
     }
     let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);

@@ -211,9 +211,11 @@ impl Fault for PluginError {
             Self::Unreadable { error, .. } if error.kind() == io::ErrorKind::NotFound => {
                 "`cargo xtask build` makes the shipped plugins under plugins/".to_owned()
             }
-            Self::NotAPlugin { .. } => "`hilora-host plugin inspect FILE` tells what a file is".to_owned(),
+            Self::NotAPlugin { .. } => {
+                "plugins are components that `cargo xtask build` or `hilora-host plugin pack` made".to_owned()
+            }
             Self::OtherVersion { .. } => {
-                "build it again with the interfaces of this version, under wit/; the shipped ones by `cargo xtask build`"
+                "rebuild it with this version of the SDK, `plugins/sdk`; `cargo xtask build` rebuilds the shipped plugins"
                     .to_owned()
             }
             Self::WrongKind { got, .. } => {
@@ -221,7 +223,7 @@ impl Fault for PluginError {
             }
             Self::Manifest { .. } => "`hilora-host plugin pack` gives a component its manifest".to_owned(),
             Self::Refused { plugin, .. } if plugin.kind == PluginKind::DatasetLoader => {
-                "`hilora-host plugin inspect FILE` tells which columns a loader reads; a cut download must be repeated"
+                "`hilora-host plugin inspect FILE` tells what a loader reads; a download that was cut off must be repeated"
                     .to_owned()
             }
             Self::Unreadable { .. }

@@ -22,8 +22,13 @@ pub struct Manifest {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The text is not the TOML it must be.
-    #[error("the plugin's manifest cannot be read: {0}")]
-    Syntax(#[from] toml::de::Error),
+    #[error("line {line} of the plugin's manifest: {message}")]
+    Syntax {
+        /// The line, from 1.
+        line: usize,
+        /// The parser's words.
+        message: String,
+    },
     /// The name would be ambiguous in messages and file names.
     #[error("the plugin's name `{0}` must be lower-case letters, digits and dashes, beginning with a letter")]
     Name(String),
@@ -35,7 +40,7 @@ pub enum ManifestError {
 impl Fault for ManifestError {
     fn blame(&self) -> Blame {
         match self {
-            Self::Syntax(_) | Self::Name(_) | Self::Version(_) => Blame::Plugin,
+            Self::Syntax { .. } | Self::Name(_) | Self::Version(_) => Blame::Plugin,
         }
     }
 }
@@ -43,7 +48,11 @@ impl Fault for ManifestError {
 impl Manifest {
     /// Reads and checks a manifest's text.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let manifest: Self = toml::from_str(text)?;
+        let manifest: Self = toml::from_str(text).map_err(|error: toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let message = error.message().lines().collect::<Vec<_>>().join(", ");
+            ManifestError::Syntax { line: before.matches('\n').count() + 1, message }
+        })?;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if !manifest.name.starts_with(|c: char| c.is_ascii_lowercase()) || !manifest.name.chars().all(plain) {
             return Err(ManifestError::Name(manifest.name));

@@ -2,8 +2,12 @@
 
 use std::fmt::Write;
 
-use super::Report;
-use crate::{Comparison, Estimate, Evaluation, GroupScore, Latency};
+use super::contents::Report;
+use crate::breakdown::GroupScore;
+use crate::comparison::Comparison;
+use crate::evaluation::Evaluation;
+use crate::interval::Estimate;
+use crate::latency::Latency;
 
 pub(super) fn render(report: &Report<'_>) -> String {
     let comparison = &report.record.comparison;

@@ -6,10 +6,13 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::Report;
 use super::closing_table::{fraction, percent, points};
-use crate::evaluation::verdict_word;
-use crate::{Breakdown, Comparison, Estimate, Evaluation, GateDecision, ProblemOutcome, SampleOutcome};
+use super::contents::Report;
+use crate::breakdown::Breakdown;
+use crate::comparison::Comparison;
+use crate::evaluation::{Evaluation, ProblemOutcome, SampleOutcome, verdict_word};
+use crate::gate::GateDecision;
+use crate::interval::Estimate;
 use hilora_contract::dataset::EvaluationProblem;
 use hilora_judge::Verdict;
 use hilora_pages::page::{card, page};

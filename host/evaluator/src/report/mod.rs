@@ -2,29 +2,16 @@
 //! file that needs nothing from elsewhere. A report computes no figure; it shows what was measured, with its interval.
 
 mod closing_table;
+mod contents;
 mod html;
 
 use std::fmt;
 use std::path::Path;
 
 use super::error::EvaluatorError;
-use super::gate::GateDecision;
-use super::latency::Latency;
-use super::record::EvaluationRecord;
 use hilora_contract::artifact::write_atomic;
-use hilora_contract::dataset::EvaluationProblem;
 
-/// Everything a report shows.
-pub struct Report<'a> {
-    /// The measurement.
-    pub record: &'a EvaluationRecord,
-    /// The decode times.
-    pub latency: &'a Latency,
-    /// The gate's decision, where the measurement is held to one.
-    pub decision: Option<&'a GateDecision>,
-    /// The problems' statements, for the page; a problem that is not here shows its title alone.
-    pub problems: &'a [EvaluationProblem],
-}
+pub use contents::Report;
 
 impl Report<'_> {
     /// The page.

@@ -195,3 +195,56 @@ impl Drop for Worker {
         drop(self.process.wait());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::fakes::FakeRunner;
+    use crate::limits::run_limits;
+
+    fn pool(program: &str, arguments: &[&str]) -> WorkerPool {
+        WorkerPool::new(Arc::new(FakeRunner::new()), WorkerCommand::new(program, arguments))
+    }
+
+    fn limits() -> RunLimits {
+        RunLimits { reproducible: true, ..run_limits(None, None) }
+    }
+
+    #[test]
+    fn a_run_is_begun_again_once_after_its_worker_has_died() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let starts = folder.path().join("starts");
+        let script = format!("echo start >> {}; exit 7", starts.display());
+        let report = pool("/bin/sh", &["-c", &script]).run("echo", None, b"1", &limits())?;
+        let Termination::EngineCrashed { message } = report.termination else { panic!("{:?}", report.termination) };
+        assert!(message.contains("exit status: 7"), "{message}");
+        assert_eq!(std::fs::read_to_string(&starts)?.lines().count(), 2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_that_is_stopped_is_an_error_and_its_worker_is_gone() {
+        let pool = pool("/bin/sleep", &["1000"]);
+        let begun = Instant::now();
+        thread::scope(|scope| {
+            let run = scope.spawn(|| pool.run("echo", None, b"1", &limits()));
+            while !run.is_finished() {
+                assert!(begun.elapsed() < Duration::from_secs(30), "the run was not ended");
+                pool.stop();
+                thread::sleep(Duration::from_millis(20));
+            }
+            let error = run.join().expect("it does not panic").expect_err("it was stopped");
+            assert!(error.to_string().contains("stopped on request"), "{error}");
+        });
+        assert!(pool.idle().is_empty(), "nobody gets this worker again");
+    }
+
+    #[test]
+    fn a_program_that_is_no_worker_is_told() {
+        let error =
+            pool("/nowhere/worker", &[]).run("echo", None, b"1", &limits()).expect_err("there is no such program");
+        assert!(error.to_string().contains("cannot start a worker process"), "{error}");
+    }
+}

@@ -17,11 +17,13 @@ pub struct Heads {
 
 impl Heads {
     /// Query heads that share a key head.
+    #[inline]
     pub(crate) fn group(self) -> usize {
         self.queries / self.keys
     }
 
     /// What multiplies the scores.
+    #[inline]
     pub(crate) fn scale(self) -> f32 {
         1.0 / (self.dim as f32).sqrt()
     }
@@ -38,6 +40,7 @@ pub struct Document {
 
 impl Document {
     /// How many rows a row sees.
+    #[inline]
     pub(crate) fn sees(&self, row: usize) -> usize {
         self.seen.min(row + 1)
     }

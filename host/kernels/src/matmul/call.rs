@@ -37,6 +37,7 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// Rows that follow one another.
+    #[inline]
     pub(crate) fn new(rows: usize, columns: usize) -> Self {
         Self { rows, columns, stride: columns }
     }

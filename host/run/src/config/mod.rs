@@ -155,9 +155,10 @@ impl Fault for ConfigError {
 
     fn hints(&self) -> Vec<String> {
         vec![match self {
-            Self::Unreadable { .. } => {
+            Self::Unreadable { error, .. } if error.kind() == std::io::ErrorKind::NotFound => {
                 "paths are relative to the current folder; `--config FILE` names another config".to_owned()
             }
+            Self::Unreadable { .. } => "expected a text file of YAML; configs/quickstart.yaml is one".to_owned(),
             Self::Syntax { .. } | Self::Values { .. } => "configs/quickstart.yaml is a working example".to_owned(),
         }]
     }
@@ -212,9 +213,11 @@ fn parse_file<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     let text =
         std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
     serde_saphyr::from_str(&text).map_err(|error| {
-        // The parser's text begins with a word of its own; the line that a person reads has one already.
+        // Below its first line the parser shows the place once more, and what is said of its options helps nobody here.
         let message = error.to_string();
-        let message = message.strip_prefix("error: ").unwrap_or(&message).trim_end().to_owned();
+        let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+        let message = message.trim_end_matches(" rejected by the configured policy").to_owned();
         ConfigError::Syntax { path: path.to_owned(), message }
     })
 }

@@ -1,0 +1,62 @@
+//! The account: the fate of every row that was read, and what is counted over them.
+
+use std::collections::BTreeMap;
+
+use super::entry::{Decision, Entry};
+use super::error::PrepareError;
+use super::fate::{Fate, Fates, RowFate, Side};
+use super::inputs::PrepareInputs;
+use super::manifest::{Counts, SideCounts, SkippedReason, counts, skipped_by_reason};
+use super::verified::VerifiedSummary;
+
+/// What became of all rows.
+pub(super) struct Account {
+    pub(super) counts: Counts,
+    /// Skipped rows by reason.
+    pub(super) skipped: BTreeMap<String, SkippedReason>,
+    /// Every row's fate, in row order.
+    pub(super) fates: Vec<RowFate>,
+    pub(super) sides: BTreeMap<Side, SideCounts>,
+}
+
+/// Every row's fate, and what is counted over them.
+pub(super) fn account(summary: &VerifiedSummary, entries: &[Entry]) -> Result<Account, PrepareError> {
+    let mut fates = Fates::default();
+    let mut sides: BTreeMap<Side, SideCounts> = BTreeMap::new();
+    summary.skipped.iter().cloned().for_each(|row| fates.decided(row));
+    for entry in entries {
+        match &entry.decision {
+            Decision::Accepted(side) => {
+                let domain = entry.domain.domain.clone();
+                let counts = sides.entry(*side).or_default();
+                *counts.domains.entry(domain.clone()).or_default() += 1;
+                *counts.difficulties.entry(entry.difficulty.clone().unwrap_or_default()).or_default() += 1;
+                let tied_with = entry.domain.tied_with.clone();
+                let (solutions, tests) = (entry.lessons, entry.tests);
+                let fate = Fate::Accepted { side: *side, domain, tied_with, solutions, tests };
+                fates.enter(entry.row, Some(entry.id.clone()), fate);
+            }
+            Decision::Skipped(skip) => fates.skip(entry.row, &entry.id, skip.clone()),
+            // No row is left undecided; the fates refuse to close over one.
+            Decision::Kept { .. } | Decision::Contaminated(_) => {}
+        }
+    }
+    let fates = fates.close(summary.rows)?;
+    let counts = counts(&fates, summary.programs_judged);
+    Ok(Account { counts, skipped: skipped_by_reason(&fates), fates, sides })
+}
+
+/// Why there is too little to train on.
+pub(super) fn too_few(inputs: &PrepareInputs<'_>, account: &Account) -> PrepareError {
+    let Account { counts, skipped, .. } = account;
+    let mut reasons: Vec<(usize, &str)> = skipped.iter().map(|(reason, rows)| (rows.count, reason.as_str())).collect();
+    reasons.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+    let reasons: Vec<String> = reasons.iter().map(|(count, reason)| format!("{count} {reason}")).collect();
+    PrepareError::TooFewExamples {
+        specialist: inputs.specialist.to_owned(),
+        found: counts.train_examples,
+        expected: inputs.config.min_examples,
+        rows: counts.rows,
+        skipped: if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") },
+    }
+}
