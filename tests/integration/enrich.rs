@@ -2,7 +2,7 @@
 //! what is asked again and what is not, and that a kill at any moment repeats no call whose answer was recorded.
 //!
 //! The server counts an answer as given once it hands it to the connection. A client that is killed before it has
-//! recorded the answer may ask again; whatever stands in a whole line of the ledger is never asked for again.
+//! recorded the answer may ask again; whatever stands in a whole line of the record is never asked for again.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -238,7 +238,7 @@ enrich: {{base_url: \"{url}\", model: stub{settings}}}
         Ok(fs::read_to_string(self.path("run/data/python_train_enriched.jsonl"))?)
     }
 
-    /// The keys in the ledger's whole lines.
+    /// The keys in the record's whole lines.
     fn recorded(&self) -> Result<Vec<ContentHash>, Failed> {
         let text = match fs::read_to_string(self.path("run/data/python_traces.jsonl")) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -409,14 +409,14 @@ fn a_refused_request_costs_its_row() -> Result<(), Failed> {
     assert_eq!((server.requests(), bench.recorded()?.len()), (9, 9), "nothing is asked twice");
 
     // Where the last rows of a run that was killed are of this kind, the rest of it ends all the same.
-    let ledger = bench.path("run/data/python_traces.jsonl");
-    let kept: Vec<String> = fs::read_to_string(&ledger)?
+    let record = bench.path("run/data/python_traces.jsonl");
+    let kept: Vec<String> = fs::read_to_string(&record)?
         .lines()
         .filter(|line| !line.contains("maximum context length"))
         .map(|line| format!("{line}\n"))
         .collect();
     assert_eq!(kept.len(), 7);
-    fs::write(&ledger, kept.concat())?;
+    fs::write(&record, kept.concat())?;
     fs::remove_file(bench.path("run/stages.json"))?;
     let report = bench.enrich()?;
     assert_eq!((&report["accepted"], &report["rejected"]), (&json!(7), &json!({"refused": 2})), "{report}");
@@ -543,7 +543,7 @@ fn killed() -> Result<(), Failed> {
         kills += 1;
         assert!(!status.success(), "kill {kills} came too late, after {kept} answers");
         let recorded = bench.recorded()?;
-        assert!(recorded.len() >= kept, "the ledger lost lines");
+        assert!(recorded.len() >= kept, "the record lost lines");
         kept = recorded.len();
         server.stub.counts().recorded = recorded.into_iter().collect();
     }

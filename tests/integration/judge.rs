@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use hilora_contract::artifact::ContentHash;
 use libtest_mimic::{Failed, Trial};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::repository;
+use crate::{component, repository};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -22,6 +24,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("judge::a_wrong_reference_solution_refuses_its_program_alone", wrong_reference),
         Trial::test("judge::a_batch_that_is_killed_goes_on_and_ends_in_the_same_bytes", killed),
         Trial::test("judge::workers_end_with_their_host", orphaned_workers),
+        Trial::test("judge::a_machine_that_stands_still_changes_no_verdict", stopped_workers),
+        Trial::test("judge::a_runner_that_is_replaced_meanwhile_judges_nothing", replaced_runner),
+        Trial::test("judge::a_cache_that_cannot_be_used_changes_no_verdict", unusable_cache),
         Trial::test("judge::an_interrupted_batch_keeps_what_is_judged", interrupted),
         Trial::test("judge::a_pipe_is_read_once", piped),
         Trial::test("judge::bad_input_is_one_error_with_its_line_and_nothing_is_written", bad_input),
@@ -216,15 +221,15 @@ fn batch_of_moments() -> Result<Bench, Failed> {
     Bench::new(&lines)
 }
 
-/// What the ledger holds: the findings, each with its times.
-fn ledger(bench: &Bench) -> Vec<Value> {
+/// What the record holds: the findings, each with its times.
+fn record(bench: &Bench) -> Vec<Value> {
     let text = fs::read_to_string(bench.path("out.jsonl.judged")).unwrap_or_default();
     text.lines().skip(1).filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect()
 }
 
-/// Waits until the ledger holds so many findings.
-fn wait_for_ledger(bench: &Bench, process: &mut Child, findings: usize) -> Result<(), Failed> {
-    while ledger(bench).len() < findings {
+/// Waits until the record holds so many findings.
+fn wait_for_record(bench: &Bench, process: &mut Child, findings: usize) -> Result<(), Failed> {
+    while record(bench).len() < findings {
         if let Some(status) = process.try_wait()? {
             return Err(format!("the process ended ({status}) before {findings} findings were recorded").into());
         }
@@ -252,11 +257,11 @@ fn killed() -> Result<(), Failed> {
         let mut command = bench.command(&arguments);
         command.arg("--output").arg(bench.path("out.jsonl")).stdout(Stdio::null()).stderr(Stdio::null());
         let mut judge = command.spawn()?;
-        wait_for_ledger(&bench, &mut judge, recorded + 3)?;
+        wait_for_record(&bench, &mut judge, recorded + 3)?;
         judge.kill()?;
         judge.wait()?;
         assert!(!bench.path("out.jsonl").exists());
-        let now = ledger(&bench).len();
+        let now = record(&bench).len();
         assert!(now >= recorded + 3, "{now} findings after {recorded}");
         recorded = now;
     }
@@ -264,7 +269,7 @@ fn killed() -> Result<(), Failed> {
     let path = bench.path("out.jsonl.judged");
     let bytes = fs::read(&path)?;
     fs::write(&path, &bytes[..bytes.len() - 7])?;
-    let kept = ledger(&bench);
+    let kept = record(&bench);
     assert_eq!(kept.len(), recorded - 1);
 
     let output = bench.judge(&arguments)?;
@@ -291,7 +296,7 @@ fn endless_batch() -> Result<(Bench, Child), Failed> {
     ])?;
     let mut command = bench.command(&["--reproducible", "--workers", "1", "--output"]);
     let mut judge = command.arg(bench.path("out.jsonl")).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    wait_for_ledger(&bench, &mut judge, 1)?;
+    wait_for_record(&bench, &mut judge, 1)?;
     // It takes less than this to hand out the next program.
     std::thread::sleep(Duration::from_millis(200));
     Ok((bench, judge))
@@ -320,8 +325,8 @@ fn orphaned_workers() -> Result<(), Failed> {
 fn interrupted() -> Result<(), Failed> {
     let (bench, judge) = endless_batch()?;
     let (workers, asked) = (children(judge.id())?, Instant::now());
-    let id = rustix::process::Pid::from_raw(judge.id().try_into()?).ok_or("a process has an id")?;
-    rustix::process::kill_process(id, rustix::process::Signal::INT)?;
+    let id = Pid::from_raw(judge.id().try_into()?).ok_or("a process has an id")?;
+    kill_process(id, Signal::INT)?;
     let output = judge.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(130), "{said}");
@@ -329,7 +334,7 @@ fn interrupted() -> Result<(), Failed> {
     assert!(said.contains("interrupted: 1 of 3 programs judged, kept in "), "{said}");
     assert!(!said.contains("died"), "{said}");
     assert!(!workers.iter().any(|worker| is_alive(*worker)), "a worker outlives its host");
-    assert_eq!(ledger(&bench).len(), 1);
+    assert_eq!(record(&bench).len(), 1);
     assert!(!bench.path("out.jsonl").exists());
     Ok(())
 }
@@ -405,22 +410,45 @@ fn children(process: u32) -> Result<Vec<u32>, Failed> {
     Ok(pairs.filter(|(_, parent)| *parent == process).map(|(child, _)| child).collect())
 }
 
-/// Kills so many of the worker processes that this process starts, each as soon as it is there.
-pub(crate) fn kill_workers(process: &mut Child, kills: usize) -> Result<(), Failed> {
-    let mut killed = Vec::new();
-    while killed.len() < kills {
+/// Sends a signal to so many of the worker processes that this process starts, each as soon as it is there.
+pub(crate) fn signal_workers(process: &mut Child, signal: Signal, count: usize) -> Result<(), Failed> {
+    let mut signalled = Vec::new();
+    while signalled.len() < count {
         if let Some(status) = process.try_wait()? {
-            return Err(format!("the process ended ({status}) after {} of {kills} kills", killed.len()).into());
+            return Err(format!("the process ended ({status}) after {} of {count} signals", signalled.len()).into());
         }
         let workers = children(process.id())?;
-        if let Some(worker) = workers.into_iter().find(|worker| !killed.contains(worker)) {
-            let worker_id = rustix::process::Pid::from_raw(worker.try_into()?).ok_or("a process has an id")?;
-            rustix::process::kill_process(worker_id, rustix::process::Signal::KILL)?;
-            killed.push(worker);
+        if let Some(worker) = workers.into_iter().find(|worker| !signalled.contains(worker)) {
+            // It says that it is ready before it gets its first program.
+            std::thread::sleep(Duration::from_millis(300));
+            send_signal(worker, signal)?;
+            signalled.push(worker);
         }
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
+}
+
+fn send_signal(process: u32, signal: Signal) -> Result<(), Failed> {
+    let id = Pid::from_raw(process.try_into()?).ok_or("a process has an id")?;
+    match kill_process(id, signal) {
+        // It may have ended since it was seen.
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Kills a worker of this process every 50 ms until it ends, and tells how many there were.
+pub(crate) fn kill_workers_until_the_end(process: &mut Child) -> Result<u64, Failed> {
+    let mut kills = 0;
+    while process.try_wait()?.is_none() {
+        if let Some(worker) = children(process.id())?.last() {
+            send_signal(*worker, Signal::KILL)?;
+            kills += 1;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(kills)
 }
 
 /// A program that runs longer than it takes to find its worker, and what it writes.
@@ -428,23 +456,50 @@ pub(crate) const LONG: (&str, &str) = ("x = 0\nfor i in range(3 * 10**7): x += i
 
 fn dead_workers() -> Result<(), Failed> {
     let (long, sum) = LONG;
-    for (kills, verdict) in [(1, "accepted"), (2, "internal-error")] {
+    // However often others kill its workers, a program gets its verdict; what dies of itself each time gets none.
+    for (signal, count, verdict) in
+        [(Signal::KILL, 1, "accepted"), (Signal::KILL, 6, "accepted"), (Signal::SEGV, 3, "internal-error")]
+    {
         let bench = Bench::new(&[
             program("long", long, &[("", sum)], json!({"time_limit_ms": 20_000})),
             program("next", "print(1)", &[("", "1")], json!({})),
         ])?;
         let mut command = bench.command(&["--workers", "1", "--output"]);
         let mut judge = command.arg(bench.path("out.jsonl")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-        kill_workers(&mut judge, kills)?;
+        signal_workers(&mut judge, signal, count)?;
         let output = judge.wait_with_output()?;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let rows = bench.rows()?;
         assert_eq!((&rows[0]["verdict"], &rows[1]["verdict"]), (&json!(verdict), &json!("accepted")), "{rows:?}");
-        if kills == 2 {
+        if verdict == "internal-error" {
             let detail = rows[0]["tests"][0]["detail"].as_str().unwrap_or_default();
             assert!(detail.starts_with("the engine's process died: "), "{detail}");
         }
     }
+    Ok(())
+}
+
+/// A machine that stands still for longer than any limit of a program changes no verdict.
+fn stopped_workers() -> Result<(), Failed> {
+    let (long, sum) = LONG;
+    let bench = Bench::new(&[program("long", long, &[("", sum)], json!({"time_limit_ms": 8_000}))])?;
+    let mut command = bench.command(&["--workers", "1", "--output"]);
+    let mut judge = command.arg(bench.path("out.jsonl")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let begun = Instant::now();
+    let worker = loop {
+        if let Some(worker) = children(judge.id())?.first() {
+            break *worker;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "no worker starts");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    std::thread::sleep(Duration::from_millis(500));
+    let host = judge.id();
+    [host, worker].into_iter().try_for_each(|process| send_signal(process, Signal::STOP))?;
+    std::thread::sleep(Duration::from_secs(12));
+    [worker, host].into_iter().try_for_each(|process| send_signal(process, Signal::CONT))?;
+    assert!(judge.wait()?.success());
+    assert_eq!(bench.rows()?[0]["verdict"], json!("accepted"));
     Ok(())
 }
 
@@ -453,7 +508,7 @@ fn dead_references() -> Result<(), Failed> {
     let bench = Bench::new(&[program("long", "", &[("", sum)], json!({"time_limit_ms": 20_000, "reference": long}))])?;
     let mut command = bench.command(&["--workers", "1", "--output"]);
     let mut judge = command.arg(bench.path("out.jsonl")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-    kill_workers(&mut judge, 2)?;
+    signal_workers(&mut judge, Signal::SEGV, 3)?;
     let output = judge.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -461,6 +516,56 @@ fn dead_references() -> Result<(), Failed> {
     assert!(said.contains(expected), "{said}");
     assert!(said.contains("0/1 reference solutions"), "{said}");
     assert!(!bench.path("out.jsonl").exists());
+    Ok(())
+}
+
+/// A runner that is replaced while it judges is not the one that judges: the receipt names the one that did.
+fn replaced_runner() -> Result<(), Failed> {
+    let (long, sum) = LONG;
+    let bench = Bench::new(&[
+        program("long", long, &[("", sum)], json!({"time_limit_ms": 20_000})),
+        program("next", "print(1)", &[("", "1")], json!({})),
+    ])?;
+    let runner = bench.path("runner.wasm");
+    fs::copy(component("python-runner"), &runner)?;
+    let content = ContentHash::of_file(&runner)?.to_string();
+    let mut command = bench.command(&["--workers", "1", "--output"]);
+    command.arg(bench.path("out.jsonl")).arg("--runner").arg(&runner);
+    let mut judge = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    // The worker that takes its place starts when the file is another.
+    let begun = Instant::now();
+    while children(judge.id())?.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "no worker starts");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    fs::copy(component("javascript-runner"), bench.path("other.wasm"))?;
+    fs::rename(bench.path("other.wasm"), &runner)?;
+    signal_workers(&mut judge, Signal::KILL, 1)?;
+    assert!(judge.wait()?.success());
+    for row in bench.rows()? {
+        assert_eq!((&row["verdict"], &row["receipt"]["runner"]), (&json!("accepted"), &json!(content)), "{row}");
+    }
+    Ok(())
+}
+
+/// A cache that cannot be used costs the host one compilation, and no worker any.
+fn unusable_cache() -> Result<(), Failed> {
+    let programs: Vec<String> =
+        (0..8).map(|i| program(&format!("p{i}"), "print(1)", &[("", "1")], json!({}))).collect();
+    let bench = Bench::new(&programs)?;
+    let cache = bench.path("cache");
+    fs::create_dir(&cache)?;
+    fs::write(cache.join("hilora-host"), "a file in the place of the folder")?;
+    let mut command = bench.command(&["--workers", "8", "--runner"]);
+    command.arg(component("javascript-runner")).env("XDG_CACHE_HOME", &cache).arg("--output");
+    let programs = fs::read_to_string(bench.path("in.jsonl"))?.replace("print(1)", "console.log(1)");
+    let programs = programs.replace("\"code\"", "\"language\":\"javascript\",\"code\"");
+    fs::write(bench.path("in.jsonl"), programs)?;
+    let output = command.arg(bench.path("out.jsonl")).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches("compiled plugins are not kept").count(), 1, "{said}");
+    assert!(bench.rows()?.iter().all(|row| row["verdict"] == json!("accepted")));
     Ok(())
 }
 

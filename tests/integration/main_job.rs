@@ -3,21 +3,23 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use hilora_contract::artifact::hash_of_artifact;
 use libtest_mimic::{Failed, Trial};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::judge::{LONG, kill_workers};
+use crate::judge::{LONG, kill_workers_until_the_end, signal_workers};
 use crate::repository;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         Trial::test("main_job::runs_to_its_end_then_does_no_work_and_a_kill_changes_no_byte", runs_and_resumes),
         Trial::test("main_job::rows_without_tests_are_trained_on_and_neither_measured_nor_registered", unmeasured),
-        Trial::test("main_job::a_worker_that_dies_in_prepare_costs_its_program_and_no_other", dead_workers),
+        Trial::test("main_job::workers_that_are_killed_in_prepare_change_no_byte", dead_workers),
+        Trial::test("main_job::twenty_kills_of_workers_a_second_end_in_the_same_bytes_or_say_so", killed_without_pause),
         Trial::test("main_job::bad_input_is_one_error_with_a_hint_and_exit_code_2", bad_input),
         Trial::test("main_job::every_shipped_config_is_valid", shipped_configs),
         // Minutes on all cores; the small job tells every change that would change it.
@@ -182,7 +184,7 @@ fn unmeasured() -> Result<(), Failed> {
     would_run(&[])
 }
 
-/// A worker that dies once changes no byte; where the next dies as well, its program is lost, and the job goes on.
+/// A worker that is killed changes no byte, however often.
 fn dead_workers() -> Result<(), Failed> {
     let config = CONFIG
         .replace("source: codecontests", "source: jsonl\n  options: {kind: problem}")
@@ -204,20 +206,49 @@ fn dead_workers() -> Result<(), Failed> {
     let config = config.replace("examples/sample-problems/sample_problems.parquet", &file);
     fs::write(bench.path("small.yaml"), config)?;
 
-    for kills in [0, 1, 2] {
-        let run = format!("run{kills}");
-        let mut prepare = bench.command(&["prepare", "--workers", "1"], &run).spawn()?;
-        kill_workers(&mut prepare, kills)?;
+    let prepare = |run: &str, disturb: &dyn Fn(&mut Child) -> Result<(), Failed>| -> Result<Value, Failed> {
+        let mut command = bench.command(&["prepare", "--workers", "1"], run);
+        let mut prepare = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        disturb(&mut prepare)?;
         let output = prepare.wait_with_output()?;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let manifest: Value = serde_json::from_slice(&fs::read(bench.path(&run).join("manifest.json"))?)?;
-        let lost = &manifest["skipped"]["no-solution-passed"];
-        if kills < 2 {
-            assert!(lost.is_null(), "{lost}");
-            assert_eq!(hash_of_artifact(&bench.path(&run))?, hash_of_artifact(&bench.path("run0"))?);
-        } else {
-            assert_eq!(lost, &serde_json::json!({ "count": 1, "ids": ["rows-1"] }));
-        }
+        Ok(serde_json::from_slice(&fs::read(bench.path(run).join("manifest.json"))?)?)
+    };
+    prepare("calm", &|_| Ok(()))?;
+    let calm = hash_of_artifact(&bench.path("calm"))?;
+    for kills in [1, 5] {
+        let run = format!("killed{kills}");
+        prepare(&run, &|process| signal_workers(process, Signal::KILL, kills))?;
+        assert_eq!(hash_of_artifact(&bench.path(&run))?, calm);
+    }
+    // Where each of its workers dies of itself, nothing is known of the program. The row is counted apart, and asked for
+    // again the next time.
+    let manifest = prepare("died", &|process| signal_workers(process, Signal::SEGV, 3))?;
+    assert_eq!(manifest["skipped"]["not-judged"], serde_json::json!({ "count": 1, "ids": ["rows-1"] }));
+    assert_eq!(manifest["skipped"].as_object().map(serde_json::Map::len), Some(1), "{manifest}");
+    let manifest = prepare("died", &|_| Ok(()))?;
+    assert!(manifest["skipped"]["not-judged"].is_null(), "{manifest}");
+    assert_eq!(hash_of_artifact(&bench.path("died"))?, calm);
+    Ok(())
+}
+
+/// Twenty kills of workers a second over a whole `prepare` end in the undisturbed bytes, or in exit code 1.
+fn killed_without_pause() -> Result<(), Failed> {
+    let bench = Bench::new(CONFIG)?;
+    let prepare = |run: &str| {
+        let mut command = bench.command(&["prepare", "--workers", "2"], run);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    };
+    assert!(prepare("calm")?.wait()?.success());
+    let mut process = prepare("killed")?;
+    let kills = kill_workers_until_the_end(&mut process)?;
+    let output = process.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(kills > 5, "only {kills} workers were killed: {said}");
+    match output.status.code() {
+        Some(0) => assert_eq!(hash_of_artifact(&bench.path("killed"))?, hash_of_artifact(&bench.path("calm"))?),
+        Some(1) => assert!(said.contains("was killed 64 times in a row"), "{said}"),
+        _ => return Err(format!("{}: {said}", output.status).into()),
     }
     Ok(())
 }

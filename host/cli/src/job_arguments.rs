@@ -56,7 +56,7 @@ impl JobArguments {
             registry: self.registry.clone(),
             is_unchecked: self.unchecked,
             is_dry: self.dry_run,
-            worker: worker_command()?,
+            worker: worker_command(),
         })
     }
 

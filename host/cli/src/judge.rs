@@ -102,9 +102,9 @@ fn exit_code(termination: &Termination) -> u8 {
         Termination::Exited(code) => *code,
         Termination::Raised { .. } | Termination::Unsupported { .. } => 1,
         Termination::LimitExceeded(LimitKind::Memory) => 137,
-        Termination::LimitExceeded(_) => 124,
+        Termination::LimitExceeded(_) | Termination::Unfinished { .. } => 124,
         Termination::OutputLimitExceeded => 153,
-        Termination::Trapped { .. } | Termination::EngineCrashed { .. } => 134,
+        Termination::Trapped { .. } => 134,
     }
 }
 
@@ -114,7 +114,7 @@ fn stopped(termination: &Termination) -> Option<String> {
         Termination::LimitExceeded(limit) => Some(format!("the {limit} limit was reached")),
         Termination::OutputLimitExceeded => Some("the output limit was reached".to_owned()),
         Termination::Trapped { message } => Some(format!("it trapped: {message}")),
-        Termination::EngineCrashed { message } => Some(format!("the engine's process died: {message}")),
+        Termination::Unfinished { message } => Some(message.clone()),
     }
 }
 
@@ -128,7 +128,7 @@ fn write_json(report: &RunReport) -> Result<()> {
         Termination::LimitExceeded(limit) => json!({ "kind": "limit-exceeded", "limit": limit.to_string() }),
         Termination::OutputLimitExceeded => json!({ "kind": "limit-exceeded", "limit": "output" }),
         Termination::Trapped { message } => json!({ "kind": "trapped", "message": message }),
-        Termination::EngineCrashed { message } => json!({ "kind": "engine-crashed", "message": message }),
+        Termination::Unfinished { message } => json!({ "kind": "unfinished", "message": message }),
     };
     let value = json!({
         "termination": termination,

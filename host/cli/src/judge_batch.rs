@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::console::Console;
 use super::failure::{ExitStatus, Failure, Result};
 use super::interrupt::InterruptGuard;
-use super::judge_worker::worker_pool;
+use super::judge_worker::worker_command;
 use super::progress::{Bar, Progress};
 use super::stages::interrupted;
 use hilora_contract::artifact::ContentHash;
 use hilora_judge::{Batch, BatchEnd, BatchFiles, BatchObserver, BatchOptions, Difference, Judge, Refusal, Summary};
-use hilora_run::{RunError, available_cores};
+use hilora_run::{RunError, available_cores, worker_pool};
 use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 
 /// Which programs to judge.
@@ -48,7 +48,7 @@ impl BatchArguments {
     pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
         let host = PluginHost::new(&HostOptions::default())?;
         let workers = self.workers.map_or_else(available_cores, usize::from);
-        let judge = Judge::new(worker_pool(&host, &self.runner)?, workers)
+        let judge = Judge::new(Arc::new(worker_pool(&host, &self.runner, &worker_command())?), workers)
             .with_checkers(Arc::new(CheckerFolder::new(host, "plugins".into())));
         let files =
             BatchFiles { programs: &self.programs, output: self.output.as_deref(), replay: self.replay.as_deref() };
@@ -64,8 +64,8 @@ impl BatchArguments {
         bars.finish();
         match end {
             BatchEnd::Judged(summary) => self.tell(&summary, console),
-            BatchEnd::Interrupted { judged, programs, ledger } => {
-                let kept = match ledger {
+            BatchEnd::Interrupted { judged, programs, record } => {
+                let kept = match record {
                     Some(path) => format!(", kept in {}; call again to go on", path.display()),
                     None => String::new(),
                 };

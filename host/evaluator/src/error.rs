@@ -87,10 +87,12 @@ pub enum EvaluatorError {
         /// The tokens that are timed after each prompt.
         tokens: usize,
     },
-    /// The judge itself failed on a program; a rate that counts it would not be the model's.
-    #[error("the judge failed on an answer to `{id}`: {detail}")]
-    JudgeFailed {
-        /// The problem.
+    /// The machine kept too many answers from being judged; a rate that counts them would not be the model's.
+    #[error("{programs} answers could not be judged; the first, to `{id}`: {detail}")]
+    NotJudged {
+        /// Different programs among the answers of which nothing is known.
+        programs: usize,
+        /// The first one's problem.
         id: String,
         /// What happened.
         detail: String,
@@ -150,7 +152,7 @@ impl Fault for EvaluatorError {
             | Self::Mismatch { .. }
             | Self::Figure { .. }
             | Self::Syntax { .. } => Blame::User,
-            Self::JudgeFailed { .. } => Blame::Machine,
+            Self::NotJudged { .. } => Blame::Machine,
             Self::Count { .. } => Blame::Ours,
         }
     }
@@ -166,7 +168,7 @@ impl Fault for EvaluatorError {
             }
             Self::NothingToTime { .. } => "a base with a longer context, or shorter problems",
             Self::Figure { .. } => "`hilora-host evaluate` measures anew what was edited",
-            Self::JudgeFailed { .. } => "what was drawn and judged is kept: run it again",
+            Self::NotJudged { .. } => "what was drawn and judged is kept: run it again",
             Self::Prompts { .. }
             | Self::TooFewExamples { .. }
             | Self::NoTest { .. }

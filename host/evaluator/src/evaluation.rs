@@ -82,6 +82,12 @@ impl ProblemOutcome {
 }
 
 impl Evaluation {
+    /// Answers of which nothing is known, because the machine kept them from being judged.
+    pub fn undecided(&self) -> usize {
+        let samples = self.outcomes.iter().flat_map(|outcome| &outcome.samples);
+        samples.filter(|sample| sample.verdict == Some(Verdict::InternalError)).count()
+    }
+
     /// The rates of judged answers. Every problem must have the same number of them.
     pub fn of_outcomes(outcomes: Vec<ProblemOutcome>, every_k: &[u32]) -> Result<Self, EvaluatorError> {
         let samples_per_problem = outcomes.first().ok_or(EvaluatorError::NoProblems)?.samples.len();

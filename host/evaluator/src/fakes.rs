@@ -130,7 +130,7 @@ impl SolutionRunner for FakeRunner {
             "raise" => (raised("NameError"), String::new()),
             "unfinished" => (raised("SyntaxError"), String::new()),
             "loop" => (Termination::LimitExceeded(LimitKind::Fuel), String::new()),
-            "crash" => (Termination::EngineCrashed { message: "signal 9".to_owned() }, String::new()),
+            "crash" => (Termination::Unfinished { message: "signal 9".to_owned() }, String::new()),
             "numpy" => (Termination::Unsupported { module: "numpy".to_owned() }, String::new()),
             other => (raised(other), String::new()),
         };

@@ -10,7 +10,7 @@ use super::sample_ledger::SampleLedger;
 use super::watch::{Watch, Work};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::EvaluationProblem;
-use hilora_judge::{Judge, Judgement, StopAt, Submission, calibrated, run_limits};
+use hilora_judge::{Judge, Judgement, StopAt, Submission, UNDECIDED_MAX, calibrated, run_limits};
 
 /// A program that claims to solve a problem.
 #[derive(Clone, Copy)]
@@ -57,7 +57,7 @@ fn judge_programs(
     let keeping = Mutex::new(Keeping { ledger, failed: None });
     let on_judged = |index: usize, judgement: &Judgement| {
         let mut keeping = keeping.lock().unwrap_or_else(PoisonError::into_inner);
-        keeping.keep(keys[unknown[index]], judgement, judgement.is_settled(&submissions[index].limits));
+        keeping.keep(keys[unknown[index]], judgement);
         watch.observer.advance(1);
     };
     let is_stopped = || watch.stops() || keeping.lock().unwrap_or_else(PoisonError::into_inner).cannot_write();
@@ -67,9 +67,17 @@ fn judge_programs(
     if let Some(error) = failed {
         return Err(error);
     }
+    let mut undecided = Vec::new();
     for (program, judgement) in unknown.iter().zip(judgements?) {
         let Some(judgement) = judgement else { return Ok(None) };
-        judged[*program] = Some(JudgedAnswer::of(&judgement)?);
+        judged[*program] = Some(JudgedAnswer::of(&judgement));
+        if !judgement.is_settled() {
+            undecided.push(judgement);
+        }
+    }
+    if undecided.len() > UNDECIDED_MAX {
+        let (id, detail) = (undecided[0].id.clone(), undecided[0].undecided().to_owned());
+        return Err(EvaluatorError::NotJudged { programs: undecided.len(), id, detail });
     }
     let judged: Vec<JudgedAnswer> = judged.into_iter().flatten().collect();
     if judged.len() != programs.distinct.len() {
@@ -78,19 +86,18 @@ fn judge_programs(
     Ok(Some(programs.of_answer.into_iter().map(|program| judged[program].clone()).collect()))
 }
 
-/// Puts judgements into the ledger as they are made. One program that the judge failed on does not discard what is found
-/// of the others, but the measurement ends with it.
+/// Puts judgements into the ledger as they are made.
 struct Keeping<'a> {
     ledger: &'a mut SampleLedger,
     failed: Option<EvaluatorError>,
 }
 
 impl Keeping<'_> {
-    /// A verdict that came of the machine's clocks is not settled: it counts, but another time it may be another one.
-    fn keep(&mut self, key: ContentHash, judgement: &Judgement, is_settled: bool) {
-        let judged = JudgedAnswer::of(judgement);
-        let kept = judged.and_then(|answer| if is_settled { self.ledger.add_judged(key, &answer) } else { Ok(()) });
-        if let Err(error) = kept {
+    /// What says nothing of its program is not kept: it is asked again.
+    fn keep(&mut self, key: ContentHash, judgement: &Judgement) {
+        if judgement.is_settled()
+            && let Err(error) = self.ledger.add_judged(key, &JudgedAnswer::of(judgement))
+        {
             self.failed.get_or_insert(error);
         }
     }
@@ -224,8 +231,9 @@ mod tests {
         let answer = |code| Answer { problem: &problem, code };
         let runs = Arc::new(AtomicU64::new(0));
         let counting = counting_judge(&runs);
-        let failed = judge(&counting, &[answer("double"), answer("crash"), answer("six")], &mut open()?);
-        assert!(matches!(failed, Err(EvaluatorError::JudgeFailed { .. })), "{failed:?}");
+        let judged = judge(&counting, &[answer("double"), answer("crash"), answer("six")], &mut open()?)?;
+        let undecided = JudgedAnswer { verdict: Verdict::InternalError, error: Some("not-judged".to_owned()) };
+        assert_eq!((judged.len(), &judged[1]), (3, &undecided), "one answer ends no evaluation");
 
         // `double` has two tests and `six` fails at its second; neither is run again.
         let before = runs.load(Ordering::Relaxed);
@@ -234,9 +242,16 @@ mod tests {
         let verdicts: Vec<Verdict> = judged.iter().map(|answer| answer.verdict).collect();
         assert_eq!(verdicts, [Verdict::WrongAnswer, Verdict::Accepted, Verdict::WrongAnswer]);
         // The judge may succeed another time, and another problem's tests are others.
-        assert!(judge(&counting, &[answer("crash")], &mut open()?).is_err());
+        let asked = runs.load(Ordering::Relaxed);
+        assert_eq!(judge(&counting, &[answer("crash")], &mut open()?)?, [undecided]);
+        assert_eq!(runs.load(Ordering::Relaxed), asked + 1, "it is asked again");
+        // A handful is counted; with more, the others would say little.
+        let problems: Vec<EvaluationProblem> = (0..=UNDECIDED_MAX).map(|p| doubling_problem(&p.to_string())).collect();
+        let answers: Vec<Answer<'_>> = problems.iter().map(|problem| Answer { problem, code: "crash" }).collect();
+        assert_eq!(judge(&counting, &answers[1..], &mut open()?)?.len(), UNDECIDED_MAX);
+        let failed = judge(&counting, &answers, &mut open()?).expect_err("one more");
+        assert!(matches!(&failed, EvaluatorError::NotJudged { programs, .. } if *programs == UNDECIDED_MAX + 1));
         assert_eq!(judge(&counting, &[Answer { problem: &other, code: "six" }], &mut open()?)?.len(), 1);
-        assert!(runs.load(Ordering::Relaxed) > before + 1);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use super::error::EvaluatorError;
 use super::evaluation::Evaluation;
 use super::json_file::write_json;
 use super::nearest_copy::NearestCopy;
+use hilora_judge::Verdict;
 
 /// The record of one evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,15 @@ impl EvaluationRecord {
     /// Writes `evaluation.json` atomically.
     pub fn write(&self, path: &Path) -> Result<(), EvaluatorError> {
         write_json(path, self)
+    }
+
+    /// Answers of which nothing is known, because the machine kept them from being judged.
+    pub fn undecided(&self) -> u64 {
+        let Controls { shuffled_answers, nearest_copy } = &self.controls;
+        let evaluations = [&self.comparison.base, &self.comparison.adapter].into_iter().chain(shuffled_answers);
+        let answers: usize = evaluations.map(Evaluation::undecided).sum();
+        let copied = nearest_copy.iter().flat_map(|copy| &copy.neighbours);
+        (answers + copied.filter(|copy| copy.verdict == Verdict::InternalError).count()) as u64
     }
 
     /// The figures without the answers, for a registry's row.

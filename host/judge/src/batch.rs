@@ -2,8 +2,8 @@
 //!
 //! Everything that can be refused is refused before anything runs. Then the reference solutions are measured, each once,
 //! and then every program is run on each of its tests. Programs are in memory by rounds. What was judged is entered in a
-//! ledger beside the output, so that a batch that was killed or stopped repeats none of it; the output appears under its
-//! name when all judgements are there, and the ledger goes.
+//! record beside the output, so that a batch that was killed or stopped repeats none of it; the output appears under its
+//! name when all judgements are there, and the record goes.
 //!
 //! A program whose reference solution does not pass is not judged and says so in its line; the others are.
 
@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use super::checker::Checker;
 use super::error::BatchError;
-use super::judge::{Judge, JudgeError, Judgement, StopAt};
+use super::judge::{Judge, JudgeError, Judgement, StopAt, UNDECIDED_MAX};
 use super::judged_program::JudgedProgram;
-use super::ledger::{JudgementLedger, Question};
+use super::judgement_record::{JudgementRecord, Question};
 use super::limits::{calibrated, reference_limits};
 use super::program::{Program, ProgramError};
 use super::receipt::Receipt;
@@ -31,8 +31,8 @@ use hilora_contract::plugin::{RunLimits, RunnerInfo};
 /// Programs that are in memory at once, with their tests.
 const PROGRAMS_PER_ROUND: usize = 256;
 
-/// What the ledger's name adds to that of the output.
-const LEDGER_SUFFIX: &str = ".judged";
+/// What the record's name adds to that of the output.
+const RECORD_SUFFIX: &str = ".judged";
 
 impl JsonRow for Program {
     const EXPECTED: &'static str = "a program with its tests";
@@ -112,14 +112,14 @@ pub struct Refusal {
 pub enum BatchEnd {
     /// Every program is judged, and the output is written.
     Judged(Summary),
-    /// It was stopped on request. What was judged is in the ledger, if there is one.
+    /// It was stopped on request. What was judged is in the record, if there is one.
     Interrupted {
         /// Programs that are judged.
         judged: u64,
         /// The programs in all.
         programs: u64,
         /// Where that is kept.
-        ledger: Option<PathBuf>,
+        record: Option<PathBuf>,
     },
 }
 
@@ -163,7 +163,7 @@ impl<'a> Batch<'a> {
         let inputs: Vec<&Path> = [files.programs].into_iter().chain(files.replay).collect();
         let output = files.output.map(|path| Output::create(path, &inputs)).transpose()?;
         let mut batch = Self {
-            judge: RecordingJudge { judge, ledger: None },
+            judge: RecordingJudge { judge, record: None },
             options,
             runner: runner.identity().content,
             info: judge.runner_info()?.clone(),
@@ -184,18 +184,18 @@ impl<'a> Batch<'a> {
             rows.rewind()?;
             batch.replay = Some(rows);
         }
-        // What standard output was given cannot be taken back, so a ledger would be of no use to it.
+        // What standard output was given cannot be taken back, so a record would be of no use to it.
         if let Some(path) = files.output.filter(|_| batch.output.as_ref().is_some_and(|output| !output.is_standard())) {
-            let mut ledger = OsString::from(path);
-            ledger.push(LEDGER_SUFFIX);
-            batch.judge.ledger = Some(JudgementLedger::open(Path::new(&ledger), options.made_by)?);
+            let mut record = OsString::from(path);
+            record.push(RECORD_SUFFIX);
+            batch.judge.record = Some(JudgementRecord::open(Path::new(&record), options.made_by)?);
         }
         Ok(batch)
     }
 
     /// How many answers an earlier call that did not come to its end has left.
     pub fn found(&self) -> u64 {
-        self.judge.ledger.as_ref().map_or(0, JudgementLedger::found)
+        self.judge.record.as_ref().map_or(0, JudgementRecord::found)
     }
 
     /// Judges all programs, until `is_stopped` says so: it is asked many times a second by the calling thread.
@@ -349,6 +349,10 @@ impl<'a> Batch<'a> {
                     continue;
                 }
             };
+            if let Some(detail) = program.undecided() {
+                account.undecided += 1;
+                account.first_undecided.get_or_insert_with(|| (program.id.clone(), detail.to_owned()));
+            }
             if let Some(verdict) = program.verdict {
                 *account.verdicts.entry(verdict).or_default() += 1;
             }
@@ -363,11 +367,14 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Makes the output visible. If nothing is known of a program because the machine failed on its reference solution,
-    /// the output would not be whole, and what was judged remains in the ledger.
+    /// Makes the output visible. If nothing is known of a program because the machine failed on its reference solution, or
+    /// of more than a handful, the output would not be whole, and what was judged remains in the record.
     fn finish(mut self, mut account: Account) -> Result<BatchEnd, BatchError> {
         if let Some(error) = account.unmeasured {
             return Err(error);
+        }
+        if let Some((id, detail)) = account.first_undecided.filter(|_| account.undecided > UNDECIDED_MAX) {
+            return Err(BatchError::NotJudged { programs: account.undecided, id, detail });
         }
         for left in self.replay.iter_mut().flatten() {
             account.differences.push(left_over(&left?.value));
@@ -375,8 +382,8 @@ impl<'a> Batch<'a> {
         if let Some(output) = self.output {
             output.commit()?;
         }
-        if let Some(ledger) = self.judge.ledger {
-            ledger.remove()?;
+        if let Some(record) = self.judge.record {
+            record.remove()?;
         }
         Ok(BatchEnd::Judged(Summary {
             programs: account.done,
@@ -387,8 +394,8 @@ impl<'a> Batch<'a> {
     }
 
     fn interrupted(self, judged: u64) -> BatchEnd {
-        let ledger = self.judge.ledger.as_ref().map(|ledger| ledger.path().to_owned());
-        BatchEnd::Interrupted { judged, programs: self.programs, ledger }
+        let record = self.judge.record.as_ref().map(|record| record.path().to_owned());
+        BatchEnd::Interrupted { judged, programs: self.programs, record }
     }
 }
 
@@ -401,6 +408,10 @@ struct Account {
     differences: Vec<Difference>,
     /// The first program whose reference solution the machine failed on.
     unmeasured: Option<BatchError>,
+    /// Programs of which a test was not judged.
+    undecided: usize,
+    /// The first of them, and how its run ended.
+    first_undecided: Option<(String, String)>,
 }
 
 #[cfg(test)]
@@ -508,8 +519,8 @@ mod tests {
         let folder = Folder::with(&programs);
         let (runner, begun) = (Arc::new(FakeRunner::new()), Instant::now());
         let end = folder.judge(&runner, &|| begun.elapsed() > Duration::from_millis(100))?;
-        let ledger = Some(folder.path("out.jsonl.judged"));
-        assert_eq!(end, BatchEnd::Interrupted { judged: 3, programs: 4, ledger });
+        let record = Some(folder.path("out.jsonl.judged"));
+        assert_eq!(end, BatchEnd::Interrupted { judged: 3, programs: 4, record });
         assert!(!folder.path("out.jsonl").exists());
 
         programs[1]["code"] = json!("fail");
@@ -524,7 +535,7 @@ mod tests {
         let end = folder.judge(&runner, &|| true)?;
         assert_eq!(
             end,
-            BatchEnd::Interrupted { judged: 0, programs: 4, ledger: Some(folder.path("out.jsonl.judged")) }
+            BatchEnd::Interrupted { judged: 0, programs: 4, record: Some(folder.path("out.jsonl.judged")) }
         );
         assert_eq!(folder.names(), ["in.jsonl"]);
         Ok(())
@@ -575,6 +586,20 @@ mod tests {
         summary(folder.judge(&runner, &never)?);
         let count = |code: &str| runner.ran().iter().filter(|(ran, _)| ran == code).count();
         assert_eq!((count("spend 5"), count("echo")), (1, 5));
+        Ok(())
+    }
+
+    #[test]
+    fn a_handful_that_was_not_judged_is_told_and_more_is_an_error() -> Result<(), BatchError> {
+        let programs: Vec<Value> = (0..=UNDECIDED_MAX).map(|i| program(&format!("p{i}"), "crash")).collect();
+        let folder = Folder::with(&programs[1..]);
+        let summary = summary(folder.judge(&Arc::new(FakeRunner::new()), &never)?);
+        assert_eq!(summary.verdicts, BTreeMap::from([(Verdict::InternalError, UNDECIDED_MAX as u64)]));
+        let folder = Folder::with(&programs);
+        let error = folder.judge(&Arc::new(FakeRunner::new()), &never).expect_err("one more");
+        let expected = "6 programs could not be judged; the first, `p0`: the engine's process died: gone";
+        assert_eq!((error.to_string().as_str(), error.blame()), (expected, Blame::Machine));
+        assert_eq!(folder.names(), ["in.jsonl"], "no output, and nothing that is worth keeping");
         Ok(())
     }
 

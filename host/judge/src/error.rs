@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::judge::JudgeError;
-use super::ledger::LedgerError;
+use super::judgement_record::RecordError;
 use super::program::ProgramError;
 use hilora_contract::artifact::{FileError, JsonLinesError, OutputError};
 use hilora_contract::fault::{Blame, Fault};
@@ -41,9 +41,19 @@ pub enum BatchError {
         /// How the run ended.
         detail: String,
     },
-    /// The ledger cannot be used.
+    /// The machine kept too many programs from being judged.
+    #[error("{programs} programs could not be judged; the first, `{id}`: {detail}")]
+    NotJudged {
+        /// Programs of which nothing is known.
+        programs: usize,
+        /// The first of them.
+        id: String,
+        /// How its run ended.
+        detail: String,
+    },
+    /// The record cannot be used.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Record(#[from] RecordError),
     /// The judgements cannot be written.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -59,8 +69,8 @@ impl Fault for BatchError {
             Self::Program { error, .. } => error.blame(),
             Self::Plugin(error) => error.blame(),
             Self::Judge(error) => error.blame(),
-            Self::Reference { .. } => Blame::Machine,
-            Self::Ledger(error) => error.blame(),
+            Self::Reference { .. } | Self::NotJudged { .. } => Blame::Machine,
+            Self::Record(error) => error.blame(),
             Self::Output(error) => error.blame(),
             Self::File(error) => error.blame(),
         }
@@ -73,7 +83,10 @@ impl Fault for BatchError {
             Self::Plugin(error) => error.hints(),
             Self::Judge(error) => error.hints(),
             Self::Reference { .. } => vec!["everything else is judged; run it again to ask for this alone".to_owned()],
-            Self::Ledger(error) => error.hints(),
+            Self::NotJudged { .. } => {
+                vec!["all others are judged and kept; run it again to ask for these alone".to_owned()]
+            }
+            Self::Record(error) => error.hints(),
             Self::Output(error) => error.hints(),
             Self::File(error) => error.hints(),
         }

@@ -77,8 +77,8 @@ impl SolutionRunner for FakeRunner {
             "echo" => Termination::Exited(0),
             _ if code.starts_with("spend ") => Termination::Exited(0),
             "fail" => Termination::Raised { exception: "ValueError".to_owned(), message: "no".to_owned() },
-            "crash" => Termination::EngineCrashed { message: "gone".to_owned() },
-            "late" => Termination::LimitExceeded(LimitKind::WallClock),
+            "crash" => Termination::Unfinished { message: "the engine's process died: gone".to_owned() },
+            "late" => Termination::Unfinished { message: "the machine's limit of wall clock ended it".to_owned() },
             "wait" => {
                 let stops = self.stops.load(Ordering::SeqCst);
                 while self.stops.load(Ordering::SeqCst) == stops {

@@ -12,7 +12,7 @@ use super::verdict::Verdict;
 use hilora_contract::dataset::{Language, ProblemChecker, TestCase};
 use hilora_contract::fault::{Blame, Fault};
 use hilora_contract::plugin::{
-    Decision, LimitKind, OutputCheckers, PluginError, RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination,
+    Decision, OutputCheckers, PluginError, RunReport, RunnerInfo, SolutionRunner, Termination,
 };
 
 /// The most characters of a program's own words that a report repeats.
@@ -31,8 +31,6 @@ pub struct TestReport {
     pub exit_code: Option<u8>,
     /// The type of the exception that nobody caught.
     pub exception: Option<String>,
-    /// The limit of time or memory that ended it.
-    pub limit: Option<LimitKind>,
     /// Instructions used, in fuel units: the same in every run of the same program on the same input.
     pub fuel: u64,
     /// The most linear memory there was, in bytes.
@@ -62,17 +60,22 @@ impl Judgement {
         self.verdict == Verdict::Accepted
     }
 
-    /// Whether it is a fact about the program. It is none if the host failed, or if a clock of the machine ended a run:
-    /// asked again, the program may get another verdict.
-    pub fn is_settled(&self, limits: &RunLimits) -> bool {
-        let by_clock = |test: &TestReport| match test.limit {
-            Some(LimitKind::CpuTime | LimitKind::WallClock) => !limits.reproducible,
-            Some(LimitKind::Fuel | LimitKind::Memory) | None => false,
-        };
-        let failed = |test: &TestReport| test.verdict == Verdict::InternalError;
-        self.verdict != Verdict::InternalError && !self.tests.iter().any(|test| failed(test) || by_clock(test))
+    /// Whether it is a fact about the program. It is none if a run was ended by the machine or a checker failed: asked
+    /// again, the program gets a verdict.
+    pub fn is_settled(&self) -> bool {
+        self.verdict != Verdict::InternalError && !self.tests.iter().any(|test| test.verdict == Verdict::InternalError)
+    }
+
+    /// What is said of the test that was not decided, for a person; empty where all were.
+    pub fn undecided(&self) -> &str {
+        let undecided = self.tests.iter().find(|test| test.verdict == Verdict::InternalError);
+        undecided.map_or("", |test| test.detail.as_str())
     }
 }
+
+/// The most programs of a run that the machine may keep from being judged, each time it was asked: with more, what was
+/// counted over the others would say little, and the run ends with an error.
+pub const UNDECIDED_MAX: usize = 5;
 
 /// When a submission that has failed is not run on further tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -345,14 +348,10 @@ fn test_report(report: &RunReport, test: &TestCase, checker: &Checker) -> TestRe
         Termination::LimitExceeded(_)
         | Termination::OutputLimitExceeded
         | Termination::Trapped { .. }
-        | Termination::EngineCrashed { .. } => None,
+        | Termination::Unfinished { .. } => None,
     };
     let exception = match &report.termination {
         Termination::Raised { exception, .. } => Some(exception.clone()),
-        _ => None,
-    };
-    let limit = match report.termination {
-        Termination::LimitExceeded(limit) => Some(limit),
         _ => None,
     };
     TestReport {
@@ -360,7 +359,6 @@ fn test_report(report: &RunReport, test: &TestCase, checker: &Checker) -> TestRe
         detail: words.chars().take(DETAIL_CHARACTERS_MAX).collect(),
         exit_code,
         exception,
-        limit,
         fuel: report.fuel,
         memory_bytes: report.memory_bytes,
         cpu_time_us: report.cpu_time_us,
@@ -379,7 +377,7 @@ fn detail(termination: &Termination) -> String {
         Termination::LimitExceeded(limit) => limit.to_string(),
         Termination::OutputLimitExceeded => String::new(),
         Termination::Trapped { message } => format!("trap: {message}"),
-        Termination::EngineCrashed { message } => format!("the engine's process died: {message}"),
+        Termination::Unfinished { message } => message.clone(),
     }
 }
 
@@ -491,12 +489,8 @@ mod tests {
     #[test]
     fn what_the_host_or_a_clock_of_the_machine_decided_is_not_settled() -> Result<(), JudgeError> {
         for (code, settled) in [("echo", true), ("fail", true), ("crash", false), ("late", false)] {
-            let mut asked = submission("a", code, &[("1", "1")]);
-            assert_eq!(judge(1).judge(&asked, StopAt::End)?.is_settled(&asked.limits), settled, "{code}");
-            // No clock of the machine decides then: it was the virtual one.
-            asked.limits.reproducible = true;
-            let settled = settled || code == "late";
-            assert_eq!(judge(1).judge(&asked, StopAt::End)?.is_settled(&asked.limits), settled, "{code}");
+            let judgement = judge(1).judge(&submission("a", code, &[("1", "1")]), StopAt::End)?;
+            assert_eq!((judgement.is_settled(), judgement.undecided().is_empty()), (settled, settled), "{code}");
         }
         Ok(())
     }

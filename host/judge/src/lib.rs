@@ -139,7 +139,7 @@ mod judged_program;
 
 mod replay;
 
-mod ledger;
+mod judgement_record;
 
 mod recording_judge;
 
@@ -155,9 +155,9 @@ mod fakes;
 pub use batch::{Batch, BatchEnd, BatchFiles, BatchObserver, BatchOptions, Refusal, Summary};
 pub use checker::Checker;
 pub use error::BatchError;
-pub use judge::{Judge, JudgeError, Judgement, StopAt, TestReport};
+pub use judge::{Judge, JudgeError, Judgement, StopAt, TestReport, UNDECIDED_MAX};
 pub use judged_program::{Finding, JudgedProgram, JudgedTest};
-pub use ledger::{JudgementLedger, LedgerError, Question};
+pub use judgement_record::{JudgementRecord, Question, RecordError};
 pub use limits::{MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, calibrated, reference_limits, run_limits};
 pub use program::{Program, ProgramError};
 pub use receipt::Receipt;

@@ -14,7 +14,7 @@ pub enum Verdict {
     Accepted,
     /// It ended with exit code 0 and wrote something else.
     WrongAnswer,
-    /// It used up its fuel or its time.
+    /// It used up its fuel, or slept past its time.
     TimeLimit,
     /// It failed where it was refused more memory.
     MemoryLimit,
@@ -24,7 +24,7 @@ pub enum Verdict {
     RuntimeError,
     /// It needs a module that the runner does not have.
     Unsupported,
-    /// The runner or the host failed; nothing is said of the program.
+    /// The runner, the host or the machine failed; nothing is said of the program.
     InternalError,
 }
 
@@ -47,11 +47,14 @@ impl Verdict {
         match termination {
             Termination::Exited(0) => Self::WrongAnswer,
             Termination::LimitExceeded(LimitKind::Memory) => Self::MemoryLimit,
-            Termination::LimitExceeded(LimitKind::Fuel | LimitKind::CpuTime | LimitKind::WallClock) => Self::TimeLimit,
+            Termination::LimitExceeded(LimitKind::Fuel | LimitKind::VirtualClock) => Self::TimeLimit,
             Termination::OutputLimitExceeded => Self::OutputLimit,
             Termination::Exited(_) | Termination::Raised { .. } | Termination::Trapped { .. } => Self::RuntimeError,
             Termination::Unsupported { .. } => Self::Unsupported,
-            Termination::EngineCrashed { .. } => Self::InternalError,
+            // A runner that calls a clock of the machine a limit says nothing of the program.
+            Termination::LimitExceeded(LimitKind::CpuTime | LimitKind::WallClock) | Termination::Unfinished { .. } => {
+                Self::InternalError
+            }
         }
     }
 }

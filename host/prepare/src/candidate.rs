@@ -57,7 +57,12 @@ pub(super) struct Candidate {
     pub(super) outcome: Outcome,
     /// Whether the outcome was known before.
     pub(super) known: bool,
+    /// Why nothing is known of one of its programs: what ended its run was the machine.
+    pub(super) undecided: Option<String>,
 }
+
+/// Why a row is skipped of which nothing is known.
+pub(super) const NOT_JUDGED: &str = "not-judged";
 
 /// What verifying makes of a row: a problem and what was found of it, or its identifier and the reason why not.
 pub(super) type Verified = Result<(u64, Problem, Outcome), (u64, String, Skip, Outcome)>;
@@ -118,7 +123,7 @@ impl Candidate {
             }
             _ => None,
         };
-        Ok(Ok(Self { row, problem, checker, key, untried, wrong, passed: Vec::new(), outcome, known }))
+        Ok(Ok(Self { row, problem, checker, key, untried, wrong, passed: Vec::new(), outcome, known, undecided: None }))
     }
 
     /// The programs to run next, as many as are still wanted.
@@ -156,6 +161,9 @@ impl Candidate {
 
     /// Enters what was found of a solution.
     pub(super) fn enter(&mut self, waiting: Waiting, judgement: &Judgement) {
+        if !self.decides(judgement) {
+            return;
+        }
         let outcome = &mut self.outcome;
         outcome.judged += 1;
         if judgement.is_accepted() {
@@ -181,8 +189,23 @@ impl Candidate {
         }
     }
 
+    /// Whether a judgement says something of its program. Without it nothing is said of the problem: another solution
+    /// might take the place of this one, which is right.
+    fn decides(&mut self, judgement: &Judgement) -> bool {
+        if judgement.is_settled() {
+            return true;
+        }
+        self.undecided.get_or_insert_with(|| judgement.undecided().to_owned());
+        self.untried.clear();
+        self.wrong.clear();
+        false
+    }
+
     /// Enters what was found of a wrong program.
     pub(super) fn enter_wrong(&mut self, wrong: &Wrong, judgement: &Judgement) {
+        if !self.decides(judgement) {
+            return;
+        }
         if wrong.by_dataset {
             self.outcome.judged += 1;
             self.outcome.incorrect_accepted += u64::from(judgement.is_accepted());
@@ -192,8 +215,8 @@ impl Candidate {
 
     /// Counts the tests that accepted a wrong program, the first of which has the index `from`.
     fn count_weak(&mut self, from: usize, judgement: &Judgement) {
-        // A program that lacks a module, or that the judge failed on, says nothing of any test.
-        if matches!(judgement.verdict, Verdict::Unsupported | Verdict::InternalError) {
+        // A program that lacks a module says nothing of any test.
+        if judgement.verdict == Verdict::Unsupported {
             return;
         }
         for (test, report) in (from..).zip(&judgement.tests) {
@@ -204,7 +227,10 @@ impl Candidate {
     }
 
     pub(super) fn settle(self) -> Verified {
-        let Self { row, problem, outcome, .. } = self;
+        let Self { row, problem, outcome, undecided, .. } = self;
+        if let Some(why) = undecided {
+            return Err((row, problem.text.id, Skip::new(NOT_JUDGED, why), Outcome::default()));
+        }
         if !outcome.passed.is_empty() {
             return Ok((row, problem, outcome));
         }

@@ -38,6 +38,18 @@ pub enum PrepareError {
     /// Judging failed.
     #[error(transparent)]
     Judge(#[from] JudgeError),
+    /// The machine kept too many rows from being judged.
+    #[error("{rows} of {of} rows could not be judged; the first, `{id}`: {detail}")]
+    NotJudged {
+        /// Rows of which nothing is known.
+        rows: u64,
+        /// Rows read.
+        of: u64,
+        /// The first of them.
+        id: String,
+        /// How its program's run ended.
+        detail: String,
+    },
     /// Too few examples are left.
     #[error(
         "the specialist `{specialist}` has {found} training examples, expected at least {expected} (of {rows} rows, \
@@ -93,6 +105,7 @@ impl Fault for PrepareError {
             Self::Plugin(error) => error.blame(),
             Self::Judge(error) => error.blame(),
             Self::Write(error) => error.blame(),
+            Self::NotJudged { .. } => Blame::Machine,
             Self::Fates { .. } => Blame::Ours,
         }
     }
@@ -115,6 +128,10 @@ impl Fault for PrepareError {
             }
             Self::PhaseFile(error) if error.blame() == Blame::User => {
                 "delete the run's `stages` folder; it is made anew".to_owned()
+            }
+            Self::NotJudged { .. } => {
+                "all others are judged and kept: the next call asks for these alone; fewer `--workers` need less memory"
+                    .to_owned()
             }
             Self::TooFewExamples { .. } => {
                 "add files to `data.files`, add domains to `data.domains` or lower `data.min_examples`".to_owned()

@@ -205,7 +205,7 @@ impl SolutionRunner for FakeRunner {
         let (termination, stdout) = match code.trim() {
             "echo" => (Termination::Exited(0), stdin.to_vec()),
             "loop" => (Termination::LimitExceeded(LimitKind::Fuel), Vec::new()),
-            "crash" => (Termination::EngineCrashed { message: "gone".to_owned() }, Vec::new()),
+            "crash" => (Termination::Unfinished { message: "gone".to_owned() }, Vec::new()),
             "import numpy" => (Termination::Unsupported { module: "numpy".to_owned() }, Vec::new()),
             lines => {
                 let lines: Vec<String> = lines.lines().filter_map(printed).collect();

@@ -32,6 +32,9 @@ const OWN_SET: &str = "held-out problems";
 pub struct PrepareReport {
     /// What stands in `manifest.json`.
     pub manifest: PrepareManifest,
+    /// Rows of which nothing is known, because the machine kept a program of theirs from being judged. They are skipped as
+    /// `not-judged`, and asked for again the next time.
+    pub not_judged: u64,
     /// Wall time, in seconds.
     pub wall_seconds: f64,
     /// Wall time until every row was read, verified and classified, in seconds; next to nothing where that was found done.
@@ -158,7 +161,8 @@ pub fn prepare(
     if let Some(folder) = inputs.run_folder {
         write_manifest(folder, &manifest)?;
     }
-    let report = PrepareReport { manifest, wall_seconds: started.elapsed().as_secs_f64(), load_seconds };
+    let not_judged = verified.summary.not_judged;
+    let report = PrepareReport { manifest, not_judged, wall_seconds: started.elapsed().as_secs_f64(), load_seconds };
     Ok(Prepared::Finished(Box::new(report)))
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::candidate::{Verified, VerifyOptions};
+use super::candidate::{NOT_JUDGED, Verified, VerifyOptions};
 use super::error::PrepareError;
 use super::fate::{Fate, RowFate, Skip};
 use super::fingerprint::{Shingles, Words};
@@ -24,7 +24,7 @@ use super::verify::Verifier;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Language, Problem, SkippedRow};
 use hilora_contract::plugin::{LoadedRow, PluginError};
-use hilora_judge::Judge;
+use hilora_judge::{Judge, UNDECIDED_MAX};
 
 /// Batches that may wait between the loader and the judge: one is worked on while the next is read.
 const BATCHES_WAITING: usize = 2;
@@ -42,6 +42,9 @@ pub(super) struct VerifiedSummary {
     pub(super) skipped: Vec<RowFate>,
     /// Tests that accepted a wrong program.
     pub(super) weak_tests: WeakTests,
+    /// Rows of which nothing is known, because the machine kept a program of theirs from being judged.
+    #[serde(default)]
+    pub(super) not_judged: u64,
     /// The output checkers that problems name, by what each was.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) checkers: BTreeMap<String, ContentHash>,
@@ -73,13 +76,14 @@ pub(super) fn key(inputs: &PrepareInputs<'_>, files: &[InputFile]) -> ContentHas
     ContentHash::of(&decides.expect("plain values always serialize"))
 }
 
-/// Finds the file if it was made before with the output checkers that there are now. Which ones problems name is known
-/// only once they are read, so they are no part of the key.
+/// Finds the file if it was made before with the output checkers that there are now, and nothing was left open. Which
+/// checkers problems name is known only once they are read, so they are no part of the key.
 pub(super) fn find(inputs: &PrepareInputs<'_>, folder: &PhaseFolder, key: ContentHash) -> Option<VerifiedFile> {
     let same = |(name, content): (&String, &ContentHash)| {
         inputs.checkers.find(name).ok().flatten().is_some_and(|checker| checker.identity().content == *content)
     };
-    folder.find("verified", key).filter(|file: &VerifiedFile| file.summary.checkers.iter().all(same))
+    let whole = |file: &VerifiedFile| file.summary.not_judged == 0 && file.summary.checkers.iter().all(same);
+    folder.find("verified", key).filter(whole)
 }
 
 /// Makes the file. `take` gets its rows while they are at hand. `None` once it was asked to stop: what was found of
@@ -237,6 +241,7 @@ impl Verifying<'_> {
                 }
                 Err((row, id, skip, outcome)) => {
                     self.count(&id, 0, &outcome);
+                    self.summary.not_judged += u64::from(skip.reason == NOT_JUDGED);
                     self.skip(row, id, skip);
                 }
             }
@@ -255,6 +260,18 @@ impl Verifying<'_> {
     }
 
     fn finish(self, key: ContentHash) -> Result<VerifiedFile, PrepareError> {
+        let is_open = |row: &&RowFate| matches!(&row.fate, Fate::Skipped { reason, .. } if reason == NOT_JUDGED);
+        if self.summary.not_judged > UNDECIDED_MAX as u64
+            && let Some(RowFate { id, fate: Fate::Skipped { detail, .. }, .. }) =
+                self.summary.skipped.iter().find(is_open)
+        {
+            return Err(PrepareError::NotJudged {
+                rows: self.summary.not_judged,
+                of: self.summary.rows,
+                id: id.clone().unwrap_or_default(),
+                detail: detail.clone(),
+            });
+        }
         let file = self.writer.finish(key, self.summary)?;
         if let Some(verifier) = self.verifier {
             verifier.into_record().close()?;

@@ -17,7 +17,7 @@ use super::error::PrepareError;
 use super::outcome::Outcome;
 use super::verdict_record::VerdictRecord;
 use hilora_contract::dataset::Problem;
-use hilora_judge::{Judge, StopAt, Verdict, reference_limits};
+use hilora_judge::{Judge, StopAt, reference_limits};
 
 /// Verifies batch after batch.
 pub(super) struct Verifier<'a> {
@@ -65,9 +65,8 @@ impl<'a> Verifier<'a> {
         if let Round::Stopped = self.probe(&mut answers)? {
             return Ok(None);
         }
-        // If the judge itself failed, nothing is known: the next time it is asked again.
-        let is_known = |outcome: &Outcome| !outcome.failed.contains_key(&Verdict::InternalError);
-        let fresh = answers.iter().flatten().filter(|candidate| !candidate.known && is_known(&candidate.outcome));
+        // What the machine kept from being judged is asked again the next time.
+        let fresh = answers.iter().flatten().filter(|candidate| !candidate.known && candidate.undecided.is_none());
         self.record.append(fresh.map(|candidate| (candidate.key, &candidate.outcome)))?;
         let settle = |answer: Result<Candidate, Refused>| match answer {
             Ok(candidate) => candidate.settle(),
@@ -115,7 +114,7 @@ impl<'a> Verifier<'a> {
         let mut owners = Vec::new();
         for (index, candidate) in answers.iter_mut().enumerate() {
             let Ok(candidate) = candidate else { continue };
-            if candidate.outcome.passed.is_empty() {
+            if candidate.outcome.passed.is_empty() || candidate.undecided.is_some() {
                 continue;
             }
             for wrong in std::mem::take(&mut candidate.wrong) {
@@ -303,14 +302,13 @@ mod tests {
         for _ in 0..2 {
             let record = VerdictRecord::open(folder.path())?;
             let mut verifier = Verifier::new(&judge, options(1), record, &|| false, &count);
-            let problem = problem_with("a", "s", &["crash"], &[("", "1")]);
+            // What comes after it is right, but it might have been right itself.
+            let problem = problem_with("a", "s", &["echo", "crash", "print(1)"], &[("", "1")]);
             let verified = verifier.verify(vec![(0, problem)])?.expect("nobody stops it");
-            let expected = "0 of 1 programs passed 1 tests: 1 internal-error; the first: internal-error at test 1 \
-                 (the engine's process died: gone)";
-            assert_eq!(reason(&verified[0]), ("no-solution-passed", expected));
+            assert_eq!(reason(&verified[0]), ("not-judged", "gone"));
             assert_eq!(outcome(&verified[0]).weak_tests, BTreeMap::new());
         }
-        assert_eq!(runs.into_inner(), 2, "it is asked again");
+        assert_eq!(runs.into_inner(), 4, "it is asked again");
         Ok(())
     }
 

@@ -240,7 +240,8 @@ impl Stage for EvaluateStage {
             MeasurementOutcome::Measured { record, latency } => {
                 record.write(&work.record_file)?;
                 latency.write(&work.latency_file)?;
-                Ok(StageEnd::finished(StageReport::Nothing {}, &[RECORD, LATENCY]))
+                let end = StageEnd::finished(StageReport::Nothing {}, &[RECORD, LATENCY]);
+                Ok(StageEnd { undecided: record.undecided(), ..end })
             }
             MeasurementOutcome::Interrupted => Ok(StageEnd::interrupted(StageReport::Nothing {})),
         }

@@ -73,7 +73,7 @@ pub use registration::{RegisteredVersion, Registration};
 pub use rows::read_rows;
 pub use run::{Run, RunOptions};
 pub use run_folder::RunFolder;
-pub use run_plugins::RunPlugins;
+pub use run_plugins::{RunPlugins, worker_pool};
 pub use stage::{AnyStage, Stage, StageEnd, drive};
 pub use stage_key::{InputName, StageKey, StageName};
 pub use stage_result::{StageReport, StageResult, StageState};

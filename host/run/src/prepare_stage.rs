@@ -159,7 +159,8 @@ impl Stage for PrepareStage {
         let mut outputs: BTreeMap<String, Option<ContentHash>> =
             written.map(|output| (output.file.to_string_lossy().into_owned(), Some(output.content))).collect();
         outputs.insert("manifest.json".to_owned(), None);
-        Ok(StageEnd { report: report_of(report), is_finished: true, outputs })
+        let undecided = report.not_judged;
+        Ok(StageEnd { report: report_of(report), is_finished: true, undecided, outputs })
     }
 }
 

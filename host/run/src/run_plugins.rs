@@ -6,11 +6,11 @@ use std::sync::Arc;
 use hilora_contract::artifact::{ContentHash, hash_of_artifact};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{
-    DatasetLoader, DomainClassifier, OutputCheckers, PluginKind, PromptFormatter, SolutionRunner,
+    DatasetLoader, DomainClassifier, OutputCheckers, PluginError, PluginKind, PromptFormatter, SolutionRunner,
 };
 use hilora_judge::workers::{WorkerCommand, WorkerPool};
 use hilora_model::{ChatTemplate, ChatTemplateSource};
-use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
+use hilora_wasm::{CheckerFolder, HostOptions, PluginHost, SharedRunner};
 
 use super::config::RunConfig;
 use super::error::RunError;
@@ -116,8 +116,7 @@ impl RunPlugins {
 
     /// The run's solution runner, in worker processes: if the engine dies, the run goes on.
     pub fn runner(&self) -> Result<Arc<dyn SolutionRunner>, RunError> {
-        let runner = self.host.runner(&self.runner)?;
-        Ok(Arc::new(WorkerPool::new(runner, self.worker.serving(&self.runner))))
+        Ok(Arc::new(worker_pool(&self.host, &self.runner, &self.worker)?))
     }
 
     /// The output checkers that problems can name: the ones under plugins/.
@@ -148,6 +147,13 @@ impl RunPlugins {
             RunError::reading_what_is_made(file, error, "`cargo xtask build` makes the shipped plugins under plugins/")
         })
     }
+}
+
+/// The solution runner of this file in worker processes, which `command` starts. One starts with the first run that finds
+/// no other idle; all run the component that was read here, whatever its file has become since.
+pub fn worker_pool(host: &PluginHost, runner: &Path, command: &WorkerCommand) -> Result<WorkerPool, PluginError> {
+    let (runner, SharedRunner { component, code }) = host.shared_runner(runner)?;
+    Ok(WorkerPool::new(runner, command.with_file("--component", component).with_file("--code", code)))
 }
 
 /// Where the shipped loader of a format lies.

@@ -20,6 +20,9 @@ pub struct StageEnd {
     pub report: StageReport,
     /// Whether it came to its end; otherwise it has saved what it had, and the next call goes on.
     pub is_finished: bool,
+    /// Rows or answers of which nothing is known, because the machine kept their programs from being judged. With any, the
+    /// stage does not count as done: the next call asks for them again.
+    pub undecided: u64,
     /// The files and folders that it wrote, relative to the run folder, with their hashes where they are known.
     pub outputs: BTreeMap<String, Option<ContentHash>>,
 }
@@ -28,12 +31,12 @@ impl StageEnd {
     /// The end of a stage that wrote these files and folders.
     pub fn finished(report: StageReport, outputs: &[&str]) -> Self {
         let outputs = outputs.iter().map(|path| ((*path).to_owned(), None)).collect();
-        Self { report, is_finished: true, outputs }
+        Self { report, is_finished: true, undecided: 0, outputs }
     }
 
     /// The end of a stage that was asked to stop.
     pub fn interrupted(report: StageReport) -> Self {
-        Self { report, is_finished: false, outputs: BTreeMap::new() }
+        Self { report, is_finished: false, undecided: 0, outputs: BTreeMap::new() }
     }
 }
 
@@ -104,15 +107,23 @@ impl<S: Stage> AnyStage for S {
         }
         let key = self.key(run, observer)?;
         if key.as_ref().is_some_and(|key| run.ledger().is_current(name.as_str(), key.inputs())) {
+            if !run.is_dry() {
+                // A kill may have come between the ledger and this.
+                self.settle(run)?;
+            }
             return Ok(StageState::Unchanged);
         }
         let inputs = self.inputs(run, observer)?;
         if run.is_dry() {
             return Ok(StageState::WouldRun(self.rehearse(inputs, observer)?));
         }
-        let StageEnd { report, is_finished, outputs } = self.run(inputs, observer)?;
+        let StageEnd { report, is_finished, undecided, outputs } = self.run(inputs, observer)?;
         if !is_finished {
             return Ok(StageState::Interrupted(report));
+        }
+        if undecided > 0 {
+            observer.note(&format!("{name}: {undecided} could not be judged; the next call asks for them again"));
+            return Ok(StageState::Ran(report));
         }
         if let Some(key) = key {
             run.record(name, key, outputs)?;

@@ -1,11 +1,12 @@
 //! The cache of compiled code: machine code of components, so that an interpreter is compiled once per machine.
 //!
 //! An entry is named by the component's hash and by everything the code depends on (wasmtime's version, the engine's
-//! settings, the processor's features, the source of metering). It is two files: the code, which is mapped, so that
-//! start-up copies nothing and only what runs takes memory, and the code's hash. An entry that does not match is compiled
-//! anew; the cache never turns into an error, and never into a way to run foreign code.
+//! settings, the processor's features, the source of metering). It is two files: the code and the code's hash. The code is
+//! read once, into a sealed file in memory; that one is held against the hash and mapped, by this process and by its
+//! workers, so that nothing that happens to the entry meanwhile reaches what runs. An entry that does not match is
+//! compiled anew; the cache never turns into an error, and never into a way to run foreign code.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -16,7 +17,15 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::metering::{METERING_SOURCE, metered};
+use super::sealed_file::SealedFile;
 use hilora_contract::artifact::{ContentHash, remove_partial_files, write_atomic};
+
+/// A component that is compiled, and its code for other processes.
+#[derive(Clone)]
+pub(super) struct CompiledComponent {
+    pub(super) component: Component,
+    pub(super) code: SealedFile,
+}
 
 /// A folder of compiled components that only this user can write.
 pub(super) struct CompiledCodeCache {
@@ -41,7 +50,7 @@ impl CompiledCodeCache {
     }
 
     /// The component, from the cache, or metered, compiled and then kept.
-    pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
+    pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<CompiledComponent> {
         let content = ContentHash::of(bytes);
         let entry = self.folder.as_ref().map(|folder| Entry::named(folder, &format!("{content}-{}", self.engine_key)));
         if let Some(component) = entry.as_ref().and_then(|entry| entry.load(engine)) {
@@ -49,13 +58,27 @@ impl CompiledCodeCache {
         }
         tracing::info!("compiling the plugin {} ({} bytes)", content.short(), bytes.len());
         let component = Component::from_binary(engine, &metered(bytes)?)?;
+        let code = component.serialize()?;
         if let Some(entry) = entry
-            && let Err(error) = entry.keep(&component.serialize()?)
+            && let Err(error) = entry.keep(&code)
         {
             tracing::warn!("a compiled plugin is not kept: {}: {error}", entry.code.display());
         }
-        Ok(component)
+        Ok(CompiledComponent { component, code: SealedFile::of_bytes(CODE, &code)? })
     }
+}
+
+/// What `/proc` calls compiled code.
+const CODE: &str = "hilora-compiled-code";
+
+/// The component whose code another process of this program compiled and handed over.
+pub(super) fn inherited_component(engine: &Engine, code: &SealedFile) -> wasmtime::Result<Component> {
+    // SAFETY: `deserialize_file` runs whatever machine code the file holds, now and as long as it is mapped, so the file
+    // must be what `serialize` wrote and stay so. It is sealed, so it stays. It came under a descriptor from the process
+    // that started this one, which made it (see `Entry::load`); whoever starts this program with a descriptor of his own
+    // has this user's rights already, and could as well start another program. wasmtime itself refuses code of another
+    // version or of other settings.
+    unsafe { Component::deserialize_file(engine, code.path()) }
 }
 
 /// Makes sure that the folder is there, is ours and is closed to everybody else.
@@ -68,6 +91,17 @@ fn private_folder(folder: &Path) -> io::Result<()> {
     if metadata.permissions().mode() & 0o077 != 0 {
         // What others may have written there before is not to be trusted.
         return Err(io::Error::other("expected a folder that only its owner can enter (mode 0700)"));
+    }
+    // Whoever may write to a folder above can put another one in this one's place.
+    for above in fs::canonicalize(folder)?.ancestors().skip(1) {
+        let metadata = fs::symlink_metadata(above)?;
+        let mode = metadata.permissions().mode();
+        let is_sticky = mode & 0o1000 != 0;
+        let is_of_others = metadata.uid() != geteuid().as_raw() && metadata.uid() != 0;
+        if is_of_others || (mode & 0o022 != 0 && !is_sticky) {
+            let message = format!("expected no folder above it that others may write to, got {}", above.display());
+            return Err(io::Error::other(message));
+        }
     }
     Ok(())
 }
@@ -90,21 +124,22 @@ impl Entry {
     }
 
     /// The component, where the entry is whole and made by this engine.
-    fn load(&self, engine: &Engine) -> Option<Component> {
+    fn load(&self, engine: &Engine) -> Option<CompiledComponent> {
         let hash: ContentHash = fs::read_to_string(&self.hash).ok()?.parse().ok()?;
-        if ContentHash::of_file(&self.code).ok()? != hash {
+        let copied = |copy: &mut File| io::copy(&mut File::open(&self.code)?, copy).map(drop);
+        let code = SealedFile::of(CODE, copied).ok()?;
+        if ContentHash::of_file(&code.path()).ok()? != hash {
             tracing::warn!("a damaged entry of the compiled-code cache is compiled anew: {}", self.code.display());
             return None;
         }
         // SAFETY: `deserialize_file` runs whatever machine code the file holds, now and as long as it is mapped, so the
-        // file must be what `serialize` wrote and stay so. It equals the hash that stands beside it, so it is not
-        // damaged. It is in a folder that `private_folder` found to belong to this user and to be closed to all
-        // others, so only a process with this user's own rights can have written the two files or can change them
-        // later, and that process could as well replace this binary, which is mapped in the same way. Our own
-        // processes never change a file in place: `write_atomic` puts a new one under the name. wasmtime itself
-        // refuses code of another version or of other settings.
-        match unsafe { Component::deserialize_file(engine, &self.code) } {
-            Ok(component) => Some(component),
+        // file must be what `serialize` wrote and stay so. It is a sealed copy, so it stays. The copy equals the hash that
+        // stood beside the entry, so it is not damaged. The entry is in a folder that `private_folder` found to belong to
+        // this user and to be closed to all others, under folders that nobody else can rename, so only a process with this
+        // user's own rights can have written the two files, and that process could as well replace this binary. wasmtime
+        // itself refuses code of another version or of other settings.
+        match unsafe { Component::deserialize_file(engine, code.path()) } {
+            Ok(component) => Some(CompiledComponent { component, code }),
             Err(error) => {
                 let entry = self.code.display();
                 tracing::warn!("an entry of the compiled-code cache is compiled anew: {entry}: {error:#}");
@@ -155,6 +190,10 @@ mod tests {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
         let engine = Engine::default();
         assert!(CompiledCodeCache::open(folder.path(), &engine).folder.is_none());
+        let below = folder.path().join("below");
+        assert!(CompiledCodeCache::open(&below, &engine).folder.is_none(), "others may put another in its place");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777))?;
+        assert!(CompiledCodeCache::open(&below, &engine).folder.is_some(), "as in a system's temporary folder");
         Ok(())
     }
 }

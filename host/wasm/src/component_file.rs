@@ -55,6 +55,11 @@ impl ComponentFile {
     /// Reads a component and checks everything that can be checked without compiling it.
     pub(super) fn read(path: &Path) -> Result<Self, PluginError> {
         let bytes = fs::read(path).map_err(|error| PluginError::Unreadable { path: path.to_owned(), error })?;
+        Self::of_bytes(path, bytes)
+    }
+
+    /// The same of bytes that were read; messages name `path`.
+    pub(super) fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, PluginError> {
         let outline = Outline::read(path, &bytes)?;
         outline.check_version(path)?;
         let kind = outline.kind(path)?;

@@ -85,7 +85,7 @@ pub(super) fn drive<F: Future>(
         // Nothing outside the guest ever wakes it, so a guest that is not already awake would wait for ever.
         let waits_for_ever = !woken.0.swap(false, Ordering::Relaxed);
         if clock.is_exhausted() || waits_for_ever {
-            return Err(LimitKind::WallClock);
+            return Err(LimitKind::VirtualClock);
         }
         if let Some(limit) = stopwatch.check(limits) {
             return Err(limit);

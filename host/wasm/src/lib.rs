@@ -26,9 +26,10 @@ mod metering;
 mod pack;
 mod plugin_host;
 mod runner;
+mod sealed_file;
 mod source;
 mod stdio;
 
 pub use checker_folder::CheckerFolder;
 pub use pack::{PackError, pack};
-pub use plugin_host::{HostOptions, Inspection, PluginHost};
+pub use plugin_host::{HostOptions, Inspection, PluginHost, SharedRunner, inherited_runner};

@@ -88,7 +88,7 @@ impl LoadedPlugin {
                 let allowed = match limit {
                     LimitKind::Fuel => format!("{} units", self.limits.fuel),
                     LimitKind::CpuTime => format!("{} ms", self.limits.cpu_time_ms),
-                    LimitKind::WallClock => format!("{} ms", self.limits.wall_time_ms),
+                    LimitKind::WallClock | LimitKind::VirtualClock => format!("{} ms", self.limits.wall_time_ms),
                     LimitKind::Memory => format!("{} bytes", self.limits.memory_bytes_max),
                 };
                 return PluginError::Limit { plugin, call, row, limit, allowed };

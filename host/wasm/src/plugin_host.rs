@@ -1,12 +1,15 @@
 //! The plugin host: opens a component's file and gives back the plugin of the kind that was asked for.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::Component;
 
-use super::cache::CompiledCodeCache;
+use super::cache::{CompiledCodeCache, CompiledComponent, inherited_component};
 use super::checker::ComponentChecker;
 use super::classifier::ComponentClassifier;
 use super::component_file::ComponentFile;
@@ -17,6 +20,7 @@ use super::loaded_plugin::LoadedPlugin;
 use super::loader::ComponentLoader;
 use super::memory::split;
 use super::runner::ComponentRunner;
+use super::sealed_file::SealedFile;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::plugin::{
     DatasetLoader, DomainClassifier, Manifest, OutputChecker, PluginError, PluginIdentity, PluginKind, PromptFormatter,
@@ -74,7 +78,7 @@ pub struct Inspection {
 pub struct PluginHost {
     cache: CompiledCodeCache,
     call_limits: RunLimits,
-    components: Mutex<BTreeMap<ContentHash, Component>>,
+    components: Mutex<BTreeMap<ContentHash, CompiledComponent>>,
 }
 
 impl PluginHost {
@@ -123,34 +127,88 @@ impl PluginHost {
         Ok(Arc::new(ComponentRunner::new(plugin).map_err(|error| other_interface(&file, &error))?))
     }
 
-    fn open(&self, path: &Path, expected: PluginKind) -> Result<(ComponentFile, LoadedPlugin), PluginError> {
+    /// Opens a solution runner, and what worker processes need to run the very same: whatever happens to the file
+    /// meanwhile, and without compiling anything.
+    pub fn shared_runner(&self, path: &Path) -> Result<(Arc<dyn SolutionRunner>, SharedRunner), PluginError> {
         let file = ComponentFile::read(path)?;
+        let (file, plugin) = self.prepared(file, PluginKind::SolutionRunner)?;
+        let unsealed = |error: io::Error| PluginError::Resources {
+            what: file.identity.to_string(),
+            message: format!("cannot hand it to worker processes: {error}"),
+        };
+        let code = self.compiled(&file)?.code.file().clone();
+        let component = SealedFile::of_bytes("hilora-component", &file.bytes).map_err(unsealed)?.file().clone();
+        let runner = ComponentRunner::new(plugin).map_err(|error| other_interface(&file, &error))?;
+        Ok((Arc::new(runner), SharedRunner { component, code }))
+    }
+
+    fn open(&self, path: &Path, expected: PluginKind) -> Result<(ComponentFile, LoadedPlugin), PluginError> {
+        self.prepared(ComponentFile::read(path)?, expected)
+    }
+
+    fn prepared(
+        &self,
+        file: ComponentFile,
+        expected: PluginKind,
+    ) -> Result<(ComponentFile, LoadedPlugin), PluginError> {
         if file.identity.kind != expected {
-            return Err(PluginError::WrongKind { path: path.to_owned(), expected, got: file.identity.kind });
+            return Err(PluginError::WrongKind { path: file.path, expected, got: file.identity.kind });
         }
-        let component = self.compiled(&file)?;
-        let engine = component.engine().clone();
-        let instance = linker(&engine, expected == PluginKind::DatasetLoader)
-            .and_then(|linker| linker.instantiate_pre(&component))
-            .map_err(|error| other_interface(&file, &error))?;
-        let plugin = LoadedPlugin { identity: file.identity.clone(), engine, instance, limits: self.call_limits };
+        let CompiledComponent { component, .. } = self.compiled(&file)?;
+        let plugin = loaded(&file, &component, self.call_limits)?;
         Ok((file, plugin))
     }
 
-    fn compiled(&self, file: &ComponentFile) -> Result<Component, PluginError> {
+    fn compiled(&self, file: &ComponentFile) -> Result<CompiledComponent, PluginError> {
         // The lock is held while compiling, so that two threads do not compile the same component.
         let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(component) = components.get(&file.identity.content) {
             return Ok(component.clone());
         }
-        let divided = split(&file.bytes).map_err(|error| PluginError::Resources {
-            what: file.identity.to_string(),
-            message: format!("cannot make its memory image: {error}"),
-        })?;
+        let divided = split(&file.bytes).map_err(|error| no_image(file, &error))?;
         let engine = engine(divided.image)?;
         let component = self.cache.component(&engine, &divided.code).map_err(|error| other_interface(file, &error))?;
         components.insert(file.identity.content, component.clone());
         Ok(component)
+    }
+}
+
+/// A runner for worker processes: its component and its compiled code, each in a file that nobody can change.
+#[derive(Debug, Clone)]
+pub struct SharedRunner {
+    /// The component.
+    pub component: Arc<File>,
+    /// The code that was compiled of it.
+    pub code: Arc<File>,
+}
+
+/// The runner that the process which started this one has shared with it, under these descriptors. Nothing is compiled, and
+/// nothing is read from any disk.
+pub fn inherited_runner(component: RawFd, code: RawFd) -> Result<Arc<dyn SolutionRunner>, PluginError> {
+    let path = PathBuf::from("the component that was handed over");
+    let unreadable = |error| PluginError::Unreadable { path: path.clone(), error };
+    let bytes = SealedFile::inherited(component).and_then(|sealed| sealed.read()).map_err(unreadable)?;
+    let code = SealedFile::inherited(code).map_err(unreadable)?;
+    let file = ComponentFile::of_bytes(&path, bytes)?;
+    let image = split(&file.bytes).map_err(|error| no_image(&file, &error))?.image;
+    let component = inherited_component(&engine(image)?, &code).map_err(|error| other_interface(&file, &error))?;
+    let plugin = loaded(&file, &component, HostOptions::default().call_limits)?;
+    Ok(Arc::new(ComponentRunner::new(plugin).map_err(|error| other_interface(&file, &error))?))
+}
+
+/// A compiled component with everything that its kind is given.
+fn loaded(file: &ComponentFile, component: &Component, limits: RunLimits) -> Result<LoadedPlugin, PluginError> {
+    let engine = component.engine().clone();
+    let instance = linker(&engine, file.identity.kind == PluginKind::DatasetLoader)
+        .and_then(|linker| linker.instantiate_pre(component))
+        .map_err(|error| other_interface(file, &error))?;
+    Ok(LoadedPlugin { identity: file.identity.clone(), engine, instance, limits })
+}
+
+fn no_image(file: &ComponentFile, error: &io::Error) -> PluginError {
+    PluginError::Resources {
+        what: file.identity.to_string(),
+        message: format!("cannot make its memory image: {error}"),
     }
 }
 

@@ -77,6 +77,9 @@ impl ComponentRunner {
                 Termination::Exited(code)
             }
             Ok(Outcome::Unsupported(module)) => Termination::Unsupported { module: module.name },
+            Err(Stop::Limit(limit)) if limit.is_of_machine() => {
+                Termination::Unfinished { message: format!("the machine's limit of {limit} ended it") }
+            }
             Err(Stop::Limit(limit)) => Termination::LimitExceeded(limit),
             Err(Stop::Output) => Termination::OutputLimitExceeded,
             Err(Stop::Trap(message)) => Termination::Trapped { message },

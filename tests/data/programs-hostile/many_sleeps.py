@@ -1,4 +1,4 @@
-# expect: time-limit: wall clock
+# expect: time-limit: virtual clock
 import time
 
 while True:

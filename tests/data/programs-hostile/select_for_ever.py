@@ -1,4 +1,4 @@
-# expect: time-limit: wall clock
+# expect: time-limit: virtual clock
 import select
 
 select.select([], [], [], 1000)

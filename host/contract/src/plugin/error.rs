@@ -15,18 +15,31 @@ use crate::fault::{Blame, Fault};
 pub enum LimitKind {
     /// Instructions executed, in fuel units.
     Fuel,
-    /// Thread CPU time.
+    /// The guest's own clock, which only its sleeping carries so far.
+    VirtualClock,
+    /// Thread CPU time, a clock of the machine.
     CpuTime,
-    /// Wall-clock time.
+    /// Wall-clock time, a clock of the machine.
     WallClock,
     /// Linear memory.
     Memory,
+}
+
+impl LimitKind {
+    /// Whether the machine and its load decide when it is reached, and not what the guest does.
+    pub fn is_of_machine(self) -> bool {
+        match self {
+            Self::CpuTime | Self::WallClock => true,
+            Self::Fuel | Self::VirtualClock | Self::Memory => false,
+        }
+    }
 }
 
 impl std::fmt::Display for LimitKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Fuel => "fuel",
+            Self::VirtualClock => "virtual clock",
             Self::CpuTime => "CPU time",
             Self::WallClock => "wall clock",
             Self::Memory => "memory",

@@ -35,21 +35,22 @@ impl RunnerInfo {
 /// about 2 to 9 s there.
 pub const FUEL_PER_SECOND: u64 = 15_000_000_000;
 
-/// The limits of one run. Each is absolute; none depends on the machine's load except the two clocks.
+/// The limits of one run. Each is absolute; none depends on the machine's load except the two clocks, which only protect
+/// the machine: a run that they end is `Unfinished`, and nothing is said of its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunLimits {
     /// Instructions, in fuel units: the only limit whose verdict is the same on every machine.
     pub fuel: u64,
     /// Thread CPU time, in milliseconds.
     pub cpu_time_ms: u64,
-    /// Wall-clock time, in milliseconds; the candidate's virtual clock ends here too.
+    /// Wall-clock time, in milliseconds; the candidate's virtual clock ends here too, and that is a limit like the others.
     pub wall_time_ms: u64,
     /// Linear memory, in bytes.
     pub memory_bytes_max: u64,
     /// Standard output and standard error, each, in bytes.
     pub output_bytes_max: u64,
-    /// Whether the machine's two clocks are left out, so that the load of a machine can change no verdict. The virtual
-    /// clock still ends where it does.
+    /// Whether the machine's two clocks are left out, so that nothing protects it from a program that its fuel does not
+    /// measure. The virtual clock still ends where it does.
     pub reproducible: bool,
 }
 
@@ -71,7 +72,7 @@ pub enum Termination {
         /// The module's name.
         module: String,
     },
-    /// A limit of time or memory ended it.
+    /// A limit that is the same on every machine ended it.
     LimitExceeded(LimitKind),
     /// It wrote more than it may.
     OutputLimitExceeded,
@@ -80,9 +81,10 @@ pub enum Termination {
         /// The engine's words.
         message: String,
     },
-    /// The process that ran it died, and so did the one that tried again: nothing is known of the program.
-    EngineCrashed {
-        /// How the process ended.
+    /// The machine ended it, however often it was begun: the engine's process died, or a clock that protects the machine
+    /// ran out. Nothing is known of the program.
+    Unfinished {
+        /// How it ended the last time.
         message: String,
     },
 }

@@ -5,10 +5,14 @@
 //! standard output. Expected outputs never reach it. hilora-host starts itself with other arguments.
 
 mod command;
+mod confine;
 mod pool;
+mod process_time;
 mod serve;
 mod wire;
+mod worker;
 
 pub use command::WorkerCommand;
+pub use confine::{Confinement, confine};
 pub use pool::WorkerPool;
 pub use serve::{end_with_host, serve};

@@ -1,30 +1,26 @@
 //! The host's side: a runner whose runs happen in worker processes. There are as many as there were runs at once; each
 //! lives until the pool is dropped or it dies.
+//!
+//! What the machine does to a worker says nothing of the program that it ran, so that run is begun again.
 
-use std::io::{self, BufReader, BufWriter};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 
 use super::command::WorkerCommand;
-use super::wire::{Answer, Request, receive, send};
+use super::wire::Request;
+use super::worker::{Worker, WorkerEnd};
 use hilora_contract::plugin::{
     PluginError, PluginIdentity, RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination,
 };
 
-/// How often a run is begun whose worker dies.
-const ATTEMPTS: usize = 2;
-/// How much longer than its wall-clock limit a run may take before its worker is taken for dead: the limit is the
-/// worker's to keep, and this is for an engine that does not come back.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// How often a run that is waited for looks whether it is to be ended.
-const STOP_INTERVAL: Duration = Duration::from_millis(50);
+/// How often a run is begun whose worker dies by itself, as if the program had a part in it.
+const DEATHS_MAX: usize = 3;
+/// How often a run is begun that takes more time than anything its limits allow. Each takes long.
+const TIMEOUTS_MAX: usize = 2;
+/// How often a run is begun whose worker others kill. That is never the program's doing, but a machine that goes on with it
+/// cannot judge.
+const KILLS_MAX: usize = 64;
 
 /// A solution runner over worker processes.
 pub struct WorkerPool {
@@ -46,16 +42,34 @@ impl WorkerPool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn worker(&self) -> io::Result<Worker> {
+    /// A worker that can run programs.
+    fn worker(&self, is_stopped: &dyn Fn() -> bool) -> Result<Result<Worker, WorkerEnd>, PluginError> {
         let idle = self.idle().pop();
         match idle {
-            Some(worker) => Ok(worker),
-            None => Worker::start(&self.command),
+            Some(worker) => Ok(Ok(worker)),
+            None => {
+                let started = Worker::start(&self.command);
+                let cannot = |error: io::Error| self.failed(format!("cannot start a worker process: {error}"));
+                started.map_err(cannot).map(|worker| worker.make_ready(is_stopped))
+            }
         }
     }
 
     fn failed(&self, message: String) -> PluginError {
         PluginError::Resources { what: format!("run a program with {}", self.runner.identity()), message }
+    }
+
+    /// A run that the machine ended.
+    fn unfinished(message: String) -> RunReport {
+        RunReport {
+            termination: Termination::Unfinished { message },
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            fuel: 0,
+            cpu_time_us: 0,
+            wall_time_us: 0,
+            memory_bytes: 0,
+        }
     }
 }
 
@@ -76,47 +90,57 @@ impl SolutionRunner for WorkerPool {
         limits: &RunLimits,
     ) -> Result<RunReport, PluginError> {
         let request = Request { limits: *limits, entry_point: entry_point.map(str::to_owned) };
-        let mut last = String::new();
         let stops = self.stops.load(Ordering::SeqCst);
         let is_stopped = || self.stops.load(Ordering::SeqCst) != stops;
-        for _ in 0..ATTEMPTS {
-            let mut worker =
-                self.worker().map_err(|error| self.failed(format!("cannot start a worker process: {error}")))?;
-            match worker.run(&request, code, stdin, &is_stopped) {
-                Ok((Answer::Failed(message), ..)) => {
-                    self.idle().push(worker);
-                    return Err(self.failed(message));
-                }
-                Ok((Answer::Ran { termination, fuel, cpu_time_us, wall_time_us, memory_bytes }, stdout, stderr)) => {
-                    self.idle().push(worker);
-                    return Ok(RunReport {
-                        termination,
-                        stdout,
-                        stderr,
-                        fuel,
-                        cpu_time_us,
-                        wall_time_us,
-                        memory_bytes,
-                    });
-                }
-                Err(error) => {
-                    last = worker.end(&error);
-                    if is_stopped() {
-                        return Err(self.failed("it was stopped on request".to_owned()));
+        let (mut deaths, mut timeouts, mut kills) = (0, 0, 0);
+        loop {
+            let mut has_begun = false;
+            let ended = match self.worker(&is_stopped)? {
+                Err(ended) => ended,
+                Ok(worker) => {
+                    has_begun = true;
+                    match worker.run(&request, code, stdin, &is_stopped) {
+                        Ok((worker, (answer, stdout, stderr))) => {
+                            self.idle().push(worker);
+                            return answer.report(stdout, stderr).map_err(|message| self.failed(message));
+                        }
+                        Err(ended) => ended,
                     }
-                    tracing::warn!("a worker process died: {last}");
+                }
+            };
+            match ended {
+                WorkerEnd::Stopped => return Err(self.failed("it was stopped on request".to_owned())),
+                WorkerEnd::Killed(how) => {
+                    kills += 1;
+                    if kills >= KILLS_MAX {
+                        let message =
+                            format!("its worker process was killed {kills} times in a row, the last time: {how}");
+                        return Err(self.failed(message));
+                    }
+                    tracing::debug!("a worker process was killed: {how}");
+                }
+                WorkerEnd::Died(how) => {
+                    tracing::warn!("a worker process died: {how}");
+                    deaths += 1;
+                    if deaths >= DEATHS_MAX && has_begun {
+                        return Ok(Self::unfinished(format!("the engine's process died: {how}")));
+                    }
+                    if deaths >= DEATHS_MAX {
+                        return Err(self.failed(format!("its worker process does not begin: {how}")));
+                    }
+                }
+                WorkerEnd::TimedOut(how) => {
+                    tracing::warn!("a worker process was ended: {how}");
+                    timeouts += 1;
+                    if timeouts >= TIMEOUTS_MAX && has_begun {
+                        return Ok(Self::unfinished(format!("the host ended the engine's process: {how}")));
+                    }
+                    if timeouts >= TIMEOUTS_MAX {
+                        return Err(self.failed(format!("its worker process does not begin: {how}")));
+                    }
                 }
             }
         }
-        Ok(RunReport {
-            termination: Termination::EngineCrashed { message: last },
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-            fuel: 0,
-            cpu_time_us: 0,
-            wall_time_us: 0,
-            memory_bytes: 0,
-        })
     }
 
     fn stop(&self) {
@@ -124,82 +148,12 @@ impl SolutionRunner for WorkerPool {
     }
 }
 
-/// One worker process.
-struct Worker {
-    process: Child,
-    requests: BufWriter<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Worker {
-    fn start(command: &WorkerCommand) -> io::Result<Self> {
-        let mut starting = Command::new(&command.program);
-        // In a group of its own, so that Ctrl-C reaches the host alone, which decides what becomes of its workers.
-        starting.args(&command.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        let mut process = starting.spawn()?;
-        let requests = process.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let answers = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok(Self { process, requests: BufWriter::new(requests), answers: BufReader::new(answers) })
-    }
-
-    /// One run. An error is the process's end, or as good as that.
-    fn run(
-        &mut self,
-        request: &Request,
-        code: &str,
-        stdin: &[u8],
-        is_stopped: &dyn Fn() -> bool,
-    ) -> io::Result<(Answer, Vec<u8>, Vec<u8>)> {
-        send(&mut self.requests, request, code.as_bytes(), stdin)?;
-        let limits = &request.limits;
-        let at_most = Duration::from_millis(limits.wall_time_ms).saturating_add(GRACE);
-        self.wait((!limits.reproducible).then_some(at_most), is_stopped)?;
-        receive(&mut self.answers)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-    }
-
-    /// Waits until the answer begins.
-    fn wait(&self, at_most: Option<Duration>, is_stopped: &dyn Fn() -> bool) -> io::Result<()> {
-        let begun = Instant::now();
-        let interval = Timespec::try_from(STOP_INTERVAL).map_err(io::Error::other)?;
-        let mut waiting = [PollFd::new(self.answers.get_ref(), PollFlags::IN)];
-        loop {
-            match poll(&mut waiting, Some(&interval)) {
-                Ok(0) | Err(Errno::INTR) => {}
-                Ok(_) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-            if is_stopped() {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            if let Some(at_most) = at_most.filter(|at_most| begun.elapsed() >= *at_most) {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", at_most.as_secs())));
-            }
-        }
-    }
-
-    /// Ends what is left of it and says in words how it ended.
-    fn end(mut self, error: &io::Error) -> String {
-        // It may still be alive: killed or not, it is waited for.
-        drop(self.process.kill());
-        match self.process.wait() {
-            Ok(status) => format!("{error} ({status})"),
-            Err(_) => error.to_string(),
-        }
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // A worker that is idle has nothing to lose.
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::thread;
+    use std::time::{Duration, Instant};
 
+    use super::super::wire::{Answer, send};
     use super::*;
     use crate::fakes::FakeRunner;
     use crate::limits::run_limits;
@@ -208,19 +162,74 @@ mod tests {
         WorkerPool::new(Arc::new(FakeRunner::new()), WorkerCommand::new(program, arguments))
     }
 
+    /// A shell script that says that it is ready and reads on; then comes `then`.
+    fn script(folder: &std::path::Path, then: &str) -> io::Result<String> {
+        let (ready, starts) = (folder.join("ready"), folder.join("starts"));
+        let mut message = Vec::new();
+        send(&mut message, &Answer::Ready, b"", b"")?;
+        std::fs::write(&ready, message)?;
+        Ok(format!("PATH=/usr/bin:/bin; echo start >> {}; cat {}; {then}", starts.display(), ready.display()))
+    }
+
+    fn starts(folder: &std::path::Path) -> io::Result<usize> {
+        Ok(std::fs::read_to_string(folder.join("starts"))?.lines().count())
+    }
+
     fn limits() -> RunLimits {
         RunLimits { reproducible: true, ..run_limits(None, None) }
     }
 
     #[test]
-    fn a_run_is_begun_again_once_after_its_worker_has_died() -> Result<(), Box<dyn std::error::Error>> {
+    fn a_run_whose_worker_dies_each_time_is_unfinished() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
-        let starts = folder.path().join("starts");
-        let script = format!("echo start >> {}; exit 7", starts.display());
+        let script = script(folder.path(), "head -c 1 >/dev/null; exit 7")?;
         let report = pool("/bin/sh", &["-c", &script]).run("echo", None, b"1", &limits())?;
-        let Termination::EngineCrashed { message } = report.termination else { panic!("{:?}", report.termination) };
+        let Termination::Unfinished { message } = report.termination else { panic!("{:?}", report.termination) };
         assert!(message.contains("exit status: 7"), "{message}");
-        assert_eq!(std::fs::read_to_string(&starts)?.lines().count(), 2);
+        assert_eq!(starts(folder.path())?, DEATHS_MAX);
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_whose_worker_is_killed_is_begun_again_and_never_judged() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let script = script(folder.path(), "head -c 1 >/dev/null; kill -9 $$")?;
+        let error = pool("/bin/sh", &["-c", &script]).run("echo", None, b"1", &limits()).expect_err("it is killed");
+        assert!(error.to_string().contains("was killed 64 times in a row"), "{error}");
+        assert_eq!(starts(folder.path())?, KILLS_MAX);
+        Ok(())
+    }
+
+    #[test]
+    fn a_worker_that_never_becomes_ready_is_no_verdict() -> Result<(), Box<dyn std::error::Error>> {
+        let error = pool("/bin/sh", &["-c", "exit 7"]).run("echo", None, b"1", &limits()).expect_err("it dies");
+        assert!(error.to_string().contains("its worker process does not begin"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_worker_that_takes_more_processor_time_than_its_limits_allow_is_ended() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let folder = tempfile::tempdir()?;
+        let script = script(folder.path(), "while :; do :; done")?;
+        let limits = RunLimits { cpu_time_ms: 1, reproducible: false, ..limits() };
+        let report = pool("/bin/sh", &["-c", &script]).run("echo", None, b"1", &limits)?;
+        let Termination::Unfinished { message } = report.termination else { panic!("{:?}", report.termination) };
+        assert!(message.contains("of processor time"), "{message}");
+        assert_eq!(starts(folder.path())?, TIMEOUTS_MAX);
+        Ok(())
+    }
+
+    #[test]
+    fn a_worker_has_no_environment() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let variables = folder.path().join("variables");
+        let script = format!("/usr/bin/env > {}; exit 7", variables.display());
+        assert!(pool("/bin/sh", &["-c", &script]).run("echo", None, b"1", &limits()).is_err());
+        let variables = std::fs::read_to_string(variables)?;
+        // The shell's own.
+        let foreign = |line: &&str| !["PWD=", "SHLVL=", "_=", "OLDPWD="].iter().any(|own| line.starts_with(own));
+        assert_eq!(variables.lines().filter(foreign).collect::<Vec<_>>(), Vec::<&str>::new());
         Ok(())
     }
 

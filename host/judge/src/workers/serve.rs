@@ -11,9 +11,10 @@ use rustix::process::{Signal, getpid, kill_process};
 use super::wire::{Answer, Request, receive, send};
 use hilora_contract::plugin::SolutionRunner;
 
-/// Runs what comes in and answers, until nothing comes any more.
+/// Says that this process is ready, runs what comes in and answers, until nothing comes any more.
 pub fn serve(runner: &dyn SolutionRunner, requests: impl Read, answers: impl Write) -> io::Result<()> {
     let (mut requests, mut answers) = (BufReader::new(requests), BufWriter::new(answers));
+    send(&mut answers, &Answer::Ready, b"", b"")?;
     while let Some((Request { limits, entry_point }, code, stdin)) = receive(&mut requests)? {
         let code = String::from_utf8(code).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         match runner.run(&code, entry_point.as_deref(), &stdin, &limits) {
@@ -25,7 +26,8 @@ pub fn serve(runner: &dyn SolutionRunner, requests: impl Read, answers: impl Wri
 }
 
 /// Kills this process as soon as the host, which holds the other end of this pipe, is gone: nobody waits for the program
-/// that it runs, and that program may have minutes left. To be called once, before `serve`.
+/// that it runs, and that program may have minutes left. To be called once, before anything else: a host may be gone before
+/// its worker is ready.
 pub fn end_with_host(requests: impl AsFd + Send + 'static) {
     thread::spawn(move || {
         // Asked for no event, poll waits for the one that is always told: that the other end was closed.

@@ -24,6 +24,8 @@ pub(super) struct Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Answer {
+    /// The worker can run programs; said once, before the first request.
+    Ready,
     /// The program ran.
     Ran { termination: Termination, fuel: u64, cpu_time_us: u64, wall_time_us: u64, memory_bytes: u64 },
     /// The runner failed: its error in words.
@@ -40,6 +42,17 @@ impl Answer {
             cpu_time_us: *cpu_time_us,
             wall_time_us: *wall_time_us,
             memory_bytes: *memory_bytes,
+        }
+    }
+
+    /// The report of a run with these outputs; an error in words if there was none.
+    pub(super) fn report(self, stdout: Vec<u8>, stderr: Vec<u8>) -> Result<RunReport, String> {
+        match self {
+            Self::Ready => Err("a worker process said twice that it is ready".to_owned()),
+            Self::Failed(message) => Err(message),
+            Self::Ran { termination, fuel, cpu_time_us, wall_time_us, memory_bytes } => {
+                Ok(RunReport { termination, stdout, stderr, fuel, cpu_time_us, wall_time_us, memory_bytes })
+            }
         }
     }
 }

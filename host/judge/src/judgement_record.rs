@@ -1,4 +1,4 @@
-//! The ledger of a batch: what was judged so far, one line a judgement, each appended as soon as it is made. A batch that
+//! The record of a batch: what was judged so far, one line a judgement, each appended as soon as it is made. A batch that
 //! was killed finds there what it need not run again.
 //!
 //! A judgement is found by the hash of everything that decides it, never by its place in a file. Only what is a fact about
@@ -48,13 +48,13 @@ impl Question {
 #[serde(deny_unknown_fields)]
 struct Heading {
     /// Says what the file is.
-    ledger: String,
+    record: String,
     /// The hash of the program that judged.
     made_by: ContentHash,
 }
 
 /// What the first line calls the file.
-const LEDGER: &str = "judgements";
+const HEADING: &str = "judgements";
 
 /// Every further line.
 #[derive(Serialize, Deserialize)]
@@ -63,27 +63,27 @@ struct Entry<F> {
     finding: F,
 }
 
-/// Why a ledger cannot be used.
+/// Why a record cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
+pub enum RecordError {
     /// It cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
     /// Another process holds it.
     #[error("another process is judging: it holds {path}", path = path.display())]
     Held {
-        /// The ledger's file.
+        /// The record's file.
         path: PathBuf,
     },
     /// The file is something else.
-    #[error("{path} is in the place of the ledger: expected judgements that were interrupted, got another file", path = path.display())]
+    #[error("{path} is in the place of the record: expected judgements that were interrupted, got another file", path = path.display())]
     Other {
         /// The file.
         path: PathBuf,
     },
 }
 
-impl Fault for LedgerError {
+impl Fault for RecordError {
     fn blame(&self) -> Blame {
         match self {
             Self::File(error) => error.blame(),
@@ -108,7 +108,7 @@ struct Place {
 }
 
 /// Findings by the question that they answer. One process holds it at a time.
-pub struct JudgementLedger {
+pub struct JudgementRecord {
     path: PathBuf,
     file: File,
     /// Findings of earlier calls. A question that was asked several times has as many.
@@ -122,22 +122,22 @@ pub struct JudgementLedger {
     removed: bool,
 }
 
-impl JudgementLedger {
-    /// Opens the ledger at this path, or begins one, for a program of this hash.
-    pub fn open(path: &Path, made_by: ContentHash) -> Result<Self, LedgerError> {
+impl JudgementRecord {
+    /// Opens the record at this path, or begins one, for a program of this hash.
+    pub fn open(path: &Path, made_by: ContentHash) -> Result<Self, RecordError> {
         let failed = |error| FileError::writing(path, error);
         let file = loop {
-            // Neither a link nor a device is followed: a ledger is cut and removed.
+            // Neither a link nor a device is followed: a record is cut and removed.
             let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false).custom_flags(flags);
             let file = options.open(path).map_err(failed)?;
             if !file.metadata().map_err(failed)?.is_file() {
-                return Err(LedgerError::Other { path: path.to_owned() });
+                return Err(RecordError::Other { path: path.to_owned() });
             }
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(LedgerError::Held { path: path.to_owned() }),
+                Err(TryLockError::WouldBlock) => return Err(RecordError::Held { path: path.to_owned() }),
                 Err(TryLockError::Error(error)) => return Err(failed(error).into()),
             }
             // Its last holder may have removed it in between.
@@ -145,11 +145,11 @@ impl JudgementLedger {
                 break file;
             }
         };
-        let heading = line_of(&Heading { ledger: LEDGER.to_owned(), made_by });
+        let heading = line_of(&Heading { record: HEADING.to_owned(), made_by });
         let (known, end) = match entries(&file, &heading).map_err(failed)? {
             Contents::Ours(known, end) => (known, end),
             Contents::Nothing => (HashMap::new(), 0),
-            Contents::Other => return Err(LedgerError::Other { path: path.to_owned() }),
+            Contents::Other => return Err(RecordError::Other { path: path.to_owned() }),
         };
         let found = known.values().map(|places| places.len() as u64).sum();
         let begin = heading.len() as u64;
@@ -177,12 +177,12 @@ impl JudgementLedger {
     }
 
     /// Takes a finding of an earlier call: each answers one question only, as if the program had been run now.
-    pub fn take(&mut self, question: ContentHash) -> Result<Option<Finding>, LedgerError> {
+    pub fn take(&mut self, question: ContentHash) -> Result<Option<Finding>, RecordError> {
         let Some(place) = self.known.get_mut(&question).and_then(Vec::pop) else { return Ok(None) };
         self.read(place).map(Some)
     }
 
-    fn read(&self, place: Place) -> Result<Finding, LedgerError> {
+    fn read(&self, place: Place) -> Result<Finding, RecordError> {
         let mut line = vec![0; place.length];
         let read = self.file.read_exact_at(&mut line, place.begin);
         let entry = read.and_then(|()| Ok(serde_json::from_slice::<Entry<Finding>>(&line)?));
@@ -190,7 +190,7 @@ impl JudgementLedger {
     }
 
     /// Enters a finding. Once this returns it outlives the process; after `sync` the machine, too.
-    pub fn record(&self, question: ContentHash, finding: &Finding) -> Result<(), LedgerError> {
+    pub fn enter(&self, question: ContentHash, finding: &Finding) -> Result<(), RecordError> {
         let line = line_of(&Entry { question, finding });
         let mut end = self.end();
         // Where a write fails, the next one goes over what it left.
@@ -200,20 +200,20 @@ impl JudgementLedger {
     }
 
     /// Makes everything that was entered durable.
-    pub fn sync(&self) -> Result<(), LedgerError> {
+    pub fn sync(&self) -> Result<(), RecordError> {
         Ok(self.file.sync_data().map_err(|error| FileError::writing(&self.path, error))?)
     }
 
     /// Removes the file: what it holds stands in the output now.
-    pub fn remove(mut self) -> Result<(), LedgerError> {
+    pub fn remove(mut self) -> Result<(), RecordError> {
         self.removed = true;
         Ok(std::fs::remove_file(&self.path).map_err(|error| FileError::writing(&self.path, error))?)
     }
 }
 
-impl Drop for JudgementLedger {
+impl Drop for JudgementRecord {
     fn drop(&mut self) {
-        // A ledger without an entry is worth no file, nor an error.
+        // A record without an entry is worth no file, nor an error.
         if !self.removed && *self.end() == self.begin {
             drop(std::fs::remove_file(&self.path));
         }
@@ -228,7 +228,7 @@ enum Contents {
     Ours(HashMap<ContentHash, Vec<Place>>, u64),
     /// Nothing that is worth keeping.
     Nothing,
-    /// It is no ledger.
+    /// It is no record.
     Other,
 }
 
@@ -241,8 +241,8 @@ fn entries(file: &File, heading: &[u8]) -> io::Result<Contents> {
     }
     if line != heading {
         let heading: Result<Heading, _> = serde_json::from_slice(&line);
-        let is_ledger = heading.is_ok_and(|heading| heading.ledger == LEDGER);
-        return Ok(if is_ledger { Contents::Nothing } else { Contents::Other });
+        let is_record = heading.is_ok_and(|heading| heading.record == HEADING);
+        return Ok(if is_record { Contents::Nothing } else { Contents::Other });
     }
     let mut known: HashMap<ContentHash, Vec<Place>> = HashMap::new();
     let mut begin = line.len() as u64;
@@ -288,65 +288,65 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_outlives_its_process_and_answers_one_question() -> Result<(), LedgerError> {
+    fn a_finding_outlives_its_process_and_answers_one_question() -> Result<(), RecordError> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("out.jsonl.judged");
-        let ledger = JudgementLedger::open(&path, key(0))?;
-        ledger.record(key(1), &finding(1))?;
-        ledger.record(key(1), &finding(1))?;
-        ledger.record(key(2), &finding(2))?;
-        drop(ledger);
-        let mut ledger = JudgementLedger::open(&path, key(0))?;
-        assert_eq!(ledger.found(), 3);
+        let record = JudgementRecord::open(&path, key(0))?;
+        record.enter(key(1), &finding(1))?;
+        record.enter(key(1), &finding(1))?;
+        record.enter(key(2), &finding(2))?;
+        drop(record);
+        let mut record = JudgementRecord::open(&path, key(0))?;
+        assert_eq!(record.found(), 3);
         for expected in [Some(finding(1)), Some(finding(1)), None] {
-            assert_eq!(ledger.take(key(1))?, expected);
+            assert_eq!(record.take(key(1))?, expected);
         }
-        ledger.remove()?;
+        record.remove()?;
         assert!(!path.exists());
         Ok(())
     }
 
     #[test]
-    fn a_ledger_that_was_cut_anywhere_keeps_what_is_whole() -> Result<(), LedgerError> {
+    fn a_record_that_was_cut_anywhere_keeps_what_is_whole() -> Result<(), RecordError> {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("ledger");
-        let ledger = JudgementLedger::open(&path, key(0))?;
+        let path = folder.path().join("record");
+        let record = JudgementRecord::open(&path, key(0))?;
         let heading = fs::metadata(&path).expect("it is there").len() as usize;
-        ledger.record(key(1), &finding(1))?;
+        record.enter(key(1), &finding(1))?;
         let one = fs::metadata(&path).expect("it is there").len() as usize;
-        ledger.record(key(2), &finding(2))?;
-        drop(ledger);
+        record.enter(key(2), &finding(2))?;
+        drop(record);
         let whole = fs::read(&path).expect("it can be read");
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).expect("it can be written");
-            let ledger = JudgementLedger::open(&path, key(0))?;
-            assert_eq!(ledger.found(), u64::from(length >= one), "{length} bytes");
-            ledger.record(key(3), &finding(3))?;
-            drop(ledger);
-            let mut ledger = JudgementLedger::open(&path, key(0))?;
-            assert_eq!(ledger.take(key(3))?, Some(finding(3)), "{length} bytes of which {heading} are the heading");
+            let record = JudgementRecord::open(&path, key(0))?;
+            assert_eq!(record.found(), u64::from(length >= one), "{length} bytes");
+            record.enter(key(3), &finding(3))?;
+            drop(record);
+            let mut record = JudgementRecord::open(&path, key(0))?;
+            assert_eq!(record.take(key(3))?, Some(finding(3)), "{length} bytes of which {heading} are the heading");
         }
         Ok(())
     }
 
     #[test]
-    fn what_another_program_wrote_is_forgotten_and_what_is_no_ledger_is_refused() -> Result<(), LedgerError> {
+    fn what_another_program_wrote_is_forgotten_and_what_is_no_record_is_refused() -> Result<(), RecordError> {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("ledger");
-        let ledger = JudgementLedger::open(&path, key(0))?;
-        ledger.record(key(1), &finding(1))?;
-        assert!(matches!(JudgementLedger::open(&path, key(0)), Err(LedgerError::Held { .. })));
-        drop(ledger);
-        assert_eq!(JudgementLedger::open(&path, key(9))?.found(), 0);
-        assert_eq!(JudgementLedger::open(&path, key(0))?.found(), 0);
+        let path = folder.path().join("record");
+        let record = JudgementRecord::open(&path, key(0))?;
+        record.enter(key(1), &finding(1))?;
+        assert!(matches!(JudgementRecord::open(&path, key(0)), Err(RecordError::Held { .. })));
+        drop(record);
+        assert_eq!(JudgementRecord::open(&path, key(9))?.found(), 0);
+        assert_eq!(JudgementRecord::open(&path, key(0))?.found(), 0);
         for text in ["notes", "notes\n", "{\"id\":1}\n"] {
             fs::write(&path, text).expect("it can be written");
-            assert!(matches!(JudgementLedger::open(&path, key(0)), Err(LedgerError::Other { .. })), "{text}");
+            assert!(matches!(JudgementRecord::open(&path, key(0)), Err(RecordError::Other { .. })), "{text}");
             assert_eq!(fs::read_to_string(&path).expect("it is still there"), text);
         }
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &link).expect("a link");
-        assert!(matches!(JudgementLedger::open(&link, key(0)), Err(LedgerError::File(_))));
+        assert!(matches!(JudgementRecord::open(&link, key(0)), Err(RecordError::File(_))));
         Ok(())
     }
 
