@@ -458,7 +458,7 @@ fn dead_workers() -> Result<(), Failed> {
     let (long, sum) = LONG;
     // However often others kill its workers, a program gets its verdict; what dies of itself each time gets none.
     for (signal, count, verdict) in
-        [(Signal::KILL, 1, "accepted"), (Signal::KILL, 6, "accepted"), (Signal::SEGV, 3, "internal-error")]
+        [(Signal::KILL, 1, "accepted"), (Signal::KILL, 6, "accepted"), (Signal::ABORT, 3, "internal-error")]
     {
         let bench = Bench::new(&[
             program("long", long, &[("", sum)], json!({"time_limit_ms": 20_000})),
@@ -508,7 +508,7 @@ fn dead_references() -> Result<(), Failed> {
     let bench = Bench::new(&[program("long", "", &[("", sum)], json!({"time_limit_ms": 20_000, "reference": long}))])?;
     let mut command = bench.command(&["--workers", "1", "--output"]);
     let mut judge = command.arg(bench.path("out.jsonl")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-    signal_workers(&mut judge, Signal::SEGV, 3)?;
+    signal_workers(&mut judge, Signal::ABORT, 3)?;
     let output = judge.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");

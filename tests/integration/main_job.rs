@@ -223,7 +223,7 @@ fn dead_workers() -> Result<(), Failed> {
     }
     // Where each of its workers dies of itself, nothing is known of the program. The row is counted apart, and asked for
     // again the next time.
-    let manifest = prepare("died", &|process| signal_workers(process, Signal::SEGV, 3))?;
+    let manifest = prepare("died", &|process| signal_workers(process, Signal::ABORT, 3))?;
     assert_eq!(manifest["skipped"]["not-judged"], serde_json::json!({ "count": 1, "ids": ["rows-1"] }));
     assert_eq!(manifest["skipped"].as_object().map(serde_json::Map::len), Some(1), "{manifest}");
     let manifest = prepare("died", &|_| Ok(()))?;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+mod attack;
 mod bench;
 mod build;
 mod c_compiler;
@@ -67,6 +68,8 @@ enum Task {
     },
     /// Judge real programs and hold the verdicts against CPython's and against the committed table
     Verdicts(verdicts::VerdictsArguments),
+    /// Attack the product: kills, faults, damaged files and hostile programs, with a table of what held
+    Attack(attack::AttackArguments),
     /// Feed the dataset loaders damaged files
     Fuzz {
         /// Only this loader
@@ -120,6 +123,7 @@ fn run(task: &Task) -> Result<u8> {
         Task::Lint => lint::run(&repository),
         Task::Test { filter, lint } => test::run(&repository, filter.as_deref(), *lint),
         Task::Verdicts(arguments) => verdicts::run_task(&repository, arguments),
+        Task::Attack(arguments) => attack::run(&repository, arguments),
         Task::Fuzz { loader, seconds } => fuzz::run(&repository, loader.as_deref(), *seconds),
     }
 }

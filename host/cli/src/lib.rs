@@ -10,6 +10,7 @@ use hilora_contract::fault::BadInput;
 use tracing_subscriber::EnvFilter;
 
 mod console;
+mod defect;
 mod failure;
 mod interrupt;
 mod progress;
@@ -44,6 +45,7 @@ mod plugin;
 mod completions;
 
 use console::Console;
+pub use defect::catch_defects;
 use failure::Result;
 pub use failure::{ExitStatus, Failure};
 use job_arguments::JobArguments;
@@ -148,6 +150,8 @@ impl OutputArguments {
         tracing_subscriber::fmt()
             .with_env_filter(self.filter()?)
             .with_writer(move || stderr.clone())
+            // What cannot be written is lost: to say so on the same stream would panic.
+            .log_internal_errors(false)
             .without_time()
             .with_target(self.verbose > 1 || self.log.is_some())
             .init();

@@ -4,13 +4,17 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use hilora_host::Cli;
+use hilora_host::{Cli, catch_defects};
 
 /// Training allocates and frees the same large blocks at every step; this allocator keeps their pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    catch_defects(run)
+}
+
+fn run() -> ExitCode {
     match Cli::parse().execute() {
         Ok(code) => code,
         Err(failure) => {

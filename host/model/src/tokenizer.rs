@@ -20,10 +20,7 @@ impl Tokenizer {
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(|e| ModelError::reading(&path, e))?;
-        let parse = |bytes: &[u8]| {
-            tokenizers::Tokenizer::from_bytes(bytes)
-                .map_err(|e| ModelError::Tokenizer { path: path.clone(), message: format!("not a tokenizer: {e}") })
-        };
+        let parse = |bytes: &[u8]| guarded(&path, "not a tokenizer", || tokenizers::Tokenizer::from_bytes(bytes));
         let control = parse(&bytes)?;
         let mut content = parse(&bytes)?;
         content.set_encode_special_tokens(true);
@@ -55,21 +52,43 @@ impl Tokenizer {
     }
 
     fn encode(&self, tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>, ModelError> {
-        let encoding = tokenizer
-            .encode_fast(text, false)
-            .map_err(|e| ModelError::Tokenizer { path: self.path.clone(), message: format!("cannot encode: {e}") })?;
+        let encoding = guarded(&self.path, "cannot encode", || tokenizer.encode_fast(text, false))?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// The text of token ids; special tokens are left out.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, ModelError> {
-        self.control
-            .decode(tokens, true)
-            .map_err(|e| ModelError::Tokenizer { path: self.path.clone(), message: format!("cannot decode: {e}") })
+        guarded(&self.path, "cannot decode", || self.control.decode(tokens, true))
     }
 
     /// The id of a token by its exact spelling.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.control.token_to_id(token)
+    }
+}
+
+/// What the library answers. It panics on some files that are not what they should be, which is the file's fault and
+/// becomes an error like the others.
+fn guarded<T>(path: &Path, what: &str, call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, ModelError> {
+    let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+    let wrong = |why: String| ModelError::Tokenizer { path: path.to_owned(), message: format!("{what}: {why}") };
+    match answer {
+        Ok(answer) => answer.map_err(|error| wrong(error.to_string())),
+        Err(_) => Err(wrong("its parts do not fit together".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_the_library_panics_on_is_refused() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        // A download that was cut in the middle of the decoder.
+        std::fs::write(folder.path().join("tokenizer.json"), r#"{"version":"1.0","decoder":{"type":"ByteLevel","#)?;
+        let error = Tokenizer::load(folder.path()).err().ok_or("it was accepted")?;
+        assert!(error.to_string().contains("its parts do not fit together"), "{error}");
+        Ok(())
     }
 }

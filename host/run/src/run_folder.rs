@@ -1,10 +1,13 @@
 //! The run folder: everything that one run writes, held by one process at a time.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use hilora_contract::artifact::{remove_partial_files, write_atomic};
 use hilora_contract::fault::BadInput;
+use rustix::fs::OFlags;
 
 use super::error::RunError;
 
@@ -39,7 +42,7 @@ impl RunFolder {
     pub fn take(path: PathBuf) -> Result<Self, RunError> {
         fs::create_dir_all(&path).map_err(|error| RunError::writing(&path, error))?;
         let lock = path.join(".lock");
-        let file = File::create(&lock).map_err(|error| RunError::writing(&lock, error))?;
+        let file = open_lock(&lock).map_err(|error| RunError::writing(&lock, error))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path, _lock: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(BadInput::with_hint(
@@ -78,6 +81,35 @@ impl RunFolder {
         for folder in WRITTEN_FOLDERS.map(|name| self.file(name)).into_iter().chain(data_folders) {
             remove_partial_files(&folder).map_err(|error| RunError::writing(&folder, error))?;
         }
+        Ok(())
+    }
+}
+
+/// The lock's file. It holds nothing, and a link in its place is not followed: whose file would that be?
+fn open_lock(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().write(true).create(true).truncate(false).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "expected a file or nothing in its place"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_follows_no_link() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let theirs = folder.path().join("theirs");
+        fs::write(&theirs, "theirs")?;
+        let run = folder.path().join("run");
+        fs::create_dir(&run)?;
+        std::os::unix::fs::symlink(&theirs, run.join(".lock"))?;
+        assert!(RunFolder::take(run).is_err());
+        assert_eq!(fs::read_to_string(&theirs)?, "theirs");
         Ok(())
     }
 }

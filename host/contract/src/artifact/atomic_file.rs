@@ -47,12 +47,9 @@ impl AtomicFile {
 
     /// Makes the file durable and visible under its name, replacing what stood there.
     pub fn commit(self) -> Result<(), FileError> {
-        use std::os::unix::fs::PermissionsExt;
         let Self { path, writer } = self;
         let commit = || -> io::Result<()> {
             let file = writer.into_inner().map_err(|error| error.into_error())?;
-            // A temporary file is private to its owner; an artefact is as readable as any other file.
-            file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
             file.as_file().sync_all()?;
             file.persist(&path).map_err(|error| error.error)?;
             // The rename itself is durable only once the folder is.

@@ -50,14 +50,11 @@ impl AtomicFolder {
 
     /// Makes its files durable and the folder visible under its name.
     pub fn commit(self) -> Result<(), FileError> {
-        use std::os::unix::fs::PermissionsExt;
         let Self { path, partial, held } = self;
         let commit = || -> io::Result<()> {
             for entry in fs::read_dir(partial.path())? {
                 File::open(entry?.path())?.sync_all()?;
             }
-            // A temporary folder is private to its owner; an artefact is as readable as any other.
-            fs::set_permissions(partial.path(), fs::Permissions::from_mode(0o755))?;
             held.sync_all()?;
             fs::rename(partial.path(), &path)?;
             // It has moved: there is nothing left to remove under its temporary name.

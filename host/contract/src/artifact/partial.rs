@@ -3,8 +3,9 @@
 //! Its name says that it is ours and what it is to become. Its maker holds a lock on it, which ends with the process
 //! however that ends, so that what a killed process left can be told from what somebody is writing.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile, TempDir};
@@ -16,6 +17,10 @@ const PREFIX: &str = ".hilora-partial-";
 
 /// The longest name that is repeated in a temporary one; file systems allow 255 bytes in all.
 const NAME_BYTES_MAX: usize = 150;
+
+/// What a file and a folder permit, less what the caller's umask forbids: an artefact is as readable as any other file.
+const FILE_MODE: u32 = 0o666;
+const FOLDER_MODE: u32 = 0o777;
 
 /// Random letters that end a temporary name, after a dash.
 const RANDOM_LETTERS: usize = 6;
@@ -36,14 +41,22 @@ fn prefix_of(path: &Path) -> String {
 
 /// Begins a file that is to stand at `path`, in the same folder.
 pub(super) fn begin_file(path: &Path) -> io::Result<NamedTempFile> {
-    let file = Builder::new().prefix(&prefix_of(path)).rand_bytes(RANDOM_LETTERS).tempfile_in(folder_of(path))?;
+    let file = Builder::new()
+        .prefix(&prefix_of(path))
+        .rand_bytes(RANDOM_LETTERS)
+        .permissions(Permissions::from_mode(FILE_MODE))
+        .tempfile_in(folder_of(path))?;
     lock(file.as_file());
     Ok(file)
 }
 
 /// Begins a folder that is to stand at `path`, beside it; the file is the lock.
 pub(super) fn begin_folder(path: &Path) -> io::Result<(TempDir, File)> {
-    let folder = Builder::new().prefix(&prefix_of(path)).rand_bytes(RANDOM_LETTERS).tempdir_in(folder_of(path))?;
+    let folder = Builder::new()
+        .prefix(&prefix_of(path))
+        .rand_bytes(RANDOM_LETTERS)
+        .permissions(Permissions::from_mode(FOLDER_MODE))
+        .tempdir_in(folder_of(path))?;
     let held = File::open(folder.path())?;
     lock(&held);
     Ok((folder, held))
@@ -89,7 +102,8 @@ fn remove_partials(folder: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<
         }
         let removed = if kind.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
         match removed {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // What another user put into a shared folder under such a name is his.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
             removed => removed?,
         }
     }

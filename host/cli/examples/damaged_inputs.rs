@@ -1,0 +1,233 @@
+//! What the host itself reads, damaged: `damaged_inputs SEED INPUTS`. `cargo xtask attack` runs it, from the repository.
+//!
+//! An input may be refused or accepted; what is found is a panic, and an input that takes long. (Memory is limited from
+//! outside.)
+
+#[path = "../../../tests/support/mutator.rs"]
+mod mutator;
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use hilora_contract::artifact::{ContentHash, read_json_lines};
+use hilora_contract::dataset::{Language, Message, Role};
+use hilora_contract::plugin::{
+    PluginError, PluginIdentity, PluginKind, RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination,
+};
+use hilora_evaluator::EvaluationRecord;
+use hilora_judge::workers::serve;
+use hilora_judge::{JudgedProgram, Program};
+use hilora_model::{
+    Adapter, ChatTemplate, ComputeDevice, Description, LoraConfig, Model, ModelConfig, ModelError, Tokenizer,
+};
+use hilora_run::config::RunConfig;
+use hilora_wasm::{HostOptions, PluginHost};
+
+type Failed = Box<dyn std::error::Error>;
+
+/// Whole inputs by what reads them.
+struct Campaign {
+    seed: u64,
+    inputs: u64,
+    folder: tempfile::TempDir,
+}
+
+impl Campaign {
+    fn feed(&self, target: &str, whole: &[Vec<u8>], read: &mut dyn FnMut(&[u8]) -> bool) {
+        mutator::feed(target, self.seed, self.inputs, whole, read);
+    }
+
+    /// Feeds a file of this name in the campaign's folder.
+    fn feed_file(
+        &self,
+        target: &str,
+        name: &str,
+        whole: &[Vec<u8>],
+        read: &dyn Fn(&Path) -> bool,
+    ) -> Result<(), Failed> {
+        let path = self.folder.path().join(name);
+        let mut failure = None;
+        self.feed(target, whole, &mut |bytes| match fs::write(&path, bytes) {
+            Ok(()) => read(&path),
+            Err(error) => {
+                failure = Some(error);
+                false
+            }
+        });
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+fn main() -> ExitCode {
+    let Some((seed, inputs)) = mutator::arguments() else { return ExitCode::from(2) };
+    match run(seed, inputs) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(seed: u64, inputs: u64) -> Result<(), Failed> {
+    // In memory where there is such a folder: a million files are written.
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
+    let campaign = Campaign { seed, inputs, folder };
+    let base = Path::new("examples/tiny-base");
+
+    wire(&campaign);
+    components(&campaign)?;
+    adapters(&campaign, base)?;
+
+    let tokenizer = vec![small_tokenizer(&fs::read(base.join("tokenizer.json"))?)?];
+    campaign.feed_file("tokenizer.json", "tokenizer.json", &tokenizer, &|path| {
+        let used = |tokenizer: Tokenizer| -> Result<String, ModelError> {
+            let tokens = tokenizer.encode_content("print(1) if x else [2]")?;
+            tokenizer.decode(&[&tokens[..], &[0, 7, 1_000_000]].concat())
+        };
+        path.parent().is_some_and(|folder| Tokenizer::load(folder).and_then(used).is_ok())
+    })?;
+    let config = vec![fs::read(base.join("config.json"))?];
+    campaign.feed("model config", &config, &mut |bytes| {
+        ModelConfig::parse(Path::new("config.json"), &String::from_utf8_lossy(bytes)).is_ok()
+    });
+    let configs = vec![fs::read("configs/quickstart.yaml")?, fs::read("tests/data/small_job.yaml")?];
+    campaign.feed_file("run config", "run.yaml", &configs, &|path| RunConfig::load(path).is_ok())?;
+    let programs = vec![fs::read("examples/judge/programs.jsonl")?];
+    campaign.feed_file("programs to judge", "programs.jsonl", &programs, &|path| {
+        read_json_lines::<Program>(path).is_ok()
+    })?;
+    let receipt = format!(
+        "{{\"id\":\"a\",\"verdict\":\"accepted\",\"tests\":[{{\"verdict\":\"accepted\",\"exit_code\":0,\"exception\":null,\
+         \"fuel\":1,\"cpu_ms\":0.5,\"wall_ms\":0.5,\"memory_bytes\":1,\"stdout_bytes\":1,\"detail\":\"\"}}],\"receipt\":\
+         {{\"code\":\"{hash}\",\"tests\":\"{hash}\",\"entry_point\":null,\"checker\":\"lines\",\"runner\":\"{hash}\",\
+         \"limits\":{{\"fuel\":1,\"cpu_time_ms\":1,\"wall_time_ms\":1,\"memory_bytes_max\":1,\"output_bytes_max\":1,\
+         \"reproducible\":true}}}}}}\n",
+        hash = ContentHash::of(b"")
+    );
+    campaign.feed_file("receipts", "judged.jsonl", &[receipt.into_bytes()], &|path| {
+        read_json_lines::<JudgedProgram>(path).is_ok()
+    })?;
+    let evaluation = vec![br#"{"adapter_name":"a","made_from":{},"seed":1,"config":{},"comparison":{}}"#.to_vec()];
+    campaign
+        .feed_file("evaluation.json", "evaluation.json", &evaluation, &|path| EvaluationRecord::read(path).is_ok())?;
+    templates(&campaign, base)
+}
+
+/// A tokenizer of a size that a thousand can be read of in a second.
+fn small_tokenizer(whole: &[u8]) -> Result<Vec<u8>, Failed> {
+    let mut value: serde_json::Value = serde_json::from_slice(whole)?;
+    if let Some(merges) = value["model"]["merges"].as_array_mut() {
+        merges.clear();
+    }
+    if let Some(vocabulary) = value["model"]["vocab"].as_object_mut() {
+        vocabulary.retain(|token, _| token.chars().count() == 1);
+    }
+    Ok(serde_json::to_vec(&value)?)
+}
+
+/// Runs nothing: what is fed is the way to it.
+struct NoRunner(PluginIdentity);
+
+impl SolutionRunner for NoRunner {
+    fn identity(&self) -> &PluginIdentity {
+        &self.0
+    }
+
+    fn describe(&self) -> Result<RunnerInfo, PluginError> {
+        Ok(RunnerInfo {
+            language: Language::PYTHON3,
+            file_extension: "py".to_owned(),
+            interpreter: String::new(),
+            calls_functions: false,
+        })
+    }
+
+    fn run(&self, _: &str, _: Option<&str>, stdin: &[u8], _: &RunLimits) -> Result<RunReport, PluginError> {
+        Ok(RunReport {
+            termination: Termination::Exited(0),
+            stdout: stdin.to_vec(),
+            stderr: Vec::new(),
+            fuel: 0,
+            cpu_time_us: 0,
+            wall_time_us: 0,
+            memory_bytes: 0,
+        })
+    }
+}
+
+/// What host and worker say to each other.
+fn wire(campaign: &Campaign) {
+    let head = br#"{"limits":{"fuel":1,"cpu_time_ms":1,"wall_time_ms":1,"memory_bytes_max":1,"output_bytes_max":1,"reproducible":true},"entry_point":null}"#;
+    let mut request = Vec::new();
+    for part in [&head[..], b"print(1)", b"input"] {
+        request.extend((part.len() as u64).to_le_bytes());
+        request.extend(part);
+    }
+    let identity = PluginIdentity {
+        name: "none".to_owned(),
+        version: "1".to_owned(),
+        kind: PluginKind::SolutionRunner,
+        content: ContentHash::of(b""),
+    };
+    let runner = NoRunner(identity);
+    campaign.feed("worker's wire", &[request.clone(), request.repeat(3)], &mut |bytes| {
+        serve(&runner, bytes, Vec::new()).is_ok()
+    });
+}
+
+/// Components, which are looked into and not run.
+fn components(campaign: &Campaign) -> Result<(), Failed> {
+    let options = HostOptions { cache_dir: campaign.folder.path().join("cache"), ..HostOptions::default() };
+    let host = PluginHost::new(&options)?;
+    let whole = vec![fs::read("plugins/any-order-checker.wasm")?];
+    campaign.feed_file("component", "plugin.wasm", &whole, &|path| host.inspect(path).is_ok())
+}
+
+/// Chat templates, which are rendered.
+fn templates(campaign: &Campaign, base: &Path) -> Result<(), Failed> {
+    let config = fs::read_to_string(base.join("tokenizer_config.json"))?;
+    let mut whole = Vec::new();
+    for entry in fs::read_dir("tests/data/chat_templates")? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "jinja") {
+            whole.push(fs::read(path)?);
+        }
+    }
+    whole.sort();
+    whole.push(
+        b"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m['content']|trim }}<|im_end|>\n{% endfor %}\
+          {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}{% set n = namespace(x='a') %}\
+          {% for i in range(3) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x.replace('a', 'b').split('b') | length }}"
+            .to_vec(),
+    );
+    let messages = [Message::new(Role::System, "s"), Message::new(Role::User, "u"), Message::new(Role::Assistant, "a")];
+    campaign.feed("chat template", &whole, &mut |bytes| {
+        let template = String::from_utf8_lossy(bytes).into_owned();
+        let template = ChatTemplate::parse(Path::new("chat_template.jinja"), &config, Some(template));
+        template.is_ok_and(|template| template.render(&messages, true).is_ok())
+    });
+    Ok(())
+}
+
+/// An adapter: its configuration beside whole tensors, and its tensors beside a whole configuration.
+fn adapters(campaign: &Campaign, base: &Path) -> Result<(), Failed> {
+    let config = ModelConfig::parse(Path::new("config.json"), &fs::read_to_string(base.join("config.json"))?)?;
+    let lora: LoraConfig = serde_json::from_str(r#"{"r":1,"lora_alpha":2,"target_modules":["q_proj"]}"#)?;
+    let folder = campaign.folder.path().to_owned();
+    Model::random(config, 1, ComputeDevice::Cpu)?.new_adapter(&lora, 1)?.save(&folder)?;
+    let names = ["adapter_config.json", "adapter_model.safetensors"];
+    let whole = names.map(|name| fs::read(folder.join(name)));
+    for (name, whole) in names.into_iter().zip(whole) {
+        let whole = vec![whole?];
+        let header: Vec<u8> = whole[0][..whole[0].len().min(4 << 10)].to_vec();
+        campaign.feed_file(name, name, &[whole[0].clone(), header], &|path| {
+            let folder = path.parent().unwrap_or(path);
+            Adapter::load(folder).is_ok() && Description::of(folder).is_ok()
+        })?;
+        fs::write(folder.join(name), &whole[0])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! A defect of this program: a panic, wherever it was, becomes one message and exit code 1. Everything that is written is
+//! written atomically, so a panic leaves what a kill would leave.
+
+use std::any::Any;
+use std::io::Write;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+use super::failure::ExitStatus;
+
+/// Where the last panic was and what it said. One before it was caught where it was expected of a library.
+static LAST: Mutex<String> = Mutex::new(String::new());
+
+/// Runs the program, and tells of a panic as of any other failure.
+pub fn catch_defects(program: impl FnOnce() -> ExitCode) -> ExitCode {
+    panic::set_hook(Box::new(remember));
+    panic::catch_unwind(AssertUnwindSafe(program)).unwrap_or_else(|_| {
+        let what = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        let message = format!(
+            "error: a defect of hilora-host {}: {what}\nhint: everything that was finished is kept, and the same command \
+             goes on from there; please report this message with the command, the config and what \
+             `RUST_BACKTRACE=1` adds to it (see SECURITY.md if it came of a file that you do not trust)",
+            env!("CARGO_PKG_VERSION")
+        );
+        // Where even standard error is closed, the exit code says what there is to say.
+        let _unread = writeln!(std::io::stderr(), "{message}");
+        ExitStatus::InternalError.into()
+    })
+}
+
+fn remember(panicked: &PanicHookInfo<'_>) {
+    let place = panicked.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
+    let backtrace = std::backtrace::Backtrace::capture();
+    let backtrace = match backtrace.status() {
+        std::backtrace::BacktraceStatus::Captured => format!("\n{backtrace}"),
+        _ => String::new(),
+    };
+    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = format!("{}{place}{backtrace}", said(panicked.payload()));
+}
+
+/// A panic's words, on one line and of a bounded length: they may repeat what a file said.
+fn said(payload: &(dyn Any + Send)) -> String {
+    let words = payload.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked");
+    let plain = words.chars().take(1_000).map(|character| if character.is_control() { ' ' } else { character });
+    plain.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_one_line_of_a_bounded_length() {
+        assert_eq!(said(&"index 3\x1b[2J\nis out of range"), "index 3 [2J is out of range");
+        assert_eq!(said(&"x".repeat(5_000)).len(), 1_000);
+        assert_eq!(said(&7), "it panicked");
+    }
+}

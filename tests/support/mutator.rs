@@ -1,0 +1,128 @@
+//! Damage: inputs made of whole ones by a seeded generator. The programs of `cargo xtask attack` include this file by its
+//! path; the same seed gives the same inputs on every machine.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Steele, Lea and Flood's SplitMix64.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`; 0 if that is 0.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % (bound.max(1) as u64)) as usize
+    }
+}
+
+/// What is put in the place of a part: numbers at the ends of their types, and what opens without closing.
+const PARTS: [&[u8]; 16] = [
+    b"-1",
+    b"0",
+    b"9223372036854775808",
+    b"18446744073709551615",
+    b"1e999",
+    b"NaN",
+    b"null",
+    b"[[[[[[[[",
+    b"{\"a\":",
+    b"\"\\ud800\"",
+    b"\x00",
+    b"\xff\xff\xff\xff",
+    b"../../x",
+    b"{%",
+    b"}}",
+    b"\n\n",
+];
+
+/// The largest input that is made.
+const BYTES_MAX: usize = 64 << 10;
+
+/// A damaged copy of one of the whole inputs.
+pub(crate) fn damaged(whole: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let mut bytes = whole[random.below(whole.len())].clone();
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len() + 1);
+        let to = (at + random.below(32)).min(bytes.len());
+        match random.below(8) {
+            0 | 1 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
+            2 if at < bytes.len() => bytes[at] = random.below(256) as u8,
+            3 => drop(bytes.drain(at..to)),
+            4 => {
+                let again = bytes[at..to].to_vec();
+                drop(bytes.splice(at..at, again));
+            }
+            5 => {
+                let part = PARTS[random.below(PARTS.len())];
+                drop(bytes.splice(at..to, part.iter().copied()));
+            }
+            6 => {
+                let other = &whole[random.below(whole.len())];
+                let from = random.below(other.len() + 1);
+                let end = (from + random.below(256)).min(other.len());
+                drop(bytes.splice(at..to, other[from..end].iter().copied()));
+            }
+            7 if random.below(8) == 0 => bytes.truncate(at),
+            _ => {}
+        }
+    }
+    bytes.truncate(BYTES_MAX);
+    bytes
+}
+
+/// What the last panic said.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+/// No input may take longer.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Feeds `read` so many damaged inputs, and prints a line of JSON: the target, how many were tried, how many were accepted
+/// as whole, and what was found. A panic and an input that takes too long are findings; to be refused is right.
+pub(crate) fn feed(target: &str, seed: u64, inputs: u64, whole: &[Vec<u8>], read: &mut dyn FnMut(&[u8]) -> bool) {
+    panic::set_hook(Box::new(|panicked| {
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = panicked.to_string();
+    }));
+    let mut findings: Vec<String> = Vec::new();
+    let (mut accepted, mut slowest) = (0_u64, Duration::ZERO);
+    for number in 0..inputs {
+        let input = damaged(whole, &mut Random::new(seed.wrapping_mul(1_000_003).wrapping_add(number)));
+        let begun = Instant::now();
+        let read = panic::catch_unwind(AssertUnwindSafe(|| read(&input)));
+        let took = begun.elapsed();
+        slowest = slowest.max(took);
+        match read {
+            Ok(is_accepted) => accepted += u64::from(is_accepted),
+            Err(_) => {
+                let words = PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                findings.push(format!("input {number}: {}", words.escape_debug()));
+            }
+        }
+        if took > TIME_MAX {
+            findings.push(format!("input {number}: {:.1} s", took.as_secs_f64()));
+        }
+    }
+    drop(panic::take_hook());
+    findings.truncate(20);
+    println!(
+        "{{\"target\":{target:?},\"tried\":{inputs},\"accepted\":{accepted},\"slowest_ms\":{},\"findings\":{findings:?}}}",
+        slowest.as_millis()
+    );
+}
+
+/// The arguments: a seed, and how many inputs for each target.
+pub(crate) fn arguments() -> Option<(u64, u64)> {
+    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse().ok());
+    Some((arguments.next()??, arguments.next()??))
+}

@@ -1,0 +1,67 @@
+//! Faults of the machine: streams that cannot be written, and a disk that is full.
+
+use std::fs::{self, File};
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+
+use super::job::{Job, finish};
+use super::{Row, Tally};
+
+/// Runs the job with standard error and output that are full, closed or read by nobody. Messages may be lost, work may not.
+pub(super) fn of_streams(job: &Job) -> Result<Row> {
+    let mut tally = Tally::begin("standard error that cannot be written");
+    // A shell closes a stream, or ends its reader at once.
+    for (case, redirection) in [
+        ("full", "2>/dev/full"),
+        ("closed", "2>&-"),
+        ("read by nobody", "2> >(exit 0)"),
+        ("all closed", "<&- >&- 2>&-"),
+    ] {
+        let run = format!("stream-{}", case.replace(' ', "-"));
+        let mut command = in_shell(job, &format!("exec \"$@\" {redirection}"), &[], &run);
+        let outcome = finish(&mut command).and_then(|output| match output.status.code() {
+            // Without standard output the result cannot be told, which is an error of its own.
+            Some(0 | 1) => job.same(&run, true),
+            _ => Err(output.status.to_string()),
+        });
+        tally.enter(outcome.map_err(|error| format!("{case}: {error}")));
+        drop(fs::remove_dir_all(job.path(&run)));
+    }
+    Ok(tally.end())
+}
+
+/// Runs `prepare` and the job where no file may grow beyond a size, as on a full disk; then again without that limit.
+pub(super) fn of_the_disk(job: &Job, limits: u64) -> Result<Row> {
+    let mut tally = Tally::begin("a disk that is full");
+    for step in 0..limits {
+        // From 1 KiB up to some hundred: each fails at another file.
+        let kib = 1 + step * step;
+        let run = format!("full{kib}");
+        let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\"");
+        let mut limited = in_shell(job, &script, &[], &run);
+        let outcome = finish(&mut limited).and_then(|output| job.ended_well(&output, &run)).and_then(|()| {
+            let output = finish(&mut job.command(&[], &run))?;
+            match output.status.code() {
+                Some(0) => job.same(&run, true),
+                _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            }
+        });
+        tally.enter(outcome.map_err(|error| format!("at {kib} KiB: {error}")));
+        drop(fs::remove_dir_all(job.path(&run)));
+    }
+    Ok(tally.end())
+}
+
+/// The job's command, started by a shell that changes what it begins with.
+fn in_shell(job: &Job, script: &str, subcommand: &[&str], run: &str) -> Command {
+    let whole = job.command(subcommand, run);
+    let mut command = Command::new("bash");
+    command.args(["-c", script, "bash"]).arg(job.binary()).args(whole.get_args());
+    if let Some(folder) = whole.get_current_dir() {
+        command.current_dir(folder);
+    }
+    let null = File::open("/dev/null").map_or_else(|_| Stdio::null(), Stdio::from);
+    command.stdin(null).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}

@@ -1,0 +1,120 @@
+//! `cargo xtask attack`: a campaign of kills, faults and hostile inputs against the built binary, bounded and seeded, with
+//! one table at its end.
+//!
+//! What holds is what `docs/security.md` promises: the undisturbed bytes or one message and an exit code, never fewer rows,
+//! a panic, a hang or half a file. The short form is part of what every change must pass.
+
+mod damage;
+mod faults;
+mod inputs;
+mod job;
+mod kills;
+mod programs;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use self::job::Job;
+use crate::{announce, build};
+
+/// How large the campaign is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AttackArguments {
+    /// A part of each attack that takes about a minute
+    #[arg(long)]
+    short: bool,
+    /// What the moments of kills, the damaged places and the inputs are drawn from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Damaged inputs in all, over everything that reads files
+    #[arg(long, default_value_t = 1_000_000)]
+    inputs: u64,
+}
+
+/// What one kind of attack came to.
+pub(crate) struct Row {
+    attack: String,
+    tried: u64,
+    held: u64,
+    seconds: f64,
+    /// What did not hold.
+    findings: Vec<String>,
+}
+
+/// Counts over one kind of attack.
+struct Tally {
+    attack: String,
+    begun: Instant,
+    tried: u64,
+    findings: Vec<String>,
+}
+
+impl Tally {
+    fn begin(attack: impl Into<String>) -> Self {
+        let attack = attack.into();
+        announce(&attack);
+        Self { attack, begun: Instant::now(), tried: 0, findings: Vec::new() }
+    }
+
+    /// Enters what came of one attempt: an error says what did not hold.
+    fn enter(&mut self, outcome: Result<(), String>) {
+        self.tried += 1;
+        self.findings.extend(outcome.err());
+    }
+
+    fn end(self) -> Row {
+        let Self { attack, begun, tried, findings } = self;
+        let held = tried.saturating_sub(findings.len() as u64);
+        Row { attack, tried, held, seconds: begun.elapsed().as_secs_f64(), findings }
+    }
+}
+
+/// Numbers that follow from a seed, by SplitMix64.
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// A fraction from 0 to 1.
+    fn fraction(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// Runs the campaign; 0 where everything held.
+pub(crate) fn run(repository: &Path, arguments: &AttackArguments) -> Result<u8> {
+    build::build_host(repository)?;
+    let short = arguments.short;
+    let mut random = Random(arguments.seed);
+    let job = Job::undisturbed(repository)?;
+    let mut rows = vec![
+        kills::of_the_job(&job, if short { 4 } else { 60 }, &mut random)?,
+        kills::of_workers(&job, if short { 1 } else { 6 })?,
+        faults::of_streams(&job)?,
+        faults::of_the_disk(&job, if short { 4 } else { 24 })?,
+        damage::of_artefacts(&job, if short { 1 } else { 12 }, &mut random)?,
+        programs::hostile(repository)?,
+    ];
+    rows.extend(inputs::damaged(repository, arguments.seed, if short { 4_000 } else { arguments.inputs })?);
+    Ok(table(&rows))
+}
+
+/// Prints the table; 0 where everything held.
+fn table(rows: &[Row]) -> u8 {
+    for row in rows {
+        for finding in row.findings.iter().take(20) {
+            eprintln!("{}: {finding}", row.attack);
+        }
+    }
+    println!("{:<44}  {:>9}  {:>9}  {:>8}", "attack", "tried", "held", "seconds");
+    for Row { attack, tried, held, seconds, .. } in rows {
+        println!("{attack:<44}  {tried:>9}  {held:>9}  {seconds:>8.1}");
+    }
+    let (tried, held): (u64, u64) = rows.iter().fold((0, 0), |(t, h), row| (t + row.tried, h + row.held));
+    println!("{:<44}  {tried:>9}  {held:>9}", "in all");
+    u8::from(held != tried)
+}

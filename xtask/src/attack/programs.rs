@@ -1,0 +1,52 @@
+//! Hostile programs: each gets a verdict of its own, the host lives, and the program after it is judged as if nothing had
+//! been.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use super::{Row, Tally};
+use crate::program;
+
+/// Judges every hostile program, and after each one that is right.
+pub(super) fn hostile(repository: &Path) -> Result<Row> {
+    let mut tally = Tally::begin("hostile programs, each before one that is right");
+    let folder = repository.join("tests/data/programs-hostile");
+    let mut files: Vec<_> = fs::read_dir(&folder).context("cannot list the hostile programs")?.flatten().collect();
+    files.sort_by_key(|file| file.file_name());
+    let mut programs = String::new();
+    for file in files.iter().filter(|file| file.path().extension().is_some_and(|extension| extension == "py")) {
+        let name = file.file_name().to_string_lossy().into_owned();
+        let code = fs::read_to_string(file.path())?;
+        let test = json!([{ "input": "", "output": "nothing that it writes" }]);
+        programs += &format!("{}\n", json!({ "id": name, "code": code, "tests": test, "time_limit_ms": 1000 }));
+        let right = json!([{ "input": "21", "output": "42" }]);
+        programs += &format!("{}\n", json!({ "id": "right", "code": "print(2 * int(input()))", "tests": right }));
+    }
+    let target = program::target_folder(repository);
+    let path = target.join(format!("attack-programs-{}.jsonl", std::process::id()));
+    fs::write(&path, &programs).with_context(|| format!("cannot write {}", path.display()))?;
+    let output = Command::new(target.join("release/hilora-host"))
+        .current_dir(repository)
+        .args(["judge", "--quiet", "--output", "-", "--programs"])
+        .arg(&path)
+        .output()?;
+    drop(fs::remove_file(&path));
+    if !output.status.success() {
+        bail!("the judge failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    for line in text.lines() {
+        let judged: Value = serde_json::from_str(line)?;
+        let (id, verdict) = (judged["id"].as_str().unwrap_or_default(), judged["verdict"].as_str().unwrap_or_default());
+        let is_right = match id {
+            "right" => verdict == "accepted",
+            _ => !["accepted", "internal-error", ""].contains(&verdict),
+        };
+        tally.enter(if is_right { Ok(()) } else { Err(format!("{id}: {verdict}")) });
+    }
+    Ok(tally.end())
+}
