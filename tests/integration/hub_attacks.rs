@@ -225,7 +225,7 @@ impl Hostile {
                 assert_eq!((relative.as_str(), content.as_slice()), ("outside/config.json", &b"outside"[..]));
             }
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if relative.contains("/blobs/") && name.len() == 64 {
+            if relative.contains("--b/blobs/") && name.len() == 64 {
                 assert_eq!(ContentHash::of(content).to_string(), name, "{relative}");
             }
         }
@@ -597,13 +597,38 @@ fn offline() -> Result<(), Failed> {
             let link = hub.model().join("snapshots").join(COMMIT).join(name);
             let _none = fs::remove_file(&link);
             symlink(target, &link)?;
-            hub.ends(2, &alone, &[name, "expected a symbolic link to a blob beside it, found one to `", target])?;
+            hub.ends(2, &alone, &[name, "expected a link to a blob of the model, found a symbolic link to `", target])?;
         }
     }
     let hub = filled()?;
     fs::remove_file(hub.model().join("blobs").join(&tag))?;
     plant(&hub, &format!("models--a--b/blobs/{tag}"), Path::new("/etc/passwd"))?;
-    hub.ends(2, &alone, &["expected a file, found a symbolic link to `/etc/passwd`"])?;
+    hub.ends(2, &alone, &["a blob that models share, found a symbolic link to `/etc/passwd`"])?;
+    // Hugging Face's own tools keep what models share in one place, and nothing else is found there.
+    let share = |shared: &str, target: &str| -> Result<Hostile, Failed> {
+        let hub = filled()?;
+        let blob = hub.model().join("blobs").join(&tag);
+        let shared = hub.home().join("hub/blobs").join(shared);
+        fs::create_dir_all(shared.parent().unwrap_or(Path::new("/")))?;
+        fs::rename(&blob, shared)?;
+        symlink(target, blob)?;
+        Ok(hub)
+    };
+    let hash = ContentHash::of(b"another hash of the same").to_string();
+    let shared = format!("{}/{hash}", &hash[..2]);
+    share(&shared, &format!("../../blobs/{shared}"))?.ends(2, &alone, &["model_type"])?;
+    share(&shared, &format!("../../blobs/{shared}"))?.ends(2, &[], &["model_type"])?;
+    share("x", "../../blobs/x")?.ends(
+        2,
+        &alone,
+        &["a blob that models share, found a symbolic link to `../../blobs/x`"],
+    )?;
+    let hub = share("x", &format!("../../blobs/{shared}"))?;
+    plant(&hub, &format!("blobs/{shared}"), &hub.folder.path().join("outside/config.json"))?;
+    hub.ends(2, &alone, &["expected a file, found a symbolic link to `", "outside/config.json`"])?;
+    let hub = share("x", &format!("../../blobs/{shared}"))?;
+    plant(&hub, &format!("blobs/{}", &hash[..2]), &hub.folder.path().join("outside"))?;
+    hub.ends(2, &alone, &["expected a folder, found a symbolic link"])?;
     let hub = filled()?;
     fs::write(
         hub.model().join("snapshots").join(COMMIT).join("model.safetensors.index.json"),

@@ -5,10 +5,12 @@
 //!                         blobs/<etag>               content; with `.incomplete` on its way
 //!                         snapshots/<commit>/<file>  a link: ../../blobs/<etag>
 //! .locks/models--<owner>--<name>/<etag>.lock         held by who downloads that blob
+//! blobs/<2 digits>/<64 digits>                       content that models share, of which blobs/<etag> is a link:
+//!                                                    ../../blobs/<2 digits>/<64 digits>
 //! ```
 //!
-//! The folder of the cache itself is the user's and may be a link. Below it no link is followed: that of a file is read,
-//! held to its form, and the blob that it names is looked up among the blobs.
+//! What models share is found, and never made here. The folder of the cache itself is the user's and may be a link. Below
+//! it no link is followed: each is read, held to its form, and what it names is looked up where that belongs.
 
 mod folder;
 
@@ -25,7 +27,7 @@ use super::names::{Commit, ETag, ModelId, is_file_name};
 use super::words::shown;
 use folder::{Entry, Folder, is_held};
 
-/// What stands before a blob's name in the link to it.
+/// What stands before a blob's name in the link to it, both from a snapshot and to what models share.
 const TO_BLOBS: &str = "../../blobs/";
 /// Bytes of a file that names a commit, with what an editor may have added.
 const REF_BYTES_MAX: u64 = 256;
@@ -34,6 +36,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// One model's part of the cache.
 pub(crate) struct CachedModel {
+    cache: Folder,
     folder: Folder,
     blobs: Folder,
     /// Where the locks of its blobs are; `None` where nothing is to be written.
@@ -52,7 +55,7 @@ impl CachedModel {
         let Some(cache) = Folder::open(cache)? else { return Ok(None) };
         let Some(folder) = cache.folder(&id.folder())? else { return Ok(None) };
         let Some(blobs) = folder.folder("blobs")? else { return Ok(None) };
-        Ok(Some(Self { folder, blobs, locks: None }))
+        Ok(Some(Self { cache, folder, blobs, locks: None }))
     }
 
     /// The same, made if it is missing, to be filled.
@@ -61,7 +64,7 @@ impl CachedModel {
         let folder = cache.folder_or_new(&id.folder())?;
         let blobs = folder.folder_or_new("blobs")?;
         let locks = cache.folder_or_new(".locks")?.folder_or_new(&id.folder())?;
-        Ok(Self { folder, blobs, locks: Some(locks) })
+        Ok(Self { cache, folder, blobs, locks: Some(locks) })
     }
 
     /// The commit that was whole last.
@@ -109,12 +112,27 @@ impl CachedModel {
 
     /// The bytes of a blob, and of its beginning where it is not whole.
     pub(crate) fn bytes_of(&self, etag: &ETag) -> Result<(Option<u64>, u64), HubError> {
-        let bytes = |name: &str| match self.blobs.entry(name)? {
-            None => Ok(None),
-            Some(Entry::File(bytes)) => Ok(Some(bytes)),
-            Some(Entry::Link(target)) => Err(self.blobs_have_no_links(name, &target)),
+        let begun = match self.blobs.entry(&incomplete(etag))? {
+            None => 0,
+            Some(Entry::File(bytes)) => bytes,
+            Some(Entry::Link(target)) => return Err(foreign_link(&self.blobs, &incomplete(etag), "a file", &target)),
         };
-        Ok((bytes(etag.as_str())?, bytes(&incomplete(etag))?.unwrap_or(0)))
+        Ok((self.blob(etag.as_str(), bytes_of)?, begun))
+    }
+
+    /// Looks at a blob, where it is: with the model, or with what models share.
+    fn blob<T>(
+        &self,
+        name: &str,
+        look: impl Fn(&Folder, &str) -> Result<Option<T>, HubError>,
+    ) -> Result<Option<T>, HubError> {
+        let Some(Entry::Link(target)) = self.blobs.entry(name)? else { return look(&self.blobs, name) };
+        let expected = "a file, or a link to a blob that models share";
+        let (prefix, shared) =
+            shared_blob(&target).ok_or_else(|| foreign_link(&self.blobs, name, expected, &target))?;
+        let Some(store) = self.cache.folder("blobs")? else { return Ok(None) };
+        let Some(folder) = store.folder(prefix)? else { return Ok(None) };
+        look(&folder, shared)
     }
 
     /// Its folder, for messages.
@@ -165,11 +183,27 @@ impl CachedModel {
         file.sync_all().map_err(|error| FileError::writing(self.path_of_beginning(etag), error))?;
         self.blobs.rename(&incomplete(etag), etag.as_str())
     }
+}
 
-    fn blobs_have_no_links(&self, name: &str, target: &str) -> HubError {
-        let found = format!("a symbolic link to `{}`", shown(target));
-        HubError::Cache { path: self.blobs.path_of(name), expected: "a file", found }
+/// The bytes of a file, which is no link.
+fn bytes_of(folder: &Folder, name: &str) -> Result<Option<u64>, HubError> {
+    match folder.entry(name)? {
+        None => Ok(None),
+        Some(Entry::File(bytes)) => Ok(Some(bytes)),
+        Some(Entry::Link(target)) => Err(foreign_link(folder, name, "a file", &target)),
     }
+}
+
+fn foreign_link(folder: &Folder, name: &str, expected: &'static str, target: &str) -> HubError {
+    let found = format!("a symbolic link to `{}`", shown(target));
+    HubError::Cache { path: folder.path_of(name), expected, found }
+}
+
+/// The folder and the name of the shared blob that a link names.
+fn shared_blob(target: &str) -> Option<(&str, &str)> {
+    let (prefix, name) = target.strip_prefix(TO_BLOBS)?.split_once('/')?;
+    let is_blob = matches!(ETag::parse(name), Some(ETag::Sha256(digits)) if digits == name && digits[..2] == *prefix);
+    is_blob.then_some((prefix, name))
 }
 
 fn incomplete(etag: &ETag) -> String {
@@ -183,26 +217,24 @@ impl Snapshot<'_> {
 
     /// Whether a file is there, whole.
     pub(crate) fn has(&self, name: &str) -> Result<bool, HubError> {
-        Ok(match self.folder.entry(name)? {
-            None => false,
-            Some(Entry::File(_)) => true,
-            Some(Entry::Link(target)) => {
-                let blob = self.blob_of(name, &target)?;
-                match self.model.blobs.entry(blob)? {
-                    None => false,
-                    Some(Entry::File(_)) => true,
-                    Some(Entry::Link(target)) => return Err(self.model.blobs_have_no_links(blob, &target)),
-                }
-            }
-        })
+        Ok(self.file(name, bytes_of)?.is_some())
     }
 
     /// A file's content, of at most so many bytes; nothing where it is not there.
     pub(crate) fn read(&self, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, HubError> {
-        match self.folder.entry(name)? {
-            None => Ok(None),
-            Some(Entry::File(_)) => self.folder.read(name, bytes_max),
-            Some(Entry::Link(target)) => self.model.blobs.read(self.blob_of(name, &target)?, bytes_max),
+        self.file(name, |folder, name| folder.read(name, bytes_max))
+    }
+
+    /// Looks at a file, where its content is.
+    fn file<T>(
+        &self,
+        name: &str,
+        look: impl Fn(&Folder, &str) -> Result<Option<T>, HubError>,
+    ) -> Result<Option<T>, HubError> {
+        let Some(Entry::Link(target)) = self.folder.entry(name)? else { return look(&self.folder, name) };
+        match target.strip_prefix(TO_BLOBS).filter(|blob| is_file_name(blob)) {
+            Some(blob) => self.model.blob(blob, look),
+            None => Err(foreign_link(&self.folder, name, "a link to a blob of the model", &target)),
         }
     }
 
@@ -219,13 +251,21 @@ impl Snapshot<'_> {
         }
         Ok(())
     }
+}
 
-    /// The name of the blob that a link names.
-    fn blob_of<'t>(&self, name: &str, target: &'t str) -> Result<&'t str, HubError> {
-        target.strip_prefix(TO_BLOBS).filter(|blob| is_file_name(blob)).ok_or_else(|| HubError::Cache {
-            path: self.folder.path_of(name),
-            expected: "a symbolic link to a blob beside it",
-            found: format!("one to `{}`", shown(target)),
-        })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_blob_is_named_by_its_hash_alone() {
+        let digits = "0123456789abcdef".repeat(4);
+        assert_eq!(shared_blob(&format!("../../blobs/01/{digits}")), Some(("01", digits.as_str())));
+        let others = ["01/x", "../../blobs/01/../x", "../../blobs/01", "/etc/passwd"].map(str::to_owned);
+        let wrong =
+            [format!("../../blobs/02/{digits}"), format!("../../blobs/../{digits}"), format!("../../x/01/{digits}")];
+        for target in others.into_iter().chain(wrong).chain([format!("../../blobs/01/\"{digits}\"")]) {
+            assert_eq!(shared_blob(&target), None, "{target}");
+        }
     }
 }
