@@ -13,19 +13,18 @@ use toml::Table;
 use crate::repository;
 
 /// Third-party packages that only some crates may name, and those crates.
-const FENCED_PACKAGES: [(&str, &[&str]); 8] = [
+const FENCED_PACKAGES: [(&str, &[&str]); 7] = [
     ("wasmtime", &["wasm"]),
     ("wasmparser", &["wasm"]),
     ("candle-core", &["kernels", "model", "trainer"]),
     ("sqlx", &["registry"]),
     ("reqwest", &["enrich"]),
-    ("hf-hub", &["hub"]),
     ("ureq", &["hub"]),
     ("indicatif", &["cli"]),
 ];
 
 /// Dependencies that are declared for their features alone: the binary and its tests share one build through them.
-const FOR_FEATURES: [&str; 6] = ["anyhow", "axum", "flate2", "hashbrown", "idna", "num-complex"];
+const FOR_FEATURES: [&str; 5] = ["anyhow", "axum", "hashbrown", "idna", "num-complex"];
 
 /// Packages outside of `host/` and `plugins/` whose tests are compiled with the host's.
 const TESTED_BESIDE: [&str; 2] = ["xtask", "hilora-fuzz"];

@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::pin::Pin;
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path as UrlPath, State};
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::routing::get;
 use hilora_contract::artifact::ContentHash;
 use libtest_mimic::{Failed, Trial};
@@ -23,6 +25,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         Trial::test("hub::downloads_once_with_the_token_and_then_works_offline", downloads_once),
         Trial::test("hub::a_broken_download_goes_on_where_it_stopped", goes_on),
+        Trial::test("hub::a_killed_download_goes_on_where_it_was", killed),
+        Trial::test("hub::two_processes_download_once", two_at_once),
         Trial::test("hub::damaged_bytes_are_not_kept", damaged),
         Trial::test("hub::shards_come_with_their_index", shards),
         Trial::test("hub::refusals_and_absence_are_one_clear_error", refusals),
@@ -32,23 +36,34 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const WEIGHTS: &str = "model.safetensors";
+/// A small file, and the tag that git has for it.
+const NOTES: (&str, &[u8], &str) = ("notes.txt", b"hello\n", "ce013625030ba8dba906f756967f9e9ca394464a");
 
 /// What the server holds and how it behaves.
 #[derive(Default)]
 struct Mirror {
     files: Vec<(String, Vec<u8>)>,
-    /// Asked for in every request, where it is set.
+    /// Asked for in every request to the hub, where it is set.
     token: Option<&'static str>,
     /// How many more answers with the weights end in the middle.
     cuts: usize,
     /// Whether weights come with one bit changed.
     damages: bool,
+    /// How long weights stand still in the middle.
+    pause: Duration,
+    /// Whether a part that is asked for comes as a whole.
+    is_without_ranges: bool,
+    /// Where weights are, which is another origin.
+    store: String,
     requests: Vec<Request>,
 }
 
 struct Request {
+    method: Method,
     /// The file; nothing for the listing.
     file: String,
+    /// Whether the hub itself was asked, and not the store that it sends on to.
+    is_to_hub: bool,
     authorization: Option<String>,
     range: Option<String>,
 }
@@ -65,54 +80,100 @@ fn status(code: u16) -> Response<Body> {
     response
 }
 
+fn set(response: &mut Response<Body>, headers: &[(&'static str, String)]) {
+    for (name, value) in headers {
+        response.headers_mut().insert(*name, value.parse().expect("a header"));
+    }
+}
+
+/// The tag that the hub gives to a file.
+fn tag(name: &str, bytes: &[u8]) -> String {
+    if name == NOTES.0 { NOTES.2.to_owned() } else { ContentHash::of(bytes).to_string() }
+}
+
 impl Mirror {
-    /// Writes down a request; a status where it is refused.
-    fn receive(&mut self, owner: &str, file: &str, headers: &HeaderMap) -> Option<u16> {
+    /// Writes down a request.
+    fn record(&mut self, method: &Method, file: &str, is_to_hub: bool, headers: &HeaderMap) {
         let header = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let authorization = header("authorization");
-        let allowed = self.token.is_none_or(|token| authorization.as_deref() == Some(&format!("Bearer {token}")));
-        self.requests.push(Request { file: file.to_owned(), authorization, range: header("range") });
+        let (authorization, range) = (header("authorization"), header("range"));
+        self.requests.push(Request { method: method.clone(), file: file.to_owned(), is_to_hub, authorization, range });
+    }
+
+    /// Writes down a request to the hub; a status where it is refused.
+    fn receive(&mut self, method: &Method, owner: &str, file: &str, headers: &HeaderMap) -> Option<u16> {
+        self.record(method, file, true, headers);
+        let authorization = self.requests.last().and_then(|request| request.authorization.as_deref());
+        let allowed = self.token.is_none_or(|token| authorization == Some(&format!("Bearer {token}")));
         match (allowed, owner) {
             (false, _) => Some(401),
             (_, "tiny") => None,
             _ => Some(404),
         }
     }
+
+    fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+        self.files.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone())
+    }
 }
 
 async fn listing(
     State(mirror): State<Shared>,
     UrlPath((owner, _name)): UrlPath<(String, String)>,
+    method: Method,
     headers: HeaderMap,
 ) -> Response<Body> {
     let mut mirror = lock(&mirror);
-    if let Some(code) = mirror.receive(&owner, "", &headers) {
+    if let Some(code) = mirror.receive(&method, &owner, "", &headers) {
         return status(code);
     }
     let files: Vec<Value> = mirror.files.iter().map(|(name, _)| json!({"rfilename": name})).collect();
     Response::new(Body::from(json!({"sha": COMMIT, "siblings": files}).to_string()))
 }
 
+/// A file at the hub: small ones come, and of weights it says what they are and where.
 async fn file(
     State(mirror): State<Shared>,
     UrlPath((owner, _name, commit, name)): UrlPath<(String, String, String, String)>,
+    method: Method,
     headers: HeaderMap,
 ) -> Response<Body> {
     let mut mirror = lock(&mirror);
-    if let Some(code) = mirror.receive(&owner, &name, &headers) {
+    if let Some(code) = mirror.receive(&method, &owner, &name, &headers) {
         return status(code);
     }
-    let found = mirror.files.iter().find(|(file, _)| *file == name);
-    let Some((_, bytes)) = found.filter(|_| commit == COMMIT) else { return status(404) };
-    let (length, tag) = (bytes.len(), ContentHash::of(bytes).to_string());
+    let Some(bytes) = mirror.bytes(&name).filter(|_| commit == COMMIT) else { return status(404) };
+    let tag = tag(&name, &bytes);
+    if name.ends_with(".safetensors") {
+        let mut response = status(302);
+        let location = format!("{}/blobs/{name}?signature=x", mirror.store);
+        let linked = [("x-linked-size", bytes.len().to_string()), ("x-linked-etag", format!("\"{tag}\""))];
+        set(&mut response, &linked);
+        set(&mut response, &[("x-repo-commit", COMMIT.to_owned()), ("location", location)]);
+        return response;
+    }
+    let length = bytes.len().to_string();
+    let mut response = Response::new(Body::from(bytes));
+    set(&mut response, &[("content-length", length), ("etag", format!("W/\"{tag}\""))]);
+    set(&mut response, &[("x-repo-commit", COMMIT.to_owned())]);
+    response
+}
+
+/// Weights, where they are.
+async fn blob(
+    State(mirror): State<Shared>,
+    UrlPath(name): UrlPath<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let mut mirror = lock(&mirror);
+    mirror.record(&method, &name, false, &headers);
+    let Some(bytes) = mirror.bytes(&name) else { return status(404) };
     let range = mirror.requests.last().and_then(|request| request.range.as_deref()?.strip_prefix("bytes="));
-    let Some((start, end)) = range.and_then(|range| range.split_once('-')) else { return status(400) };
-    let start: usize = start.parse().expect("a number");
-    let end = end.parse().map_or(length, |last: usize| last + 1);
-    if start >= length {
+    let start = range.filter(|_| !mirror.is_without_ranges).and_then(|range| range.strip_suffix('-')?.parse().ok());
+    if start.is_some_and(|start: usize| start >= bytes.len()) {
         return status(416);
     }
-    let mut part = bytes[start..end].to_vec();
+    let mut part = bytes[start.unwrap_or(0)..].to_vec();
     let whole = part.len();
     if name == WEIGHTS && whole > 1 {
         if mirror.damages {
@@ -124,48 +185,54 @@ async fn file(
         }
     }
     // A body that ends before its announced length breaks the connection.
-    let pieces: Vec<Result<Bytes, std::io::Error>> = match part.len() < whole {
-        true => vec![Ok(part.into()), Err(std::io::Error::other("cut"))],
-        false => vec![Ok(part.into())],
+    let (pieces, pause): (Vec<Result<Bytes, std::io::Error>>, _) = match part.len() < whole {
+        true => (vec![Ok(part.into()), Err(std::io::Error::other("cut"))], Duration::from_millis(200)),
+        false => {
+            let second = part.split_off(whole / 2);
+            (vec![Ok(part.into()), Ok(second.into())], mirror.pause)
+        }
     };
-    let mut response = Response::new(Body::from_stream(Pieces { left: pieces.into_iter(), waited: false }));
-    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    let headers = response.headers_mut();
-    let mut set = |name: &'static str, value: String| headers.insert(name, value.parse().expect("a header"));
-    set("content-range", format!("bytes {start}-{}/{length}", end - 1));
-    set("content-length", whole.to_string());
-    set("etag", format!("\"{tag}\""));
-    set("x-repo-commit", COMMIT.to_owned());
+    let pieces = Pieces { left: pieces.into_iter(), pause: Box::pin(tokio::time::sleep(pause)) };
+    let mut response = Response::new(Body::from_stream(pieces));
+    if let Some(start) = start {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
+        set(&mut response, &[("content-range", range)]);
+    }
+    set(&mut response, &[("content-length", whole.to_string())]);
     response
 }
 
-/// A body in pieces; before it breaks, what came before is given time to arrive.
+/// A body in two pieces; before the second, what came before is given time to arrive.
 struct Pieces {
     left: std::vec::IntoIter<Result<Bytes, std::io::Error>>,
-    waited: bool,
+    pause: Pin<Box<tokio::time::Sleep>>,
 }
 
 impl futures_core::Stream for Pieces {
     type Item = Result<Bytes, std::io::Error>;
 
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        if !self.waited && matches!(self.left.as_slice(), [Err(_)]) {
-            self.waited = true;
-            let waker = context.waker().clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                waker.wake();
-            });
-            return std::task::Poll::Pending;
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.left.len() == 1 && self.pause.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
         }
-        std::task::Poll::Ready(self.left.next())
+        Poll::Ready(self.left.next())
     }
 }
 
-/// A server on a port of its own, and a cache; both end with it.
+/// The binary, with a hub and a cache, and nothing else of Hugging Face's variables.
+pub(crate) fn hilora(url: &str, home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HF_") || name.to_string_lossy().starts_with("HUGGING") {
+            command.env_remove(name);
+        }
+    }
+    command.env("HF_ENDPOINT", url).env("HF_HOME", home).env("NO_PROXY", "*").current_dir(repository());
+    command
+}
+
+/// A hub and a store on ports of their own, and a cache; all end with it.
 struct Hub {
     url: String,
     mirror: Shared,
@@ -177,25 +244,30 @@ impl Hub {
     fn start(change: impl FnOnce(&mut Mirror)) -> Result<Self, Failed> {
         let mut mirror = Mirror { files: files(&fixture("llama/model"))?, ..Mirror::default() };
         change(&mut mirror);
-        let mirror = Arc::new(Mutex::new(mirror));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
+        let store = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
         let url = format!("http://{}", listener.local_addr()?);
+        mirror.store = format!("http://{}", store.local_addr()?);
+        let mirror = Arc::new(Mutex::new(mirror));
         let router = Router::new()
             .route("/api/models/{owner}/{name}/revision/main", get(listing))
             .route("/{owner}/{name}/resolve/{commit}/{file}", get(file))
             .with_state(mirror.clone());
+        let blobs = Router::new().route("/blobs/{file}", get(blob)).with_state(mirror.clone());
         runtime.spawn(async move { axum::serve(listener, router).await });
+        runtime.spawn(async move { axum::serve(store, blobs).await });
         Ok(Self { url, mirror, home: tempfile::tempdir()?, _runtime: runtime })
     }
 
+    fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+        let mut command = hilora(&self.url, self.home.path());
+        command.envs(environment.iter().copied()).args(arguments);
+        command
+    }
+
     fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output, Failed> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
-        for name in ["HF_TOKEN", "HF_HUB_OFFLINE"] {
-            command.env_remove(name);
-        }
-        command.env("HF_ENDPOINT", &self.url).env("HF_HOME", self.home.path()).envs(environment.iter().copied());
-        Ok(command.args(arguments).current_dir(repository()).output()?)
+        Ok(self.command(arguments, environment).output()?)
     }
 
     /// The result of `model inspect`, which must succeed.
@@ -253,6 +325,8 @@ fn downloads_once() -> Result<(), Failed> {
         mirror.token = Some("secret");
         mirror.files.push(("README.md".to_owned(), b"words".to_vec()));
         mirror.files.push(("pytorch_model.bin".to_owned(), b"pickle".to_vec()));
+        mirror.files.push(("original/params.json".to_owned(), b"{}".to_vec()));
+        mirror.files.push((NOTES.0.to_owned(), NOTES.1.to_vec()));
     })?;
     let token = [("HF_TOKEN", "secret")];
     let first = hub.inspect("tiny/llama", &token)?;
@@ -260,9 +334,14 @@ fn downloads_once() -> Result<(), Failed> {
     for (name, bytes) in files(&fixture("llama/model"))? {
         assert_eq!(fs::read(hub.snapshot().join(&name))?, bytes, "{name}");
     }
-    assert_eq!(fs::read_dir(hub.snapshot())?.count(), 3, "what is not needed was fetched");
+    assert_eq!(fs::read_dir(hub.snapshot())?.count(), 4, "what is not needed was fetched");
+    let link = fs::read_link(hub.snapshot().join(NOTES.0))?;
+    assert_eq!(link, Path::new("../../blobs").join(NOTES.2), "the layout is Hugging Face's");
     let requests = hub.mirror().requests.len();
-    assert!(hub.mirror().requests.iter().all(|request| request.authorization.as_deref() == Some("Bearer secret")));
+    // The token is for the hub, and not for the store that it sends on to.
+    let has_token = |request: &Request| request.authorization.as_deref() == Some("Bearer secret");
+    assert!(hub.mirror().requests.iter().all(|request| has_token(request) == request.is_to_hub));
+    assert!(hub.mirror().requests.iter().any(|request| !request.is_to_hub));
 
     // The listing is asked for again, the files are not; offline nothing is.
     assert_eq!(hub.inspect("tiny/llama", &token)?, first);
@@ -279,8 +358,13 @@ fn downloads_once() -> Result<(), Failed> {
 
 fn starts(hub: &Hub) -> Vec<usize> {
     let mirror = hub.mirror();
-    let start = |request: &Request| request.range.as_deref()?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok();
-    mirror.requests.iter().filter(|request| request.file == WEIGHTS).filter_map(start).collect()
+    let start = |request: &Request| match &request.range {
+        Some(range) => range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok(),
+        None => Some(0),
+    };
+    let of_weights =
+        |request: &&Request| request.file == WEIGHTS && !request.is_to_hub && request.method == Method::GET;
+    mirror.requests.iter().filter(of_weights).filter_map(start).collect()
 }
 
 fn goes_on() -> Result<(), Failed> {
@@ -310,8 +394,68 @@ fn goes_on() -> Result<(), Failed> {
     let hub = Hub::start(|_| {})?;
     let blobs = hub.home.path().join("hub/models--tiny--llama/blobs");
     fs::create_dir_all(&blobs)?;
-    fs::write(blobs.join(format!("{}.part", ContentHash::of(&bytes))), &bytes)?;
+    let partial = blobs.join(format!("{}.incomplete", ContentHash::of(&bytes)));
+    fs::write(&partial, &bytes)?;
     hub.inspect("tiny/llama", &[])?;
+    assert_eq!(fs::read(hub.snapshot().join(WEIGHTS))?, bytes);
+    assert!(starts(&hub).is_empty());
+
+    // What is there may be longer than the file, or not its beginning, and a server may know no ranges.
+    for (left, is_without_ranges) in [(bytes.len() + 1, false), (10, false), (10, true)] {
+        let hub = Hub::start(|mirror| mirror.is_without_ranges = is_without_ranges)?;
+        let blobs = hub.home.path().join("hub/models--tiny--llama/blobs");
+        fs::create_dir_all(&blobs)?;
+        fs::write(blobs.join(partial.file_name().unwrap_or_default()), vec![b'x'; left])?;
+        hub.inspect("tiny/llama", &[])?;
+        assert_eq!(fs::read(hub.snapshot().join(WEIGHTS))?, bytes);
+    }
+    Ok(())
+}
+
+/// Waits until a download is on the disk as far as the server's pause.
+fn wait_for_half(hub: &Hub, bytes: &[u8]) -> Result<(), Failed> {
+    let partial = format!("hub/models--tiny--llama/blobs/{}.incomplete", ContentHash::of(bytes));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::metadata(hub.home.path().join(&partial)).map_or(0, |found| found.len()) < bytes.len() as u64 / 2 {
+        if Instant::now() > deadline {
+            return Err("the download did not get to its middle".into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn killed() -> Result<(), Failed> {
+    let bytes = fs::read(fixture("llama/model").join(WEIGHTS))?;
+    let hub = Hub::start(|mirror| mirror.pause = Duration::from_secs(20))?;
+    let mut child = hub.command(&["model", "inspect", "tiny/llama"], &[]).stderr(Stdio::null()).spawn()?;
+    let waited = wait_for_half(&hub, &bytes);
+    child.kill()?;
+    child.wait()?;
+    waited?;
+    assert!(!hub.snapshot().join(WEIGHTS).exists(), "half of it is not all of it");
+    hub.refuse("tiny/llama", &[("HF_HUB_OFFLINE", "1")], &["is not whole in"])?;
+    hub.mirror().pause = Duration::ZERO;
+    hub.inspect("tiny/llama", &[])?;
+    assert_eq!(starts(&hub), [0, bytes.len() / 2]);
+    assert_eq!(fs::read(hub.snapshot().join(WEIGHTS))?, bytes);
+    Ok(())
+}
+
+fn two_at_once() -> Result<(), Failed> {
+    let bytes = fs::read(fixture("llama/model").join(WEIGHTS))?;
+    let hub = Hub::start(|mirror| mirror.pause = Duration::from_secs(2))?;
+    let start = || {
+        let mut command = hub.command(&["model", "inspect", "tiny/llama", "--json"], &[]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    };
+    let first = start()?;
+    wait_for_half(&hub, &bytes)?;
+    for child in [first, start()?] {
+        let output = child.wait_with_output()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(starts(&hub), [0], "the second waits for the first and finds the file");
     assert_eq!(fs::read(hub.snapshot().join(WEIGHTS))?, bytes);
     Ok(())
 }

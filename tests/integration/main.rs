@@ -19,6 +19,7 @@ mod documents;
 mod enrich;
 mod evaluate;
 mod hub;
+mod hub_attacks;
 mod instruction_sets;
 mod judge;
 mod main_job;
@@ -99,6 +100,7 @@ fn main() {
     trials.extend(enrich::trials());
     trials.extend(evaluate::trials());
     trials.extend(hub::trials());
+    trials.extend(hub_attacks::trials());
     trials.extend(instruction_sets::trials());
     trials.extend(judge::trials());
     trials.extend(main_job::trials());

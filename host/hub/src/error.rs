@@ -5,9 +5,19 @@ use std::path::PathBuf;
 use hilora_contract::artifact::FileError;
 use hilora_contract::fault::{Blame, Fault};
 
-/// An error of the hub.
+/// An error of the hub. What a server or a file said is in it only as `words::shown` shows it.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
+    /// An environment variable has a value that means nothing.
+    #[error("{name}: expected {expected}, got {got}")]
+    Setting {
+        /// The variable, or the file that it names.
+        name: String,
+        /// What it may hold.
+        expected: &'static str,
+        /// What it holds; of a secret only what is wrong with it.
+        got: String,
+    },
     /// The hub knows no such model, or does not say so to this caller.
     #[error("{endpoint} has no model `{id}`")]
     NotFound {
@@ -56,6 +66,18 @@ pub enum HubError {
         /// What the client said.
         message: String,
     },
+    /// The hub answers with what it must not say, or with more than it may.
+    #[error("the answer of {endpoint} about {file} of `{id}`: {message}")]
+    Answer {
+        /// The model.
+        id: String,
+        /// The hub.
+        endpoint: String,
+        /// The file, or the model's listing.
+        file: String,
+        /// What was expected, and what came.
+        message: String,
+    },
     /// What came is not what the hub announced.
     #[error("{file} of `{id}`: expected {expected}, got {got}")]
     Damaged {
@@ -68,6 +90,28 @@ pub enum HubError {
         /// That of the file.
         got: String,
     },
+    /// The disk has no room for what is missing.
+    #[error("`{id}` needs {needed_bytes} bytes more in {cache}, and {free_bytes} are free")]
+    NoRoom {
+        /// The model.
+        id: String,
+        /// The cache.
+        cache: PathBuf,
+        /// Bytes that are still to be downloaded.
+        needed_bytes: u64,
+        /// Bytes that this user may still write there.
+        free_bytes: u64,
+    },
+    /// Something in the cache is not what Hugging Face's layout has at that place.
+    #[error("{path}: expected {expected}, found {found}")]
+    Cache {
+        /// The file, the folder or the link.
+        path: PathBuf,
+        /// What belongs there.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
     /// A file of the cache cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -79,15 +123,18 @@ impl Fault for HubError {
             Self::NotFound { .. } | Self::Refused { .. } | Self::NotCached { .. } | Self::NoWeights { .. } => {
                 Blame::User
             }
+            // What the environment names: its values, its server, its folder.
+            Self::Setting { .. } | Self::Answer { .. } | Self::Cache { .. } => Blame::User,
             // A wrong HF_ENDPOINT looks the same from here, but as a rule it is the network, and the same command
             // succeeds later; what was damaged on the way does, too.
-            Self::Connection { .. } | Self::Damaged { .. } => Blame::Machine,
+            Self::Connection { .. } | Self::Damaged { .. } | Self::NoRoom { .. } => Blame::Machine,
             Self::File(error) => error.blame(),
         }
     }
 
     fn hints(&self) -> Vec<String> {
         let hint = match self {
+            Self::Setting { .. } => return Vec::new(),
             Self::NotFound { .. } => "is the name right? A folder must exist if the model is not the hub's".to_owned(),
             Self::Refused { .. } => {
                 "set HF_TOKEN to a token that may read it; a gated model must first be asked for on its page".to_owned()
@@ -100,7 +147,16 @@ impl Fault for HubError {
                 "the next call goes on where this one stopped; HF_ENDPOINT names another hub, HF_HUB_OFFLINE=1 asks none"
                     .to_owned()
             }
+            Self::Answer { .. } => "HF_ENDPOINT names the hub that is asked; is it the right one?".to_owned(),
             Self::Damaged { .. } => "it was removed; the next call fetches it again".to_owned(),
+            Self::NoRoom { .. } => {
+                "HF_HUB_CACHE names a cache on another disk; what is there already is not fetched again".to_owned()
+            }
+            Self::Cache { .. } => {
+                "nothing was read through it; remove it, and what is missing is downloaded anew; HF_HUB_CACHE names \
+                 another cache"
+                    .to_owned()
+            }
             Self::File(error) => return error.hints(),
         };
         vec![hint]

@@ -1,0 +1,271 @@
+//! The cache: models as Hugging Face's own tools lay them out, so that both use what either downloaded.
+//!
+//! ```text
+//! models--<owner>--<name>/refs/main                  the commit that was whole last
+//!                         blobs/<etag>               content; with `.incomplete` on its way
+//!                         snapshots/<commit>/<file>  a link: ../../blobs/<etag>
+//! .locks/models--<owner>--<name>/<etag>.lock         held by who downloads that blob
+//! blobs/<2 digits>/<64 digits>                       content that models share, of which blobs/<etag> is a link:
+//!                                                    ../../blobs/<2 digits>/<64 digits>
+//! ```
+//!
+//! What models share is found, and never made here. The folder of the cache itself is the user's and may be a link. Below
+//! it no link is followed: each is read, held to its form, and what it names is looked up where that belongs.
+
+mod folder;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hilora_contract::artifact::FileError;
+
+use super::HubError;
+use super::listing::is_of_a_model;
+use super::names::{Commit, ETag, ModelId, is_file_name};
+use super::words::shown;
+use folder::{Entry, Folder, is_held};
+
+/// What stands before a blob's name in the link to it, both from a snapshot and to what models share.
+const TO_BLOBS: &str = "../../blobs/";
+/// Bytes of a file that names a commit, with what an editor may have added.
+const REF_BYTES_MAX: u64 = 256;
+/// How often a lock that somebody holds is asked for.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// One model's part of the cache.
+pub(crate) struct CachedModel {
+    cache: Folder,
+    folder: Folder,
+    blobs: Folder,
+    /// Where the locks of its blobs are; `None` where nothing is to be written.
+    locks: Option<Folder>,
+}
+
+/// The files of one commit.
+pub(crate) struct Snapshot<'a> {
+    model: &'a CachedModel,
+    folder: Folder,
+}
+
+impl CachedModel {
+    /// What the cache has of a model; nothing where it has none.
+    pub(crate) fn find(cache: &Path, id: &ModelId) -> Result<Option<Self>, HubError> {
+        let Some(cache) = Folder::open(cache)? else { return Ok(None) };
+        let Some(folder) = cache.folder(&id.folder())? else { return Ok(None) };
+        let Some(blobs) = folder.folder("blobs")? else { return Ok(None) };
+        Ok(Some(Self { cache, folder, blobs, locks: None }))
+    }
+
+    /// The same, made if it is missing, to be filled.
+    pub(crate) fn find_or_begin(cache: &Path, id: &ModelId) -> Result<Self, HubError> {
+        let cache = Folder::open_or_make(cache)?;
+        let folder = cache.folder_or_new(&id.folder())?;
+        let blobs = folder.folder_or_new("blobs")?;
+        let locks = cache.folder_or_new(".locks")?.folder_or_new(&id.folder())?;
+        Ok(Self { cache, folder, blobs, locks: Some(locks) })
+    }
+
+    /// The commit that was whole last.
+    pub(crate) fn main(&self) -> Result<Option<Commit>, HubError> {
+        let Some(refs) = self.folder.folder("refs")? else { return Ok(None) };
+        let Some(content) = refs.read("main", REF_BYTES_MAX)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&content);
+        match Commit::parse(text.trim()) {
+            Some(commit) => Ok(Some(commit)),
+            None => Err(HubError::Cache {
+                path: refs.path_of("main"),
+                expected: Commit::EXPECTED,
+                found: format!("`{}`", shown(text.trim())),
+            }),
+        }
+    }
+
+    /// Says that this commit is whole.
+    pub(crate) fn set_main(&self, commit: &Commit) -> Result<(), HubError> {
+        if matches!(self.main(), Ok(Some(before)) if before == *commit) {
+            return Ok(());
+        }
+        let refs = self.folder.folder_or_new("refs")?;
+        self.folder.place("main", &refs, |folder, temporary| {
+            let mut file = folder.file_or_new(temporary)?;
+            let mut write = || -> std::io::Result<()> {
+                file.write_all(commit.as_str().as_bytes())?;
+                file.sync_all()
+            };
+            write().map_err(|error| FileError::writing(folder.path_of(temporary), error).into())
+        })
+    }
+
+    /// The files of a commit; nothing where there are none.
+    pub(crate) fn snapshot(&self, commit: &Commit) -> Result<Option<Snapshot<'_>>, HubError> {
+        let Some(snapshots) = self.folder.folder("snapshots")? else { return Ok(None) };
+        Ok(snapshots.folder(commit.as_str())?.map(|folder| Snapshot { model: self, folder }))
+    }
+
+    /// The same, made if it is missing.
+    pub(crate) fn snapshot_or_new(&self, commit: &Commit) -> Result<Snapshot<'_>, HubError> {
+        let folder = self.folder.folder_or_new("snapshots")?.folder_or_new(commit.as_str())?;
+        Ok(Snapshot { model: self, folder })
+    }
+
+    /// The bytes of a blob, and of its beginning where it is not whole.
+    pub(crate) fn bytes_of(&self, etag: &ETag) -> Result<(Option<u64>, u64), HubError> {
+        let begun = match self.blobs.entry(&incomplete(etag))? {
+            None => 0,
+            Some(Entry::File(bytes)) => bytes,
+            Some(Entry::Link(target)) => return Err(foreign_link(&self.blobs, &incomplete(etag), "a file", &target)),
+        };
+        Ok((self.blob(etag.as_str(), bytes_of)?, begun))
+    }
+
+    /// Looks at a blob, where it is: with the model, or with what models share.
+    fn blob<T>(
+        &self,
+        name: &str,
+        look: impl Fn(&Folder, &str) -> Result<Option<T>, HubError>,
+    ) -> Result<Option<T>, HubError> {
+        let Some(Entry::Link(target)) = self.blobs.entry(name)? else { return look(&self.blobs, name) };
+        let expected = "a file, or a link to a blob that models share";
+        let (prefix, shared) =
+            shared_blob(&target).ok_or_else(|| foreign_link(&self.blobs, name, expected, &target))?;
+        let Some(store) = self.cache.folder("blobs")? else { return Ok(None) };
+        let Some(folder) = store.folder(prefix)? else { return Ok(None) };
+        look(&folder, shared)
+    }
+
+    /// Its folder, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Bytes that may still be downloaded.
+    pub(crate) fn free_bytes(&self) -> Result<u64, HubError> {
+        self.blobs.free_bytes()
+    }
+
+    /// Holds a blob as the one who downloads it. Whoever holds it already is waited for; Hugging Face's own tools hold the
+    /// same lock. It ends with what is returned, and with the process however that ends.
+    pub(crate) fn lock(&self, etag: &ETag, on_wait: impl FnOnce()) -> Result<File, HubError> {
+        let Some(locks) = &self.locks else {
+            return Err(FileError::writing(self.blobs.path(), std::io::ErrorKind::ReadOnlyFilesystem.into()).into());
+        };
+        let name = format!("{etag}.lock");
+        let lock = locks.file_or_new(&name)?;
+        let mut on_wait = Some(on_wait);
+        while is_held(&lock).map_err(|error| FileError::writing(locks.path_of(&name), error))? {
+            if let Some(on_wait) = on_wait.take() {
+                on_wait();
+            }
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        Ok(lock)
+    }
+
+    /// The beginning of a blob, to go on with; its lock must be held.
+    pub(crate) fn begin(&self, etag: &ETag) -> Result<File, HubError> {
+        self.blobs.file_or_new(&incomplete(etag))
+    }
+
+    /// Where that is, for messages.
+    pub(crate) fn path_of_beginning(&self, etag: &ETag) -> PathBuf {
+        self.blobs.path_of(&incomplete(etag))
+    }
+
+    /// Throws a beginning away.
+    pub(crate) fn abandon(&self, etag: &ETag) -> Result<(), HubError> {
+        self.blobs.remove(&incomplete(etag))
+    }
+
+    /// Makes a blob of what was begun and is whole.
+    pub(crate) fn finish(&self, etag: &ETag, file: &File) -> Result<(), HubError> {
+        file.sync_all().map_err(|error| FileError::writing(self.path_of_beginning(etag), error))?;
+        self.blobs.rename(&incomplete(etag), etag.as_str())
+    }
+}
+
+/// The bytes of a file, which is no link.
+fn bytes_of(folder: &Folder, name: &str) -> Result<Option<u64>, HubError> {
+    match folder.entry(name)? {
+        None => Ok(None),
+        Some(Entry::File(bytes)) => Ok(Some(bytes)),
+        Some(Entry::Link(target)) => Err(foreign_link(folder, name, "a file", &target)),
+    }
+}
+
+fn foreign_link(folder: &Folder, name: &str, expected: &'static str, target: &str) -> HubError {
+    let found = format!("a symbolic link to `{}`", shown(target));
+    HubError::Cache { path: folder.path_of(name), expected, found }
+}
+
+/// The folder and the name of the shared blob that a link names.
+fn shared_blob(target: &str) -> Option<(&str, &str)> {
+    let (prefix, name) = target.strip_prefix(TO_BLOBS)?.split_once('/')?;
+    let is_blob = matches!(ETag::parse(name), Some(ETag::Sha256(digits)) if digits == name && digits[..2] == *prefix);
+    is_blob.then_some((prefix, name))
+}
+
+fn incomplete(etag: &ETag) -> String {
+    format!("{etag}.incomplete")
+}
+
+impl Snapshot<'_> {
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Whether a file is there, whole.
+    pub(crate) fn has(&self, name: &str) -> Result<bool, HubError> {
+        Ok(self.file(name, bytes_of)?.is_some())
+    }
+
+    /// A file's content, of at most so many bytes; nothing where it is not there.
+    pub(crate) fn read(&self, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, HubError> {
+        self.file(name, |folder, name| folder.read(name, bytes_max))
+    }
+
+    /// Looks at a file, where its content is.
+    fn file<T>(
+        &self,
+        name: &str,
+        look: impl Fn(&Folder, &str) -> Result<Option<T>, HubError>,
+    ) -> Result<Option<T>, HubError> {
+        let Some(Entry::Link(target)) = self.folder.entry(name)? else { return look(&self.folder, name) };
+        match target.strip_prefix(TO_BLOBS).filter(|blob| is_file_name(blob)) {
+            Some(blob) => self.model.blob(blob, look),
+            None => Err(foreign_link(&self.folder, name, "a link to a blob of the model", &target)),
+        }
+    }
+
+    /// Puts a file there: a link to its blob, which is whole.
+    pub(crate) fn put(&self, name: &str, etag: &ETag) -> Result<(), HubError> {
+        let target = format!("{TO_BLOBS}{etag}");
+        self.model.folder.place(name, &self.folder, |folder, temporary| folder.link(temporary, &target))
+    }
+
+    /// Looks at every file that a model may be computed with, whoever put it there: those who read the folder follow links.
+    pub(crate) fn check(&self) -> Result<(), HubError> {
+        for name in self.folder.names()?.iter().filter(|name| is_of_a_model(name)) {
+            self.has(name)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_blob_is_named_by_its_hash_alone() {
+        let digits = "0123456789abcdef".repeat(4);
+        assert_eq!(shared_blob(&format!("../../blobs/01/{digits}")), Some(("01", digits.as_str())));
+        let others = ["01/x", "../../blobs/01/../x", "../../blobs/01", "/etc/passwd"].map(str::to_owned);
+        let wrong =
+            [format!("../../blobs/02/{digits}"), format!("../../blobs/../{digits}"), format!("../../x/01/{digits}")];
+        for target in others.into_iter().chain(wrong).chain([format!("../../blobs/01/\"{digits}\"")]) {
+            assert_eq!(shared_blob(&target), None, "{target}");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The download of one commit's files into the cache: what is missing, whether there is room for it, and then file by
+//! file, from where the last download stopped.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::time::Duration;
+
+use hilora_contract::artifact::FileError;
+use ureq::http::HeaderMap;
+
+use super::cache::{CachedModel, Snapshot};
+use super::checksum::checksum;
+use super::client::{Client, RequestError, number};
+use super::names::{Commit, ETag, ModelId};
+use super::words::shown;
+use super::{HubError, OnBytes};
+
+/// How often a broken connection is taken up again before the call fails.
+const RETRIES: u32 = 3;
+/// Waited before the first of them; twice this before the second, and so on.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Bytes that are asked of the connection at once.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Bytes of a file that describes a model; the largest tokenizers have a tenth of it.
+pub(crate) const CARRIED_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of a file with weights.
+pub(crate) const WEIGHTS_BYTES_MAX: u64 = 1 << 40;
+
+/// What the hub says of a file before it is fetched.
+#[derive(Debug)]
+pub(crate) struct Announced {
+    name: String,
+    etag: ETag,
+    bytes: u64,
+}
+
+/// A file that is wanted, and the bytes that it may have.
+pub(crate) type Wanted<'a> = (&'a str, u64);
+
+/// The download of one commit's files.
+pub(crate) struct Download<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) id: &'a ModelId,
+    pub(crate) commit: &'a Commit,
+    pub(crate) model: &'a CachedModel,
+    pub(crate) snapshot: &'a Snapshot<'a>,
+    pub(crate) on_bytes: &'a OnBytes<'a>,
+}
+
+/// Why an attempt ended before the file did.
+enum Stopped {
+    Request(RequestError),
+    /// The server does not go on where it was asked to.
+    NotThere,
+    /// The file has another length than was announced.
+    Length(u64),
+    Here(HubError),
+}
+
+impl From<RequestError> for Stopped {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl Download<'_> {
+    /// Puts those of these files into the snapshot that it lacks.
+    pub(crate) fn fetch<'n>(&self, wanted: impl IntoIterator<Item = Wanted<'n>>) -> Result<(), HubError> {
+        let mut missing = Vec::new();
+        for (name, bytes_max) in wanted {
+            if !self.snapshot.has(name)? {
+                missing.push(self.announced(name, bytes_max)?);
+            }
+        }
+        self.demand_room(&missing)?;
+        for announced in &missing {
+            self.blob(announced)?;
+            self.snapshot.put(&announced.name, &announced.etag)?;
+        }
+        Ok(())
+    }
+
+    fn url(&self, name: &str) -> url::Url {
+        self.client.url(self.id.as_str().split('/').chain(["resolve", self.commit.as_str(), name]))
+    }
+
+    fn failed(&self, name: &str, error: RequestError) -> HubError {
+        failed(self.client, self.id, name, error)
+    }
+
+    /// Asks what a file is.
+    fn announced(&self, name: &str, bytes_max: u64) -> Result<Announced, HubError> {
+        // The hub says of a large file what it is, and then sends on to where it is.
+        let is_enough =
+            |headers: &HeaderMap| headers.contains_key("x-linked-etag") && headers.contains_key("x-linked-size");
+        let headers =
+            again(name, || self.client.headers(self.url(name), is_enough)).map_err(|error| self.failed(name, error))?;
+        self.read_announcement(name, bytes_max, &headers)
+            .map_err(|message| self.failed(name, RequestError::Answer(message)))
+    }
+
+    fn read_announcement(&self, name: &str, bytes_max: u64, headers: &HeaderMap) -> Result<Announced, String> {
+        let text = |header: &str| Some(String::from_utf8_lossy(headers.get(header)?.as_bytes()).into_owned());
+        if let Some(commit) = text("x-repo-commit").filter(|commit| commit != self.commit.as_str()) {
+            return Err(format!("expected the commit {}, got `{}`", self.commit.as_str(), shown(&commit)));
+        }
+        let etag = text("x-linked-etag").or_else(|| text("etag")).unwrap_or_default();
+        let etag = ETag::parse(&etag).ok_or_else(|| format!("expected {}, got `{}`", ETag::EXPECTED, shown(&etag)))?;
+        match number(headers, "x-linked-size").or_else(|| number(headers, "content-length")) {
+            Some(bytes) if bytes <= bytes_max => Ok(Announced { name: name.to_owned(), etag, bytes }),
+            Some(bytes) => Err(format!("expected a size of at most {bytes_max} bytes, got {bytes}")),
+            None => Err("expected its size, got none".to_owned()),
+        }
+    }
+
+    /// Whether all that is missing fits onto the disk.
+    fn demand_room(&self, missing: &[Announced]) -> Result<(), HubError> {
+        let mut needed_bytes: u64 = 0;
+        for Announced { etag, bytes, .. } in missing {
+            let (whole, begun) = self.model.bytes_of(etag)?;
+            if whole != Some(*bytes) {
+                needed_bytes = needed_bytes.saturating_add(bytes.saturating_sub(begun));
+            }
+        }
+        let free_bytes = self.model.free_bytes()?;
+        if needed_bytes <= free_bytes {
+            return Ok(());
+        }
+        let cache = self.model.path().to_owned();
+        Err(HubError::NoRoom { id: self.id.as_str().to_owned(), cache, needed_bytes, free_bytes })
+    }
+
+    /// Downloads a blob that is not there.
+    fn blob(&self, announced: &Announced) -> Result<(), HubError> {
+        let Announced { name, etag, bytes } = announced;
+        let _lock =
+            self.model.lock(etag, || tracing::warn!("{name}: another process downloads it; waiting for that"))?;
+        // Somebody else may have been faster; what has another length than its hash says is no blob.
+        if self.model.bytes_of(etag)?.0 == Some(*bytes) {
+            return Ok(());
+        }
+        let mut file = self.model.begin(etag)?;
+        let unwritable = |error| FileError::writing(self.model.path_of_beginning(etag), error);
+        let was_begun = file.metadata().map_err(unwritable)?.len() > 0;
+        let mut got = self.content(announced, &mut file)?;
+        if got != etag.as_str() && was_begun {
+            tracing::warn!("{name}: what was there is not its beginning; fetching all of it");
+            file.set_len(0).map_err(unwritable)?;
+            got = self.content(announced, &mut file)?;
+        }
+        if got != etag.as_str() {
+            self.model.abandon(etag)?;
+            return Err(self.damaged(name, etag.to_string(), got));
+        }
+        self.model.finish(etag, &file)
+    }
+
+    /// Fills a file up, and gives the hash of what it is then.
+    fn content(&self, announced: &Announced, file: &mut File) -> Result<String, HubError> {
+        let Announced { name, etag, bytes } = announced;
+        match self.receive(announced, file) {
+            Ok(()) => checksum(file, *bytes, etag)
+                .map_err(|error| FileError::reading(self.model.path_of_beginning(etag), error).into()),
+            Err(Stopped::Length(length)) => {
+                self.model.abandon(etag)?;
+                Err(self.damaged(name, format!("{bytes} bytes"), length.to_string()))
+            }
+            Err(Stopped::Here(error)) => Err(error),
+            Err(Stopped::Request(error)) => Err(self.failed(name, error)),
+            Err(Stopped::NotThere) => {
+                let message = "expected all of it, got a part".to_owned();
+                Err(self.failed(name, RequestError::Answer(message)))
+            }
+        }
+    }
+
+    fn damaged(&self, name: &str, expected: String, got: String) -> HubError {
+        HubError::Damaged { id: self.id.as_str().to_owned(), file: name.to_owned(), expected, got }
+    }
+
+    /// Fills a file up, and takes a broken connection up again.
+    fn receive(&self, announced: &Announced, file: &mut File) -> Result<(), Stopped> {
+        let name = &announced.name;
+        let (mut attempt, mut from_start) = (0, false);
+        loop {
+            match self.attempt(announced, file, from_start) {
+                Err(Stopped::NotThere) if !from_start => {
+                    tracing::warn!("{name}: the server does not go on where it stopped; fetching all of it");
+                    from_start = true;
+                }
+                Err(Stopped::Request(error)) if attempt < RETRIES && error.is_passing() => {
+                    tracing::warn!("{name}: {error}; trying again");
+                    attempt += 1;
+                    std::thread::sleep(PAUSE * attempt);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// One request, for all that the file lacks.
+    fn attempt(&self, announced: &Announced, file: &mut File, from_start: bool) -> Result<(), Stopped> {
+        let Announced { name, etag, bytes } = announced;
+        let unwritable = |error| Stopped::Here(FileError::writing(self.model.path_of_beginning(etag), error).into());
+        let mut done = file.metadata().map_err(unwritable)?.len();
+        if from_start || done > *bytes {
+            file.set_len(0).map_err(unwritable)?;
+            done = 0;
+        }
+        (self.on_bytes)(name, done, *bytes);
+        if done == *bytes {
+            return Ok(());
+        }
+        let mut content = match self.client.file(self.url(name), done) {
+            Err(RequestError::Status { status: 416, .. }) if done > 0 => return Err(Stopped::NotThere),
+            content => content?,
+        };
+        if content.from > 0 {
+            if content.range() != Some((done, Some(*bytes))) && content.range() != Some((done, None)) {
+                return Err(Stopped::NotThere);
+            }
+        } else if done > 0 {
+            // All of it, although a part was asked for.
+            file.set_len(0).map_err(unwritable)?;
+            done = 0;
+        }
+        if let Some(length) = content.length() {
+            let is_part = content.from > 0;
+            if length > bytes - done || (!is_part && length < *bytes) {
+                return Err(Stopped::Length(done.saturating_add(length)));
+            }
+        }
+        file.seek(SeekFrom::Start(done)).map_err(unwritable)?;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        while done < *bytes {
+            let room = usize::try_from(bytes - done).map_or(BUFFER_BYTES, |left| left.min(BUFFER_BYTES));
+            let read = content.read(&mut buffer[..room])?;
+            if read == 0 {
+                let message = format!("it ended after {done} of {bytes} bytes");
+                return Err(RequestError::Broken(message).into());
+            }
+            file.write_all(&buffer[..read]).map_err(unwritable)?;
+            done += read as u64;
+            (self.on_bytes)(name, done, *bytes);
+        }
+        // Whether it would go on; what comes then is not kept. A connection that breaks now has said all it had to.
+        match content.read(&mut buffer[..1]) {
+            Ok(1..) => Err(Stopped::Length(done + 1)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Asks again where the same request may succeed in a moment.
+fn again<T>(name: &str, mut ask: impl FnMut() -> Result<T, RequestError>) -> Result<T, RequestError> {
+    let mut attempt = 0;
+    loop {
+        match ask() {
+            Err(error) if attempt < RETRIES && error.is_passing() => {
+                tracing::warn!("{name}: {error}; asking again");
+                attempt += 1;
+                std::thread::sleep(PAUSE * attempt);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// What a failed request means to who wanted that file of a model.
+pub(crate) fn failed(client: &Client, id: &ModelId, file: &str, error: RequestError) -> HubError {
+    let (id, endpoint, file) = (id.as_str().to_owned(), client.endpoint(), file.to_owned());
+    match error {
+        RequestError::Status { status: status @ (401 | 403), by_hub: true } => {
+            let how = if client.has_token() { "with a token" } else { "without a token" };
+            HubError::Refused { id, endpoint, status, how }
+        }
+        RequestError::Answer(message) => HubError::Answer { id, endpoint, file, message },
+        error @ (RequestError::Status { .. } | RequestError::Broken(_)) => {
+            HubError::Connection { id, endpoint, file, message: error.to_string() }
+        }
+    }
+}
