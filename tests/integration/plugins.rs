@@ -176,7 +176,7 @@ fn compiled_code_is_kept_and_mended() -> Result<(), Failed> {
 fn hostile_classifier() -> Result<(), Failed> {
     let classifier = strict_host()?.classifier(&built("target/guests/hostile-classifier.wasm")?)?;
     let name = "domain-classifier hostile-classifier 0.0.1";
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 14] = [
         ("loop", &["CPU time limit in `classify` at `b`", "300 ms"]),
         ("sleep", &["wall clock limit in `classify` at `b`"]),
         ("allocate", &["memory limit in `classify` at `b`", "67108864 bytes"]),
@@ -185,6 +185,8 @@ fn hostile_classifier() -> Result<(), Failed> {
         ("print", &["trapped in `classify` at `b`", "wrote more than 4096 bytes"]),
         ("refuse", &["`b`: not today"]),
         ("refuse a stranger", &["item 99 of 3: who?"]),
+        ("refuse without end", &["broke its contract in `classify`", "at most 16777216 bytes"]),
+        ("signal without end", &["broke its contract in `classify`", "at most 16777216 bytes"]),
         ("answer too little", &["broke its contract in `classify`", "expected 3 answers, got 2"]),
         ("unknown domain", &["broke its contract in `classify` at `b`", "`astrology`"]),
         ("negative score", &["broke its contract in `classify` at `b`", "-1"]),
@@ -222,12 +224,13 @@ fn hostile_loader() -> Result<(), Failed> {
     let options = LoaderOptions::from_iter([("kind".to_owned(), "chat".into())]);
     expect_error(loader.open(std::slice::from_ref(&path), &options), &[r#"data.options: {"kind":"chat"}"#])?;
 
-    let at_reading: [(&str, &[&str]); 6] = [
+    let at_reading: [(&str, &[&str]); 7] = [
         ("too many rows", &["`next-batch` at row 0", "expected 1 to 10 rows, got 11"]),
         ("nobody answers", &["`next-batch` at row 0", "the last is the assistant's"]),
         ("user speaks last", &["`next-batch` at row 0", "the last is the assistant's"]),
         ("wrong reason", &["`next-batch` at row 0", "`No Solution!`"]),
         ("no identifier", &["`next-batch` at row 0", "an empty one"]),
+        ("long identifier", &["`next-batch` at row 0", "at most 4096 bytes, got 5000"]),
         ("panic at the second batch", &["trapped in `next-batch` at row 2", "the file asked for it"]),
     ];
     for (asked, parts) in at_reading {
@@ -264,8 +267,13 @@ fn a_batch_is_as_large_as_memory_allows() -> Result<(), Failed> {
     let batch = host()?.loader(&guest)?.open(std::slice::from_ref(&path), &none)?.next_batch(10)?;
     assert!(matches!(&batch[..], [LoadedRow::Problem(problem)] if problem.text.statement.len() == 160 << 20));
     expect_error(
-        strict_host()?.loader(&guest)?.open(&[path], &none)?.next_batch(10),
+        strict_host()?.loader(&guest)?.open(std::slice::from_ref(&path), &none)?.next_batch(10),
         &["memory limit in `next-batch` at row 0"],
+    )?;
+    fs::write(&path, "too large a batch")?;
+    expect_error(
+        host()?.loader(&guest)?.open(&[path], &none)?.next_batch(10),
+        &["broke its contract in `next-batch` at row 0", "at most 536870912 bytes"],
     )
 }
 
@@ -300,6 +308,12 @@ fn hostile_formatter() -> Result<(), Failed> {
         expect_error(prompts, &[broke, "`format-prompts` at `b`"])?;
     }
     expect_error(formatter.extract_solution("panic"), &["trapped in `extract-solution`", "asked for it"])?;
+    for (completion, part) in
+        [("a byte more", "a part of a completion of 11 bytes, got 12 bytes"), ("megabytes more", "at most 14 bytes")]
+    {
+        expect_error(formatter.extract_solution(completion), &[broke, "`extract-solution`", part])?;
+    }
+    assert_eq!(formatter.extract_solution("the same")?.as_deref(), Some("the same"));
     assert_eq!(formatter.extract_solution("fine")?, None);
     Ok(())
 }

@@ -87,7 +87,8 @@ pub enum EvaluatorError {
         /// The tokens that are timed after each prompt.
         tokens: usize,
     },
-    /// The judge itself failed on a program; a rate that counts it would not be the model's.
+    /// The judge itself failed on more programs than can be the programs' doing; a rate that counts them would not be the
+    /// model's.
     #[error("the judge failed on an answer to `{id}`: {detail}")]
     JudgeFailed {
         /// The problem.

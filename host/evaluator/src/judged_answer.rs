@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::EvaluatorError;
+use super::failures::JUDGE_FAILED;
 use hilora_judge::{Judgement, Verdict};
 
 /// What was found of an answer.
@@ -15,16 +15,14 @@ pub(crate) struct JudgedAnswer {
 }
 
 impl JudgedAnswer {
-    /// Reads a judgement. One that says nothing of the program is an error.
-    pub(crate) fn of(judgement: &Judgement) -> Result<Self, EvaluatorError> {
+    /// Reads a judgement. One that says nothing of the program is an error of the answer, for want of a better word.
+    pub(crate) fn of(judgement: &Judgement) -> Self {
         let verdict = judgement.verdict;
         // The test that failed is the last that ran.
         let failed = judgement.tests.last();
         let detail = || failed.map(|test| test.detail.clone()).unwrap_or_default();
         let error = match verdict {
-            Verdict::InternalError => {
-                return Err(EvaluatorError::JudgeFailed { id: judgement.id.clone(), detail: detail() });
-            }
+            Verdict::InternalError => Some(JUDGE_FAILED.to_owned()),
             // A message varies with the program; what can be counted is the exception's type.
             Verdict::RuntimeError => Some(match failed.map(|test| (test.exception.as_deref(), test.exit_code)) {
                 Some((Some(exception), _)) if !exception.is_empty() => exception.to_owned(),
@@ -39,7 +37,7 @@ impl JudgedAnswer {
             | Verdict::MemoryLimit
             | Verdict::OutputLimit => None,
         };
-        Ok(Self { verdict, error })
+        Self { verdict, error }
     }
 }
 
@@ -65,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_the_exceptions_type_and_never_a_part_of_a_message() -> Result<(), EvaluatorError> {
+    fn a_cause_is_the_exceptions_type_and_never_a_part_of_a_message() {
         let raised = Verdict::RuntimeError;
         for (judgement, cause) in [
             (judgement(raised, "std::bad: alloc: no", Some(1), Some("std::bad")), Some("std::bad")),
@@ -74,11 +72,9 @@ mod tests {
             (judgement(raised, "", Some(1), Some("")), Some("runtime-error")),
             (judgement(Verdict::Unsupported, "no module `node:fs`", Some(1), None), Some("no module `node:fs`")),
             (judgement(Verdict::WrongAnswer, "expected: 3", Some(0), None), None),
+            (judgement(Verdict::InternalError, "the process died", None, None), Some("the judge failed on it")),
         ] {
-            assert_eq!(JudgedAnswer::of(&judgement)?.error.as_deref(), cause, "{judgement:?}");
+            assert_eq!(JudgedAnswer::of(&judgement).error.as_deref(), cause, "{judgement:?}");
         }
-        let failed = JudgedAnswer::of(&judgement(Verdict::InternalError, "the process died", None, None));
-        assert!(matches!(failed, Err(EvaluatorError::JudgeFailed { .. })));
-        Ok(())
     }
 }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use super::error::EvaluatorError;
+use super::failures::Failures;
 use super::judged_answer::JudgedAnswer;
 use super::sample_ledger::SampleLedger;
 use super::watch::{Watch, Work};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::EvaluationProblem;
-use hilora_judge::{Judge, Judgement, StopAt, Submission, calibrated, run_limits};
+use hilora_judge::{Judge, Judgement, StopAt, Submission, Verdict, calibrated, run_limits};
 
 /// A program that claims to solve a problem.
 #[derive(Clone, Copy)]
@@ -67,9 +68,18 @@ fn judge_programs(
     if let Some(error) = failed {
         return Err(error);
     }
+    let mut failures = Failures::of(programs.distinct.len());
     for (program, judgement) in unknown.iter().zip(judgements?) {
         let Some(judgement) = judgement else { return Ok(None) };
-        judged[*program] = Some(JudgedAnswer::of(&judgement)?);
+        if judgement.verdict == Verdict::InternalError {
+            let detail = judgement.tests.last().map(|test| test.detail.clone()).unwrap_or_default();
+            let failed = EvaluatorError::JudgeFailed { id: judgement.id.clone(), detail };
+            if !failures.tolerates() {
+                return Err(failed);
+            }
+            tracing::warn!("{failed}; it counts as an error");
+        }
+        judged[*program] = Some(JudgedAnswer::of(&judgement));
     }
     let judged: Vec<JudgedAnswer> = judged.into_iter().flatten().collect();
     if judged.len() != programs.distinct.len() {
@@ -78,8 +88,7 @@ fn judge_programs(
     Ok(Some(programs.of_answer.into_iter().map(|program| judged[program].clone()).collect()))
 }
 
-/// Puts judgements into the ledger as they are made. One program that the judge failed on does not discard what is found
-/// of the others, but the measurement ends with it.
+/// Puts judgements into the ledger as they are made.
 struct Keeping<'a> {
     ledger: &'a mut SampleLedger,
     failed: Option<EvaluatorError>,
@@ -88,16 +97,14 @@ struct Keeping<'a> {
 impl Keeping<'_> {
     /// A verdict that came of the machine's clocks is not settled: it counts, but another time it may be another one.
     fn keep(&mut self, key: ContentHash, judgement: &Judgement, is_settled: bool) {
-        let judged = JudgedAnswer::of(judgement);
-        let kept = judged.and_then(|answer| if is_settled { self.ledger.add_judged(key, &answer) } else { Ok(()) });
-        if let Err(error) = kept {
+        if is_settled && let Err(error) = self.ledger.add_judged(key, &JudgedAnswer::of(judgement)) {
             self.failed.get_or_insert(error);
         }
     }
 
     /// Whether going on would find what cannot be kept.
     fn cannot_write(&self) -> bool {
-        matches!(self.failed, Some(EvaluatorError::File(_)))
+        self.failed.is_some()
     }
 }
 
@@ -162,7 +169,6 @@ mod tests {
     use crate::fakes::{WORK_FUEL, counting_judge, doubling_problem, fake_judge};
     use crate::watch::Subject;
     use hilora_contract::dataset::{ProblemChecker, TestCase};
-    use hilora_judge::Verdict;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -224,8 +230,8 @@ mod tests {
         let answer = |code| Answer { problem: &problem, code };
         let runs = Arc::new(AtomicU64::new(0));
         let counting = counting_judge(&runs);
-        let failed = judge(&counting, &[answer("double"), answer("crash"), answer("six")], &mut open()?);
-        assert!(matches!(failed, Err(EvaluatorError::JudgeFailed { .. })), "{failed:?}");
+        let judged = judge(&counting, &[answer("double"), answer("crash"), answer("six")], &mut open()?)?;
+        assert_eq!((judged[1].verdict, judged[1].error.is_some()), (Verdict::InternalError, true));
 
         // `double` has two tests and `six` fails at its second; neither is run again.
         let before = runs.load(Ordering::Relaxed);
@@ -234,9 +240,12 @@ mod tests {
         let verdicts: Vec<Verdict> = judged.iter().map(|answer| answer.verdict).collect();
         assert_eq!(verdicts, [Verdict::WrongAnswer, Verdict::Accepted, Verdict::WrongAnswer]);
         // The judge may succeed another time, and another problem's tests are others.
-        assert!(judge(&counting, &[answer("crash")], &mut open()?).is_err());
+        judge(&counting, &[answer("crash")], &mut open()?)?;
         assert_eq!(judge(&counting, &[Answer { problem: &other, code: "six" }], &mut open()?)?.len(), 1);
-        assert!(runs.load(Ordering::Relaxed) > before + 1);
+        assert_eq!(runs.load(Ordering::Relaxed), before + 3);
+        // One that it fails on may be the program's doing, two of two are not.
+        let failed = judge(&counting, &[answer("crash"), Answer { problem: &other, code: "crash" }], &mut open()?);
+        assert!(matches!(failed, Err(EvaluatorError::JudgeFailed { .. })), "{failed:?}");
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use wasmtime::{Engine, Store};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{Deterministic, I32Exit, WasiCtx, WasiCtxView, WasiView};
 
+use super::answer::{hostcall_fuel, is_too_large};
 use super::clock::VirtualClock;
 use super::execution::{Stopwatch, drive};
 use super::limits::InstanceLimiter;
@@ -43,6 +44,8 @@ pub(super) enum Stop {
     Limit(LimitKind),
     /// It wrote more than it may.
     Output,
+    /// It answered more than this many bytes.
+    Answer(u64),
     /// It ended the instance with this code.
     Exit(u8),
     /// It trapped; the engine's words.
@@ -82,22 +85,23 @@ impl Guest {
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limiter);
-        // What the host takes over in one call is at most what the guest itself may hold: a batch of a real dataset is
-        // larger than wasmtime's default of 128 MiB.
-        store.set_hostcall_fuel(usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX));
         Self { store, limits: *limits, stdout, stderr }
     }
 
-    /// Makes one call under the limits, each of which begins anew; memory is the instance's.
+    /// Makes one call under the limits, each of which begins anew; memory is the instance's. The host takes over an answer
+    /// of at most `answer_bytes_max`.
     pub(super) fn call<T>(
         &mut self,
         stopwatch: &Stopwatch,
+        answer_bytes_max: u64,
         call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, Stop> {
         self.store.data_mut().limiter.allowance.begin(stopwatch);
+        self.store.set_hostcall_fuel(hostcall_fuel(answer_bytes_max, &self.limits));
         let clock = self.store.data().clock.clone();
         match drive(call(&mut self.store), &self.limits, stopwatch, &clock) {
             Err(limit) => Err(Stop::Limit(limit)),
+            Ok(Err(error)) if is_too_large(&error) => Err(Stop::Answer(answer_bytes_max)),
             Ok(Err(error)) => Err(self.why(&error)),
             Ok(Ok(answer)) => Ok(answer),
         }
