@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{PluginError, PluginIdentity};
-use crate::dataset::{Conversation, PolicyExample, Problem, SkippedRow};
+use crate::dataset::{Conversation, Message, PolicyExample, Problem, SkippedRow};
 
 /// A column that a loader reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,37 @@ pub enum LoadedRow {
     Policy(PolicyExample),
     /// Nothing, and why.
     Skipped(SkippedRow),
+}
+
+impl LoadedRow {
+    /// How much text it holds, in bytes.
+    pub fn text_bytes(&self) -> u64 {
+        let sum = |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.len() as u64).sum::<u64>();
+        match self {
+            Self::Problem(problem) => {
+                let text = &problem.text;
+                let programs = problem.solutions.iter().chain(&problem.incorrect_solutions);
+                sum(&mut [&text.id, &text.title, &text.statement, &problem.source].into_iter().chain(&text.tags))
+                    + sum(&mut programs.map(|program| &program.code))
+                    + sum(&mut problem.tests.iter().flat_map(|test| [&test.input, &test.output]))
+                    + sum(&mut problem.attributes.iter().flat_map(|fact| [&fact.name, &fact.value]))
+            }
+            Self::Conversation(conversation) => {
+                let said = |message: &Message| {
+                    let calls = message.tool_calls.iter().flat_map(|call| [&call.name, &call.arguments]);
+                    sum(&mut [&message.content].into_iter().chain(&message.reasoning).chain(calls))
+                };
+                sum(&mut [&conversation.id].into_iter().chain(&conversation.tools).chain(&conversation.tags))
+                    + conversation.messages.iter().map(said).sum::<u64>()
+            }
+            Self::Policy(example) => {
+                let actions = example.actions.iter().flat_map(|action| [&action.name, &action.arguments]);
+                let texts = [&example.id, &example.instruction, &example.policy].into_iter();
+                sum(&mut texts.chain(&example.outputs).chain(&example.tags).chain(actions))
+            }
+            Self::Skipped(row) => sum(&mut [&row.reason, &row.detail].into_iter().chain(&row.id)),
+        }
+    }
 }
 
 /// What a loader is told beside its files: the config's `data.options`.
