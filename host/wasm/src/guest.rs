@@ -23,6 +23,9 @@ use hilora_contract::plugin::{LimitKind, RunLimits};
 static RANDOM_BYTES: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0..128_u64).flat_map(|counter| Sha256::digest(counter.to_le_bytes())).collect());
 
+/// What a guest may hold of the host's at once: streams, pollables, source files.
+const HANDLES_MAX: usize = 10_000;
+
 /// What a guest's host functions work on.
 pub(super) struct GuestState {
     context: WasiCtx,
@@ -77,14 +80,17 @@ impl Guest {
             .allow_tcp(false)
             .allow_udp(false)
             .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
         let state = GuestState {
             context,
-            table: ResourceTable::new(),
+            table,
             limiter: InstanceLimiter::new(limits),
             clock: VirtualClock::new(limits.wall_time_ms),
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limiter);
+        store.set_max_component_handles(HANDLES_MAX);
         Self { store, limits: *limits, stdout, stderr }
     }
 
@@ -136,6 +142,11 @@ impl Guest {
     /// Whether the instance asked for more memory than it may have.
     pub(super) fn memory_denied(&self) -> bool {
         self.store.data().limiter.denied()
+    }
+
+    /// Whether there was no memory left for even a small object.
+    pub(super) fn memory_exhausted(&self) -> bool {
+        self.store.data().limiter.exhausted()
     }
 
     /// Takes what was written to standard output.

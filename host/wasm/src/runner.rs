@@ -64,7 +64,10 @@ impl ComponentRunner {
         match ended {
             // A library that gives up for want of memory says so in its own words, which the runner takes for an exception
             // like any other. That memory was refused is the host's to know.
-            Ok(Outcome::Raised(uncaught)) if guest.memory_denied() && tells_of_memory(&uncaught) => {
+            Ok(Outcome::Raised(uncaught))
+                if guest.memory_denied() && names_memory(&uncaught)
+                    || guest.memory_exhausted() && is_no_object(&uncaught) =>
+            {
                 Termination::LimitExceeded(LimitKind::Memory)
             }
             Ok(Outcome::Raised(uncaught)) => Termination::Raised {
@@ -90,10 +93,15 @@ impl ComponentRunner {
     }
 }
 
-/// Whether an exception can come of refused memory: its type says so (`MemoryError`, `OutOfMemoryError`), or it is no object
-/// at all, because there was no memory left to make one: QuickJS throws `null` then.
-fn tells_of_memory(uncaught: &Uncaught) -> bool {
-    uncaught.exception.to_ascii_lowercase().contains("memory") || uncaught.message == "null"
+/// Whether an exception's type says that it comes of refused memory (`MemoryError`, `OutOfMemoryError`).
+fn names_memory(uncaught: &Uncaught) -> bool {
+    uncaught.exception.to_ascii_lowercase().contains("memory")
+}
+
+/// Whether it is no object at all: QuickJS throws `null` where it has no memory left to make an error. A program may throw
+/// `null`, too, also after it was refused one large array and went on, which is no want of memory.
+fn is_no_object(uncaught: &Uncaught) -> bool {
+    uncaught.message == "null"
 }
 
 impl SolutionRunner for ComponentRunner {
