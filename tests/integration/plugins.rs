@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::LazyLock;
 
 use hilora_contract::dataset::{Domain, ProblemText};
@@ -11,13 +12,14 @@ use hilora_wasm::{HostOptions, PluginHost};
 use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
 
+use crate::repository;
 use crate::sandbox::{built, host};
 
 const CLASSIFIER: &str = "plugins/keyword-classifier.wasm";
 
 /// A host whose calls end soon.
 static STRICT_HOST: LazyLock<Result<PluginHost, String>> = LazyLock::new(|| {
-    let cache_dir = crate::repository().join("target/compiled-plugins");
+    let cache_dir = repository().join("target/compiled-plugins");
     let call_limits = RunLimits {
         fuel: u64::MAX,
         cpu_time_ms: 300,
@@ -44,6 +46,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("plugins::hostile_loader", hostile_loader),
         Trial::test("plugins::hostile_formatter", hostile_formatter),
         Trial::test("plugins::a_batch_is_as_large_as_memory_allows", a_batch_is_as_large_as_memory_allows),
+        Trial::test("plugins::no_command_reaches_a_terminal", no_command_reaches_a_terminal),
     ]
 }
 
@@ -275,6 +278,61 @@ fn a_batch_is_as_large_as_memory_allows() -> Result<(), Failed> {
         host()?.loader(&guest)?.open(&[path], &none)?.next_batch(10),
         &["broke its contract in `next-batch` at row 0", "at most 536870912 bytes"],
     )
+}
+
+/// Plugins and files whose words would clear a screen: the binary shows what they are and sends none of it.
+fn no_command_reaches_a_terminal() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let prepare = |data: &str, plugin: &str| -> Result<(Option<i32>, String), Failed> {
+        let config = folder.path().join("run.yaml");
+        let text = format!(
+            "adapter_name: x-lora\nbase_model: examples/tiny-base\nlora: {{r: 4, lora_alpha: 8}}\n\
+             training: {{mode: qlora, num_epochs: 1, batch_size: 1, learning_rate: 1e-3, max_seq_length: 64}}\n\
+             data: {{verify: false, domains: [python], {data}}}\n"
+        );
+        fs::write(&config, text)?;
+        let output = Command::new(env!("CARGO_BIN_EXE_hilora-host"))
+            .args(["-v", "prepare", "--config"])
+            .arg(&config)
+            .arg("--run")
+            .arg(folder.path().join("run"))
+            .arg("--plugin")
+            .arg(built(plugin)?)
+            .current_dir(repository())
+            .output()?;
+        Ok((output.status.code(), String::from_utf8(output.stderr)? + &String::from_utf8(output.stdout)?))
+    };
+    let file = |name: &str, content: &str| -> Result<String, Failed> {
+        let path = folder.path().join(name);
+        fs::write(&path, content)?;
+        // As a text in double quotation marks, YAML takes JSON.
+        Ok(serde_json::to_string(&path)?)
+    };
+    let problems = |statement: &str| -> Result<String, Failed> {
+        let row = serde_json::json!({
+            "problem": statement, "solution": "print(1)", "tests": [{"input": "", "output": "1"}],
+        });
+        Ok(format!("source: jsonl, options: {{kind: problem}}, files: [{}]", file("rows.jsonl", &row.to_string())?))
+    };
+    let loaded = |content: &str| Ok::<_, Failed>(format!("source: hostile, files: [{}]", file("rows.txt", content)?));
+    let named = "nothing wrong";
+    for (data, plugin, part) in [
+        (loaded("commands to a terminal")?, "target/guests/hostile-loader.wasm", named),
+        (problems("refuse in colour")?, "target/guests/hostile-classifier.wasm", named),
+        (problems("unknown domain in colour")?, "target/guests/hostile-classifier.wasm", named),
+        (
+            format!("source: jsonl, options: {{kind: problem}}, files: [{}]", r#""\e[2Jabsent.jsonl""#),
+            CLASSIFIER,
+            "absent",
+        ),
+    ] {
+        let (code, said) = prepare(&data, plugin)?;
+        assert_eq!(code, Some(2), "{data}: {said}");
+        assert!(said.contains(part) && said.contains("␛[2J"), "{data}: {said}");
+        let sent = said.chars().find(|c| c.is_control() && !['\n', '\t'].contains(c) || *c == '\u{202e}');
+        assert_eq!(sent, None, "{data}: {said:?}");
+    }
+    Ok(())
 }
 
 fn hostile_formatter() -> Result<(), Failed> {

@@ -40,10 +40,15 @@ pub enum LoadedRow {
     Skipped(SkippedRow),
 }
 
+/// What a text takes beside its own bytes, in memory and in a file of rows.
+const BYTES_PER_TEXT: u64 = 32;
+
 impl LoadedRow {
-    /// How much text it holds, in bytes.
+    /// How much text it holds, in bytes; each text counts some more, because a million empty ones are not nothing.
     pub fn text_bytes(&self) -> u64 {
-        let sum = |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.len() as u64).sum::<u64>();
+        let sum = |texts: &mut dyn Iterator<Item = &String>| {
+            texts.map(|text| text.len() as u64 + BYTES_PER_TEXT).sum::<u64>()
+        };
         match self {
             Self::Problem(problem) => {
                 let text = &problem.text;
@@ -93,4 +98,37 @@ pub trait DatasetReader: Send {
 
     /// How many rows there are in all, where the format tells.
     fn rows_total(&mut self) -> Result<Option<u64>, PluginError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{ProblemChecker, ProblemText, TestCase};
+
+    #[test]
+    fn every_text_of_a_row_counts_and_an_empty_one_too() {
+        let tests = |count| vec![TestCase { input: String::new(), output: "1".to_owned() }; count].into();
+        let problem = |count| {
+            LoadedRow::Problem(Problem {
+                text: ProblemText {
+                    id: "a".to_owned(),
+                    title: String::new(),
+                    statement: "1234".to_owned(),
+                    tags: Vec::new(),
+                    difficulty: None,
+                },
+                source: String::new(),
+                solutions: Vec::new(),
+                incorrect_solutions: Vec::new(),
+                tests: tests(count),
+                entry_point: None,
+                checker: ProblemChecker::default(),
+                time_limit_ms: None,
+                memory_limit_bytes: None,
+                attributes: Vec::new(),
+            })
+        };
+        assert_eq!(problem(0).text_bytes(), 5 + 4 * BYTES_PER_TEXT);
+        assert_eq!(problem(1_000_000).text_bytes() - problem(0).text_bytes(), 1_000_000 * (1 + 2 * BYTES_PER_TEXT));
+    }
 }
