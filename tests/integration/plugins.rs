@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::LazyLock;
 
 use hilora_contract::dataset::{Domain, ProblemText};
@@ -11,13 +12,14 @@ use hilora_wasm::{HostOptions, PluginHost};
 use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
 
+use crate::repository;
 use crate::sandbox::{built, host};
 
 const CLASSIFIER: &str = "plugins/keyword-classifier.wasm";
 
 /// A host whose calls end soon.
 static STRICT_HOST: LazyLock<Result<PluginHost, String>> = LazyLock::new(|| {
-    let cache_dir = crate::repository().join("target/compiled-plugins");
+    let cache_dir = repository().join("target/compiled-plugins");
     let call_limits = RunLimits {
         fuel: u64::MAX,
         cpu_time_ms: 300,
@@ -44,6 +46,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("plugins::hostile_loader", hostile_loader),
         Trial::test("plugins::hostile_formatter", hostile_formatter),
         Trial::test("plugins::a_batch_is_as_large_as_memory_allows", a_batch_is_as_large_as_memory_allows),
+        Trial::test("plugins::no_command_reaches_a_terminal", no_command_reaches_a_terminal),
     ]
 }
 
@@ -176,7 +179,7 @@ fn compiled_code_is_kept_and_mended() -> Result<(), Failed> {
 fn hostile_classifier() -> Result<(), Failed> {
     let classifier = strict_host()?.classifier(&built("target/guests/hostile-classifier.wasm")?)?;
     let name = "domain-classifier hostile-classifier 0.0.1";
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 14] = [
         ("loop", &["CPU time limit in `classify` at `b`", "300 ms"]),
         ("sleep", &["wall clock limit in `classify` at `b`"]),
         ("allocate", &["memory limit in `classify` at `b`", "67108864 bytes"]),
@@ -185,6 +188,8 @@ fn hostile_classifier() -> Result<(), Failed> {
         ("print", &["trapped in `classify` at `b`", "wrote more than 4096 bytes"]),
         ("refuse", &["`b`: not today"]),
         ("refuse a stranger", &["item 99 of 3: who?"]),
+        ("refuse without end", &["broke its contract in `classify`", "at most 16777216 bytes"]),
+        ("signal without end", &["broke its contract in `classify`", "at most 16777216 bytes"]),
         ("answer too little", &["broke its contract in `classify`", "expected 3 answers, got 2"]),
         ("unknown domain", &["broke its contract in `classify` at `b`", "`astrology`"]),
         ("negative score", &["broke its contract in `classify` at `b`", "-1"]),
@@ -222,12 +227,13 @@ fn hostile_loader() -> Result<(), Failed> {
     let options = LoaderOptions::from_iter([("kind".to_owned(), "chat".into())]);
     expect_error(loader.open(std::slice::from_ref(&path), &options), &[r#"data.options: {"kind":"chat"}"#])?;
 
-    let at_reading: [(&str, &[&str]); 6] = [
+    let at_reading: [(&str, &[&str]); 7] = [
         ("too many rows", &["`next-batch` at row 0", "expected 1 to 10 rows, got 11"]),
         ("nobody answers", &["`next-batch` at row 0", "the last is the assistant's"]),
         ("user speaks last", &["`next-batch` at row 0", "the last is the assistant's"]),
         ("wrong reason", &["`next-batch` at row 0", "`No Solution!`"]),
         ("no identifier", &["`next-batch` at row 0", "an empty one"]),
+        ("long identifier", &["`next-batch` at row 0", "at most 4096 bytes, got 5000"]),
         ("panic at the second batch", &["trapped in `next-batch` at row 2", "the file asked for it"]),
     ];
     for (asked, parts) in at_reading {
@@ -264,9 +270,69 @@ fn a_batch_is_as_large_as_memory_allows() -> Result<(), Failed> {
     let batch = host()?.loader(&guest)?.open(std::slice::from_ref(&path), &none)?.next_batch(10)?;
     assert!(matches!(&batch[..], [LoadedRow::Problem(problem)] if problem.text.statement.len() == 160 << 20));
     expect_error(
-        strict_host()?.loader(&guest)?.open(&[path], &none)?.next_batch(10),
+        strict_host()?.loader(&guest)?.open(std::slice::from_ref(&path), &none)?.next_batch(10),
         &["memory limit in `next-batch` at row 0"],
+    )?;
+    fs::write(&path, "too large a batch")?;
+    expect_error(
+        host()?.loader(&guest)?.open(&[path], &none)?.next_batch(10),
+        &["broke its contract in `next-batch` at row 0", "at most 536870912 bytes"],
     )
+}
+
+/// Plugins and files whose words would clear a screen: the binary shows what they are and sends none of it.
+fn no_command_reaches_a_terminal() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let prepare = |data: &str, plugin: &str| -> Result<(Option<i32>, String), Failed> {
+        let config = folder.path().join("run.yaml");
+        let text = format!(
+            "adapter_name: x-lora\nbase_model: examples/tiny-base\nlora: {{r: 4, lora_alpha: 8}}\n\
+             training: {{mode: qlora, num_epochs: 1, batch_size: 1, learning_rate: 1e-3, max_seq_length: 64}}\n\
+             data: {{verify: false, domains: [python], {data}}}\n"
+        );
+        fs::write(&config, text)?;
+        let output = Command::new(env!("CARGO_BIN_EXE_hilora-host"))
+            .args(["-v", "prepare", "--config"])
+            .arg(&config)
+            .arg("--run")
+            .arg(folder.path().join("run"))
+            .arg("--plugin")
+            .arg(built(plugin)?)
+            .current_dir(repository())
+            .output()?;
+        Ok((output.status.code(), String::from_utf8(output.stderr)? + &String::from_utf8(output.stdout)?))
+    };
+    let file = |name: &str, content: &str| -> Result<String, Failed> {
+        let path = folder.path().join(name);
+        fs::write(&path, content)?;
+        // As a text in double quotation marks, YAML takes JSON.
+        Ok(serde_json::to_string(&path)?)
+    };
+    let problems = |statement: &str| -> Result<String, Failed> {
+        let row = serde_json::json!({
+            "problem": statement, "solution": "print(1)", "tests": [{"input": "", "output": "1"}],
+        });
+        Ok(format!("source: jsonl, options: {{kind: problem}}, files: [{}]", file("rows.jsonl", &row.to_string())?))
+    };
+    let loaded = |content: &str| Ok::<_, Failed>(format!("source: hostile, files: [{}]", file("rows.txt", content)?));
+    let named = "nothing wrong";
+    for (data, plugin, part) in [
+        (loaded("commands to a terminal")?, "target/guests/hostile-loader.wasm", named),
+        (problems("refuse in colour")?, "target/guests/hostile-classifier.wasm", named),
+        (problems("unknown domain in colour")?, "target/guests/hostile-classifier.wasm", named),
+        (
+            format!("source: jsonl, options: {{kind: problem}}, files: [{}]", r#""\e[2Jabsent.jsonl""#),
+            CLASSIFIER,
+            "absent",
+        ),
+    ] {
+        let (code, said) = prepare(&data, plugin)?;
+        assert_eq!(code, Some(2), "{data}: {said}");
+        assert!(said.contains(part) && said.contains("␛[2J"), "{data}: {said}");
+        let sent = said.chars().find(|c| c.is_control() && !['\n', '\t'].contains(c) || *c == '\u{202e}');
+        assert_eq!(sent, None, "{data}: {said:?}");
+    }
+    Ok(())
 }
 
 fn hostile_formatter() -> Result<(), Failed> {
@@ -300,6 +366,12 @@ fn hostile_formatter() -> Result<(), Failed> {
         expect_error(prompts, &[broke, "`format-prompts` at `b`"])?;
     }
     expect_error(formatter.extract_solution("panic"), &["trapped in `extract-solution`", "asked for it"])?;
+    for (completion, part) in
+        [("a byte more", "a part of a completion of 11 bytes, got 12 bytes"), ("megabytes more", "at most 14 bytes")]
+    {
+        expect_error(formatter.extract_solution(completion), &[broke, "`extract-solution`", part])?;
+    }
+    assert_eq!(formatter.extract_solution("the same")?.as_deref(), Some("the same"));
     assert_eq!(formatter.extract_solution("fine")?, None);
     Ok(())
 }

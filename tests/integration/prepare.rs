@@ -79,6 +79,8 @@ fn config(file: &Path) -> DataConfig {
         eval_fraction: 0.25,
         max_solutions_per_problem: 1,
         min_examples: 1,
+        rows_max: 1_000,
+        bytes_max: None,
         train_file: None,
         eval_file: None,
     }

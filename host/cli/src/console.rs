@@ -4,6 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use hilora_contract::artifact::write_standard_output;
+use hilora_contract::terminal::{visible, visible_json};
 use hilora_run::{RunObserver, StageResult, Task, TaskProgress};
 use serde::Serialize;
 
@@ -46,14 +47,19 @@ impl Console {
 
     /// Prints the command's result: `text` for people, `value` for machines.
     pub(crate) fn result(&self, value: &impl Serialize, text: &str) -> Result<()> {
-        let text = if self.is_json {
-            serde_json::to_string_pretty(value).map_err(StreamError::Json)?
+        self.view(value, &visible(text))
+    }
+
+    /// The same with a text that may have colours, because foreign text in it was made visible before.
+    pub(crate) fn view(&self, value: &impl Serialize, text: &str) -> Result<()> {
+        if self.is_json {
+            let json = serde_json::to_string_pretty(value).map_err(StreamError::Json)?;
+            Ok(write_standard_output(format!("{}\n", visible_json(&json)).as_bytes())?)
         } else if text.is_empty() {
-            return Ok(());
+            Ok(())
         } else {
-            text.trim_end().to_owned()
-        };
-        Ok(write_standard_output(format!("{text}\n").as_bytes())?)
+            Ok(write_standard_output(format!("{}\n", text.trim_end()).as_bytes())?)
+        }
     }
 
     /// Watches work that can be interrupted. While the observer lives, a signal is a request that the work answers.

@@ -191,7 +191,7 @@ impl ShowArguments {
             Some(path) => write_page(path, &rows_page(&file.display().to_string(), &laid_out))?,
             None => rows_text(&laid_out, colours),
         };
-        console.result(&laid_out, &text)
+        console.view(&laid_out, &text)
     }
 }
 

@@ -1,8 +1,9 @@
 //! `hilora-host judge`: many programs against their tests, or `judge run`, one program as `python3 program.py` would run
 //! it.
 
+use std::borrow::Cow;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use super::judge_batch::BatchArguments;
 use super::judge_worker::WorkerArguments;
 use hilora_contract::artifact::write_standard_output;
 use hilora_contract::plugin::{LimitKind, RunReport, Termination};
+use hilora_contract::terminal::{visible, visible_json, visible_message};
 use hilora_judge::{MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, run_limits};
 use hilora_wasm::{HostOptions, PluginHost};
 
@@ -85,16 +87,21 @@ impl RunArguments {
         if json {
             write_json(&report)?;
         } else {
-            write_standard_output(&report.stdout)?;
-            let mut said = report.stderr.clone();
+            write_standard_output(&shown(&report.stdout, io::stdout().is_terminal()))?;
+            let mut said = shown(&report.stderr, io::stderr().is_terminal()).into_owned();
             if let Some(stopped) = stopped(&report.termination) {
-                said.extend_from_slice(format!("stopped by the host: {stopped}\n").as_bytes());
+                said.extend_from_slice(format!("stopped by the host: {}\n", visible_message(&stopped)).as_bytes());
             }
             // If nobody reads standard error, the exit code still tells how the program ended.
             let _unread = io::stderr().lock().write_all(&said);
         }
         Ok(exit_code(&report.termination))
     }
+}
+
+/// What the program wrote: all of it to a file or another program, nothing that a terminal would obey to a terminal.
+fn shown(bytes: &[u8], is_terminal: bool) -> Cow<'_, [u8]> {
+    if is_terminal { visible(&String::from_utf8_lossy(bytes)).into_owned().into_bytes().into() } else { bytes.into() }
 }
 
 fn exit_code(termination: &Termination) -> u8 {
@@ -140,5 +147,5 @@ fn write_json(report: &RunReport) -> Result<()> {
         "memory_bytes": report.memory_bytes,
     });
     let text = serde_json::to_string_pretty(&value).map_err(StreamError::Json)?;
-    Ok(write_standard_output(format!("{text}\n").as_bytes())?)
+    Ok(write_standard_output(format!("{}\n", visible_json(&text)).as_bytes())?)
 }

@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use hilora_host::{Cli, catch_defects};
+use hilora_model::ConfiningAllocator;
 
-/// Training allocates and frees the same large blocks at every step; this allocator keeps their pages.
+/// Training allocates and frees the same large blocks at every step; this allocator keeps their pages. Around it stands the
+/// bound for what a base's chat template may take.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ConfiningAllocator<mimalloc::MiMalloc> = ConfiningAllocator(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     catch_defects(run)

@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use hilora_contract::terminal::{visible, visible_message};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 /// How often a log gets a line.
@@ -81,7 +82,7 @@ impl Progress {
     pub(crate) fn bar(&self, name: &str, total: u64, unit: &str) -> Bar {
         let bar = self.bars.add(ProgressBar::new(total));
         bar.set_style(bar_style(unit, total));
-        bar.set_prefix(name.to_owned());
+        bar.set_prefix(visible(name).into_owned());
         let task = Bar {
             style: self.style,
             name: name.to_owned(),
@@ -178,7 +179,7 @@ impl Bar {
 
     /// A few words beside the bar, such as the loss.
     pub(crate) fn set_message(&self, message: &str) {
-        self.bar.set_message(message.to_owned());
+        self.bar.set_message(visible(message).into_owned());
     }
 
     /// Ends the task: its bar goes and one line says what it did and how long it took. A task that was stopped, and one
@@ -229,7 +230,7 @@ impl Bar {
 
 /// One line on standard error. Nobody may be reading it any more, which is no reason to stop the work.
 fn print_line(text: &str) {
-    let _unread = writeln!(io::stderr(), "{text}");
+    let _unread = writeln!(io::stderr(), "{}", visible_message(text));
 }
 
 /// A bar; as long as nobody knows the total, only a count.
@@ -248,8 +249,11 @@ fn bar_style(unit: &str, total: u64) -> indicatif::ProgressStyle {
 pub(crate) struct StderrAroundBars(MultiProgress);
 
 impl Write for StderrAroundBars {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write(bytes))
+    /// One record of the log, which comes whole.
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let record_text = String::from_utf8_lossy(record);
+        self.0.suspend(|| writeln!(io::stderr(), "{}", visible_message(record_text.trim_end_matches('\n'))))?;
+        Ok(record.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -3,7 +3,8 @@
 //!
 //! An answer is right when every test accepts it. An *error* is an answer that never ran to a comparison by its own
 //! fault: no code could be found in it, it needs a module that is not there, or it crashed. Wrong answers and answers
-//! over a limit are no errors. A failure of the judge itself is neither: it ends the evaluation.
+//! over a limit are no errors. An answer that the formatter or the judge failed on is counted as an error, too; if there
+//! are many, the evaluation ends (`failures`).
 
 use std::collections::{BTreeMap, BTreeSet};
 

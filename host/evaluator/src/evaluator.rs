@@ -7,6 +7,7 @@ use super::completion::{Completion, CompletionEnd};
 use super::config::EvaluationConfig;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome, check_problems};
+use super::failures::{FORMATTER_FAILED, Failures, is_of_one_answer};
 use super::generator::{CompletionSink, Generator, SampleRequest};
 use super::judging::{Answer, judge_answers};
 use super::sample_ledger::SampleLedger;
@@ -65,14 +66,11 @@ impl Evaluator<'_> {
         check_problems(problems)?;
         let Some(completions) = self.draw(candidate, problems, ledger, watch)? else { return Ok(None) };
         let samples = self.config.samples_per_problem as usize;
-        let mut codes = Vec::with_capacity(completions.len());
-        for completion in &completions {
-            codes.push(self.formatter.extract_solution(&completion.text)?);
-        }
+        let codes = self.extract(&completions)?;
         let answers: Vec<Answer<'_>> = codes
             .iter()
             .enumerate()
-            .filter_map(|(index, code)| Some(Answer { problem: &problems[index / samples], code: code.as_deref()? }))
+            .filter_map(|(index, code)| Some(Answer { problem: &problems[index / samples], code: code.text()? }))
             .collect();
         let work = Work::Judge(candidate.subject);
         let Some(judged) = judge_answers(self.judge, &answers, work, ledger, watch)? else { return Ok(None) };
@@ -87,13 +85,14 @@ impl Evaluator<'_> {
                 samples: Vec::with_capacity(samples),
             };
             for (completion, code) in drawn.by_ref().take(samples) {
-                let judgement = code.and_then(|_| judged.next());
-                let (verdict, error) = match judgement {
-                    Some(judged) => (Some(judged.verdict), judged.error),
-                    None if completion.end == CompletionEnd::PromptTooLong => {
+                let judgement = code.text().and_then(|_| judged.next());
+                let (verdict, error) = match (judgement, code) {
+                    (Some(judged), _) => (Some(judged.verdict), judged.error),
+                    (None, Code::Unknown) => (None, Some(FORMATTER_FAILED.to_owned())),
+                    (None, _) if completion.end == CompletionEnd::PromptTooLong => {
                         (None, Some("prompt-too-long".to_owned()))
                     }
-                    None => (None, Some("no-code".to_owned())),
+                    (None, _) => (None, Some("no-code".to_owned())),
                 };
                 let cut = completion.end == CompletionEnd::Cut;
                 let Completion { text, tokens, .. } = completion;
@@ -102,6 +101,24 @@ impl Evaluator<'_> {
             outcomes.push(outcome);
         }
         Ok(Some(Evaluation::of_outcomes(outcomes, &self.config.every_k())?))
+    }
+
+    /// The code in each completion.
+    fn extract(&self, completions: &[Completion]) -> Result<Vec<Code>, EvaluatorError> {
+        let mut failures = Failures::of(completions.len());
+        let mut codes = Vec::with_capacity(completions.len());
+        for completion in completions {
+            codes.push(match self.formatter.extract_solution(&completion.text) {
+                Ok(Some(text)) => Code::Found(text),
+                Ok(None) => Code::None,
+                Err(error) if is_of_one_answer(&error) && failures.tolerates() => {
+                    tracing::warn!("{error}; the completion counts as an error");
+                    Code::Unknown
+                }
+                Err(error) => return Err(error.into()),
+            });
+        }
+        Ok(codes)
     }
 
     /// Every problem's completions, problem by problem.
@@ -134,6 +151,25 @@ impl Evaluator<'_> {
             whole if whole == requests.len() => Ok(Some(completions)),
             _ if watch.stops() => Ok(None),
             got => Err(EvaluatorError::Count { what: "completions", expected: requests.len(), got }),
+        }
+    }
+}
+
+/// What a formatter found in a completion.
+enum Code {
+    /// A program.
+    Found(String),
+    /// Nothing.
+    None,
+    /// It failed on it.
+    Unknown,
+}
+
+impl Code {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Found(text) => Some(text),
+            Self::None | Self::Unknown => None,
         }
     }
 }
@@ -205,7 +241,7 @@ impl CompletionSink for Drawing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fakes::{FakeFormatter, FakeGenerator, doubling_problem, fake_judge};
+    use crate::fakes::{FATAL_COMPLETION, FakeFormatter, FakeGenerator, doubling_problem, fake_judge};
     use crate::watch::Observer;
     use hilora_judge::Verdict;
     use std::collections::BTreeMap;
@@ -290,6 +326,23 @@ mod tests {
         let verdicts: Vec<_> = evaluation.outcomes[0].samples.iter().map(|sample| sample.verdict).collect();
         assert_eq!(verdicts[..2], [Some(Verdict::Accepted), Some(Verdict::WrongAnswer)]);
         assert_eq!(verdicts[6..], [None, None]);
+        Ok(())
+    }
+
+    #[test]
+    fn one_answer_that_something_fails_on_is_counted_and_many_end_the_evaluation() -> Result<(), EvaluatorError> {
+        let fatal_of_eight = |fatal: usize, answer: &'static str| {
+            let turn = std::cell::Cell::new(0);
+            let answer = move |_: &str, _| {
+                turn.set(turn.get() + 1);
+                if turn.get() <= fatal { answer.to_owned() } else { format!("CODE:other {}", turn.get()) }
+            };
+            evaluate(answer, &[doubling_problem("p")])
+        };
+        for (answer, cause) in [(FATAL_COMPLETION, FORMATTER_FAILED), ("CODE:crash", "not-judged")] {
+            assert_eq!(fatal_of_eight(1, answer)?.errors.get(cause), Some(&1));
+        }
+        assert!(matches!(fatal_of_eight(2, FATAL_COMPLETION), Err(EvaluatorError::Plugin(_))));
         Ok(())
     }
 

@@ -61,6 +61,9 @@ fn identity(kind: PluginKind) -> PluginIdentity {
     PluginIdentity { name: "fake".to_owned(), version: "0".to_owned(), kind, content: ContentHash::of(b"fake") }
 }
 
+/// A completion that the fake formatter traps on.
+pub(super) const FATAL_COMPLETION: &str = "((((((((";
+
 /// A formatter whose prompt is the statement and whose code is what follows `CODE:`.
 pub(super) struct FakeFormatter(PluginIdentity);
 
@@ -93,6 +96,10 @@ impl PromptFormatter for FakeFormatter {
     }
 
     fn extract_solution(&self, completion: &str) -> Result<Option<String>, PluginError> {
+        if completion == FATAL_COMPLETION {
+            let (plugin, message) = (self.0.clone(), "the stack is exhausted".to_owned());
+            return Err(PluginError::Trap { plugin, call: "extract-solution", row: None, message });
+        }
         Ok(completion.split_once("CODE:").map(|(_, code)| code.to_owned()))
     }
 }

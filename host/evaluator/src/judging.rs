@@ -104,7 +104,7 @@ impl Keeping<'_> {
 
     /// Whether going on would find what cannot be kept.
     fn cannot_write(&self) -> bool {
-        matches!(self.failed, Some(EvaluatorError::File(_)))
+        self.failed.is_some()
     }
 }
 
@@ -169,7 +169,6 @@ mod tests {
     use crate::fakes::{WORK_FUEL, counting_judge, doubling_problem, fake_judge};
     use crate::watch::Subject;
     use hilora_contract::dataset::{ProblemChecker, TestCase};
-    use hilora_judge::Verdict;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -14,6 +14,7 @@ mod completion;
 mod generator;
 mod sampling;
 
+mod failures;
 mod judged_answer;
 mod judging;
 mod sample_ledger;

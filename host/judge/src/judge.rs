@@ -351,7 +351,7 @@ fn test_report(report: &RunReport, test: &TestCase, checker: &Checker) -> TestRe
         | Termination::Unfinished { .. } => None,
     };
     let exception = match &report.termination {
-        Termination::Raised { exception, .. } => Some(exception.clone()),
+        Termination::Raised { exception, .. } => Some(exception.chars().take(DETAIL_CHARACTERS_MAX).collect()),
         _ => None,
     };
     TestReport {

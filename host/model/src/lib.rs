@@ -56,7 +56,7 @@ pub use adapter::{Adapter, AdapterModule};
 pub use base_hash::hash_of_base;
 pub use block::DropoutKey;
 pub use causal_lm::Model;
-pub use chat_template::{ChatTemplate, ChatTemplateSource};
+pub use chat_template::{ChatTemplate, ChatTemplateSource, ConfiningAllocator};
 pub use checkpointing::Checkpointing;
 pub use config::{Architecture, ModelConfig};
 pub use decode::DecodeSession;
@@ -156,3 +156,8 @@ mod tests {
         full_gradients_equal_torchs("llama", 6)
     }
 }
+
+/// So that the tests of chat templates find their bound of memory.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: ConfiningAllocator<std::alloc::System> = ConfiningAllocator(std::alloc::System);

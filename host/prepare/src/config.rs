@@ -39,6 +39,13 @@ pub struct DataConfig {
     /// How many programs of each problem that the dataset calls incorrect are run, to find weak tests.
     #[serde(default)]
     pub max_incorrect_solutions_per_problem: usize,
+    /// The most rows that the files may have; so many again may stand in each set under `decontaminate`.
+    #[serde(default = "default_rows_max")]
+    pub rows_max: u64,
+    /// The most bytes of text that the rows may have in all; where absent, a hundred times the files' own size, and at least
+    /// 1 GiB. A file of a few kilobytes can unpack to more than a disk holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<u64>,
     /// What the model will be measured on elsewhere: training problems that stand there too are left out. The run's own
     /// held-out problems always count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -80,6 +87,10 @@ fn default_eval_fraction() -> f64 {
 
 fn default_max_solutions_per_problem() -> usize {
     1
+}
+
+fn default_rows_max() -> u64 {
+    10_000_000
 }
 
 fn default_min_examples() -> usize {

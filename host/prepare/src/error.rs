@@ -88,6 +88,20 @@ pub enum PrepareError {
         /// Reasons with their counts.
         skipped: String,
     },
+    /// The rows are more than the config allows.
+    #[error("{files}: expected at most {limit} {what} (data.{key}), got {got}")]
+    TooLarge {
+        /// The files, as the config names them.
+        files: String,
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+        /// What was read until then, or what the file says of itself.
+        got: u64,
+        /// The config's key.
+        key: &'static str,
+    },
     /// An artefact cannot be written.
     #[error(transparent)]
     Write(#[from] FileError),
@@ -99,7 +113,8 @@ impl Fault for PrepareError {
             Self::Config(_)
             | Self::SourceMismatch { .. }
             | Self::TooFewExamples { .. }
-            | Self::EmptyEvaluationSet { .. } => Blame::User,
+            | Self::EmptyEvaluationSet { .. }
+            | Self::TooLarge { .. } => Blame::User,
             Self::SourceFile { error, .. } => Blame::of_reading(error),
             Self::PhaseFile(error) => error.blame(),
             Self::Plugin(error) => error.blame(),
@@ -126,6 +141,7 @@ impl Fault for PrepareError {
                  it out of `data.decontaminate`"
                     .to_owned()
             }
+            Self::TooLarge { key, .. } => format!("raise `data.{key}` if the files are meant to be so large"),
             Self::PhaseFile(error) if error.blame() == Blame::User => {
                 "delete the run's `stages` folder; it is made anew".to_owned()
             }

@@ -7,7 +7,7 @@ use super::entry::Fingerprint;
 use super::error::PrepareError;
 use super::fingerprint::Words;
 use super::inputs::{PrepareInputs, SetInputs};
-use super::load::{ROWS_PER_BATCH, RowReader};
+use super::load::{ROWS_PER_BATCH, RowReader, SourceLimits};
 use super::manifest::DecontaminatedSet;
 use super::words_file::WordsFile;
 use hilora_contract::plugin::{DatasetLoader, LoadedRow};
@@ -49,8 +49,10 @@ pub(super) fn evaluation_sets(
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<EvaluationSet>>, PrepareError> {
     let mut sets = Vec::new();
-    for (set, inputs) in inputs.config.decontaminate.iter().zip(inputs.sets) {
-        let Some(set) = evaluation_set(set, inputs, words, stop)? else { return Ok(None) };
+    let config = inputs.config;
+    for (set, inputs) in config.decontaminate.iter().zip(inputs.sets) {
+        let limits = SourceLimits::of(config, &set.files);
+        let Some(set) = evaluation_set(set, inputs, limits, words, stop)? else { return Ok(None) };
         sets.push(set);
     }
     Ok(Some(sets))
@@ -59,6 +61,7 @@ pub(super) fn evaluation_sets(
 fn evaluation_set(
     set: &EvaluationSetConfig,
     SetInputs { files, loader }: &SetInputs,
+    limits: SourceLimits,
     words: &mut WordsFile,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<EvaluationSet>, PrepareError> {
@@ -66,7 +69,7 @@ fn evaluation_set(
     check_source(loader, &set.source)?;
     let mut report = DecontaminatedSet::named(&set.name);
     report.files = files.clone();
-    let mut reader = RowReader::open(loader, &set.files, &set.options, ROWS_PER_BATCH)?;
+    let mut reader = RowReader::open(loader, &set.files, &set.options, ROWS_PER_BATCH, limits)?;
     let mut problems = Vec::new();
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
     loop {

@@ -15,7 +15,8 @@ use tempfile::TempDir;
 
 use super::error::PrepareError;
 use hilora_contract::artifact::{
-    AtomicFile, ContentHash, FileError, HashedFile, JsonLinesError, JsonRow, Line, Lines, write_atomic,
+    AtomicFile, ContentHash, FileError, HashedFile, JsonLinesError, JsonRow, Line, Lines, require_free_space,
+    write_atomic,
 };
 
 /// The most rows that are read together.
@@ -95,6 +96,8 @@ impl<R: Serialize + Sync> PhaseWriter<R> {
     /// Adds rows in their order.
     pub(super) fn push(&mut self, rows: &[R]) -> Result<(), PrepareError> {
         let lines: Vec<Vec<u8>> = rows.par_iter().map(line).collect();
+        let bytes = lines.iter().map(|line| line.len() as u64).sum();
+        require_free_space(self.path.parent().unwrap_or(Path::new(".")), bytes)?;
         Ok(self.file.push(lines)?)
     }
 

@@ -230,6 +230,8 @@ mod tests {
                 max_incorrect_solutions_per_problem: 0,
                 decontaminate: Vec::new(),
                 min_examples: 1,
+                rows_max: 1_000,
+                bytes_max: None,
                 train_file: None,
                 eval_file: None,
             };

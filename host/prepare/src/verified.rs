@@ -12,7 +12,7 @@ use super::error::PrepareError;
 use super::fate::{Fate, RowFate, Skip};
 use super::fingerprint::{Shingles, Words};
 use super::inputs::PrepareInputs;
-use super::load::{ROWS_PER_BATCH, ROWS_PER_VERIFIED_BATCH, RowReader};
+use super::load::{ROWS_PER_BATCH, ROWS_PER_VERIFIED_BATCH, RowReader, SourceLimits};
 use super::manifest::{InputFile, WeakTests};
 use super::material::Material;
 use super::normal_form::normalized_code;
@@ -23,7 +23,7 @@ use super::verdict_record::VerdictRecord;
 use super::verify::Verifier;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Language, Problem, SkippedRow};
-use hilora_contract::plugin::{LoadedRow, PluginError};
+use hilora_contract::plugin::LoadedRow;
 use hilora_judge::{Judge, UNDECIDED_MAX};
 
 /// Batches that may wait between the loader and the judge: one is worked on while the next is read.
@@ -116,7 +116,8 @@ pub(super) fn make(
         summary: VerifiedSummary::default(),
     };
     let rows_per_batch = if config.verify { ROWS_PER_VERIFIED_BATCH } else { ROWS_PER_BATCH };
-    let mut reader = RowReader::open(inputs.loader, &config.files, &config.options, rows_per_batch)?;
+    let limits = SourceLimits::of(config, &config.files);
+    let mut reader = RowReader::open(inputs.loader, &config.files, &config.options, rows_per_batch, limits)?;
     let total = reader.rows_total();
     let finished = thread::scope(|scope| {
         let (send, batches) = sync_channel(BATCHES_WAITING);
@@ -151,7 +152,7 @@ impl Verifying<'_> {
     /// Takes batch after batch; false once it was asked to stop.
     fn take_all(
         &mut self,
-        batches: Receiver<Result<Vec<(u64, LoadedRow)>, PluginError>>,
+        batches: Receiver<Result<Vec<(u64, LoadedRow)>, PrepareError>>,
         total: Option<u64>,
         stop: &dyn Fn() -> bool,
         progress: &(dyn Fn(PrepareProgress) + Sync),

@@ -2,6 +2,7 @@
 
 use wasmtime::Store;
 
+use super::answer::{WORDS_BYTES_MAX, shortened};
 use super::bindings::output_checker::OutputCheckerPre;
 use super::bindings::output_checker::exports::hilora::plugin::checker::{CheckError, Decision as WitDecision};
 use super::guest::GuestState;
@@ -28,13 +29,13 @@ impl OutputChecker for ComponentChecker {
 
     fn check(&self, test: &TestCase, actual: &[u8], options: &CheckerOptions) -> Result<Decision, PluginError> {
         let options = serde_json::to_string(options).unwrap_or_else(|_| "{}".to_owned());
-        let answer = self.plugin.call("check", None, async |store: &mut Store<GuestState>| {
+        let answer = self.plugin.call("check", None, WORDS_BYTES_MAX, async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
             instance.hilora_plugin_checker().call_check(store, &test.input, &test.output, actual, &options).await
         })?;
         match answer {
             Ok(WitDecision::Accepted) => Ok(Decision::Accepted),
-            Ok(WitDecision::Rejected(why)) => Ok(Decision::Rejected(why)),
+            Ok(WitDecision::Rejected(why)) => Ok(Decision::Rejected(shortened(&why))),
             Err(CheckError::BadTest(why)) => Err(self.plugin.refused(&format!("the test is not of its format: {why}"))),
             Err(CheckError::Options(why)) => Err(self.plugin.refused(&format!("the checker's options: {why}"))),
         }

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use wasmtime::Store;
 
+use super::answer::{CLASSIFIED_BYTES_MAX, WORDS_BYTES_MAX, shortened};
 use super::bindings::domain_classifier::DomainClassifierPre;
 use super::bindings::domain_classifier::exports::hilora::plugin::classifier::{
     Classification as WitClassification, ClassifyError,
@@ -32,7 +33,7 @@ impl ComponentClassifier {
     }
 
     fn ask_domains(&self) -> Result<Vec<DomainInfo>, PluginError> {
-        let listed = self.plugin.call("domains", None, async |store: &mut Store<GuestState>| {
+        let listed = self.plugin.call("domains", None, WORDS_BYTES_MAX, async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
             instance.hilora_plugin_classifier().call_domains(store).await
         })?;
@@ -53,7 +54,7 @@ impl ComponentClassifier {
         }
         Ok(listed
             .into_iter()
-            .map(|info| DomainInfo { domain: Domain(info.name), description: info.description })
+            .map(|info| DomainInfo { domain: Domain(info.name), description: shortened(&info.description) })
             .collect())
     }
 
@@ -70,10 +71,12 @@ impl ComponentClassifier {
         let known = self.known()?;
         let texts: Vec<types::ProblemText> = problems.iter().map(types::ProblemText::from).collect();
         let ids: Vec<&str> = problems.iter().map(|problem| problem.id.as_str()).collect();
-        let answer = self.plugin.call("classify", batch_name(&ids), async |store: &mut Store<GuestState>| {
+        let batch = batch_name(&ids);
+        let classify = async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
             instance.hilora_plugin_classifier().call_classify(store, &texts).await
-        })?;
+        };
+        let answer = self.plugin.call("classify", batch, CLASSIFIED_BYTES_MAX, classify)?;
         let classified = answer.map_err(|ClassifyError::Rejected((index, why))| {
             self.plugin.refused(&format!("{}: {why}", item_name(&ids, index)))
         })?;

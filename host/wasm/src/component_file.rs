@@ -116,6 +116,11 @@ impl Outline {
         if !bytes.starts_with(b"\0asm") {
             return Err(not_a_plugin("a file of another format".to_owned()));
         }
+        let composed = || PluginError::NotAPlugin {
+            path: path.to_owned(),
+            expected: "a component of one part".to_owned(),
+            got: "a composition of several, whose copies to each other nothing would limit".to_owned(),
+        };
         let mut outline = Self::default();
         // Modules and components nest; only the outermost layer's imports and exports are the plugin's own.
         let mut depth = 0_usize;
@@ -135,6 +140,11 @@ impl Outline {
                     for export in section {
                         outline.exports.push(export.map_err(damaged)?.name.name.to_owned());
                     }
+                }
+                // What one part hands to another is copied by code of the engine's own, which has no meter. Without code to
+                // run and without functions to adapt, a nested component only arranges names, as most tools have it do.
+                Payload::InstanceSection(_) | Payload::ComponentCanonicalSection(_) if depth > 0 => {
+                    return Err(composed());
                 }
                 Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
                     outline.manifests.push(section.data().to_vec());
@@ -230,5 +240,23 @@ mod tests {
         assert!(right.contains("carries no usable manifest"), "{right}");
         let foreign = refusal("(component (instance $empty) (export \"other:plugin/loader@0.1.0\" (instance $empty)))");
         assert!(foreign.contains("is not a plugin for this host"), "{foreign}");
+    }
+
+    #[test]
+    fn a_composition_is_refused_however_its_parts_get_their_code() {
+        let parts = [
+            // A part with a module of its own, and one that is given it.
+            "(component (core module $m) (core instance (instantiate $m)))",
+            "(component (import \"m\" (core module $m)) (core instance (instantiate $m)))",
+            "(component (import \"f\" (func $f)) (core func (canon lower (func $f))))",
+            "(component (component (core module $m) (core instance (instantiate $m))))",
+        ];
+        for part in parts {
+            let refused = refusal(&format!("(component {part})"));
+            assert!(refused.contains("expected a component of one part, got a composition"), "{part}: {refused}");
+        }
+        // What only arranges names is a part of most components.
+        let arranging = "(component (component (import \"f\" (func $f)) (export \"g\" (func $f))))";
+        assert!(refusal(arranging).contains("no export"), "{}", refusal(arranging));
     }
 }

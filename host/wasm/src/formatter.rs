@@ -3,6 +3,7 @@
 
 use wasmtime::Store;
 
+use super::answer::{SEQUENCES_BYTES_MAX, WORDS_BYTES_MAX, shortened, shortened_name};
 use super::bindings::prompt_formatter::PromptFormatterPre;
 use super::bindings::prompt_formatter::exports::hilora::plugin::formatter as wit;
 use super::bindings::types;
@@ -26,8 +27,9 @@ impl ComponentFormatter {
 
     fn refusal(&self, error: wit::FormatError, ids: &[&str]) -> PluginError {
         self.plugin.refused(&match error {
-            wit::FormatError::Rejected((index, why)) => format!("{}: {why}", item_name(ids, index)),
+            wit::FormatError::Rejected((index, why)) => format!("{}: {}", item_name(ids, index), shortened(&why)),
             wit::FormatError::UnknownSpecialist(name) => {
+                let name = shortened_name(&name);
                 format!("no layout is known for the specialist `{name}`; hint: see `specialist.type` in the config")
             }
         })
@@ -37,10 +39,11 @@ impl ComponentFormatter {
         let call = "format-lessons";
         let ids: Vec<&str> = lessons.iter().map(FormatterLesson::id).collect();
         let asked: Vec<wit::Lesson> = lessons.iter().map(wit::Lesson::from).collect();
-        let answer = self.plugin.call(call, batch_name(&ids), async |store: &mut Store<GuestState>| {
+        let format = async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
             instance.hilora_plugin_formatter().call_format_lessons(store, specialist, &asked).await
-        })?;
+        };
+        let answer = self.plugin.call(call, batch_name(&ids), SEQUENCES_BYTES_MAX, format)?;
         let sequences = answer.map_err(|error| self.refusal(error, &ids))?;
         self.plugin.check_count(call, lessons.len(), sequences.len())?;
         let checked = |(id, sequence): (&&str, wit::Sequence)| {
@@ -53,10 +56,11 @@ impl ComponentFormatter {
         let texts: Vec<types::ProblemText> = problems.iter().map(types::ProblemText::from).collect();
         let ids: Vec<&str> = problems.iter().map(|problem| problem.id.as_str()).collect();
         let call = "format-prompts";
-        let answer = self.plugin.call(call, batch_name(&ids), async |store: &mut Store<GuestState>| {
+        let format = async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
             instance.hilora_plugin_formatter().call_format_prompts(store, specialist, &texts).await
-        })?;
+        };
+        let answer = self.plugin.call(call, batch_name(&ids), SEQUENCES_BYTES_MAX, format)?;
         let prompts = answer.map_err(|error| self.refusal(error, &ids))?;
         self.plugin.check_count(call, problems.len(), prompts.len())?;
         let checked = |(id, sequence): (&&str, wit::Sequence)| {
@@ -139,10 +143,11 @@ impl PromptFormatter for ComponentFormatter {
     }
 
     fn stop_sequences(&self) -> Result<Vec<String>, PluginError> {
-        let stops = self.plugin.call("stop-sequences", None, async |store: &mut Store<GuestState>| {
-            let instance = self.world.instantiate_async(&mut *store).await?;
-            instance.hilora_plugin_formatter().call_stop_sequences(store).await
-        })?;
+        let stops =
+            self.plugin.call("stop-sequences", None, WORDS_BYTES_MAX, async |store: &mut Store<GuestState>| {
+                let instance = self.world.instantiate_async(&mut *store).await?;
+                instance.hilora_plugin_formatter().call_stop_sequences(store).await
+            })?;
         if stops.is_empty() || stops.iter().any(String::is_empty) {
             let message = format!("expected texts to stop at, got {stops:?}");
             return Err(self.plugin.contract("stop-sequences", None, message));
@@ -163,9 +168,20 @@ impl PromptFormatter for ComponentFormatter {
     }
 
     fn extract_solution(&self, completion: &str) -> Result<Option<String>, PluginError> {
-        self.plugin.call("extract-solution", None, async |store: &mut Store<GuestState>| {
+        let call = "extract-solution";
+        let bytes_max = completion.len();
+        let extract = async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
             instance.hilora_plugin_formatter().call_extract_solution(store, completion).await
-        })
+        };
+        let solution = self.plugin.call(call, None, bytes_max as u64, extract)?;
+        // The store's bound is never below what a guest may write to an output.
+        match solution.as_ref().map(String::len).filter(|bytes| *bytes > bytes_max) {
+            Some(bytes) => {
+                let message = format!("expected a part of a completion of {bytes_max} bytes, got {bytes} bytes");
+                Err(self.plugin.contract(call, None, message))
+            }
+            None => Ok(solution),
+        }
     }
 }

@@ -11,6 +11,7 @@ use wasmtime::{Engine, Store};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{Deterministic, I32Exit, WasiCtx, WasiCtxView, WasiView};
 
+use super::answer::{hostcall_fuel, is_too_large};
 use super::clock::VirtualClock;
 use super::execution::{Stopwatch, drive};
 use super::limits::InstanceLimiter;
@@ -21,6 +22,9 @@ use hilora_contract::plugin::{LimitKind, RunLimits};
 /// What WASI's randomness repeats: 4 KiB of SHA-256 in counter mode, the same for every guest.
 static RANDOM_BYTES: LazyLock<Vec<u8>> =
     LazyLock::new(|| (0..128_u64).flat_map(|counter| Sha256::digest(counter.to_le_bytes())).collect());
+
+/// What a guest may hold of the host's at once: streams, pollables, source files.
+const HANDLES_MAX: usize = 10_000;
 
 /// What a guest's host functions work on.
 pub(super) struct GuestState {
@@ -43,6 +47,8 @@ pub(super) enum Stop {
     Limit(LimitKind),
     /// It wrote more than it may.
     Output,
+    /// It answered more than this many bytes.
+    Answer(u64),
     /// It ended the instance with this code.
     Exit(u8),
     /// It trapped; the engine's words.
@@ -74,30 +80,34 @@ impl Guest {
             .allow_tcp(false)
             .allow_udp(false)
             .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
         let state = GuestState {
             context,
-            table: ResourceTable::new(),
+            table,
             limiter: InstanceLimiter::new(limits),
             clock: VirtualClock::new(limits.wall_time_ms),
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.limiter);
-        // What the host takes over in one call is at most what the guest itself may hold: a batch of a real dataset is
-        // larger than wasmtime's default of 128 MiB.
-        store.set_hostcall_fuel(usize::try_from(limits.memory_bytes_max).unwrap_or(usize::MAX));
+        store.set_max_component_handles(HANDLES_MAX);
         Self { store, limits: *limits, stdout, stderr }
     }
 
-    /// Makes one call under the limits, each of which begins anew; memory is the instance's.
+    /// Makes one call under the limits, each of which begins anew; memory is the instance's. The host takes over an answer
+    /// of at most `answer_bytes_max`.
     pub(super) fn call<T>(
         &mut self,
         stopwatch: &Stopwatch,
+        answer_bytes_max: u64,
         call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, Stop> {
         self.store.data_mut().limiter.allowance.begin(stopwatch);
+        self.store.set_hostcall_fuel(hostcall_fuel(answer_bytes_max, &self.limits));
         let clock = self.store.data().clock.clone();
         match drive(call(&mut self.store), &self.limits, stopwatch, &clock) {
             Err(limit) => Err(Stop::Limit(limit)),
+            Ok(Err(error)) if is_too_large(&error) => Err(Stop::Answer(answer_bytes_max)),
             Ok(Err(error)) => Err(self.why(&error)),
             Ok(Ok(answer)) => Ok(answer),
         }
@@ -132,6 +142,11 @@ impl Guest {
     /// Whether the instance asked for more memory than it may have.
     pub(super) fn memory_denied(&self) -> bool {
         self.store.data().limiter.denied()
+    }
+
+    /// Whether there was no memory left for even a small object.
+    pub(super) fn memory_exhausted(&self) -> bool {
+        self.store.data().limiter.exhausted()
     }
 
     /// Takes what was written to standard output.

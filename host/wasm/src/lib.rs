@@ -4,6 +4,7 @@
 //! default: no files, no network, no environment, a virtual clock and fixed randomness; every call has a limit of
 //! memory, time and output. Nothing of wasmtime or of the generated bindings leaves this module.
 
+mod answer;
 mod bindings;
 mod cache;
 mod checker;

@@ -6,8 +6,16 @@ use wasmtime::ResourceLimiter;
 use super::metering::{Allowance, METER_TABLE_MAX};
 use hilora_contract::plugin::RunLimits;
 
-/// Elements over all tables of an instance: function pointers, far fewer in any real component.
+/// Elements over all tables of a guest: function pointers, far fewer in any real component.
 const TABLE_ELEMENTS_MAX: usize = 1 << 20;
+/// Modules of one guest. componentize-py links a few dozen, each of which has a table of its meter.
+const INSTANCES_MAX: usize = 512;
+const TABLES_MAX: usize = 1_024;
+/// Memories of one guest: each takes 4 GiB of address space, and a real component has one or two.
+const MEMORIES_MAX: usize = 32;
+
+/// What an allocator asks for at least, of which the smallest object needs a part: one page, or two.
+const SMALL_GROWTH_BYTES: usize = 2 << 16;
 
 /// Counts an instance's linear memory and what its meters report, and refuses what exceeds a limit.
 pub(super) struct InstanceLimiter {
@@ -15,11 +23,20 @@ pub(super) struct InstanceLimiter {
     bytes_max: u64,
     bytes: u64,
     denied: bool,
+    exhausted: bool,
+    table_elements: usize,
 }
 
 impl InstanceLimiter {
     pub(super) fn new(limits: &RunLimits) -> Self {
-        Self { allowance: Allowance::new(limits), bytes_max: limits.memory_bytes_max, bytes: 0, denied: false }
+        Self {
+            allowance: Allowance::new(limits),
+            bytes_max: limits.memory_bytes_max,
+            bytes: 0,
+            denied: false,
+            exhausted: false,
+            table_elements: 0,
+        }
     }
 
     /// The limit.
@@ -30,6 +47,11 @@ impl InstanceLimiter {
     /// Linear memory now. It never shrinks, so this is also the most there was.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Whether so little was refused that there was no memory for anything: not one large array more than there is.
+    pub(super) fn exhausted(&self) -> bool {
+        self.exhausted
     }
 
     /// Whether growth was refused.
@@ -43,6 +65,7 @@ impl ResourceLimiter for InstanceLimiter {
         let bytes = self.bytes + desired.saturating_sub(current) as u64;
         if bytes > self.bytes_max {
             self.denied = true;
+            self.exhausted |= desired.saturating_sub(current) <= SMALL_GROWTH_BYTES;
             return Ok(false);
         }
         // The engine refuses growth beyond the memory's own maximum; it must not count.
@@ -58,7 +81,27 @@ impl ResourceLimiter for InstanceLimiter {
             // The engine also asks whether the table may begin, with no elements.
             return Ok(desired == 0);
         }
-        Ok(desired <= TABLE_ELEMENTS_MAX)
+        let elements = self.table_elements.saturating_add(desired.saturating_sub(current));
+        if elements > TABLE_ELEMENTS_MAX {
+            return Ok(false);
+        }
+        // The engine refuses growth beyond the table's own maximum; it must not count.
+        if maximum.is_none_or(|maximum| desired <= maximum) {
+            self.table_elements = elements;
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
     }
 }
 
@@ -91,13 +134,27 @@ mod tests {
     }
 
     #[test]
+    fn elements_are_counted_over_all_tables() -> wasmtime::Result<()> {
+        let mut limiter = InstanceLimiter::new(&LIMITS);
+        let half = TABLE_ELEMENTS_MAX / 2;
+        assert!(limiter.table_growing(0, half, None)?);
+        assert!(limiter.table_growing(half, half + 9, Some(half))?, "the engine refuses that by itself");
+        assert!(limiter.table_growing(0, half, None)?);
+        assert!(!limiter.table_growing(0, 1, None)?);
+        Ok(())
+    }
+
+    #[test]
     fn refuses_and_remembers() -> wasmtime::Result<()> {
         let mut limiter = InstanceLimiter::new(&LIMITS);
         assert!(limiter.memory_growing(0, 60, None)?);
         assert!(limiter.memory_growing(60, 70, Some(65))?);
+        assert!(!limiter.memory_growing(60, 1 << 30, None)?);
+        assert_eq!((limiter.denied(), limiter.exhausted()), (true, false));
+        limiter.denied = false;
         assert_eq!((limiter.bytes(), limiter.denied()), (60, false));
         assert!(!limiter.memory_growing(0, 60, None)?);
-        assert_eq!((limiter.bytes(), limiter.denied()), (60, true));
+        assert_eq!((limiter.bytes(), limiter.denied(), limiter.exhausted()), (60, true, true));
         Ok(())
     }
 }

@@ -3,10 +3,18 @@
 //! WASI is there because `std` guests and CPython import it, but it is empty: no folder is open, no address may be
 //! reached, no variable is set. Its clocks are replaced by the virtual one. Nothing else is offered, except the
 //! source files to a dataset loader.
+//!
+//! A host function runs without a meter, so none may be made to do much: random bytes are charged by their number, and a
+//! name that is looked up is not even read.
 
-use wasmtime::component::{HasSelf, Linker, Resource};
+use wasmtime::component::{HasSelf, Linker, Resource, WasmStr};
 use wasmtime::{Engine, StoreContextMut};
+use wasmtime_wasi::WasiView;
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
+use wasmtime_wasi::p2::bindings::random::insecure::Host as _;
+use wasmtime_wasi::p2::bindings::random::random::Host as _;
+use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::ResolveAddressStream;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, Network};
 use wasmtime_wasi::p2::{DynPollable, subscribe};
 
 use super::bindings::dataset_loader::hilora::plugin::{source, types};
@@ -51,7 +59,11 @@ const WASI_VERSION: &str = "0.2.12";
 pub(super) fn linker(engine: &Engine, with_sources: bool) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    linker.allow_shadowing(true);
     replace_clocks(&mut linker)?;
+    charge_randomness(&mut linker)?;
+    refuse_names(&mut linker)?;
+    linker.allow_shadowing(false);
     types::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
     if with_sources {
         source::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
@@ -78,7 +90,6 @@ fn replace_clocks(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         seconds: nanoseconds / 1_000_000_000,
         nanoseconds: u32::try_from(nanoseconds % 1_000_000_000).expect("a remainder below 10⁹ fits"),
     };
-    linker.allow_shadowing(true);
     let mut wall = linker.instance(&format!("wasi:clocks/wall-clock@{WASI_VERSION}"))?;
     wall.func_wrap("now", move |store: StoreContextMut<'_, GuestState>, (): ()| {
         let mut date = instant(now(&store));
@@ -98,6 +109,87 @@ fn replace_clocks(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     monotonic.func_wrap("subscribe-duration", |mut store: StoreContextMut<'_, GuestState>, (duration,): (u64,)| {
         Ok((set_alarm(&mut store, duration)?,))
     })?;
-    linker.allow_shadowing(false);
     Ok(())
+}
+
+/// Random bytes that one call gets for nothing: as many as `getentropy` gives, of which CPython asks for no more at once.
+const RANDOM_BYTES_FREE: u64 = 256;
+
+/// A call may ask for a mebibyte, which takes the host a millisecond: each byte is a unit of fuel.
+fn charge_randomness(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    fn charge(state: &mut GuestState, bytes: u64) -> wasmtime::Result<()> {
+        Ok(state.limiter.allowance.report(bytes.saturating_sub(RANDOM_BYTES_FREE))?)
+    }
+    let mut random = linker.instance(&format!("wasi:random/random@{WASI_VERSION}"))?;
+    random.func_wrap("get-random-bytes", |mut store: StoreContextMut<'_, GuestState>, (bytes,): (u64,)| {
+        charge(store.data_mut(), bytes)?;
+        Ok((store.data_mut().ctx().ctx.random().get_random_bytes(bytes)?,))
+    })?;
+    let mut insecure = linker.instance(&format!("wasi:random/insecure@{WASI_VERSION}"))?;
+    insecure.func_wrap("get-insecure-random-bytes", |mut store: StoreContextMut<'_, GuestState>, (bytes,): (u64,)| {
+        charge(store.data_mut(), bytes)?;
+        Ok((store.data_mut().ctx().ctx.random().get_insecure_random_bytes(bytes)?,))
+    })
+}
+
+/// What WASI's own function answers where no lookup is allowed, but without taking over the name, which may be as long as
+/// the guest's memory.
+fn refuse_names(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    type Answer = Result<Resource<ResolveAddressStream>, ErrorCode>;
+    let mut lookup = linker.instance(&format!("wasi:sockets/ip-name-lookup@{WASI_VERSION}"))?;
+    lookup.func_wrap("resolve-addresses", |_: StoreContextMut<'_, GuestState>, (_, _): (Resource<Network>, WasmStr)| {
+        Ok((Answer::Err(ErrorCode::PermanentResolverFailure),))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Store;
+    use wasmtime::component::Component;
+
+    use super::*;
+    use crate::engine::engine;
+    use crate::execution::Stopwatch;
+    use crate::guest::{Guest, Stop};
+    use crate::metering::metered;
+    use hilora_contract::plugin::{LimitKind, RunLimits};
+
+    /// Asks for random bytes without end, a mebibyte with each call, for which it spends some units of its own.
+    const RANDOM_WITHOUT_END: &str = r#"(component
+        (import "wasi:random/random@0.2.0" (instance $random
+            (export "get-random-bytes" (func (param "len" u64) (result (list u8))))))
+        (core module $memory
+            (memory (export "memory") 32)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536))
+        (core instance $memory (instantiate $memory))
+        (core func $get (canon lower (func $random "get-random-bytes")
+            (memory $memory "memory") (realloc (func $memory "realloc"))))
+        (core module $loop
+            (import "host" "get" (func $get (param i64 i32)))
+            (func (export "run") (loop (call $get (i64.const 1048576) (i32.const 0)) (br 0))))
+        (core instance $loop (instantiate $loop (with "host" (instance (export "get" (func $get))))))
+        (func (export "run") (canon lift (core func $loop "run"))))"#;
+
+    #[test]
+    fn random_bytes_are_charged() -> Result<(), Box<dyn std::error::Error>> {
+        let engine = engine(None)?;
+        let component = Component::from_binary(&engine, &metered(&wat::parse_str(RANDOM_WITHOUT_END)?)?)?;
+        let linked = linker(&engine, false)?.instantiate_pre(&component)?;
+        // Without a clock, so that nothing but the bytes can end it: a hundred calls.
+        let limits = RunLimits {
+            fuel: 100 << 20,
+            cpu_time_ms: 0,
+            wall_time_ms: 0,
+            memory_bytes_max: 64 << 20,
+            output_bytes_max: 0,
+            reproducible: true,
+        };
+        let mut guest = Guest::new(&engine, &limits, &[], &[]);
+        let ended = guest.call(&Stopwatch::start(), 0, async |store: &mut Store<GuestState>| {
+            let instance = linked.instantiate_async(&mut *store).await?;
+            instance.get_typed_func::<(), ()>(&mut *store, "run")?.call_async(&mut *store, ()).await
+        });
+        assert!(matches!(ended, Err(Stop::Limit(LimitKind::Fuel))), "{ended:?}");
+        Ok(())
+    }
 }

@@ -5,12 +5,10 @@
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
+use super::answer::{ending, shortened};
 use super::execution::Stopwatch;
 use super::guest::{Guest, GuestState, Stop};
 use hilora_contract::plugin::{LimitKind, PluginError, PluginIdentity, RunLimits};
-
-/// The most characters of a guest's own words that an error repeats.
-const MESSAGE_CHARACTERS_MAX: usize = 2_000;
 
 /// A component of a known kind with the limits of its calls.
 pub(super) struct LoadedPlugin {
@@ -26,14 +24,15 @@ impl LoadedPlugin {
         Guest::new(&self.engine, &self.limits, &[], &[])
     }
 
-    /// One call in an instance of its own.
+    /// One call in an instance of its own, whose answer has at most `answer_bytes_max`.
     pub(super) fn call<T>(
         &self,
         function: &'static str,
         row: Option<String>,
+        answer_bytes_max: u64,
         call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, PluginError> {
-        self.call_in(&mut self.guest(), function, row, call)
+        self.call_in(&mut self.guest(), function, row, answer_bytes_max, call)
     }
 
     /// One call in this guest.
@@ -42,9 +41,10 @@ impl LoadedPlugin {
         guest: &mut Guest,
         function: &'static str,
         row: Option<String>,
+        answer_bytes_max: u64,
         call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, PluginError> {
-        guest.call(&Stopwatch::start(), call).map_err(|stop| self.event(guest, stop, function, row))
+        guest.call(&Stopwatch::start(), answer_bytes_max, call).map_err(|stop| self.event(guest, stop, function, row))
     }
 
     /// Names the item that a batch failed on: where the batch as a whole trapped or went over a limit, each item is
@@ -65,7 +65,7 @@ impl LoadedPlugin {
 
     /// The plugin answered something its interface forbids.
     pub(super) fn contract(&self, call: &'static str, row: Option<String>, message: String) -> PluginError {
-        PluginError::Contract { plugin: self.identity.clone(), call, row, message }
+        PluginError::Contract { plugin: self.identity.clone(), call, row, message: shortened(&message) }
     }
 
     /// The plugin said, in its interface's own way, that it cannot.
@@ -94,16 +94,16 @@ impl LoadedPlugin {
                 return PluginError::Limit { plugin, call, row, limit, allowed };
             }
             Stop::Output => format!("it wrote more than {} bytes to an output", self.limits.output_bytes_max),
+            Stop::Answer(bytes_max) => {
+                let message = format!("expected an answer of at most {bytes_max} bytes, got a larger one");
+                return self.contract(call, row, message);
+            }
             Stop::Exit(code) => format!("it ended itself with exit code {code}"),
-            Stop::Trap(message) => message,
+            Stop::Trap(message) => shortened(&message),
         };
         // A Rust guest's panic message stands on its standard error.
         let said = String::from_utf8_lossy(&guest.take_stderr()).trim().to_owned();
-        let message = if said.is_empty() { message } else { format!("{message}; it wrote: {said}") };
-        PluginError::Trap { plugin, call, row, message: shortened(&message) }
+        let message = if said.is_empty() { message } else { format!("{message}; it wrote: {}", ending(&said)) };
+        PluginError::Trap { plugin, call, row, message }
     }
-}
-
-fn shortened(message: &str) -> String {
-    message.chars().take(MESSAGE_CHARACTERS_MAX).collect()
 }

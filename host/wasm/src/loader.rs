@@ -7,6 +7,7 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
+use super::answer::{NAME_CHARACTERS_MAX, ROWS_BYTES_MAX, WORDS_BYTES_MAX, shortened, shortened_name};
 use super::bindings::dataset_loader::exports::hilora::plugin::loader::{LoadError, LoadedRow as WitRow};
 use super::bindings::dataset_loader::{DatasetLoader as World, DatasetLoaderPre};
 use super::bindings::types;
@@ -21,6 +22,9 @@ use hilora_contract::dataset::{
 use hilora_contract::plugin::{
     Column, DatasetInfo, DatasetLoader, DatasetReader, LoadedRow, LoaderOptions, PluginError, PluginIdentity,
 };
+
+/// Messages, files and tables repeat a row's identifier.
+const ID_BYTES_MAX: usize = 4_096;
 
 /// A reason is counted and printed in tables.
 const REASON_CHARACTERS_MAX: usize = 64;
@@ -43,22 +47,28 @@ impl DatasetLoader for ComponentLoader {
     }
 
     fn describe(&self) -> Result<DatasetInfo, PluginError> {
-        let info = self.plugin.call("describe", None, async |store: &mut Store<GuestState>| {
+        let info = self.plugin.call("describe", None, WORDS_BYTES_MAX, async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
             instance.hilora_plugin_loader().call_describe(store).await
         })?;
-        if info.source.is_empty() {
-            let message = "expected the name of the source it serves, got an empty one".to_owned();
-            return Err(self.plugin.contract("describe", None, message));
+        let wrong = |message| Err(self.plugin.contract("describe", None, message));
+        match info.source.chars().count() {
+            0 => return wrong("expected the name of the source it serves, got an empty one".to_owned()),
+            1..=NAME_CHARACTERS_MAX => {}
+            got => {
+                return wrong(format!(
+                    "expected a source's name of at most {NAME_CHARACTERS_MAX} characters, got {got}"
+                ));
+            }
         }
         let column = |column: super::bindings::dataset_loader::exports::hilora::plugin::loader::Column| Column {
-            name: column.name,
-            expected: column.expected,
+            name: shortened(&column.name),
+            expected: shortened(&column.expected),
             required: column.required,
         };
         Ok(DatasetInfo {
             source: info.source,
-            licence: info.licence,
+            licence: shortened(&info.licence),
             columns: info.columns.into_iter().map(column).collect(),
         })
     }
@@ -68,13 +78,14 @@ impl DatasetLoader for ComponentLoader {
         let opened =
             files.iter().map(|path| SourceFile::open(&self.plugin.identity, path)).collect::<Result<Vec<_>, _>>()?;
         let mut guest = self.plugin.guest();
-        let answer = self.plugin.call_in(&mut guest, "open", None, async |store: &mut Store<GuestState>| {
+        let open = async |store: &mut Store<GuestState>| {
             let handles =
                 opened.into_iter().map(|file| store.data_mut().table.push(file)).collect::<Result<Vec<_>, _>>()?;
             let instance = self.world.instantiate_async(&mut *store).await?;
             let answer = instance.hilora_plugin_loader().call_open(store, &handles, &options).await?;
             Ok(answer.map(|reader| (instance, reader)))
-        })?;
+        };
+        let answer = self.plugin.call_in(&mut guest, "open", None, WORDS_BYTES_MAX, open)?;
         let (instance, reader) = answer.map_err(|error| refusal(&self.plugin, error))?;
         Ok(Box::new(ComponentReader {
             plugin: self.plugin.clone(),
@@ -90,15 +101,22 @@ impl DatasetLoader for ComponentLoader {
 fn refusal(plugin: &LoadedPlugin, error: LoadError) -> PluginError {
     plugin.refused(&match error {
         LoadError::Column(column) => {
-            let found = column.found.map_or_else(|| "no such column".to_owned(), |found| format!("`{found}`"));
-            format!("{}: column `{}`: expected `{}`, found {found}", column.file, column.column, column.expected)
+            let [file, name, expected] =
+                [&column.file, &column.column, &column.expected].map(|name| shortened_name(name));
+            let found = column
+                .found
+                .map_or_else(|| "no such column".to_owned(), |found| format!("`{}`", shortened_name(&found)));
+            format!("{file}: column `{name}`: expected `{expected}`, found {found}")
         }
-        LoadError::Malformed(place) => match place.row {
-            Some(row) => format!("{}: row {row}: {}", place.file, place.detail),
-            None => format!("{}: {}", place.file, place.detail),
-        },
-        LoadError::Unreadable(why) => why,
-        LoadError::Options(why) => format!("data.options: {why}"),
+        LoadError::Malformed(place) => {
+            let (file, detail) = (shortened_name(&place.file), shortened(&place.detail));
+            match place.row {
+                Some(row) => format!("{file}: row {row}: {detail}"),
+                None => format!("{file}: {detail}"),
+            }
+        }
+        LoadError::Unreadable(why) => shortened(&why),
+        LoadError::Options(why) => format!("data.options: {}", shortened(&why)),
     })
 }
 
@@ -137,25 +155,27 @@ fn checked_row(row: WitRow) -> Result<LoadedRow, String> {
         WitRow::Skipped(types::SkippedRow { id, reason, detail }) => {
             let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             let plain = !reason.is_empty() && reason.len() <= REASON_CHARACTERS_MAX && reason.chars().all(kebab);
-            return match plain {
-                true => Ok(LoadedRow::Skipped(SkippedRow { id, reason, detail })),
-                false => Err(format!("expected a reason in kebab case, got `{reason}`")),
-            };
+            if !plain {
+                return Err(format!("expected a reason in kebab case, got `{}`", shortened_name(&reason)));
+            }
+            let id = id.map(|id| shortened(&id));
+            return Ok(LoadedRow::Skipped(SkippedRow { id, reason, detail: shortened(&detail) }));
         }
         WitRow::Problem(problem) => LoadedRow::Problem(checked_problem(problem)?),
         WitRow::Conversation(conversation) => LoadedRow::Conversation(checked_conversation(conversation)?),
         WitRow::Policy(example) => LoadedRow::Policy(checked_example(example)?),
     };
     let id = match &loaded {
-        LoadedRow::Problem(problem) => &problem.text.id,
+        LoadedRow::Problem(problem) => problem.text.id.as_str(),
         LoadedRow::Conversation(conversation) => &conversation.id,
         LoadedRow::Policy(example) => &example.id,
         LoadedRow::Skipped(_) => return Ok(loaded),
     };
-    if id.is_empty() {
-        return Err("expected an identifier, got an empty one".to_owned());
+    match id.len() {
+        0 => Err("expected an identifier, got an empty one".to_owned()),
+        1..=ID_BYTES_MAX => Ok(loaded),
+        bytes => Err(format!("expected an identifier of at most {ID_BYTES_MAX} bytes, got {bytes}")),
     }
-    Ok(loaded)
 }
 
 fn checked_conversation(conversation: types::Conversation) -> Result<Conversation, String> {
@@ -253,10 +273,10 @@ impl DatasetReader for ComponentReader {
         self.finished = true;
         let row = Some(self.place());
         let (instance, reader) = (&self.instance, self.reader);
-        let answer =
-            self.plugin.call_in(&mut self.guest, "next-batch", row, async |store: &mut Store<GuestState>| {
-                instance.hilora_plugin_loader().reader().call_next_batch(store, reader, rows_max).await
-            })?;
+        let next_batch = async |store: &mut Store<GuestState>| {
+            instance.hilora_plugin_loader().reader().call_next_batch(store, reader, rows_max).await
+        };
+        let answer = self.plugin.call_in(&mut self.guest, "next-batch", row, ROWS_BYTES_MAX, next_batch)?;
         let rows = answer.map_err(|error| refusal(&self.plugin, error))?;
         let rows = self.checked(rows, rows_max)?;
         self.rows_consumed += rows.len() as u64;
@@ -266,8 +286,9 @@ impl DatasetReader for ComponentReader {
 
     fn rows_total(&mut self) -> Result<Option<u64>, PluginError> {
         let (instance, reader) = (&self.instance, self.reader);
-        self.plugin.call_in(&mut self.guest, "rows-total", None, async |store: &mut Store<GuestState>| {
+        let rows_total = async |store: &mut Store<GuestState>| {
             instance.hilora_plugin_loader().reader().call_rows_total(store, reader).await
-        })
+        };
+        self.plugin.call_in(&mut self.guest, "rows-total", None, WORDS_BYTES_MAX, rows_total)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use wasmtime::Store;
 
+use super::answer::{WORDS_BYTES_MAX, shortened, shortened_name};
 use super::bindings::solution_runner::SolutionRunnerPre;
 use super::bindings::solution_runner::exports::hilora::plugin::runner::{Outcome, Uncaught};
 use super::execution::Stopwatch;
@@ -31,7 +32,7 @@ impl ComponentRunner {
     }
 
     fn ask(&self) -> Result<RunnerInfo, PluginError> {
-        let info = self.plugin.call("describe", None, async |store: &mut Store<GuestState>| {
+        let info = self.plugin.call("describe", None, WORDS_BYTES_MAX, async |store: &mut Store<GuestState>| {
             let instance = self.world.instantiate_async(&mut *store).await?;
             instance.hilora_plugin_runner().call_describe(store).await
         })?;
@@ -45,7 +46,7 @@ impl ComponentRunner {
         Ok(RunnerInfo {
             language: Language::try_from(info.language).map_err(|error| wrong(error.to_string()))?,
             file_extension: extension,
-            interpreter: info.interpreter,
+            interpreter: shortened_name(&info.interpreter),
             calls_functions: info.calls_functions,
         })
     }
@@ -63,12 +64,16 @@ impl ComponentRunner {
         match ended {
             // A library that gives up for want of memory says so in its own words, which the runner takes for an exception
             // like any other. That memory was refused is the host's to know.
-            Ok(Outcome::Raised(uncaught)) if guest.memory_denied() && tells_of_memory(&uncaught) => {
+            Ok(Outcome::Raised(uncaught))
+                if guest.memory_denied() && names_memory(&uncaught)
+                    || guest.memory_exhausted() && is_no_object(&uncaught) =>
+            {
                 Termination::LimitExceeded(LimitKind::Memory)
             }
-            Ok(Outcome::Raised(uncaught)) => {
-                Termination::Raised { exception: uncaught.exception, message: uncaught.message }
-            }
+            Ok(Outcome::Raised(uncaught)) => Termination::Raised {
+                exception: shortened_name(&uncaught.exception),
+                message: shortened(&uncaught.message),
+            },
             Ok(Outcome::OutOfMemory) => Termination::LimitExceeded(LimitKind::Memory),
             Ok(Outcome::Exited(code)) | Err(Stop::Exit(code)) => {
                 if guest.memory_denied() && code != 0 {
@@ -76,21 +81,30 @@ impl ComponentRunner {
                 }
                 Termination::Exited(code)
             }
-            Ok(Outcome::Unsupported(module)) => Termination::Unsupported { module: module.name },
+            Ok(Outcome::Unsupported(module)) => Termination::Unsupported { module: shortened_name(&module.name) },
             Err(Stop::Limit(limit)) if limit.is_of_machine() => {
                 Termination::Unfinished { message: format!("the machine's limit of {limit} ended it") }
             }
             Err(Stop::Limit(limit)) => Termination::LimitExceeded(limit),
             Err(Stop::Output) => Termination::OutputLimitExceeded,
-            Err(Stop::Trap(message)) => Termination::Trapped { message },
+            // The runner cuts what it tells; only a program that broke into it can tell more.
+            Err(Stop::Answer(bytes_max)) => {
+                Termination::Trapped { message: format!("its outcome is larger than {bytes_max} bytes") }
+            }
+            Err(Stop::Trap(message)) => Termination::Trapped { message: shortened(&message) },
         }
     }
 }
 
-/// Whether an exception can come of refused memory: its type says so (`MemoryError`, `OutOfMemoryError`), or it is no object
-/// at all, because there was no memory left to make one: QuickJS throws `null` then.
-fn tells_of_memory(uncaught: &Uncaught) -> bool {
-    uncaught.exception.to_ascii_lowercase().contains("memory") || uncaught.message == "null"
+/// Whether an exception's type says that it comes of refused memory (`MemoryError`, `OutOfMemoryError`).
+fn names_memory(uncaught: &Uncaught) -> bool {
+    uncaught.exception.to_ascii_lowercase().contains("memory")
+}
+
+/// Whether it is no object at all: QuickJS throws `null` where it has no memory left to make an error. A program may throw
+/// `null`, too, also after it was refused one large array and went on, which is no want of memory.
+fn is_no_object(uncaught: &Uncaught) -> bool {
+    uncaught.message == "null"
 }
 
 impl SolutionRunner for ComponentRunner {
@@ -115,7 +129,7 @@ impl SolutionRunner for ComponentRunner {
         let stopwatch = Stopwatch::start();
         let mut guest = Guest::new(&self.plugin.engine, limits, &arguments, stdin);
         let mut instantiated = Err(None);
-        let ended = guest.call(&stopwatch, async |store: &mut Store<GuestState>| {
+        let ended = guest.call(&stopwatch, WORDS_BYTES_MAX, async |store: &mut Store<GuestState>| {
             let instance = match self.world.instantiate_async(&mut *store).await {
                 Ok(instance) => instance,
                 Err(error) => {

@@ -7,6 +7,7 @@ mod atomic_file;
 mod atomic_folder;
 mod content_hash;
 mod file_error;
+mod free_space;
 mod hashed_file;
 mod json_lines;
 mod mapped_file;
@@ -18,6 +19,7 @@ pub use atomic_file::{AtomicFile, write_atomic};
 pub use atomic_folder::AtomicFolder;
 pub use content_hash::{ContentHash, ContentHasher};
 pub use file_error::{FileAction, FileError};
+pub use free_space::require_free_space;
 pub use hashed_file::HashedFile;
 pub use json_lines::{
     JsonLines, JsonLinesError, JsonRow, Line, Lines, Row, WrongRow, read_json_lines, read_json_lines_watched,

@@ -6,7 +6,7 @@
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use super::atomic_file::NotAFile;
 use super::partial::remove_partials_of;
 use super::{AtomicFile, FileError};
 use crate::fault::{Blame, Fault};
+use crate::terminal::visible;
 
 /// What standard output is called in messages.
 const STANDARD_OUTPUT: &str = "standard output";
@@ -96,6 +97,10 @@ impl Output {
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
         match self {
             Self::File(file) => Ok(file.append(bytes)?),
+            // A file or another program gets every byte; a terminal none that it would obey.
+            Self::Standard if io::stdout().is_terminal() => {
+                standard(|output| output.write_all(visible(&String::from_utf8_lossy(bytes)).as_bytes()))
+            }
             Self::Standard => standard(|output| output.write_all(bytes)),
         }
     }

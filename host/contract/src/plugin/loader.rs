@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{PluginError, PluginIdentity};
-use crate::dataset::{Conversation, PolicyExample, Problem, SkippedRow};
+use crate::dataset::{Conversation, Message, PolicyExample, Problem, SkippedRow};
 
 /// A column that a loader reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,42 @@ pub enum LoadedRow {
     Skipped(SkippedRow),
 }
 
+/// What a text takes beside its own bytes, in memory and in a file of rows.
+const BYTES_PER_TEXT: u64 = 32;
+
+impl LoadedRow {
+    /// How much text it holds, in bytes; each text counts some more, because a million empty ones are not nothing.
+    pub fn text_bytes(&self) -> u64 {
+        let sum = |texts: &mut dyn Iterator<Item = &String>| {
+            texts.map(|text| text.len() as u64 + BYTES_PER_TEXT).sum::<u64>()
+        };
+        match self {
+            Self::Problem(problem) => {
+                let text = &problem.text;
+                let programs = problem.solutions.iter().chain(&problem.incorrect_solutions);
+                sum(&mut [&text.id, &text.title, &text.statement, &problem.source].into_iter().chain(&text.tags))
+                    + sum(&mut programs.map(|program| &program.code))
+                    + sum(&mut problem.tests.iter().flat_map(|test| [&test.input, &test.output]))
+                    + sum(&mut problem.attributes.iter().flat_map(|fact| [&fact.name, &fact.value]))
+            }
+            Self::Conversation(conversation) => {
+                let said = |message: &Message| {
+                    let calls = message.tool_calls.iter().flat_map(|call| [&call.name, &call.arguments]);
+                    sum(&mut [&message.content].into_iter().chain(&message.reasoning).chain(calls))
+                };
+                sum(&mut [&conversation.id].into_iter().chain(&conversation.tools).chain(&conversation.tags))
+                    + conversation.messages.iter().map(said).sum::<u64>()
+            }
+            Self::Policy(example) => {
+                let actions = example.actions.iter().flat_map(|action| [&action.name, &action.arguments]);
+                let texts = [&example.id, &example.instruction, &example.policy].into_iter();
+                sum(&mut texts.chain(&example.outputs).chain(&example.tags).chain(actions))
+            }
+            Self::Skipped(row) => sum(&mut [&row.reason, &row.detail].into_iter().chain(&row.id)),
+        }
+    }
+}
+
 /// What a loader is told beside its files: the config's `data.options`.
 pub type LoaderOptions = serde_json::Map<String, serde_json::Value>;
 
@@ -62,4 +98,37 @@ pub trait DatasetReader: Send {
 
     /// How many rows there are in all, where the format tells.
     fn rows_total(&mut self) -> Result<Option<u64>, PluginError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{ProblemChecker, ProblemText, TestCase};
+
+    #[test]
+    fn every_text_of_a_row_counts_and_an_empty_one_too() {
+        let tests = |count| vec![TestCase { input: String::new(), output: "1".to_owned() }; count].into();
+        let problem = |count| {
+            LoadedRow::Problem(Problem {
+                text: ProblemText {
+                    id: "a".to_owned(),
+                    title: String::new(),
+                    statement: "1234".to_owned(),
+                    tags: Vec::new(),
+                    difficulty: None,
+                },
+                source: String::new(),
+                solutions: Vec::new(),
+                incorrect_solutions: Vec::new(),
+                tests: tests(count),
+                entry_point: None,
+                checker: ProblemChecker::default(),
+                time_limit_ms: None,
+                memory_limit_bytes: None,
+                attributes: Vec::new(),
+            })
+        };
+        assert_eq!(problem(0).text_bytes(), 5 + 4 * BYTES_PER_TEXT);
+        assert_eq!(problem(1_000_000).text_bytes() - problem(0).text_bytes(), 1_000_000 * (1 + 2 * BYTES_PER_TEXT));
+    }
 }

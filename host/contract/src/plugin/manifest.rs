@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Capability;
 use crate::fault::{Blame, Fault};
 
+/// The most characters of a name and of a version, which every message about the plugin repeats.
+const NAME_CHARACTERS_MAX: usize = 64;
+
 /// Who the plugin is and what it asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,8 +35,8 @@ pub enum ManifestError {
     /// The name would be ambiguous in messages and file names.
     #[error("the plugin's name `{0}` must be lower-case letters, digits and dashes, beginning with a letter")]
     Name(String),
-    /// The version is empty.
-    #[error("the plugin `{0}` states no version")]
+    /// The version is empty, or more than a word.
+    #[error("the plugin `{0}` states no version of 1 to 64 letters, digits and `.`, `-`, `+`, `_`")]
     Version(String),
 }
 
@@ -57,7 +60,11 @@ impl Manifest {
         if !manifest.name.starts_with(|c: char| c.is_ascii_lowercase()) || !manifest.name.chars().all(plain) {
             return Err(ManifestError::Name(manifest.name));
         }
-        if manifest.version.is_empty() {
+        if manifest.name.len() > NAME_CHARACTERS_MAX {
+            return Err(ManifestError::Name(manifest.name.chars().take(NAME_CHARACTERS_MAX).collect()));
+        }
+        let word = |c: char| c.is_ascii_alphanumeric() || ".-+_".contains(c);
+        if !(1..=NAME_CHARACTERS_MAX).contains(&manifest.version.len()) || !manifest.version.chars().all(word) {
             return Err(ManifestError::Version(manifest.name));
         }
         Ok(manifest)
@@ -83,6 +90,8 @@ mod tests {
             "name = \"../a\"\nversion = \"1\"",
             "name = \"\"\nversion = \"1\"",
             "name = \"a\"\nversion = \"\"",
+            "name = \"a\"\nversion = \"1\\u001b[2J\"",
+            &format!("name = \"{}\"\nversion = \"1\"", "a".repeat(65)),
         ] {
             assert!(Manifest::parse(wrong).is_err(), "accepted {wrong:?}");
         }

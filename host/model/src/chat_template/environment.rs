@@ -162,6 +162,7 @@ impl Formatter for PythonSpacing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat_template::confined::confined;
 
     fn rendered(template: &str) -> Result<String, String> {
         let environment = environment(template.to_owned()).map_err(|error| error.to_string())?;
@@ -180,6 +181,72 @@ mod tests {
     #[test]
     fn the_date_is_fixed() {
         assert_eq!(rendered("{{ strftime_now('%d %b %Y, %H:%M %% ü%Q') }}"), Ok("01 Jan 2024, 00:00 % ü%Q".to_owned()));
+    }
+
+    /// What becomes of a template in confinement, read and rendered: its length, or why there is none.
+    fn confined_length(template: &'static str) -> Result<usize, String> {
+        let environment = confined(|| environment(template.to_owned()).map_err(|error| error.to_string()))
+            .map_err(|error| error.to_string())??;
+        let render = move || render(&environment, &[], false, &BTreeMap::new()).map(|text| text.len());
+        confined(render).map_err(|error| error.to_string())?
+    }
+
+    #[test]
+    fn no_template_takes_more_memory_than_it_may() {
+        let memory = "bytes of memory";
+        for (template, part) in [
+            // Constants are computed while the template is read.
+            ("{{ ('x' * 99999999) ~ ('y' * 99999999) }}", memory),
+            ("{{ 'x' * 10**9 }}", "too large"),
+            (
+                "{% set n = namespace(x='x' * 99) %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+                memory,
+            ),
+            (
+                "{% set n = namespace(x='x' * 99) %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}",
+                memory,
+            ),
+            (
+                "{% set n = namespace(x='xx') %}{% for i in range(99) %}{% set n.x = n.x.replace('x', n.x) %}{% endfor %}",
+                memory,
+            ),
+            (
+                "{% set n = namespace(x='x') %}{% for i in range(99) %}{% set x %}{{ n.x }}{{ n.x }}{% endset %}{% set n.x = x %}{% endfor %}",
+                memory,
+            ),
+            (
+                "{% set n = namespace(x=[1]) %}{% for i in range(99) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ (n.x | string) | length }}",
+                memory,
+            ),
+            (
+                "{% set n = namespace(x=[1]) %}{% for i in range(99) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x | tojson | length }}",
+                memory,
+            ),
+            (
+                "{% set n = namespace(x=[1, 2]) %}{% for i in range(99) %}{% set n.x = (n.x + n.x) | list %}{% endfor %}",
+                memory,
+            ),
+            ("{{ ([0] * 99999999) | list | length }}", memory),
+            ("{{ (('x,' * 49999999) | string).split(',') | length }}", memory),
+            ("{{ ('\n' * 999999) | indent(999) | length }}", memory),
+            ("{{ range(100000) | map('string') | join('x' * 99999) | length }}", memory),
+            ("{{ range(10**9) | list }}", "too many elements"),
+            ("{{ 'x'.ljust(10**9) }}", "ljust"),
+            ("{% macro m(x) %}{{ m(x ~ x) }}{% endmacro %}{{ m('x') }}", ""),
+        ] {
+            let refused = confined_length(template);
+            assert!(refused.as_ref().is_err_and(|message| message.contains(part)), "{template}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn values_within_values_end_no_process() {
+        let nested = "{% set n = namespace(x=[]) %}{% for i in range(99999) %}{% for j in range(10) %}{% set n.x = [n.x] %}\
+                      {% endfor %}{% endfor %}{{ n.x | length }}";
+        assert!(confined_length(nested).is_ok_and(|length| length == 1));
+        let cyclic = "{% set n = namespace() %}{% set n.a = n %}{{ n }}";
+        let shown = confined_length(cyclic);
+        assert!(shown.is_ok(), "{shown:?}");
     }
 
     #[test]

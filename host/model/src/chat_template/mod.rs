@@ -3,19 +3,23 @@
 //! It is read as transformers reads it: `chat_template.jinja` beside the tokenizer, or else the key `chat_template` of
 //! `tokenizer_config.json`, a text or a list of named texts of which `default` is taken. Blocks are trimmed, `tojson`,
 //! `raise_exception` and `strftime_now` are there (the date is fixed, so that the same messages give the same text), and
-//! the special tokens are known by their names. A rendering that takes too many steps or grows too long is an error.
-//! Tools and documents are not handed in.
+//! the special tokens are known by their names. A rendering that takes too many steps, too much memory or too long is an
+//! error (`confined`). Tools and documents are not handed in.
 
+mod confined;
 mod environment;
 mod layout;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use minijinja::Environment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::confined::ConfiningAllocator;
+use self::confined::confined;
 use super::ModelError;
 use hilora_contract::dataset::Message;
 
@@ -33,9 +37,12 @@ pub enum ChatTemplateSource {
 /// A model's chat template, ready to render.
 pub struct ChatTemplate {
     path: PathBuf,
-    environment: Environment<'static>,
-    special_tokens: BTreeMap<&'static str, String>,
+    environment: Arc<Environment<'static>>,
+    special_tokens: Arc<BTreeMap<&'static str, String>>,
 }
+
+/// Real templates have some tens of kilobytes.
+const TEMPLATE_BYTES_MAX: usize = 256 << 10;
 
 /// The names by which templates know special tokens.
 const SPECIAL_TOKENS: [&str; 7] =
@@ -108,14 +115,24 @@ impl ChatTemplate {
             }
             (None, None) => return Err(wrong("the model has no chat template: `chat_template` is missing".to_owned())),
         };
-        let environment = environment::environment(template)
-            .map_err(|error| Self::failure(path, format!("the chat template cannot be read: {error}")))?;
-        Ok(Self { path: path.to_owned(), environment, special_tokens })
+        let unreadable = |why: String| Self::failure(path, format!("the chat template cannot be read: {why}"));
+        if template.len() > TEMPLATE_BYTES_MAX {
+            let got = template.len();
+            return Err(unreadable(format!("expected at most {TEMPLATE_BYTES_MAX} bytes, got {got}")));
+        }
+        // What is constant in a template is computed while it is read.
+        let environment = confined(|| environment::environment(template).map_err(|error| error.to_string()))
+            .map_err(|error| unreadable(error.to_string()))?
+            .map_err(unreadable)?;
+        Ok(Self { path: path.to_owned(), environment: Arc::new(environment), special_tokens: Arc::new(special_tokens) })
     }
 
     /// The text of these messages; with `add_generation_prompt` up to where the assistant's next turn begins.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ModelError> {
-        environment::render(&self.environment, messages, add_generation_prompt, &self.special_tokens)
+        let (environment, special_tokens) = (Arc::clone(&self.environment), Arc::clone(&self.special_tokens));
+        let messages = messages.to_vec();
+        confined(move || environment::render(&environment, &messages, add_generation_prompt, &special_tokens))
+            .map_err(|error| self.error(format!("a rendering cannot be ended: {error}")))?
             .map_err(|message| self.error(message))
     }
 

@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use hilora_contract::terminal::visible;
+
 use super::{GroupStatistics, LaidOutRow, Lengths, Piece, SideStatistics};
 
 /// The widest bar of a histogram.
@@ -84,20 +86,6 @@ fn style(control: bool, trained: bool) -> Style {
         (false, true) => AnsiColor::Green.on_default(),
         (true, true) => AnsiColor::Green.on_default().bold().underline(),
     }
-}
-
-/// The text with control characters as their pictures, but for line breaks and tabs.
-fn visible(text: &str) -> String {
-    let picture = |c: char| match c {
-        '\n' | '\t' => c,
-        '\u{7f}' => '␡',
-        '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or('�'),
-        c if c.is_control() => '�',
-        // Direction marks would turn the rest of the line around.
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '�',
-        c => c,
-    };
-    text.chars().map(picture).collect()
 }
 
 fn push_line(text: &mut String, line: &str) {

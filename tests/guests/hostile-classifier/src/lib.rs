@@ -3,6 +3,9 @@
 use hilora_plugin_sdk::classifier::{Classification, ClassifyError, DomainClassifier, DomainInfo, Score};
 use hilora_plugin_sdk::types::ProblemText;
 
+/// Clears a screen, rings, goes back to the line's beginning and turns the line around.
+const TERMINAL_COMMANDS: &str = "\u{1b}[2J\u{9b}2J\u{7}\rnothing wrong\u{202e}";
+
 /// The plugin.
 pub struct HostileClassifier;
 
@@ -16,6 +19,7 @@ impl DomainClassifier for HostileClassifier {
         for (index, problem) in problems.iter().enumerate() {
             let mut domain = "python";
             let mut score = 1.0;
+            let mut signals = Vec::new();
             match problem.statement.as_str() {
                 "loop" => loop {
                     std::hint::spin_loop();
@@ -29,6 +33,16 @@ impl DomainClassifier for HostileClassifier {
                     let index = u32::try_from(index).expect("a batch is small");
                     return Err(ClassifyError::Rejected((index, "not today".to_owned())));
                 }
+                "refuse in colour" => {
+                    let index = u32::try_from(index).expect("a batch is small");
+                    return Err(ClassifyError::Rejected((index, TERMINAL_COMMANDS.to_owned())));
+                }
+                "refuse without end" => {
+                    let index = u32::try_from(index).expect("a batch is small");
+                    return Err(ClassifyError::Rejected((index, "x".repeat(20 << 20))));
+                }
+                "signal without end" => signals = vec!["x".repeat(10 << 20); 2],
+                "unknown domain in colour" => domain = TERMINAL_COMMANDS,
                 "refuse a stranger" => return Err(ClassifyError::Rejected((99, "who?".to_owned()))),
                 "answer too little" => continue,
                 "unknown domain" => domain = "astrology",
@@ -36,7 +50,7 @@ impl DomainClassifier for HostileClassifier {
                 "undefined score" => score = f32::NAN,
                 _ => {}
             }
-            let scores = vec![Score { domain: domain.to_owned(), score, signals: Vec::new() }];
+            let scores = vec![Score { domain: domain.to_owned(), score, signals }];
             answers.push(Classification { domain: domain.to_owned(), scores });
         }
         Ok(answers)

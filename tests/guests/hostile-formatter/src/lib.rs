@@ -51,10 +51,13 @@ impl PromptFormatter for HostileFormatter {
     }
 
     fn extract_solution(completion: String) -> Option<String> {
-        if completion == "panic" {
-            panic!("the completion asked for it");
+        match completion.as_str() {
+            "panic" => panic!("the completion asked for it"),
+            "a byte more" => Some(completion + "!"),
+            "megabytes more" => Some(completion.repeat(1 << 20)),
+            "the same" => Some(completion),
+            _ => None,
         }
-        None
     }
 }
 

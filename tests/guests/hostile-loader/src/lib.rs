@@ -61,7 +61,10 @@ impl DatasetReader for Reader {
             ("no identifier", _) => vec![problem("")],
             ("nobody answers", _) => vec![conversation(&[Role::System, Role::User])],
             ("user speaks last", _) => vec![conversation(&[Role::User, Role::Assistant, Role::User])],
-            ("large batch", 1) => vec![large_problem()],
+            ("large batch", 1) => vec![large_problem(160)],
+            ("long identifier", _) => vec![problem(&"x".repeat(5_000))],
+            ("too large a batch", _) => vec![large_problem(513)],
+            ("commands to a terminal", _) => panic!("\u{1b}[2J\u{9b}2J\u{7}\rnothing wrong\u{202e}"),
             ("panic at the second batch", 2) => panic!("the file asked for it"),
             (_, 1) => vec![problem("a"), skipped("no-tests")],
             (_, 2) => vec![problem("b")],
@@ -93,8 +96,8 @@ fn problem(id: &str) -> LoadedRow {
     problem_with(id, "Print 1.".to_owned())
 }
 
-fn large_problem() -> LoadedRow {
-    problem_with("a", "x".repeat(160 << 20))
+fn large_problem(mebibytes: usize) -> LoadedRow {
+    problem_with("a", "x".repeat(mebibytes << 20))
 }
 
 fn problem_with(id: &str, statement: String) -> LoadedRow {
