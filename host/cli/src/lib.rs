@@ -95,7 +95,7 @@ enum Command {
     /// Look at the prepared data: rows as the model reads them, counts and lengths
     #[command(subcommand)]
     Data(data::DataCommand),
-    /// List registered adapters and show one
+    /// List registered adapters, show one and verify all
     Registry(registry::RegistryCommand),
     /// Run untrusted programs in the sandbox: many against their tests, or one
     Judge(judge::JudgeCommand),
