@@ -223,7 +223,7 @@ fn flipped_bytes() -> Result<(), Failed> {
             other => return Err(format!("byte {position}: {other:?}, {said}").into()),
         }
     }
-    println!("{calls} flipped bytes of {}: {told} told, the others change nothing", whole.len());
+    eprintln!("{calls} flipped bytes of {}: {told} told, the others change nothing", whole.len());
     assert!(told > calls / 8, "{told} of {calls}");
     // The file is as it was, and so is everything in it.
     std::fs::write(&path, &whole)?;

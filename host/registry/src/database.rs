@@ -213,3 +213,41 @@ fn is_busy(error: &sqlx::Error) -> bool {
     const SQLITE_BUSY: u32 = 5;
     sqlite_code(error) == Some(SQLITE_BUSY)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// sqlx panics over a column's type that is no text. The schema is held against the expected one before any table is
+    /// read, so it takes a question of its own to come so far.
+    #[test]
+    fn a_panic_of_sqlites_thread_is_an_error_at_once_and_for_ever() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("registry.sqlite");
+        let database = Database::open(&path).expect("a new registry");
+        let begun = Instant::now();
+        let refused = database.ask("looking at an odd table", async |connection| {
+            for statement in [
+                "CREATE TABLE odd (a T)",
+                "INSERT INTO odd VALUES ('a')",
+                "PRAGMA writable_schema = ON",
+                // CREATE TABLE odd (a T\xff)
+                "UPDATE sqlite_schema SET sql = CAST(X'435245415445205441424c45206f646420286120\
+                 54ff29' AS TEXT) WHERE name = 'odd'",
+                "PRAGMA writable_schema = RESET",
+            ] {
+                sqlx::query(statement).execute(&mut *connection).await?;
+            }
+            sqlx::query("SELECT a FROM odd").fetch_all(connection).await.map(|rows| rows.len())
+        });
+        let error = refused.expect_err("its thread has panicked");
+        assert!(matches!(error, RegistryError::Damaged { .. }), "{error:?}");
+        assert!(error.to_string().contains("SQLite's thread ended while looking at an odd table: "), "{error}");
+        assert!(database.ask("asking again", async |_| Ok(())).is_err());
+        drop(database);
+        assert!(begun.elapsed() < CLOSE_TIMEOUT, "{:?}", begun.elapsed());
+        // What it left is refused, without a panic.
+        let refused = Database::open(&path).err().expect("its schema is another");
+        assert!(matches!(refused, RegistryError::Damaged { .. }), "{refused:?}");
+    }
+}
