@@ -7,17 +7,21 @@ mod atomic_file;
 mod atomic_folder;
 mod content_hash;
 mod file_error;
+mod file_stamp;
 mod hashed_file;
 mod json_lines;
 mod mapped_file;
 mod output;
 mod partial;
+mod record_file;
+mod sealed_line;
 mod stage;
 
 pub use atomic_file::{AtomicFile, write_atomic};
 pub use atomic_folder::AtomicFolder;
 pub use content_hash::{ContentHash, ContentHasher};
 pub use file_error::{FileAction, FileError};
+pub use file_stamp::FileStamp;
 pub use hashed_file::HashedFile;
 pub use json_lines::{
     JsonLines, JsonLinesError, JsonRow, Line, Lines, Row, WrongRow, read_json_lines, read_json_lines_watched,
@@ -26,4 +30,6 @@ pub use json_lines::{
 pub use mapped_file::map_file;
 pub use output::{Output, OutputError, is_closed_output, write_standard_output};
 pub use partial::remove_partial_files;
+pub use record_file::{RecordFile, RecordRows};
+pub use sealed_line::{SealedLine, Unsealed, read_sealed, write_sealed};
 pub use stage::{StageInputs, StageLedger, hash_of_artifact};
