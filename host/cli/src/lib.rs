@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 mod console;
 mod failure;
 mod interrupt;
+mod lost_page;
 mod progress;
 mod signal;
 
@@ -158,6 +159,7 @@ impl OutputArguments {
 impl Cli {
     /// Runs the command.
     pub fn execute(&self) -> Result<ExitCode> {
+        lost_page::watch_for_lost_pages()?;
         let console = &self.output.console()?;
         let status = match &self.command {
             None => main_job::execute(&self.job, console)?,

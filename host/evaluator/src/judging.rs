@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::error::EvaluatorError;
 use super::judged_answer::JudgedAnswer;
-use super::sample_ledger::SampleLedger;
+use super::sample_record::SampleRecord;
 use super::watch::{Watch, Work};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::EvaluationProblem;
@@ -20,16 +20,16 @@ pub(crate) struct Answer<'a> {
 }
 
 /// Judges each answer by its problem's tests, up to the first that fails. Results are in the answers' order; `None` if
-/// the watch ended it early. What the ledger knows is not run.
+/// the watch ended it early. What the sample record knows is not run.
 pub(crate) fn judge_answers(
     judge: &Judge,
     answers: &[Answer<'_>],
     work: Work,
-    ledger: &mut SampleLedger,
+    samples: &mut SampleRecord,
     watch: &Watch<'_>,
 ) -> Result<Option<Vec<JudgedAnswer>>, EvaluatorError> {
     watch.observer.begin(work, answers.len() as u64);
-    let judged = judge_programs(judge, answers, ledger, watch);
+    let judged = judge_programs(judge, answers, samples, watch);
     watch.observer.end();
     judged
 }
@@ -37,13 +37,13 @@ pub(crate) fn judge_answers(
 fn judge_programs(
     judge: &Judge,
     answers: &[Answer<'_>],
-    ledger: &mut SampleLedger,
+    samples: &mut SampleRecord,
     watch: &Watch<'_>,
 ) -> Result<Option<Vec<JudgedAnswer>>, EvaluatorError> {
     let programs = Programs::of(answers);
     let mut keys = Keys::new(judge);
-    let keys: Vec<ContentHash> = programs.distinct.iter().map(|program| keys.of(program, ledger)).collect();
-    let mut judged: Vec<Option<JudgedAnswer>> = keys.iter().map(|key| ledger.judged(*key)).collect();
+    let keys: Vec<ContentHash> = programs.distinct.iter().map(|program| keys.of(program, samples)).collect();
+    let mut judged: Vec<Option<JudgedAnswer>> = keys.iter().map(|key| samples.judged(*key)).collect();
     let unknown: Vec<usize> = (0..judged.len()).filter(|program| judged[*program].is_none()).collect();
     watch.observer.advance((answers.len() - unknown.len()) as u64);
     // The judge asks for a stop only while programs run, and a few short ones may be through before it does.
@@ -54,7 +54,7 @@ fn judge_programs(
         .iter()
         .map(|program| submission(judge, &programs.distinct[*program]))
         .collect::<Result<Vec<Submission>, _>>()?;
-    let keeping = Mutex::new(Keeping { ledger, failed: None });
+    let keeping = Mutex::new(Keeping { samples, failed: None });
     let on_judged = |index: usize, judgement: &Judgement| {
         let mut keeping = keeping.lock().unwrap_or_else(PoisonError::into_inner);
         keeping.keep(keys[unknown[index]], judgement, judgement.is_settled(&submissions[index].limits));
@@ -62,8 +62,8 @@ fn judge_programs(
     };
     let is_stopped = || watch.stops() || keeping.lock().unwrap_or_else(PoisonError::into_inner).cannot_write();
     let judgements = judge.judge_until(&submissions, StopAt::FirstFailure, &is_stopped, &on_judged);
-    let Keeping { ledger, failed } = keeping.into_inner().unwrap_or_else(PoisonError::into_inner);
-    ledger.sync()?;
+    let Keeping { samples, failed } = keeping.into_inner().unwrap_or_else(PoisonError::into_inner);
+    samples.sync()?;
     if let Some(error) = failed {
         return Err(error);
     }
@@ -78,10 +78,10 @@ fn judge_programs(
     Ok(Some(programs.of_answer.into_iter().map(|program| judged[program].clone()).collect()))
 }
 
-/// Puts judgements into the ledger as they are made. One program that the judge failed on does not discard what is found
+/// Puts judgements into the sample record as they are made. One program that the judge failed on does not discard what is found
 /// of the others, but the measurement ends with it.
 struct Keeping<'a> {
-    ledger: &'a mut SampleLedger,
+    samples: &'a mut SampleRecord,
     failed: Option<EvaluatorError>,
 }
 
@@ -89,7 +89,7 @@ impl Keeping<'_> {
     /// A verdict that came of the machine's clocks is not settled: it counts, but another time it may be another one.
     fn keep(&mut self, key: ContentHash, judgement: &Judgement, is_settled: bool) {
         let judged = JudgedAnswer::of(judgement);
-        let kept = judged.and_then(|answer| if is_settled { self.ledger.add_judged(key, &answer) } else { Ok(()) });
+        let kept = judged.and_then(|answer| if is_settled { self.samples.add_judged(key, &answer) } else { Ok(()) });
         if let Err(error) = kept {
             self.failed.get_or_insert(error);
         }
@@ -124,7 +124,7 @@ impl<'a> Programs<'a> {
     }
 }
 
-/// The ledger's keys of programs. A problem's tests may be large, so each problem is hashed once.
+/// The record's keys of programs. A problem's tests may be large, so each problem is hashed once.
 struct Keys<'a> {
     runner: ContentHash,
     problems: HashMap<&'a str, ContentHash>,
@@ -135,11 +135,11 @@ impl<'a> Keys<'a> {
         Self { runner: judge.runner().identity().content, problems: HashMap::new() }
     }
 
-    fn of(&mut self, answer: &Answer<'a>, ledger: &SampleLedger) -> ContentHash {
+    fn of(&mut self, answer: &Answer<'a>, samples: &SampleRecord) -> ContentHash {
         let problem = self.problems.entry(&answer.problem.text.id).or_insert_with(|| {
             ContentHash::of(&serde_json::to_vec(answer.problem).expect("plain structs with text keys always serialize"))
         });
-        ledger.key([&b"verdict"[..], self.runner.as_bytes(), problem.as_bytes(), answer.code.as_bytes()])
+        samples.key([&b"verdict"[..], self.runner.as_bytes(), problem.as_bytes(), answer.code.as_bytes()])
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
                 &fake_judge(),
                 &[answer],
                 Work::Judge(Subject::HeldOut),
-                &mut SampleLedger::forgetful(),
+                &mut SampleRecord::forgetful(),
                 &Watch::SILENT,
             )
         };
@@ -201,7 +201,7 @@ mod tests {
         ] {
             let problem = EvaluationProblem { time_limit_ms: Some(1_000), reference_fuel, ..doubling_problem("p") };
             let judged =
-                judge(&fake_judge(), &[Answer { problem: &problem, code: "work" }], &mut SampleLedger::forgetful())?;
+                judge(&fake_judge(), &[Answer { problem: &problem, code: "work" }], &mut SampleRecord::forgetful())?;
             assert_eq!(judged[0].verdict, verdict, "{reference_fuel:?}");
         }
         Ok(())
@@ -210,16 +210,16 @@ mod tests {
     fn judge(
         judge: &Judge,
         answers: &[Answer<'_>],
-        ledger: &mut SampleLedger,
+        samples: &mut SampleRecord,
     ) -> Result<Vec<JudgedAnswer>, EvaluatorError> {
-        let judged = judge_answers(judge, answers, Work::Judge(Subject::HeldOut), ledger, &Watch::SILENT)?;
+        let judged = judge_answers(judge, answers, Work::Judge(Subject::HeldOut), samples, &Watch::SILENT)?;
         Ok(judged.expect("a silent watch ends nothing early"))
     }
 
     #[test]
     fn what_was_judged_is_kept_and_what_the_judge_failed_on_is_not() -> Result<(), EvaluatorError> {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let open = || SampleLedger::open(folder.path(), ContentHash::of(b"program"));
+        let open = || SampleRecord::open(folder.path(), ContentHash::of(b"program"));
         let (problem, other) = (doubling_problem("p"), doubling_problem("q"));
         let answer = |code| Answer { problem: &problem, code };
         let runs = Arc::new(AtomicU64::new(0));
@@ -246,7 +246,7 @@ mod tests {
         let watch = Watch { should_stop: &|| true, ..Watch::SILENT };
         let answers = [Answer { problem: &problem, code: "double" }];
         let work = Work::Judge(Subject::HeldOut);
-        assert_eq!(judge_answers(&fake_judge(), &answers, work, &mut SampleLedger::forgetful(), &watch)?, None);
+        assert_eq!(judge_answers(&fake_judge(), &answers, work, &mut SampleRecord::forgetful(), &watch)?, None);
         Ok(())
     }
 }
