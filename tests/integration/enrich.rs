@@ -578,8 +578,11 @@ fn bad_input() -> Result<(), Failed> {
     fs::write(&train, [&rows[..], serde_json::to_string(&example("Unknown.", None))?.as_bytes()].concat())?;
     refused("python_train.jsonl, line 2\nhint: ")?;
     fs::write(&train, &rows)?;
+    // A damaged line of the record is told, and its call counts as not made.
     fs::write(bench.path("run/data/python_traces.jsonl"), "nonsense\n")?;
-    refused("python_traces.jsonl, line 1: expected an answer with its key, a JSON object, got `nonsense`")?;
+    let told = expect_exit(&bench.command(&["enrich", "--dry-run"]).output()?, 0)?;
+    let expected = "python_traces.jsonl, line 1: expected an answer with its key, a JSON object, got `nonsense`";
+    assert!(told.contains(expected) && told.contains("its call is made again"), "{told}");
     fs::remove_file(&tests)?;
     refused("python_train_tests.jsonl")?;
     fs::remove_file(&train)?;

@@ -7,7 +7,7 @@ use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Domain, EvaluationProblem, Example, ProblemChecker, ProblemText, TestCase};
 use hilora_evaluator::{
     Comparison, Completion, CompletionEnd, CompletionSink, Controls, Evaluation, EvaluationConfig, EvaluationRecord,
-    Evaluator, EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Report, SampleLedger,
+    Evaluator, EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Report, SampleRecord,
     SampleRequest, Watch,
 };
 use hilora_judge::Judge;
@@ -131,8 +131,8 @@ fn record(workers: usize) -> Result<EvaluationRecord, Failed> {
         domain: Domain("python".to_owned()),
         difficulty: None,
     };
-    let mut ledger = SampleLedger::forgetful();
-    let nearest_copy = NearestCopy::measure(&problems, &[example], &judge, &mut ledger, &Watch::SILENT)?;
+    let mut samples = SampleRecord::forgetful();
+    let nearest_copy = NearestCopy::measure(&problems, &[example], &judge, &mut samples, &Watch::SILENT)?;
     Ok(EvaluationRecord {
         adapter_name: "python-lora".to_owned(),
         made_from: BTreeMap::new(),

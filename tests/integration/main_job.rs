@@ -336,16 +336,18 @@ fn bad_input() -> Result<(), Failed> {
 /// The evaluation that stands there stays.
 fn refuses_to_measure(bench: &Bench) -> Result<(), Failed> {
     let evaluated = hash_of_artifact(&bench.path("run/evaluation.json"))?;
-    let refuses = |words: &str| -> Result<(), Failed> {
-        let output = bench.command(&["evaluate"], "run").output()?;
+    let refuses_with = |arguments: &[&str], words: &str| -> Result<(), Failed> {
+        let output = bench.command(&["evaluate"], "run").args(arguments).output()?;
         let message = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{message}");
         assert!(message.contains(words) && message.contains("\nhint: "), "{message}");
         assert_eq!(hash_of_artifact(&bench.path("run/evaluation.json"))?, evaluated);
         Ok(())
     };
+    let refuses = |words: &str| refuses_with(&[], words);
     for (file, words) in [
         ("run/data/python_tests.jsonl", "was not checked against"),
+        ("run/manifest.json", "manifest.json is not what preparing has written"),
         ("run/data/python_train.jsonl", "trained on other data than the manifest says was checked"),
     ] {
         let path = bench.path(file);
@@ -357,7 +359,9 @@ fn refuses_to_measure(bench: &Bench) -> Result<(), Failed> {
     }
     fs::remove_dir_all(bench.path("run/adapter"))?;
     copy_folder(&repository().join("tests/data/oracle/qwen2/adapter"), &bench.path("run/adapter"))?;
-    refuses("expected updates for the base's 4 layers, got 2")
+    refuses("run/adapter is not the one that this run has trained: expected the hash ")?;
+    let other = bench.path("run/adapter").display().to_string();
+    refuses_with(&["--adapter", &other], "expected updates for the base's 4 layers, got 2")
 }
 
 fn shipped_configs() -> Result<(), Failed> {

@@ -206,6 +206,44 @@ fn given_rows() -> Result<(), Failed> {
     assert_eq!(hash_of_artifact(&bench.path("runs/small/adapter"))?, adapter, "nothing was trained");
     bench.ends_with(GATE_SAYS_NO, &["--unchecked", "--json"])?;
     assert_eq!(record("evaluation.json")?["made_from"]["training data check"], "unchecked");
+    only_the_trained_adapter(&bench)
+}
+
+/// What this run has not trained is measured only if it is named, and then the evaluation says so.
+fn only_the_trained_adapter(bench: &Bench) -> Result<(), Failed> {
+    const NAMED: &str = "adapter named by the user";
+    let made_from = || -> Result<Value, Failed> {
+        let record: Value = serde_json::from_slice(&fs::read(bench.path("runs/small/evaluation.json"))?)?;
+        Ok(record["made_from"].clone())
+    };
+    let refused = |told: &str| -> Result<(), Failed> {
+        let before = fs::read(bench.path("runs/small/evaluation.json"))?;
+        let output = bench.ends_with(2, &["evaluate", "--unchecked"])?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(told) && said.contains("evaluate --adapter FOLDER"), "{said}");
+        assert_eq!(fs::read(bench.path("runs/small/evaluation.json"))?, before);
+        Ok(())
+    };
+    let weights = bench.path("runs/small/adapter/adapter_model.safetensors");
+    let trained = fs::read(&weights)?;
+    let mut others = trained.clone();
+    *others.last_mut().ok_or("weights")? ^= 1;
+    fs::write(&weights, &others)?;
+    refused("is not the one that this run has trained: expected the hash")?;
+    bench.ends_with(0, &["evaluate", "--adapter", "runs/small/adapter"])?;
+    let made = made_from()?;
+    assert_eq!(made[NAMED], "runs/small/adapter");
+    let check = &made["training data check"];
+    assert!(check.as_str().is_some_and(|check| check.starts_with("unchecked: nothing here says")), "{check}");
+    fs::write(&weights, &trained)?;
+    bench.ends_with(0, &["evaluate", "--unchecked"])?;
+    assert_eq!(made_from()?[NAMED], Value::Null);
+    // A ledger that does not know the training vouches for nothing.
+    let ledger = fs::read(bench.path("runs/small/stages.json"))?;
+    fs::remove_file(bench.path("runs/small/stages.json"))?;
+    refused("was not trained by this run: its ledger knows of no training")?;
+    fs::write(bench.path("runs/small/stages.json"), ledger)?;
+    bench.ends_with(0, &["evaluate", "--unchecked"])?;
     Ok(())
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("training::the_specifications_configs_have_its_keys_and_values", specification),
         Trial::test("training::a_plan_writes_nothing_and_knows_the_runs_steps", plan),
         Trial::test("training::a_base_of_32_b_parameters_is_planned_from_its_config_json", plan_of_32b),
+        Trial::test("training::a_base_that_is_cut_while_it_is_mapped_ends_in_one_message", cut_base),
         python_trial("training::tensorboard_reads_its_events", tensorboard),
     ]
 }
@@ -352,6 +353,31 @@ fn specification() -> Result<(), Failed> {
         let config = RunConfig::load(&path)?;
         assert_eq!(config.training.mode, hilora_trainer::TrainingMode::Qlora);
     }
+    Ok(())
+}
+
+/// A base in 4 bits is mapped as it is stored: every step reads its pages.
+fn cut_base() -> Result<(), Failed> {
+    let bench = Bench::new()?;
+    let base = bench.path("base-nf4");
+    let quantized = Command::new(env!("CARGO_BIN_EXE_hilora-host"))
+        .current_dir(repository())
+        .args(["model", "quantize", "examples/tiny-base", "--json", "--output"])
+        .arg(&base)
+        .output()?;
+    succeeded(&quantized)?;
+    // Nothing is saved before the next step reads what is gone.
+    let config =
+        CONFIG.replace("examples/tiny-base", &base.display().to_string()).replace("save_steps: 1", "save_steps: 900");
+    bench.write_config(config.split("validation:").next().ok_or("a config")?)?;
+    let child = bench.train("run", 2).spawn()?;
+    wait_for_lines(&bench.path("run/metrics.jsonl"), 2)?;
+    fs::OpenOptions::new().write(true).open(base.join("model.safetensors"))?.set_len(4096)?;
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("error: a file that is in use was cut") && said.contains("\nhint: "), "{said}");
+    assert!(!bench.path("run/adapter").exists(), "nothing was made of it");
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! `hilora-host evaluate`: the measuring stage alone, with its closing table.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use hilora_evaluator::Report;
 use hilora_run::{EvaluateStage, Measured, StageState, drive};
@@ -16,6 +18,10 @@ use super::stages::{interrupted, is_interrupted};
 pub(super) struct EvaluateCommand {
     #[command(flatten)]
     job: JobArguments,
+    /// Measure the adapter in this folder, whatever made it; the evaluation says so [default: the run's own, as it was
+    /// trained]
+    #[arg(long, value_name = "FOLDER")]
+    adapter: Option<PathBuf>,
 }
 
 /// What a machine reads.
@@ -29,7 +35,7 @@ struct Answer<'a> {
 
 impl EvaluateCommand {
     pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
-        let run = self.job.open()?;
+        let run = self.job.open_with_adapter(self.adapter.clone())?;
         let observer = console.observer()?;
         for result in drive(&run, &[Box::new(EvaluateStage)], &observer)? {
             match &result.state {

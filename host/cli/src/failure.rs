@@ -22,6 +22,8 @@ pub enum ExitStatus {
     Done,
     /// The machine or the host failed, which is not the user's doing: 1.
     InternalError,
+    /// What was verified is not what was kept: 1.
+    Damaged,
     /// An input or the usage is wrong: 2.
     BadInput,
     /// The gate says no: 3.
@@ -37,7 +39,7 @@ impl ExitStatus {
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::InternalError => 1,
+            Self::InternalError | Self::Damaged => 1,
             Self::BadInput => 2,
             Self::GateRefused | Self::Differs => 3,
             Self::Interrupted(signal) => signal.exit_code(),

@@ -55,6 +55,7 @@ impl JobArguments {
             workers: self.workers.map(usize::from),
             registry: self.registry.clone(),
             is_unchecked: self.unchecked,
+            adapter: None,
             is_dry: self.dry_run,
             worker: worker_command(),
         })
@@ -63,6 +64,11 @@ impl JobArguments {
     /// Opens the run and takes its folder.
     pub(crate) fn open(&self) -> Result<Run> {
         Ok(Run::open(&self.options()?)?)
+    }
+
+    /// The same, to measure this adapter, if one is named, in the place of the run's own.
+    pub(crate) fn open_with_adapter(&self, adapter: Option<PathBuf>) -> Result<Run> {
+        Ok(Run::open(&RunOptions { adapter, ..self.options()? })?)
     }
 
     /// Opens the run to look at it: nothing is written and nobody is kept out.

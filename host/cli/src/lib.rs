@@ -13,6 +13,7 @@ mod console;
 mod defect;
 mod failure;
 mod interrupt;
+mod lost_page;
 mod progress;
 mod signal;
 
@@ -97,7 +98,7 @@ enum Command {
     /// Look at the prepared data: rows as the model reads them, counts and lengths
     #[command(subcommand)]
     Data(data::DataCommand),
-    /// List registered adapters and show one
+    /// List registered adapters, show one and verify all
     Registry(registry::RegistryCommand),
     /// Run untrusted programs in the sandbox: many against their tests, or one
     Judge(judge::JudgeCommand),
@@ -162,6 +163,7 @@ impl OutputArguments {
 impl Cli {
     /// Runs the command.
     pub fn execute(&self) -> Result<ExitCode> {
+        lost_page::watch_for_lost_pages()?;
         let console = &self.output.console()?;
         let status = match &self.command {
             None => main_job::execute(&self.job, console)?,

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hilora_contract::artifact::JsonRow;
-use hilora_model::{Tokenizer, hash_of_base};
+use hilora_contract::artifact::{ContentHash, JsonRow};
+use hilora_model::{BaseFiles, Tokenizer};
 use hilora_run::config::PretrainingConfig;
 use hilora_run::{WatchFiles, read_rows, watched_training};
 use hilora_trainer::{StartingPoint, TrainingRun, TrainingSample};
@@ -58,9 +58,11 @@ impl PretrainCommand {
         })?;
         let samples = read_documents(&config.documents, &tokenizer, end)?;
         let checkpoints = config.output.join("checkpoints");
+        let program = std::env::current_exe().map_err(|error| Failure::reading("this program", error))?;
         let run = TrainingRun {
             base: StartingPoint::Random(config.architecture.clone()),
-            base_hash: hash_of_base(&config.architecture, &mut |_, _| ())?,
+            base_files: BaseFiles::hashed(&config.architecture, &mut |_, _| ())?,
+            program: ContentHash::of_file(&program).map_err(|error| Failure::reading(&program, error))?,
             config: &config.training,
             lora: None,
             seed: config.seed,

@@ -1,23 +1,17 @@
 //! The record of answers: an append-only file of one JSON object a line, one line for each call that was answered.
 //!
 //! A line is durable before anything is made of the answer. A kill tears at most the last line, which is cut off when
-//! the file is opened again: its call counts as not made. A line in the middle that cannot be read is an error, because
-//! calls that were paid for would be repeated without a word.
+//! the file is opened again: its call counts as not made. A line that is damaged is told, and its call is made again.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Completion;
 use super::error::EnrichError;
-use hilora_contract::artifact::{ContentHash, FileError, JsonRow, Lines};
-
-/// Bytes that are read at once while the end of the last whole line is looked for.
-const PIECE_BYTES: usize = 64 << 10;
+use hilora_contract::artifact::{ContentHash, FileError, JsonRow, RecordFile, RecordRows};
 
 /// An endpoint's answer to one request, as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,28 +46,20 @@ pub struct TraceRecord {
     path: PathBuf,
     answers: BTreeMap<ContentHash, TracedAnswer>,
     /// Where lines are appended; `None` if the record is only read.
-    file: Option<File>,
+    file: Option<RecordFile>,
 }
 
 impl TraceRecord {
     /// The recorded answers, without touching the file; none if there is no file.
     pub fn read(path: &Path) -> Result<Self, EnrichError> {
-        let (answers, _) = read_lines(path)?;
-        Ok(Self { path: path.to_owned(), answers, file: None })
+        let found = RecordFile::read(path)?;
+        Ok(Self { path: path.to_owned(), answers: answers(found), file: None })
     }
 
-    /// Opens the record to append to it; makes it if it is missing and cuts a torn last line off.
+    /// Opens the record to append to it; makes it if it is missing and drops what is torn or damaged.
     pub fn open(path: &Path) -> Result<Self, EnrichError> {
-        let failed = |error| FileError::writing(path, error);
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let file = OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
-        let (answers, whole_bytes) = read_lines(path)?;
-        file.set_len(whole_bytes).map_err(failed)?;
-        file.sync_all().map_err(failed)?;
-        // A new file's name is durable only once its folder is.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), answers, file: Some(file) })
+        let (file, found) = RecordFile::open(path)?;
+        Ok(Self { path: path.to_owned(), answers: answers(found), file: Some(file) })
     }
 
     /// The answer to a request.
@@ -93,16 +79,11 @@ impl TraceRecord {
 
     /// Appends answers and returns once all of them are durable.
     pub fn append(&mut self, answers: Vec<TracedAnswer>) -> Result<(), EnrichError> {
-        let failed = |error| EnrichError::from(FileError::writing(&self.path, error));
         let Some(file) = &mut self.file else {
-            return Err(failed(io::Error::other("it was opened for reading")));
+            return Err(FileError::writing(&self.path, io::Error::other("it was opened for reading")).into());
         };
-        let mut lines = Vec::new();
-        for answer in &answers {
-            serde_json::to_writer(&mut lines, answer).map_err(|error| failed(error.into()))?;
-            lines.push(b'\n');
-        }
-        file.write_all(&lines).and_then(|()| file.sync_data()).map_err(failed)?;
+        file.append(answers.iter())?;
+        file.sync()?;
         for answer in answers {
             // The first answer to a request stands.
             self.answers.entry(answer.key).or_insert(answer);
@@ -111,45 +92,22 @@ impl TraceRecord {
     }
 }
 
-/// The answers in the file's whole lines, and how many bytes those lines have.
-fn read_lines(path: &Path) -> Result<(BTreeMap<ContentHash, TracedAnswer>, u64), EnrichError> {
+/// The answers by their requests; what was passed over is told.
+fn answers(found: RecordRows<TracedAnswer>) -> BTreeMap<ContentHash, TracedAnswer> {
+    for damaged in &found.damaged {
+        tracing::warn!("{damaged}; its call is made again");
+    }
     let mut answers = BTreeMap::new();
-    let whole_bytes = match File::open(path).and_then(|file| whole_bytes(&file)) {
-        Ok(whole_bytes) => whole_bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((answers, 0)),
-        Err(error) => return Err(FileError::reading(path, error).into()),
-    };
-    let mut lines = Lines::open(path)?;
-    while lines.bytes_read() < whole_bytes {
-        let Some(line) = lines.next_line()? else { break };
-        // What follows the last whole line, past blank ones, is torn.
-        if line.begin < whole_bytes {
-            let answer: TracedAnswer = line.read(path)?;
-            answers.entry(answer.key).or_insert(answer);
-        }
+    for answer in found.rows {
+        answers.entry(answer.key).or_insert(answer);
     }
-    Ok((answers, whole_bytes))
-}
-
-/// How many bytes a file has up to the end of its last whole line.
-fn whole_bytes(file: &File) -> io::Result<u64> {
-    let mut end = file.metadata()?.len();
-    let mut buffer = vec![0; PIECE_BYTES];
-    while end > 0 {
-        let piece = &mut buffer[..PIECE_BYTES.min(end as usize)];
-        let begin = end - piece.len() as u64;
-        file.read_exact_at(piece, begin)?;
-        if let Some(last) = piece.iter().rposition(|byte| *byte == b'\n') {
-            return Ok(begin + last as u64 + 1);
-        }
-        end = begin;
-    }
-    Ok(0)
+    answers
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hilora_contract::artifact::SealedLine;
 
     fn answer(name: &str) -> TracedAnswer {
         TracedAnswer {
@@ -169,8 +127,8 @@ mod tests {
         record.append(vec![answer("a"), answer("b")])?;
         let whole = std::fs::read(&path).expect("the file stands");
         // A kill may end the file anywhere in the line that was being written.
-        let next = serde_json::to_vec(&answer("c")).expect("it serializes");
-        for torn in 0..=next.len() {
+        let next = SealedLine::of(&answer("c")).into_bytes();
+        for torn in 0..next.len() {
             std::fs::write(&path, [&whole[..], &next[..torn]].concat()).expect("it can be written");
             let mut record = TraceRecord::open(&path)?;
             assert_eq!((record.len(), std::fs::read(&path).expect("it stands")), (2, whole.clone()));
@@ -181,14 +139,21 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_line_in_the_middle_is_an_error() -> Result<(), EnrichError> {
+    fn a_damaged_line_in_the_middle_is_asked_again_and_those_after_it_stand() -> Result<(), EnrichError> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("traces.jsonl");
-        TraceRecord::open(&path)?.append(vec![answer("a")])?;
-        let whole = std::fs::read_to_string(&path).expect("the file stands");
-        std::fs::write(&path, format!("{whole}nonsense\n{whole}")).expect("it can be written");
-        let message = TraceRecord::open(&path).err().expect("it is refused").to_string();
-        assert!(message.contains("line 2: expected an answer with its key"), "{message}");
+        TraceRecord::open(&path)?.append(["a", "b", "c"].map(answer).to_vec())?;
+        let mut text = std::fs::read(&path).expect("the file stands");
+        // In the second answer's text: without a hash it would be trained on.
+        let at = String::from_utf8_lossy(&text).find("of b").expect("the second answer");
+        text[at] ^= 1;
+        std::fs::write(&path, text).expect("it can be written");
+        let mut record = TraceRecord::open(&path)?;
+        let known = |record: &TraceRecord| ["a", "b", "c"].map(|name| record.get(&answer(name).key).is_some());
+        assert_eq!(known(&record), [true, false, true]);
+        record.append(vec![answer("b")])?;
+        let record = TraceRecord::read(&path)?;
+        assert_eq!((known(&record), record.get(&answer("b").key)), ([true; 3], Some(&answer("b"))));
         Ok(())
     }
 

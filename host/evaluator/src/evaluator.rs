@@ -1,6 +1,6 @@
 //! The evaluator: draws answers to held-out problems, has them judged, and makes an evaluation of it.
 //!
-//! Drawing and judging follow each other, each with a clock of its own. Both look into the sample ledger first and add to
+//! Drawing and judging follow each other, each with a clock of its own. Both look into the sample record first and add to
 //! it what they find as they find it.
 
 use super::completion::{Completion, CompletionEnd};
@@ -10,7 +10,7 @@ use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome, check_problem
 use super::failures::{FORMATTER_FAILED, Failures, is_of_one_answer};
 use super::generator::{CompletionSink, Generator, SampleRequest};
 use super::judging::{Answer, judge_answers};
-use super::sample_ledger::SampleLedger;
+use super::sample_record::SampleRecord;
 use super::sampling::{prompts, stream};
 use super::watch::{Subject, Watch, Work};
 use hilora_contract::artifact::ContentHash;
@@ -51,29 +51,29 @@ impl Evaluator<'_> {
         watch: &Watch<'_>,
     ) -> Result<Option<Evaluation>, EvaluatorError> {
         let candidate = Candidate { subject: Subject::HeldOut, generator, content: ContentHash::of(b"") };
-        self.evaluate(&candidate, problems, &mut SampleLedger::forgetful(), watch)
+        self.evaluate(&candidate, problems, &mut SampleRecord::forgetful(), watch)
     }
 
-    /// Draws and judges answers to every problem; what the ledger knows is neither drawn nor run. `None` if the watch
+    /// Draws and judges answers to every problem; what the sample record knows is neither drawn nor run. `None` if the watch
     /// ended it early.
     pub fn evaluate(
         &self,
         candidate: &Candidate<'_>,
         problems: &[EvaluationProblem],
-        ledger: &mut SampleLedger,
+        samples: &mut SampleRecord,
         watch: &Watch<'_>,
     ) -> Result<Option<Evaluation>, EvaluatorError> {
         check_problems(problems)?;
-        let Some(completions) = self.draw(candidate, problems, ledger, watch)? else { return Ok(None) };
-        let samples = self.config.samples_per_problem as usize;
+        let Some(completions) = self.draw(candidate, problems, samples, watch)? else { return Ok(None) };
+        let per_problem = self.config.samples_per_problem as usize;
         let codes = self.extract(&completions)?;
         let answers: Vec<Answer<'_>> = codes
             .iter()
             .enumerate()
-            .filter_map(|(index, code)| Some(Answer { problem: &problems[index / samples], code: code.text()? }))
+            .filter_map(|(index, code)| Some(Answer { problem: &problems[index / per_problem], code: code.text()? }))
             .collect();
         let work = Work::Judge(candidate.subject);
-        let Some(judged) = judge_answers(self.judge, &answers, work, ledger, watch)? else { return Ok(None) };
+        let Some(judged) = judge_answers(self.judge, &answers, work, samples, watch)? else { return Ok(None) };
         let mut judged = judged.into_iter();
         let mut outcomes = Vec::with_capacity(problems.len());
         let mut drawn = completions.into_iter().zip(codes);
@@ -82,9 +82,9 @@ impl Evaluator<'_> {
                 id: problem.text.id.clone(),
                 title: problem.text.title.clone(),
                 domain: problem.domain.clone(),
-                samples: Vec::with_capacity(samples),
+                samples: Vec::with_capacity(per_problem),
             };
-            for (completion, code) in drawn.by_ref().take(samples) {
+            for (completion, code) in drawn.by_ref().take(per_problem) {
                 let judgement = code.text().and_then(|_| judged.next());
                 let (verdict, error) = match (judgement, code) {
                     (Some(judged), _) => (Some(judged.verdict), judged.error),
@@ -126,7 +126,7 @@ impl Evaluator<'_> {
         &self,
         candidate: &Candidate<'_>,
         problems: &[EvaluationProblem],
-        ledger: &mut SampleLedger,
+        samples: &mut SampleRecord,
         watch: &Watch<'_>,
     ) -> Result<Option<Vec<Completion>>, EvaluatorError> {
         let texts: Vec<ProblemText> = problems.iter().map(|problem| problem.text.clone()).collect();
@@ -140,8 +140,8 @@ impl Evaluator<'_> {
             })
             .collect();
         let settings = candidate.generator.settings();
-        let keys = requests.iter().map(|request| completion_key(candidate, settings, request, ledger)).collect();
-        let mut drawing = Drawing::new(keys, ledger, watch);
+        let keys = requests.iter().map(|request| completion_key(candidate, settings, request, samples)).collect();
+        let mut drawing = Drawing::new(keys, samples, watch);
         watch.observer.begin(Work::Draw(candidate.subject), requests.len() as u64);
         let drawn = drawing.missing_from(candidate.generator, &requests);
         watch.observer.end();
@@ -179,7 +179,7 @@ fn completion_key(
     candidate: &Candidate<'_>,
     settings: ContentHash,
     request: &SampleRequest<'_>,
-    ledger: &SampleLedger,
+    samples: &SampleRecord,
 ) -> ContentHash {
     let stream = request.stream.to_le_bytes();
     let decides = [&b"completion"[..], candidate.content.as_bytes(), settings.as_bytes(), &stream];
@@ -188,24 +188,24 @@ fn completion_key(
         SegmentKind::Content => b"content",
     };
     let prompt = request.segments.iter().flat_map(|segment| [kind(segment), segment.text.as_bytes()]);
-    ledger.key(decides.into_iter().chain(prompt))
+    samples.key(decides.into_iter().chain(prompt))
 }
 
-/// Completions as they come: from the ledger, then from the generator and into the ledger.
+/// Completions as they come: from the record, then from the generator and into the record.
 struct Drawing<'a> {
     keys: Vec<ContentHash>,
     completions: Vec<Option<Completion>>,
     /// What the generator was asked for, by its place among all requests.
     asked: Vec<usize>,
-    ledger: &'a mut SampleLedger,
+    samples: &'a mut SampleRecord,
     watch: &'a Watch<'a>,
 }
 
 impl<'a> Drawing<'a> {
-    fn new(keys: Vec<ContentHash>, ledger: &'a mut SampleLedger, watch: &'a Watch<'a>) -> Self {
-        let completions: Vec<Option<Completion>> = keys.iter().map(|key| ledger.completion(*key)).collect();
+    fn new(keys: Vec<ContentHash>, samples: &'a mut SampleRecord, watch: &'a Watch<'a>) -> Self {
+        let completions: Vec<Option<Completion>> = keys.iter().map(|key| samples.completion(*key)).collect();
         let asked = (0..keys.len()).filter(|request| completions[*request].is_none()).collect();
-        Self { keys, completions, asked, ledger, watch }
+        Self { keys, completions, asked, samples, watch }
     }
 
     fn missing_from(
@@ -219,14 +219,15 @@ impl<'a> Drawing<'a> {
         }
         let missing: Vec<SampleRequest<'_>> = self.asked.iter().map(|request| requests[*request]).collect();
         generator.generate(&missing, self)?;
-        self.ledger.sync()
+        self.samples.sync()
     }
 }
 
 impl CompletionSink for Drawing<'_> {
     fn accept(&mut self, request: usize, completion: Completion) -> Result<(), EvaluatorError> {
         let request = self.asked[request];
-        self.ledger.add_completion(self.keys[request], &completion)?;
+        (self.watch.check_model)()?;
+        self.samples.add_completion(self.keys[request], &completion)?;
         if self.completions[request].replace(completion).is_none() {
             self.watch.observer.advance(1);
         }
@@ -373,8 +374,8 @@ mod tests {
         let content = ContentHash::of(b"model");
         let candidate = Candidate { subject: Subject::Base, generator: &generator, content };
         let run = |candidate: &Candidate<'_>, watch: &Watch<'_>| {
-            let mut ledger = SampleLedger::open(folder.path(), ContentHash::of(b"program"))?;
-            evaluator.evaluate(candidate, &problems, &mut ledger, watch)
+            let mut samples = SampleRecord::open(folder.path(), ContentHash::of(b"program"))?;
+            evaluator.evaluate(candidate, &problems, &mut samples, watch)
         };
         // It is stopped after five answers, one call of `wants_more` before each.
         let asked = std::sync::atomic::AtomicUsize::new(0);

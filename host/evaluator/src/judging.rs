@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::error::EvaluatorError;
 use super::judged_answer::JudgedAnswer;
-use super::sample_ledger::SampleLedger;
+use super::sample_record::SampleRecord;
 use super::watch::{Watch, Work};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::EvaluationProblem;
@@ -20,16 +20,16 @@ pub(crate) struct Answer<'a> {
 }
 
 /// Judges each answer by its problem's tests, up to the first that fails. Results are in the answers' order; `None` if
-/// the watch ended it early. What the ledger knows is not run.
+/// the watch ended it early. What the sample record knows is not run.
 pub(crate) fn judge_answers(
     judge: &Judge,
     answers: &[Answer<'_>],
     work: Work,
-    ledger: &mut SampleLedger,
+    samples: &mut SampleRecord,
     watch: &Watch<'_>,
 ) -> Result<Option<Vec<JudgedAnswer>>, EvaluatorError> {
     watch.observer.begin(work, answers.len() as u64);
-    let judged = judge_programs(judge, answers, ledger, watch);
+    let judged = judge_programs(judge, answers, samples, watch);
     watch.observer.end();
     judged
 }
@@ -37,13 +37,13 @@ pub(crate) fn judge_answers(
 fn judge_programs(
     judge: &Judge,
     answers: &[Answer<'_>],
-    ledger: &mut SampleLedger,
+    samples: &mut SampleRecord,
     watch: &Watch<'_>,
 ) -> Result<Option<Vec<JudgedAnswer>>, EvaluatorError> {
     let programs = Programs::of(answers);
     let mut keys = Keys::new(judge);
-    let keys: Vec<ContentHash> = programs.distinct.iter().map(|program| keys.of(program, ledger)).collect();
-    let mut judged: Vec<Option<JudgedAnswer>> = keys.iter().map(|key| ledger.judged(*key)).collect();
+    let keys: Vec<ContentHash> = programs.distinct.iter().map(|program| keys.of(program, samples)).collect();
+    let mut judged: Vec<Option<JudgedAnswer>> = keys.iter().map(|key| samples.judged(*key)).collect();
     let unknown: Vec<usize> = (0..judged.len()).filter(|program| judged[*program].is_none()).collect();
     watch.observer.advance((answers.len() - unknown.len()) as u64);
     // The judge asks for a stop only while programs run, and a few short ones may be through before it does.
@@ -54,7 +54,7 @@ fn judge_programs(
         .iter()
         .map(|program| submission(judge, &programs.distinct[*program]))
         .collect::<Result<Vec<Submission>, _>>()?;
-    let keeping = Mutex::new(Keeping { ledger, failed: None });
+    let keeping = Mutex::new(Keeping { samples, failed: None });
     let on_judged = |index: usize, judgement: &Judgement| {
         let mut keeping = keeping.lock().unwrap_or_else(PoisonError::into_inner);
         keeping.keep(keys[unknown[index]], judgement);
@@ -62,8 +62,8 @@ fn judge_programs(
     };
     let is_stopped = || watch.stops() || keeping.lock().unwrap_or_else(PoisonError::into_inner).cannot_write();
     let judgements = judge.judge_until(&submissions, StopAt::FirstFailure, &is_stopped, &on_judged);
-    let Keeping { ledger, failed } = keeping.into_inner().unwrap_or_else(PoisonError::into_inner);
-    ledger.sync()?;
+    let Keeping { samples, failed } = keeping.into_inner().unwrap_or_else(PoisonError::into_inner);
+    samples.sync()?;
     if let Some(error) = failed {
         return Err(error);
     }
@@ -86,9 +86,9 @@ fn judge_programs(
     Ok(Some(programs.of_answer.into_iter().map(|program| judged[program].clone()).collect()))
 }
 
-/// Puts judgements into the ledger as they are made.
+/// Puts judgements into the record as they are made.
 struct Keeping<'a> {
-    ledger: &'a mut SampleLedger,
+    samples: &'a mut SampleRecord,
     failed: Option<EvaluatorError>,
 }
 
@@ -96,7 +96,7 @@ impl Keeping<'_> {
     /// What says nothing of its program is not kept: it is asked again.
     fn keep(&mut self, key: ContentHash, judgement: &Judgement) {
         if judgement.is_settled()
-            && let Err(error) = self.ledger.add_judged(key, &JudgedAnswer::of(judgement))
+            && let Err(error) = self.samples.add_judged(key, &JudgedAnswer::of(judgement))
         {
             self.failed.get_or_insert(error);
         }
@@ -131,7 +131,7 @@ impl<'a> Programs<'a> {
     }
 }
 
-/// The ledger's keys of programs. A problem's tests may be large, so each problem is hashed once.
+/// The record's keys of programs. A problem's tests may be large, so each problem is hashed once.
 struct Keys<'a> {
     runner: ContentHash,
     problems: HashMap<&'a str, ContentHash>,
@@ -142,11 +142,11 @@ impl<'a> Keys<'a> {
         Self { runner: judge.runner().identity().content, problems: HashMap::new() }
     }
 
-    fn of(&mut self, answer: &Answer<'a>, ledger: &SampleLedger) -> ContentHash {
+    fn of(&mut self, answer: &Answer<'a>, samples: &SampleRecord) -> ContentHash {
         let problem = self.problems.entry(&answer.problem.text.id).or_insert_with(|| {
             ContentHash::of(&serde_json::to_vec(answer.problem).expect("plain structs with text keys always serialize"))
         });
-        ledger.key([&b"verdict"[..], self.runner.as_bytes(), problem.as_bytes(), answer.code.as_bytes()])
+        samples.key([&b"verdict"[..], self.runner.as_bytes(), problem.as_bytes(), answer.code.as_bytes()])
     }
 }
 
@@ -169,6 +169,7 @@ mod tests {
     use crate::fakes::{WORK_FUEL, counting_judge, doubling_problem, fake_judge};
     use crate::watch::Subject;
     use hilora_contract::dataset::{ProblemChecker, TestCase};
+    use hilora_judge::Verdict;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -180,7 +181,7 @@ mod tests {
                 &fake_judge(),
                 &[answer],
                 Work::Judge(Subject::HeldOut),
-                &mut SampleLedger::forgetful(),
+                &mut SampleRecord::forgetful(),
                 &Watch::SILENT,
             )
         };
@@ -207,7 +208,7 @@ mod tests {
         ] {
             let problem = EvaluationProblem { time_limit_ms: Some(1_000), reference_fuel, ..doubling_problem("p") };
             let judged =
-                judge(&fake_judge(), &[Answer { problem: &problem, code: "work" }], &mut SampleLedger::forgetful())?;
+                judge(&fake_judge(), &[Answer { problem: &problem, code: "work" }], &mut SampleRecord::forgetful())?;
             assert_eq!(judged[0].verdict, verdict, "{reference_fuel:?}");
         }
         Ok(())
@@ -216,16 +217,16 @@ mod tests {
     fn judge(
         judge: &Judge,
         answers: &[Answer<'_>],
-        ledger: &mut SampleLedger,
+        samples: &mut SampleRecord,
     ) -> Result<Vec<JudgedAnswer>, EvaluatorError> {
-        let judged = judge_answers(judge, answers, Work::Judge(Subject::HeldOut), ledger, &Watch::SILENT)?;
+        let judged = judge_answers(judge, answers, Work::Judge(Subject::HeldOut), samples, &Watch::SILENT)?;
         Ok(judged.expect("a silent watch ends nothing early"))
     }
 
     #[test]
     fn what_was_judged_is_kept_and_what_the_judge_failed_on_is_not() -> Result<(), EvaluatorError> {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let open = || SampleLedger::open(folder.path(), ContentHash::of(b"program"));
+        let open = || SampleRecord::open(folder.path(), ContentHash::of(b"program"));
         let (problem, other) = (doubling_problem("p"), doubling_problem("q"));
         let answer = |code| Answer { problem: &problem, code };
         let runs = Arc::new(AtomicU64::new(0));
@@ -260,7 +261,7 @@ mod tests {
         let watch = Watch { should_stop: &|| true, ..Watch::SILENT };
         let answers = [Answer { problem: &problem, code: "double" }];
         let work = Work::Judge(Subject::HeldOut);
-        assert_eq!(judge_answers(&fake_judge(), &answers, work, &mut SampleLedger::forgetful(), &watch)?, None);
+        assert_eq!(judge_answers(&fake_judge(), &answers, work, &mut SampleRecord::forgetful(), &watch)?, None);
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ mod sampling;
 mod failures;
 mod judged_answer;
 mod judging;
-mod sample_ledger;
+mod sample_record;
 
 mod evaluation;
 mod interval;
@@ -61,7 +61,7 @@ pub use nearest_copy::{NearestCopy, Neighbour};
 pub use pass_at_k::pass_at_k;
 pub use record::{Controls, EvaluationRecord};
 pub use report::Report;
-pub use sample_ledger::SampleLedger;
+pub use sample_record::SampleRecord;
 pub use sampling::{ModelGenerator, prompts, stop_tokens};
 pub use shuffled::ShuffledAnswers;
 pub use watch::{Observer, Subject, Watch, Work};

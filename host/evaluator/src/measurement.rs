@@ -1,7 +1,7 @@
 //! A measurement: a base and its adapter on the same problems with the same seeds, beside controls, the time to decode a
 //! token, and breakdowns. Everything is handed in as a value; it reads no config, no run folder and prints nothing.
 //!
-//! The order is base, adapter, shuffled answers, nearest copy, decode time. What the ledger knows is not measured again,
+//! The order is base, adapter, shuffled answers, nearest copy, decode time. What the sample record knows is not measured again,
 //! so a measurement that was ended at any moment goes on where it stopped and makes the same record.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use super::generator::TimedGenerator;
 use super::latency::{Latency, PROMPTS, ROOM_TOKENS, TOKENS_PER_PROMPT};
 use super::nearest_copy::NearestCopy;
 use super::record::{Controls, EvaluationRecord};
-use super::sample_ledger::SampleLedger;
+use super::sample_record::SampleRecord;
 use super::sampling::prompts;
 use super::watch::{Subject, Watch};
 use hilora_contract::artifact::ContentHash;
@@ -63,35 +63,35 @@ pub enum MeasurementOutcome {
         /// The decode times, which differ from run to run.
         latency: Latency,
     },
-    /// The watch ended it early; the ledger has what was finished.
+    /// The watch ended it early; the sample record has what was finished.
     Interrupted,
 }
 
 impl Measurement<'_> {
     /// Measures, unless the watch ends it early.
-    pub fn run(&self, ledger: &mut SampleLedger, watch: &Watch<'_>) -> Result<MeasurementOutcome, EvaluatorError> {
-        let measured = self.measure(ledger, watch)?;
+    pub fn run(&self, samples: &mut SampleRecord, watch: &Watch<'_>) -> Result<MeasurementOutcome, EvaluatorError> {
+        let measured = self.measure(samples, watch)?;
         let Some((record, latency)) = measured else { return Ok(MeasurementOutcome::Interrupted) };
-        ledger.keep_used()?;
+        samples.keep_used()?;
         Ok(MeasurementOutcome::Measured { record: Box::new(record), latency })
     }
 
     fn measure(
         &self,
-        ledger: &mut SampleLedger,
+        samples: &mut SampleRecord,
         watch: &Watch<'_>,
     ) -> Result<Option<(EvaluationRecord, Latency)>, EvaluatorError> {
-        let Some(base) = self.evaluate(Subject::Base, &self.base, ledger, watch)? else { return Ok(None) };
-        let Some(adapter) = self.evaluate(Subject::Adapter, &self.adapter, ledger, watch)? else { return Ok(None) };
+        let Some(base) = self.evaluate(Subject::Base, &self.base, samples, watch)? else { return Ok(None) };
+        let Some(adapter) = self.evaluate(Subject::Adapter, &self.adapter, samples, watch)? else { return Ok(None) };
         let comparison = Comparison::of(base, adapter, self.seed)?;
         let mut controls = Controls::default();
         if let Some(shuffled) = &self.shuffled_answers {
-            let evaluation = self.evaluate(Subject::ShuffledAnswers, shuffled, ledger, watch)?;
+            let evaluation = self.evaluate(Subject::ShuffledAnswers, shuffled, samples, watch)?;
             let Some(evaluation) = evaluation else { return Ok(None) };
             controls.shuffled_answers = Some(evaluation);
         }
         if let Some(examples) = self.nearest_copy {
-            let copy = NearestCopy::measure(self.problems, examples, self.evaluator.judge, ledger, watch)?;
+            let copy = NearestCopy::measure(self.problems, examples, self.evaluator.judge, samples, watch)?;
             let Some(copy) = copy else { return Ok(None) };
             controls.nearest_copy = Some(copy);
         }
@@ -112,11 +112,11 @@ impl Measurement<'_> {
         &self,
         subject: Subject,
         model: &MeasuredModel<'_>,
-        ledger: &mut SampleLedger,
+        samples: &mut SampleRecord,
         watch: &Watch<'_>,
     ) -> Result<Option<Evaluation>, EvaluatorError> {
         let candidate = Candidate { subject, generator: model.generator, content: model.content };
-        self.evaluator.evaluate(&candidate, self.problems, ledger, watch)
+        self.evaluator.evaluate(&candidate, self.problems, samples, watch)
     }
 
     /// Times decoding after the first prompts that leave room for it.
@@ -181,10 +181,10 @@ mod tests {
             shuffled_answers: Some(model(&shuffled, b"shuffled")),
             nearest_copy: Some(&examples),
         };
-        // A ledger of its own: the verdict on a program that several models write is found once in any of them.
+        // A record of its own: the verdict on a program that several models write is found once in any of them.
         let uninterrupted = tempfile::tempdir().expect("a temporary folder");
-        let mut ledger = SampleLedger::open(uninterrupted.path(), ContentHash::of(b"program"))?;
-        let MeasurementOutcome::Measured { record: whole, .. } = measurement.run(&mut ledger, &Watch::SILENT)? else {
+        let mut samples = SampleRecord::open(uninterrupted.path(), ContentHash::of(b"program"))?;
+        let MeasurementOutcome::Measured { record: whole, .. } = measurement.run(&mut samples, &Watch::SILENT)? else {
             panic!("a silent watch ends nothing early");
         };
         let (drawn_whole, runs_whole) = (drawn.replace(0), runs.swap(0, Ordering::Relaxed));
@@ -196,10 +196,10 @@ mod tests {
             // It is stopped at its fifth question whether to go on, until only the timing is left.
             let asked = AtomicU64::new(0);
             let should_stop = || asked.fetch_add(1, Ordering::Relaxed) > 3;
-            let mut ledger = SampleLedger::open(folder.path(), ContentHash::of(b"program"))?;
+            let mut samples = SampleRecord::open(folder.path(), ContentHash::of(b"program"))?;
             let patient = interruptions > 40;
             let watch = if patient { Watch::SILENT } else { Watch { should_stop: &should_stop, ..Watch::SILENT } };
-            match measurement.run(&mut ledger, &watch)? {
+            match measurement.run(&mut samples, &watch)? {
                 MeasurementOutcome::Interrupted => interruptions += 1,
                 MeasurementOutcome::Measured { record, latency } => {
                     assert_eq!(record, whole);

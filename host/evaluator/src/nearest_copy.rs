@@ -20,7 +20,7 @@ use super::error::EvaluatorError;
 use super::evaluation::check_problems;
 use super::interval::Estimate;
 use super::judging::{Answer, judge_answers};
-use super::sample_ledger::SampleLedger;
+use super::sample_record::SampleRecord;
 use super::watch::{Watch, Work};
 use hilora_contract::dataset::{EvaluationProblem, Example};
 use hilora_judge::{Judge, Verdict};
@@ -54,13 +54,13 @@ pub struct Neighbour {
 }
 
 impl NearestCopy {
-    /// Judges the nearest training solution on each problem; what the ledger knows is not run. `None` if the watch ended
+    /// Judges the nearest training solution on each problem; what the sample record knows is not run. `None` if the watch ended
     /// it early.
     pub fn measure(
         problems: &[EvaluationProblem],
         examples: &[Example],
         judge: &Judge,
-        ledger: &mut SampleLedger,
+        samples: &mut SampleRecord,
         watch: &Watch<'_>,
     ) -> Result<Option<Self>, EvaluatorError> {
         check_problems(problems)?;
@@ -75,7 +75,7 @@ impl NearestCopy {
             .zip(&nearest)
             .map(|(problem, near)| Answer { problem, code: &examples[near.index].solution })
             .collect();
-        let judged = judge_answers(judge, &answers, Work::CopyNearest, ledger, watch)?;
+        let judged = judge_answers(judge, &answers, Work::CopyNearest, samples, watch)?;
         let Some(judged) = judged else { return Ok(None) };
         let neighbours = problems
             .iter()
@@ -234,8 +234,8 @@ mod tests {
             [example("print twice the number, in the way of two", "raise"), example("in the way of one", "double")];
         let judge = fake_judge();
         let measure = |examples: &[Example]| {
-            let mut ledger = SampleLedger::forgetful();
-            let copy = NearestCopy::measure(&problems, examples, &judge, &mut ledger, &Watch::SILENT)?;
+            let mut samples = SampleRecord::forgetful();
+            let copy = NearestCopy::measure(&problems, examples, &judge, &mut samples, &Watch::SILENT)?;
             Ok::<_, EvaluatorError>(copy.expect("a silent watch ends nothing early"))
         };
         let copy = measure(&examples[..1])?;

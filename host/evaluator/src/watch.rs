@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use hilora_model::ModelError;
+
 /// Whose answers are drawn and judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
@@ -79,11 +81,14 @@ pub struct Watch<'a> {
     pub observer: &'a dyn Observer,
     /// Whether to end early. It is asked often: before every token and after every judged program.
     pub should_stop: &'a (dyn Fn() -> bool + Sync),
+    /// Whether the files that the model computes with are still what its content's hash says; an error if they are not.
+    /// It is asked before a completion is kept, which would be taken for that model's ever after.
+    pub check_model: &'a (dyn Fn() -> Result<(), ModelError> + Sync),
 }
 
 impl Watch<'static> {
     /// Tells nobody and never ends early.
-    pub const SILENT: Self = Watch { observer: &Silence, should_stop: &|| false };
+    pub const SILENT: Self = Watch { observer: &Silence, should_stop: &|| false, check_model: &|| Ok(()) };
 }
 
 impl Watch<'_> {

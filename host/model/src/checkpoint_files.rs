@@ -14,7 +14,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::ModelError;
-use hilora_contract::artifact::map_file;
+use hilora_contract::artifact::{FileStamp, map_file};
 
 /// Names the shard of every tensor.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -23,6 +23,8 @@ pub(crate) const INDEX: &str = "model.safetensors.index.json";
 struct OpenFile {
     path: PathBuf,
     file: File,
+    /// What the file system said of it before it was opened.
+    stamp: FileStamp,
     /// Where the tensors' bytes begin.
     data_start: u64,
     metadata: Metadata,
@@ -32,6 +34,7 @@ impl OpenFile {
     fn open(path: &Path) -> Result<Self, ModelError> {
         let io = |e| ModelError::reading(path, e);
         let broken = |message: String| ModelError::Safetensors { path: path.to_owned(), message };
+        let stamp = FileStamp::of(path).map_err(io)?;
         let mut file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         let mut size = [0; 8];
@@ -60,7 +63,7 @@ impl OpenFile {
         if expected != length {
             return Err(broken(format!("expected {expected} bytes, got {length}")));
         }
-        Ok(Self { path: path.to_owned(), file, data_start: header_end, metadata })
+        Ok(Self { path: path.to_owned(), file, stamp, data_start: header_end, metadata })
     }
 
     fn map(&self, info: &TensorInfo) -> Result<Bytes, ModelError> {
@@ -221,6 +224,11 @@ impl CheckpointFiles {
             file_of.extend(file.metadata.tensors().into_keys().map(|name| (name, i)));
         }
         Ok(Self { path, files, file_of })
+    }
+
+    /// Refuses to go on if one of the files was changed since it was opened: their bytes are mapped.
+    pub(crate) fn check(&self) -> Result<(), ModelError> {
+        self.files.iter().try_for_each(|file| ModelError::of_change(&file.stamp))
     }
 
     /// Whether a tensor is there.

@@ -113,6 +113,7 @@ impl<'a> Derivation<'a> {
                 write_tensors(&folder.partial().join(&shard), &output.join(&shard), tensors)?;
             }
         }
+        checkpoint.files.check()?;
         if let Some(folder) = folder {
             carry_files(base, folder.partial(), output)?;
             let write = |name: &str, value: &Value| {

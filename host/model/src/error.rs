@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hilora_contract::artifact::FileStamp;
 use hilora_contract::fault::{BadInput, Blame, Fault};
 
 /// An error of the model layer.
@@ -31,6 +32,14 @@ pub enum ModelError {
         folder: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// A file of a base is no longer the one that was hashed.
+    #[error("{path}: has changed while it was in use: {change}")]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What has changed.
+        change: String,
     },
     /// A file does not say what it must.
     #[error("{path}: {problem}")]
@@ -144,6 +153,15 @@ impl ModelError {
         Self::Write { path: path.into(), source: source.into() }
     }
 
+    /// An error if a file is no longer what its stamp says.
+    pub(crate) fn of_change(stamp: &FileStamp) -> Result<(), Self> {
+        let path = || stamp.path().to_owned();
+        match stamp.change().map_err(|error| Self::reading(path(), error))? {
+            Some(change) => Err(Self::Changed { path: path(), change }),
+            None => Ok(()),
+        }
+    }
+
     /// A file that does not say what it must.
     pub fn config(path: &Path, message: impl Into<String>) -> Self {
         Self::Config { path: path.to_owned(), problem: BadInput::new(message) }
@@ -178,6 +196,8 @@ impl Fault for ModelError {
         match self {
             Self::Read { source, .. } | Self::Base { source, .. } => Blame::of_reading(source),
             Self::Write { source, .. } => Blame::of_writing(source),
+            // Whoever it was, it was not what this call was given.
+            Self::Changed { .. } => Blame::Machine,
             Self::Config { problem, .. } => problem.blame(),
             Self::Input(problem) => problem.blame(),
             Self::Safetensors { .. }
@@ -200,6 +220,10 @@ impl Fault for ModelError {
             Self::Base { .. } => {
                 "`base_model` names a folder with config.json, tokenizer.json and safetensors, or a model of the hub as \
                  owner/name"
+            }
+            Self::Changed { .. } => {
+                "nothing was made of it; leave a base as it is while it is used, or replace its files by renaming, and run \
+                 this again"
             }
             Self::Safetensors { .. } => "the file may be truncated; copy it again",
             Self::MissingShard { .. } => "the download may be incomplete; fetch the checkpoint again",

@@ -40,7 +40,7 @@ mod generation;
 mod chat_template;
 mod tokenizer;
 
-mod base_hash;
+mod base_files;
 mod derived_checkpoint;
 mod merged_checkpoint;
 mod new_tensor;
@@ -53,7 +53,7 @@ mod probe;
 mod skeleton;
 
 pub use adapter::{Adapter, AdapterModule};
-pub use base_hash::hash_of_base;
+pub use base_files::BaseFiles;
 pub use block::DropoutKey;
 pub use causal_lm::Model;
 pub use chat_template::{ChatTemplate, ChatTemplateSource, ConfiningAllocator};

@@ -1,8 +1,8 @@
 //! Phase files: what a costly phase of preparing has made, one JSON object a line, kept under `stages/` in the run and
-//! found again by the hash of everything that went in. Nothing of it is an artefact of the run; deleted, it is made
-//! anew and gives the same bytes.
+//! found again by the hash of everything that went in. Nothing of it is an artefact of the run; deleted or damaged, it is
+//! made anew and gives the same bytes. Rows and receipt are sealed lines: what was whole when it was found and is no more
+//! when it is read ends the run, and the next one makes the file anew.
 
-use std::fs;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -15,8 +15,8 @@ use tempfile::TempDir;
 
 use super::error::PrepareError;
 use hilora_contract::artifact::{
-    AtomicFile, ContentHash, FileError, HashedFile, JsonLinesError, JsonRow, Line, Lines, require_free_space,
-    write_atomic,
+    AtomicFile, ContentHash, FileError, HashedFile, JsonLinesError, JsonRow, Line, Lines, SealedLine, read_sealed,
+    require_free_space, write_sealed,
 };
 
 /// The most rows that are read together.
@@ -55,7 +55,7 @@ impl PhaseFolder {
 
     /// The phase's file if it is whole and was made of exactly this.
     pub(super) fn find<R, S: DeserializeOwned>(&self, phase: &str, key: ContentHash) -> Option<PhaseFile<R, S>> {
-        let receipt: Receipt<S> = serde_json::from_slice(&fs::read(self.receipt(phase)).ok()?).ok()?;
+        let receipt: Receipt<S> = read_sealed(&self.receipt(phase))?;
         let path = self.rows(phase);
         let whole = receipt.key == key && ContentHash::of_file(&path).ok()? == receipt.content;
         whole.then_some(PhaseFile { path, content: receipt.content, summary: receipt.summary, rows: PhantomData })
@@ -95,7 +95,7 @@ pub(super) fn line(row: &impl Serialize) -> Vec<u8> {
 impl<R: Serialize + Sync> PhaseWriter<R> {
     /// Adds rows in their order.
     pub(super) fn push(&mut self, rows: &[R]) -> Result<(), PrepareError> {
-        let lines: Vec<Vec<u8>> = rows.par_iter().map(line).collect();
+        let lines: Vec<Vec<u8>> = rows.par_iter().map(|row| SealedLine::of(row).into_bytes()).collect();
         let bytes = lines.iter().map(|line| line.len() as u64).sum();
         require_free_space(self.path.parent().unwrap_or(Path::new(".")), bytes)?;
         Ok(self.file.push(lines)?)
@@ -106,8 +106,7 @@ impl<R: Serialize + Sync> PhaseWriter<R> {
         let (file, content) = self.file.finish()?;
         file.map_or(Ok(()), AtomicFile::commit)?;
         let receipt = Receipt { key, content, summary };
-        let text = serde_json::to_vec(&receipt).expect("plain structs with text keys always serialize");
-        write_atomic(&self.receipt, &text)?;
+        write_sealed(&self.receipt, &receipt)?;
         Ok(PhaseFile { path: self.path, content, summary: receipt.summary, rows: PhantomData })
     }
 }
@@ -135,7 +134,8 @@ impl<R: JsonRow + Send + 'static, S> PhaseFile<R, S> {
         let mut lines = Lines::open(&path).map_err(|error| PrepareError::PhaseFile(error.into()))?;
         let mut next = move || -> Result<Vec<R>, PrepareError> {
             let part = part(&mut lines)?;
-            let rows: Result<Vec<R>, JsonLinesError> = part.par_iter().map(|line| line.read(&path)).collect();
+            let rows: Result<Vec<R>, JsonLinesError> =
+                part.into_par_iter().map(|line| line.read_sealed(&path)).collect();
             Ok(rows?)
         };
         let (send, parts) = sync_channel(1);
@@ -190,6 +190,7 @@ fn part(lines: &mut Lines) -> Result<Vec<Line>, JsonLinesError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Number {
@@ -221,6 +222,33 @@ mod tests {
         assert!(find(b"b").is_none(), "something else went in");
         fs::write(folder.rows("verified"), b"{\"number\":0}\n")?;
         assert!(find(b"a").is_none(), "the file was cut");
+        Ok(())
+    }
+
+    #[test]
+    fn a_flipped_byte_of_rows_or_receipt_makes_the_phase_anew() -> Result<(), Box<dyn std::error::Error>> {
+        let run = tempfile::tempdir()?;
+        let folder = PhaseFolder::new(Some(run.path()))?;
+        write(&folder, b"a")?;
+        let find = || folder.find::<Number, String>("verified", ContentHash::of(b"a"));
+        let found = find().ok_or("it was just written")?;
+        for path in [folder.receipt("verified"), folder.rows("verified")] {
+            let whole = fs::read(&path)?;
+            for position in 0..whole.len() {
+                let mut damaged = whole.clone();
+                damaged[position] ^= [1, 0x80][position % 2];
+                fs::write(&path, &damaged)?;
+                assert!(find().is_none(), "{}, byte {position}", path.display());
+                // Damaged after it was found: an error that names file and line, and never other rows.
+                if path == folder.rows("verified") {
+                    let read: Result<Vec<_>, _> = found.parts()?.collect();
+                    let told = read.expect_err("a row is damaged").to_string();
+                    assert!(told.starts_with(&format!("{}, line ", path.display())), "{told}");
+                }
+            }
+            fs::write(&path, &whole)?;
+        }
+        assert!(find().is_some());
         Ok(())
     }
 

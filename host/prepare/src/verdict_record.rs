@@ -1,28 +1,29 @@
 //! The verdict record: what was found of each problem's programs, one line a problem, appended as it is found. A run
-//! that was killed finds there what it need not run again; a last line that was cut off is dropped.
+//! that was killed finds there what it need not run again; a line that is torn or damaged is dropped, and its programs run.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::PrepareError;
 use super::outcome::Outcome;
-use hilora_contract::artifact::{ContentHash, FileError, write_atomic};
+use hilora_contract::artifact::{ContentHash, JsonRow, RecordFile};
 
 /// One line of the record.
 #[derive(Serialize, Deserialize)]
-struct Entry<O> {
+struct Entry {
     key: ContentHash,
-    outcome: O,
+    outcome: Outcome,
+}
+
+impl JsonRow for Entry {
+    const EXPECTED: &'static str = "what was found of a problem's programs";
 }
 
 /// Outcomes by the hash of what decides them.
 pub(super) struct VerdictRecord {
-    path: PathBuf,
-    file: File,
+    file: RecordFile,
     known: HashMap<ContentHash, Outcome>,
     used: HashSet<ContentHash>,
 }
@@ -30,16 +31,12 @@ pub(super) struct VerdictRecord {
 impl VerdictRecord {
     /// The record in this folder, which is made if it is missing.
     pub(super) fn open(folder: &Path) -> Result<Self, PrepareError> {
-        let path = folder.join("verdicts.jsonl");
-        let open = || -> io::Result<Self> {
-            fs::create_dir_all(folder)?;
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-            let (known, whole) = whole_lines(&fs::read(&path)?);
-            file.set_len(whole)?;
-            file.seek(SeekFrom::End(0))?;
-            Ok(Self { path: path.clone(), file, known, used: HashSet::new() })
-        };
-        open().map_err(|error| FileError::writing(&path, error).into())
+        let (file, found) = RecordFile::open::<Entry>(&folder.join("verdicts.jsonl"))?;
+        for damaged in &found.damaged {
+            tracing::warn!("{damaged}; its programs are run again");
+        }
+        let known = found.rows.into_iter().map(|Entry { key, outcome }| (key, outcome)).collect();
+        Ok(Self { file, known, used: HashSet::new() })
     }
 
     /// What is known of this question.
@@ -54,58 +51,37 @@ impl VerdictRecord {
         &mut self,
         outcomes: impl Iterator<Item = (ContentHash, &'a Outcome)>,
     ) -> Result<(), PrepareError> {
-        let mut lines = Vec::new();
-        for (key, outcome) in outcomes {
-            self.used.insert(key);
-            self.known.insert(key, outcome.clone());
-            push_line(&mut lines, key, outcome);
-        }
-        if lines.is_empty() {
+        let entries: Vec<Entry> = outcomes.map(|(key, outcome)| Entry { key, outcome: outcome.clone() }).collect();
+        if entries.is_empty() {
             return Ok(());
         }
-        let write = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
-        write.map_err(|error| FileError::writing(&self.path, error).into())
+        self.file.append(entries.iter())?;
+        self.file.sync()?;
+        for Entry { key, outcome } in entries {
+            self.used.insert(key);
+            self.known.insert(key, outcome);
+        }
+        Ok(())
     }
 
     /// Leaves only what this run has asked for, so that the file does not grow from run to run.
     pub(super) fn close(self) -> Result<(), PrepareError> {
-        if self.used.len() == self.known.len() {
+        let Self { file, known, used } = self;
+        if used.len() == known.len() {
             return Ok(());
         }
-        let mut keys: Vec<ContentHash> = self.used.into_iter().collect();
-        keys.sort();
-        let mut lines = Vec::new();
-        for key in keys {
-            if let Some(outcome) = self.known.get(&key) {
-                push_line(&mut lines, key, outcome);
-            }
-        }
-        Ok(write_atomic(&self.path, &lines)?)
+        let used = known.into_iter().filter(|(key, _)| used.contains(key));
+        let mut entries: Vec<Entry> = used.map(|(key, outcome)| Entry { key, outcome }).collect();
+        entries.sort_by_key(|entry| entry.key);
+        RecordFile::write(file.path(), entries.iter())?;
+        Ok(())
     }
-}
-
-fn push_line(lines: &mut Vec<u8>, key: ContentHash, outcome: &Outcome) {
-    let line = serde_json::to_vec(&Entry { key, outcome }).expect("plain structs with text keys always serialize");
-    lines.extend(line);
-    lines.push(b'\n');
-}
-
-/// The entries up to the first line that is not whole, and where that line begins.
-fn whole_lines(bytes: &[u8]) -> (HashMap<ContentHash, Outcome>, u64) {
-    let mut known = HashMap::new();
-    let mut whole = 0;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let entry = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice::<Entry<Outcome>>(line).ok());
-        let Some(Entry { key, outcome }) = entry else { break };
-        known.insert(key, outcome);
-        whole += line.len() as u64;
-    }
-    (known, whole)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn outcome(judged: u64) -> Outcome {
         Outcome { judged, ..Outcome::default() }
@@ -126,6 +102,21 @@ mod tests {
         record.append([(keys[2], &outcome(3))].into_iter())?;
         let mut record = VerdictRecord::open(folder.path())?;
         assert_eq!((record.find(keys[0]), record.find(keys[2])), (Some(outcome(1)), Some(outcome(3))));
+        Ok(())
+    }
+
+    #[test]
+    fn a_damaged_line_is_forgotten_and_those_after_it_are_known() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("verdicts.jsonl");
+        let keys = [1, 2, 3].map(|i| ContentHash::of(&[i]));
+        let outcomes = [41, 52, 63].map(outcome);
+        VerdictRecord::open(folder.path())?.append(keys.into_iter().zip(&outcomes))?;
+        // Still JSON, still an outcome, and not what was found.
+        let text = fs::read_to_string(&path)?;
+        fs::write(&path, text.replace("52", "53"))?;
+        let mut record = VerdictRecord::open(folder.path())?;
+        assert_eq!(keys.map(|key| record.find(key)), [Some(outcome(41)), None, Some(outcome(63))]);
         Ok(())
     }
 

@@ -13,6 +13,8 @@ use hilora_contract::artifact::{AtomicFolder, ContentHash, FileError, hash_of_ar
 
 /// The store's folder, beside the registry's database.
 const FOLDER: &str = "adapters";
+/// Held by whoever copies into the store.
+const LOCK: &str = ".lock";
 
 /// A store.
 pub(crate) struct AdapterStore {
@@ -41,7 +43,7 @@ impl AdapterStore {
         let unwritten = |error| FileError::writing(&place, error);
         fs::create_dir_all(&self.folder).map_err(unwritten)?;
         // Whoever holds the lock is the only one that copies, so what is half-copied was left by a process that died.
-        let lock = File::create(self.folder.join(".lock")).and_then(|lock| lock.lock().map(|()| lock));
+        let lock = File::create(self.folder.join(LOCK)).and_then(|lock| lock.lock().map(|()| lock));
         let _lock = lock.map_err(unwritten)?;
         self.remove_hidden_folders().map_err(unwritten)?;
         if place.is_dir() {
@@ -59,6 +61,27 @@ impl AdapterStore {
         }
         copy.commit()?;
         Ok(self.remove_hidden_folders().map_err(unwritten)?)
+    }
+
+    /// What is in the store: folders that are named by a hash, and what has no such name.
+    pub(crate) fn entries(&self) -> Result<(Vec<ContentHash>, Vec<PathBuf>), RegistryError> {
+        let unread = |error| FileError::reading(&self.folder, error);
+        let (mut adapters, mut others) = (Vec::new(), Vec::new());
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((adapters, others)),
+            entries => entries.map_err(unread)?,
+        };
+        for entry in entries {
+            let name = entry.map_err(unread)?.file_name();
+            match name.to_str().map(str::parse::<ContentHash>) {
+                Some(Ok(hash)) => adapters.push(hash),
+                _ if name == LOCK => {}
+                _ => others.push(self.folder.join(name)),
+            }
+        }
+        adapters.sort();
+        others.sort();
+        Ok((adapters, others))
     }
 
     /// Removes the hidden folders: copies on their way and damaged ones. Only the holder of the lock makes them.

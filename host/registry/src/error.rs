@@ -28,6 +28,38 @@ pub enum RegistryError {
         /// The system's words.
         source: io::Error,
     },
+    /// The file is something else.
+    #[error("{path} is no registry: expected an SQLite database with its tables, got another file", path = path.display())]
+    NoRegistry {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer program made the tables.
+    #[error("the registry {path} was written by a newer version of this program: its tables have the version {user_version}", path = path.display())]
+    Newer {
+        /// The database's file.
+        path: PathBuf,
+        /// What its header says.
+        user_version: i64,
+    },
+    /// The file is not what any version of this program writes.
+    #[error("the registry {path} is damaged: {found}", path = path.display())]
+    Damaged {
+        /// The database's file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
+    /// The database takes too long.
+    #[error("the registry {path} gave no answer within {seconds} s while {doing}", path = path.display())]
+    NoAnswer {
+        /// The database's file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The limit.
+        seconds: u64,
+    },
     /// The file cannot be opened as a registry.
     #[error("cannot open the registry {path}", path = path.display())]
     Unusable {
@@ -73,7 +105,7 @@ pub enum RegistryError {
         /// The adapter.
         name: String,
         /// Its version.
-        version: u64,
+        version: i64,
         /// The column.
         column: &'static str,
         /// Expected and got.
@@ -91,6 +123,18 @@ pub enum RegistryError {
     },
 }
 
+impl RegistryError {
+    /// No such version; without a number, no version at all.
+    pub(crate) fn not_found(name: &str, version: Option<u64>) -> Self {
+        Self::NotFound {
+            what: match version {
+                Some(number) => format!("version {number} of `{name}`"),
+                None => format!("adapter `{name}`"),
+            },
+        }
+    }
+}
+
 impl Fault for RegistryError {
     fn blame(&self) -> Blame {
         match self {
@@ -98,10 +142,15 @@ impl Fault for RegistryError {
             | Self::Rejected { .. }
             | Self::BadName { .. }
             | Self::NotFound { .. }
+            | Self::NoRegistry { .. }
+            | Self::Newer { .. }
             | Self::OtherFiles { .. } => Blame::User,
             Self::File(error) => error.blame(),
             Self::Unusable { source, .. } | Self::Database { source, .. } => blame_of_database(source),
-            Self::DamagedRow { .. } | Self::Unopened { .. } => Blame::Machine,
+            // Nobody but this program writes the file: what has become of it is the disk's doing.
+            Self::Damaged { .. } | Self::DamagedRow { .. } | Self::NoAnswer { .. } | Self::Unopened { .. } => {
+                Blame::Machine
+            }
         }
     }
 
@@ -111,31 +160,69 @@ impl Fault for RegistryError {
             Self::Absent { .. } => "the main job registers there what passes the gate; `--registry FILE` names another",
             Self::NotFound { .. } => "`hilora-host registry list` shows what it has",
             Self::OtherFiles { .. } => "`hilora-host evaluate` measures what is there now",
+            Self::NoRegistry { .. } => "`--registry FILE` names another",
+            Self::Newer { .. } => "use the newer version of this program",
+            Self::Damaged { .. } | Self::DamagedRow { .. } => {
+                return vec![
+                    "`hilora-host registry verify` tells all that is wrong; the adapters' files are in `adapters/` beside \
+                     the file, each in a folder named by its hash"
+                        .to_owned(),
+                    "bring the file back from a copy, or rescue what can be read of it: `sqlite3 OLD .recover | sqlite3 \
+                     NEW`; a run whose adapter passed the gate registers it again"
+                        .to_owned(),
+                ];
+            }
+            Self::NoAnswer { .. } => "does another process hold it?",
             Self::Unopened { .. }
             | Self::Unusable { .. }
             | Self::Rejected { .. }
             | Self::BadName { .. }
-            | Self::DamagedRow { .. }
             | Self::Database { .. } => return Vec::new(),
         };
         vec![hint.to_owned()]
     }
 }
 
-/// Whose fault it is that the database refuses. A file that is no database, one that a newer program wrote and a path that
-/// cannot be one were named by the user.
+/// Whether the database's words are about a file that is not what was written, and not about the machine or a question.
+/// The header has been looked at before, so a file that is no database for SQLite is damaged.
+pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
+    const SQLITE_ERROR: u32 = 1;
+    const SQLITE_CORRUPT: u32 = 11;
+    const SQLITE_FORMAT: u32 = 24;
+    const SQLITE_NOTADB: u32 = 26;
+    match error {
+        sqlx::Error::Migrate(migration) => match &**migration {
+            // A statement that does not fit the tables lost a race against another process's migration.
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                sqlite_code(error) != Some(SQLITE_ERROR) && is_damage(error)
+            }
+            // The tables are the expected ones, so it is their table of migrations that says something else.
+            MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) | MigrateError::Dirty(_) => true,
+            _ => false,
+        },
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::TypeNotFound { .. }
+        | sqlx::Error::RowNotFound
+        | sqlx::Error::WorkerCrashed => true,
+        // Every question is about tables that were just looked at: one that makes no sense meets others.
+        other => matches!(sqlite_code(other), Some(SQLITE_ERROR | SQLITE_CORRUPT | SQLITE_FORMAT | SQLITE_NOTADB)),
+    }
+}
+
+/// Whose fault it is that the database refuses. A path that cannot be a database was named by the user.
 fn blame_of_database(error: &sqlx::Error) -> Blame {
     const SQLITE_CANTOPEN: u32 = 14;
-    const SQLITE_NOTADB: u32 = 26;
     match error {
         sqlx::Error::Io(error) => Blame::of_writing(error),
         sqlx::Error::Migrate(migration) => match &**migration {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => blame_of_database(error),
-            // What the file says of its own shape is not what any version of this program writes.
-            _ => Blame::User,
+            _ => Blame::Ours,
         },
         other => match sqlite_code(other) {
-            Some(SQLITE_CANTOPEN | SQLITE_NOTADB) => Blame::User,
+            Some(SQLITE_CANTOPEN) => Blame::User,
             _ => Blame::Machine,
         },
     }
@@ -160,7 +247,9 @@ mod tests {
         assert_eq!((other.blame(), other.hints().len()), (Blame::User, 1));
         let damaged = |source| RegistryError::Database { path: PathBuf::new(), doing: "listing versions", source };
         assert_eq!(damaged(sqlx::Error::PoolClosed).blame(), Blame::Machine);
-        let newer = sqlx::Error::from(MigrateError::VersionMissing(7));
-        assert_eq!(RegistryError::Unusable { path: PathBuf::new(), source: newer }.blame(), Blame::User);
+        let newer = RegistryError::Newer { path: PathBuf::new(), user_version: 7 };
+        assert_eq!((newer.blame(), newer.hints().len()), (Blame::User, 1));
+        let damaged = RegistryError::Damaged { path: PathBuf::new(), found: String::new() };
+        assert_eq!((damaged.blame(), damaged.hints().len()), (Blame::Machine, 2));
     }
 }

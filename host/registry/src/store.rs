@@ -1,36 +1,25 @@
-//! The store of versions: a registry in one SQLite file, in write-ahead mode. The queries are those that PostgreSQL takes
-//! too.
+//! The store of versions: a registry in one SQLite file. The queries are those that PostgreSQL takes too.
 //!
 //! A version's number is chosen inside the transaction that adds it, which holds the write lock from its first
 //! statement: two processes never choose the same one, and a kill leaves either the whole row or none.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use sqlx::Row;
-use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow};
-use tokio::runtime::Runtime;
+use sqlx::Connection;
 
 use super::adapter_store::AdapterStore;
-use super::error::{RegistryError, sqlite_code};
+use super::database::Database;
+use super::error::RegistryError;
+use super::stored_row::StoredRow;
 use super::version::{Version, VersionContent};
-use hilora_contract::artifact::{ContentHash, FileError};
-
-const COLUMNS: &str = "name, version, adapter, adapter_folder, base_model, dataset_manifest, config, evaluation, \
-                       code_version, summary, gate, gate_passed, created_unix_s, kept";
-
-/// How long a writer waits for another one, before it gives up.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+use hilora_contract::artifact::FileError;
 
 /// An open registry.
 pub struct Registry {
-    path: PathBuf,
-    adapters: AdapterStore,
-    // Fields drop in order: the pool must close while its runtime still lives.
-    pool: SqlitePool,
-    runtime: Runtime,
+    pub(crate) adapters: AdapterStore,
+    pub(crate) database: Database,
 }
 
 /// What `register` did.
@@ -48,28 +37,12 @@ impl Registry {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|error| FileError::writing(path, error))?;
         }
-        Self::connect(path)
+        Ok(Self { adapters: AdapterStore::beside(path), database: Database::open(path)? })
     }
 
     /// Opens the registry in this file, which must exist.
     pub fn open_existing(path: &Path) -> Result<Self, RegistryError> {
-        if path.is_file() { Self::connect(path) } else { Err(RegistryError::Absent { path: path.to_owned() }) }
-    }
-
-    fn connect(path: &Path) -> Result<Self, RegistryError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(|source| RegistryError::Unopened { path: path.to_owned(), source })?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let pool = runtime.block_on(open_pool(options));
-        let pool = pool.map_err(|source| RegistryError::Unusable { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), adapters: AdapterStore::beside(path), pool, runtime })
+        if path.is_file() { Self::open(path) } else { Err(RegistryError::Absent { path: path.to_owned() }) }
     }
 
     /// Copies an adapter's files, which must have the content's hash, and adds a version, or finds the one that already
@@ -82,67 +55,51 @@ impl Registry {
         // The files come first: a kill leaves files that no version names, never a version without files.
         self.adapters.keep(content.adapter, adapter_folder)?;
         let created_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs() as i64);
-        self.runtime.block_on(self.add(content, created_unix_s))
+        let (row, already_there) = self.add(content, created_unix_s)?;
+        Ok(Registration { version: row.into_version(&self.adapters)?, already_there })
     }
 
-    async fn add(&self, content: &VersionContent, created_unix_s: i64) -> Result<Registration, RegistryError> {
-        let failed = |source| self.failed("registering a version", source);
-        // IMMEDIATE takes the write lock at once, so that what is read below still holds when the row is added.
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let same = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM adapter_versions WHERE name = $1 AND adapter = $2 AND evaluation = $3"
-        )))
-        .bind(&content.name)
-        .bind(content.adapter.to_string())
-        .bind(content.evaluation.to_string())
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(failed)?;
-        if let Some(row) = same {
-            return Ok(Registration { version: self.version(&row)?, already_there: true });
-        }
-        let latest: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM adapter_versions WHERE name = $1")
+    /// The row of this content, and whether it was there before.
+    fn add(&self, content: &VersionContent, created_unix_s: i64) -> Result<(StoredRow, bool), RegistryError> {
+        self.database.ask("registering a version", async |connection| {
+            // IMMEDIATE takes the write lock at once, so that what is read below still holds when the row is added.
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            let same = sqlx::query(sqlx::AssertSqlSafe(format!(
+                "SELECT {} FROM adapter_versions WHERE name = $1 AND adapter = $2 AND evaluation = $3",
+                StoredRow::COLUMNS
+            )))
             .bind(&content.name)
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        sqlx::query(sqlx::AssertSqlSafe(format!(
-            "INSERT INTO adapter_versions ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-        )))
-        .bind(&content.name)
-        .bind(latest + 1)
-        .bind(content.adapter.to_string())
-        .bind(AdapterStore::relative(content.adapter))
-        .bind(content.base_model.to_string())
-        .bind(content.dataset_manifest.to_string())
-        .bind(content.config.to_string())
-        .bind(content.evaluation.to_string())
-        .bind(&content.code_version)
-        .bind(content.summary.to_string())
-        .bind(content.gate.to_string())
-        .bind(i64::from(content.gate_passed))
-        .bind(created_unix_s)
-        .bind(1_i64)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
-        let version = Version {
-            version: (latest + 1) as u64,
-            created_unix_s,
-            adapter_folder: self.adapters.path(content.adapter),
-            content: content.clone(),
-        };
-        Ok(Registration { version, already_there: false })
+            .bind(content.adapter.to_string())
+            .bind(content.evaluation.to_string())
+            .fetch_optional(&mut *transaction)
+            .await?;
+            if let Some(row) = same {
+                return Ok((StoredRow::read(&row)?, true));
+            }
+            let latest: i64 =
+                sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM adapter_versions WHERE name = $1")
+                    .bind(&content.name)
+                    .fetch_one(&mut *transaction)
+                    .await?;
+            let row = StoredRow::new(content, latest + 1, created_unix_s);
+            row.insert().execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok((row, false))
+        })
     }
 
     /// Every version, by name and number.
     pub fn list(&self) -> Result<Vec<Version>, RegistryError> {
-        let rows = self.runtime.block_on(
-            sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} FROM adapter_versions ORDER BY name, version")))
-                .fetch_all(&self.pool),
-        );
-        rows.map_err(|source| self.failed("listing versions", source))?.iter().map(|row| self.version(row)).collect()
+        self.rows()?.into_iter().map(|row| row.into_version(&self.adapters)).collect()
+    }
+
+    /// Every row as it stands, by name and number.
+    pub(crate) fn rows(&self) -> Result<Vec<StoredRow>, RegistryError> {
+        let query = format!("SELECT {} FROM adapter_versions ORDER BY name, version", StoredRow::COLUMNS);
+        self.database.ask("listing versions", async |connection| {
+            let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(connection).await?;
+            rows.iter().map(StoredRow::read).collect()
+        })
     }
 
     /// One version; without a number, the latest.
@@ -152,102 +109,8 @@ impl Registry {
             .list()?
             .into_iter()
             .rfind(|row| row.content.name == name && version.is_none_or(|number| row.version == number));
-        found.ok_or_else(|| RegistryError::NotFound {
-            what: match version {
-                Some(number) => format!("version {number} of `{name}`"),
-                None => format!("adapter `{name}`"),
-            },
-        })
+        found.ok_or_else(|| RegistryError::not_found(name, version))
     }
-
-    fn version(&self, row: &SqliteRow) -> Result<Version, RegistryError> {
-        let failed = |source| self.failed("reading a version", source);
-        let name: String = row.try_get("name").map_err(failed)?;
-        let version = row.try_get::<i64, _>("version").map_err(failed)? as u64;
-        let text = |column| row.try_get::<String, _>(column).map_err(failed);
-        let damaged =
-            |column, message: String| RegistryError::DamagedRow { name: name.clone(), version, column, message };
-        let hash = |column| text(column)?.parse::<ContentHash>().map_err(|message| damaged(column, message));
-        let json = |column| serde_json::from_str(&text(column)?).map_err(|e| damaged(column, e.to_string()));
-        let adapter = hash("adapter")?;
-        let stored = self.adapters.path(adapter);
-        // A version from before there was a store has its files there if the same adapter was registered again.
-        let is_kept = row.try_get::<i64, _>("kept").map_err(failed)? != 0 || stored.is_dir();
-        let adapter_folder = if is_kept { stored } else { PathBuf::from(text("adapter_folder")?) };
-        Ok(Version {
-            version,
-            created_unix_s: row.try_get("created_unix_s").map_err(failed)?,
-            adapter_folder,
-            content: VersionContent {
-                adapter,
-                base_model: hash("base_model")?,
-                dataset_manifest: hash("dataset_manifest")?,
-                config: hash("config")?,
-                evaluation: hash("evaluation")?,
-                code_version: text("code_version")?,
-                summary: json("summary")?,
-                gate: json("gate")?,
-                gate_passed: row.try_get::<i64, _>("gate_passed").map_err(failed)? != 0,
-                name,
-            },
-        })
-    }
-
-    fn failed(&self, doing: &'static str, source: sqlx::Error) -> RegistryError {
-        RegistryError::Database { path: self.path.clone(), doing, source }
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        // Closing merges the write-ahead log into the file and removes it.
-        self.runtime.block_on(self.pool.close());
-    }
-}
-
-/// Opens the file and brings its tables to this code's shape. Another process may be doing the same at this moment,
-/// or closing the file: SQLite does not wait for a lock where it switches to the write-ahead log or recovers one
-/// (https://sqlite.org/wal.html#sometimes_queries_return_sqlite_busy_in_wal_mode), and has no lock that spans
-/// migrations. The one that loses tries again.
-async fn open_pool(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
-    let give_up = Instant::now() + BUSY_TIMEOUT;
-    // What fails three times as a migration is no race.
-    let mut failed_migrations = 0;
-    loop {
-        let error = match open_pool_once(options.clone()).await {
-            Ok(pool) => return Ok(pool),
-            Err(error) => error,
-        };
-        let lost = match &error {
-            sqlx::Error::Migrate(migration) => match &**migration {
-                MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => {
-                    failed_migrations += 1;
-                    is_busy(cause) || failed_migrations <= 3
-                }
-                _ => false,
-            },
-            other => is_busy(other),
-        };
-        if !lost || Instant::now() >= give_up {
-            return Err(error);
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn open_pool_once(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
-    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-    if let Err(error) = sqlx::migrate!("src/migrations/sqlite").run(&pool).await {
-        pool.close().await;
-        return Err(error.into());
-    }
-    Ok(pool)
-}
-
-/// Whether another process holds what was asked for.
-fn is_busy(error: &sqlx::Error) -> bool {
-    const SQLITE_BUSY: u32 = 5;
-    sqlite_code(error) == Some(SQLITE_BUSY)
 }
 
 fn check_name(name: &str) -> Result<(), RegistryError> {
@@ -259,9 +122,11 @@ fn check_name(name: &str) -> Result<(), RegistryError> {
 mod tests {
     use super::*;
     use crate::version::AdapterFiles;
-    use hilora_contract::artifact::hash_of_artifact;
+    use hilora_contract::artifact::{ContentHash, hash_of_artifact};
     use serde_json::json;
     use sqlx::migrate::Migrator;
+    use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+    use std::path::PathBuf;
 
     /// The folder of an adapter with these weights, and a version of it.
     fn adapter(folder: &Path, name: &str, weights: &str) -> (VersionContent, PathBuf) {
@@ -332,18 +197,18 @@ mod tests {
         std::fs::remove_dir_all(&from).expect("the run can be removed");
         let version = registry.show("python-lora", None)?;
         assert_eq!((&version, version.has_files()), (&registered, true));
-        assert_eq!(version.check_files()?, AdapterFiles::Whole);
+        assert_eq!(version.check_files(), AdapterFiles::Whole);
 
         let weights = version.adapter_folder.join("adapter_model.safetensors");
         std::fs::write(&weights, "others").expect("a file can be written");
         let hash = hash_of_artifact(&version.adapter_folder).expect("it can be read");
-        assert_eq!((version.has_files(), version.check_files()?), (true, AdapterFiles::Changed { hash }));
+        assert_eq!((version.has_files(), version.check_files()), (true, AdapterFiles::Changed { hash }));
         std::fs::remove_dir_all(&version.adapter_folder).expect("it can be removed");
-        assert_eq!((version.has_files(), version.check_files()?), (false, AdapterFiles::Missing));
+        assert_eq!((version.has_files(), version.check_files()), (false, AdapterFiles::Missing));
         // The same adapter from another run heals it.
         let (content, from) = adapter(folder.path(), "python-lora", "1");
         assert!(registry.register(&content, &from)?.already_there);
-        assert_eq!(registry.show("python-lora", None)?.check_files()?, AdapterFiles::Whole);
+        assert_eq!(registry.show("python-lora", None)?.check_files(), AdapterFiles::Whole);
         Ok(())
     }
 
@@ -372,7 +237,7 @@ mod tests {
         let registry = Registry::open_existing(&path)?;
         let version = registry.show("python-lora", Some(1))?;
         assert_eq!((&version.adapter_folder, version.created_unix_s), (&from, 7));
-        assert_eq!(version.check_files()?, AdapterFiles::Whole);
+        assert_eq!(version.check_files(), AdapterFiles::Whole);
         // A new version of the same adapter puts its files into the store, where the old one finds them, too.
         let added = registry.register(&content, &from)?;
         assert_eq!((added.version.version, added.already_there), (2, false));
@@ -404,8 +269,11 @@ mod tests {
         let (content, from) = adapter(folder.path(), "python-lora", "1");
         registry.register(&content, &from)?;
         for statement in ["UPDATE adapter_versions SET version = 7", "DELETE FROM adapter_versions"] {
-            let refused = registry.runtime.block_on(sqlx::query(statement).execute(&registry.pool));
-            let message = refused.expect_err("a trigger stands in the way").to_string();
+            let refused = registry
+                .database
+                .ask("changing a row", async |connection| sqlx::query(statement).execute(connection).await.map(|_| ()));
+            let refused = refused.expect_err("a trigger stands in the way");
+            let message = std::error::Error::source(&refused).expect("the database's words").to_string();
             assert!(message.contains("append only"), "{message}");
         }
         assert_eq!(registry.list()?.len(), 1);
@@ -421,7 +289,7 @@ mod tests {
             "a text that is longer than the header of a database file, which has 100 bytes. ".repeat(9),
         )?;
         let before = std::fs::read(&path)?;
-        assert!(matches!(Registry::open(&path), Err(RegistryError::Unusable { .. })));
+        assert!(matches!(Registry::open(&path), Err(RegistryError::NoRegistry { .. })));
         assert_eq!(std::fs::read(&path)?, before);
         assert!(matches!(Registry::open_existing(&folder.path().join("none")), Err(RegistryError::Absent { .. })));
         assert!(!folder.path().join("none").exists());

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::error::RegistryError;
-use hilora_contract::artifact::{ContentHash, FileError, hash_of_artifact};
+use hilora_contract::artifact::{ContentHash, hash_of_artifact};
 
 /// Everything about a version but its number and its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,18 +67,20 @@ impl Version {
     }
 
     /// Reads its adapter's files and holds them against the hash that it was registered with.
-    pub fn check_files(&self) -> Result<AdapterFiles, RegistryError> {
+    pub fn check_files(&self) -> AdapterFiles {
         if !self.has_files() {
-            return Ok(AdapterFiles::Missing);
+            return AdapterFiles::Missing;
         }
-        let folder = &self.adapter_folder;
-        let hash = hash_of_artifact(folder).map_err(|error| FileError::reading(folder, error))?;
-        Ok(if hash == self.content.adapter { AdapterFiles::Whole } else { AdapterFiles::Changed { hash } })
+        match hash_of_artifact(&self.adapter_folder) {
+            Ok(hash) if hash == self.content.adapter => AdapterFiles::Whole,
+            Ok(hash) => AdapterFiles::Changed { hash },
+            Err(error) => AdapterFiles::Unreadable { message: error.to_string() },
+        }
     }
 }
 
 /// What has become of a version's files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum AdapterFiles {
     /// They are what was registered.
@@ -90,6 +91,11 @@ pub enum AdapterFiles {
     Changed {
         /// Their hash.
         hash: ContentHash,
+    },
+    /// They cannot be read.
+    Unreadable {
+        /// The operating system's words.
+        message: String,
     },
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hilora_contract::artifact::ContentHash;
 use hilora_hub::{Hub, ModelFiles, ModelId};
-use hilora_model::{Model, ModelError, hash_of_base};
+use hilora_model::{BaseFiles, Model, ModelError};
 
 use super::error::RunError;
 use super::observer::{RunObserver, Task, TaskProgress};
@@ -19,13 +19,13 @@ pub struct BaseModel {
     /// Whether nothing may be downloaded.
     is_offline: bool,
     folder: OnceLock<PathBuf>,
-    hash: OnceLock<ContentHash>,
+    files: OnceLock<BaseFiles>,
 }
 
 impl BaseModel {
     /// The model that a config names. A dry run downloads nothing.
     pub fn new(named: &Path, is_dry: bool) -> Self {
-        Self { named: named.to_owned(), is_offline: is_dry, folder: OnceLock::new(), hash: OnceLock::new() }
+        Self { named: named.to_owned(), is_offline: is_dry, folder: OnceLock::new(), files: OnceLock::new() }
     }
 
     fn hub(&self) -> Hub {
@@ -51,17 +51,22 @@ impl BaseModel {
 
     /// The hash of the files that make the model; what else lies in its folder (a README) changes no number.
     pub fn hash(&self, observer: &dyn RunObserver) -> Result<ContentHash, RunError> {
-        if let Some(hash) = self.hash.get() {
-            return Ok(*hash);
+        Ok(self.files(observer)?.hash())
+    }
+
+    /// Those files as they were hashed, to be held against what they are later.
+    pub fn files(&self, observer: &dyn RunObserver) -> Result<&BaseFiles, RunError> {
+        if let Some(files) = self.files.get() {
+            return Ok(files);
         }
         let folder = self.folder(observer)?;
         let task = observer.begin(Task::brief("hash the base", "MiB"));
-        let hash = hash_of_base(folder, &mut |done, total| {
+        let files = BaseFiles::hashed(folder, &mut |done, total| {
             task.set_total(total / MEBIBYTE);
             task.set_done(done / MEBIBYTE);
         })?;
         task.finish();
-        Ok(*self.hash.get_or_init(|| hash))
+        Ok(self.files.get_or_init(|| files))
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) enum DataCheck {
     Given,
     /// Rows that were prepared elsewhere, and were not checked because the user said so.
     Unchecked,
+    /// The rows of an adapter that the user named, which nobody here knows.
+    Unknown,
 }
 
 /// The record of a check of rows that were prepared elsewhere; the registry keeps its hash in the manifest's place.
@@ -49,11 +51,15 @@ impl DataCheck {
             Self::Manifest => None,
             Self::Given => Some("checked against the evaluation problems when it was measured"),
             Self::Unchecked => Some("unchecked"),
+            Self::Unknown => Some("unchecked: nothing here says what the adapter was trained on"),
         }
     }
 
     /// The check of this run's data; an error if it is not clean.
     pub(crate) fn of(run: &Run, observer: &dyn RunObserver) -> Result<Self, RunError> {
+        if run.named_adapter.is_some() {
+            return Ok(Self::Unknown);
+        }
         let check = if run.data.are_given() { Self::of_given(run, observer)? } else { Self::by_manifest(run)? };
         let trained = run.ledger().recorded_input(Answers::Own.stage().as_str(), &InputName::TrainingData.to_string());
         if run.data.are_given() && trained != Some(run.hash_of(&training_rows(run)?)?) {
@@ -112,6 +118,10 @@ impl DataCheck {
             RunError::from(BadInput::with_hint(message, hint))
         };
         let text = std::fs::read(&path).map_err(|error| refuse(format!("cannot read {}: {error}", path.display())))?;
+        let written = run.ledger().recorded_output(StageName::Prepare.as_str(), "manifest.json");
+        if written.is_some_and(|written| written != ContentHash::of(&text)) {
+            return Err(refuse(format!("{} is not what preparing has written", path.display())));
+        }
         let manifest: PrepareManifest =
             serde_json::from_slice(&text).map_err(|error| refuse(format!("{}: {error}", path.display())))?;
         let tests = run.data.path(DataFile::Tests);

@@ -10,10 +10,10 @@ use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{OutputCheckers, PluginKind, PromptFormatter, SolutionRunner};
 use hilora_evaluator::{
     EvaluationConfig, EvaluationRecord, Evaluator, Latency, MeasuredModel, Measurement, MeasurementOutcome,
-    ModelGenerator, SampleLedger, Watch,
+    ModelGenerator, SampleRecord, Watch,
 };
 use hilora_judge::Judge;
-use hilora_model::{Adapter, Tokenizer};
+use hilora_model::{Adapter, BaseFiles, Tokenizer};
 use hilora_trainer::TrainingConfig;
 
 use super::base_model::load_base;
@@ -48,6 +48,7 @@ pub struct EvaluateWork {
     problems: Vec<EvaluationProblem>,
     examples: Option<Vec<Example>>,
     base: PathBuf,
+    base_files: BaseFiles,
     adapter: PathBuf,
     shuffled: Option<PathBuf>,
     contents: Contents,
@@ -102,21 +103,50 @@ pub fn has_problems(run: &Run) -> bool {
     std::fs::metadata(run.data.path(DataFile::Tests)).is_ok_and(|tests| tests.len() > 0)
 }
 
+/// The adapter that is measured: the one that the run's training has written and nobody has touched since, or whichever
+/// one the user names.
 fn adapter_folder(run: &Run, answers: Answers) -> Result<PathBuf, RunError> {
-    let folder = run.folder.file(answers.adapter());
-    if folder.is_dir() {
+    const MEASURE_ANY: &str = "`hilora-host evaluate --adapter FOLDER` measures any other, and its evaluation says so";
+    let is_named = answers == Answers::Own && run.named_adapter.is_some();
+    let folder = match &run.named_adapter {
+        Some(named) if is_named => named.clone(),
+        _ => run.folder.file(answers.adapter()),
+    };
+    if !folder.is_dir() {
+        let message = format!("the adapter {} is missing", folder.display());
+        let hint =
+            if is_named { "`--adapter` names a folder in PEFT's layout" } else { "`hilora-host train` makes it" };
+        return Err(BadInput::with_hint(message, hint).into());
+    }
+    if is_named {
         return Ok(folder);
     }
-    let message = format!("the adapter {} is missing", folder.display());
-    Err(BadInput::with_hint(message, "`hilora-host train` makes it").into())
+    let got = run.hash_of(&folder)?;
+    let message = match run.ledger().recorded_output(answers.stage().as_str(), answers.adapter()) {
+        Some(expected) if expected == got => return Ok(folder),
+        Some(expected) => format!(
+            "the adapter {} is not the one that this run has trained: expected the hash {expected}, got {got}",
+            folder.display()
+        ),
+        None => {
+            format!("the adapter {} was not trained by this run: its ledger knows of no training", folder.display())
+        }
+    };
+    let again = "`hilora-host train` makes it anew";
+    Err(BadInput::with_hint(message, format!("{again}; {MEASURE_ANY}")).into())
 }
 
 /// What made the measurement, without the program's own hash: the record is the same bytes for the same inputs.
-fn made_from(inputs: &StageInputs, check: &DataCheck) -> BTreeMap<String, String> {
+fn made_from(inputs: &StageInputs, check: &DataCheck, named: Option<&Path>) -> BTreeMap<String, String> {
     let program = InputName::Program.to_string();
-    let hashes = inputs.iter().filter(|(name, _)| **name != program);
+    // A name is told as it is, and not as a hash.
+    let named_adapter = InputName::NamedAdapter.to_string();
+    let hashes = inputs.iter().filter(|(name, _)| **name != program && **name != named_adapter);
     let mut made_from: BTreeMap<String, String> = hashes.map(|(name, hash)| (name.clone(), hash.to_string())).collect();
     made_from.insert("code version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    if let Some(adapter) = named {
+        made_from.insert(InputName::NamedAdapter.to_string(), adapter.display().to_string());
+    }
     if let Some(words) = check.words() {
         made_from.insert(InputName::TrainingDataCheck.to_string(), words.to_owned());
     }
@@ -141,7 +171,7 @@ impl Stage for EvaluateStage {
         }
         if run.data.are_given() {
             run.prepared(DataFile::Tests)?;
-            if has_problems(run) {
+            if has_problems(run) && run.named_adapter.is_none() {
                 DataCheck::of_given(run, observer)?;
             }
         } else if !ahead.contains(&StageName::Prepare) {
@@ -178,6 +208,9 @@ impl Stage for EvaluateStage {
         for kind in [PluginKind::PromptFormatter, PluginKind::SolutionRunner] {
             key.insert(&InputName::Plugin(kind), run.plugins.hash(kind)?);
         }
+        if run.named_adapter.is_some() {
+            key.insert(&InputName::NamedAdapter, ContentHash::of(adapter.as_os_str().as_encoded_bytes()));
+        }
         if let Some(words) = check.words() {
             key.insert(&InputName::TrainingDataCheck, ContentHash::of(words.as_bytes()));
         }
@@ -209,10 +242,11 @@ impl Stage for EvaluateStage {
             seed: config.seed,
             evaluation: config.evaluation.clone(),
             training: config.training.clone(),
-            made_from: made_from(key.inputs(), &check),
+            made_from: made_from(key.inputs(), &check, run.named_adapter.as_deref()),
             problems: read_rows(&run.data.path(DataFile::Tests))?,
             examples: if controls.nearest_copy { Some(read_rows(&run.data.path(DataFile::Train))?) } else { None },
             base: run.base.folder(observer)?.to_owned(),
+            base_files: run.base.files(observer)?.clone(),
             contents: Contents {
                 base: content(None),
                 adapter: content(Some(run.hash_of(&adapter)?)),
@@ -280,9 +314,14 @@ impl EvaluateWork {
                 .map(|(generator, content)| MeasuredModel { generator, content }),
             nearest_copy: self.examples.as_deref(),
         };
-        let mut ledger = SampleLedger::open(&self.stages, self.program)?;
+        let mut samples = SampleRecord::open(&self.stages, self.program)?;
         let watch = MeasurementWatch::new(observer);
         let should_stop = || observer.stop_requested();
-        Ok(measurement.run(&mut ledger, &Watch { observer: &watch, should_stop: &should_stop })?)
+        let check_model = || self.base_files.check();
+        let watch = Watch { observer: &watch, should_stop: &should_stop, check_model: &check_model };
+        let outcome = measurement.run(&mut samples, &watch)?;
+        // The decode times are of the same files.
+        self.base_files.check()?;
+        Ok(outcome)
     }
 }

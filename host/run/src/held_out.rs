@@ -140,7 +140,8 @@ impl Problems<'_> {
                 ModelGenerator::new(model, adapter, tokenizer, formatter, evaluation, *seed, BATCH_ROWS_MAX)?;
             let watch = MeasurementWatch::new(observer);
             let should_stop = || observer.stop_requested();
-            let watch = Watch { observer: &watch, should_stop: &should_stop };
+            // The trainer holds the base's files against their stamps before it saves.
+            let watch = Watch { observer: &watch, should_stop: &should_stop, ..Watch::SILENT };
             evaluator.evaluate_once(&generator, &self.problems, &watch)
         };
         let evaluation =

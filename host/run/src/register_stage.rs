@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use hilora_contract::artifact::ContentHash;
+use hilora_contract::fault::BadInput;
 use hilora_evaluator::{GateConfig, GateMeasurements, Report};
 use hilora_registry::{Registry, VersionContent};
 
@@ -13,7 +14,7 @@ use super::observer::RunObserver;
 use super::registration::{RegisteredVersion, Registration};
 use super::run::Run;
 use super::stage::{Stage, StageEnd};
-use super::stage_key::{StageKey, StageName};
+use super::stage_key::{InputName, StageKey, StageName};
 use super::stage_result::StageReport;
 use super::train_stage::Answers;
 
@@ -87,6 +88,14 @@ impl Stage for RegisterStage {
 
     fn run(&self, work: RegisterWork, _observer: &dyn RunObserver) -> Result<StageEnd, RunError> {
         let Measured { record, latency, problems } = &work.measured;
+        let measured = record.made_from.get(&InputName::Adapter.to_string());
+        if measured.is_none_or(|measured| *measured != work.adapter.to_string()) {
+            let (folder, got) = (work.adapter_folder.display(), work.adapter);
+            let expected = measured.map_or("none", String::as_str);
+            let message =
+                format!("{folder} is not the adapter that was measured: expected the hash {expected}, got {got}");
+            return Err(BadInput::with_hint(message, "`hilora-host evaluate` measures what is there now").into());
+        }
         let decision = work.gate.decide(&GateMeasurements::of(&record.comparison, latency));
         let mut registered = None;
         if decision.passed {

@@ -40,6 +40,8 @@ pub struct RunOptions {
     /// Whether an adapter may be measured although its rows were not checked against the held-out problems; the
     /// evaluation says so.
     pub is_unchecked: bool,
+    /// An adapter to measure in the place of the one that the run has trained; the evaluation says so.
+    pub adapter: Option<PathBuf>,
     /// Whether nothing may be written.
     pub is_dry: bool,
     /// The program that serves as a worker process.
@@ -58,6 +60,7 @@ impl RunOptions {
             workers: None,
             registry: "runs/registry.sqlite".into(),
             is_unchecked: false,
+            adapter: None,
             is_dry: false,
             worker,
         }
@@ -82,6 +85,8 @@ pub struct Run {
     pub registry: PathBuf,
     /// Whether an adapter may be measured although its rows were not checked against the held-out problems.
     pub is_unchecked: bool,
+    /// The adapter that is measured in the place of the run's own.
+    pub named_adapter: Option<PathBuf>,
     is_dry: bool,
     ledger: Mutex<StageLedger>,
     program: ContentHash,
@@ -116,6 +121,7 @@ impl Run {
             workers: options.workers.unwrap_or_else(available_cores),
             registry: options.registry.clone(),
             is_unchecked: options.is_unchecked,
+            named_adapter: options.adapter.clone(),
             is_dry: options.is_dry,
             ledger: Mutex::new(ledger),
             program,

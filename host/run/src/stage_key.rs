@@ -75,6 +75,8 @@ pub enum InputName {
     EvaluationProblems,
     /// The trained adapter.
     Adapter,
+    /// Where the adapter lies that the user named.
+    NamedAdapter,
     /// The adapter that learned shuffled answers.
     ShuffledAdapter,
     /// How the rows to learn from were checked against the held-out problems.
@@ -98,6 +100,7 @@ impl fmt::Display for InputName {
             Self::EvaluationData => "evaluation data",
             Self::EvaluationProblems => "evaluation problems",
             Self::Adapter => "adapter",
+            Self::NamedAdapter => "adapter named by the user",
             Self::ShuffledAdapter => "shuffled adapter",
             Self::TrainingDataCheck => "training data check",
         })

@@ -10,7 +10,7 @@ use hilora_contract::dataset::{Domain, Example, Lesson};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{PluginKind, PromptFormatter};
 use hilora_evaluator::ShuffledAnswers;
-use hilora_model::{LoraConfig, ModelConfig, Tokenizer};
+use hilora_model::{BaseFiles, LoraConfig, ModelConfig, Tokenizer};
 use hilora_prepare::DataConfig;
 use hilora_trainer::{StartingPoint, TrainingConfig, TrainingMode, TrainingOutcome, TrainingRun};
 
@@ -53,7 +53,8 @@ pub struct TrainWork {
     lora: LoraConfig,
     training: TrainingConfig,
     base: PathBuf,
-    base_hash: ContentHash,
+    base_files: BaseFiles,
+    program: ContentHash,
     formatter: Box<dyn PromptFormatter>,
     held_out: Option<HeldOutWork>,
     checkpoints: PathBuf,
@@ -179,7 +180,8 @@ impl Stage for TrainStage {
             lora: config.lora.clone(),
             training: config.training.clone(),
             base: run.base.folder(observer)?.to_owned(),
-            base_hash: run.base.hash(observer)?,
+            base_files: run.base.files(observer)?.clone(),
+            program: run.program(),
             formatter: run.formatter(observer)?,
             held_out: HeldOutWork::of(run)?,
             checkpoints: run.folder.file(answers.checkpoints()),
@@ -247,7 +249,8 @@ impl TrainWork {
         let pass_at_1 = held_out.as_ref().and_then(|held_out| held_out.pass_at_1(&tokenizer, observer));
         let run = TrainingRun {
             base: StartingPoint::Checkpoint(self.base.clone()),
-            base_hash: self.base_hash,
+            base_files: self.base_files.clone(),
+            program: self.program,
             config: &self.training,
             lora: Some(&self.lora),
             seed: self.seed,

@@ -117,7 +117,7 @@ impl TrainingObserver for TrainingWatch<'_> {
             task.finish();
         }
         for warning in warnings {
-            tracing::warn!("{}: a damaged checkpoint is passed over: {warning}", self.label);
+            tracing::warn!("{}: a checkpoint is passed over: {warning}", self.label);
         }
         if let Err(error) = self.open(step) {
             self.failure = Some(error);

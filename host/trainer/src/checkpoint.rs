@@ -1,9 +1,10 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped.
 //!
 //! `checkpoints/step-<n>/state.safetensors` holds the trained tensors in f32 and the optimizer's state as it is kept;
-//! `state.json` holds the step, what validation has seen, the fingerprint of the run, the hash of the other file and its
-//! own. `state.json` is written last, so a folder without it is an unfinished write and is passed over. A checkpoint
-//! that is damaged is passed over too, with a warning, for the one before it. The newest and the best are always kept.
+//! `state.json` holds the step, what validation has seen, the fingerprint of the run, the hash of the program, the hash of
+//! the other file and its own. `state.json` is written last, so a folder without it is an unfinished write and is passed
+//! over. A checkpoint that is damaged or of another build of the program is passed over too, with a warning, for the one
+//! before it; where none is left, the run begins anew and ends in the same bytes. The newest and the best are always kept.
 
 use std::fs;
 use std::io;
@@ -17,7 +18,7 @@ use super::TrainingError;
 use super::learner::Learner;
 use super::optimizer::{StateValues, overwrite};
 use super::validation::EarlyStopping;
-use hilora_contract::artifact::{ContentHash, write_atomic};
+use hilora_contract::artifact::{ContentHash, read_sealed, write_atomic, write_sealed};
 use hilora_contract::fault::BadInput;
 use hilora_model::ModelError;
 
@@ -34,18 +35,20 @@ struct State {
     micro_batches: u32,
     /// What validation has seen.
     early_stopping: EarlyStopping,
-    /// Hash of everything that decides the run.
-    run: ContentHash,
+    /// What it belongs to.
+    made_by: MadeBy,
     /// Hash of the tensors' file.
     tensors: ContentHash,
 }
 
-/// `state.json`: a state and the hash of its JSON.
-#[derive(Serialize, Deserialize)]
+/// What a checkpoint belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StateFile {
-    state: State,
-    hash: ContentHash,
+pub(crate) struct MadeBy {
+    /// Hash of everything that decides the run.
+    pub(crate) run: ContentHash,
+    /// Hash of the program: two builds may add up in another order.
+    pub(crate) program: ContentHash,
 }
 
 /// Where a run resumed.
@@ -55,14 +58,13 @@ pub(crate) struct Resumed {
     /// What validation had seen.
     pub(crate) early_stopping: EarlyStopping,
     /// What was wrong with the newer checkpoints that were passed over.
-    pub(crate) damaged: Vec<String>,
+    pub(crate) passed_over: Vec<String>,
 }
 
 /// The checkpoints of one run.
 pub(crate) struct Checkpoints<'a> {
     folder: &'a Path,
-    /// Hash of everything that decides the run.
-    run: ContentHash,
+    made_by: MadeBy,
     /// How many are kept.
     limit: usize,
 }
@@ -77,8 +79,8 @@ fn writing(path: &Path) -> impl Fn(io::Error) -> TrainingError + '_ {
 
 /// Why a checkpoint cannot be used.
 enum Unusable {
-    /// Its bytes are not those that were written.
-    Damaged(String),
+    /// Its bytes are not those that were written, or another build of the program wrote them.
+    PassedOver(String),
     /// It is whole, but nothing can be done with it.
     Error(TrainingError),
 }
@@ -90,8 +92,8 @@ impl From<TrainingError> for Unusable {
 }
 
 impl<'a> Checkpoints<'a> {
-    pub(crate) fn new(folder: &'a Path, run: ContentHash, limit: usize) -> Self {
-        Self { folder, run, limit }
+    pub(crate) fn new(folder: &'a Path, made_by: MadeBy, limit: usize) -> Self {
+        Self { folder, made_by, limit }
     }
 
     fn path(&self, step: usize) -> PathBuf {
@@ -139,14 +141,11 @@ impl<'a> Checkpoints<'a> {
             step,
             micro_batches: learner.micro_batches(),
             early_stopping: *early_stopping,
-            run: self.run,
+            made_by: self.made_by,
             tensors: ContentHash::of(&tensors),
         };
         let state_path = path.join(STATE);
-        let unserializable = |e: serde_json::Error| TrainingError::Defect(format!("{}: {e}", state_path.display()));
-        let hash = ContentHash::of(&serde_json::to_vec(&state).map_err(unserializable)?);
-        let text = serde_json::to_vec_pretty(&StateFile { state, hash }).map_err(unserializable)?;
-        write_atomic(&state_path, &text).map_err(|e| writing(&state_path)(e.error))?;
+        write_sealed(&state_path, &state).map_err(|e| writing(&state_path)(e.error))?;
         self.remove_old(early_stopping.best.map(|best| best.step))
     }
 
@@ -174,54 +173,56 @@ impl<'a> Checkpoints<'a> {
         TrainingError::Checkpoint { path: path.to_owned(), problem: BadInput::with_hint(problem, hint) }
     }
 
-    /// Puts a learner where the newest undamaged checkpoint left off. A checkpoint of another run is an error, and so is
-    /// a folder in which all are damaged.
+    /// Puts a learner where the newest checkpoint left off that is whole and of this build, and whose best one is, too: at
+    /// its end the run takes the weights of that. A checkpoint of another run is an error.
     pub(crate) fn resume(&self, learner: &mut Learner) -> Result<Resumed, TrainingError> {
-        let mut damaged = Vec::new();
+        let mut passed_over = Vec::new();
         for (step, finished) in self.list()?.into_iter().rev() {
             if !finished {
                 self.remove(step)?;
                 continue;
             }
-            match self.restore(step, learner) {
-                Ok(state) => {
+            // Nothing is put into the learner before both are known to be whole.
+            let read = self.read(step).and_then(|read| match read.0.early_stopping.best {
+                Some(best) if best.step != step => self.read(best.step).map(|_| read),
+                _ => Ok(read),
+            });
+            match read {
+                Ok((state, tensors)) => {
+                    self.read_tensors(&self.path(step).join(TENSORS), &tensors, learner)?;
                     learner.set_progress(state.step, state.micro_batches);
-                    return Ok(Resumed { step: Some(state.step), early_stopping: state.early_stopping, damaged });
+                    return Ok(Resumed { step: Some(state.step), early_stopping: state.early_stopping, passed_over });
                 }
-                Err(Unusable::Damaged(problem)) => damaged.push(problem),
+                Err(Unusable::PassedOver(problem)) => passed_over.push(problem),
                 Err(Unusable::Error(error)) => return Err(error),
             }
         }
-        if damaged.is_empty() {
-            return Ok(Resumed { step: None, early_stopping: EarlyStopping::default(), damaged });
-        }
-        Err(self.refuse_to_go_on(self.folder, format!("no checkpoint is whole: {}", damaged.join("; "))))
+        Ok(Resumed { step: None, early_stopping: EarlyStopping::default(), passed_over })
     }
 
     /// Gives a learner the weights of one checkpoint, the run's best.
     pub(crate) fn restore_best(&self, step: usize, learner: &mut Learner) -> Result<(), TrainingError> {
-        match self.restore(step, learner) {
-            Ok(_) => Ok(()),
-            Err(Unusable::Damaged(problem)) => {
+        match self.read(step) {
+            Ok((_, tensors)) => self.read_tensors(&self.path(step).join(TENSORS), &tensors, learner),
+            Err(Unusable::PassedOver(problem)) => {
                 Err(self.refuse_to_go_on(&self.path(step), format!("the run's best step: {problem}")))
             }
             Err(Unusable::Error(error)) => Err(error),
         }
     }
 
-    fn restore(&self, step: usize, learner: &mut Learner) -> Result<State, Unusable> {
+    /// A checkpoint's state and the bytes of its tensors, both as they were written.
+    fn read(&self, step: usize) -> Result<(State, Vec<u8>), Unusable> {
         let path = self.path(step);
         let name = format!("step-{step:06}");
-        let damaged = |problem: String| Unusable::Damaged(format!("{name}: {problem}"));
-        let text = fs::read(path.join(STATE)).map_err(|e| damaged(e.to_string()))?;
-        let file: StateFile = serde_json::from_slice(&text).map_err(|e| damaged(format!("{STATE}: {e}")))?;
-        let written = serde_json::to_vec(&file.state).map_err(|e| damaged(e.to_string()))?;
-        if ContentHash::of(&written) != file.hash {
-            return Err(damaged(format!("{STATE} has not the hash that it names")));
+        let damaged = |problem: String| Unusable::PassedOver(format!("{name} is damaged: {problem}"));
+        let state: Option<State> = read_sealed(&path.join(STATE));
+        let state = state.ok_or_else(|| damaged(format!("{STATE} is not what was written")))?;
+        if state.step != step {
+            return Err(damaged(format!("{STATE} is of step {}", state.step)));
         }
-        let state = file.state;
-        if state.run != self.run {
-            let (expected, got) = (self.run.short(), state.run.short());
+        if state.made_by.run != self.made_by.run {
+            let (expected, got) = (self.made_by.run.short(), state.made_by.run.short());
             let problem = BadInput::with_hint(
                 format!("a checkpoint of another run: expected fingerprint {expected}, got {got}"),
                 format!(
@@ -231,14 +232,20 @@ impl<'a> Checkpoints<'a> {
             );
             return Err(TrainingError::Checkpoint { path: path.join(STATE), problem }.into());
         }
+        if state.made_by.program != self.made_by.program {
+            let (expected, got) = (self.made_by.program.short(), state.made_by.program.short());
+            return Err(Unusable::PassedOver(format!(
+                "{name} is of another build of this program, whose steps may differ in their last bits: expected {expected}, \
+                 got {got}"
+            )));
+        }
         let bytes = fs::read(path.join(TENSORS)).map_err(|e| damaged(e.to_string()))?;
         let hash = ContentHash::of(&bytes);
         if hash != state.tensors {
             let (expected, got) = (state.tensors.short(), hash.short());
             return Err(damaged(format!("{TENSORS}: expected the hash {expected}, got {got}")));
         }
-        self.read_tensors(&path.join(TENSORS), &bytes, learner)?;
-        Ok(state)
+        Ok((state, bytes))
     }
 
     fn read_tensors(&self, path: &Path, bytes: &[u8], learner: &mut Learner) -> Result<(), TrainingError> {

@@ -10,7 +10,8 @@
 //! ```
 //! use std::path::Path;
 //!
-//! use hilora_model::{LoraConfig, ModelError, Tokenizer, hash_of_base};
+//! use hilora_contract::artifact::ContentHash;
+//! use hilora_model::{BaseFiles, LoraConfig, ModelError, Tokenizer};
 //! use hilora_trainer::{AfterStep, StartingPoint, StepReport, TrainingConfig, TrainingRun, TrainingSample, train};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -36,7 +37,8 @@
 //! let work = tempfile::tempdir()?;
 //! let run = TrainingRun {
 //!     base: StartingPoint::Checkpoint(base.clone()),
-//!     base_hash: hash_of_base(&base, &mut |_, _| ())?,
+//!     base_files: BaseFiles::hashed(&base, &mut |_, _| ())?,
+//!     program: ContentHash::of(b"program"),
 //!     config: &config,
 //!     lora: Some(&lora),
 //!     seed: 1,

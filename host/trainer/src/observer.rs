@@ -38,7 +38,7 @@ pub trait TrainingObserver {
     }
 
     /// The run begins after `step` steps, 0 if it resumed from no checkpoint. `warnings` say which checkpoints were
-    /// damaged and passed over.
+    /// passed over, and why.
     fn begun(&mut self, step: usize, steps_total: usize, warnings: &[String]) {
         let _ = (step, steps_total, warnings);
     }

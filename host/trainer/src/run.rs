@@ -7,7 +7,7 @@ use super::learner::{Learner, LearnerOptions};
 use super::validation::ValidationMetric;
 use super::{TrainingConfig, TrainingError, TrainingMode, TrainingSample};
 use hilora_contract::artifact::ContentHash;
-use hilora_model::{Adapter, DeviceChoice, LoraConfig, Model, ModelConfig, ModelError};
+use hilora_model::{Adapter, BaseFiles, DeviceChoice, LoraConfig, Model, ModelConfig, ModelError};
 
 /// Where the weights come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +24,12 @@ const NO_LORA: &str = "lora: missing, expected the adapter's shape";
 pub struct TrainingRun<'a> {
     /// Where the weights come from.
     pub base: StartingPoint,
-    /// The hash of the base's files: a checkpoint of a run over other weights is not resumed from.
-    pub base_hash: ContentHash,
+    /// The files of the base or, with random weights, of the folder with their configuration: a checkpoint of a run over
+    /// others is not resumed from, and nothing is saved once they have changed.
+    pub base_files: BaseFiles,
+    /// The hash of the program that trains: another build may compute other bits, so it does not go on from this one's
+    /// checkpoints.
+    pub program: ContentHash,
     /// How it is trained.
     pub config: &'a TrainingConfig,
     /// The adapter's shape; mode full has none.
@@ -116,7 +120,7 @@ impl TrainingRun<'_> {
             serde_json::to_vec(&config).map_err(unserializable)?,
             serde_json::to_vec(&self.lora).map_err(unserializable)?,
             self.seed.to_le_bytes().to_vec(),
-            self.base_hash.as_bytes().to_vec(),
+            self.base_files.hash().as_bytes().to_vec(),
             vec![u8::from(matches!(self.base, StartingPoint::Random(_)))],
             serde_json::to_vec(&self.config.precision()?.computed).map_err(unserializable)?,
             serde_json::to_vec(&self.config.device.choose()?).map_err(unserializable)?,

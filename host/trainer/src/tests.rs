@@ -10,8 +10,9 @@ use super::config::tests::config_with;
 use super::train::train_by_clock;
 use super::*;
 use crate::small_model::{SMALL_CONFIG, small_lora, small_model};
+use hilora_contract::artifact::ContentHash;
 use hilora_contract::fault::{BadInput, Blame, Fault};
-use hilora_model::{ComputeDevice, ComputeType, LoraConfig, ModelError, ModuleToSave, hash_of_base};
+use hilora_model::{BaseFiles, ComputeDevice, ComputeType, LoraConfig, ModelError, ModuleToSave};
 
 fn config(mode: TrainingMode) -> TrainingConfig {
     let keys = r#""gradient_accumulation_steps":2,"warmup_ratio":0.1,"weight_decay":0.01,"save_steps":2"#;
@@ -45,10 +46,26 @@ fn run(
     work: &Path,
     stop_after: usize,
 ) -> Result<(Losses, TrainingOutcome), TrainingError> {
+    run_of_build(b"program", base, config, lora, work, &mut |steps| match steps == stop_after {
+        true => AfterStep::SaveAndStop,
+        false => AfterStep::Continue,
+    })
+}
+
+/// The same by a build of the program; `after_step` is told how many steps this process has done.
+fn run_of_build(
+    build: &[u8],
+    base: &Path,
+    config: &TrainingConfig,
+    lora: &LoraConfig,
+    work: &Path,
+    after_step: &mut dyn FnMut(usize) -> AfterStep,
+) -> Result<(Losses, TrainingOutcome), TrainingError> {
     let samples = samples();
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.to_owned()),
-        base_hash: hash_of_base(base, &mut |_, _| ())?,
+        base_files: BaseFiles::hashed(base, &mut |_, _| ())?,
+        program: ContentHash::of(build),
         config,
         lora: Some(lora),
         seed: 3,
@@ -60,7 +77,7 @@ fn run(
     let mut losses = Vec::new();
     let outcome = train(&run, &mut |report: &StepReport| {
         losses.push(report.loss);
-        if losses.len() == stop_after { AfterStep::SaveAndStop } else { AfterStep::Continue }
+        after_step(losses.len())
     })?;
     Ok((losses, outcome))
 }
@@ -123,7 +140,8 @@ fn the_schedule_runs_over_max_steps() -> Result<(), Box<dyn std::error::Error>> 
     let config = TrainingConfig { max_steps: Some(20), warmup_ratio: Some(0.15), ..config(TrainingMode::Lora) };
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
-        base_hash: hash_of_base(base.path(), &mut |_, _| ())?,
+        base_files: BaseFiles::hashed(base.path(), &mut |_, _| ())?,
+        program: ContentHash::of(b"program"),
         config: &TrainingConfig { learning_rate: 2e-3, ..config },
         lora: Some(&lora),
         seed: 3,
@@ -199,13 +217,93 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() -> Result<(), Box<dy
         assert_eq!(outcome.resumed_from, Some(6), "seed {seed}");
         assert_eq!(output(work.path(), name)?, output(whole.path(), name)?, "seed {seed}");
     }
+    // Where none is whole, all steps are taken anew.
     let work = tempfile::tempdir()?;
     run(base.path(), &config, &lora, work.path(), 7)?;
-    for step in ["step-000006", "step-000007"] {
-        damage(&work.path().join("checkpoints").join(step).join("state.safetensors"), 5)?;
+    for entry in fs::read_dir(work.path().join("checkpoints"))? {
+        damage(&entry?.path().join("state.safetensors"), 5)?;
     }
-    let error = run(base.path(), &config, &lora, work.path(), 1).err().ok_or("went on")?.to_string();
-    assert!(error.contains("no checkpoint is whole: step-000007: state.safetensors: expected the hash"), "{error}");
+    let (losses, outcome) = run(base.path(), &config, &lora, work.path(), usize::MAX)?;
+    assert_eq!((outcome.resumed_from, losses.len()), (None, outcome.steps_total));
+    assert_eq!(output(work.path(), name)?, output(whole.path(), name)?);
+    Ok(())
+}
+
+#[test]
+fn no_flipped_byte_of_a_checkpoint_is_gone_on_from() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, lora, config) = (base()?, small_lora(), config(TrainingMode::Lora));
+    let work = tempfile::tempdir()?;
+    run(base.path(), &config, &lora, work.path(), 7)?;
+    let newest = work.path().join("checkpoints/step-000007");
+    let read =
+        || -> std::io::Result<_> { Ok(["state.json", "state.safetensors"].map(|file| fs::read(newest.join(file)))) };
+    let whole: Vec<Vec<u8>> = read()?.into_iter().collect::<std::io::Result<_>>()?;
+    for (file, bytes) in ["state.json", "state.safetensors"].iter().zip(&whole) {
+        for turn in 0..24 {
+            let position = (turn * bytes.len() / 24 + turn).min(bytes.len() - 1);
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 1 << (turn % 8);
+            fs::write(newest.join(file), damaged)?;
+            // The step is taken again, and its checkpoint is what it was.
+            let (_, outcome) = run(base.path(), &config, &lora, work.path(), 1)?;
+            assert_eq!(outcome.resumed_from, Some(6), "{file}, byte {position}");
+            let again: Vec<Vec<u8>> = read()?.into_iter().collect::<std::io::Result<_>>()?;
+            assert!(again == whole, "{file}, byte {position}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_of_another_build_is_passed_over() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, lora, config) = (base()?, small_lora(), config(TrainingMode::Lora));
+    let stop_at = |last: usize| move |steps| if steps == last { AfterStep::SaveAndStop } else { AfterStep::Continue };
+    let work = tempfile::tempdir()?;
+    let of_build =
+        |build: &[u8], last| run_of_build(build, base.path(), &config, &lora, work.path(), &mut stop_at(last));
+    of_build(b"one", 3)?;
+    assert_eq!(of_build(b"one", 1)?.1.resumed_from, Some(3));
+    // It begins anew, and goes on from its own checkpoints.
+    assert_eq!(of_build(b"another", 3)?.1.resumed_from, None);
+    assert_eq!(of_build(b"another", usize::MAX)?.1.resumed_from, Some(3));
+    Ok(())
+}
+
+#[test]
+fn nothing_is_saved_of_a_base_that_was_written_into() -> Result<(), Box<dyn std::error::Error>> {
+    use std::os::unix::fs::FileExt;
+    let (base, lora, config, name) = (base()?, small_lora(), config(TrainingMode::Lora), "adapter_model.safetensors");
+    let (whole, work) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    run(base.path(), &config, &lora, whole.path(), usize::MAX)?;
+    let weights = base.path().join("model.safetensors");
+    let written = fs::read(&weights)?;
+    let overwrite = |bytes: &[u8]| -> std::io::Result<()> {
+        std::thread::sleep(Duration::from_millis(30));
+        fs::OpenOptions::new().write(true).open(&weights)?.write_all_at(bytes, 0)
+    };
+    let mut steps_taken = 0;
+    let refused = run_of_build(b"program", base.path(), &config, &lora, work.path(), &mut |steps| {
+        steps_taken = steps;
+        if steps == 3 {
+            let mut others = written.clone();
+            *others.last_mut().expect("weights") ^= 1;
+            overwrite(&others).expect("the file can be written into");
+        }
+        AfterStep::Continue
+    });
+    let error = refused.err().ok_or("it was saved")?;
+    assert!(error.to_string().ends_with("has changed while it was in use: it was written into"), "{error}");
+    assert_eq!((error.blame(), steps_taken), (Blame::Machine, 4));
+    let steps: Vec<_> = fs::read_dir(work.path().join("checkpoints"))?
+        .map(|entry| entry.map(|e| e.file_name()))
+        .collect::<Result<_, _>>()?;
+    assert_eq!(steps, ["step-000002"]);
+    assert!(!work.path().join("output").exists());
+    // With the weights as they were, it goes on from there.
+    overwrite(&written)?;
+    let (_, outcome) = run(base.path(), &config, &lora, work.path(), usize::MAX)?;
+    assert_eq!(outcome.resumed_from, Some(2));
+    assert_eq!(output(work.path(), name)?, output(whole.path(), name)?);
     Ok(())
 }
 
@@ -257,7 +355,8 @@ fn run_validated(
     };
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.to_owned()),
-        base_hash: hash_of_base(base, &mut |_, _| ())?,
+        base_files: BaseFiles::hashed(base, &mut |_, _| ())?,
+        program: ContentHash::of(b"program"),
         config: &config,
         lora: Some(&lora),
         seed: 3,
@@ -370,7 +469,8 @@ fn a_sample_that_the_model_cannot_take_is_refused_before_the_first_step() -> Res
     samples[17].tokens[3] = 96;
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
-        base_hash: hash_of_base(base.path(), &mut |_, _| ())?,
+        base_files: BaseFiles::hashed(base.path(), &mut |_, _| ())?,
+        program: ContentHash::of(b"program"),
         config: &TrainingConfig { shuffle: false, ..config },
         lora: Some(&small_lora()),
         seed: 3,
@@ -420,7 +520,8 @@ fn a_metric_that_cannot_be_measured_is_refused() -> Result<(), Box<dyn std::erro
     let (base, work, samples) = (base()?, tempfile::tempdir()?, samples());
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
-        base_hash: hash_of_base(base.path(), &mut |_, _| ())?,
+        base_files: BaseFiles::hashed(base.path(), &mut |_, _| ())?,
+        program: ContentHash::of(b"program"),
         config: &config(TrainingMode::Lora),
         lora: Some(&small_lora()),
         seed: 3,
@@ -545,7 +646,8 @@ fn every_step_equals_trls() -> Result<(), Box<dyn std::error::Error>> {
     let work = tempfile::tempdir()?;
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(folder.join("model")),
-        base_hash: hash_of_base(&folder.join("model"), &mut |_, _| ())?,
+        base_files: BaseFiles::hashed(&folder.join("model"), &mut |_, _| ())?,
+        program: ContentHash::of(b"program"),
         config: &config,
         lora: Some(&small_lora()),
         seed: 0,
@@ -581,7 +683,8 @@ fn run_by_clock(
     let checkpoints = work.join("checkpoints");
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.to_owned()),
-        base_hash: hash_of_base(base, &mut |_, _| ())?,
+        base_files: BaseFiles::hashed(base, &mut |_, _| ())?,
+        program: ContentHash::of(b"program"),
         config: &config,
         lora: Some(&lora),
         seed: 3,
@@ -678,7 +781,8 @@ fn a_step_that_is_abandoned_is_taken_again() -> Result<(), Box<dyn std::error::E
     run(base.path(), &config, &lora, whole.path(), usize::MAX)?;
     let abandoned = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
-        base_hash: hash_of_base(base.path(), &mut |_, _| ())?,
+        base_files: BaseFiles::hashed(base.path(), &mut |_, _| ())?,
+        program: ContentHash::of(b"program"),
         config: &config,
         lora: Some(&lora),
         seed: 3,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::audit::packed_equals_alone;
 use super::batches::{Batches, pack_fitted};
-use super::checkpoint::Checkpoints;
+use super::checkpoint::{Checkpoints, MadeBy};
 use super::evaluation::Evaluations;
 use super::learner::{Learner, StepOptions};
 use super::observer::{AfterStep, Preparation, StepReport, TrainingObserver};
@@ -43,7 +43,8 @@ pub(crate) fn train_by_clock(
         .transpose()?;
     let mut learner = run.learner(&mut |done, total| observer.preparing(Preparation::LoadingBase, done, total))?;
     check_samples(learner.model(), &samples)?;
-    let checkpoints = Checkpoints::new(run.checkpoints, run.fingerprint()?, config.save_total_limit);
+    let made_by = MadeBy { run: run.fingerprint()?, program: run.program };
+    let checkpoints = Checkpoints::new(run.checkpoints, made_by, config.save_total_limit);
     let resumed = checkpoints.resume(&mut learner)?;
     if resumed.step.is_none() {
         observer.preparing(Preparation::Audit, 0, 2);
@@ -52,7 +53,7 @@ pub(crate) fn train_by_clock(
         packed_equals_alone(&learner, &samples, &batches.for_isolation_audit())?;
         observer.preparing(Preparation::Audit, 2, 2);
     }
-    observer.begun(learner.steps(), steps_total, &resumed.damaged);
+    observer.begun(learner.steps(), steps_total, &resumed.passed_over);
     let mut progress = RunInProgress {
         run,
         batches,
@@ -83,6 +84,7 @@ pub(crate) fn train_by_clock(
         return Ok(outcome);
     }
     progress.restore_best()?;
+    run.base_files.check()?;
     match progress.learner.adapter() {
         Some(adapter) => adapter.save(run.output)?,
         None => progress.learner.model().save_as_trained_from(run.folder(), run.output)?,
@@ -213,6 +215,8 @@ impl RunInProgress<'_> {
     fn save(&mut self) -> Result<(), TrainingError> {
         // A checkpoint is put together in memory: in the place of a step's results, not beside them.
         scratch::let_go();
+        // A checkpoint of steps over other weights would be gone on from for ever.
+        self.run.base_files.check()?;
         self.checkpoints.save(&self.learner, &self.early_stopping)?;
         self.saves.saved();
         Ok(())

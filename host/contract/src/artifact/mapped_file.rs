@@ -21,7 +21,8 @@ pub fn map_file(file: &File, start: u64, length: usize) -> io::Result<Bytes> {
     // SAFETY: the mapping is private to this value, read-only, and within the file, as was just checked; it is unmapped
     // when the last of its bytes is dropped. Memory would change under a reader only if somebody wrote into the file
     // or cut it in place: this program replaces files by renaming, which leaves a mapped one as it is, and so do the
-    // tools that download checkpoints.
+    // tools that download checkpoints. Whoever makes something of mapped bytes that lasts holds the file's stamp
+    // against the file before it lasts; bytes beyond a new end raise SIGBUS, which ends the program with a message.
     let map = unsafe { MmapOptions::new().offset(start).len(length).map(file) }?;
     Ok(Bytes::from_owner(map))
 }

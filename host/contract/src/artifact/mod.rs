@@ -7,18 +7,22 @@ mod atomic_file;
 mod atomic_folder;
 mod content_hash;
 mod file_error;
+mod file_stamp;
 mod free_space;
 mod hashed_file;
 mod json_lines;
 mod mapped_file;
 mod output;
 mod partial;
+mod record_file;
+mod sealed_line;
 mod stage;
 
 pub use atomic_file::{AtomicFile, write_atomic};
 pub use atomic_folder::AtomicFolder;
 pub use content_hash::{ContentHash, ContentHasher};
 pub use file_error::{FileAction, FileError};
+pub use file_stamp::FileStamp;
 pub use free_space::require_free_space;
 pub use hashed_file::HashedFile;
 pub use json_lines::{
@@ -28,4 +32,6 @@ pub use json_lines::{
 pub use mapped_file::map_file;
 pub use output::{Output, OutputError, is_closed_output, write_standard_output};
 pub use partial::remove_partial_files;
+pub use record_file::{RecordFile, RecordRows};
+pub use sealed_line::{SealedLine, Unsealed, read_sealed, write_sealed};
 pub use stage::{StageInputs, StageLedger, hash_of_artifact};

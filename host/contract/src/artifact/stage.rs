@@ -69,6 +69,11 @@ impl StageLedger {
         self.stages.get(stage)?.inputs.get(name).copied()
     }
 
+    /// The hash that a file or folder had when the stage wrote it.
+    pub fn recorded_output(&self, stage: &str, path: &str) -> Option<ContentHash> {
+        self.stages.get(stage)?.outputs.get(path).copied()
+    }
+
     /// Records that the stage ran, with its outputs (files or folders, relative to the run folder).
     pub fn record(&mut self, stage: &str, inputs: StageInputs, outputs: &[&str]) -> Result<(), FileError> {
         let outputs = outputs
