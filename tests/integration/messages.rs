@@ -32,8 +32,16 @@ const COLUMNS: &str = "100";
 /// Set to anything, it makes the golden files anew.
 const BLESS_VARIABLE: &str = "HILORA_BLESS";
 /// What surrounds a test and could change what is said.
-const UNSET_VARIABLES: [&str; 6] =
-    ["RUST_LOG", "NO_COLOR", "CLICOLOR_FORCE", "HF_TOKEN", "HF_HUB_CACHE", "HF_ENDPOINT"];
+const UNSET_VARIABLES: [&str; 8] = [
+    "RUST_LOG",
+    "NO_COLOR",
+    "CLICOLOR_FORCE",
+    "HF_TOKEN",
+    "HF_TOKEN_PATH",
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "HF_ENDPOINT",
+];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
