@@ -292,7 +292,7 @@ fn no_command_reaches_a_terminal() -> Result<(), Failed> {
         );
         fs::write(&config, text)?;
         let output = Command::new(env!("CARGO_BIN_EXE_hilora-host"))
-            .args(["-v", "prepare", "--config"])
+            .args(["prepare", "-v", "--config"])
             .arg(&config)
             .arg("--run")
             .arg(folder.path().join("run"))
