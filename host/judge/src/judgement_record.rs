@@ -3,7 +3,7 @@
 //!
 //! A judgement is found by the hash of everything that decides it, never by its place in a file. Only what is a fact about
 //! a program is entered: where the host failed or a clock of the machine decided, the question is asked again. What
-//! another build of this program wrote is forgotten, and so is a last line that was cut off.
+//! another build of this program wrote is forgotten, and so is a line that was cut off or damaged.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judged_program::Finding;
 use super::receipt::Receipt;
-use hilora_contract::artifact::{ContentHash, FileError};
+use hilora_contract::artifact::{ContentHash, FileError, SealedLine, Unsealed};
 use hilora_contract::fault::{Blame, Fault};
 
 /// What is asked of a program: as different questions they have different answers.
@@ -145,7 +145,7 @@ impl JudgementRecord {
                 break file;
             }
         };
-        let heading = line_of(&Heading { record: HEADING.to_owned(), made_by });
+        let heading = SealedLine::of(&Heading { record: HEADING.to_owned(), made_by }).into_bytes();
         let (known, end) = match entries(&file, &heading).map_err(failed)? {
             Contents::Ours(known, end) => (known, end),
             Contents::Nothing => (HashMap::new(), 0),
@@ -185,13 +185,14 @@ impl JudgementRecord {
     fn read(&self, place: Place) -> Result<Finding, RecordError> {
         let mut line = vec![0; place.length];
         let read = self.file.read_exact_at(&mut line, place.begin);
-        let entry = read.and_then(|()| Ok(serde_json::from_slice::<Entry<Finding>>(&line)?));
+        let changed = || io::Error::other("a line is not the one that was read before");
+        let entry = read.and_then(|()| entry_of(&line).ok_or_else(changed));
         Ok(entry.map_err(|error| FileError::reading(&self.path, error))?.finding)
     }
 
     /// Enters a finding. Once this returns it outlives the process; after `sync` the machine, too.
     pub fn enter(&self, question: ContentHash, finding: &Finding) -> Result<(), RecordError> {
-        let line = line_of(&Entry { question, finding });
+        let line = SealedLine::of(&Entry { question, finding }).into_bytes();
         let mut end = self.end();
         // Where a write fails, the next one goes over what it left.
         self.file.write_all_at(&line, *end).map_err(|error| FileError::writing(&self.path, error))?;
@@ -240,7 +241,12 @@ fn entries(file: &File, heading: &[u8]) -> io::Result<Contents> {
         return Ok(Contents::Nothing);
     }
     if line != heading {
-        let heading: Result<Heading, _> = serde_json::from_slice(&line);
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        let text = match SealedLine::open(text) {
+            Ok(Unsealed::Whole(text) | Unsealed::WithoutHash(text)) => text,
+            Err(_) => String::new(),
+        };
+        let heading: Result<Heading, _> = serde_json::from_str(&text);
         let is_record = heading.is_ok_and(|heading| heading.record == HEADING);
         return Ok(if is_record { Contents::Nothing } else { Contents::Other });
     }
@@ -249,17 +255,24 @@ fn entries(file: &File, heading: &[u8]) -> io::Result<Contents> {
     loop {
         line.clear();
         reader.read_until(b'\n', &mut line)?;
-        let whole = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice::<Entry<Finding>>(line).ok());
-        let Some(entry) = whole else { return Ok(Contents::Ours(known, begin)) };
-        known.entry(entry.question).or_default().push(Place { begin, length: line.len() });
+        if !line.ends_with(b"\n") {
+            return Ok(Contents::Ours(known, begin));
+        }
+        // A line that is damaged answers nothing: its question is asked again.
+        if let Some(entry) = entry_of(&line) {
+            known.entry(entry.question).or_default().push(Place { begin, length: line.len() });
+        }
         begin += line.len() as u64;
     }
 }
 
-fn line_of(value: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(value).expect("plain structs with text keys always serialize");
-    line.push(b'\n');
-    line
+/// The entry of a line with its end, if the line is the one that was written.
+fn entry_of(line: &[u8]) -> Option<Entry<Finding>> {
+    let text = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
+    match SealedLine::open(text.to_owned()) {
+        Ok(Unsealed::Whole(text)) => serde_json::from_str(&text).ok(),
+        Ok(Unsealed::WithoutHash(_)) | Err(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -325,6 +338,32 @@ mod tests {
             drop(record);
             let mut record = JudgementRecord::open(&path, key(0))?;
             assert_eq!(record.take(key(3))?, Some(finding(3)), "{length} bytes of which {heading} are the heading");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_changed_byte_costs_one_line_and_is_never_believed() -> Result<(), RecordError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("record");
+        let record = JudgementRecord::open(&path, key(0))?;
+        let heading = fs::metadata(&path).expect("it is there").len() as usize;
+        for number in 1..4 {
+            record.enter(key(number), &finding(number.into()))?;
+        }
+        drop(record);
+        let whole = fs::read(&path).expect("it can be read");
+        for place in heading..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 1;
+            fs::write(&path, damaged).expect("it can be written");
+            let mut record = JudgementRecord::open(&path, key(0))?;
+            // A changed end of a line joins two.
+            assert!((1..=2).contains(&record.found()), "byte {place}: {}", record.found());
+            for number in 1..4 {
+                let found = record.take(key(number))?;
+                assert!(found.is_none() || found == Some(finding(number.into())), "byte {place}: {found:?}");
+            }
         }
         Ok(())
     }

@@ -11,11 +11,10 @@ use std::thread::{self, JoinHandle};
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 
 use super::error::PrepareError;
 use hilora_contract::artifact::{
-    AtomicFile, ContentHash, FileError, HashedFile, JsonLinesError, JsonRow, Line, Lines, SealedLine, read_sealed,
+    AtomicFile, AtomicFolder, ContentHash, HashedFile, JsonLinesError, JsonRow, Line, Lines, SealedLine, read_sealed,
     require_free_space, write_sealed,
 };
 
@@ -27,7 +26,7 @@ const BYTES_PER_PART: usize = 8 << 20;
 /// Where phase files stand: in the run, or in a temporary folder that a dry run leaves nothing in.
 pub(super) struct PhaseFolder {
     path: PathBuf,
-    _temporary: Option<TempDir>,
+    _temporary: Option<AtomicFolder>,
 }
 
 /// What stands beside a whole phase file.
@@ -45,8 +44,9 @@ impl PhaseFolder {
         if let Some(run) = run_folder {
             return Ok(Self { path: run.join("stages"), _temporary: None });
         }
-        let temporary = tempfile::tempdir().map_err(|error| FileError::writing(std::env::temp_dir(), error))?;
-        Ok(Self { path: temporary.path().to_owned(), _temporary: Some(temporary) })
+        // Never made visible, it goes when the dry run ends, or with the next one if that one was killed.
+        let temporary = AtomicFolder::create(std::env::temp_dir().join("hilora-host-dry-run"))?;
+        Ok(Self { path: temporary.partial().to_owned(), _temporary: Some(temporary) })
     }
 
     pub(super) fn path(&self) -> &Path {

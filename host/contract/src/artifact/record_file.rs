@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -67,7 +67,7 @@ impl RecordFile {
         fs::create_dir_all(folder).map_err(failed)?;
         let found = Self::read::<T>(path)?;
         if found.damaged.is_empty() && found.without_hash == 0 {
-            let file = OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
+            let file = appending().create(true).open(path).map_err(failed)?;
             file.set_len(found.whole_bytes).and_then(|()| file.sync_all()).map_err(failed)?;
             // A new file's name is durable only once its folder is.
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
@@ -79,7 +79,7 @@ impl RecordFile {
     /// Writes a record anew, atomically.
     pub fn write<'a, T: Serialize + 'a>(path: &Path, rows: impl Iterator<Item = &'a T>) -> Result<Self, FileError> {
         write_atomic(path, &bytes_of(rows))?;
-        let file = OpenOptions::new().append(true).open(path).map_err(|error| FileError::writing(path, error))?;
+        let file = appending().open(path).map_err(|error| FileError::writing(path, error))?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -112,6 +112,13 @@ impl<T: JsonRow> RecordRows<T> {
             Err(wrong) => self.damaged.push(place.wrong(path, wrong, None)),
         }
     }
+}
+
+/// A record is cut where a kill tore it, so a link in its place is not followed: whose file would that be?
+fn appending() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.append(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    options
 }
 
 fn bytes_of<'a, T: Serialize + 'a>(rows: impl Iterator<Item = &'a T>) -> Vec<u8> {
