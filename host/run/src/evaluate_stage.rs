@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hilora_contract::artifact::{ContentHash, StageInputs};
+use hilora_contract::artifact::{ContentHash, FileError, StageInputs, hash_of_artifact};
 use hilora_contract::dataset::{EvaluationProblem, Example};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{OutputCheckers, PluginKind, PromptFormatter, SolutionRunner};
@@ -49,8 +49,8 @@ pub struct EvaluateWork {
     examples: Option<Vec<Example>>,
     base: PathBuf,
     base_files: BaseFiles,
-    adapter: PathBuf,
-    shuffled: Option<PathBuf>,
+    adapter: HashedFolder,
+    shuffled: Option<HashedFolder>,
     contents: Contents,
     formatter: Box<dyn PromptFormatter>,
     runner: Arc<dyn SolutionRunner>,
@@ -60,6 +60,12 @@ pub struct EvaluateWork {
     stages: PathBuf,
     record_file: PathBuf,
     latency_file: PathBuf,
+}
+
+/// A folder and the hash that it was found with.
+struct HashedFolder {
+    path: PathBuf,
+    hash: ContentHash,
 }
 
 /// What decides the completions of each model, besides prompts, sampling and seed.
@@ -222,8 +228,12 @@ impl Stage for EvaluateStage {
         let check = DataCheck::of(run, observer)?;
         let key = self.key(run, observer)?.unwrap_or_default();
         let controls = config.controls;
-        let adapter = adapter_folder(run, Answers::Own)?;
-        let shuffled = if controls.shuffled_answers { Some(adapter_folder(run, Answers::Shuffled)?) } else { None };
+        let hashed = |answers| {
+            let path = adapter_folder(run, answers)?;
+            Ok::<_, RunError>(HashedFolder { hash: run.hash_of(&path)?, path })
+        };
+        let adapter = hashed(Answers::Own)?;
+        let shuffled = if controls.shuffled_answers { Some(hashed(Answers::Shuffled)?) } else { None };
         let base_hash = run.base.hash(observer)?;
         let device = config.training.device.choose()?.name();
         let how = serde_json::to_vec(&(config.training.mode, device, config.chat_template))
@@ -232,10 +242,7 @@ impl Stage for EvaluateStage {
             let adapter: Vec<u8> = adapter.map(|hash| hash.as_bytes().to_vec()).unwrap_or_default();
             ContentHash::of_parts([base_hash.as_bytes(), &how, &adapter])
         };
-        let shuffled_content = match &shuffled {
-            Some(folder) => Some(content(Some(run.hash_of(folder)?))),
-            None => None,
-        };
+        let shuffled_content = shuffled.as_ref().map(|folder| content(Some(folder.hash)));
         Ok(EvaluateWork {
             adapter_name: config.adapter_name.clone(),
             specialist: config.specialist_type().to_owned(),
@@ -249,7 +256,7 @@ impl Stage for EvaluateStage {
             base_files: run.base.files(observer)?.clone(),
             contents: Contents {
                 base: content(None),
-                adapter: content(Some(run.hash_of(&adapter)?)),
+                adapter: content(Some(adapter.hash)),
                 shuffled: shuffled_content,
             },
             adapter,
@@ -282,19 +289,35 @@ impl Stage for EvaluateStage {
     }
 }
 
+impl HashedFolder {
+    /// Refuses a folder whose content is another by now.
+    fn check(&self) -> Result<(), RunError> {
+        let unread = |error| FileError::reading(&self.path, error);
+        let got = hash_of_artifact(&self.path).map_err(unread)?;
+        if got == self.hash {
+            return Ok(());
+        }
+        let (path, expected) = (self.path.display(), self.hash);
+        let message = format!("{path} has changed while it was read: expected the hash {expected}, got {got}");
+        Err(BadInput::with_hint(message, "leave an adapter as it is while it is measured").into())
+    }
+}
+
 impl EvaluateWork {
     fn measure(&self, observer: &dyn RunObserver) -> Result<MeasurementOutcome, RunError> {
         let formatter = &*self.formatter;
         let tokenizer = Tokenizer::load(&self.base)?;
         let model = load_base(observer, |on_weight| self.training.load_base(&self.base, on_weight))?;
         let judge = Judge::new(self.runner.clone(), self.workers).with_checkers(self.checkers.clone());
-        let adapter_of = |folder: &Path| -> Result<Adapter, RunError> {
-            let adapter = Adapter::load(folder)?.to_device(model.device())?;
+        let adapter_of = |folder: &HashedFolder| -> Result<Adapter, RunError> {
+            let adapter = Adapter::load(&folder.path)?.to_device(model.device())?;
+            // It is in memory now: what it was hashed as is what is measured.
+            folder.check()?;
             adapter.check_against(model.config())?;
             Ok(adapter)
         };
         let adapter = adapter_of(&self.adapter)?;
-        let shuffled = self.shuffled.as_deref().map(adapter_of).transpose()?;
+        let shuffled = self.shuffled.as_ref().map(adapter_of).transpose()?;
         let generator = |adapter| {
             ModelGenerator::new(&model, adapter, &tokenizer, formatter, &self.evaluation, self.seed, BATCH_ROWS_MAX)
         };
@@ -323,5 +346,23 @@ impl EvaluateWork {
         // The decode times are of the same files.
         self.base_files.check()?;
         Ok(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_that_was_changed_since_it_was_hashed_is_refused() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let weights = folder.path().join("adapter_model.safetensors");
+        std::fs::write(&weights, "weights")?;
+        let hashed = HashedFolder { path: folder.path().to_owned(), hash: hash_of_artifact(folder.path())? };
+        assert!(hashed.check().is_ok());
+        std::fs::write(&weights, "others!")?;
+        let refused = hashed.check().expect_err("its weights are others").to_string();
+        assert!(refused.contains("has changed while it was read: expected the hash"), "{refused}");
+        Ok(())
     }
 }
