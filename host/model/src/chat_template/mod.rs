@@ -132,7 +132,7 @@ impl ChatTemplate {
         let (environment, special_tokens) = (Arc::clone(&self.environment), Arc::clone(&self.special_tokens));
         let messages = messages.to_vec();
         confined(move || environment::render(&environment, &messages, add_generation_prompt, &special_tokens))
-            .map_err(|error| self.error(format!("a rendering cannot be ended: {error}")))?
+            .map_err(|error| self.error(format!("a rendering was ended: {error}")))?
             .map_err(|message| self.error(message))
     }
 
