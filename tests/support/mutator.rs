@@ -1,6 +1,7 @@
 //! Damage: inputs made of whole ones by a seeded generator. The programs of `cargo xtask attack` include this file by its
 //! path; the same seed gives the same inputs on every machine.
 
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -115,10 +116,12 @@ pub(crate) fn feed(target: &str, seed: u64, inputs: u64, whole: &[Vec<u8>], read
     }
     drop(panic::take_hook());
     findings.truncate(20);
-    println!(
-        "{{\"target\":{target:?},\"tried\":{inputs},\"accepted\":{accepted},\"slowest_ms\":{},\"findings\":{findings:?}}}",
+    let line = format!(
+        "{{\"target\":{target:?},\"tried\":{inputs},\"accepted\":{accepted},\"slowest_ms\":{},\"findings\":{findings:?}}}\n",
         slowest.as_millis()
     );
+    // Whoever counts them sees that a line is missing.
+    let _unread = io::stdout().write_all(line.as_bytes());
 }
 
 /// The arguments: a seed, and how many inputs for each target.

@@ -221,13 +221,13 @@ fn adapters(campaign: &Campaign, base: &Path) -> Result<(), Failed> {
     let names = ["adapter_config.json", "adapter_model.safetensors"];
     let whole = names.map(|name| fs::read(folder.join(name)));
     for (name, whole) in names.into_iter().zip(whole) {
-        let whole = vec![whole?];
-        let header: Vec<u8> = whole[0][..whole[0].len().min(4 << 10)].to_vec();
-        campaign.feed_file(name, name, &[whole[0].clone(), header], &|path| {
+        let whole = whole?;
+        let header = whole[..whole.len().min(4 << 10)].to_vec();
+        campaign.feed_file(name, name, &[whole.clone(), header], &|path| {
             let folder = path.parent().unwrap_or(path);
             Adapter::load(folder).is_ok() && Description::of(folder).is_ok()
         })?;
-        fs::write(folder.join(name), &whole[0])?;
+        fs::write(folder.join(name), whole)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod job;
 mod kills;
 mod programs;
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
@@ -100,21 +101,22 @@ pub(crate) fn run(repository: &Path, arguments: &AttackArguments) -> Result<u8> 
         programs::hostile(repository)?,
     ];
     rows.extend(inputs::damaged(repository, arguments.seed, if short { 4_000 } else { arguments.inputs })?);
-    Ok(table(&rows))
+    table(&rows)
 }
 
 /// Prints the table; 0 where everything held.
-fn table(rows: &[Row]) -> u8 {
+fn table(rows: &[Row]) -> Result<u8> {
     for row in rows {
         for finding in row.findings.iter().take(20) {
             eprintln!("{}: {finding}", row.attack);
         }
     }
-    println!("{:<44}  {:>9}  {:>9}  {:>8}", "attack", "tried", "held", "seconds");
+    let mut lines = vec![format!("{:<44}  {:>9}  {:>9}  {:>8}", "attack", "tried", "held", "seconds")];
     for Row { attack, tried, held, seconds, .. } in rows {
-        println!("{attack:<44}  {tried:>9}  {held:>9}  {seconds:>8.1}");
+        lines.push(format!("{attack:<44}  {tried:>9}  {held:>9}  {seconds:>8.1}"));
     }
     let (tried, held): (u64, u64) = rows.iter().fold((0, 0), |(t, h), row| (t + row.tried, h + row.held));
-    println!("{:<44}  {tried:>9}  {held:>9}", "in all");
-    u8::from(held != tried)
+    lines.push(format!("{:<44}  {tried:>9}  {held:>9}\n", "in all"));
+    io::stdout().write_all(lines.join("\n").as_bytes())?;
+    Ok(u8::from(held != tried))
 }
