@@ -181,7 +181,7 @@ fn hostile_classifier() -> Result<(), Failed> {
     let name = "domain-classifier hostile-classifier 0.0.1";
     let cases: [(&str, &[&str]); 14] = [
         ("loop", &["CPU time limit in `classify` at `b`", "300 ms"]),
-        ("sleep", &["wall clock limit in `classify` at `b`"]),
+        ("sleep", &["virtual clock limit in `classify` at `b`"]),
         ("allocate", &["memory limit in `classify` at `b`", "67108864 bytes"]),
         ("panic", &["trapped in `classify` at `b`", "the statement asked for it"]),
         ("exit", &["trapped in `classify` at `b`", "exit code 0"]),

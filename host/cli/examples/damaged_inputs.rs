@@ -19,12 +19,17 @@ use hilora_evaluator::EvaluationRecord;
 use hilora_judge::workers::serve;
 use hilora_judge::{JudgedProgram, Program};
 use hilora_model::{
-    Adapter, ChatTemplate, ComputeDevice, Description, LoraConfig, Model, ModelConfig, ModelError, Tokenizer,
+    Adapter, ChatTemplate, ComputeDevice, ConfiningAllocator, Description, LoraConfig, Model, ModelConfig, ModelError,
+    Tokenizer,
 };
 use hilora_run::config::RunConfig;
 use hilora_wasm::{HostOptions, PluginHost};
 
 type Failed = Box<dyn std::error::Error>;
+
+/// As in the binary: without it nothing bounds the memory of a chat template.
+#[global_allocator]
+static ALLOCATOR: ConfiningAllocator<mimalloc::MiMalloc> = ConfiningAllocator(mimalloc::MiMalloc);
 
 /// Whole inputs by what reads them.
 struct Campaign {

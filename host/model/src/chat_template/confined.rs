@@ -24,6 +24,9 @@ pub(super) const TIME_MAX: Duration = Duration::from_secs(20);
 /// Values that contain each other are let go of in a recursion as deep as the memory allows. Only what is touched is
 /// resident.
 const STACK_BYTES: usize = 1 << 30;
+/// How much of that it may use. A value that contains itself is written out in a recursion without end, which allocates
+/// at each level: there the thread is halted before its stack ends, which would end the process.
+const STACK_BYTES_MAX: usize = STACK_BYTES / 2;
 /// How often it is asked whether the thread was halted.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -32,6 +35,8 @@ const UNBOUNDED: usize = usize::MAX;
 
 thread_local! {
     static BYTES_LEFT: Cell<usize> = const { Cell::new(UNBOUNDED) };
+    /// The address that the stack may grow down to.
+    static STACK_END: Cell<usize> = const { Cell::new(0) };
     static HALTED: Cell<*const AtomicBool> = const { Cell::new(ptr::null()) };
 }
 
@@ -80,6 +85,7 @@ struct Bounds<'a>(#[allow(dead_code, reason = "its lifetime is what matters: the
 impl<'a> Bounds<'a> {
     fn set(halted: &'a AtomicBool) -> Self {
         HALTED.set(halted);
+        STACK_END.set(stack_address().saturating_sub(STACK_BYTES_MAX));
         BYTES_LEFT.set(MEMORY_BYTES_MAX);
         Self(halted)
     }
@@ -103,7 +109,7 @@ fn take(bytes: usize) {
         some => match some.checked_sub(bytes) {
             Some(rest) => {
                 left.set(rest);
-                true
+                stack_address() > STACK_END.get()
             }
             None => false,
         },
@@ -111,6 +117,13 @@ fn take(bytes: usize) {
     if fits == Ok(false) {
         halt();
     }
+}
+
+/// About where the stack ends now.
+#[inline(never)]
+fn stack_address() -> usize {
+    let here = 0_u8;
+    ptr::from_ref(std::hint::black_box(&here)).addr()
 }
 
 fn give_back(bytes: usize) {
@@ -191,6 +204,15 @@ mod tests {
         assert!(matches!(grows, Err(ConfinementError::Memory)), "{grows:?}");
         assert!(matches!(confined(|| vec![0_u8; 1 << 40].len()), Err(ConfinementError::Memory)));
         assert_eq!(vec![1_u8; 2 * MEMORY_BYTES_MAX].len(), 2 * MEMORY_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_recursion_without_end_is_halted_before_the_stack_is() {
+        fn deeper(level: u64) -> u64 {
+            let one = std::hint::black_box(Box::new(level));
+            if *one == u64::MAX { 0 } else { deeper(*one + 1) + 1 + *one % 2 }
+        }
+        assert!(matches!(confined(|| deeper(0)), Err(ConfinementError::Memory)));
     }
 
     #[test]
