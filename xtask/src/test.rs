@@ -13,7 +13,10 @@ use anyhow::{Result, bail};
 use crate::durations::{Durations, timed};
 use crate::lint::LintingCompiler;
 use crate::suite::{self, Counts};
-use crate::{announce, build, program};
+use crate::{announce, attack, build, program};
+
+/// The same attack with every change.
+const ATTACK_SEED: u64 = 1;
 
 /// Builds what the tests need and runs them, or those whose name contains `filter`; 0 where all passed. With lints,
 /// everything is linted as it is built.
@@ -50,6 +53,12 @@ pub(crate) fn run(repository: &Path, filter: Option<&str>, with_lints: bool) -> 
     if !status.success() {
         broken.push("the examples in the documentation".to_owned());
     }
+    if filter.is_none() {
+        announce("attacking what was built, in short");
+        if durations.part("attacking", || attack::short(repository, ATTACK_SEED))? != 0 {
+            broken.push("the short attack".to_owned());
+        }
+    }
     if std::env::var_os("HILORA_REAL_DATA").is_none() {
         announce("ignored tests need real data: HILORA_REAL_DATA=<folder>");
     }
@@ -73,7 +82,11 @@ fn compile(repository: &Path, lints: Option<&LintingCompiler>) -> Result<Vec<sui
         lints.lint(&mut command);
     }
     // Not the examples, which are programs: benchmarks build what they run.
-    suite::compile(command.arg("--tests"))
+    let suites = suite::compile(command.arg("--tests"))?;
+    if lints.is_none() {
+        attack::build(repository)?;
+    }
+    Ok(suites)
 }
 
 /// The examples in the documentation of the host's crates.

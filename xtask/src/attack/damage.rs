@@ -35,6 +35,10 @@ pub(super) fn of_artefacts(job: &Job, of_each: u64, random: &mut Random) -> Resu
             let bit = (random.fraction() * 8.0) as u32;
             bytes[at] ^= 1 << bit;
             fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+            if file.starts_with("stages/") {
+                // Otherwise nothing has changed, and nobody reads it.
+                fs::remove_file(job.path(&run).join("stages.json")).context("cannot remove the ledger")?;
+            }
             let mut command = job.command(subcommand, &run);
             if file == "evaluation.json" || file == "registry" {
                 command = std::process::Command::new(job.binary());

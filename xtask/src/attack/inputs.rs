@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Deserialize;
 
 use super::Row;
 use crate::{announce, build, program};
 
-/// What reads: the package, the program, and how many kinds of input it feeds.
-const PROGRAMS: [(&str, &str, u64); 2] = [("hilora-fuzz", "damaged_files", 5), ("hilora-host", "damaged_inputs", 11)];
+/// What reads: the program, and how many kinds of input it feeds.
+const PROGRAMS: [(&str, u64); 2] = [("damaged_files", 5), ("damaged_inputs", 11)];
 
 /// The address space that a program may have, in KiB: an input of 64 KiB has no use for more.
 const ADDRESS_SPACE_KIB: u64 = 6 << 20;
@@ -24,15 +24,21 @@ struct Fed {
     findings: Vec<String>,
 }
 
-/// Feeds so many inputs in all.
+/// Builds the programs.
+pub(super) fn build(repository: &Path) -> Result<()> {
+    let mut command = build::cargo(repository, "build", &build::native_packages(repository)?);
+    for (example, _) in PROGRAMS {
+        command.args(["--example", example]);
+    }
+    program::run(&mut command)
+}
+
+/// Feeds so many inputs in all to programs that are built.
 pub(super) fn damaged(repository: &Path, seed: u64, inputs: u64) -> Result<Vec<Row>> {
-    let kinds: u64 = PROGRAMS.iter().map(|(_, _, kinds)| kinds).sum();
+    let kinds: u64 = PROGRAMS.iter().map(|(_, kinds)| kinds).sum();
     let mut rows = Vec::new();
-    for (package, example, _) in PROGRAMS {
+    for (example, _) in PROGRAMS {
         announce(&format!("damaged inputs: {example}"));
-        let packages = build::native_packages(repository)?;
-        program::run(build::cargo(repository, "build", &packages).args(["--example", example]))
-            .with_context(|| format!("cannot build {example} of {package}"))?;
         let executable = program::target_folder(repository).join("release/examples").join(example);
         let mut command = Command::new("bash");
         command.current_dir(repository).args(["-c", &format!("ulimit -v {ADDRESS_SPACE_KIB}; exec \"$@\""), "bash"]);

@@ -18,12 +18,13 @@ use std::time::Instant;
 use anyhow::Result;
 
 use self::job::Job;
-use crate::{announce, build};
+use crate::announce;
+use crate::build::build_host;
 
 /// How large the campaign is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AttackArguments {
-    /// A part of each attack that takes about a minute
+    /// A little of each attack that no test makes: about a minute
     #[arg(long)]
     short: bool,
     /// What the moments of kills, the damaged places and the inputs are drawn from
@@ -88,19 +89,41 @@ impl Random {
 
 /// Runs the campaign; 0 where everything held.
 pub(crate) fn run(repository: &Path, arguments: &AttackArguments) -> Result<u8> {
-    build::build_host(repository)?;
-    let short = arguments.short;
+    build_host(repository)?;
+    build(repository)?;
+    if arguments.short {
+        return short(repository, arguments.seed);
+    }
     let mut random = Random(arguments.seed);
     let job = Job::undisturbed(repository)?;
     let mut rows = vec![
-        kills::of_the_job(&job, if short { 4 } else { 60 }, &mut random)?,
-        kills::of_workers(&job, if short { 1 } else { 6 })?,
-        faults::of_streams(&job)?,
-        faults::of_the_disk(&job, if short { 4 } else { 24 })?,
-        damage::of_artefacts(&job, if short { 1 } else { 12 }, &mut random)?,
+        kills::of_the_job(&job, 60, &mut random)?,
+        kills::of_workers(&job, 6)?,
+        faults::of_streams(&job, 4)?,
+        faults::of_the_disk(&job, 24)?,
+        damage::of_artefacts(&job, 12, &mut random)?,
         programs::hostile(repository)?,
     ];
-    rows.extend(inputs::damaged(repository, arguments.seed, if short { 4_000 } else { arguments.inputs })?);
+    rows.extend(inputs::damaged(repository, arguments.seed, arguments.inputs)?);
+    table(&rows)
+}
+
+/// Builds what the attack needs beside the host and the tests.
+pub(crate) fn build(repository: &Path) -> Result<()> {
+    inputs::build(repository)
+}
+
+/// The short form, on what is built already: a little of each attack that no test makes.
+pub(crate) fn short(repository: &Path, seed: u64) -> Result<u8> {
+    let mut random = Random(seed);
+    let job = Job::undisturbed(repository)?;
+    let mut rows = vec![
+        kills::of_the_job(&job, 2, &mut random)?,
+        faults::of_streams(&job, 1)?,
+        faults::of_the_disk(&job, 1)?,
+        damage::of_artefacts(&job, 1, &mut random)?,
+    ];
+    rows.extend(inputs::damaged(repository, seed, 8_000)?);
     table(&rows)
 }
 
