@@ -29,10 +29,10 @@ impl RunnerInfo {
 /// Fuel units that stand for one second: the rate of a program's virtual clock and the measure of its time limit.
 ///
 /// A unit is about one WebAssembly instruction on a path that repeats; `wasm::metering` says what is charged. Measured
-/// with CPython in a component (`cargo xtask verdicts`): of 2,624 accepted tests of real programs all but 21 stay within
-/// one second of fuel, all but 11 within two, all but 8 within three. The 252 tests of more than 25 ms charge 1.7 to 8.7
-/// units per nanosecond of the sandbox's processor time (median 4.5) on a busy machine, so that a second of fuel is
-/// about 2 to 9 s there.
+/// with CPython in a component (`cargo xtask verdicts`): of 2,622 accepted tests of real programs all but 21 stay within
+/// one second of fuel, all but 11 within two, all but 8 within three. The 246 tests of more than 25 ms charge 3.8 to 9.8
+/// units per nanosecond of the sandbox's processor time (median 5.2) on a busy machine, so that a second of fuel is
+/// about 1.5 to 4 s there.
 pub const FUEL_PER_SECOND: u64 = 15_000_000_000;
 
 /// The limits of one run. Each is absolute; none depends on the machine's load except the two clocks, which only protect
