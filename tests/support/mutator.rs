@@ -89,7 +89,7 @@ static PANIC: Mutex<String> = Mutex::new(String::new());
 /// No input may take longer.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Feeds `read` so many damaged inputs, and prints a line of JSON: the target, how many were tried, how many were accepted
+/// Feeds `read` the whole inputs, which it must accept, and so many damaged ones, and prints a line of JSON: the target, how many were tried, how many were accepted
 /// as whole, and what was found. A panic and an input that takes too long are findings; to be refused is right.
 pub(crate) fn feed(target: &str, seed: u64, inputs: u64, whole: &[Vec<u8>], read: &mut dyn FnMut(&[u8]) -> bool) {
     panic::set_hook(Box::new(|panicked| {
@@ -97,6 +97,10 @@ pub(crate) fn feed(target: &str, seed: u64, inputs: u64, whole: &[Vec<u8>], read
     }));
     let mut findings: Vec<String> = Vec::new();
     let (mut accepted, mut slowest) = (0_u64, Duration::ZERO);
+    // Damage to what is refused as it is would show nothing.
+    if let Some(refused) = whole.iter().position(|input| !read(input)) {
+        findings.push(format!("whole input {refused} is refused"));
+    }
     for number in 0..inputs {
         let input = damaged(whole, &mut Random::new(seed.wrapping_mul(1_000_003).wrapping_add(number)));
         let begun = Instant::now();

@@ -6,18 +6,22 @@
 #[path = "../../../tests/support/mutator.rs"]
 mod mutator;
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use hilora_contract::artifact::{ContentHash, read_json_lines};
-use hilora_contract::dataset::{Language, Message, Role};
+use hilora_contract::dataset::{Domain, Language, Message, Role};
 use hilora_contract::plugin::{
     PluginError, PluginIdentity, PluginKind, RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination,
 };
-use hilora_evaluator::EvaluationRecord;
+use hilora_evaluator::{
+    Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, ProblemOutcome, SampleOutcome,
+};
 use hilora_judge::workers::serve;
-use hilora_judge::{JudgedProgram, Program};
+use hilora_judge::{JudgedProgram, Program, Verdict};
 use hilora_model::{
     Adapter, ChatTemplate, ComputeDevice, ConfiningAllocator, Description, LoraConfig, Model, ModelConfig, ModelError,
     Tokenizer,
@@ -85,6 +89,7 @@ fn run(seed: u64, inputs: u64) -> Result<(), Failed> {
     wire(&campaign);
     components(&campaign)?;
     adapters(&campaign, base)?;
+    checkpoint(&campaign, base)?;
 
     let tokenizer = vec![small_tokenizer(&fs::read(base.join("tokenizer.json"))?)?];
     campaign.feed_file("tokenizer.json", "tokenizer.json", &tokenizer, &|path| {
@@ -115,10 +120,65 @@ fn run(seed: u64, inputs: u64) -> Result<(), Failed> {
     campaign.feed_file("receipts", "judged.jsonl", &[receipt.into_bytes()], &|path| {
         read_json_lines::<JudgedProgram>(path).is_ok()
     })?;
-    let evaluation = vec![br#"{"adapter_name":"a","made_from":{},"seed":1,"config":{},"comparison":{}}"#.to_vec()];
+    let evaluation = [evaluation()?];
     campaign
         .feed_file("evaluation.json", "evaluation.json", &evaluation, &|path| EvaluationRecord::read(path).is_ok())?;
     templates(&campaign, base)
+}
+
+/// A whole `evaluation.json`: two problems, one of which the adapter solves and the base does not.
+fn evaluation() -> Result<Vec<u8>, Failed> {
+    let config = EvaluationConfig { samples_per_problem: 1, k: vec![1], ..EvaluationConfig::default() };
+    let evaluation = |solved: usize| {
+        let outcome = |problem: usize| {
+            let verdict = if problem < solved { Verdict::Accepted } else { Verdict::WrongAnswer };
+            let sample = SampleOutcome {
+                completion: "print(1)".to_owned(),
+                tokens: 4,
+                cut: false,
+                verdict: Some(verdict),
+                error: None,
+            };
+            let domain = Domain("python".to_owned());
+            ProblemOutcome { id: format!("p{problem}"), title: "a".to_owned(), domain, samples: vec![sample] }
+        };
+        Evaluation::of_outcomes((0..2).map(outcome).collect(), &[1])
+    };
+    let comparison = Comparison::of(evaluation(0)?, evaluation(1)?, 1)?;
+    Ok(serde_json::to_vec(&EvaluationRecord {
+        adapter_name: "a".to_owned(),
+        made_from: BTreeMap::new(),
+        seed: 1,
+        config: config.clone(),
+        breakdowns: Vec::new(),
+        comparison,
+        controls: Controls::default(),
+    })?)
+}
+
+/// A base's checkpoint: what stands before its numbers, damaged, with whole numbers behind it.
+fn checkpoint(campaign: &Campaign, base: &Path) -> Result<(), Failed> {
+    let whole = fs::read(base.join("model.safetensors"))?;
+    let length = whole.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length) as usize);
+    let (header, numbers) = whole.split_at((8 + length).min(whole.len()));
+    let folder = campaign.folder.path().join("base");
+    fs::create_dir(&folder)?;
+    fs::copy(base.join("config.json"), folder.join("config.json"))?;
+    let mut file = File::create(folder.join("model.safetensors"))?;
+    let mut failure = None;
+    campaign.feed("base checkpoint", &[header.to_vec()], &mut |bytes| {
+        // The numbers are holes: nobody reads them for a description.
+        let length = (bytes.len() + numbers.len()) as u64;
+        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(bytes));
+        match written.and_then(|()| file.set_len(length)) {
+            Ok(()) => Description::of(&folder).is_ok(),
+            Err(error) => {
+                failure = Some(error);
+                false
+            }
+        }
+    });
+    failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// A tokenizer of a size that a thousand can be read of in a second.
@@ -227,8 +287,7 @@ fn adapters(campaign: &Campaign, base: &Path) -> Result<(), Failed> {
     let whole = names.map(|name| fs::read(folder.join(name)));
     for (name, whole) in names.into_iter().zip(whole) {
         let whole = whole?;
-        let header = whole[..whole.len().min(4 << 10)].to_vec();
-        campaign.feed_file(name, name, &[whole.clone(), header], &|path| {
+        campaign.feed_file(name, name, std::slice::from_ref(&whole), &|path| {
             let folder = path.parent().unwrap_or(path);
             Adapter::load(folder).is_ok() && Description::of(folder).is_ok()
         })?;

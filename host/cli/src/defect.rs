@@ -2,10 +2,13 @@
 //! written atomically, so a panic leaves what a kill would leave.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
+
+use hilora_contract::terminal::visible_message;
 
 use super::failure::ExitStatus;
 
@@ -39,12 +42,11 @@ fn remember(panicked: &PanicHookInfo<'_>) {
     *LAST.lock().unwrap_or_else(PoisonError::into_inner) = format!("{}{place}{backtrace}", said(panicked.payload()));
 }
 
-/// A panic's words, on one line and of a bounded length: they may repeat what a file said.
-fn said(payload: &(dyn Any + Send)) -> String {
+/// A panic's words, which may repeat what a file said.
+fn said(payload: &(dyn Any + Send)) -> Cow<'_, str> {
     let words = payload.downcast_ref::<&str>().copied();
-    let words = words.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked");
-    let plain = words.chars().take(1_000).map(|character| if character.is_control() { ' ' } else { character });
-    plain.collect()
+    let words = words.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    visible_message(words.unwrap_or("it panicked"))
 }
 
 #[cfg(test)]
@@ -52,9 +54,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_one_line_of_a_bounded_length() {
-        assert_eq!(said(&"index 3\x1b[2J\nis out of range"), "index 3 [2J is out of range");
-        assert_eq!(said(&"x".repeat(5_000)).len(), 1_000);
+    fn a_panic_anywhere_is_the_exit_code_of_an_internal_error() {
+        let exit = |status: ExitStatus| format!("{:?}", ExitCode::from(status));
+        let here = catch_defects(|| panic!("index {} is out of range", 3));
+        assert_eq!(format!("{here:?}"), exit(ExitStatus::InternalError));
+        let elsewhere = catch_defects(|| {
+            let thread = std::thread::spawn(|| panic!("in a thread"));
+            match thread.join() {
+                Err(panicked) => panic::resume_unwind(panicked),
+                Ok(()) => ExitStatus::Done.into(),
+            }
+        });
+        assert_eq!(format!("{elsewhere:?}"), exit(ExitStatus::InternalError));
+        assert_eq!(format!("{:?}", catch_defects(|| ExitStatus::Done.into())), exit(ExitStatus::Done));
+        drop(panic::take_hook());
+    }
+
+    #[test]
+    fn no_word_of_a_panic_is_obeyed_by_a_terminal() {
+        assert!(!said(&"index 3\x1b[2J is out of range").contains('\x1b'));
         assert_eq!(said(&7), "it panicked");
     }
 }

@@ -4,32 +4,41 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::job::{Job, finish};
+use super::job::{CALM, Job, finish};
 use super::{Random, Row, Tally};
 
-/// Files of a run, and the command that reads each.
-const FILES: [(&str, &[&str]); 9] = [
-    ("stages/verified.jsonl", &["prepare"]),
-    ("stages/verdicts.jsonl", &["prepare"]),
-    ("stages.json", &["prepare"]),
-    ("manifest.json", &["prepare"]),
-    ("data/python_train.jsonl", &["prepare"]),
-    ("adapter/adapter_model.safetensors", &["evaluate"]),
-    ("adapter/adapter_config.json", &["evaluate"]),
-    ("evaluation.json", &["gate"]),
-    ("registry", &["registry", "list"]),
-];
+/// What the reader of a damaged file must do.
+enum Expected {
+    /// Do the work again and end in the undisturbed bytes, or say what is wrong.
+    Redone,
+    /// Say what is wrong: nobody can make the file again from what is there.
+    Refused,
+    /// Answer as before, because the byte decides nothing, or say what is wrong.
+    SameAnswer,
+}
 
-/// Changes a byte of a copy and runs the command: it does the work again, or refuses the file in one message.
+/// Files of a run, the command that reads each, and what must come of it. The registry's lies beside the run.
+const FILES: [(&str, &[&str], Expected); 9] = [
+    ("stages/verified.jsonl", &["prepare"], Expected::Redone),
+    ("stages/verdicts.jsonl", &["prepare"], Expected::Redone),
+    ("stages.json", &["prepare"], Expected::Redone),
+    ("manifest.json", &["prepare"], Expected::Redone),
+    ("data/python_train.jsonl", &["prepare"], Expected::Redone),
+    ("adapter/adapter_model.safetensors", &["evaluate"], Expected::Refused),
+    ("adapter/adapter_config.json", &["evaluate"], Expected::Refused),
+    ("evaluation.json", &[], Expected::Redone),
+    (REGISTRY, &["registry", "list"], Expected::SameAnswer),
+];
+const REGISTRY: &str = "registry";
+
+/// Changes a byte of a copy and runs the command that reads it.
 pub(super) fn of_artefacts(job: &Job, of_each: u64, random: &mut Random) -> Result<Row> {
     let mut tally = Tally::begin("a changed byte in a file of a run");
-    for (file, subcommand) in FILES {
+    for (file, subcommand, expected) in &FILES {
         for attempt in 0..of_each {
             let run = format!("damaged-{}-{attempt}", tally.tried);
             job.copy(&run)?;
-            let registry = job.path(&format!("{run}.sqlite"));
-            fs::copy(job.path("calm.sqlite"), &registry).context("cannot copy the registry")?;
-            let path = if file == "registry" { registry.clone() } else { job.path(&run).join(file) };
+            let path = if *file == REGISTRY { job.registry(&run) } else { job.path(&run).join(file) };
             let mut bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let at = (random.fraction() * bytes.len() as f64) as usize;
             let bit = (random.fraction() * 8.0) as u32;
@@ -39,30 +48,25 @@ pub(super) fn of_artefacts(job: &Job, of_each: u64, random: &mut Random) -> Resu
                 // Otherwise nothing has changed, and nobody reads it.
                 fs::remove_file(job.path(&run).join("stages.json")).context("cannot remove the ledger")?;
             }
-            let mut command = job.command(subcommand, &run);
-            if file == "evaluation.json" || file == "registry" {
-                command = std::process::Command::new(job.binary());
-                command.args(subcommand);
-                match file {
-                    "registry" => command.arg("--registry").arg(&registry),
-                    _ => command.arg("--evaluation").arg(&path),
-                };
-                command.stdin(std::process::Stdio::null());
-                command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-            }
-            let outcome = finish(&mut command).and_then(|output| {
-                // A file that is only read stays as it is, damaged; what is written again must be whole.
-                let is_rewritten = *subcommand == ["prepare"];
-                match job.ended_well(&output, &run) {
-                    Err(error) if is_rewritten || error.starts_with("a panic") || error.contains("signal") => {
-                        Err(error)
+            let command = || match *file {
+                REGISTRY => job.registry_command(&subcommand[1..], &run),
+                _ => job.command(subcommand, &run),
+            };
+            let outcome = finish(&mut command()).and_then(|output| {
+                job.said_well(&output)?;
+                match (expected, output.status.code()) {
+                    (_, Some(1 | 2)) => Ok(()),
+                    // What was written before and is not damaged still stands.
+                    (Expected::Redone, Some(0)) => job.same(&run),
+                    (Expected::SameAnswer, Some(0)) => {
+                        let calm = finish(&mut job.registry_command(&subcommand[1..], CALM))?;
+                        if calm.stdout == output.stdout { Ok(()) } else { Err("another answer".to_owned()) }
                     }
-                    _ => Ok(()),
+                    (_, code) => Err(format!("exit code {code:?}")),
                 }
             });
             tally.enter(outcome.map_err(|error| format!("{file}, byte {at}, bit {bit}: {error}")));
-            drop(fs::remove_dir_all(job.path(&run)));
-            drop(fs::remove_file(&registry));
+            job.remove(&run);
         }
     }
     Ok(tally.end())

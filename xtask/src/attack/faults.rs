@@ -1,6 +1,6 @@
 //! Faults of the machine: streams that cannot be written, and a disk that is full.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
@@ -23,11 +23,11 @@ pub(super) fn of_streams(job: &Job, cases: usize) -> Result<Row> {
         let mut command = in_shell(job, &format!("exec \"$@\" {redirection}"), &[], &run);
         let outcome = finish(&mut command).and_then(|output| match output.status.code() {
             // Without standard output the result cannot be told, which is an error of its own.
-            Some(0 | 1) => job.same(&run, true),
+            Some(0 | 1) => job.same(&run),
             _ => Err(output.status.to_string()),
         });
         tally.enter(outcome.map_err(|error| format!("{case}: {error}")));
-        drop(fs::remove_dir_all(job.path(&run)));
+        job.remove(&run);
     }
     Ok(tally.end())
 }
@@ -44,12 +44,12 @@ pub(super) fn of_the_disk(job: &Job, limits: u64) -> Result<Row> {
         let outcome = finish(&mut limited).and_then(|output| job.ended_well(&output, &run)).and_then(|()| {
             let output = finish(&mut job.command(&[], &run))?;
             match output.status.code() {
-                Some(0) => job.same(&run, true),
+                Some(0) => job.same(&run),
                 _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
             }
         });
         tally.enter(outcome.map_err(|error| format!("at {kib} KiB: {error}")));
-        drop(fs::remove_dir_all(job.path(&run)));
+        job.remove(&run);
     }
     Ok(tally.end())
 }

@@ -10,7 +10,7 @@ use super::Row;
 use crate::{announce, build, program};
 
 /// What reads: the program, and how many kinds of input it feeds.
-const PROGRAMS: [(&str, u64); 2] = [("damaged_files", 5), ("damaged_inputs", 11)];
+const PROGRAMS: [(&str, u64); 2] = [("damaged_files", 5), ("damaged_inputs", 12)];
 
 /// The address space that a program may have, in KiB: an input of 64 KiB has no use for more.
 const ADDRESS_SPACE_KIB: u64 = 6 << 20;
@@ -37,7 +37,8 @@ pub(super) fn build(repository: &Path) -> Result<()> {
 pub(super) fn damaged(repository: &Path, seed: u64, inputs: u64) -> Result<Vec<Row>> {
     let kinds: u64 = PROGRAMS.iter().map(|(_, kinds)| kinds).sum();
     let mut rows = Vec::new();
-    for (example, _) in PROGRAMS {
+    for (example, expected) in PROGRAMS {
+        let before = rows.len();
         announce(&format!("damaged inputs: {example}"));
         let executable = program::target_folder(repository).join("release/examples").join(example);
         let mut command = Command::new("bash");
@@ -53,8 +54,9 @@ pub(super) fn damaged(repository: &Path, seed: u64, inputs: u64) -> Result<Vec<R
             rows.push(Row { attack, tried, held, seconds: seconds - last, findings });
             last = seconds;
         })?;
-        if !status.success() {
-            let findings = vec![format!("{example} ended with {status}")];
+        let fed = (rows.len() - before) as u64;
+        if !status.success() || fed != expected {
+            let findings = vec![format!("{example} ended with {status} after {fed} of {expected} kinds of input")];
             rows.push(Row { attack: format!("damaged: {example}"), tried: 1, held: 0, seconds: 0.0, findings });
         }
     }

@@ -17,11 +17,15 @@ const KEPT: [&str; 8] = [
     "data/python_eval.jsonl",
     "data/python_tests.jsonl",
     "manifest.json",
+    "stages/verified.jsonl",
     "adapter/adapter_config.json",
     "adapter/adapter_model.safetensors",
     "evaluation.json",
-    "stages/verified.jsonl",
 ];
+/// How many of these, from the first, are written by `prepare`.
+const PREPARED: usize = 5;
+/// The run that nobody disturbs.
+pub(super) const CALM: &str = "calm";
 /// No command on the small job may take longer.
 pub(super) const AT_MOST: Duration = Duration::from_secs(300);
 
@@ -58,12 +62,12 @@ impl Job {
             takes: Duration::ZERO,
         };
         let begun = Instant::now();
-        let output = job.command(&[], "calm").output()?;
+        let output = job.command(&[], CALM).output()?;
         job.takes = begun.elapsed();
         if !output.status.success() {
             bail!("the undisturbed job failed: {}", String::from_utf8_lossy(&output.stderr));
         }
-        job.files = job.left("calm");
+        job.files = job.left(CALM);
         if job.files.len() < KEPT.len() {
             bail!("expected the job to leave {}, got {:?}", KEPT.join(", "), job.files.keys());
         }
@@ -84,14 +88,35 @@ impl Job {
     pub(super) fn command(&self, subcommand: &[&str], run: &str) -> Command {
         let mut command = Command::new(&self.binary);
         command.current_dir(&self.repository).args(subcommand).args(["--config", CONFIG, "--run"]);
-        command.arg(self.path(run)).arg("--registry").arg(self.path(&format!("{run}.sqlite")));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+        command.arg(self.path(run)).arg("--registry").arg(self.registry(run));
+        piped(command)
     }
 
-    /// A copy of what the undisturbed job left.
+    /// A subcommand of `registry` on a run's registry.
+    pub(super) fn registry_command(&self, subcommand: &[&str], run: &str) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.current_dir(&self.repository).arg("registry").args(subcommand);
+        command.arg("--registry").arg(self.registry(run));
+        piped(command)
+    }
+
+    /// The registry that a run registers in.
+    pub(super) fn registry(&self, run: &str) -> PathBuf {
+        self.path(&format!("{run}.sqlite"))
+    }
+
+    /// A copy of what the undisturbed job left, and of its registry.
     pub(super) fn copy(&self, run: &str) -> Result<()> {
-        copy_folder(&self.path("calm"), &self.path(run))
+        copy_folder(&self.path(CALM), &self.path(run))?;
+        let registry = self.registry(run);
+        fs::copy(self.registry(CALM), &registry).with_context(|| format!("cannot copy {}", registry.display()))?;
+        Ok(())
+    }
+
+    /// Removes what an attempt left. What stays goes with the campaign's folder.
+    pub(super) fn remove(&self, run: &str) {
+        drop(fs::remove_dir_all(self.path(run)));
+        drop(fs::remove_file(self.registry(run)));
     }
 
     fn left(&self, run: &str) -> BTreeMap<String, Vec<u8>> {
@@ -99,32 +124,56 @@ impl Job {
         KEPT.iter().filter_map(read).collect()
     }
 
-    /// Whether a run has left what the undisturbed one did, as far as it got.
-    pub(super) fn same(&self, run: &str, all: bool) -> Result<(), String> {
+    /// Whether a run has left what the undisturbed one did.
+    pub(super) fn same(&self, run: &str) -> Result<(), String> {
+        self.same_of(run, &KEPT)
+    }
+
+    /// The same of what `prepare` leaves.
+    pub(super) fn same_data(&self, run: &str) -> Result<(), String> {
+        self.same_of(run, &KEPT[..PREPARED])
+    }
+
+    fn same_of(&self, run: &str, files: &[&str]) -> Result<(), String> {
         let left = self.left(run);
-        let differs = |(name, bytes): &(&String, &Vec<u8>)| self.files.get(*name) != Some(bytes);
-        if let Some((name, _)) = left.iter().find(differs) {
-            return Err(format!("{name} is not what the undisturbed job wrote"));
+        for name in files {
+            match left.get(*name) {
+                None => return Err(format!("{name} is missing")),
+                Some(bytes) if self.files.get(*name) != Some(bytes) => {
+                    return Err(format!("{name} is not what the undisturbed job wrote"));
+                }
+                Some(_) => {}
+            }
         }
-        match self.files.keys().find(|name| all && !left.contains_key(*name)) {
-            Some(missing) => Err(format!("{missing} is missing")),
-            None => Ok(()),
+        Ok(())
+    }
+
+    /// Whether the whole job ended as it may: with the undisturbed bytes, or with one message and exit code 1 or 2.
+    pub(super) fn ended_well(&self, output: &Output, run: &str) -> Result<(), String> {
+        self.said_well(output)?;
+        match output.status.code() {
+            Some(0) => self.same(run),
+            _ => Ok(()),
         }
     }
 
-    /// Whether a command ended as it may: with the undisturbed bytes, or with one message and exit code 1 or 2.
-    pub(super) fn ended_well(&self, output: &Output, run: &str) -> Result<(), String> {
+    /// Whether a command has ended by itself, and if it failed, with one message that tells of no defect.
+    pub(super) fn said_well(&self, output: &Output) -> Result<(), String> {
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().rev().find(|line| line.starts_with("error")).unwrap_or_default();
+        let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error")).collect();
         if said.contains("a defect of hilora-host") || said.contains("panicked at") {
-            return Err(format!("a panic: {last}"));
+            return Err(format!("a panic: {}", errors.join("; ")));
         }
-        match output.status.code() {
-            Some(0) => self.same(run, false),
-            Some(1 | 2) => Ok(()),
-            _ => Err(format!("{}: {last}", output.status)),
+        match (output.status.code(), errors.len()) {
+            (Some(0), _) | (Some(1 | 2), 1) => Ok(()),
+            _ => Err(format!("{}, with the errors {errors:?}", output.status)),
         }
     }
+}
+
+fn piped(mut command: Command) -> Command {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 /// Runs a command to its end, which must come in time.

@@ -17,7 +17,7 @@ pub(super) fn of_the_job(job: &Job, kills: u64, random: &mut Random) -> Result<R
     while tally.tried < kills {
         run += 1;
         let name = format!("killed{run}");
-        let mut killed = 0;
+        let mut killed: u64 = 0;
         // After some kills the job is let through, or it would never come to its end.
         while killed < 4 && tally.tried + killed < kills {
             let mut child = job.command(&[], &name).spawn()?;
@@ -26,24 +26,22 @@ pub(super) fn of_the_job(job: &Job, kills: u64, random: &mut Random) -> Result<R
             while begun.elapsed() < moment && child.try_wait()?.is_none() {
                 std::thread::sleep(Duration::from_millis(2));
             }
-            let has_ended = child.try_wait()?.is_some();
-            drop(child.kill());
-            child.wait()?;
-            killed += 1;
-            if has_ended {
+            if child.try_wait()?.is_some() {
                 break;
             }
+            child.kill()?;
+            child.wait()?;
+            killed += 1;
         }
         let outcome = finish(&mut job.command(&[], &name)).and_then(|output| match output.status.code() {
-            Some(0) => job.same(&name, true).and_then(|()| nothing_is_left(job, &name)),
+            Some(0) => job.same(&name).and_then(|()| nothing_is_left(job, &name)),
             _ => Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr))),
         });
         // All kills of a job stand or fall with what it left.
-        for _ in 1..killed {
-            tally.enter(Ok(()));
+        for _ in 0..killed {
+            tally.enter(outcome.clone());
         }
-        tally.enter(outcome);
-        drop(fs::remove_dir_all(job.path(&name)));
+        job.remove(&name);
     }
     Ok(tally.end())
 }
@@ -82,8 +80,13 @@ pub(super) fn of_workers(job: &Job, runs: u64) -> Result<Row> {
             std::thread::sleep(Duration::from_millis(50));
         }
         let output = child.wait_with_output()?;
-        tally.enter(job.ended_well(&output, &name).map_err(|error| format!("after {kills} kills: {error}")));
-        drop(fs::remove_dir_all(job.path(&name)));
+        let outcome = job.said_well(&output).and_then(|()| match (output.status.code(), kills) {
+            (_, 0) => Err("no worker was there to be killed".to_owned()),
+            (Some(0), _) => job.same_data(&name),
+            _ => Ok(()),
+        });
+        tally.enter(outcome.map_err(|error| format!("after {kills} kills: {error}")));
+        job.remove(&name);
     }
     Ok(tally.end())
 }
