@@ -25,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("judge::a_batch_that_is_killed_goes_on_and_ends_in_the_same_bytes", killed),
         Trial::test("judge::workers_end_with_their_host", orphaned_workers),
         Trial::test("judge::a_machine_that_stands_still_changes_no_verdict", stopped_workers),
+        Trial::test("judge::a_worker_has_given_up_its_rights_when_a_program_runs", confined_workers),
         Trial::test("judge::a_runner_that_is_replaced_meanwhile_judges_nothing", replaced_runner),
         Trial::test("judge::a_cache_that_cannot_be_used_changes_no_verdict", unusable_cache),
         Trial::test("judge::an_interrupted_batch_keeps_what_is_judged", interrupted),
@@ -479,27 +480,56 @@ fn dead_workers() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A machine that stands still for longer than any limit of a program changes no verdict.
+/// The first worker of a process, as soon as it is there.
+fn first_worker(process: &Child) -> Result<u32, Failed> {
+    let begun = Instant::now();
+    loop {
+        if let Some(worker) = children(process.id())?.first() {
+            return Ok(*worker);
+        }
+        if begun.elapsed() > Duration::from_secs(120) {
+            return Err("no worker starts".into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A machine that stands still for longer than the clocks of a program's run have changes no verdict.
 fn stopped_workers() -> Result<(), Failed> {
-    let (long, sum) = LONG;
-    let bench = Bench::new(&[program("long", long, &[("", sum)], json!({"time_limit_ms": 8_000}))])?;
+    // About a second of work. Its limit of half a second is fuel for that, and fifteen seconds of wall clock.
+    let busy = ("x = 0\nfor i in range(3 * 10**6): x += i\nprint(x)", "4499998500000");
+    let bench = Bench::new(&[program("busy", busy.0, &[("", busy.1)], json!({"time_limit_ms": 500}))])?;
     let mut command = bench.command(&["--workers", "1", "--output"]);
     let mut judge = command.arg(bench.path("out.jsonl")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-    let begun = Instant::now();
-    let worker = loop {
-        if let Some(worker) = children(judge.id())?.first() {
-            break *worker;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "no worker starts");
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    std::thread::sleep(Duration::from_millis(500));
-    let host = judge.id();
+    let (host, worker) = (judge.id(), first_worker(&judge)?);
+    std::thread::sleep(Duration::from_millis(150));
     [host, worker].into_iter().try_for_each(|process| send_signal(process, Signal::STOP))?;
-    std::thread::sleep(Duration::from_secs(12));
+    assert!(judge.try_wait()?.is_none(), "it was over before it could be stopped");
+    std::thread::sleep(Duration::from_secs(17));
     [worker, host].into_iter().try_for_each(|process| send_signal(process, Signal::CONT))?;
     assert!(judge.wait()?.success());
     assert_eq!(bench.rows()?[0]["verdict"], json!("accepted"));
+    Ok(())
+}
+
+/// While it runs a program, a worker has no rights to gain and no environment.
+fn confined_workers() -> Result<(), Failed> {
+    let (long, sum) = LONG;
+    let bench = Bench::new(&[program("long", long, &[("", sum)], json!({"time_limit_ms": 20_000}))])?;
+    let mut command = bench.command(&["--workers", "1", "--output"]);
+    let mut judge = command.arg(bench.path("out.jsonl")).stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let worker = first_worker(&judge)?;
+    std::thread::sleep(Duration::from_millis(500));
+    let of = |name: &str| fs::read_to_string(format!("/proc/{worker}/{name}"));
+    let status = of("status")?;
+    // Of every thread.
+    for thread in fs::read_dir(format!("/proc/{worker}/task"))? {
+        let status = fs::read_to_string(thread?.path().join("status"))?;
+        assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    }
+    assert!(status.contains("Threads:\t2"), "the one that runs, and the one that ends with the host: {status}");
+    assert_eq!(of("environ")?, "");
+    assert!(judge.wait()?.success());
     Ok(())
 }
 
@@ -533,11 +563,7 @@ fn replaced_runner() -> Result<(), Failed> {
     command.arg(bench.path("out.jsonl")).arg("--runner").arg(&runner);
     let mut judge = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
     // The worker that takes its place starts when the file is another.
-    let begun = Instant::now();
-    while children(judge.id())?.is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "no worker starts");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    first_worker(&judge)?;
     fs::copy(component("javascript-runner"), bench.path("other.wasm"))?;
     fs::rename(bench.path("other.wasm"), &runner)?;
     signal_workers(&mut judge, Signal::KILL, 1)?;

@@ -20,7 +20,7 @@ use hilora_contract::plugin::{
 use hilora_evaluator::{
     Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, ProblemOutcome, SampleOutcome,
 };
-use hilora_judge::workers::serve;
+use hilora_judge::workers::{Confinement, serve};
 use hilora_judge::{JudgedProgram, Program, Verdict};
 use hilora_model::{
     Adapter, ChatTemplate, ComputeDevice, ConfiningAllocator, Description, LoraConfig, Model, ModelConfig, ModelError,
@@ -239,7 +239,7 @@ fn wire(campaign: &Campaign) {
     };
     let runner = NoRunner(identity);
     campaign.feed("worker's wire", &[request.clone(), request.repeat(3)], &mut |bytes| {
-        serve(&runner, bytes, Vec::new()).is_ok()
+        serve(&runner, Confinement::Full, bytes, Vec::new()).is_ok()
     });
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use hilora_judge::workers::{Confinement, WorkerCommand, confine, end_with_host, serve};
+use hilora_judge::workers::{WorkerCommand, confine, end_with_host, serve};
 use hilora_wasm::inherited_runner;
 
 use super::failure::{Result, StreamError};
@@ -22,14 +22,14 @@ pub(super) struct WorkerArguments {
 impl WorkerArguments {
     /// Serves runs until nothing comes in any more.
     pub(super) fn execute(&self) -> Result<()> {
-        // First of all, because the host may be gone already.
-        end_with_host(io::stdin());
         let runner = inherited_runner(self.component, self.code)?;
         // A first call opens what a run needs to have open.
         runner.describe()?;
-        // Where the kernel knows no rules, there is still the engine's sandbox.
-        let _confinement: Confinement = confine();
-        serve(&*runner, io::stdin().lock(), io::stdout().lock()).map_err(StreamError::Worker)?;
+        // Before any other thread is there: one that began earlier would keep its rights.
+        let confinement = confine();
+        // The host may be gone already, which is noticed at once.
+        end_with_host(io::stdin());
+        serve(&*runner, confinement, io::stdin().lock(), io::stdout().lock()).map_err(StreamError::Worker)?;
         Ok(())
     }
 }

@@ -3,22 +3,24 @@
 
 use landlock::{ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus, Scope};
 use rustix::process::{Resource, Rlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 
 /// The newest rules that are asked for; an older kernel keeps those that it knows.
 const RULES: ABI = ABI::V6;
 
 /// How much of it the kernel holds this process to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Confinement {
-    /// No file can be opened, no port used and no other process reached.
+    /// No file can be opened, no TCP port used and no other process reached.
     Full,
     /// The kernel knows a part of the rules.
     Partial,
-    /// The kernel knows none of them (before Linux 5.13, or built without Landlock).
+    /// The kernel has none of them (before Linux 5.13, or without Landlock).
     None,
 }
 
-/// Gives up, for ever, the right to open files, to use ports, to reach other processes, to gain rights by starting a
+/// Gives up, for ever, the right to open files, to use TCP ports, to reach other processes, to gain rights by starting a
 /// program and to leave a dump of memory. What is open stays usable. It holds for the calling thread and those that it
 /// starts.
 pub fn confine() -> Confinement {

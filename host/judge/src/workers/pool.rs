@@ -153,6 +153,7 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
+    use super::super::confine::Confinement;
     use super::super::wire::{Answer, send};
     use super::*;
     use crate::fakes::FakeRunner;
@@ -166,7 +167,7 @@ mod tests {
     fn script(folder: &std::path::Path, then: &str) -> io::Result<String> {
         let (ready, starts) = (folder.join("ready"), folder.join("starts"));
         let mut message = Vec::new();
-        send(&mut message, &Answer::Ready, b"", b"")?;
+        send(&mut message, &Answer::Ready(Confinement::Full), b"", b"")?;
         std::fs::write(&ready, message)?;
         Ok(format!("PATH=/usr/bin:/bin; echo start >> {}; cat {}; {then}", starts.display(), ready.display()))
     }
@@ -217,6 +218,29 @@ mod tests {
         let Termination::Unfinished { message } = report.termination else { panic!("{:?}", report.termination) };
         assert!(message.contains("of processor time"), "{message}");
         assert_eq!(starts(folder.path())?, TIMEOUTS_MAX);
+        Ok(())
+    }
+
+    #[test]
+    fn a_worker_that_goes_silent_at_any_point_holds_nobody() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        // It reads nothing of an input that is larger than a pipe; it begins an answer and does not end it.
+        for then in ["exec sleep 1000", "printf 'half'; exec sleep 1000"] {
+            let script = script(folder.path(), then)?;
+            let pool = pool("/bin/sh", &["-c", &script]);
+            let input = vec![b'x'; 4 << 20];
+            let begun = Instant::now();
+            thread::scope(|scope| {
+                let run = scope.spawn(|| pool.run("echo", None, &input, &limits()));
+                thread::sleep(Duration::from_millis(300));
+                while !run.is_finished() {
+                    assert!(begun.elapsed() < Duration::from_secs(30), "{then}: it waits for ever");
+                    pool.stop();
+                    thread::sleep(Duration::from_millis(20));
+                }
+                assert!(run.join().expect("it does not panic").is_err(), "{then}");
+            });
+        }
         Ok(())
     }
 

@@ -8,14 +8,20 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::wire::{Answer, Request, receive, send};
+use super::confine::Confinement;
+use super::wire::{Answer, PART_BYTES_MAX, Request, receive, send};
 use hilora_contract::plugin::SolutionRunner;
 
 /// Says that this process is ready, runs what comes in and answers, until nothing comes any more.
-pub fn serve(runner: &dyn SolutionRunner, requests: impl Read, answers: impl Write) -> io::Result<()> {
+pub fn serve(
+    runner: &dyn SolutionRunner,
+    confinement: Confinement,
+    requests: impl Read,
+    answers: impl Write,
+) -> io::Result<()> {
     let (mut requests, mut answers) = (BufReader::new(requests), BufWriter::new(answers));
-    send(&mut answers, &Answer::Ready, b"", b"")?;
-    while let Some((Request { limits, entry_point }, code, stdin)) = receive(&mut requests)? {
+    send(&mut answers, &Answer::Ready(confinement), b"", b"")?;
+    while let Some((Request { limits, entry_point }, code, stdin)) = receive(&mut requests, PART_BYTES_MAX)? {
         let code = String::from_utf8(code).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         match runner.run(&code, entry_point.as_deref(), &stdin, &limits) {
             Ok(report) => send(&mut answers, &Answer::of(&report), &report.stdout, &report.stderr)?,
@@ -26,8 +32,8 @@ pub fn serve(runner: &dyn SolutionRunner, requests: impl Read, answers: impl Wri
 }
 
 /// Kills this process as soon as the host, which holds the other end of this pipe, is gone: nobody waits for the program
-/// that it runs, and that program may have minutes left. To be called once, before anything else: a host may be gone before
-/// its worker is ready.
+/// that it runs, and that program may have minutes left. To be called once, after `confine`, so that this thread has given up
+/// what the others have.
 pub fn end_with_host(requests: impl AsFd + Send + 'static) {
     thread::spawn(move || {
         // Asked for no event, poll waits for the one that is always told: that the other end was closed.

@@ -6,10 +6,13 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::confine::Confinement;
 use hilora_contract::plugin::{RunLimits, RunReport, Termination};
 
-/// The most bytes of a part. No dataset's input and no output limit comes near.
-const PART_BYTES_MAX: u64 = 1 << 30;
+/// The most bytes of a part of a request. No dataset's input comes near.
+pub(super) const PART_BYTES_MAX: u64 = 1 << 30;
+/// The most bytes of an answer's head, whose texts are cut where a guest's words are taken over.
+pub(super) const HEAD_BYTES_MAX: u64 = 1 << 20;
 
 /// The head of a request.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,8 +27,8 @@ pub(super) struct Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Answer {
-    /// The worker can run programs; said once, before the first request.
-    Ready,
+    /// The worker can run programs; said once, before the first request, with what it has given up.
+    Ready(Confinement),
     /// The program ran.
     Ran { termination: Termination, fuel: u64, cpu_time_us: u64, wall_time_us: u64, memory_bytes: u64 },
     /// The runner failed: its error in words.
@@ -48,7 +51,7 @@ impl Answer {
     /// The report of a run with these outputs; an error in words if there was none.
     pub(super) fn report(self, stdout: Vec<u8>, stderr: Vec<u8>) -> Result<RunReport, String> {
         match self {
-            Self::Ready => Err("a worker process said twice that it is ready".to_owned()),
+            Self::Ready(_) => Err("a worker process said twice that it is ready".to_owned()),
             Self::Failed(message) => Err(message),
             Self::Ran { termination, fuel, cpu_time_us, wall_time_us, memory_bytes } => {
                 Ok(RunReport { termination, stdout, stderr, fuel, cpu_time_us, wall_time_us, memory_bytes })
@@ -70,15 +73,19 @@ pub(super) fn send(to: &mut impl Write, head: &impl Serialize, first: &[u8], sec
     to.flush()
 }
 
-/// Receives what `send` sent; `None` where the other side has closed before a beginning.
-pub(super) fn receive<H: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<Message<H>>> {
-    let Some(head) = part(from)? else { return Ok(None) };
-    let rest = [part(from)?, part(from)?];
+/// Receives what `send` sent, of which no part has more bytes than this; `None` where the other side has closed before a
+/// beginning.
+pub(super) fn receive<H: DeserializeOwned>(
+    from: &mut impl Read,
+    part_bytes_max: u64,
+) -> io::Result<Option<Message<H>>> {
+    let Some(head) = part(from, part_bytes_max)? else { return Ok(None) };
+    let rest = [part(from, part_bytes_max)?, part(from, part_bytes_max)?];
     let [Some(first), Some(second)] = rest else { return Err(io::ErrorKind::UnexpectedEof.into()) };
     Ok(Some((serde_json::from_slice(&head)?, first, second)))
 }
 
-fn part(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+fn part(from: &mut impl Read, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 8];
     let mut read = 0;
     while read < length.len() {
@@ -89,8 +96,8 @@ fn part(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
         }
     }
     let length = u64::from_le_bytes(length);
-    if length > PART_BYTES_MAX {
-        return Err(io::Error::other(format!("expected a part of at most {PART_BYTES_MAX} bytes, got {length}")));
+    if length > bytes_max {
+        return Err(io::Error::other(format!("expected a part of at most {bytes_max} bytes, got {length}")));
     }
     let mut bytes = Vec::new();
     // Memory is taken as bytes come, not as a length claims.
@@ -110,9 +117,15 @@ mod tests {
         send(&mut wire, &"head", b"\0code\n", b"")?;
         send(&mut wire, &"next", b"", b"input")?;
         let mut from = &wire[..];
-        assert_eq!(receive::<String>(&mut from)?, Some(("head".to_owned(), b"\0code\n".to_vec(), Vec::new())));
-        assert_eq!(receive::<String>(&mut from)?, Some(("next".to_owned(), Vec::new(), b"input".to_vec())));
-        assert_eq!(receive::<String>(&mut from)?, None);
+        assert_eq!(
+            receive::<String>(&mut from, PART_BYTES_MAX)?,
+            Some(("head".to_owned(), b"\0code\n".to_vec(), Vec::new()))
+        );
+        assert_eq!(
+            receive::<String>(&mut from, PART_BYTES_MAX)?,
+            Some(("next".to_owned(), Vec::new(), b"input".to_vec()))
+        );
+        assert_eq!(receive::<String>(&mut from, PART_BYTES_MAX)?, None);
         Ok(())
     }
 
@@ -121,10 +134,11 @@ mod tests {
         let mut wire = Vec::new();
         send(&mut wire, &"head", b"code", b"input")?;
         for end in 1..wire.len() {
-            assert!(receive::<String>(&mut &wire[..end]).is_err(), "{end}");
+            assert!(receive::<String>(&mut &wire[..end], PART_BYTES_MAX).is_err(), "{end}");
         }
-        assert!(receive::<String>(&mut &u64::MAX.to_le_bytes()[..]).is_err());
-        assert!(receive::<u32>(&mut &wire[..]).is_err(), "another head");
+        assert!(receive::<String>(&mut &u64::MAX.to_le_bytes()[..], PART_BYTES_MAX).is_err());
+        assert!(receive::<u32>(&mut &wire[..], PART_BYTES_MAX).is_err(), "another head");
+        assert!(receive::<String>(&mut &wire[..], 5).is_err(), "a part that is larger than it may be");
         Ok(())
     }
 }

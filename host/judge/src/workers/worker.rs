@@ -1,8 +1,10 @@
 //! One worker process, as the host sees it: how it is started, asked, watched and ended.
 
-use std::io::{self, BufReader, BufWriter};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -10,8 +12,10 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::command::WorkerCommand;
+use super::confine::Confinement;
 use super::process_time::ProcessTime;
-use super::wire::{Answer, Message, Request, receive, send};
+use super::wire::{Answer, HEAD_BYTES_MAX, Message, Request, receive, send};
+use hilora_contract::plugin::RunLimits;
 
 /// How long a worker may take until it is ready. It has nothing to compile and little to read.
 const START_AT_MOST: Duration = Duration::from_secs(120);
@@ -20,6 +24,8 @@ const START_AT_MOST: Duration = Duration::from_secs(120);
 const GRACE: Duration = Duration::from_secs(2);
 /// A worker that was on no processor for so long is stopped, or waits for what never comes.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
+/// A pipe of Linux that is ready takes so many bytes without waiting.
+const PIPE_BUF: usize = 4096;
 /// How often a run that is waited for looks at the time, and whether it is to be ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -39,8 +45,8 @@ pub(super) enum WorkerEnd {
 /// A worker process.
 pub(super) struct Worker {
     process: Child,
-    requests: BufWriter<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    requests: ChildStdin,
+    answers: ChildStdout,
 }
 
 impl Worker {
@@ -53,18 +59,21 @@ impl Worker {
         drop(inherited);
         let requests = process.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let answers = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok(Self { process, requests: BufWriter::new(requests), answers: BufReader::new(answers) })
+        Ok(Self { process, requests, answers })
     }
 
     /// Waits until it can run programs. None of this time is any program's.
     pub(super) fn make_ready(mut self, is_stopped: &dyn Fn() -> bool) -> Result<Self, WorkerEnd> {
         let begun = Instant::now();
-        let is_late = || {
+        let mut is_late = || {
             let late = begun.elapsed() > START_AT_MOST;
             late.then(|| format!("it was not ready after {} s", START_AT_MOST.as_secs()))
         };
-        match self.answer(is_late, is_stopped) {
-            Ok((Answer::Ready, ..)) => Ok(self),
+        match self.answer(&mut Watch::new(&mut is_late, is_stopped), HEAD_BYTES_MAX) {
+            Ok((Answer::Ready(confinement), ..)) => {
+                tell(confinement);
+                Ok(self)
+            }
             Ok(_) => Err(self.end(Silence::Broken(io::Error::other("an answer before the question")))),
             Err(silence) => Err(self.end(silence)),
         }
@@ -79,15 +88,12 @@ impl Worker {
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<(Self, Message<Answer>), WorkerEnd> {
         // The host watches the clocks, and does not believe the worker's.
-        let limits = hilora_contract::plugin::RunLimits { reproducible: true, ..request.limits };
+        let limits = RunLimits { reproducible: true, ..request.limits };
         let asked = Request { limits, entry_point: request.entry_point.clone() };
-        if let Err(error) = send(&mut self.requests, &asked, code.as_bytes(), stdin) {
-            return Err(self.end(Silence::Broken(error)));
-        }
         let cpu_at_most = Duration::from_millis(request.limits.cpu_time_ms).saturating_add(GRACE);
         let cpu_at_most = (!request.limits.reproducible).then_some(cpu_at_most);
         let mut time = ProcessTime::of(self.process.id());
-        let is_late = || {
+        let mut is_late = || {
             let used = time.used();
             match cpu_at_most {
                 Some(at_most) if used > at_most => {
@@ -99,36 +105,29 @@ impl Worker {
                 _ => None,
             }
         };
-        match self.answer(is_late, is_stopped) {
+        let mut watch = Watch::new(&mut is_late, is_stopped);
+        let mut requests = BufWriter::new(Watched { pipe: &mut self.requests, watch: &mut watch });
+        let sent = send(&mut requests, &asked, code.as_bytes(), stdin);
+        drop(requests);
+        let answer = match sent {
+            Ok(()) => self.answer(&mut watch, HEAD_BYTES_MAX.max(request.limits.output_bytes_max)),
+            Err(error) => Err(watch.silence(error)),
+        };
+        match answer {
             Ok(message) => Ok((self, message)),
             Err(silence) => Err(self.end(silence)),
         }
     }
 
-    /// Waits for an answer and receives it.
-    fn answer(
-        &mut self,
-        mut is_late: impl FnMut() -> Option<String>,
-        is_stopped: &dyn Fn() -> bool,
-    ) -> Result<Message<Answer>, Silence> {
-        let interval = Timespec::try_from(LOOK_INTERVAL).map_err(|error| Silence::Broken(io::Error::other(error)))?;
-        let mut waiting = [PollFd::new(self.answers.get_ref(), PollFlags::IN)];
-        loop {
-            // Whatever the time is, an answer that is there counts: this process may have been stopped, too.
-            match poll(&mut waiting, Some(&interval)) {
-                Ok(0) | Err(Errno::INTR) => {}
-                Ok(_) => break,
-                Err(error) => return Err(Silence::Broken(error.into())),
-            }
-            if is_stopped() {
-                return Err(Silence::Stopped);
-            }
-            if let Some(why) = is_late() {
-                return Err(Silence::Late(why));
-            }
-        }
-        let answer = receive(&mut self.answers).and_then(|answer| answer.ok_or(io::ErrorKind::UnexpectedEof.into()));
-        answer.map_err(Silence::Broken)
+    /// Receives an answer whose parts have at most so many bytes.
+    fn answer(&mut self, watch: &mut Watch<'_>, part_bytes_max: u64) -> Result<Message<Answer>, Silence> {
+        // It says one thing and then waits, so nothing of a next answer is read.
+        let mut answers = BufReader::new(Watched { pipe: &mut self.answers, watch });
+        let answer = receive(&mut answers, part_bytes_max);
+        drop(answers);
+        answer
+            .and_then(|answer| answer.ok_or(io::ErrorKind::UnexpectedEof.into()))
+            .map_err(|error| watch.silence(error))
     }
 
     /// Ends what is left of it, and says how it ended.
@@ -170,11 +169,87 @@ impl Drop for Worker {
     }
 }
 
+/// Says once in the life of this process that its workers keep rights which others give up.
+fn tell(confinement: Confinement) {
+    static TOLD: Once = Once::new();
+    match confinement {
+        Confinement::Full => {}
+        Confinement::Partial => TOLD.call_once(|| tracing::info!("this kernel confines worker processes in part")),
+        Confinement::None => TOLD
+            .call_once(|| tracing::warn!("this kernel does not confine worker processes; the engine's sandbox does")),
+    }
+}
+
 /// Why no answer came.
 enum Silence {
     Broken(io::Error),
     Late(String),
     Stopped,
+}
+
+/// What is looked at while a pipe is waited for.
+struct Watch<'a> {
+    is_late: &'a mut dyn FnMut() -> Option<String>,
+    is_stopped: &'a dyn Fn() -> bool,
+    /// Why the waiting was given up.
+    given_up: Option<Silence>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(is_late: &'a mut dyn FnMut() -> Option<String>, is_stopped: &'a dyn Fn() -> bool) -> Self {
+        Self { is_late, is_stopped, given_up: None }
+    }
+
+    /// Waits until the pipe is ready, or gives up.
+    fn wait(&mut self, pipe: &impl AsFd, ready: PollFlags) -> io::Result<()> {
+        let interval = Timespec::try_from(LOOK_INTERVAL).map_err(io::Error::other)?;
+        let mut waiting = [PollFd::new(pipe, ready)];
+        loop {
+            // Whatever the time is, what is there counts: this process may have been stopped, too.
+            match poll(&mut waiting, Some(&interval)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+            self.given_up = match (self.is_late)() {
+                _ if (self.is_stopped)() => Some(Silence::Stopped),
+                late => late.map(Silence::Late),
+            };
+            if self.given_up.is_some() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+
+    /// Why reading or writing failed.
+    fn silence(&mut self, error: io::Error) -> Silence {
+        self.given_up.take().unwrap_or(Silence::Broken(error))
+    }
+}
+
+/// A pipe to or from a worker, which is never waited for without looking at the time.
+struct Watched<'a, 'w, P> {
+    pipe: &'a mut P,
+    watch: &'a mut Watch<'w>,
+}
+
+impl<P: Read + AsFd> Read for Watched<'_, '_, P> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.watch.wait(self.pipe, PollFlags::IN)?;
+        self.pipe.read(buffer)
+    }
+}
+
+impl<P: Write + AsFd> Write for Watched<'_, '_, P> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.watch.wait(self.pipe, PollFlags::OUT)?;
+        // So many can be written without waiting to a pipe that is ready.
+        self.pipe.write(&bytes[..bytes.len().min(PIPE_BUF)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.pipe.flush()
+    }
 }
 
 /// Whether a process ended by a signal that it does not raise by a fault of its own.
