@@ -87,15 +87,17 @@ pub enum EvaluatorError {
         /// The tokens that are timed after each prompt.
         tokens: usize,
     },
-    /// The machine kept too many answers from being judged; a rate that counts them would not be the model's.
-    #[error("{programs} answers could not be judged; the first, to `{id}`: {detail}")]
+    /// The machine or a checker kept too many answers from being judged; a rate that counts them would not be the model's.
+    #[error("{answers} answers could not be judged; the first, to `{id}`: {detail}")]
     NotJudged {
-        /// Different programs among the answers of which nothing is known.
-        programs: usize,
+        /// Answers of which nothing is known.
+        answers: u64,
         /// The first one's problem.
         id: String,
         /// What happened.
         detail: String,
+        /// Who failed.
+        failed: Blame,
     },
     /// Two measurements are not of the same problems with the same number of samples.
     #[error("the two evaluations do not match: {what}: expected {expected}, got {got}")]
@@ -152,7 +154,7 @@ impl Fault for EvaluatorError {
             | Self::Mismatch { .. }
             | Self::Figure { .. }
             | Self::Syntax { .. } => Blame::User,
-            Self::NotJudged { .. } => Blame::Machine,
+            Self::NotJudged { failed, .. } => *failed,
             Self::Count { .. } => Blame::Ours,
         }
     }

@@ -3,8 +3,8 @@
 //!
 //! An answer is right when every test accepts it. An *error* is an answer that never ran to a comparison by its own
 //! fault: no code could be found in it, it needs a module that is not there, or it crashed. Wrong answers and answers
-//! over a limit are no errors. An answer that the formatter or the judge failed on is counted as an error, too; if there
-//! are many, the evaluation ends (`failures`).
+//! over a limit are no errors. An answer that the formatter failed on, or that could not be judged, is counted as an error,
+//! too; if there are many, the evaluation ends (`failures`, `judging`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,10 +83,17 @@ impl ProblemOutcome {
 }
 
 impl Evaluation {
-    /// Answers of which nothing is known, because the machine kept them from being judged.
+    /// Answers of which nothing is known, because the machine or a checker kept them from being judged.
     pub fn undecided(&self) -> usize {
         let samples = self.outcomes.iter().flat_map(|outcome| &outcome.samples);
         samples.filter(|sample| sample.verdict == Some(Verdict::InternalError)).count()
+    }
+
+    /// The problem of the first of them.
+    pub(crate) fn first_undecided(&self) -> Option<String> {
+        let is_undecided = |sample: &SampleOutcome| sample.verdict == Some(Verdict::InternalError);
+        let outcome = self.outcomes.iter().find(|outcome| outcome.samples.iter().any(is_undecided))?;
+        Some(outcome.id.clone())
     }
 
     /// The rates of judged answers. Every problem must have the same number of them.

@@ -7,7 +7,7 @@ use hilora_contract::plugin::PluginError;
 const ANSWERS_PER_FAILURE: usize = 20;
 
 /// What is counted where the formatter failed on a completion.
-pub(crate) const FORMATTER_FAILED: &str = "the formatter failed on it";
+pub(crate) const FORMATTER_FAILED: &str = "not-extracted";
 
 /// The failures over a number of answers.
 pub(crate) struct Failures {
@@ -31,10 +31,9 @@ impl Failures {
 /// Whether a plugin failed on what it was given, and may do its work on what it is given next.
 pub(crate) fn is_of_one_answer(error: &PluginError) -> bool {
     match error {
-        PluginError::Refused { .. }
-        | PluginError::Contract { .. }
-        | PluginError::Trap { .. }
-        | PluginError::Limit { .. } => true,
+        PluginError::Refused { .. } | PluginError::Contract { .. } | PluginError::Trap { .. } => true,
+        // What a clock of the machine ended would end otherwise another time.
+        PluginError::Limit { limit, .. } => !limit.is_of_machine(),
         PluginError::Unreadable { .. }
         | PluginError::NotAPlugin { .. }
         | PluginError::OtherVersion { .. }

@@ -43,11 +43,13 @@ impl JudgedAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hilora_contract::fault::Blame;
     use hilora_judge::TestReport;
 
     fn judgement(verdict: Verdict, detail: &str, exit_code: Option<u8>, exception: Option<&str>) -> Judgement {
         let test = TestReport {
             verdict,
+            failed: (verdict == Verdict::InternalError).then_some(Blame::Machine),
             detail: detail.to_owned(),
             exit_code,
             exception: exception.map(str::to_owned),

@@ -10,6 +10,7 @@ use super::sample_record::SampleRecord;
 use super::watch::{Watch, Work};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::EvaluationProblem;
+use hilora_contract::fault::Blame;
 use hilora_judge::{Judge, Judgement, StopAt, Submission, UNDECIDED_MAX, calibrated, run_limits};
 
 /// A program that claims to solve a problem.
@@ -75,9 +76,10 @@ fn judge_programs(
             undecided.push(judgement);
         }
     }
-    if undecided.len() > UNDECIDED_MAX {
-        let (id, detail) = (undecided[0].id.clone(), undecided[0].undecided().to_owned());
-        return Err(EvaluatorError::NotJudged { programs: undecided.len(), id, detail });
+    if let Some(first) = undecided.first().filter(|_| undecided.len() > UNDECIDED_MAX) {
+        let (failed, detail) = first.undecided().unwrap_or((Blame::Ours, "no test was run"));
+        let (id, detail) = (first.id.clone(), detail.to_owned());
+        return Err(EvaluatorError::NotJudged { answers: undecided.len() as u64, id, detail, failed });
     }
     let judged: Vec<JudgedAnswer> = judged.into_iter().flatten().collect();
     if judged.len() != programs.distinct.len() {
@@ -250,7 +252,7 @@ mod tests {
         let answers: Vec<Answer<'_>> = problems.iter().map(|problem| Answer { problem, code: "crash" }).collect();
         assert_eq!(judge(&counting, &answers[1..], &mut open()?)?.len(), UNDECIDED_MAX);
         let failed = judge(&counting, &answers, &mut open()?).expect_err("one more");
-        assert!(matches!(&failed, EvaluatorError::NotJudged { programs, .. } if *programs == UNDECIDED_MAX + 1));
+        assert!(matches!(&failed, EvaluatorError::NotJudged { answers, .. } if *answers == UNDECIDED_MAX as u64 + 1));
         assert_eq!(judge(&counting, &[Answer { problem: &other, code: "six" }], &mut open()?)?.len(), 1);
         Ok(())
     }

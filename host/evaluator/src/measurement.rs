@@ -20,6 +20,8 @@ use super::sampling::prompts;
 use super::watch::{Subject, Watch};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{EvaluationProblem, Example};
+use hilora_contract::fault::Blame;
+use hilora_judge::UNDECIDED_MAX;
 
 /// A model that is measured.
 #[derive(Clone, Copy)]
@@ -72,6 +74,12 @@ impl Measurement<'_> {
     pub fn run(&self, samples: &mut SampleRecord, watch: &Watch<'_>) -> Result<MeasurementOutcome, EvaluatorError> {
         let measured = self.measure(samples, watch)?;
         let Some((record, latency)) = measured else { return Ok(MeasurementOutcome::Interrupted) };
+        // Each model's answers may have had a handful.
+        if record.undecided() > UNDECIDED_MAX as u64 {
+            let (answers, failed) = (record.undecided(), Blame::Machine);
+            let (id, detail) = (record.first_undecided().unwrap_or_default(), "see the warnings above".to_owned());
+            return Err(EvaluatorError::NotJudged { answers, id, detail, failed });
+        }
         samples.keep_used()?;
         Ok(MeasurementOutcome::Measured { record: Box::new(record), latency })
     }

@@ -51,13 +51,22 @@ impl EvaluationRecord {
         write_json(path, self)
     }
 
-    /// Answers of which nothing is known, because the machine kept them from being judged.
+    /// Answers of which nothing is known, because the machine or a checker kept them from being judged.
     pub fn undecided(&self) -> u64 {
         let Controls { shuffled_answers, nearest_copy } = &self.controls;
         let evaluations = [&self.comparison.base, &self.comparison.adapter].into_iter().chain(shuffled_answers);
         let answers: usize = evaluations.map(Evaluation::undecided).sum();
         let copied = nearest_copy.iter().flat_map(|copy| &copy.neighbours);
         (answers + copied.filter(|copy| copy.verdict == Verdict::InternalError).count()) as u64
+    }
+
+    /// The problem of the first of them.
+    pub fn first_undecided(&self) -> Option<String> {
+        let Controls { shuffled_answers, nearest_copy } = &self.controls;
+        let evaluations = [&self.comparison.base, &self.comparison.adapter].into_iter().chain(shuffled_answers);
+        let copied = nearest_copy.iter().flat_map(|copy| &copy.neighbours);
+        let copied = copied.filter(|copy| copy.verdict == Verdict::InternalError).map(|copy| copy.id.clone());
+        evaluations.filter_map(Evaluation::first_undecided).chain(copied).next()
     }
 
     /// The figures without the answers, for a registry's row.

@@ -26,6 +26,7 @@ use super::references::{Reference, References};
 use super::replay::{Difference, difference, left_over};
 use super::verdict::Verdict;
 use hilora_contract::artifact::{ContentHash, JsonLines, JsonRow, Output};
+use hilora_contract::fault::Blame;
 use hilora_contract::plugin::{RunLimits, RunnerInfo};
 
 /// Programs that are in memory at once, with their tests.
@@ -337,7 +338,10 @@ impl<'a> Batch<'a> {
             let program = match entry {
                 Entry::Known(program) => program,
                 Entry::Runs(receipt) => match judged.next() {
-                    Some(judgement) => JudgedProgram::of(judgement, receipt),
+                    Some(judgement) => {
+                        account.count_undecided(&judgement);
+                        JudgedProgram::of(judgement, receipt)
+                    }
                     None => continue,
                 },
                 Entry::Refused(program, refusal) => {
@@ -349,10 +353,6 @@ impl<'a> Batch<'a> {
                     continue;
                 }
             };
-            if let Some(detail) = program.undecided() {
-                account.undecided += 1;
-                account.first_undecided.get_or_insert_with(|| (program.id.clone(), detail.to_owned()));
-            }
             if let Some(verdict) = program.verdict {
                 *account.verdicts.entry(verdict).or_default() += 1;
             }
@@ -373,8 +373,10 @@ impl<'a> Batch<'a> {
         if let Some(error) = account.unmeasured {
             return Err(error);
         }
-        if let Some((id, detail)) = account.first_undecided.filter(|_| account.undecided > UNDECIDED_MAX) {
-            return Err(BatchError::NotJudged { programs: account.undecided, id, detail });
+        if let Some(first) = account.first_undecided.filter(|_| account.undecided > UNDECIDED_MAX) {
+            let (id, failed, detail) = first;
+            let is_kept = self.judge.record.is_some();
+            return Err(BatchError::NotJudged { programs: account.undecided, id, detail, failed, is_kept });
         }
         for left in self.replay.iter_mut().flatten() {
             account.differences.push(left_over(&left?.value));
@@ -410,8 +412,17 @@ struct Account {
     unmeasured: Option<BatchError>,
     /// Programs of which a test was not judged.
     undecided: usize,
-    /// The first of them, and how its run ended.
-    first_undecided: Option<(String, String)>,
+    /// The first of them, who failed, and how.
+    first_undecided: Option<(String, Blame, String)>,
+}
+
+impl Account {
+    fn count_undecided(&mut self, judgement: &Judgement) {
+        if let Some((failed, detail)) = judgement.undecided() {
+            self.undecided += 1;
+            self.first_undecided.get_or_insert_with(|| (judgement.id.clone(), failed, detail.to_owned()));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -422,7 +433,7 @@ mod tests {
 
     use super::*;
     use crate::fakes::FakeRunner;
-    use hilora_contract::fault::{Blame, Fault};
+    use hilora_contract::fault::Fault;
     use serde_json::{Value, json};
 
     struct Folder(tempfile::TempDir);

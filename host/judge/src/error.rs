@@ -41,15 +41,19 @@ pub enum BatchError {
         /// How the run ended.
         detail: String,
     },
-    /// The machine kept too many programs from being judged.
+    /// The machine or a checker kept too many programs from being judged.
     #[error("{programs} programs could not be judged; the first, `{id}`: {detail}")]
     NotJudged {
         /// Programs of which nothing is known.
         programs: usize,
         /// The first of them.
         id: String,
-        /// How its run ended.
+        /// How that failed.
         detail: String,
+        /// Who failed.
+        failed: Blame,
+        /// Whether what was judged is kept.
+        is_kept: bool,
     },
     /// The record cannot be used.
     #[error(transparent)]
@@ -69,7 +73,8 @@ impl Fault for BatchError {
             Self::Program { error, .. } => error.blame(),
             Self::Plugin(error) => error.blame(),
             Self::Judge(error) => error.blame(),
-            Self::Reference { .. } | Self::NotJudged { .. } => Blame::Machine,
+            Self::Reference { .. } => Blame::Machine,
+            Self::NotJudged { failed, .. } => *failed,
             Self::Record(error) => error.blame(),
             Self::Output(error) => error.blame(),
             Self::File(error) => error.blame(),
@@ -83,9 +88,10 @@ impl Fault for BatchError {
             Self::Plugin(error) => error.hints(),
             Self::Judge(error) => error.hints(),
             Self::Reference { .. } => vec!["everything else is judged; run it again to ask for this alone".to_owned()],
-            Self::NotJudged { .. } => {
+            Self::NotJudged { is_kept: true, .. } => {
                 vec!["all others are judged and kept; run it again to ask for these alone".to_owned()]
             }
+            Self::NotJudged { is_kept: false, .. } => Vec::new(),
             Self::Record(error) => error.hints(),
             Self::Output(error) => error.hints(),
             Self::File(error) => error.hints(),

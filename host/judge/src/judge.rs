@@ -27,6 +27,8 @@ pub struct TestReport {
     pub verdict: Verdict,
     /// The exception, exit code, module, limit or a checker's reason, for a person. Empty where the verdict says all.
     pub detail: String,
+    /// Who failed, if nothing is known of the program: the machine or a checker.
+    pub failed: Option<Blame>,
     /// The program's exit code; `None` where it did not come to its end.
     pub exit_code: Option<u8>,
     /// The type of the exception that nobody caught.
@@ -61,20 +63,19 @@ impl Judgement {
     }
 
     /// Whether it is a fact about the program. It is none if a run was ended by the machine or a checker failed: asked
-    /// again, the program gets a verdict.
+    /// again, the program may get a verdict.
     pub fn is_settled(&self) -> bool {
-        self.verdict != Verdict::InternalError && !self.tests.iter().any(|test| test.verdict == Verdict::InternalError)
+        self.verdict != Verdict::InternalError && self.undecided().is_none()
     }
 
-    /// What is said of the test that was not decided, for a person; empty where all were.
-    pub fn undecided(&self) -> &str {
-        let undecided = self.tests.iter().find(|test| test.verdict == Verdict::InternalError);
-        undecided.map_or("", |test| test.detail.as_str())
+    /// The first test that was not decided: who failed, and how, for a person.
+    pub fn undecided(&self) -> Option<(Blame, &str)> {
+        self.tests.iter().find_map(|test| Some((test.failed?, test.detail.as_str())))
     }
 }
 
-/// The most programs of a run that the machine may keep from being judged, each time it was asked: with more, what was
-/// counted over the others would say little, and the run ends with an error.
+/// The most programs of a batch, a preparation or a measurement that the machine or a checker may keep from being judged:
+/// with more, what was counted over the others would say little, and it ends with an error.
 pub const UNDECIDED_MAX: usize = 5;
 
 /// When a submission that has failed is not run on further tests.
@@ -334,13 +335,17 @@ impl Drop for Leaves<'_> {
 
 /// What is said of one run. A checker that cannot decide is not the program's fault.
 fn test_report(report: &RunReport, test: &TestCase, checker: &Checker) -> TestReport {
-    let (verdict, words) = match &report.termination {
+    let (verdict, failed, words) = match &report.termination {
         Termination::Exited(0) => match checker.decide(test, &report.stdout) {
-            Ok(Decision::Accepted) => (Verdict::Accepted, String::new()),
-            Ok(Decision::Rejected(why)) => (Verdict::WrongAnswer, why),
-            Err(error) => (Verdict::InternalError, error.to_string()),
+            Ok(Decision::Accepted) => (Verdict::Accepted, None, String::new()),
+            Ok(Decision::Rejected(why)) => (Verdict::WrongAnswer, None, why),
+            Err(error) => (Verdict::InternalError, Some(error.blame()), error.to_string()),
         },
-        stopped => (Verdict::of(stopped), detail(stopped)),
+        stopped => {
+            let verdict = Verdict::of(stopped);
+            let failed = (verdict == Verdict::InternalError).then_some(Blame::Machine);
+            (verdict, failed, detail(stopped))
+        }
     };
     let exit_code = match report.termination {
         Termination::Exited(code) => Some(code),
@@ -356,6 +361,7 @@ fn test_report(report: &RunReport, test: &TestCase, checker: &Checker) -> TestRe
     };
     TestReport {
         verdict,
+        failed,
         detail: words.chars().take(DETAIL_CHARACTERS_MAX).collect(),
         exit_code,
         exception,
@@ -490,7 +496,9 @@ mod tests {
     fn what_the_host_or_a_clock_of_the_machine_decided_is_not_settled() -> Result<(), JudgeError> {
         for (code, settled) in [("echo", true), ("fail", true), ("crash", false), ("late", false)] {
             let judgement = judge(1).judge(&submission("a", code, &[("1", "1")]), StopAt::End)?;
-            assert_eq!((judgement.is_settled(), judgement.undecided().is_empty()), (settled, settled), "{code}");
+            let failed = judgement.undecided().map(|(failed, _)| failed);
+            let expected = (!settled).then_some(Blame::Machine);
+            assert_eq!((judgement.is_settled(), failed), (settled, expected), "{code}");
         }
         Ok(())
     }

@@ -82,12 +82,6 @@ impl JudgedProgram {
         Self { id, verdict: None, tests: Vec::new(), receipt, refused: Some(why) }
     }
 
-    /// What is said of the test that the machine kept from being judged; `None` if none was.
-    pub fn undecided(&self) -> Option<&str> {
-        let undecided = self.tests.iter().find(|test| test.verdict == Verdict::InternalError);
-        undecided.map(|test| test.detail.as_str())
-    }
-
     /// Its line of the file, with the line's end.
     pub fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).expect("plain structs with text keys always serialize");

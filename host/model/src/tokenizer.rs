@@ -67,14 +67,18 @@ impl Tokenizer {
     }
 }
 
-/// What the library answers. It panics on some files that are not what they should be, which is the file's fault and
-/// becomes an error like the others.
+/// What the library answers. It panics on some files that are not what they should be, which becomes an error like the
+/// others, in its words.
 fn guarded<T>(path: &Path, what: &str, call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, ModelError> {
     let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
     let wrong = |why: String| ModelError::Tokenizer { path: path.to_owned(), message: format!("{what}: {why}") };
     match answer {
         Ok(answer) => answer.map_err(|error| wrong(error.to_string())),
-        Err(_) => Err(wrong("its parts do not fit together".to_owned())),
+        Err(panicked) => {
+            let words = panicked.downcast_ref::<String>().map(String::as_str);
+            let words = words.or_else(|| panicked.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+            Err(wrong(format!("the library gave up on it: {words}")))
+        }
     }
 }
 
@@ -88,7 +92,7 @@ mod tests {
         // A download that was cut in the middle of the decoder.
         std::fs::write(folder.path().join("tokenizer.json"), r#"{"version":"1.0","decoder":{"type":"ByteLevel","#)?;
         let error = Tokenizer::load(folder.path()).err().ok_or("it was accepted")?;
-        assert!(error.to_string().contains("its parts do not fit together"), "{error}");
+        assert!(error.to_string().contains("not a tokenizer: the library gave up on it: "), "{error}");
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use super::outcome::Outcome;
 use super::verdict_record::VerdictRecord;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Problem, ProblemChecker};
+use hilora_contract::fault::Blame;
 use hilora_contract::plugin::{RunLimits, RunnerInfo};
 use hilora_judge::{Checker, Judge, JudgeError, Judgement, Submission, Verdict, run_limits};
 
@@ -57,12 +58,9 @@ pub(super) struct Candidate {
     pub(super) outcome: Outcome,
     /// Whether the outcome was known before.
     pub(super) known: bool,
-    /// Why nothing is known of one of its programs: what ended its run was the machine.
-    pub(super) undecided: Option<String>,
+    /// Why nothing is known of one of its programs: who failed, the machine or a checker, and how.
+    pub(super) undecided: Option<(Blame, String)>,
 }
-
-/// Why a row is skipped of which nothing is known.
-pub(super) const NOT_JUDGED: &str = "not-judged";
 
 /// What verifying makes of a row: a problem and what was found of it, or its identifier and the reason why not.
 pub(super) type Verified = Result<(u64, Problem, Outcome), (u64, String, Skip, Outcome)>;
@@ -192,10 +190,8 @@ impl Candidate {
     /// Whether a judgement says something of its program. Without it nothing is said of the problem: another solution
     /// might take the place of this one, which is right.
     fn decides(&mut self, judgement: &Judgement) -> bool {
-        if judgement.is_settled() {
-            return true;
-        }
-        self.undecided.get_or_insert_with(|| judgement.undecided().to_owned());
+        let Some((failed, how)) = judgement.undecided() else { return true };
+        self.undecided.get_or_insert_with(|| (failed, how.to_owned()));
         self.untried.clear();
         self.wrong.clear();
         false
@@ -228,8 +224,8 @@ impl Candidate {
 
     pub(super) fn settle(self) -> Verified {
         let Self { row, problem, outcome, undecided, .. } = self;
-        if let Some(why) = undecided {
-            return Err((row, problem.text.id, Skip::new(NOT_JUDGED, why), Outcome::default()));
+        if let Some((failed, why)) = undecided {
+            return Err((row, problem.text.id, Skip::not_judged(failed, why), Outcome::default()));
         }
         if !outcome.passed.is_empty() {
             return Ok((row, problem, outcome));

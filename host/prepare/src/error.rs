@@ -38,17 +38,15 @@ pub enum PrepareError {
     /// Judging failed.
     #[error(transparent)]
     Judge(#[from] JudgeError),
-    /// The machine kept too many rows from being judged.
-    #[error("{rows} of {of} rows could not be judged; the first, `{id}`: {detail}")]
+    /// The machine or a checker kept too many rows from being judged.
+    #[error("{rows} of {of} rows could not be judged; the first, `{}`: {}", first.id, first.detail)]
     NotJudged {
         /// Rows of which nothing is known.
         rows: u64,
         /// Rows read.
         of: u64,
         /// The first of them.
-        id: String,
-        /// How its program's run ended.
-        detail: String,
+        first: NotJudged,
     },
     /// Too few examples are left.
     #[error(
@@ -107,6 +105,17 @@ pub enum PrepareError {
     Write(#[from] FileError),
 }
 
+/// A row of which nothing is known.
+#[derive(Debug)]
+pub struct NotJudged {
+    /// The row's identifier.
+    pub id: String,
+    /// Who failed.
+    pub failed: Blame,
+    /// How.
+    pub detail: String,
+}
+
 impl Fault for PrepareError {
     fn blame(&self) -> Blame {
         match self {
@@ -120,7 +129,7 @@ impl Fault for PrepareError {
             Self::Plugin(error) => error.blame(),
             Self::Judge(error) => error.blame(),
             Self::Write(error) => error.blame(),
-            Self::NotJudged { .. } => Blame::Machine,
+            Self::NotJudged { first, .. } => first.failed,
             Self::Fates { .. } => Blame::Ours,
         }
     }
@@ -145,8 +154,12 @@ impl Fault for PrepareError {
             Self::PhaseFile(error) if error.blame() == Blame::User => {
                 "delete the run's `stages` folder; it is made anew".to_owned()
             }
-            Self::NotJudged { .. } => {
+            Self::NotJudged { first, .. } if first.failed == Blame::Machine => {
                 "all others are judged and kept: the next call asks for these alone; fewer `--workers` need less memory"
+                    .to_owned()
+            }
+            Self::NotJudged { .. } => {
+                "mend the checker, or leave out the problems that name it; all other rows are judged and kept"
                     .to_owned()
             }
             Self::TooFewExamples { .. } => {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::PrepareError;
 use hilora_contract::dataset::Domain;
+use hilora_contract::fault::Blame;
 
 /// Which side of the split a problem is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,11 +76,18 @@ impl Fate {
 pub(super) struct Skip {
     pub(super) reason: &'static str,
     pub(super) detail: String,
+    /// Who kept the row's programs from being judged, if nothing is known of it.
+    pub(super) not_judged: Option<Blame>,
 }
 
 impl Skip {
     pub(super) fn new(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), not_judged: None }
+    }
+
+    /// Of a row of which nothing is known, because somebody kept a program of its from being judged.
+    pub(super) fn not_judged(failed: Blame, how: String) -> Self {
+        Self { reason: "not-judged", detail: how, not_judged: Some(failed) }
     }
 }
 

@@ -52,7 +52,7 @@ mod prepare;
 mod fakes;
 
 pub use config::{DataConfig, DataFiles, EvaluationSetConfig};
-pub use error::PrepareError;
+pub use error::{NotJudged, PrepareError};
 pub use fate::{Fate, RowFate, Side};
 pub use given_rows::{ContaminatedRow, contaminated_rows};
 pub use inputs::{PrepareInputs, SetInputs, input_files};

@@ -45,7 +45,9 @@ impl PhaseFolder {
             return Ok(Self { path: run.join("stages"), _temporary: None });
         }
         // Never made visible, it goes when the dry run ends, or with the next one if that one was killed.
-        let temporary = AtomicFolder::create(std::env::temp_dir().join("hilora-host-dry-run"))?;
+        // Named by the user: another one's is not in the way.
+        let name = format!("hilora-host-dry-run-{}", rustix::process::geteuid().as_raw());
+        let temporary = AtomicFolder::create_private(std::env::temp_dir().join(name))?;
         Ok(Self { path: temporary.partial().to_owned(), _temporary: Some(temporary) })
     }
 

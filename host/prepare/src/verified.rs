@@ -7,8 +7,8 @@ use std::thread;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::candidate::{NOT_JUDGED, Verified, VerifyOptions};
-use super::error::PrepareError;
+use super::candidate::{Verified, VerifyOptions};
+use super::error::{NotJudged, PrepareError};
 use super::fate::{Fate, RowFate, Skip};
 use super::fingerprint::{Shingles, Words};
 use super::inputs::PrepareInputs;
@@ -42,8 +42,7 @@ pub(super) struct VerifiedSummary {
     pub(super) skipped: Vec<RowFate>,
     /// Tests that accepted a wrong program.
     pub(super) weak_tests: WeakTests,
-    /// Rows of which nothing is known, because the machine kept a program of theirs from being judged.
-    #[serde(default)]
+    /// Rows of which nothing is known, because the machine or a checker kept a program of theirs from being judged.
     pub(super) not_judged: u64,
     /// The output checkers that problems name, by what each was.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -114,6 +113,7 @@ pub(super) fn make(
         writer: folder.create("verified")?,
         take,
         summary: VerifiedSummary::default(),
+        first_not_judged: None,
     };
     let rows_per_batch = if config.verify { ROWS_PER_VERIFIED_BATCH } else { ROWS_PER_BATCH };
     let limits = SourceLimits::of(config, &config.files);
@@ -146,6 +146,8 @@ struct Verifying<'a> {
     writer: PhaseWriter<Material>,
     take: &'a mut Take<'a>,
     summary: VerifiedSummary,
+    /// The first row of which nothing is known.
+    first_not_judged: Option<NotJudged>,
 }
 
 impl Verifying<'_> {
@@ -211,7 +213,7 @@ impl Verifying<'_> {
         written.and(taken).map(|()| true)
     }
 
-    fn skip(&mut self, row: u64, id: String, Skip { reason, detail }: Skip) {
+    fn skip(&mut self, row: u64, id: String, Skip { reason, detail, .. }: Skip) {
         let fate = Fate::skipped(reason.to_owned(), detail);
         self.summary.skipped.push(RowFate { row, id: Some(id), fate });
     }
@@ -242,7 +244,11 @@ impl Verifying<'_> {
                 }
                 Err((row, id, skip, outcome)) => {
                     self.count(&id, 0, &outcome);
-                    self.summary.not_judged += u64::from(skip.reason == NOT_JUDGED);
+                    if let Some(failed) = skip.not_judged {
+                        self.summary.not_judged += 1;
+                        let first = || NotJudged { id: id.clone(), failed, detail: skip.detail.clone() };
+                        self.first_not_judged.get_or_insert_with(first);
+                    }
                     self.skip(row, id, skip);
                 }
             }
@@ -261,17 +267,8 @@ impl Verifying<'_> {
     }
 
     fn finish(self, key: ContentHash) -> Result<VerifiedFile, PrepareError> {
-        let is_open = |row: &&RowFate| matches!(&row.fate, Fate::Skipped { reason, .. } if reason == NOT_JUDGED);
-        if self.summary.not_judged > UNDECIDED_MAX as u64
-            && let Some(RowFate { id, fate: Fate::Skipped { detail, .. }, .. }) =
-                self.summary.skipped.iter().find(is_open)
-        {
-            return Err(PrepareError::NotJudged {
-                rows: self.summary.not_judged,
-                of: self.summary.rows,
-                id: id.clone().unwrap_or_default(),
-                detail: detail.clone(),
-            });
+        if let Some(first) = self.first_not_judged.filter(|_| self.summary.not_judged > UNDECIDED_MAX as u64) {
+            return Err(PrepareError::NotJudged { rows: self.summary.not_judged, of: self.summary.rows, first });
         }
         let file = self.writer.finish(key, self.summary)?;
         if let Some(verifier) = self.verifier {

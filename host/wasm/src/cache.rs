@@ -20,11 +20,22 @@ use super::metering::{METERING_SOURCE, metered};
 use super::sealed_file::SealedFile;
 use hilora_contract::artifact::{ContentHash, remove_partial_files, write_atomic};
 
-/// A component that is compiled, and its code for other processes.
+/// A component that is compiled.
 #[derive(Clone)]
 pub(super) struct CompiledComponent {
     pub(super) component: Component,
-    pub(super) code: SealedFile,
+    /// The file that its code is mapped from; none if it was compiled by this process.
+    code: Option<SealedFile>,
+}
+
+impl CompiledComponent {
+    /// Its code, for other processes. An error is the machine's.
+    pub(super) fn code(&self) -> io::Result<SealedFile> {
+        match &self.code {
+            Some(code) => Ok(code.clone()),
+            None => SealedFile::of_bytes(CODE, &self.component.serialize().map_err(io::Error::other)?),
+        }
+    }
 }
 
 /// A folder of compiled components that only this user can write.
@@ -36,8 +47,9 @@ pub(super) struct CompiledCodeCache {
 impl CompiledCodeCache {
     /// Opens the folder, making it where it is missing. Without a private folder everything is compiled anew.
     pub(super) fn open(folder: &Path, engine: &Engine) -> Self {
-        let folder = match private_folder(folder).and_then(|()| remove_partial_files(folder)) {
-            Ok(()) => Some(folder.to_owned()),
+        let private = private_folder(folder).and_then(|folder| remove_partial_files(&folder).map(|()| folder));
+        let folder = match private {
+            Ok(folder) => Some(folder),
             Err(error) => {
                 tracing::warn!("compiled plugins are not kept: {}: {error}", folder.display());
                 None
@@ -58,13 +70,12 @@ impl CompiledCodeCache {
         }
         tracing::info!("compiling the plugin {} ({} bytes)", content.short(), bytes.len());
         let component = Component::from_binary(engine, &metered(bytes)?)?;
-        let code = component.serialize()?;
         if let Some(entry) = entry
-            && let Err(error) = entry.keep(&code)
+            && let Err(error) = component.serialize().map_err(io::Error::other).and_then(|code| entry.keep(&code))
         {
             tracing::warn!("a compiled plugin is not kept: {}: {error}", entry.code.display());
         }
-        Ok(CompiledComponent { component, code: SealedFile::of_bytes(CODE, &code)? })
+        Ok(CompiledComponent { component, code: None })
     }
 }
 
@@ -81,10 +92,12 @@ pub(super) fn inherited_component(engine: &Engine, code: &SealedFile) -> wasmtim
     unsafe { Component::deserialize_file(engine, code.path()) }
 }
 
-/// Makes sure that the folder is there, is ours and is closed to everybody else.
-fn private_folder(folder: &Path) -> io::Result<()> {
+/// Makes sure that the folder is there, is ours and is closed to everybody else; gives the path that was checked, without
+/// links that others might turn.
+fn private_folder(folder: &Path) -> io::Result<PathBuf> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let metadata = fs::symlink_metadata(folder)?;
+    let folder = fs::canonicalize(folder)?;
+    let metadata = fs::symlink_metadata(&folder)?;
     if !metadata.is_dir() || metadata.uid() != geteuid().as_raw() {
         return Err(io::Error::other("expected a folder of this user"));
     }
@@ -93,7 +106,7 @@ fn private_folder(folder: &Path) -> io::Result<()> {
         return Err(io::Error::other("expected a folder that only its owner can enter (mode 0700)"));
     }
     // Whoever may write to a folder above can put another one in this one's place.
-    for above in fs::canonicalize(folder)?.ancestors().skip(1) {
+    for above in folder.ancestors().skip(1) {
         let metadata = fs::symlink_metadata(above)?;
         let mode = metadata.permissions().mode();
         let is_sticky = mode & 0o1000 != 0;
@@ -103,7 +116,7 @@ fn private_folder(folder: &Path) -> io::Result<()> {
             return Err(io::Error::other(message));
         }
     }
-    Ok(())
+    Ok(folder)
 }
 
 /// The two files of one component's code.
@@ -139,7 +152,7 @@ impl Entry {
         // user's own rights can have written the two files, and that process could as well replace this binary. wasmtime
         // itself refuses code of another version or of other settings.
         match unsafe { Component::deserialize_file(engine, code.path()) } {
-            Ok(component) => Some(CompiledComponent { component, code }),
+            Ok(component) => Some(CompiledComponent { component, code: Some(code) }),
             Err(error) => {
                 let entry = self.code.display();
                 tracing::warn!("an entry of the compiled-code cache is compiled anew: {entry}: {error:#}");
@@ -194,6 +207,12 @@ mod tests {
         assert!(CompiledCodeCache::open(&below, &engine).folder.is_none(), "others may put another in its place");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777))?;
         assert!(CompiledCodeCache::open(&below, &engine).folder.is_some(), "as in a system's temporary folder");
+        // A link that others could turn leads to a private folder: what is used is what was checked.
+        let private = tempfile::tempdir()?;
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(private.path(), &link)?;
+        let used = CompiledCodeCache::open(&link.join("cache"), &engine).folder;
+        assert_eq!(used, Some(fs::canonicalize(private.path())?.join("cache")));
         Ok(())
     }
 }

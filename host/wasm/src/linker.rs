@@ -5,7 +5,8 @@
 //! source files to a dataset loader.
 //!
 //! A host function runs without a meter, so none may be made to do much: random bytes are charged by their number, and a
-//! name that is looked up is not even read.
+//! name that is looked up is not even read. What else hands bytes to a guest first has it make room by its exported
+//! `realloc`, which reports what was used when it returns, so that the clocks are looked at with each such call.
 
 use wasmtime::component::{HasSelf, Linker, Resource, WasmStr};
 use wasmtime::{Engine, StoreContextMut};
@@ -115,7 +116,7 @@ fn replace_clocks(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
 /// Random bytes that one call gets for nothing: as many as `getentropy` gives, of which CPython asks for no more at once.
 const RANDOM_BYTES_FREE: u64 = 256;
 
-/// A call may ask for a mebibyte, which takes the host a millisecond: each byte is a unit of fuel.
+/// A call may ask for a mebibyte (`max_random_size`), which takes the host a millisecond: each byte is a unit of fuel.
 fn charge_randomness(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     fn charge(state: &mut GuestState, bytes: u64) -> wasmtime::Result<()> {
         Ok(state.limiter.allowance.report(bytes.saturating_sub(RANDOM_BYTES_FREE))?)

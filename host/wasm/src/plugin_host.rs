@@ -23,9 +23,12 @@ use super::runner::ComponentRunner;
 use super::sealed_file::SealedFile;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::plugin::{
-    DatasetLoader, DomainClassifier, Manifest, OutputChecker, PluginError, PluginIdentity, PluginKind, PromptFormatter,
-    RunLimits, SolutionRunner,
+    DatasetLoader, DomainClassifier, FUEL_PER_SECOND, Manifest, OutputChecker, PluginError, PluginIdentity, PluginKind,
+    PromptFormatter, RunLimits, SolutionRunner,
 };
+
+/// The fuel of a call that takes an answer: so much that a clock is reached before by no machine that is not busy.
+const ANSWER_FUEL_MAX: u64 = 10 * FUEL_PER_SECOND;
 
 /// How plugins are run.
 #[derive(Debug, Clone)]
@@ -38,7 +41,8 @@ pub struct HostOptions {
 
 impl Default for HostOptions {
     /// The user's cache folder; per call 1 GiB of memory, a minute of processor time, five minutes of wall-clock
-    /// time, 64 KiB on each output and no limit of fuel, because these plugins are chosen, not written by a model.
+    /// time, 64 KiB on each output and no limit of fuel, because these plugins are chosen, not written by a model; where
+    /// they take what a model wrote, there is one.
     fn default() -> Self {
         Self {
             cache_dir: cache_folder(),
@@ -136,7 +140,7 @@ impl PluginHost {
             what: file.identity.to_string(),
             message: format!("cannot hand it to worker processes: {error}"),
         };
-        let code = self.compiled(&file)?.code.file().clone();
+        let code = self.compiled(&file)?.code().map_err(unsealed)?.file().clone();
         let component = SealedFile::of_bytes("hilora-component", &file.bytes).map_err(unsealed)?.file().clone();
         let runner = ComponentRunner::new(plugin).map_err(|error| other_interface(&file, &error))?;
         Ok((Arc::new(runner), SharedRunner { component, code }))
@@ -202,7 +206,12 @@ fn loaded(file: &ComponentFile, component: &Component, limits: RunLimits) -> Res
     let instance = linker(&engine, file.identity.kind == PluginKind::DatasetLoader)
         .and_then(|linker| linker.instantiate_pre(component))
         .map_err(|error| other_interface(file, &error))?;
-    Ok(LoadedPlugin { identity: file.identity.clone(), engine, instance, limits })
+    // These take what a model wrote, and what they make of it must not depend on a clock.
+    let fuel = match file.identity.kind {
+        PluginKind::PromptFormatter | PluginKind::OutputChecker => limits.fuel.min(ANSWER_FUEL_MAX),
+        PluginKind::DatasetLoader | PluginKind::DomainClassifier | PluginKind::SolutionRunner => limits.fuel,
+    };
+    Ok(LoadedPlugin { identity: file.identity.clone(), engine, instance, limits: RunLimits { fuel, ..limits } })
 }
 
 fn no_image(file: &ComponentFile, error: &io::Error) -> PluginError {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::FileError;
-use super::partial::{begin_folder, folder_of, remove_partials_of};
+use super::partial::{FOLDER_MODE, PRIVATE_FOLDER_MODE, begin_folder, folder_of, remove_partials_of};
 
 /// A folder that appears under its name only once it is whole. Dropped before `commit`, it leaves nothing.
 pub struct AtomicFolder {
@@ -21,7 +21,15 @@ impl AtomicFolder {
     /// Begins a folder that is to stand at `path`, where nothing or an empty folder may be. What a killed process left
     /// of it is removed.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, FileError> {
-        let path = path.into();
+        Self::begin(path.into(), FOLDER_MODE)
+    }
+
+    /// The same, that nobody else may look into.
+    pub fn create_private(path: impl Into<PathBuf>) -> Result<Self, FileError> {
+        Self::begin(path.into(), PRIVATE_FOLDER_MODE)
+    }
+
+    fn begin(path: PathBuf, mode: u32) -> Result<Self, FileError> {
         let begin = || -> io::Result<(TempDir, File)> {
             if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a symbolic link is there"));
@@ -37,7 +45,7 @@ impl AtomicFolder {
             }
             fs::create_dir_all(folder_of(&path))?;
             remove_partials_of(&path)?;
-            begin_folder(&path)
+            begin_folder(&path, mode)
         };
         let (partial, held) = begin().map_err(|error| FileError::writing(&path, error))?;
         Ok(Self { path, partial, held })
@@ -68,6 +76,15 @@ impl AtomicFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_folder_is_closed_from_its_beginning() -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir()?;
+        let partial = AtomicFolder::create_private(folder.path().join("rows"))?;
+        assert_eq!(fs::metadata(partial.partial())?.permissions().mode() & 0o077, 0);
+        Ok(())
+    }
 
     #[test]
     fn appears_whole_or_not_at_all() -> io::Result<()> {

@@ -20,7 +20,9 @@ const NAME_BYTES_MAX: usize = 150;
 
 /// What a file and a folder permit, less what the caller's umask forbids: an artefact is as readable as any other file.
 const FILE_MODE: u32 = 0o666;
-const FOLDER_MODE: u32 = 0o777;
+pub(super) const FOLDER_MODE: u32 = 0o777;
+/// What a folder permits that is its user's alone.
+pub(super) const PRIVATE_FOLDER_MODE: u32 = 0o700;
 
 /// Random letters that end a temporary name, after a dash.
 const RANDOM_LETTERS: usize = 6;
@@ -51,11 +53,11 @@ pub(super) fn begin_file(path: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// Begins a folder that is to stand at `path`, beside it; the file is the lock.
-pub(super) fn begin_folder(path: &Path) -> io::Result<(TempDir, File)> {
+pub(super) fn begin_folder(path: &Path, mode: u32) -> io::Result<(TempDir, File)> {
     let folder = Builder::new()
         .prefix(&prefix_of(path))
         .rand_bytes(RANDOM_LETTERS)
-        .permissions(Permissions::from_mode(FOLDER_MODE))
+        .permissions(Permissions::from_mode(mode))
         .tempdir_in(folder_of(path))?;
     let held = File::open(folder.path())?;
     lock(&held);
@@ -123,7 +125,7 @@ mod tests {
     fn kill(path: &Path) -> io::Result<()> {
         let (_, file) = begin_file(path)?.keep().map(|(file, path)| (path, file))?;
         drop(file);
-        let (folder, held) = begin_folder(path)?;
+        let (folder, held) = begin_folder(path, FOLDER_MODE)?;
         fs::write(folder.path().join("weights"), b"half")?;
         drop(held);
         let _left = folder.keep();

@@ -204,6 +204,8 @@ impl Fault for PluginError {
     fn blame(&self) -> Blame {
         match self {
             Self::Unreadable { error, .. } | Self::SourceFile { error, .. } => Blame::of_reading(error),
+            // It may be that the machine was busy, or stood still.
+            Self::Limit { limit, .. } if limit.is_of_machine() => Blame::Machine,
             // What a plugin refuses is what it was given: files, options, a lesson.
             Self::NotAPlugin { .. } | Self::OtherVersion { .. } | Self::WrongKind { .. } | Self::Refused { .. } => {
                 Blame::User
@@ -238,6 +240,9 @@ impl Fault for PluginError {
             Self::Refused { plugin, .. } if plugin.kind == PluginKind::DatasetLoader => {
                 "`hilora-host plugin inspect FILE` tells what a loader reads; a download that was cut off must be repeated"
                     .to_owned()
+            }
+            Self::Limit { limit, .. } if limit.is_of_machine() => {
+                "a machine that is busy or stood still lets a call run out of time: run it again".to_owned()
             }
             Self::Unreadable { .. }
             | Self::CapabilityDenied { .. }

@@ -10,12 +10,13 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a confined thread may hold, in bytes.
 pub(super) const MEMORY_BYTES_MAX: usize = 128 << 20;
@@ -37,7 +38,16 @@ thread_local! {
     static BYTES_LEFT: Cell<usize> = const { Cell::new(UNBOUNDED) };
     /// The address that the stack may grow down to.
     static STACK_END: Cell<usize> = const { Cell::new(0) };
-    static HALTED: Cell<*const AtomicBool> = const { Cell::new(ptr::null()) };
+    static FLAGS: Cell<*const Flags> = const { Cell::new(ptr::null()) };
+}
+
+/// What a confined thread and the one that waits for it tell each other.
+#[derive(Default)]
+struct Flags {
+    /// The thread went beyond its memory and never goes on.
+    halted: AtomicBool,
+    /// Nobody waits for it any more.
+    is_over: AtomicBool,
 }
 
 /// Why confined work has no result.
@@ -55,46 +65,52 @@ pub(super) enum ConfinementError {
 
 /// Does the work on a thread of its own, within the bounds.
 pub(super) fn confined<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ConfinementError> {
-    let halted = Arc::new(AtomicBool::new(false));
+    let flags = Arc::new(Flags::default());
     let (send, received) = mpsc::sync_channel(1);
-    let flag = Arc::clone(&halted);
+    let of_thread = Arc::clone(&flags);
     let spawned = thread::Builder::new().name("confined".to_owned()).stack_size(STACK_BYTES).spawn(move || {
         let done = {
-            let _bounds = Bounds::set(&flag);
+            let _bounds = Bounds::set(&of_thread);
             work()
         };
         // Nobody waits any more if the time was over.
         let _unread = send.send(done);
     });
     spawned.map_err(ConfinementError::Thread)?;
-    let begun = Instant::now();
+    // Looks are counted, not time: a process that was stopped and goes on has not computed meanwhile.
+    let mut looks = 0;
     loop {
         match received.recv_timeout(LOOK_INTERVAL) {
             Ok(done) => return Ok(done),
             Err(RecvTimeoutError::Disconnected) => return Err(ConfinementError::Panic),
-            Err(RecvTimeoutError::Timeout) if halted.load(Ordering::Acquire) => return Err(ConfinementError::Memory),
-            Err(RecvTimeoutError::Timeout) if begun.elapsed() > TIME_MAX => return Err(ConfinementError::Time),
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) if flags.halted.load(Ordering::Acquire) => {
+                return Err(ConfinementError::Memory);
+            }
+            Err(RecvTimeoutError::Timeout) if LOOK_INTERVAL * looks > TIME_MAX => {
+                flags.is_over.store(true, Ordering::Release);
+                return Err(ConfinementError::Time);
+            }
+            Err(RecvTimeoutError::Timeout) => looks += 1,
         }
     }
 }
 
 /// The bounds of the thread that it was made on, as long as it lives.
-struct Bounds<'a>(#[allow(dead_code, reason = "its lifetime is what matters: the thread points to it")] &'a AtomicBool);
+struct Bounds<'a>(PhantomData<&'a Flags>);
 
 impl<'a> Bounds<'a> {
-    fn set(halted: &'a AtomicBool) -> Self {
-        HALTED.set(halted);
+    fn set(flags: &'a Flags) -> Self {
+        FLAGS.set(flags);
         STACK_END.set(stack_address().saturating_sub(STACK_BYTES_MAX));
         BYTES_LEFT.set(MEMORY_BYTES_MAX);
-        Self(halted)
+        Self(PhantomData)
     }
 }
 
 impl Drop for Bounds<'_> {
     fn drop(&mut self) {
         BYTES_LEFT.set(UNBOUNDED);
-        HALTED.set(ptr::null());
+        FLAGS.set(ptr::null());
     }
 }
 
@@ -109,7 +125,7 @@ fn take(bytes: usize) {
         some => match some.checked_sub(bytes) {
             Some(rest) => {
                 left.set(rest);
-                stack_address() > STACK_END.get()
+                stack_address() > STACK_END.get() && !is_over()
             }
             None => false,
         },
@@ -134,13 +150,23 @@ fn give_back(bytes: usize) {
     });
 }
 
+/// What this thread and the one that waits for it tell each other; nothing outside of confinement.
+fn flags<'a>() -> Option<&'a Flags> {
+    // SAFETY: the pointer is null or was set by the `Bounds` of this thread, which borrows the flags and sets the pointer
+    // to null when it is dropped; they are alive, because only while it is does the thread have a bound. The callers use
+    // what they get before they return.
+    unsafe { FLAGS.get().as_ref() }
+}
+
+/// Whether nobody waits for this thread any more.
+fn is_over() -> bool {
+    flags().is_some_and(|flags| flags.is_over.load(Ordering::Acquire))
+}
+
 /// Tells who waits, and never goes on. Nothing here allocates.
 fn halt() -> ! {
-    let halted = HALTED.get();
-    // SAFETY: the pointer is null or was set by the `Bounds` of this thread, which borrows the flag and sets the pointer
-    // to null when it is dropped; it is alive, because only while it is does the thread have a bound.
-    if let Some(halted) = unsafe { halted.as_ref() } {
-        halted.store(true, Ordering::Release);
+    if let Some(flags) = flags() {
+        flags.halted.store(true, Ordering::Release);
     }
     loop {
         thread::sleep(Duration::from_secs(3_600));

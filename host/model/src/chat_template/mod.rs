@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::confined::ConfiningAllocator;
-use self::confined::confined;
+use self::confined::{ConfinementError, confined};
 use super::ModelError;
 use hilora_contract::dataset::Message;
 
@@ -122,7 +122,7 @@ impl ChatTemplate {
         }
         // What is constant in a template is computed while it is read.
         let environment = confined(|| environment::environment(template).map_err(|error| error.to_string()))
-            .map_err(|error| unreadable(error.to_string()))?
+            .map_err(|error| ended(path, error, "the chat template cannot be read"))?
             .map_err(unreadable)?;
         Ok(Self { path: path.to_owned(), environment: Arc::new(environment), special_tokens: Arc::new(special_tokens) })
     }
@@ -132,7 +132,7 @@ impl ChatTemplate {
         let (environment, special_tokens) = (Arc::clone(&self.environment), Arc::clone(&self.special_tokens));
         let messages = messages.to_vec();
         confined(move || environment::render(&environment, &messages, add_generation_prompt, &special_tokens))
-            .map_err(|error| self.error(format!("a rendering was ended: {error}")))?
+            .map_err(|error| ended(&self.path, error, "a rendering was ended"))?
             .map_err(|message| self.error(message))
     }
 
@@ -147,6 +147,16 @@ impl ChatTemplate {
 
     fn failure(path: &Path, message: String) -> ModelError {
         ModelError::ChatTemplate { path: path.to_owned(), message }
+    }
+}
+
+/// Why confined work has no result: that no thread can be made is the machine's fault, everything else the template's.
+fn ended(path: &Path, error: ConfinementError, what: &str) -> ModelError {
+    match error {
+        ConfinementError::Thread(error) => ModelError::reading(path, error),
+        ConfinementError::Memory | ConfinementError::Time | ConfinementError::Panic => {
+            ChatTemplate::failure(path, format!("{what}: {error}"))
+        }
     }
 }
 
