@@ -1,32 +1,17 @@
 //! Damage: inputs made of whole ones by a seeded generator. The programs of `cargo xtask attack` include this file by its
 //! path; the same seed gives the same inputs on every machine.
 
+#[path = "random.rs"]
+mod random;
+
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
-/// Steele, Lea and Flood's SplitMix64.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`; 0 if that is 0.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        (self.next() % (bound.max(1) as u64)) as usize
-    }
-}
+use self::random::Random;
 
 /// What is put in the place of a part: numbers at the ends of their types, and what opens without closing.
 const PARTS: [&[u8]; 16] = [
@@ -88,6 +73,37 @@ static PANIC: Mutex<String> = Mutex::new(String::new());
 
 /// No input may take longer.
 const TIME_MAX: Duration = Duration::from_secs(10);
+/// The input that is read.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// Ends the process if one input takes too long, and says which.
+struct Watchdog(mpsc::Sender<()>);
+
+impl Watchdog {
+    fn start(target: &str) -> Self {
+        let (alive, ended) = mpsc::channel();
+        let target = target.to_owned();
+        thread::spawn(move || {
+            let mut last = u64::MAX;
+            while ended.recv_timeout(TIME_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let now = NUMBER.load(Ordering::Relaxed);
+                if now == last {
+                    eprintln!("{target}, input {now}: no end after {} s", TIME_MAX.as_secs());
+                    std::process::abort();
+                }
+                last = now;
+            }
+        });
+        Self(alive)
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        // The thread may have ended with the process's last input.
+        let _ended = self.0.send(());
+    }
+}
 
 /// Feeds `read` the whole inputs, which it must accept, and so many damaged ones, and prints a line of JSON: the target, how many were tried, how many were accepted
 /// as whole, and what was found. A panic and an input that takes too long are findings; to be refused is right.
@@ -96,17 +112,21 @@ pub(crate) fn feed(target: &str, seed: u64, inputs: u64, whole: &[Vec<u8>], read
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = panicked.to_string();
     }));
     let mut findings: Vec<String> = Vec::new();
-    let (mut accepted, mut slowest) = (0_u64, Duration::ZERO);
+    let (mut accepted, mut failed, mut slowest) = (0_u64, 0_u64, Duration::ZERO);
+    let _watchdog = Watchdog::start(target);
     // Damage to what is refused as it is would show nothing.
     if let Some(refused) = whole.iter().position(|input| !read(input)) {
+        failed += 1;
         findings.push(format!("whole input {refused} is refused"));
     }
     for number in 0..inputs {
         let input = damaged(whole, &mut Random::new(seed.wrapping_mul(1_000_003).wrapping_add(number)));
+        NUMBER.store(number, Ordering::Relaxed);
         let begun = Instant::now();
         let read = panic::catch_unwind(AssertUnwindSafe(|| read(&input)));
         let took = begun.elapsed();
         slowest = slowest.max(took);
+        failed += u64::from(read.is_err());
         match read {
             Ok(is_accepted) => accepted += u64::from(is_accepted),
             Err(_) => {
@@ -114,14 +134,11 @@ pub(crate) fn feed(target: &str, seed: u64, inputs: u64, whole: &[Vec<u8>], read
                 findings.push(format!("input {number}: {}", words.escape_debug()));
             }
         }
-        if took > TIME_MAX {
-            findings.push(format!("input {number}: {:.1} s", took.as_secs_f64()));
-        }
     }
     drop(panic::take_hook());
     findings.truncate(20);
     let line = format!(
-        "{{\"target\":{target:?},\"tried\":{inputs},\"accepted\":{accepted},\"slowest_ms\":{},\"findings\":{findings:?}}}\n",
+        "{{\"target\":{target:?},\"tried\":{inputs},\"failed\":{failed},\"accepted\":{accepted},\"slowest_ms\":{},\"findings\":{findings:?}}}\n",
         slowest.as_millis()
     );
     // Whoever counts them sees that a line is missing.

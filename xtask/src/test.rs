@@ -27,7 +27,7 @@ pub(crate) fn run(repository: &Path, filter: Option<&str>, with_lints: bool) -> 
     // Each build has times at which it has work for one core alone.
     let (guests, suites) = thread::scope(|scope| {
         let guests = scope.spawn(|| timed(|| build::build_with_test_guests(repository, lints.as_ref())));
-        let suites = timed(|| compile(repository, lints.as_ref()));
+        let suites = timed(|| compile(repository, lints.as_ref(), filter.is_none()));
         (guests.join(), suites)
     });
     let Ok((guests, guests_duration)) = guests else { bail!("the thread that builds the plugins ended early") };
@@ -71,7 +71,7 @@ pub(crate) fn run(repository: &Path, filter: Option<&str>, with_lints: bool) -> 
 }
 
 /// Compiles every test, and where it lints, the programs and examples that no test needs.
-fn compile(repository: &Path, lints: Option<&LintingCompiler>) -> Result<Vec<suite::Suite>> {
+fn compile(repository: &Path, lints: Option<&LintingCompiler>, with_attack: bool) -> Result<Vec<suite::Suite>> {
     if let Some(lints) = lints {
         let mut command = build::cargo(repository, "build", &build::native_packages(repository)?);
         lints.lint(&mut command);
@@ -81,9 +81,10 @@ fn compile(repository: &Path, lints: Option<&LintingCompiler>) -> Result<Vec<sui
     if let Some(lints) = lints {
         lints.lint(&mut command);
     }
-    // Not the examples, which are programs: benchmarks build what they run.
+    // Not the examples, which are programs: whoever runs them builds them.
     let suites = suite::compile(command.arg("--tests"))?;
-    if lints.is_none() {
+    // With lints, examples were built above.
+    if with_attack && lints.is_none() {
         attack::build(repository)?;
     }
     Ok(suites)

@@ -5,7 +5,8 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use super::job::{CALM, Job, finish};
-use super::{Random, Row, Tally};
+use super::random::Random;
+use super::{Row, Tally};
 
 /// What the reader of a damaged file must do.
 enum Expected {

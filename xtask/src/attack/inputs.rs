@@ -20,6 +20,7 @@ const ADDRESS_SPACE_KIB: u64 = 6 << 20;
 struct Fed {
     target: String,
     tried: u64,
+    failed: u64,
     slowest_ms: u64,
     findings: Vec<String>,
 }
@@ -47,9 +48,9 @@ pub(super) fn damaged(repository: &Path, seed: u64, inputs: u64) -> Result<Vec<R
         let begun = std::time::Instant::now();
         let mut last = 0.0;
         let status = program::read_lines(&mut command, |line| {
-            let Ok(Fed { target, tried, slowest_ms, findings }) = serde_json::from_str(line) else { return };
+            let Ok(Fed { target, tried, failed, slowest_ms, findings }) = serde_json::from_str(line) else { return };
             let seconds = begun.elapsed().as_secs_f64();
-            let held = tried.saturating_sub(findings.len() as u64);
+            let held = tried.saturating_sub(failed);
             let attack = format!("damaged: {target} (slowest {slowest_ms} ms)");
             rows.push(Row { attack, tried, held, seconds: seconds - last, findings });
             last = seconds;

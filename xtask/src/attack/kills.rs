@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::job::{Job, finish};
-use super::{Random, Row, Tally};
+use super::random::Random;
+use super::{Row, Tally};
 use crate::program;
 
 /// Kills the main job at random moments, each time the next call after the last kill, until it has come to its end under

@@ -10,6 +10,8 @@ mod inputs;
 mod job;
 mod kills;
 mod programs;
+#[path = "../../../tests/support/random.rs"]
+mod random;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -18,6 +20,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use self::job::Job;
+use self::random::Random;
 use crate::announce;
 use crate::build::build_host;
 
@@ -73,20 +76,6 @@ impl Tally {
     }
 }
 
-/// Numbers that follow from a seed, by SplitMix64.
-pub(crate) struct Random(u64);
-
-impl Random {
-    /// A fraction from 0 to 1.
-    fn fraction(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
-
 /// Runs the campaign; 0 where everything held.
 pub(crate) fn run(repository: &Path, arguments: &AttackArguments) -> Result<u8> {
     build_host(repository)?;
@@ -94,7 +83,7 @@ pub(crate) fn run(repository: &Path, arguments: &AttackArguments) -> Result<u8> 
     if arguments.short {
         return short(repository, arguments.seed);
     }
-    let mut random = Random(arguments.seed);
+    let mut random = Random::new(arguments.seed);
     let job = Job::undisturbed(repository)?;
     let mut rows = vec![
         kills::of_the_job(&job, 60, &mut random)?,
@@ -115,7 +104,7 @@ pub(crate) fn build(repository: &Path) -> Result<()> {
 
 /// The short form, on what is built already: a little of each attack that no test makes.
 pub(crate) fn short(repository: &Path, seed: u64) -> Result<u8> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let job = Job::undisturbed(repository)?;
     let mut rows = vec![
         kills::of_the_job(&job, 2, &mut random)?,

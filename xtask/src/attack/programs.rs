@@ -5,11 +5,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{Row, Tally};
 use crate::program;
+
+/// What the programs that are right are called.
+const RIGHT: &str = "right";
 
 /// Judges every hostile program, and after each one that is right.
 pub(super) fn hostile(repository: &Path) -> Result<Row> {
@@ -24,7 +27,7 @@ pub(super) fn hostile(repository: &Path) -> Result<Row> {
         let test = json!([{ "input": "", "output": "nothing that it writes" }]);
         programs += &format!("{}\n", json!({ "id": name, "code": code, "tests": test, "time_limit_ms": 1000 }));
         let right = json!([{ "input": "21", "output": "42" }]);
-        programs += &format!("{}\n", json!({ "id": "right", "code": "print(2 * int(input()))", "tests": right }));
+        programs += &format!("{}\n", json!({ "id": RIGHT, "code": "print(2 * int(input()))", "tests": right }));
     }
     let target = program::target_folder(repository);
     let path = target.join(format!("attack-programs-{}.jsonl", std::process::id()));
@@ -35,18 +38,22 @@ pub(super) fn hostile(repository: &Path) -> Result<Row> {
         .arg(&path)
         .output()?;
     drop(fs::remove_file(&path));
-    if !output.status.success() {
-        bail!("the judge failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
     let text = String::from_utf8_lossy(&output.stdout);
-    for line in text.lines() {
-        let judged: Value = serde_json::from_str(line)?;
-        let (id, verdict) = (judged["id"].as_str().unwrap_or_default(), judged["verdict"].as_str().unwrap_or_default());
-        let is_right = match id {
-            "right" => verdict == "accepted",
-            _ => !["accepted", "internal-error", ""].contains(&verdict),
-        };
-        tally.enter(if is_right { Ok(()) } else { Err(format!("{id}: {verdict}")) });
+    let mut judged = text.lines().map(serde_json::from_str::<Value>);
+    // One judgement for each program, in their order.
+    for program in programs.lines() {
+        let asked: Value = serde_json::from_str(program)?;
+        let judged = judged.next().transpose()?.unwrap_or_default();
+        let verdict = judged["verdict"].as_str().unwrap_or("none");
+        let is_right = judged["id"] == asked["id"]
+            && match asked["id"].as_str() {
+                Some(RIGHT) => verdict == "accepted",
+                _ => !["accepted", "internal-error", "none"].contains(&verdict),
+            };
+        tally.enter(if is_right { Ok(()) } else { Err(format!("{}: {verdict}", asked["id"])) });
+    }
+    if !output.status.success() {
+        tally.enter(Err(format!("the judge: {}", String::from_utf8_lossy(&output.stderr))));
     }
     Ok(tally.end())
 }
