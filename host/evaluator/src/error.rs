@@ -88,10 +88,10 @@ pub enum EvaluatorError {
         tokens: usize,
     },
     /// The machine or a checker kept too many answers from being judged; a rate that counts them would not be the model's.
-    #[error("{answers} answers could not be judged; the first, to `{id}`: {detail}")]
+    #[error("{programs} programs could not be judged; the first, for `{id}`: {detail}")]
     NotJudged {
-        /// Answers of which nothing is known.
-        answers: u64,
+        /// Different programs among the answers of which nothing is known.
+        programs: usize,
         /// The first one's problem.
         id: String,
         /// What happened.

@@ -83,17 +83,13 @@ impl ProblemOutcome {
 }
 
 impl Evaluation {
-    /// Answers of which nothing is known, because the machine or a checker kept them from being judged.
-    pub fn undecided(&self) -> usize {
-        let samples = self.outcomes.iter().flat_map(|outcome| &outcome.samples);
-        samples.filter(|sample| sample.verdict == Some(Verdict::InternalError)).count()
-    }
-
-    /// The problem of the first of them.
-    pub(crate) fn first_undecided(&self) -> Option<String> {
-        let is_undecided = |sample: &SampleOutcome| sample.verdict == Some(Verdict::InternalError);
-        let outcome = self.outcomes.iter().find(|outcome| outcome.samples.iter().any(is_undecided))?;
-        Some(outcome.id.clone())
+    /// Answers of which nothing is known, because the machine or a checker kept them from being judged: the problem and
+    /// the completion.
+    pub(crate) fn undecided(&self) -> impl Iterator<Item = (&str, &str)> {
+        let answers =
+            self.outcomes.iter().flat_map(|outcome| outcome.samples.iter().map(|sample| (&outcome.id, sample)));
+        let undecided = answers.filter(|(_, sample)| sample.verdict == Some(Verdict::InternalError));
+        undecided.map(|(id, sample)| (id.as_str(), sample.completion.as_str()))
     }
 
     /// The rates of judged answers. Every problem must have the same number of them.

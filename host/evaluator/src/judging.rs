@@ -79,7 +79,7 @@ fn judge_programs(
     if let Some(first) = undecided.first().filter(|_| undecided.len() > UNDECIDED_MAX) {
         let (failed, detail) = first.undecided().unwrap_or((Blame::Ours, "no test was run"));
         let (id, detail) = (first.id.clone(), detail.to_owned());
-        return Err(EvaluatorError::NotJudged { answers: undecided.len() as u64, id, detail, failed });
+        return Err(EvaluatorError::NotJudged { programs: undecided.len(), id, detail, failed });
     }
     let judged: Vec<JudgedAnswer> = judged.into_iter().flatten().collect();
     if judged.len() != programs.distinct.len() {
@@ -252,7 +252,7 @@ mod tests {
         let answers: Vec<Answer<'_>> = problems.iter().map(|problem| Answer { problem, code: "crash" }).collect();
         assert_eq!(judge(&counting, &answers[1..], &mut open()?)?.len(), UNDECIDED_MAX);
         let failed = judge(&counting, &answers, &mut open()?).expect_err("one more");
-        assert!(matches!(&failed, EvaluatorError::NotJudged { answers, .. } if *answers == UNDECIDED_MAX as u64 + 1));
+        assert!(matches!(&failed, EvaluatorError::NotJudged { programs, .. } if *programs == UNDECIDED_MAX + 1));
         assert_eq!(judge(&counting, &[Answer { problem: &other, code: "six" }], &mut open()?)?.len(), 1);
         Ok(())
     }

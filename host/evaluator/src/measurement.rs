@@ -75,10 +75,10 @@ impl Measurement<'_> {
         let measured = self.measure(samples, watch)?;
         let Some((record, latency)) = measured else { return Ok(MeasurementOutcome::Interrupted) };
         // Each model's answers may have had a handful.
-        if record.undecided() > UNDECIDED_MAX as u64 {
-            let (answers, failed) = (record.undecided(), Blame::Machine);
-            let (id, detail) = (record.first_undecided().unwrap_or_default(), "see the warnings above".to_owned());
-            return Err(EvaluatorError::NotJudged { answers, id, detail, failed });
+        let undecided = record.undecided_programs();
+        if let Some((id, _)) = undecided.first().filter(|_| undecided.len() > UNDECIDED_MAX) {
+            let (id, detail) = ((*id).to_owned(), "the warnings say how".to_owned());
+            return Err(EvaluatorError::NotJudged { programs: undecided.len(), id, detail, failed: Blame::Machine });
         }
         samples.keep_used()?;
         Ok(MeasurementOutcome::Measured { record: Box::new(record), latency })
@@ -148,7 +148,7 @@ impl Measurement<'_> {
 mod tests {
     use super::*;
     use crate::config::EvaluationConfig;
-    use crate::fakes::{FakeFormatter, FakeGenerator, counting_judge, doubling_problem};
+    use crate::fakes::{FakeFormatter, FakeGenerator, counting_judge, doubling_problem, fake_judge};
     use hilora_contract::dataset::Domain;
     use std::cell::Cell;
     use std::sync::Arc;
@@ -218,6 +218,40 @@ mod tests {
         }
         assert!(interruptions > 8, "{interruptions}");
         assert_eq!((drawn.get(), runs.load(Ordering::Relaxed)), (drawn_whole, runs_whole));
+        Ok(())
+    }
+
+    #[test]
+    fn a_handful_that_was_not_judged_is_counted_over_all_models() -> Result<(), EvaluatorError> {
+        let (judge, formatter) = (fake_judge(), FakeFormatter::new());
+        let config = EvaluationConfig { samples_per_problem: 2, k: vec![2], ..EvaluationConfig::default() };
+        let problems: Vec<_> = (0..UNDECIDED_MAX + 1).map(|problem| doubling_problem(&problem.to_string())).collect();
+        let crashing = |prompt: &str, from: usize, to: usize| {
+            let problem = prompt.rsplit(' ').next().and_then(|number| number.parse::<usize>().ok());
+            let crashes = problem.is_some_and(|problem| (from..to).contains(&problem));
+            if crashes { "CODE:crash".to_owned() } else { "CODE:double".to_owned() }
+        };
+        let measured = |of_base: usize, of_adapter: usize| {
+            let base = FakeGenerator(|prompt: &str, _| crashing(prompt, 0, of_base));
+            let adapter =
+                FakeGenerator(|prompt: &str, _| crashing(prompt, UNDECIDED_MAX + 1 - of_adapter, problems.len()));
+            let measurement = Measurement {
+                adapter_name: "python-lora",
+                made_from: BTreeMap::new(),
+                seed: 3,
+                evaluator: Evaluator { formatter: &formatter, judge: &judge, specialist: "python", config: &config },
+                problems: &problems,
+                base: MeasuredModel { generator: &base, content: ContentHash::of(b"base") },
+                adapter: MeasuredModel { generator: &adapter, content: ContentHash::of(b"adapter") },
+                shuffled_answers: None,
+                nearest_copy: None,
+            };
+            measurement.run(&mut SampleRecord::forgetful(), &Watch::SILENT)
+        };
+        // The same program twice, from one model and from two, is one.
+        let MeasurementOutcome::Measured { record, .. } = measured(3, 2)? else { panic!("nobody ends it early") };
+        assert_eq!((record.undecided(), record.undecided_programs().len()), (10, 5));
+        assert!(matches!(measured(3, 3), Err(EvaluatorError::NotJudged { programs: 6, .. })));
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `evaluation.json`: a comparison with its controls, its breakdowns and what made it. It holds no timing, so the same
 //! inputs give the same bytes, and its hash names it in the registry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -53,20 +53,21 @@ impl EvaluationRecord {
 
     /// Answers of which nothing is known, because the machine or a checker kept them from being judged.
     pub fn undecided(&self) -> u64 {
-        let Controls { shuffled_answers, nearest_copy } = &self.controls;
-        let evaluations = [&self.comparison.base, &self.comparison.adapter].into_iter().chain(shuffled_answers);
-        let answers: usize = evaluations.map(Evaluation::undecided).sum();
-        let copied = nearest_copy.iter().flat_map(|copy| &copy.neighbours);
-        (answers + copied.filter(|copy| copy.verdict == Verdict::InternalError).count()) as u64
+        self.undecided_answers().count() as u64
     }
 
-    /// The problem of the first of them.
-    pub fn first_undecided(&self) -> Option<String> {
+    /// The different programs among them: the problem, and the completion that has it.
+    pub fn undecided_programs(&self) -> BTreeSet<(&str, &str)> {
+        self.undecided_answers().collect()
+    }
+
+    fn undecided_answers(&self) -> impl Iterator<Item = (&str, &str)> {
         let Controls { shuffled_answers, nearest_copy } = &self.controls;
         let evaluations = [&self.comparison.base, &self.comparison.adapter].into_iter().chain(shuffled_answers);
         let copied = nearest_copy.iter().flat_map(|copy| &copy.neighbours);
-        let copied = copied.filter(|copy| copy.verdict == Verdict::InternalError).map(|copy| copy.id.clone());
-        evaluations.filter_map(Evaluation::first_undecided).chain(copied).next()
+        let copied = copied.filter(|copy| copy.verdict == Verdict::InternalError);
+        // A copied program stands in the training data, not here.
+        evaluations.flat_map(Evaluation::undecided).chain(copied.map(|copy| (copy.id.as_str(), "")))
     }
 
     /// The figures without the answers, for a registry's row.
