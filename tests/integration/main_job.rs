@@ -20,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("main_job::rows_without_tests_are_trained_on_and_neither_measured_nor_registered", unmeasured),
         Trial::test("main_job::workers_that_are_killed_in_prepare_change_no_byte", dead_workers),
         Trial::test("main_job::twenty_kills_of_workers_a_second_end_in_the_same_bytes_or_say_so", killed_without_pause),
+        Trial::test("main_job::files_have_the_mode_that_the_callers_umask_leaves", umask),
         Trial::test("main_job::bad_input_is_one_error_with_a_hint_and_exit_code_2", bad_input),
         Trial::test("main_job::every_shipped_config_is_valid", shipped_configs),
         // Minutes on all cores; the small job tells every change that would change it.
@@ -233,6 +234,26 @@ fn dead_workers() -> Result<(), Failed> {
         let hashes = ["died", "calm"].map(|run| hash_of_artifact(&bench.path(run).join(artefact)));
         let [died, calm] = hashes;
         assert_eq!(died?, calm?, "{artefact}");
+    }
+    Ok(())
+}
+
+fn umask() -> Result<(), Failed> {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new(CONFIG)?;
+    for (umask, file, folder) in [("027", 0o640, 0o750), ("077", 0o600, 0o700)] {
+        let prepare = bench.command(&["prepare"], umask);
+        let mut command = Command::new("bash");
+        command.current_dir(repository()).args(["-c", &format!("umask {umask}; exec \"$@\""), "bash"]);
+        let output = command.arg(prepare.get_program()).args(prepare.get_args()).output()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mode = |path: &str| -> Result<u32, Failed> {
+            Ok(fs::metadata(bench.path(umask).join(path))?.permissions().mode() & 0o777)
+        };
+        for path in ["manifest.json", "data/python_train.jsonl", "stages/verified.jsonl", "stages.json"] {
+            assert_eq!(mode(path)?, file, "{path} under {umask}");
+        }
+        assert_eq!(mode("data")?, folder, "under {umask}");
     }
     Ok(())
 }

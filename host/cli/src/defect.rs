@@ -12,14 +12,17 @@ use hilora_contract::terminal::visible_message;
 
 use super::failure::ExitStatus;
 
-/// Where the last panic was and what it said. One before it was caught where it was expected of a library.
-static LAST: Mutex<String> = Mutex::new(String::new());
+/// Where panics were and what they said, the first ones: others may follow from them, and say less. Some were caught where
+/// they are expected of a library.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// How many are kept.
+const PANICS_MAX: usize = 5;
 
 /// Runs the program, and tells of a panic as of any other failure.
 pub fn catch_defects(program: impl FnOnce() -> ExitCode) -> ExitCode {
     panic::set_hook(Box::new(remember));
     panic::catch_unwind(AssertUnwindSafe(program)).unwrap_or_else(|_| {
-        let what = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        let what = PANICS.lock().unwrap_or_else(PoisonError::into_inner).join("; then ");
         let message = format!(
             "error: a defect of hilora-host {}: {what}\nhint: everything that was finished is kept, and the same command \
              goes on from there; please report this message with the command, the config and what \
@@ -39,7 +42,12 @@ fn remember(panicked: &PanicHookInfo<'_>) {
         std::backtrace::BacktraceStatus::Captured => format!("\n{backtrace}"),
         _ => String::new(),
     };
-    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = format!("{}{place}{backtrace}", said(panicked.payload()));
+    let thread = std::thread::current().name().map(|name| format!(", thread {name}")).unwrap_or_default();
+    let told = format!("{}{place}{thread}{backtrace}", said(panicked.payload()));
+    let mut panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
+    if panics.len() < PANICS_MAX {
+        panics.push(told);
+    }
 }
 
 /// A panic's words, which may repeat what a file said.
