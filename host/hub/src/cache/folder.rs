@@ -240,11 +240,12 @@ impl Folder {
     }
 }
 
-/// The words of the operating system for a file that somebody else holds are not those of a failure.
-pub(super) fn is_held(file: &File) -> io::Result<bool> {
+/// Takes a lock on a file, and says whether that succeeded. The words of the operating system for a file that somebody
+/// else holds are not those of a failure.
+pub(super) fn try_hold(file: &File) -> io::Result<bool> {
     match file.try_lock() {
-        Ok(()) => Ok(false),
-        Err(fs::TryLockError::WouldBlock) => Ok(true),
+        Ok(()) => Ok(true),
+        Err(fs::TryLockError::WouldBlock) => Ok(false),
         Err(fs::TryLockError::Error(error)) => Err(error),
     }
 }

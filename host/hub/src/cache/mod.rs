@@ -25,7 +25,7 @@ use super::HubError;
 use super::listing::is_of_a_model;
 use super::names::{Commit, ETag, ModelId, is_file_name};
 use super::words::shown;
-use folder::{Entry, Folder, is_held};
+use folder::{Entry, Folder, try_hold};
 
 /// What stands before a blob's name in the link to it, both from a snapshot and to what models share.
 const TO_BLOBS: &str = "../../blobs/";
@@ -154,7 +154,7 @@ impl CachedModel {
         let name = format!("{etag}.lock");
         let lock = locks.file_or_new(&name)?;
         let mut on_wait = Some(on_wait);
-        while is_held(&lock).map_err(|error| FileError::writing(locks.path_of(&name), error))? {
+        while !try_hold(&lock).map_err(|error| FileError::writing(locks.path_of(&name), error))? {
             if let Some(on_wait) = on_wait.take() {
                 on_wait();
             }
