@@ -102,6 +102,14 @@ pub enum HubError {
         /// Bytes that this user may still write there.
         free_bytes: u64,
     },
+    /// Somebody holds a blob and does not go on with it.
+    #[error("another process holds {path}, and has downloaded nothing for {minutes} minutes")]
+    Held {
+        /// The lock.
+        path: PathBuf,
+        /// How long it was waited for.
+        minutes: u64,
+    },
     /// Something in the cache is not what Hugging Face's layout has at that place.
     #[error("{path}: expected {expected}, found {found}")]
     Cache {
@@ -127,7 +135,7 @@ impl Fault for HubError {
             Self::Setting { .. } | Self::Answer { .. } | Self::Cache { .. } => Blame::User,
             // A wrong HF_ENDPOINT looks the same from here, but as a rule it is the network, and the same command
             // succeeds later; what was damaged on the way does, too.
-            Self::Connection { .. } | Self::Damaged { .. } | Self::NoRoom { .. } => Blame::Machine,
+            Self::Connection { .. } | Self::Damaged { .. } | Self::NoRoom { .. } | Self::Held { .. } => Blame::Machine,
             Self::File(error) => error.blame(),
         }
     }
@@ -152,6 +160,7 @@ impl Fault for HubError {
             Self::NoRoom { .. } => {
                 "HF_HUB_CACHE names a cache on another disk; what is there already is not fetched again".to_owned()
             }
+            Self::Held { .. } => "end that process; the next call goes on where it stopped".to_owned(),
             Self::Cache { .. } => {
                 "nothing was read through it; remove it, and what is missing is downloaded anew; HF_HUB_CACHE names \
                  another cache"

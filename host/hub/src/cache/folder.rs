@@ -136,6 +136,19 @@ impl Folder {
         }
     }
 
+    /// Holds the file of that name, which is made if it is missing, as a lock; nothing where somebody else holds it. It
+    /// ends with what is returned, and with the process however that ends.
+    pub(super) fn try_lock(&self, name: &str) -> Result<Option<File>, HubError> {
+        let file = self.file_or_new(name)?;
+        if !try_hold(&file).map_err(|error| FileError::writing(self.path_of(name), error))? {
+            return Ok(None);
+        }
+        // Its last holder may have removed it in between, and then the next one locks another file.
+        let held = self.stat_of(name, &file)?;
+        let stands = self.stat(name)?.is_some_and(|stat| (stat.st_dev, stat.st_ino) == (held.st_dev, held.st_ino));
+        Ok(stands.then_some(file))
+    }
+
     /// Holds what was opened to be a plain file.
     fn plain(&self, name: &str, handle: OwnedFd) -> Result<File, HubError> {
         let file = File::from(handle);
@@ -242,7 +255,7 @@ impl Folder {
 
 /// Takes a lock on a file, and says whether that succeeded. The words of the operating system for a file that somebody
 /// else holds are not those of a failure.
-pub(super) fn try_hold(file: &File) -> io::Result<bool> {
+fn try_hold(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),
         Err(fs::TryLockError::WouldBlock) => Ok(false),
