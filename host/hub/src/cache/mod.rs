@@ -5,6 +5,7 @@
 //!                         blobs/<etag>               content; with `.incomplete` on its way
 //!                         snapshots/<commit>/<file>  a link: ../../blobs/<etag>
 //! .locks/models--<owner>--<name>/<etag>.lock         held by who downloads that blob
+//!                                hilora.lock         held by who puts a link or a commit there, for that moment
 //! blobs/<2 digits>/<64 digits>                       content that models share, of which blobs/<etag> is a link:
 //!                                                    ../../blobs/<2 digits>/<64 digits>
 //! ```
@@ -15,7 +16,7 @@
 mod folder;
 
 use std::fs::File;
-use std::io::Write;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ use folder::{Entry, Folder};
 const TO_BLOBS: &str = "../../blobs/";
 /// Bytes of a file that names a commit, with what an editor may have added.
 const REF_BYTES_MAX: u64 = 256;
+/// The lock under which the model's folder has temporary names.
+const PLACE_LOCK: &str = "hilora.lock";
 /// How often a lock that somebody holds is asked for.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How long its holder may download nothing: longer than the hash of the largest file of weights takes.
@@ -90,14 +93,18 @@ impl CachedModel {
             return Ok(());
         }
         let refs = self.folder.folder_or_new("refs")?;
-        self.folder.place("main", &refs, |folder, temporary| {
-            let mut file = folder.file_or_new(temporary)?;
-            let mut write = || -> std::io::Result<()> {
-                file.write_all(commit.as_str().as_bytes())?;
-                file.sync_all()
-            };
-            write().map_err(|error| FileError::writing(folder.path_of(temporary), error).into())
-        })
+        self.place("main", &refs, |folder, temporary| folder.file(temporary, commit.as_str().as_bytes()))
+    }
+
+    /// Puts something into one of the model's folders, as the only one who does.
+    fn place(
+        &self,
+        name: &str,
+        within: &Folder,
+        make: impl Fn(&Folder, &str) -> io::Result<()>,
+    ) -> Result<(), HubError> {
+        let _lock = hold(self.locks()?, PLACE_LOCK, LOCK_PATIENCE, || Ok(0), || ())?;
+        self.folder.place(name, within, make)
     }
 
     /// The files of a commit; nothing where there are none.
@@ -155,7 +162,7 @@ impl CachedModel {
     }
 
     fn locks(&self) -> Result<&Folder, HubError> {
-        let read_only = || FileError::writing(self.blobs.path(), std::io::ErrorKind::ReadOnlyFilesystem.into()).into();
+        let read_only = || FileError::writing(self.blobs.path(), io::ErrorKind::ReadOnlyFilesystem.into()).into();
         self.locks.as_ref().ok_or_else(read_only)
     }
 
@@ -265,7 +272,7 @@ impl Snapshot<'_> {
     /// Puts a file there: a link to its blob, which is whole.
     pub(crate) fn put(&self, name: &str, etag: &ETag) -> Result<(), HubError> {
         let target = format!("{TO_BLOBS}{etag}");
-        self.model.folder.place(name, &self.folder, |folder, temporary| folder.link(temporary, &target))
+        self.model.place(name, &self.folder, |folder, temporary| folder.link(temporary, &target))
     }
 
     /// Looks at every file that a model may be computed with, whoever put it there: those who read the folder follow links.
