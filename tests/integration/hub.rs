@@ -486,7 +486,22 @@ fn shards() -> Result<(), Failed> {
     assert!(hub.mirror().requests.iter().all(|request| request.file != WEIGHTS));
     assert_eq!(hub.inspect("tiny/llama", &[("HF_HUB_OFFLINE", "true")])?["parameters"], 84_288);
     fs::remove_file(hub.snapshot().join("model-00001-of-00001.safetensors"))?;
-    hub.refuse("tiny/llama", &[("HF_HUB_OFFLINE", "true")], &["model-00001-of-00001.safetensors is missing"])
+    hub.refuse("tiny/llama", &[("HF_HUB_OFFLINE", "true")], &["model-00001-of-00001.safetensors is missing"])?;
+    // An index that was damaged in the cache is not the hub's; without its link, and removed, it comes again.
+    let index = hub.snapshot().join("model.safetensors.index.json");
+    let blob = fs::canonicalize(&index)?;
+    let whole = fs::read(&blob)?;
+    fs::write(&blob, vec![b'x'; whole.len()])?;
+    let damaged = ["model.safetensors.index.json: expected an index of weights, found", "hint: nothing was read through"];
+    hub.refuse("tiny/llama", &[], &damaged)?;
+    fs::remove_file(&index)?;
+    hub.refuse("tiny/llama", &[], &damaged)?;
+    let other = json!({"weight_map": {"a": "x.safetensors"}}).to_string();
+    fs::write(&blob, format!("{other:<0$}", whole.len()))?;
+    hub.refuse("tiny/llama", &[], &["an index of weights, found weight_map: expected the names of files of the model"])?;
+    fs::remove_file(&blob)?;
+    assert_eq!(hub.inspect("tiny/llama", &[])?["parameters"], 84_288);
+    Ok(())
 }
 
 fn refusals() -> Result<(), Failed> {

@@ -64,8 +64,9 @@ impl From<RequestError> for Stopped {
 }
 
 impl Download<'_> {
-    /// Puts those of these files into the snapshot that it lacks.
-    pub(crate) fn fetch<'n>(&self, wanted: impl IntoIterator<Item = Wanted<'n>>) -> Result<(), HubError> {
+    /// Puts those of these files into the snapshot that it lacks. Gives how many of them came from the hub; the others were
+    /// in the cache.
+    pub(crate) fn fetch<'n>(&self, wanted: impl IntoIterator<Item = Wanted<'n>>) -> Result<usize, HubError> {
         let mut missing = Vec::new();
         for (name, bytes_max) in wanted {
             if !self.snapshot.has(name)? {
@@ -73,11 +74,12 @@ impl Download<'_> {
             }
         }
         self.demand_room(&missing)?;
+        let mut came = 0;
         for announced in &missing {
-            self.blob(announced)?;
+            came += usize::from(self.blob(announced)?);
             self.snapshot.put(&announced.name, &announced.etag)?;
         }
-        Ok(())
+        Ok(came)
     }
 
     fn url(&self, name: &str) -> url::Url {
@@ -130,14 +132,14 @@ impl Download<'_> {
         Err(HubError::NoRoom { id: self.id.as_str().to_owned(), cache, needed_bytes, free_bytes })
     }
 
-    /// Downloads a blob that is not there.
-    fn blob(&self, announced: &Announced) -> Result<(), HubError> {
+    /// Downloads a blob, unless it is there; says whether it came now.
+    fn blob(&self, announced: &Announced) -> Result<bool, HubError> {
         let Announced { name, etag, bytes } = announced;
         let _lock =
             self.model.lock(etag, || tracing::warn!("{name}: another process downloads it; waiting for that"))?;
         // Somebody else may have been faster; what has another length than its hash says is no blob.
         if self.model.bytes_of(etag)?.0 == Some(*bytes) {
-            return Ok(());
+            return Ok(false);
         }
         let mut file = self.model.begin(etag)?;
         let unwritable = |error| FileError::writing(self.model.path_of_beginning(etag), error);
@@ -152,7 +154,8 @@ impl Download<'_> {
             self.model.abandon(etag)?;
             return Err(self.damaged(name, etag.to_string(), got));
         }
-        self.model.finish(etag, &file)
+        self.model.finish(etag, &file)?;
+        Ok(true)
     }
 
     /// Fills a file up, and gives the hash of what it is then.

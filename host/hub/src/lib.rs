@@ -34,7 +34,7 @@ use std::path::PathBuf;
 pub use error::HubError;
 pub use names::ModelId;
 
-use cache::CachedModel;
+use cache::{CachedModel, Snapshot};
 use client::{Client, RequestError};
 use download::{CARRIED_BYTES_MAX, Download, WEIGHTS_BYTES_MAX, failed};
 use listing::{INDEX, INDEX_BYTES_MAX, LISTING_BYTES_MAX, Listing, SINGLE, shards};
@@ -96,11 +96,7 @@ fn cached(settings: &Settings, id: &ModelId, files: ModelFiles) -> Result<PathBu
     let mut wanted = BTreeSet::from([CONFIG.to_owned()]);
     if files == ModelFiles::All {
         match snapshot.read(INDEX, INDEX_BYTES_MAX)? {
-            Some(index) => wanted.extend(shards(&index).map_err(|found| HubError::Cache {
-                path: snapshot.path().join(INDEX),
-                expected: "an index of weights",
-                found,
-            })?),
+            Some(index) => wanted.extend(shards(&index).map_err(|found| wrong_index(&snapshot, found))?),
             None => wanted.extend([SINGLE.to_owned()]),
         }
     }
@@ -111,6 +107,11 @@ fn cached(settings: &Settings, id: &ModelId, files: ModelFiles) -> Result<PathBu
     }
     snapshot.check()?;
     Ok(snapshot.path().to_owned())
+}
+
+/// What stands in the cache as the index of weights is none.
+fn wrong_index(snapshot: &Snapshot<'_>, found: String) -> HubError {
+    HubError::Cache { path: snapshot.path().join(INDEX), expected: "an index of weights", found }
 }
 
 /// The folder in the cache, which gets what it lacks of those files.
@@ -127,12 +128,17 @@ fn fetched(settings: &Settings, id: &ModelId, files: ModelFiles, on_bytes: &OnBy
         Download { client: &client, id, commit: &listing.commit, model: &model, snapshot: &snapshot, on_bytes };
     let mut weights = BTreeSet::new();
     if files == ModelFiles::All && listing.has(INDEX) {
-        download.fetch([(INDEX, INDEX_BYTES_MAX)])?;
-        let index = snapshot.read(INDEX, INDEX_BYTES_MAX)?.unwrap_or_default();
-        let wrong = |message| failed(&client, id, INDEX, RequestError::Answer(message));
+        let came = download.fetch([(INDEX, INDEX_BYTES_MAX)])?;
+        let index = snapshot.read(INDEX, INDEX_BYTES_MAX)?;
+        let index = index.ok_or_else(|| wrong_index(&snapshot, "nothing any more".to_owned()))?;
+        // What was in the cache already is not what the hub says now.
+        let wrong = |found| match came {
+            0 => wrong_index(&snapshot, found),
+            _ => failed(&client, id, INDEX, RequestError::Answer(found)),
+        };
         weights = shards(&index).map_err(wrong)?;
         if let Some(name) = weights.iter().find(|name| !listing.has(name)) {
-            return Err(wrong(format!("expected it to name files of the model, got `{name}`")));
+            return Err(wrong(format!("weight_map: expected the names of files of the model, got `{name}`")));
         }
     } else if files == ModelFiles::All {
         weights.insert(SINGLE.to_owned());
