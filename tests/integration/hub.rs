@@ -492,13 +492,18 @@ fn shards() -> Result<(), Failed> {
     let blob = fs::canonicalize(&index)?;
     let whole = fs::read(&blob)?;
     fs::write(&blob, vec![b'x'; whole.len()])?;
-    let damaged = ["model.safetensors.index.json: expected an index of weights, found", "hint: nothing was read through"];
+    let damaged =
+        ["model.safetensors.index.json: expected an index of weights, found", "hint: nothing was read through"];
     hub.refuse("tiny/llama", &[], &damaged)?;
     fs::remove_file(&index)?;
     hub.refuse("tiny/llama", &[], &damaged)?;
     let other = json!({"weight_map": {"a": "x.safetensors"}}).to_string();
     fs::write(&blob, format!("{other:<0$}", whole.len()))?;
-    hub.refuse("tiny/llama", &[], &["an index of weights, found weight_map: expected the names of files of the model"])?;
+    hub.refuse(
+        "tiny/llama",
+        &[],
+        &["an index of weights, found weight_map: expected the names of files of the model"],
+    )?;
     fs::remove_file(&blob)?;
     assert_eq!(hub.inspect("tiny/llama", &[])?["parameters"], 84_288);
     Ok(())

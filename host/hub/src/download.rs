@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
-use std::time::Duration;
 
 use hilora_contract::artifact::FileError;
 use ureq::http::HeaderMap;
@@ -12,13 +11,10 @@ use super::cache::{CachedModel, Snapshot};
 use super::checksum::checksum;
 use super::client::{Client, RequestError, number};
 use super::names::{Commit, ETag, ModelId};
+use super::retry::{Passing, again};
 use super::words::shown;
 use super::{HubError, OnBytes};
 
-/// How often a broken connection is taken up again before the call fails.
-const RETRIES: u32 = 3;
-/// Waited before the first of them; twice this before the second, and so on.
-const PAUSE: Duration = Duration::from_millis(300);
 /// Bytes that are asked of the connection at once.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Bytes of a file that describes a model; the largest tokenizers have a tenth of it.
@@ -48,18 +44,26 @@ pub(crate) struct Download<'a> {
 }
 
 /// Why an attempt ended before the file did.
+#[derive(Debug, thiserror::Error)]
 enum Stopped {
-    Request(RequestError),
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// The server does not go on where it was asked to.
+    #[error("expected all of it, got a part")]
     NotThere,
     /// The file has another length than was announced.
+    #[error("got {0} bytes")]
     Length(u64),
+    #[error(transparent)]
     Here(HubError),
 }
 
-impl From<RequestError> for Stopped {
-    fn from(error: RequestError) -> Self {
-        Self::Request(error)
+impl Passing for Stopped {
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Request(error) => error.is_passing(),
+            Self::NotThere | Self::Length(_) | Self::Here(_) => false,
+        }
     }
 }
 
@@ -170,10 +174,7 @@ impl Download<'_> {
             }
             Err(Stopped::Here(error)) => Err(error),
             Err(Stopped::Request(error)) => Err(self.failed(name, error)),
-            Err(Stopped::NotThere) => {
-                let message = "expected all of it, got a part".to_owned();
-                Err(self.failed(name, RequestError::Answer(message)))
-            }
+            Err(error @ Stopped::NotThere) => Err(self.failed(name, RequestError::Answer(error.to_string()))),
         }
     }
 
@@ -184,21 +185,15 @@ impl Download<'_> {
     /// Fills a file up, and takes a broken connection up again.
     fn receive(&self, announced: &Announced, file: &mut File) -> Result<(), Stopped> {
         let name = &announced.name;
-        let (mut attempt, mut from_start) = (0, false);
-        loop {
-            match self.attempt(announced, file, from_start) {
-                Err(Stopped::NotThere) if !from_start => {
-                    tracing::warn!("{name}: the server does not go on where it stopped; fetching all of it");
-                    from_start = true;
-                }
-                Err(Stopped::Request(error)) if attempt < RETRIES && error.is_passing() => {
-                    tracing::warn!("{name}: {error}; trying again");
-                    attempt += 1;
-                    std::thread::sleep(PAUSE * attempt);
-                }
-                result => return result,
+        let mut from_start = false;
+        again(name, || match self.attempt(announced, file, from_start) {
+            Err(Stopped::NotThere) if !from_start => {
+                tracing::warn!("{name}: the server does not go on where it stopped; fetching all of it");
+                from_start = true;
+                self.attempt(announced, file, from_start)
             }
-        }
+            result => result,
+        })
     }
 
     /// One request, for all that the file lacks.
@@ -250,21 +245,6 @@ impl Download<'_> {
         match content.read(&mut buffer[..1]) {
             Ok(1..) => Err(Stopped::Length(done + 1)),
             _ => Ok(()),
-        }
-    }
-}
-
-/// Asks again where the same request may succeed in a moment.
-fn again<T>(name: &str, mut ask: impl FnMut() -> Result<T, RequestError>) -> Result<T, RequestError> {
-    let mut attempt = 0;
-    loop {
-        match ask() {
-            Err(error) if attempt < RETRIES && error.is_passing() => {
-                tracing::warn!("{name}: {error}; asking again");
-                attempt += 1;
-                std::thread::sleep(PAUSE * attempt);
-            }
-            result => return result,
         }
     }
 }

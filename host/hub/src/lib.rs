@@ -20,6 +20,8 @@ mod cache;
 
 mod client;
 
+mod retry;
+
 mod download;
 
 mod checksum;
@@ -38,6 +40,7 @@ use cache::{CachedModel, Snapshot};
 use client::{Client, RequestError};
 use download::{CARRIED_BYTES_MAX, Download, WEIGHTS_BYTES_MAX, failed};
 use listing::{INDEX, INDEX_BYTES_MAX, LISTING_BYTES_MAX, Listing, SINGLE, shards};
+use retry::again;
 use settings::{Environment, Settings};
 
 const CONFIG: &str = "config.json";
@@ -156,7 +159,8 @@ fn fetched(settings: &Settings, id: &ModelId, files: ModelFiles, on_bytes: &OnBy
 /// What the hub has of a model now.
 fn listing_of(client: &Client, id: &ModelId) -> Result<Listing, HubError> {
     let parts = ["api", "models"].into_iter().chain(id.as_str().split('/')).chain(["revision", "main"]);
-    let json = client.small(client.url(parts), LISTING_BYTES_MAX).map_err(|error| match error {
+    let url = client.url(parts);
+    let json = again(THE_LISTING, || client.small(url.clone(), LISTING_BYTES_MAX)).map_err(|error| match error {
         RequestError::Status { status: 404, by_hub: true } => {
             HubError::NotFound { id: id.as_str().to_owned(), endpoint: client.endpoint() }
         }
