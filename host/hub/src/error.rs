@@ -145,7 +145,9 @@ impl Fault for HubError {
             Self::Setting { .. } => return Vec::new(),
             Self::NotFound { .. } => "is the name right? A folder must exist if the model is not the hub's".to_owned(),
             Self::Refused { .. } => {
-                "set HF_TOKEN to a token that may read it; a gated model must first be asked for on its page".to_owned()
+                "set HF_TOKEN to a token that may read it, and do not set HF_HUB_DISABLE_IMPLICIT_TOKEN; a gated model must \
+                 first be asked for on its page"
+                    .to_owned()
             }
             Self::NotCached { id, .. } => format!(
                 "without HF_HUB_OFFLINE and in no dry run it is downloaded; `hilora-host model inspect {id}` does it now"

@@ -31,7 +31,7 @@ mod words;
 mod error;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use error::HubError;
 pub use names::ModelId;
@@ -41,7 +41,7 @@ use client::{Client, RequestError};
 use download::{CARRIED_BYTES_MAX, Download, WEIGHTS_BYTES_MAX, failed};
 use listing::{INDEX, INDEX_BYTES_MAX, LISTING_BYTES_MAX, Listing, SINGLE, shards};
 use retry::again;
-use settings::{Environment, Settings};
+use settings::Environment;
 
 const CONFIG: &str = "config.json";
 /// How messages call what is asked for first.
@@ -78,22 +78,19 @@ impl Hub {
 
     /// The folder of a model; what the cache lacks of those files is downloaded.
     pub fn folder(&self, id: &ModelId, files: ModelFiles, on_bytes: &OnBytes<'_>) -> Result<PathBuf, HubError> {
-        let settings = self.environment.settings()?;
-        match self.is_offline || settings.is_offline {
-            true => cached(&settings, id, files),
-            false => fetched(&settings, id, files, on_bytes),
+        let cache = self.environment.cache()?;
+        match self.is_offline || self.environment.is_offline() {
+            true => cached(&cache, id, files),
+            false => fetched(&cache, &Client::new(&self.environment.settings()?), id, files, on_bytes),
         }
     }
 }
 
 /// The folder in the cache, which must hold all those files.
-fn cached(settings: &Settings, id: &ModelId, files: ModelFiles) -> Result<PathBuf, HubError> {
-    let missing = |file: &str| HubError::NotCached {
-        id: id.as_str().to_owned(),
-        cache: settings.cache.clone(),
-        file: file.to_owned(),
-    };
-    let model = CachedModel::find(&settings.cache, id)?.ok_or_else(|| missing(CONFIG))?;
+fn cached(cache: &Path, id: &ModelId, files: ModelFiles) -> Result<PathBuf, HubError> {
+    let missing =
+        |file: &str| HubError::NotCached { id: id.as_str().to_owned(), cache: cache.to_owned(), file: file.to_owned() };
+    let model = CachedModel::find(cache, id)?.ok_or_else(|| missing(CONFIG))?;
     let commit = model.main()?.ok_or_else(|| missing(CONFIG))?;
     let snapshot = model.snapshot(&commit)?.ok_or_else(|| missing(CONFIG))?;
     let mut wanted = BTreeSet::from([CONFIG.to_owned()]);
@@ -118,17 +115,21 @@ fn wrong_index(snapshot: &Snapshot<'_>, found: String) -> HubError {
 }
 
 /// The folder in the cache, which gets what it lacks of those files.
-fn fetched(settings: &Settings, id: &ModelId, files: ModelFiles, on_bytes: &OnBytes<'_>) -> Result<PathBuf, HubError> {
-    let client = Client::new(settings);
-    let listing = listing_of(&client, id)?;
+fn fetched(
+    cache: &Path,
+    client: &Client,
+    id: &ModelId,
+    files: ModelFiles,
+    on_bytes: &OnBytes<'_>,
+) -> Result<PathBuf, HubError> {
+    let listing = listing_of(client, id)?;
     if files == ModelFiles::All && !listing.has(INDEX) && !listing.has(SINGLE) {
         return Err(HubError::NoWeights { id: id.as_str().to_owned() });
     }
-    let model = CachedModel::find_or_begin(&settings.cache, id)?;
+    let model = CachedModel::find_or_begin(cache, id)?;
     // All files come from one commit, whatever happens to the branch meanwhile.
     let snapshot = model.snapshot_or_new(&listing.commit)?;
-    let download =
-        Download { client: &client, id, commit: &listing.commit, model: &model, snapshot: &snapshot, on_bytes };
+    let download = Download { client, id, commit: &listing.commit, model: &model, snapshot: &snapshot, on_bytes };
     let mut weights = BTreeSet::new();
     if files == ModelFiles::All && listing.has(INDEX) {
         let came = download.fetch([(INDEX, INDEX_BYTES_MAX)])?;
@@ -137,7 +138,7 @@ fn fetched(settings: &Settings, id: &ModelId, files: ModelFiles, on_bytes: &OnBy
         // What was in the cache already is not what the hub says now.
         let wrong = |found| match came {
             0 => wrong_index(&snapshot, found),
-            _ => failed(&client, id, INDEX, RequestError::Answer(found)),
+            _ => failed(client, id, INDEX, RequestError::Answer(found)),
         };
         weights = shards(&index).map_err(wrong)?;
         if let Some(name) = weights.iter().find(|name| !listing.has(name)) {
