@@ -8,9 +8,9 @@ use ureq::http::{HeaderMap, HeaderValue, Response, header};
 use ureq::{Agent, Body, BodyReader, Timeout};
 use url::Url;
 
+use super::error::shown;
 use super::retry::Passing;
 use super::settings::Settings;
-use super::words::shown;
 
 /// Redirects that are followed for one request.
 const REDIRECTS_MAX: usize = 5;

@@ -10,9 +10,9 @@ use ureq::http::HeaderMap;
 use super::cache::{CachedModel, Snapshot};
 use super::checksum::checksum;
 use super::client::{Client, RequestError, number};
+use super::error::shown;
 use super::names::{Commit, ETag, ModelId};
 use super::retry::{Passing, again};
-use super::words::shown;
 use super::{HubError, OnBytes};
 
 /// Bytes that are asked of the connection at once.

@@ -4,8 +4,12 @@ use std::path::PathBuf;
 
 use hilora_contract::artifact::FileError;
 use hilora_contract::fault::{Blame, Fault};
+use hilora_contract::terminal::visible_line;
 
-/// An error of the hub. What a server or a file said is in it only as `words::shown` shows it.
+/// Characters of what a server or a file said that a message has at most.
+const CHARACTERS_MAX: usize = 200;
+
+/// An error of the hub. What a server or a file said is in it only as `shown` shows it.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// An environment variable has a value that means nothing.
@@ -172,4 +176,9 @@ impl Fault for HubError {
         };
         vec![hint]
     }
+}
+
+/// Words of a server or of a file as a message may have them.
+pub(crate) fn shown(text: &str) -> String {
+    visible_line(text, CHARACTERS_MAX)
 }

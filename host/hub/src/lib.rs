@@ -26,8 +26,6 @@ mod download;
 
 mod checksum;
 
-mod words;
-
 mod error;
 
 use std::collections::BTreeSet;

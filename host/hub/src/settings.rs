@@ -12,7 +12,7 @@ use ureq::http::HeaderValue;
 use url::Url;
 
 use super::HubError;
-use super::words::shown;
+use super::error::shown;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 /// How long a server may say nothing; longer than Hugging Face's own ten seconds, because a run may wait for this alone.

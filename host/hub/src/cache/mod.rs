@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 use hilora_contract::artifact::FileError;
 
 use super::HubError;
+use super::error::shown;
 use super::listing::is_of_a_model;
 use super::names::{Commit, ETag, ModelId, is_file_name};
-use super::words::shown;
 use folder::{Entry, Folder};
 
 /// What stands before a blob's name in the link to it, both from a snapshot and to what models share.
