@@ -1,6 +1,7 @@
 //! The download of one commit's files into the cache: what is missing, whether there is room for it, and then file by
 //! file, from where the last download stopped.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 
@@ -121,14 +122,8 @@ impl Download<'_> {
 
     /// Whether all that is missing fits onto the disk.
     fn demand_room(&self, missing: &[Announced]) -> Result<(), HubError> {
-        let mut needed_bytes: u64 = 0;
-        for Announced { etag, bytes, .. } in missing {
-            let (whole, begun) = self.model.bytes_of(etag)?;
-            if whole != Some(*bytes) {
-                needed_bytes = needed_bytes.saturating_add(bytes.saturating_sub(begun));
-            }
-        }
-        let free_bytes = self.model.free_bytes()?;
+        let needed_bytes = needed_bytes(self.model, missing)?;
+        let free_bytes = self.model.usable_bytes()?;
         if needed_bytes <= free_bytes {
             return Ok(());
         }
@@ -249,6 +244,23 @@ impl Download<'_> {
     }
 }
 
+/// Bytes that are still to be downloaded; files with one content are one blob.
+fn needed_bytes(model: &CachedModel, missing: &[Announced]) -> Result<u64, HubError> {
+    let mut blobs: BTreeMap<&ETag, u64> = BTreeMap::new();
+    for Announced { etag, bytes, .. } in missing {
+        let announced = blobs.entry(etag).or_default();
+        *announced = (*announced).max(*bytes);
+    }
+    let mut needed_bytes: u64 = 0;
+    for (etag, bytes) in blobs {
+        let (whole, begun) = model.bytes_of(etag)?;
+        if whole != Some(bytes) {
+            needed_bytes = needed_bytes.saturating_add(bytes.saturating_sub(begun));
+        }
+    }
+    Ok(needed_bytes)
+}
+
 /// What a failed request means to who wanted that file of a model.
 pub(crate) fn failed(client: &Client, id: &ModelId, file: &str, error: RequestError) -> HubError {
     let (id, endpoint, file) = (id.as_str().to_owned(), client.endpoint(), file.to_owned());
@@ -261,5 +273,28 @@ pub(crate) fn failed(client: &Client, id: &ModelId, file: &str, error: RequestEr
         error @ (RequestError::Status { .. } | RequestError::Broken(_)) => {
             HubError::Connection { id, endpoint, file, message: error.to_string() }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_with_one_content_need_the_room_of_one() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let model = CachedModel::find_or_begin(folder.path(), &ModelId::parse("a/b").ok_or("no id")?)?;
+        let announced = |name: &str, digit: &str, bytes| {
+            Some(Announced { name: name.to_owned(), etag: ETag::parse(&digit.repeat(64))?, bytes })
+        };
+        let missing = [announced("a", "1", 100), announced("b", "1", 100), announced("c", "2", 10)];
+        let missing = missing.into_iter().collect::<Option<Vec<_>>>().ok_or("no tag")?;
+        assert_eq!(needed_bytes(&model, &missing)?, 110);
+        // A server that says of one blob two sizes gets no room by the smaller.
+        let two = [announced("a", "1", 1 << 40), announced("b", "1", 1)].into_iter().flatten().collect::<Vec<_>>();
+        assert_eq!(needed_bytes(&model, &two)?, 1 << 40);
+        model.begin(&missing[0].etag)?.write_all(b"begun")?;
+        assert_eq!(needed_bytes(&model, &missing)?, 105);
+        Ok(())
     }
 }

@@ -95,7 +95,7 @@ pub enum HubError {
         got: String,
     },
     /// The disk has no room for what is missing.
-    #[error("`{id}` needs {needed_bytes} bytes more in {cache}, and {free_bytes} are free")]
+    #[error("`{id}` needs {needed_bytes} bytes more in {cache}, and {free_bytes} are free for it")]
     NoRoom {
         /// The model.
         id: String,
@@ -103,7 +103,7 @@ pub enum HubError {
         cache: PathBuf,
         /// Bytes that are still to be downloaded.
         needed_bytes: u64,
-        /// Bytes that this user may still write there.
+        /// Bytes that this user may still write there, less what is left to everybody else.
         free_bytes: u64,
     },
     /// Somebody holds a blob and does not go on with it.

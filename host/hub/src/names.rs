@@ -57,7 +57,7 @@ impl Commit {
 }
 
 /// The tag of a file, which names its blob in the cache and is a hash of its content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ETag {
     /// Of a large file: its SHA-256.
     Sha256(String),

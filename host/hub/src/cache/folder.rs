@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use hilora_contract::artifact::FileError;
+use hilora_contract::artifact::{FileError, usable_bytes};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
@@ -260,9 +260,8 @@ impl Folder {
     }
 
     /// Bytes that this user may still write on its disk.
-    pub(super) fn free_bytes(&self) -> Result<u64, HubError> {
-        let disk = rustix::fs::fstatvfs(&self.handle).map_err(|error| FileError::reading(&self.path, error.into()))?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    pub(super) fn usable_bytes(&self) -> Result<u64, HubError> {
+        usable_bytes(&self.handle).map_err(|error| FileError::reading(&self.path, error).into())
     }
 
     /// Makes the names in it durable.

@@ -150,8 +150,8 @@ impl CachedModel {
     }
 
     /// Bytes that may still be downloaded.
-    pub(crate) fn free_bytes(&self) -> Result<u64, HubError> {
-        self.blobs.free_bytes()
+    pub(crate) fn usable_bytes(&self) -> Result<u64, HubError> {
+        self.blobs.usable_bytes()
     }
 
     /// Holds a blob as the one who downloads it. Whoever holds it already is waited for as long as he downloads; Hugging
