@@ -224,7 +224,7 @@ impl futures_core::Stream for Pieces {
 pub(crate) fn hilora(url: &str, home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("HF_") || name.to_string_lossy().starts_with("HUGGING") {
+        if ["HF_", "HUGGING", "TRANSFORMERS_"].iter().any(|begin| name.to_string_lossy().starts_with(begin)) {
             command.env_remove(name);
         }
     }
@@ -349,9 +349,16 @@ fn downloads_once() -> Result<(), Failed> {
     assert_eq!(hub.inspect("tiny/llama", &[("HF_HUB_OFFLINE", "1")])?, first);
     assert_eq!(hub.mirror().requests.len(), requests + 1);
 
+    // Then nothing matters that is for asking only.
+    fs::create_dir(hub.home.path().join("token"))?;
+    let alone = [("HF_HUB_OFFLINE", "1"), ("HF_ENDPOINT", "nowhere"), ("HF_HUB_ETAG_TIMEOUT", "soon")];
+    assert_eq!(hub.inspect("tiny/llama", &alone)?, first);
+    fs::remove_dir(hub.home.path().join("token"))?;
+
     // A token that was stored by Hugging Face's own tools.
     fs::write(hub.home.path().join("token"), "secret\n")?;
     assert_eq!(hub.inspect("tiny/llama", &[])?, first);
+    hub.refuse("tiny/llama", &[("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")], &["asked without a token", "hint: "])?;
     fs::remove_file(hub.snapshot().join(WEIGHTS))?;
     hub.refuse("tiny/llama", &[("HF_HUB_OFFLINE", "1")], &["model.safetensors is missing", "hint:"])
 }
@@ -486,7 +493,27 @@ fn shards() -> Result<(), Failed> {
     assert!(hub.mirror().requests.iter().all(|request| request.file != WEIGHTS));
     assert_eq!(hub.inspect("tiny/llama", &[("HF_HUB_OFFLINE", "true")])?["parameters"], 84_288);
     fs::remove_file(hub.snapshot().join("model-00001-of-00001.safetensors"))?;
-    hub.refuse("tiny/llama", &[("HF_HUB_OFFLINE", "true")], &["model-00001-of-00001.safetensors is missing"])
+    hub.refuse("tiny/llama", &[("HF_HUB_OFFLINE", "true")], &["model-00001-of-00001.safetensors is missing"])?;
+    // An index that was damaged in the cache is not the hub's; without its link, and removed, it comes again.
+    let index = hub.snapshot().join("model.safetensors.index.json");
+    let blob = fs::canonicalize(&index)?;
+    let whole = fs::read(&blob)?;
+    fs::write(&blob, vec![b'x'; whole.len()])?;
+    let damaged =
+        ["model.safetensors.index.json: expected an index of weights, found", "hint: nothing was read through"];
+    hub.refuse("tiny/llama", &[], &damaged)?;
+    fs::remove_file(&index)?;
+    hub.refuse("tiny/llama", &[], &damaged)?;
+    let other = json!({"weight_map": {"a": "x.safetensors"}}).to_string();
+    fs::write(&blob, format!("{other:<0$}", whole.len()))?;
+    hub.refuse(
+        "tiny/llama",
+        &[],
+        &["an index of weights, found weight_map: expected the names of files of the model"],
+    )?;
+    fs::remove_file(&blob)?;
+    assert_eq!(hub.inspect("tiny/llama", &[])?["parameters"], 84_288);
+    Ok(())
 }
 
 fn refusals() -> Result<(), Failed> {
@@ -520,10 +547,12 @@ fn config_names_an_id() -> Result<(), Failed> {
     fs::write(folder.path().join("run/data/python_train.jsonl"), format!("{row}\n"))?;
     let (config, run) = (config.to_string_lossy().into_owned(), folder.path().join("run").display().to_string());
     let arguments = ["train", "--config", &config, "--run", &run];
-    // A dry run downloads nothing, and says so.
+    // A dry run downloads nothing, and says so; it reads no token.
+    fs::create_dir(hub.home.path().join("token"))?;
     let output = hub.run(&[&arguments[..], &["--dry-run"]].concat(), &[])?;
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("`tiny/base` is not whole in") && hub.mirror().requests.is_empty(), "{error}");
+    fs::remove_dir(hub.home.path().join("token"))?;
     let output = hub.run(&arguments, &[])?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(folder.path().join("run/adapter/adapter_model.safetensors").exists());

@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("hub_attacks::redirects_end", redirects),
         Trial::test("hub_attacks::answers_are_bounded_in_size", sizes),
         Trial::test("hub_attacks::answers_are_bounded_in_time", times),
+        Trial::test("hub_attacks::a_request_that_may_succeed_is_made_again", passing),
         Trial::test("hub_attacks::a_body_is_as_long_as_announced", lengths),
         Trial::test("hub_attacks::a_part_begins_where_it_was_asked_for", parts),
         Trial::test("hub_attacks::a_full_disk_is_foreseen", no_room),
@@ -431,14 +432,35 @@ fn times() -> Result<(), Failed> {
     slowly(LISTING, Vec::new(), long)?.ends(1, &[], &["cannot fetch the listing of `a/b` from http://127.0.0.1"])?;
     slowly(LISTING, b"HTTP/1.1 200 x\r\na: ".to_vec(), long)?.ends(1, &[], &["cannot fetch the listing"])?;
     slowly(LISTING, b"HTTP/1.1 200 x\r\na: ".to_vec(), short)?.ends(1, &[], &["it took too long"])?;
-    // A body that stops, and one that drips.
-    slowly(LISTING, head(1000), long)?.ends(1, &[], &["stalled: no byte came"])?;
+    // A body that drips, and one that stops.
     slowly(LISTING, head(1_000_000), short)?.ends(1, &[], &["stalled: ", " bytes in 1 s"])?;
-    // Of a file this is tried again, three times.
+    // This is tried again, three times.
     let hub = slowly(CONFIG, head(CONTENT.len()), long)?;
     hub.ends(1, &[], &["cannot fetch config.json of `a/b` from http://127.0.0.1", "stalled: no byte came", "hint: "])?;
     assert_eq!(hub.requests().iter().filter(|asked| asked.is("GET", CONFIG)).count(), 4);
+    let hub = slowly(LISTING, head(1000), long)?;
+    hub.ends(1, &[], &["stalled: no byte came"])?;
+    assert_eq!(hub.requests().iter().filter(|asked| asked.is("GET", LISTING)).count(), 4);
     assert!(began.elapsed() < Duration::from_secs(100), "{:?}", began.elapsed());
+    Ok(())
+}
+
+fn passing() -> Result<(), Failed> {
+    let paths = [("GET", LISTING), ("HEAD", CONFIG), ("GET", CONFIG)];
+    for (method, path) in paths {
+        // It waited too long for us, it is asked too often, it failed, and then it answers.
+        let failures = Mutex::new(vec![503, 429, 408]);
+        let hub = Hostile::start(move |asked| {
+            let mut failures = failures.lock().expect("no thread panics");
+            let status = if asked.is(method, path) { failures.pop() } else { None };
+            status.map(|status| Reply::Bytes(answer(status, &[], b"")))
+        })?;
+        hub.ends(2, &[], &["model_type"])?;
+        // What would be said again is not asked again.
+        let hub = Hostile::with(method, path, answer(410, &[], b""))?;
+        hub.ends(1, &[], &["HTTP 410"])?;
+        assert_eq!(hub.requests().iter().filter(|asked| asked.is(method, path)).count(), 1);
+    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ pub const MESSAGE_CHARACTERS_MAX: usize = 20_000;
 
 /// Whether a terminal would do something at this character instead of showing it. Line breaks and tabs are not among
 /// them, because text is made of them.
-fn is_obeyed(c: char) -> bool {
+pub fn is_obeyed(c: char) -> bool {
     match c {
         '\n' | '\t' => false,
         // Marks of direction, by which a text looks other than it is, and the separators that some take for line breaks.
@@ -26,13 +26,28 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_obeyed) {
         return Cow::Borrowed(text);
     }
-    let picture = |c: char| match c {
-        c if !is_obeyed(c) => c,
+    Cow::Owned(text.chars().map(|c| if is_obeyed(c) { picture(c) } else { c }).collect())
+}
+
+/// The same of a text that is shown on one line: line breaks and tabs are pictures, too, and of so many characters the rest
+/// is left out.
+pub fn visible_line(text: &str, characters_max: usize) -> String {
+    let is_unfit = |c| is_obeyed(c) || matches!(c, '\n' | '\t');
+    let mut line: String =
+        text.chars().take(characters_max).map(|c| if is_unfit(c) { picture(c) } else { c }).collect();
+    if text.chars().nth(characters_max).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// What stands for a character that is not sent.
+fn picture(c: char) -> char {
+    match c {
         '\u{7f}' => '␡',
         '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or('�'),
         _ => '�',
-    };
-    Cow::Owned(text.chars().map(picture).collect())
+    }
 }
 
 /// The same of a message, whose end is left out where it is too long to be read.
@@ -71,6 +86,14 @@ mod tests {
         assert_eq!(visible(HOSTILE), "a␛[2J�2J␇␍b␡���c�");
         let plain = "línea\n\tこんにちは 👩‍👩‍👧 ⟪x⟫";
         assert!(matches!(visible(plain), Cow::Borrowed(text) if text == plain));
+    }
+
+    #[test]
+    fn a_line_is_one_and_short() {
+        assert_eq!(visible_line("timeout: per read", 20), "timeout: per read");
+        assert_eq!(visible_line("a\u{1b}[2J\r\n\tb\0\u{202e}\u{61c}c", 20), "a␛[2J␍␊␉b␀��c");
+        assert_eq!(visible_line(&"é".repeat(1 << 20), 200), format!("{}…", "é".repeat(200)));
+        assert_eq!(visible_line(&"é".repeat(200), 200), "é".repeat(200));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use ureq::http::{HeaderMap, HeaderValue, Response, header};
 use ureq::{Agent, Body, BodyReader, Timeout};
 use url::Url;
 
+use super::error::shown;
+use super::retry::Passing;
 use super::settings::Settings;
-use super::words::shown;
 
 /// Redirects that are followed for one request.
 const REDIRECTS_MAX: usize = 5;
@@ -41,11 +42,11 @@ pub(crate) enum RequestError {
     Broken(String),
 }
 
-impl RequestError {
-    /// Whether the same request may succeed in a moment.
-    pub(crate) fn is_passing(&self) -> bool {
+impl Passing for RequestError {
+    fn is_passing(&self) -> bool {
         match self {
-            Self::Status { status, .. } => *status >= 500,
+            // The server waited too long for us, or is asked too often, or failed.
+            Self::Status { status, .. } => matches!(status, 408 | 429 | 500..),
             Self::Broken(_) => true,
             Self::Answer(_) => false,
         }

@@ -1,9 +1,9 @@
 //! The download of one commit's files into the cache: what is missing, whether there is room for it, and then file by
 //! file, from where the last download stopped.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
-use std::time::Duration;
 
 use hilora_contract::artifact::FileError;
 use ureq::http::HeaderMap;
@@ -11,14 +11,11 @@ use ureq::http::HeaderMap;
 use super::cache::{CachedModel, Snapshot};
 use super::checksum::checksum;
 use super::client::{Client, RequestError, number};
+use super::error::shown;
 use super::names::{Commit, ETag, ModelId};
-use super::words::shown;
+use super::retry::{Passing, again};
 use super::{HubError, OnBytes};
 
-/// How often a broken connection is taken up again before the call fails.
-const RETRIES: u32 = 3;
-/// Waited before the first of them; twice this before the second, and so on.
-const PAUSE: Duration = Duration::from_millis(300);
 /// Bytes that are asked of the connection at once.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Bytes of a file that describes a model; the largest tokenizers have a tenth of it.
@@ -48,24 +45,33 @@ pub(crate) struct Download<'a> {
 }
 
 /// Why an attempt ended before the file did.
+#[derive(Debug, thiserror::Error)]
 enum Stopped {
-    Request(RequestError),
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// The server does not go on where it was asked to.
+    #[error("expected all of it, got a part")]
     NotThere,
     /// The file has another length than was announced.
+    #[error("got {0} bytes")]
     Length(u64),
+    #[error(transparent)]
     Here(HubError),
 }
 
-impl From<RequestError> for Stopped {
-    fn from(error: RequestError) -> Self {
-        Self::Request(error)
+impl Passing for Stopped {
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Request(error) => error.is_passing(),
+            Self::NotThere | Self::Length(_) | Self::Here(_) => false,
+        }
     }
 }
 
 impl Download<'_> {
-    /// Puts those of these files into the snapshot that it lacks.
-    pub(crate) fn fetch<'n>(&self, wanted: impl IntoIterator<Item = Wanted<'n>>) -> Result<(), HubError> {
+    /// Puts those of these files into the snapshot that it lacks. Gives how many of them came from the hub; the others were
+    /// in the cache.
+    pub(crate) fn fetch<'n>(&self, wanted: impl IntoIterator<Item = Wanted<'n>>) -> Result<usize, HubError> {
         let mut missing = Vec::new();
         for (name, bytes_max) in wanted {
             if !self.snapshot.has(name)? {
@@ -73,11 +79,12 @@ impl Download<'_> {
             }
         }
         self.demand_room(&missing)?;
+        let mut came = 0;
         for announced in &missing {
-            self.blob(announced)?;
+            came += usize::from(self.blob(announced)?);
             self.snapshot.put(&announced.name, &announced.etag)?;
         }
-        Ok(())
+        Ok(came)
     }
 
     fn url(&self, name: &str) -> url::Url {
@@ -115,14 +122,8 @@ impl Download<'_> {
 
     /// Whether all that is missing fits onto the disk.
     fn demand_room(&self, missing: &[Announced]) -> Result<(), HubError> {
-        let mut needed_bytes: u64 = 0;
-        for Announced { etag, bytes, .. } in missing {
-            let (whole, begun) = self.model.bytes_of(etag)?;
-            if whole != Some(*bytes) {
-                needed_bytes = needed_bytes.saturating_add(bytes.saturating_sub(begun));
-            }
-        }
-        let free_bytes = self.model.free_bytes()?;
+        let needed_bytes = needed_bytes(self.model, missing)?;
+        let free_bytes = self.model.usable_bytes()?;
         if needed_bytes <= free_bytes {
             return Ok(());
         }
@@ -130,14 +131,14 @@ impl Download<'_> {
         Err(HubError::NoRoom { id: self.id.as_str().to_owned(), cache, needed_bytes, free_bytes })
     }
 
-    /// Downloads a blob that is not there.
-    fn blob(&self, announced: &Announced) -> Result<(), HubError> {
+    /// Downloads a blob, unless it is there; says whether it came now.
+    fn blob(&self, announced: &Announced) -> Result<bool, HubError> {
         let Announced { name, etag, bytes } = announced;
         let _lock =
             self.model.lock(etag, || tracing::warn!("{name}: another process downloads it; waiting for that"))?;
         // Somebody else may have been faster; what has another length than its hash says is no blob.
         if self.model.bytes_of(etag)?.0 == Some(*bytes) {
-            return Ok(());
+            return Ok(false);
         }
         let mut file = self.model.begin(etag)?;
         let unwritable = |error| FileError::writing(self.model.path_of_beginning(etag), error);
@@ -152,7 +153,8 @@ impl Download<'_> {
             self.model.abandon(etag)?;
             return Err(self.damaged(name, etag.to_string(), got));
         }
-        self.model.finish(etag, &file)
+        self.model.finish(etag, &file)?;
+        Ok(true)
     }
 
     /// Fills a file up, and gives the hash of what it is then.
@@ -167,10 +169,7 @@ impl Download<'_> {
             }
             Err(Stopped::Here(error)) => Err(error),
             Err(Stopped::Request(error)) => Err(self.failed(name, error)),
-            Err(Stopped::NotThere) => {
-                let message = "expected all of it, got a part".to_owned();
-                Err(self.failed(name, RequestError::Answer(message)))
-            }
+            Err(error @ Stopped::NotThere) => Err(self.failed(name, RequestError::Answer(error.to_string()))),
         }
     }
 
@@ -181,21 +180,15 @@ impl Download<'_> {
     /// Fills a file up, and takes a broken connection up again.
     fn receive(&self, announced: &Announced, file: &mut File) -> Result<(), Stopped> {
         let name = &announced.name;
-        let (mut attempt, mut from_start) = (0, false);
-        loop {
-            match self.attempt(announced, file, from_start) {
-                Err(Stopped::NotThere) if !from_start => {
-                    tracing::warn!("{name}: the server does not go on where it stopped; fetching all of it");
-                    from_start = true;
-                }
-                Err(Stopped::Request(error)) if attempt < RETRIES && error.is_passing() => {
-                    tracing::warn!("{name}: {error}; trying again");
-                    attempt += 1;
-                    std::thread::sleep(PAUSE * attempt);
-                }
-                result => return result,
+        let mut from_start = false;
+        again(name, || match self.attempt(announced, file, from_start) {
+            Err(Stopped::NotThere) if !from_start => {
+                tracing::warn!("{name}: the server does not go on where it stopped; fetching all of it");
+                from_start = true;
+                self.attempt(announced, file, from_start)
             }
-        }
+            result => result,
+        })
     }
 
     /// One request, for all that the file lacks.
@@ -251,19 +244,21 @@ impl Download<'_> {
     }
 }
 
-/// Asks again where the same request may succeed in a moment.
-fn again<T>(name: &str, mut ask: impl FnMut() -> Result<T, RequestError>) -> Result<T, RequestError> {
-    let mut attempt = 0;
-    loop {
-        match ask() {
-            Err(error) if attempt < RETRIES && error.is_passing() => {
-                tracing::warn!("{name}: {error}; asking again");
-                attempt += 1;
-                std::thread::sleep(PAUSE * attempt);
-            }
-            result => return result,
+/// Bytes that are still to be downloaded; files with one content are one blob.
+fn needed_bytes(model: &CachedModel, missing: &[Announced]) -> Result<u64, HubError> {
+    let mut blobs: BTreeMap<&ETag, u64> = BTreeMap::new();
+    for Announced { etag, bytes, .. } in missing {
+        let announced = blobs.entry(etag).or_default();
+        *announced = (*announced).max(*bytes);
+    }
+    let mut needed_bytes: u64 = 0;
+    for (etag, bytes) in blobs {
+        let (whole, begun) = model.bytes_of(etag)?;
+        if whole != Some(bytes) {
+            needed_bytes = needed_bytes.saturating_add(bytes.saturating_sub(begun));
         }
     }
+    Ok(needed_bytes)
 }
 
 /// What a failed request means to who wanted that file of a model.
@@ -278,5 +273,28 @@ pub(crate) fn failed(client: &Client, id: &ModelId, file: &str, error: RequestEr
         error @ (RequestError::Status { .. } | RequestError::Broken(_)) => {
             HubError::Connection { id, endpoint, file, message: error.to_string() }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_with_one_content_need_the_room_of_one() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let model = CachedModel::find_or_begin(folder.path(), &ModelId::parse("a/b").ok_or("no id")?)?;
+        let announced = |name: &str, digit: &str, bytes| {
+            Some(Announced { name: name.to_owned(), etag: ETag::parse(&digit.repeat(64))?, bytes })
+        };
+        let missing = [announced("a", "1", 100), announced("b", "1", 100), announced("c", "2", 10)];
+        let missing = missing.into_iter().collect::<Option<Vec<_>>>().ok_or("no tag")?;
+        assert_eq!(needed_bytes(&model, &missing)?, 110);
+        // A server that says of one blob two sizes gets no room by the smaller.
+        let two = [announced("a", "1", 1 << 40), announced("b", "1", 1)].into_iter().flatten().collect::<Vec<_>>();
+        assert_eq!(needed_bytes(&model, &two)?, 1 << 40);
+        model.begin(&missing[0].etag)?.write_all(b"begun")?;
+        assert_eq!(needed_bytes(&model, &missing)?, 105);
+        Ok(())
     }
 }

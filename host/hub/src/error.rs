@@ -4,8 +4,12 @@ use std::path::PathBuf;
 
 use hilora_contract::artifact::FileError;
 use hilora_contract::fault::{Blame, Fault};
+use hilora_contract::terminal::visible_line;
 
-/// An error of the hub. What a server or a file said is in it only as `words::shown` shows it.
+/// Characters of what a server or a file said that a message has at most.
+const CHARACTERS_MAX: usize = 200;
+
+/// An error of the hub. What a server or a file said is in it only as `shown` shows it.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// An environment variable has a value that means nothing.
@@ -91,7 +95,7 @@ pub enum HubError {
         got: String,
     },
     /// The disk has no room for what is missing.
-    #[error("`{id}` needs {needed_bytes} bytes more in {cache}, and {free_bytes} are free")]
+    #[error("`{id}` needs {needed_bytes} bytes more in {cache}, and {free_bytes} are free for it")]
     NoRoom {
         /// The model.
         id: String,
@@ -99,8 +103,16 @@ pub enum HubError {
         cache: PathBuf,
         /// Bytes that are still to be downloaded.
         needed_bytes: u64,
-        /// Bytes that this user may still write there.
+        /// Bytes that this user may still write there, less what is left to everybody else.
         free_bytes: u64,
+    },
+    /// Somebody holds a blob and does not go on with it.
+    #[error("another process holds {path}, and has downloaded nothing for {minutes} minutes")]
+    Held {
+        /// The lock.
+        path: PathBuf,
+        /// How long it was waited for.
+        minutes: u64,
     },
     /// Something in the cache is not what Hugging Face's layout has at that place.
     #[error("{path}: expected {expected}, found {found}")]
@@ -127,7 +139,7 @@ impl Fault for HubError {
             Self::Setting { .. } | Self::Answer { .. } | Self::Cache { .. } => Blame::User,
             // A wrong HF_ENDPOINT looks the same from here, but as a rule it is the network, and the same command
             // succeeds later; what was damaged on the way does, too.
-            Self::Connection { .. } | Self::Damaged { .. } | Self::NoRoom { .. } => Blame::Machine,
+            Self::Connection { .. } | Self::Damaged { .. } | Self::NoRoom { .. } | Self::Held { .. } => Blame::Machine,
             Self::File(error) => error.blame(),
         }
     }
@@ -137,7 +149,9 @@ impl Fault for HubError {
             Self::Setting { .. } => return Vec::new(),
             Self::NotFound { .. } => "is the name right? A folder must exist if the model is not the hub's".to_owned(),
             Self::Refused { .. } => {
-                "set HF_TOKEN to a token that may read it; a gated model must first be asked for on its page".to_owned()
+                "set HF_TOKEN to a token that may read it, and do not set HF_HUB_DISABLE_IMPLICIT_TOKEN; a gated model must \
+                 first be asked for on its page"
+                    .to_owned()
             }
             Self::NotCached { id, .. } => format!(
                 "without HF_HUB_OFFLINE and in no dry run it is downloaded; `hilora-host model inspect {id}` does it now"
@@ -152,6 +166,7 @@ impl Fault for HubError {
             Self::NoRoom { .. } => {
                 "HF_HUB_CACHE names a cache on another disk; what is there already is not fetched again".to_owned()
             }
+            Self::Held { .. } => "end that process; the next call goes on where it stopped".to_owned(),
             Self::Cache { .. } => {
                 "nothing was read through it; remove it, and what is missing is downloaded anew; HF_HUB_CACHE names \
                  another cache"
@@ -161,4 +176,9 @@ impl Fault for HubError {
         };
         vec![hint]
     }
+}
+
+/// Words of a server or of a file as a message may have them.
+pub(crate) fn shown(text: &str) -> String {
+    visible_line(text, CHARACTERS_MAX)
 }

@@ -20,25 +20,26 @@ mod cache;
 
 mod client;
 
+mod retry;
+
 mod download;
 
 mod checksum;
 
-mod words;
-
 mod error;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use error::HubError;
 pub use names::ModelId;
 
-use cache::CachedModel;
+use cache::{CachedModel, Snapshot};
 use client::{Client, RequestError};
 use download::{CARRIED_BYTES_MAX, Download, WEIGHTS_BYTES_MAX, failed};
 use listing::{INDEX, INDEX_BYTES_MAX, LISTING_BYTES_MAX, Listing, SINGLE, shards};
-use settings::{Environment, Settings};
+use retry::again;
+use settings::Environment;
 
 const CONFIG: &str = "config.json";
 /// How messages call what is asked for first.
@@ -75,32 +76,25 @@ impl Hub {
 
     /// The folder of a model; what the cache lacks of those files is downloaded.
     pub fn folder(&self, id: &ModelId, files: ModelFiles, on_bytes: &OnBytes<'_>) -> Result<PathBuf, HubError> {
-        let settings = self.environment.settings()?;
-        match self.is_offline || settings.is_offline {
-            true => cached(&settings, id, files),
-            false => fetched(&settings, id, files, on_bytes),
+        let cache = self.environment.cache()?;
+        match self.is_offline || self.environment.is_offline() {
+            true => cached(&cache, id, files),
+            false => fetched(&cache, &Client::new(&self.environment.settings()?), id, files, on_bytes),
         }
     }
 }
 
 /// The folder in the cache, which must hold all those files.
-fn cached(settings: &Settings, id: &ModelId, files: ModelFiles) -> Result<PathBuf, HubError> {
-    let missing = |file: &str| HubError::NotCached {
-        id: id.as_str().to_owned(),
-        cache: settings.cache.clone(),
-        file: file.to_owned(),
-    };
-    let model = CachedModel::find(&settings.cache, id)?.ok_or_else(|| missing(CONFIG))?;
+fn cached(cache: &Path, id: &ModelId, files: ModelFiles) -> Result<PathBuf, HubError> {
+    let missing =
+        |file: &str| HubError::NotCached { id: id.as_str().to_owned(), cache: cache.to_owned(), file: file.to_owned() };
+    let model = CachedModel::find(cache, id)?.ok_or_else(|| missing(CONFIG))?;
     let commit = model.main()?.ok_or_else(|| missing(CONFIG))?;
     let snapshot = model.snapshot(&commit)?.ok_or_else(|| missing(CONFIG))?;
     let mut wanted = BTreeSet::from([CONFIG.to_owned()]);
     if files == ModelFiles::All {
         match snapshot.read(INDEX, INDEX_BYTES_MAX)? {
-            Some(index) => wanted.extend(shards(&index).map_err(|found| HubError::Cache {
-                path: snapshot.path().join(INDEX),
-                expected: "an index of weights",
-                found,
-            })?),
+            Some(index) => wanted.extend(shards(&index).map_err(|found| wrong_index(&snapshot, found))?),
             None => wanted.extend([SINGLE.to_owned()]),
         }
     }
@@ -113,26 +107,40 @@ fn cached(settings: &Settings, id: &ModelId, files: ModelFiles) -> Result<PathBu
     Ok(snapshot.path().to_owned())
 }
 
+/// What stands in the cache as the index of weights is none.
+fn wrong_index(snapshot: &Snapshot<'_>, found: String) -> HubError {
+    HubError::Cache { path: snapshot.path().join(INDEX), expected: "an index of weights", found }
+}
+
 /// The folder in the cache, which gets what it lacks of those files.
-fn fetched(settings: &Settings, id: &ModelId, files: ModelFiles, on_bytes: &OnBytes<'_>) -> Result<PathBuf, HubError> {
-    let client = Client::new(settings);
-    let listing = listing_of(&client, id)?;
+fn fetched(
+    cache: &Path,
+    client: &Client,
+    id: &ModelId,
+    files: ModelFiles,
+    on_bytes: &OnBytes<'_>,
+) -> Result<PathBuf, HubError> {
+    let listing = listing_of(client, id)?;
     if files == ModelFiles::All && !listing.has(INDEX) && !listing.has(SINGLE) {
         return Err(HubError::NoWeights { id: id.as_str().to_owned() });
     }
-    let model = CachedModel::find_or_begin(&settings.cache, id)?;
+    let model = CachedModel::find_or_begin(cache, id)?;
     // All files come from one commit, whatever happens to the branch meanwhile.
     let snapshot = model.snapshot_or_new(&listing.commit)?;
-    let download =
-        Download { client: &client, id, commit: &listing.commit, model: &model, snapshot: &snapshot, on_bytes };
+    let download = Download { client, id, commit: &listing.commit, model: &model, snapshot: &snapshot, on_bytes };
     let mut weights = BTreeSet::new();
     if files == ModelFiles::All && listing.has(INDEX) {
-        download.fetch([(INDEX, INDEX_BYTES_MAX)])?;
-        let index = snapshot.read(INDEX, INDEX_BYTES_MAX)?.unwrap_or_default();
-        let wrong = |message| failed(&client, id, INDEX, RequestError::Answer(message));
+        let came = download.fetch([(INDEX, INDEX_BYTES_MAX)])?;
+        let index = snapshot.read(INDEX, INDEX_BYTES_MAX)?;
+        let index = index.ok_or_else(|| wrong_index(&snapshot, "nothing any more".to_owned()))?;
+        // What was in the cache already is not what the hub says now.
+        let wrong = |found| match came {
+            0 => wrong_index(&snapshot, found),
+            _ => failed(client, id, INDEX, RequestError::Answer(found)),
+        };
         weights = shards(&index).map_err(wrong)?;
         if let Some(name) = weights.iter().find(|name| !listing.has(name)) {
-            return Err(wrong(format!("expected it to name files of the model, got `{name}`")));
+            return Err(wrong(format!("weight_map: expected the names of files of the model, got `{name}`")));
         }
     } else if files == ModelFiles::All {
         weights.insert(SINGLE.to_owned());
@@ -150,7 +158,8 @@ fn fetched(settings: &Settings, id: &ModelId, files: ModelFiles, on_bytes: &OnBy
 /// What the hub has of a model now.
 fn listing_of(client: &Client, id: &ModelId) -> Result<Listing, HubError> {
     let parts = ["api", "models"].into_iter().chain(id.as_str().split('/')).chain(["revision", "main"]);
-    let json = client.small(client.url(parts), LISTING_BYTES_MAX).map_err(|error| match error {
+    let url = client.url(parts);
+    let json = again(THE_LISTING, || client.small(url.clone(), LISTING_BYTES_MAX)).map_err(|error| match error {
         RequestError::Status { status: 404, by_hub: true } => {
             HubError::NotFound { id: id.as_str().to_owned(), endpoint: client.endpoint() }
         }

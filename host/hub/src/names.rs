@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::words::is_unfit;
+use hilora_contract::terminal::is_obeyed;
 
 /// Characters of an owner or of a model's name, as on the hub.
 const ID_PART_MAX: usize = 96;
@@ -57,7 +57,7 @@ impl Commit {
 }
 
 /// The tag of a file, which names its blob in the cache and is a hash of its content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ETag {
     /// Of a large file: its SHA-256.
     Sha256(String),
@@ -96,6 +96,11 @@ impl fmt::Display for ETag {
 /// Lower case only, as the hub writes them: two spellings would be one file on some file systems.
 fn is_hexadecimal(text: &str) -> bool {
     text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether a character has no place in a name: a terminal obeys it, or it ends a line or a column.
+fn is_unfit(c: char) -> bool {
+    is_obeyed(c) || matches!(c, '\n' | '\t')
 }
 
 /// Whether this can be the path of a file in a repository: below its root, by plain names.
@@ -153,7 +158,9 @@ mod tests {
         }
         assert!(is_repository_path("original/params.json") && is_repository_path(".gitattributes"));
         let long = "a".repeat(2000);
-        for path in ["", "..", "../x.json", "/etc/x.json", "a//b", "a/./b", "a/..", "a\0b", "a\nb", &long] {
+        for path in
+            ["", "..", "../x.json", "/etc/x.json", "a//b", "a/./b", "a/..", "a\0b", "a\nb", "a\tb", "a\u{61c}b", &long]
+        {
             assert!(!is_repository_path(path) && !is_file_name(path), "{path:?}");
         }
         for name in [".x.json", "a/b.json", "a\\b.json", "..x.json", &long[..201]] {

@@ -12,7 +12,7 @@ use ureq::http::HeaderValue;
 use url::Url;
 
 use super::HubError;
-use super::words::shown;
+use super::error::shown;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 /// How long a server may say nothing; longer than Hugging Face's own ten seconds, because a run may wait for this alone.
@@ -23,10 +23,11 @@ const PATIENCE_SECONDS_MAX: u64 = 24 * 3600;
 const TOKEN_BYTES_MAX: u64 = 16 << 10;
 
 /// Every variable that is read.
-const VARIABLES: [&str; 13] = [
+const VARIABLES: [&str; 14] = [
     "HF_ENDPOINT",
     "HF_HOME",
     "HF_HUB_CACHE",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN",
     "HF_HUB_DOWNLOAD_TIMEOUT",
     "HF_HUB_ETAG_TIMEOUT",
     "HF_HUB_OFFLINE",
@@ -42,16 +43,12 @@ const VARIABLES: [&str; 13] = [
 /// The variables as they are, of which nothing has been believed yet.
 pub(crate) struct Environment(BTreeMap<&'static str, OsString>);
 
-/// What they mean.
+/// How the hub is asked.
 pub(crate) struct Settings {
     /// The hub; an http or https URL without a name, a password, a query and a fragment.
     pub(crate) endpoint: Url,
-    /// The folder of the cache.
-    pub(crate) cache: PathBuf,
     /// The value of the header that carries the token.
     pub(crate) authorization: Option<HeaderValue>,
-    /// Whether nobody may be asked.
-    pub(crate) is_offline: bool,
     /// How long the headers of an answer may take.
     pub(crate) answer_timeout: Duration,
     /// How long a body may stand still.
@@ -64,17 +61,24 @@ impl Environment {
         Self(VARIABLES.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))).collect())
     }
 
-    /// What they mean; the first that means nothing is the error.
+    /// The folder of the cache.
+    pub(crate) fn cache(&self) -> Result<PathBuf, HubError> {
+        match self.path("HF_HUB_CACHE").or_else(|| self.path("HUGGINGFACE_HUB_CACHE")) {
+            Some(cache) => Ok(cache),
+            None => Ok(self.home()?.join("hub")),
+        }
+    }
+
+    /// Whether nobody may be asked.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.is_yes("HF_HUB_OFFLINE") || self.is_yes("TRANSFORMERS_OFFLINE")
+    }
+
+    /// How the hub is asked, which is of no matter where nobody may be; the first that means nothing is the error.
     pub(crate) fn settings(&self) -> Result<Settings, HubError> {
-        let home = self.home()?;
         Ok(Settings {
             endpoint: self.endpoint()?,
-            cache: match self.path("HF_HUB_CACHE").or_else(|| self.path("HUGGINGFACE_HUB_CACHE")) {
-                Some(cache) => cache,
-                None => home.join("hub"),
-            },
-            authorization: self.authorization(&home)?,
-            is_offline: self.is_yes("HF_HUB_OFFLINE") || self.is_yes("TRANSFORMERS_OFFLINE"),
+            authorization: self.authorization()?,
             answer_timeout: self.seconds("HF_HUB_ETAG_TIMEOUT")?,
             stall_timeout: self.seconds("HF_HUB_DOWNLOAD_TIMEOUT")?,
         })
@@ -121,9 +125,16 @@ impl Environment {
         }
     }
 
-    fn authorization(&self, home: &Path) -> Result<Option<HeaderValue>, HubError> {
+    fn authorization(&self) -> Result<Option<HeaderValue>, HubError> {
+        // A token that no argument names is an implicit one, and here there is no such argument.
+        if self.is_yes("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
+            return Ok(None);
+        }
         let stored = || {
-            let path = self.path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
+            let path = match self.path("HF_TOKEN_PATH") {
+                Some(path) => path,
+                None => self.home()?.join("token"),
+            };
             Ok::<_, HubError>(stored_token(&path)?.map(|token| (path.display().to_string(), token)))
         };
         let named = |name: &str| Some((name.to_owned(), self.text(name)?));
@@ -180,15 +191,19 @@ fn stored_token(path: &Path) -> Result<Option<String>, FileError> {
 mod tests {
     use super::*;
 
-    fn settings(variables: &[(&'static str, &str)]) -> Result<Settings, HubError> {
+    fn environment(variables: &[(&'static str, &str)]) -> Environment {
         let home = ("HOME", OsString::from("/nowhere"));
         let variables = variables.iter().map(|(name, value)| (*name, OsString::from(value)));
-        Environment(std::iter::once(home).chain(variables).collect()).settings()
+        Environment(std::iter::once(home).chain(variables).collect())
+    }
+
+    fn settings(variables: &[(&'static str, &str)]) -> Result<Settings, HubError> {
+        environment(variables).settings()
     }
 
     #[test]
     fn folders_are_found_as_hugging_faces_own_tools_find_them() -> Result<(), HubError> {
-        let cache = |variables: &[(&'static str, &str)]| settings(variables).map(|settings| settings.cache);
+        let cache = |variables: &[(&'static str, &str)]| environment(variables).cache();
         assert_eq!(cache(&[])?, Path::new("/nowhere/.cache/huggingface/hub"));
         assert_eq!(cache(&[("XDG_CACHE_HOME", "/x")])?, Path::new("/x/huggingface/hub"));
         assert_eq!(cache(&[("XDG_CACHE_HOME", "/x"), ("HF_HOME", "~/h")])?, Path::new("/nowhere/h/hub"));
@@ -211,6 +226,9 @@ mod tests {
         let stored = ("HF_TOKEN_PATH", path.as_str());
         assert_eq!(token(&[stored])?.as_deref(), Some("Bearer stored"));
         assert_eq!(token(&[stored, ("HF_TOKEN", " set ")])?.as_deref(), Some("Bearer set"));
+        let implicit = |value| ("HF_HUB_DISABLE_IMPLICIT_TOKEN", value);
+        assert_eq!(token(&[stored, ("HF_TOKEN", "set"), implicit("1")])?, None);
+        assert_eq!(token(&[stored, implicit("0")])?.as_deref(), Some("Bearer stored"));
         let error = token(&[("HF_TOKEN", "sec ret")]).expect_err("a space");
         assert!(!error.to_string().contains("sec"), "{error}");
         Ok(())

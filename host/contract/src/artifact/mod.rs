@@ -23,7 +23,7 @@ pub use atomic_folder::AtomicFolder;
 pub use content_hash::{ContentHash, ContentHasher};
 pub use file_error::{FileAction, FileError};
 pub use file_stamp::FileStamp;
-pub use free_space::require_free_space;
+pub use free_space::{require_free_space, usable_bytes};
 pub use hashed_file::HashedFile;
 pub use json_lines::{
     JsonLines, JsonLinesError, JsonRow, Line, Lines, Row, WrongRow, read_json_lines, read_json_lines_watched,

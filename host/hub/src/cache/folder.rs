@@ -3,12 +3,12 @@
 
 use std::ffi::CStr;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use hilora_contract::artifact::FileError;
+use hilora_contract::artifact::{FileError, usable_bytes};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
@@ -19,6 +19,13 @@ const FOLDER_MODE: Mode = Mode::from_raw_mode(0o777);
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 /// Not waited for, in case it is a pipe.
 const PLAINLY: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+
+/// How temporary names begin.
+const PREFIX: &str = ".hilora-partial-";
+/// Random digits that end them.
+const RANDOM_DIGITS: usize = 16;
+/// Temporary names that are tried; as a rule nothing has the first.
+const NAMES_TRIED_MAX: usize = 100;
 
 const A_FOLDER: &str = "a folder";
 const A_FILE: &str = "a file";
@@ -136,6 +143,19 @@ impl Folder {
         }
     }
 
+    /// Holds the file of that name, which is made if it is missing, as a lock; nothing where somebody else holds it. It
+    /// ends with what is returned, and with the process however that ends.
+    pub(super) fn try_lock(&self, name: &str) -> Result<Option<File>, HubError> {
+        let file = self.file_or_new(name)?;
+        if !try_hold(&file).map_err(|error| FileError::writing(self.path_of(name), error))? {
+            return Ok(None);
+        }
+        // Its last holder may have removed it in between, and then the next one locks another file.
+        let held = self.stat_of(name, &file)?;
+        let stands = self.stat(name)?.is_some_and(|stat| (stat.st_dev, stat.st_ino) == (held.st_dev, held.st_ino));
+        Ok(stands.then_some(file))
+    }
+
     /// Holds what was opened to be a plain file.
     fn plain(&self, name: &str, handle: OwnedFd) -> Result<File, HubError> {
         let file = File::from(handle);
@@ -149,18 +169,18 @@ impl Folder {
         rustix::fs::fstat(file).map_err(|error| FileError::reading(self.path_of(name), error.into()).into())
     }
 
-    /// Puts under that name, in one step, what `make` makes under a temporary name in this folder.
+    /// Puts under that name, in one step, what `make` makes under a temporary name in this folder, unless something has
+    /// that name. Who calls this is the only one to do so now, and what a killed process left is removed first.
     pub(super) fn place(
         &self,
         name: &str,
         within: &Self,
-        make: impl Fn(&Self, &str) -> Result<(), HubError>,
+        make: impl Fn(&Self, &str) -> io::Result<()>,
     ) -> Result<(), HubError> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let temporary = format!(".hilora-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        // A killed process may have had this number.
-        self.remove(&temporary)?;
-        make(self, &temporary)?;
+        self.remove_partials()?;
+        let temporary = self
+            .begin(std::iter::repeat_with(temporary_name).take(NAMES_TRIED_MAX), make)
+            .map_err(|error| FileError::writing(within.path_of(name), error))?;
         let renamed = rustix::fs::renameat(&self.handle, temporary.as_str(), &within.handle, name);
         if let Err(error) = renamed {
             self.remove(&temporary)?;
@@ -169,10 +189,47 @@ impl Folder {
         within.sync()
     }
 
-    /// Makes a link with this text.
-    pub(super) fn link(&self, name: &str, target: &str) -> Result<(), HubError> {
-        rustix::fs::symlinkat(target, &self.handle, name)
-            .map_err(|error| FileError::writing(self.path_of(name), error.into()).into())
+    /// Makes something under the first of these names that nothing has. What has one is somebody else's, and stays.
+    fn begin(
+        &self,
+        names: impl Iterator<Item = String>,
+        make: impl Fn(&Self, &str) -> io::Result<()>,
+    ) -> io::Result<String> {
+        for name in names {
+            match make(self, &name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.map(|()| name),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Removes what killed processes left under temporary names.
+    fn remove_partials(&self) -> Result<(), HubError> {
+        for name in self.names()?.iter().filter(|name| is_temporary_name(name)) {
+            let kind = self.stat(name)?.map(|stat| FileType::from_raw_mode(stat.st_mode));
+            if matches!(kind, Some(FileType::RegularFile | FileType::Symlink)) {
+                self.remove(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a link with this text, where nothing is yet.
+    pub(super) fn link(&self, name: &str, target: &str) -> io::Result<()> {
+        Ok(rustix::fs::symlinkat(target, &self.handle, name)?)
+    }
+
+    /// Makes a file with this content, where nothing is yet.
+    pub(super) fn file(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | PLAINLY;
+        let mut file = File::from(rustix::fs::openat(&self.handle, name, flags, FILE_MODE)?);
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        if written.is_err() {
+            // What failed is what is told.
+            let _ = rustix::fs::unlinkat(&self.handle, name, AtFlags::empty());
+        }
+        written
     }
 
     /// Gives a file another name here, over what stands there.
@@ -203,9 +260,8 @@ impl Folder {
     }
 
     /// Bytes that this user may still write on its disk.
-    pub(super) fn free_bytes(&self) -> Result<u64, HubError> {
-        let disk = rustix::fs::fstatvfs(&self.handle).map_err(|error| FileError::reading(&self.path, error.into()))?;
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    pub(super) fn usable_bytes(&self) -> Result<u64, HubError> {
+        usable_bytes(&self.handle).map_err(|error| FileError::reading(&self.path, error).into())
     }
 
     /// Makes the names in it durable.
@@ -240,11 +296,65 @@ impl Folder {
     }
 }
 
-/// The words of the operating system for a file that somebody else holds are not those of a failure.
-pub(super) fn is_held(file: &File) -> io::Result<bool> {
+/// A name that no process has, in whatever container it runs.
+fn temporary_name() -> String {
+    // Its keys are random.
+    let digits = RandomState::new().build_hasher().finish();
+    format!("{PREFIX}{digits:0RANDOM_DIGITS$x}")
+}
+
+fn is_temporary_name(name: &str) -> bool {
+    let is_random = |end: &str| end.len() == RANDOM_DIGITS && end.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name.strip_prefix(PREFIX).is_some_and(is_random)
+}
+
+/// Takes a lock on a file, and says whether that succeeded. The words of the operating system for a file that somebody
+/// else holds are not those of a failure.
+fn try_hold(file: &File) -> io::Result<bool> {
     match file.try_lock() {
-        Ok(()) => Ok(false),
-        Err(fs::TryLockError::WouldBlock) => Ok(true),
+        Ok(()) => Ok(true),
+        Err(fs::TryLockError::WouldBlock) => Ok(false),
         Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn what_has_a_temporary_name_already_stays() -> Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let opened = Folder::open(folder.path())?.ok_or("no folder")?;
+        let names = || ["taken", "free"].map(str::to_owned).into_iter();
+        opened.file("taken", b"theirs")?;
+        assert_eq!(opened.begin(names(), |folder, name| folder.link(name, "target"))?, "free");
+        opened.remove("free")?;
+        assert_eq!(opened.begin(names(), |folder, name| folder.file(name, b"ours"))?, "free");
+        assert_eq!(fs::read(folder.path().join("taken"))?, b"theirs");
+        assert!(opened.begin(names(), |folder, name| folder.file(name, b"ours")).is_err(), "both are taken");
+        assert!(is_temporary_name(&temporary_name()) && temporary_name() != temporary_name());
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() -> Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let opened = Folder::open(folder.path())?.ok_or("no folder")?;
+        opened.link(&temporary_name(), "../../blobs/x")?;
+        opened.file(&temporary_name(), b"half a commit")?;
+        // A process in another container may have the same id, and names of its own.
+        let foreign = format!(".hilora-{}-0", std::process::id());
+        let (notes, kept) = (format!("{PREFIX}notes"), temporary_name());
+        opened.link(&foreign, "theirs")?;
+        opened.file(&notes, b"theirs")?;
+        fs::create_dir(folder.path().join(&kept))?;
+        opened.place("main", &opened, |folder, name| folder.file(name, b"commit"))?;
+        let mut expected = [".", "..", "main", &foreign, &notes, &kept];
+        expected.sort_unstable();
+        assert_eq!(opened.names()?, expected);
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //!                         blobs/<etag>               content; with `.incomplete` on its way
 //!                         snapshots/<commit>/<file>  a link: ../../blobs/<etag>
 //! .locks/models--<owner>--<name>/<etag>.lock         held by who downloads that blob
+//!                                hilora.lock         held by who puts a link or a commit there, for that moment
 //! blobs/<2 digits>/<64 digits>                       content that models share, of which blobs/<etag> is a link:
 //!                                                    ../../blobs/<2 digits>/<64 digits>
 //! ```
@@ -15,24 +16,28 @@
 mod folder;
 
 use std::fs::File;
-use std::io::Write;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hilora_contract::artifact::FileError;
 
 use super::HubError;
+use super::error::shown;
 use super::listing::is_of_a_model;
 use super::names::{Commit, ETag, ModelId, is_file_name};
-use super::words::shown;
-use folder::{Entry, Folder, is_held};
+use folder::{Entry, Folder};
 
 /// What stands before a blob's name in the link to it, both from a snapshot and to what models share.
 const TO_BLOBS: &str = "../../blobs/";
 /// Bytes of a file that names a commit, with what an editor may have added.
 const REF_BYTES_MAX: u64 = 256;
+/// The lock under which the model's folder has temporary names.
+const PLACE_LOCK: &str = "hilora.lock";
 /// How often a lock that somebody holds is asked for.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// How long its holder may download nothing: longer than the hash of the largest file of weights takes.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// One model's part of the cache.
 pub(crate) struct CachedModel {
@@ -88,14 +93,18 @@ impl CachedModel {
             return Ok(());
         }
         let refs = self.folder.folder_or_new("refs")?;
-        self.folder.place("main", &refs, |folder, temporary| {
-            let mut file = folder.file_or_new(temporary)?;
-            let mut write = || -> std::io::Result<()> {
-                file.write_all(commit.as_str().as_bytes())?;
-                file.sync_all()
-            };
-            write().map_err(|error| FileError::writing(folder.path_of(temporary), error).into())
-        })
+        self.place("main", &refs, |folder, temporary| folder.file(temporary, commit.as_str().as_bytes()))
+    }
+
+    /// Puts something into one of the model's folders, as the only one who does.
+    fn place(
+        &self,
+        name: &str,
+        within: &Folder,
+        make: impl Fn(&Folder, &str) -> io::Result<()>,
+    ) -> Result<(), HubError> {
+        let _lock = hold(self.locks()?, PLACE_LOCK, LOCK_PATIENCE, || Ok(0), || ())?;
+        self.folder.place(name, within, make)
     }
 
     /// The files of a commit; nothing where there are none.
@@ -141,26 +150,20 @@ impl CachedModel {
     }
 
     /// Bytes that may still be downloaded.
-    pub(crate) fn free_bytes(&self) -> Result<u64, HubError> {
-        self.blobs.free_bytes()
+    pub(crate) fn usable_bytes(&self) -> Result<u64, HubError> {
+        self.blobs.usable_bytes()
     }
 
-    /// Holds a blob as the one who downloads it. Whoever holds it already is waited for; Hugging Face's own tools hold the
-    /// same lock. It ends with what is returned, and with the process however that ends.
+    /// Holds a blob as the one who downloads it. Whoever holds it already is waited for as long as he downloads; Hugging
+    /// Face's own tools hold the same lock. It ends with what is returned, and with the process however that ends.
     pub(crate) fn lock(&self, etag: &ETag, on_wait: impl FnOnce()) -> Result<File, HubError> {
-        let Some(locks) = &self.locks else {
-            return Err(FileError::writing(self.blobs.path(), std::io::ErrorKind::ReadOnlyFilesystem.into()).into());
-        };
-        let name = format!("{etag}.lock");
-        let lock = locks.file_or_new(&name)?;
-        let mut on_wait = Some(on_wait);
-        while is_held(&lock).map_err(|error| FileError::writing(locks.path_of(&name), error))? {
-            if let Some(on_wait) = on_wait.take() {
-                on_wait();
-            }
-            std::thread::sleep(LOCK_PAUSE);
-        }
-        Ok(lock)
+        let begun = || Ok(self.bytes_of(etag)?.1);
+        hold(self.locks()?, &format!("{etag}.lock"), LOCK_PATIENCE, begun, on_wait)
+    }
+
+    fn locks(&self) -> Result<&Folder, HubError> {
+        let read_only = || FileError::writing(self.blobs.path(), io::ErrorKind::ReadOnlyFilesystem.into()).into();
+        self.locks.as_ref().ok_or_else(read_only)
     }
 
     /// The beginning of a blob, to go on with; its lock must be held.
@@ -182,6 +185,34 @@ impl CachedModel {
     pub(crate) fn finish(&self, etag: &ETag, file: &File) -> Result<(), HubError> {
         file.sync_all().map_err(|error| FileError::writing(self.path_of_beginning(etag), error))?;
         self.blobs.rename(&incomplete(etag), etag.as_str())
+    }
+}
+
+/// Holds a lock. Its holder is waited for, until what he has done stays the same for so long.
+fn hold(
+    locks: &Folder,
+    name: &str,
+    patience: Duration,
+    done: impl Fn() -> Result<u64, HubError>,
+    on_wait: impl FnOnce(),
+) -> Result<File, HubError> {
+    let mut on_wait = Some(on_wait);
+    let (mut since, mut before) = (Instant::now(), done()?);
+    loop {
+        // Opened each time: what stands there may have been replaced.
+        if let Some(lock) = locks.try_lock(name)? {
+            return Ok(lock);
+        }
+        if let Some(on_wait) = on_wait.take() {
+            on_wait();
+        }
+        let now = done()?;
+        if now != before {
+            (since, before) = (Instant::now(), now);
+        } else if since.elapsed() > patience {
+            return Err(HubError::Held { path: locks.path_of(name), minutes: patience.as_secs() / 60 });
+        }
+        std::thread::sleep(LOCK_PAUSE);
     }
 }
 
@@ -241,7 +272,7 @@ impl Snapshot<'_> {
     /// Puts a file there: a link to its blob, which is whole.
     pub(crate) fn put(&self, name: &str, etag: &ETag) -> Result<(), HubError> {
         let target = format!("{TO_BLOBS}{etag}");
-        self.model.folder.place(name, &self.folder, |folder, temporary| folder.link(temporary, &target))
+        self.model.place(name, &self.folder, |folder, temporary| folder.link(temporary, &target))
     }
 
     /// Looks at every file that a model may be computed with, whoever put it there: those who read the folder follow links.
@@ -255,7 +286,54 @@ impl Snapshot<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+    use std::sync::mpsc;
+
     use super::*;
+
+    const LOCK: &str = "x.lock";
+
+    fn locks() -> Result<(tempfile::TempDir, Folder), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let locks = Folder::open(folder.path())?.ok_or("no folder")?;
+        Ok((folder, locks))
+    }
+
+    #[test]
+    fn a_lock_that_was_replaced_holds_nothing() -> Result<(), Box<dyn Error>> {
+        let (folder, locks) = locks()?;
+        let first = locks.try_lock(LOCK)?.ok_or("nobody holds it")?;
+        let (waits, waiting) = mpsc::channel();
+        let holder = std::thread::spawn(move || {
+            let patience = Duration::from_secs(60);
+            hold(&locks, LOCK, patience, || Ok(0), || waits.send(()).expect("it is heard")).map(|_| Instant::now())
+        });
+        waiting.recv()?;
+        std::fs::remove_file(folder.path().join(LOCK))?;
+        let second = File::create_new(folder.path().join(LOCK))?;
+        second.lock()?;
+        drop(first);
+        std::thread::sleep(LOCK_PAUSE * 5);
+        let released = Instant::now();
+        drop(second);
+        assert!(holder.join().map_err(|_| "it panicked")?? > released);
+        Ok(())
+    }
+
+    #[test]
+    fn a_holder_who_does_nothing_is_not_waited_for() -> Result<(), Box<dyn Error>> {
+        let (_folder, locks) = locks()?;
+        let held = locks.try_lock(LOCK)?.ok_or("nobody holds it")?;
+        let began = Instant::now();
+        let patience = LOCK_PAUSE * 3;
+        // Goes on for longer than the patience, and then stands still.
+        let done = || Ok(began.elapsed().min(patience * 3).as_millis() as u64);
+        let error = hold(&locks, LOCK, patience, done, || ()).expect_err("somebody holds it");
+        assert!(matches!(error, HubError::Held { .. }) && began.elapsed() > patience * 4, "{error}");
+        drop(held);
+        assert!(hold(&locks, LOCK, patience, || Ok(0), || ()).is_ok());
+        Ok(())
+    }
 
     #[test]
     fn a_shared_blob_is_named_by_its_hash_alone() {
