@@ -103,6 +103,14 @@ impl Measured {
     }
 }
 
+/// Refuses to decide anything by a measurement in which answers were not judged: pass@k counts them as wrong.
+pub fn require_judged(record: &EvaluationRecord) -> Result<(), RunError> {
+    match record.undecided() {
+        0 => Ok(()),
+        answers => Err(RunError::NotJudged { answers, hint: "`hilora-host evaluate` asks for them again" }),
+    }
+}
+
 /// Whether there is anything to measure: held-out rows without tests (conversations, policy examples) are not measured by
 /// running programs.
 pub fn has_problems(run: &Run) -> bool {

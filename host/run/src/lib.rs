@@ -63,7 +63,7 @@ pub use data_files::{DataFile, DataFiles};
 pub use enrich_stage::{EnrichStage, EnrichWork, training_rows};
 pub use environment::{Environment, available_cores, memory_bytes};
 pub use error::RunError;
-pub use evaluate_stage::{EvaluateStage, EvaluateWork, Measured, has_problems};
+pub use evaluate_stage::{EvaluateStage, EvaluateWork, Measured, has_problems, require_judged};
 pub use held_out::HeldOutWork;
 pub use main_job::main_job;
 pub use observer::{RunObserver, Task, TaskProgress, Unwatched};
