@@ -327,6 +327,20 @@ fn run_validated(
     measured: &dyn Fn(usize) -> Option<f64>,
     stop_after: usize,
 ) -> Result<(Vec<EvaluationReport>, TrainingOutcome), TrainingError> {
+    run_measured(base, work, validation, &|step| Ok(measured(step)), stop_after)
+}
+
+/// What measuring a step may bring.
+type Rate = Result<Option<f64>, Box<dyn Fault + Send + Sync>>;
+
+/// The same with measurements that may fail.
+fn run_measured(
+    base: &Path,
+    work: &Path,
+    validation: &ValidationConfig,
+    measured: &dyn Fn(usize) -> Rate,
+    stop_after: usize,
+) -> Result<(Vec<EvaluationReport>, TrainingOutcome), TrainingError> {
     struct Watch<'a> {
         steps: usize,
         stop_after: usize,
@@ -351,7 +365,7 @@ fn run_validated(
     let step = std::cell::Cell::new(0);
     let pass_at_1: &PassAt1<'_> = &|_, adapter| {
         assert!(adapter.is_some());
-        Ok(measured(step.get()))
+        measured(step.get())
     };
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.to_owned()),
@@ -499,6 +513,24 @@ fn noise_changes_what_is_trained_on() -> Result<(), Box<dyn std::error::Error>> 
     };
     let (plain, with_noise) = (first_loss(&silent)?, first_loss(&noisy)?);
     assert!(plain != with_noise && (plain - with_noise).abs() < 0.5, "{plain} {with_noise}");
+    Ok(())
+}
+
+#[test]
+fn a_measurement_that_fails_costs_no_step() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work, whole) = (base()?, tempfile::tempdir()?, tempfile::tempdir()?);
+    run_validated(base.path(), whole.path(), &PASS_AT_1, &peak, usize::MAX)?;
+    // Step 8 is measured and is neither the best nor saved for another reason.
+    let fails = |step| match step {
+        8 => Err(Box::new(BadInput::new("not judged")) as Box<dyn Fault + Send + Sync>),
+        step => Ok(peak(step)),
+    };
+    let error = run_measured(base.path(), work.path(), &PASS_AT_1, &fails, usize::MAX).err().ok_or("it went on")?;
+    assert_eq!(error.to_string(), "measuring after step 8: not judged");
+    let (reports, outcome) = run_validated(base.path(), work.path(), &PASS_AT_1, &peak, usize::MAX)?;
+    assert_eq!((outcome.resumed_from, reports[0].step), (Some(8), 8));
+    let name = "adapter_model.safetensors";
+    assert_eq!(output(work.path(), name)?, output(whole.path(), name)?);
     Ok(())
 }
 
