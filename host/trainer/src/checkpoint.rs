@@ -4,7 +4,8 @@
 //! `state.json` holds the step, what validation has seen, the fingerprint of the run, the hash of the program, the hash of
 //! the other file and its own. `state.json` is written last, so a folder without it is an unfinished write and is passed
 //! over. A checkpoint that is damaged or of another build of the program is passed over too, with a warning, for the one
-//! before it; where none is left, the run begins anew and ends in the same bytes. The newest and the best are always kept.
+//! before it; where there are checkpoints and none can be used, the run is refused, because to begin anew would remove
+//! them. The newest and the best are always kept.
 
 use std::fs;
 use std::io;
@@ -102,7 +103,7 @@ impl<'a> Checkpoints<'a> {
 
     /// The folders of checkpoints, oldest first, and whether each was written to its end.
     fn list(&self) -> Result<Vec<(usize, bool)>, TrainingError> {
-        if !self.folder.exists() {
+        if !self.folder.try_exists().map_err(reading(self.folder))? {
             return Ok(Vec::new());
         }
         let mut found = Vec::new();
@@ -110,7 +111,8 @@ impl<'a> Checkpoints<'a> {
             let name = entry.map_err(reading(self.folder))?.file_name();
             let step = name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|step| step.parse().ok());
             if let Some(step) = step {
-                found.push((step, self.path(step).join(STATE).exists()));
+                let state = self.path(step).join(STATE);
+                found.push((step, state.try_exists().map_err(reading(&state))?));
             }
         }
         found.sort_unstable();
@@ -174,7 +176,8 @@ impl<'a> Checkpoints<'a> {
     }
 
     /// Puts a learner where the newest checkpoint left off that is whole and of this build, and whose best one is, too: at
-    /// its end the run takes the weights of that. A checkpoint of another run is an error.
+    /// its end the run takes the weights of that. A checkpoint of another run, one that cannot be read, and none that can be
+    /// used among those that are there are errors.
     pub(crate) fn resume(&self, learner: &mut Learner) -> Result<Resumed, TrainingError> {
         let mut passed_over = Vec::new();
         for (step, finished) in self.list()?.into_iter().rev() {
@@ -197,7 +200,14 @@ impl<'a> Checkpoints<'a> {
                 Err(Unusable::Error(error)) => return Err(error),
             }
         }
-        Ok(Resumed { step: None, early_stopping: EarlyStopping::default(), passed_over })
+        if passed_over.is_empty() {
+            return Ok(Resumed { step: None, early_stopping: EarlyStopping::default(), passed_over });
+        }
+        // Beginning anew, the first save would remove all of them.
+        let problem = format!("no checkpoint here can be gone on from: {}", passed_over.join("; "));
+        let hint = "go on with the build of this program that wrote them, or move this folder away to begin anew";
+        let problem = BadInput::with_hint(problem, hint);
+        Err(TrainingError::Checkpoint { path: self.folder.to_owned(), problem })
     }
 
     /// Gives a learner the weights of one checkpoint, the run's best.
@@ -216,7 +226,7 @@ impl<'a> Checkpoints<'a> {
         let path = self.path(step);
         let name = format!("step-{step:06}");
         let damaged = |problem: String| Unusable::PassedOver(format!("{name} is damaged: {problem}"));
-        let state: Option<State> = read_sealed(&path.join(STATE));
+        let state: Option<State> = read_sealed(&path.join(STATE)).map_err(reading(&path.join(STATE)))?;
         let state = state.ok_or_else(|| damaged(format!("{STATE} is not what was written")))?;
         if state.step != step {
             return Err(damaged(format!("{STATE} is of step {}", state.step)));
@@ -239,7 +249,11 @@ impl<'a> Checkpoints<'a> {
                  got {got}"
             )));
         }
-        let bytes = fs::read(path.join(TENSORS)).map_err(|e| damaged(e.to_string()))?;
+        let tensors = path.join(TENSORS);
+        let bytes = fs::read(&tensors).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => damaged(format!("{TENSORS} is missing")),
+            _ => Unusable::Error(reading(&tensors)(error)),
+        })?;
         let hash = ContentHash::of(&bytes);
         if hash != state.tensors {
             let (expected, got) = (state.tensors.short(), hash.short());
