@@ -92,6 +92,19 @@ impl From<TrainingError> for Unusable {
     }
 }
 
+fn damaged(step: usize, problem: String) -> Unusable {
+    Unusable::PassedOver(format!("step-{step:06} is damaged: {problem}"))
+}
+
+/// Whether a checkpoint's tensors have the hash that its state tells.
+fn check_hash(state: &State, hash: ContentHash) -> Result<(), Unusable> {
+    if hash == state.tensors {
+        return Ok(());
+    }
+    let (expected, got) = (state.tensors.short(), hash.short());
+    Err(damaged(state.step, format!("{TENSORS}: expected the hash {expected}, got {got}")))
+}
+
 impl<'a> Checkpoints<'a> {
     pub(crate) fn new(folder: &'a Path, made_by: MadeBy, limit: usize) -> Self {
         Self { folder, made_by, limit }
@@ -187,7 +200,7 @@ impl<'a> Checkpoints<'a> {
             }
             // Nothing is put into the learner before both are known to be whole.
             let read = self.read(step).and_then(|read| match read.0.early_stopping.best {
-                Some(best) if best.step != step => self.read(best.step).map(|_| read),
+                Some(best) if best.step != step => self.check(best.step).map(|()| read),
                 _ => Ok(read),
             });
             match read {
@@ -221,15 +234,13 @@ impl<'a> Checkpoints<'a> {
         }
     }
 
-    /// A checkpoint's state and the bytes of its tensors, both as they were written.
-    fn read(&self, step: usize) -> Result<(State, Vec<u8>), Unusable> {
+    /// A checkpoint's state as it was written, by this build for this run.
+    fn read_state(&self, step: usize) -> Result<State, Unusable> {
         let path = self.path(step);
-        let name = format!("step-{step:06}");
-        let damaged = |problem: String| Unusable::PassedOver(format!("{name} is damaged: {problem}"));
         let state: Option<State> = read_sealed(&path.join(STATE)).map_err(reading(&path.join(STATE)))?;
-        let state = state.ok_or_else(|| damaged(format!("{STATE} is not what was written")))?;
+        let state = state.ok_or_else(|| damaged(step, format!("{STATE} is not what was written")))?;
         if state.step != step {
-            return Err(damaged(format!("{STATE} is of step {}", state.step)));
+            return Err(damaged(step, format!("{STATE} is of step {}", state.step)));
         }
         if state.made_by.run != self.made_by.run {
             let (expected, got) = (self.made_by.run.short(), state.made_by.run.short());
@@ -245,21 +256,33 @@ impl<'a> Checkpoints<'a> {
         if state.made_by.program != self.made_by.program {
             let (expected, got) = (self.made_by.program.short(), state.made_by.program.short());
             return Err(Unusable::PassedOver(format!(
-                "{name} is of another build of this program, whose steps may differ in their last bits: expected {expected}, \
+                "step-{step:06} is of another build of this program, whose steps may differ in their last bits: expected {expected}, \
                  got {got}"
             )));
         }
-        let tensors = path.join(TENSORS);
-        let bytes = fs::read(&tensors).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => damaged(format!("{TENSORS} is missing")),
-            _ => Unusable::Error(reading(&tensors)(error)),
-        })?;
-        let hash = ContentHash::of(&bytes);
-        if hash != state.tensors {
-            let (expected, got) = (state.tensors.short(), hash.short());
-            return Err(damaged(format!("{TENSORS}: expected the hash {expected}, got {got}")));
-        }
+        Ok(state)
+    }
+
+    /// A checkpoint's state and the bytes of its tensors, both as they were written.
+    fn read(&self, step: usize) -> Result<(State, Vec<u8>), Unusable> {
+        let state = self.read_state(step)?;
+        let bytes = fs::read(self.path(step).join(TENSORS)).map_err(|error| self.unread_tensors(step, error))?;
+        check_hash(&state, ContentHash::of(&bytes))?;
         Ok((state, bytes))
+    }
+
+    /// Whether both are as they were written; the tensors are read in pieces and not kept.
+    fn check(&self, step: usize) -> Result<(), Unusable> {
+        let state = self.read_state(step)?;
+        let hash = ContentHash::of_file(&self.path(step).join(TENSORS));
+        check_hash(&state, hash.map_err(|error| self.unread_tensors(step, error))?)
+    }
+
+    fn unread_tensors(&self, step: usize, error: io::Error) -> Unusable {
+        match error.kind() {
+            io::ErrorKind::NotFound => damaged(step, format!("{TENSORS} is missing")),
+            _ => Unusable::Error(reading(&self.path(step).join(TENSORS))(error)),
+        }
     }
 
     fn read_tensors(&self, path: &Path, bytes: &[u8], learner: &mut Learner) -> Result<(), TrainingError> {

@@ -595,6 +595,25 @@ fn the_best_checkpoint_outlives_the_limit() -> Result<(), Box<dyn std::error::Er
 }
 
 #[test]
+fn a_checkpoint_whose_best_is_damaged_is_passed_over() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work) = (base()?, tempfile::tempdir()?);
+    let (best_first, falling) =
+        (ValidationConfig { early_stopping_patience: None, ..PASS_AT_1 }, |step: usize| Some(1.0 / step as f64));
+    run_validated(base.path(), work.path(), &best_first, &falling, 11)?;
+    let checkpoints = work.path().join("checkpoints");
+    let best = checkpoints.join("step-000002/state.safetensors");
+    let whole = fs::read(&best)?;
+    damage(&best, 3)?;
+    let error = run_validated(base.path(), work.path(), &best_first, &falling, 1).err().ok_or("it went on")?;
+    let told = error.to_string();
+    assert_eq!(told.matches("step-000002 is damaged: state.safetensors: expected the hash").count(), 2, "{told}");
+    fs::write(&best, whole)?;
+    let (_, outcome) = run_validated(base.path(), work.path(), &best_first, &falling, 1)?;
+    assert_eq!(outcome.resumed_from, Some(11));
+    Ok(())
+}
+
+#[test]
 fn a_metric_that_cannot_be_measured_is_refused() -> Result<(), Box<dyn std::error::Error>> {
     let (base, work, samples) = (base()?, tempfile::tempdir()?, samples());
     let run = TrainingRun {
