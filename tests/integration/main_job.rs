@@ -234,6 +234,16 @@ fn dead_workers() -> Result<(), Failed> {
         let [died, calm] = hashes;
         assert_eq!(died?, calm?, "{artefact}");
     }
+    // A stage that is to be asked again is not done, even where it was before: the old hashes are not of what it wrote.
+    let ledger = || -> Result<Value, Failed> {
+        Ok(serde_json::from_slice(&fs::read(bench.path("killed1").join("stages.json"))?)?)
+    };
+    assert!(ledger()?["prepare"].is_object());
+    fs::remove_dir_all(bench.path("killed1/stages"))?;
+    fs::remove_file(bench.path("killed1/manifest.json"))?;
+    let manifest = prepare("killed1", &|process| signal_workers(process, Signal::ABORT, 3))?;
+    assert!(manifest["skipped"]["not-judged"].is_object(), "{manifest}");
+    assert!(ledger()?["prepare"].is_null());
     Ok(())
 }
 

@@ -34,6 +34,11 @@ impl StageEnd {
         Self { report, is_finished: true, undecided: 0, outputs }
     }
 
+    /// Whether the ledger is to count the stage as done.
+    fn is_recorded(&self) -> bool {
+        self.is_finished && self.undecided == 0
+    }
+
     /// The end of a stage that was asked to stop.
     pub fn interrupted(report: StageReport) -> Self {
         Self { report, is_finished: false, undecided: 0, outputs: BTreeMap::new() }
@@ -117,7 +122,15 @@ impl<S: Stage> AnyStage for S {
         if run.is_dry() {
             return Ok(StageState::WouldRun(self.rehearse(inputs, observer)?));
         }
-        let StageEnd { report, is_finished, undecided, outputs } = self.run(inputs, observer)?;
+        // The outputs that it writes now are not those that the ledger tells of, whether they will be recorded or not.
+        let forgotten = run.ledger().forget(name.as_str())?;
+        let end = self.run(inputs, observer);
+        if !end.as_ref().is_ok_and(StageEnd::is_recorded)
+            && let Some(forgotten) = forgotten
+        {
+            run.ledger().remember(forgotten)?;
+        }
+        let StageEnd { report, is_finished, undecided, outputs } = end?;
         if !is_finished {
             return Ok(StageState::Interrupted(report));
         }

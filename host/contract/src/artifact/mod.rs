@@ -34,4 +34,4 @@ pub use output::{Output, OutputError, is_closed_output, write_standard_output};
 pub use partial::remove_partial_files;
 pub use record_file::{RecordFile, RecordRows};
 pub use sealed_line::{SealedLine, Unsealed, read_sealed, write_sealed};
-pub use stage::{StageInputs, StageLedger, hash_of_artifact};
+pub use stage::{ForgottenStage, StageInputs, StageLedger, hash_of_artifact};
