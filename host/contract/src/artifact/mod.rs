@@ -22,7 +22,7 @@ pub use atomic_file::{AtomicFile, write_atomic};
 pub use atomic_folder::AtomicFolder;
 pub use content_hash::{ContentHash, ContentHasher};
 pub use file_error::{FileAction, FileError};
-pub use file_stamp::FileStamp;
+pub use file_stamp::{FileChange, FileStamp};
 pub use free_space::require_free_space;
 pub use hashed_file::HashedFile;
 pub use json_lines::{
