@@ -37,13 +37,20 @@ pub enum Unsealed {
 impl SealedLine {
     /// Seals a row, which must be a JSON object with at least one key.
     pub fn of(row: &impl Serialize) -> Self {
-        let mut text = serde_json::to_string(row).expect("plain structs with text keys always serialize");
+        let text = serde_json::to_string(row).expect("plain structs with text keys always serialize");
+        Self::of_text(text).expect("a sealed row is an object with a key")
+    }
+
+    /// Seals the text of a row; `None` if it is no object with a key.
+    pub(super) fn of_text(mut text: String) -> Option<Self> {
         let digits = digits_of(text.as_bytes());
-        assert!(text.pop() == Some('}') && text.len() > 1, "a sealed row is an object with a key");
+        if text.pop() != Some('}') || text.len() < 2 {
+            return None;
+        }
         for part in [KEY, &digits, END] {
             text.push_str(part);
         }
-        Self(text)
+        Some(Self(text))
     }
 
     /// The line with its end, as it stands in a file.
