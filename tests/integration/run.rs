@@ -12,8 +12,8 @@ use hilora_contract::artifact::hash_of_artifact;
 use hilora_contract::fault::{Blame, Fault};
 use hilora_judge::workers::WorkerCommand;
 use hilora_run::{
-    AnyStage, PrepareStage, Run, RunObserver, RunOptions, StageName, StageReport, StageResult, StageState, Task,
-    TaskProgress, Unwatched, drive, main_job,
+    AnyStage, EvaluateStage, PrepareStage, Run, RunObserver, RunOptions, Stage, StageName, StageReport, StageResult,
+    StageState, Task, TaskProgress, Unwatched, drive, main_job,
 };
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
@@ -244,6 +244,23 @@ fn only_the_trained_adapter(bench: &Bench) -> Result<(), Failed> {
     refused("was not trained by this run: its ledger knows of no training")?;
     fs::write(bench.path("runs/small/stages.json"), ledger)?;
     bench.ends_with(0, &["evaluate", "--unchecked"])?;
+    changed_after_it_was_named(bench, &weights)
+}
+
+/// What the key names is what is measured: an adapter that is changed after it was hashed for the key is refused.
+fn changed_after_it_was_named(bench: &Bench, weights: &Path) -> Result<(), Failed> {
+    let given = GIVEN.replace("rows/", &format!("{}/rows/", bench.folder.path().display()));
+    let named = RunOptions { adapter: Some(bench.path("runs/small/adapter")), ..options(bench, &given)? };
+    let run = Run::open(&RunOptions { folder: Some(bench.path("runs/small")), ..named })?;
+    let key = EvaluateStage.key(&run, &Unwatched)?;
+    let trained = fs::read(weights)?;
+    let mut others = trained.clone();
+    *others.last_mut().ok_or("weights")? ^= 1;
+    fs::write(weights, &others)?;
+    let work = EvaluateStage.inputs(&run, key.as_ref(), &Unwatched)?;
+    let error = EvaluateStage.run(work, &Unwatched).err().ok_or("another adapter than the key's was measured")?;
+    assert!(error.to_string().contains("has changed while it was read: expected the hash"), "{error}");
+    fs::write(weights, trained)?;
     Ok(())
 }
 

@@ -65,7 +65,7 @@ impl Stage for RegisterStage {
         Ok(None)
     }
 
-    fn inputs(&self, run: &Run, observer: &dyn RunObserver) -> Result<RegisterWork, RunError> {
+    fn inputs(&self, run: &Run, _key: Option<&StageKey>, observer: &dyn RunObserver) -> Result<RegisterWork, RunError> {
         let adapter_folder = run.folder.file(Answers::Own.adapter());
         Ok(RegisterWork {
             measured: Measured::read(run)?,

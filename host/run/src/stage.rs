@@ -66,8 +66,8 @@ pub trait Stage {
     /// What decides the bytes that it writes; `None` for a stage that is cheap and runs each time.
     fn key(&self, run: &Run, observer: &dyn RunObserver) -> Result<Option<StageKey>, RunError>;
 
-    /// Resolves what it works on.
-    fn inputs(&self, run: &Run, observer: &dyn RunObserver) -> Result<Self::Inputs, RunError>;
+    /// Resolves what it works on. `key` is what [`Stage::key`] gave: what is hashed there is not hashed again here.
+    fn inputs(&self, run: &Run, key: Option<&StageKey>, observer: &dyn RunObserver) -> Result<Self::Inputs, RunError>;
 
     /// What a dry run can tell of the work without writing anything.
     fn rehearse(&self, inputs: Self::Inputs, observer: &dyn RunObserver) -> Result<StageReport, RunError>;
@@ -118,7 +118,7 @@ impl<S: Stage> AnyStage for S {
             }
             return Ok(StageState::Unchanged);
         }
-        let inputs = self.inputs(run, observer)?;
+        let inputs = self.inputs(run, key.as_ref(), observer)?;
         if run.is_dry() {
             return Ok(StageState::WouldRun(self.rehearse(inputs, observer)?));
         }
