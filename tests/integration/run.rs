@@ -2,6 +2,7 @@
 //! that were prepared elsewhere, and what a signal does to the binary.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -25,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("run::one_stage_runs_under_an_observer_and_then_has_nothing_to_do", one_stage),
         Trial::test("run::every_check_comes_before_the_first_stage", checks_come_first),
         Trial::test("run::rows_prepared_elsewhere_are_checked_and_measured", given_rows),
+        Trial::test("run::a_program_whose_file_is_gone_knows_itself", program_without_a_file),
         Trial::test("run::a_signal_saves_and_the_exit_code_names_it", signals),
     ]
 }
@@ -150,6 +152,21 @@ fn one_stage() -> Result<(), Failed> {
     let run = Run::open(&options)?;
     let again = drive(&run, &stages, &Unwatched)?;
     assert!(matches!(again[0].state, StageState::Unchanged), "{again:?}");
+    Ok(())
+}
+
+/// As an upgrade leaves it that comes while the program runs.
+fn program_without_a_file() -> Result<(), Failed> {
+    let bench = Bench::new(SOURCE)?;
+    let (program, copy) = (env!("CARGO_BIN_EXE_hilora-host"), bench.path("hilora-host"));
+    assert!(Command::new("cp").arg(program).arg(&copy).status()?.success());
+    let open = fs::File::open(&copy)?;
+    fs::remove_file(&copy)?;
+    let mut prepare = Command::new(format!("/proc/{}/fd/{}", std::process::id(), open.as_raw_fd()));
+    let output = prepare.current_dir(bench.folder.path()).args(["prepare", "--config", "small.yaml"]).output()?;
+    assert!(output.status.success(), "{output:?}");
+    let ledger: Value = serde_json::from_slice(&fs::read(bench.path("runs/small/stages.json"))?)?;
+    assert_eq!(ledger["prepare"]["inputs"]["program"], hash_of_artifact(Path::new(program))?.to_string());
     Ok(())
 }
 

@@ -25,6 +25,7 @@ mod observer;
 
 mod data_files;
 mod environment;
+mod program;
 mod run_folder;
 
 mod base_model;
@@ -68,6 +69,7 @@ pub use held_out::HeldOutWork;
 pub use main_job::main_job;
 pub use observer::{RunObserver, Task, TaskProgress, Unwatched};
 pub use prepare_stage::{PrepareStage, PrepareWork};
+pub use program::program_hash;
 pub use register_stage::{RegisterStage, RegisterWork};
 pub use registration::{RegisteredVersion, Registration};
 pub use rows::read_rows;
