@@ -2,6 +2,7 @@
 //! knows its answers by heart.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Domain, EvaluationProblem, Example, ProblemChecker, ProblemText, TestCase};
@@ -10,7 +11,7 @@ use hilora_evaluator::{
     Evaluator, EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Report, SampleRecord,
     SampleRequest, Watch,
 };
-use hilora_judge::Judge;
+use hilora_judge::{Judge, Verdict};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{component, plugin_host};
@@ -18,6 +19,7 @@ use crate::{component, plugin_host};
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         Trial::test("evaluate::answers_are_extracted_run_and_counted", answers_are_counted),
+        Trial::test("evaluate::the_gate_decides_nothing_by_answers_that_were_not_judged", gate_of_undecided),
         Trial::test("evaluate::a_record_is_the_same_bytes_with_any_number_of_workers", records_repeat),
     ]
 }
@@ -195,6 +197,28 @@ fn answers_are_counted() -> Result<(), Failed> {
         true,
         page.contains("open(&#39;/etc/passwd&#39;)") || page.contains("open('/etc/passwd')"),
     )
+}
+
+/// Counted as wrong, unknown answers of the base would carry an adapter through the gate.
+fn gate_of_undecided() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let mut record = record(2)?;
+    let Comparison { base, adapter, .. } = record.comparison;
+    let mut outcomes = base.outcomes;
+    for sample in outcomes.iter_mut().flat_map(|outcome| &mut outcome.samples) {
+        (sample.verdict, sample.error) = (Some(Verdict::InternalError), Some("not-judged".to_owned()));
+    }
+    record.comparison = Comparison::of(Evaluation::of_outcomes(outcomes, &[1, 4])?, adapter, 7)?;
+    let path = folder.path().join("evaluation.json");
+    record.write(&path)?;
+    Latency { base_us: 100.0, adapter_us: 100.0, increase: 0.0, tokens: 10 }
+        .write(&folder.path().join("latency.json"))?;
+    let gate = Command::new(env!("CARGO_BIN_EXE_hilora-host")).args(["gate", "--evaluation"]).arg(&path).output()?;
+    let said = String::from_utf8_lossy(&gate.stderr);
+    expect("the exit code", Some(1), gate.status.code())?;
+    expect("nothing is decided", true, gate.stdout.is_empty())?;
+    let told = "error: 12 answers could not be judged\nhint: `hilora-host evaluate` asks for them again\n";
+    expect("what is said", told, &*said)
 }
 
 fn records_repeat() -> Result<(), Failed> {

@@ -2,6 +2,7 @@
 //! that were prepared elsewhere, and what a signal does to the binary.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -12,8 +13,8 @@ use hilora_contract::artifact::hash_of_artifact;
 use hilora_contract::fault::{Blame, Fault};
 use hilora_judge::workers::WorkerCommand;
 use hilora_run::{
-    AnyStage, PrepareStage, Run, RunObserver, RunOptions, StageName, StageReport, StageResult, StageState, Task,
-    TaskProgress, Unwatched, drive, main_job,
+    AnyStage, EvaluateStage, PrepareStage, Run, RunObserver, RunOptions, Stage, StageName, StageReport, StageResult,
+    StageState, Task, TaskProgress, Unwatched, drive, main_job,
 };
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
@@ -25,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("run::one_stage_runs_under_an_observer_and_then_has_nothing_to_do", one_stage),
         Trial::test("run::every_check_comes_before_the_first_stage", checks_come_first),
         Trial::test("run::rows_prepared_elsewhere_are_checked_and_measured", given_rows),
+        Trial::test("run::a_program_whose_file_is_gone_knows_itself", program_without_a_file),
         Trial::test("run::a_signal_saves_and_the_exit_code_names_it", signals),
     ]
 }
@@ -153,6 +155,21 @@ fn one_stage() -> Result<(), Failed> {
     Ok(())
 }
 
+/// As an upgrade leaves it that comes while the program runs.
+fn program_without_a_file() -> Result<(), Failed> {
+    let bench = Bench::new(SOURCE)?;
+    let (program, copy) = (env!("CARGO_BIN_EXE_hilora-host"), bench.path("hilora-host"));
+    assert!(Command::new("cp").arg(program).arg(&copy).status()?.success());
+    let open = fs::File::open(&copy)?;
+    fs::remove_file(&copy)?;
+    let mut prepare = Command::new(format!("/proc/{}/fd/{}", std::process::id(), open.as_raw_fd()));
+    let output = prepare.current_dir(bench.folder.path()).args(["prepare", "--config", "small.yaml"]).output()?;
+    assert!(output.status.success(), "{output:?}");
+    let ledger: Value = serde_json::from_slice(&fs::read(bench.path("runs/small/stages.json"))?)?;
+    assert_eq!(ledger["prepare"]["inputs"]["program"], hash_of_artifact(Path::new(program))?.to_string());
+    Ok(())
+}
+
 fn checks_come_first() -> Result<(), Failed> {
     let bench = Bench::with_given_rows()?;
     fs::remove_file(bench.path("data/python_tests.jsonl"))?;
@@ -244,6 +261,23 @@ fn only_the_trained_adapter(bench: &Bench) -> Result<(), Failed> {
     refused("was not trained by this run: its ledger knows of no training")?;
     fs::write(bench.path("runs/small/stages.json"), ledger)?;
     bench.ends_with(0, &["evaluate", "--unchecked"])?;
+    changed_after_it_was_named(bench, &weights)
+}
+
+/// What the key names is what is measured: an adapter that is changed after it was hashed for the key is refused.
+fn changed_after_it_was_named(bench: &Bench, weights: &Path) -> Result<(), Failed> {
+    let given = GIVEN.replace("rows/", &format!("{}/rows/", bench.folder.path().display()));
+    let named = RunOptions { adapter: Some(bench.path("runs/small/adapter")), ..options(bench, &given)? };
+    let run = Run::open(&RunOptions { folder: Some(bench.path("runs/small")), ..named })?;
+    let key = EvaluateStage.key(&run, &Unwatched)?;
+    let trained = fs::read(weights)?;
+    let mut others = trained.clone();
+    *others.last_mut().ok_or("weights")? ^= 1;
+    fs::write(weights, &others)?;
+    let work = EvaluateStage.inputs(&run, key.as_ref(), &Unwatched)?;
+    let error = EvaluateStage.run(work, &Unwatched).err().ok_or("another adapter than the key's was measured")?;
+    assert!(error.to_string().contains("has changed while it was read: expected the hash"), "{error}");
+    fs::write(weights, trained)?;
     Ok(())
 }
 

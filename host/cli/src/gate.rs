@@ -10,6 +10,7 @@ use super::console::Console;
 use super::failure::{ExitStatus, Result};
 use hilora_evaluator::{EvaluationRecord, GateConfig, GateDecision, GateMeasurements, Latency};
 use hilora_run::config::RunConfig;
+use hilora_run::require_judged;
 
 /// Which evaluation, and which thresholds.
 #[derive(Debug, Args)]
@@ -38,6 +39,7 @@ impl GateCommand {
     /// Decides and prints the decision; the exit code is 3 if the gate says no.
     pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
         let record = EvaluationRecord::read(&self.evaluation)?;
+        require_judged(&record)?;
         let latency = Latency::read(&self.latency.clone().unwrap_or_else(|| beside(&self.evaluation, "latency.json")))?;
         let thresholds = self.thresholds()?;
         let decision = thresholds.decide(&GateMeasurements::of(&record.comparison, &latency));

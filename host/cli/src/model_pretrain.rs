@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hilora_contract::artifact::{ContentHash, JsonRow};
+use hilora_contract::artifact::JsonRow;
 use hilora_model::{BaseFiles, Tokenizer};
 use hilora_run::config::PretrainingConfig;
-use hilora_run::{WatchFiles, read_rows, watched_training};
+use hilora_run::{WatchFiles, program_hash, read_rows, watched_training};
 use hilora_trainer::{StartingPoint, TrainingRun, TrainingSample};
 use serde::Deserialize;
 
@@ -58,11 +58,10 @@ impl PretrainCommand {
         })?;
         let samples = read_documents(&config.documents, &tokenizer, end)?;
         let checkpoints = config.output.join("checkpoints");
-        let program = std::env::current_exe().map_err(|error| Failure::reading("this program", error))?;
         let run = TrainingRun {
             base: StartingPoint::Random(config.architecture.clone()),
             base_files: BaseFiles::hashed(&config.architecture, &mut |_, _| ())?,
-            program: ContentHash::of_file(&program).map_err(|error| Failure::reading(&program, error))?,
+            program: program_hash()?,
             config: &config.training,
             lora: None,
             seed: config.seed,

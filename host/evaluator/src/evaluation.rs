@@ -85,7 +85,7 @@ impl ProblemOutcome {
 impl Evaluation {
     /// Answers of which nothing is known, because the machine or a checker kept them from being judged: the problem and
     /// the completion.
-    pub(crate) fn undecided(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn undecided(&self) -> impl Iterator<Item = (&str, &str)> {
         let answers =
             self.outcomes.iter().flat_map(|outcome| outcome.samples.iter().map(|sample| (&outcome.id, sample)));
         let undecided = answers.filter(|(_, sample)| sample.verdict == Some(Verdict::InternalError));

@@ -6,18 +6,26 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ModelError;
-use hilora_contract::artifact::{ContentHash, FileStamp};
+use hilora_contract::artifact::{ContentHash, FileChange, FileStamp};
 
 /// Endings of the files that decide: weights, configuration, tokenizer and chat template.
 const HASHED_ENDINGS: [&str; 3] = ["json", "safetensors", "jinja"];
 
-/// The files of a base as they were hashed.
+/// The files of a base as they were hashed. Its clones look at the same stamps.
 #[derive(Debug, Clone)]
 pub struct BaseFiles {
     hash: ContentHash,
-    stamps: Vec<FileStamp>,
+    files: Arc<Mutex<Vec<HashedFile>>>,
+}
+
+/// A file with the stamp that it had before it was hashed.
+#[derive(Debug)]
+struct HashedFile {
+    stamp: FileStamp,
+    hash: ContentHash,
 }
 
 impl BaseFiles {
@@ -29,7 +37,9 @@ impl BaseFiles {
         let total: u64 = stamps.iter().map(FileStamp::bytes).sum();
         let mut done = 0;
         let mut listing = Vec::with_capacity(stamps.len());
-        for path in stamps.iter().map(FileStamp::path) {
+        let mut files = Vec::with_capacity(stamps.len());
+        for stamp in stamps {
+            let path = stamp.path();
             let mut on_piece = |bytes: usize| {
                 done += bytes as u64;
                 on_bytes(done, total);
@@ -37,9 +47,11 @@ impl BaseFiles {
             let hash = ContentHash::of_file_watched(path, &mut on_piece).map_err(unreadable)?;
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             listing.push(format!("{name}\0{hash}"));
+            files.push(HashedFile { stamp, hash });
         }
         listing.sort();
-        Ok(Self { hash: ContentHash::of_parts(listing.iter().map(String::as_bytes)), stamps })
+        let hash = ContentHash::of_parts(listing.iter().map(String::as_bytes));
+        Ok(Self { hash, files: Arc::new(Mutex::new(files)) })
     }
 
     /// Their hash.
@@ -47,9 +59,26 @@ impl BaseFiles {
         self.hash
     }
 
-    /// Refuses to go on if one of them was changed since.
+    /// Refuses to go on if one of them was changed since. Where its rights, names or times alone were, its bytes are hashed
+    /// again.
     pub fn check(&self) -> Result<(), ModelError> {
-        self.stamps.iter().try_for_each(ModelError::of_change)
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().try_for_each(HashedFile::check)
+    }
+}
+
+impl HashedFile {
+    fn check(&mut self) -> Result<(), ModelError> {
+        let path = self.stamp.path();
+        let unreadable = |error| ModelError::reading(path, error);
+        let Some(change) = self.stamp.change().map_err(unreadable)? else { return Ok(()) };
+        match change {
+            // The new stamp is from before the bytes are read: what changes while they are shows later.
+            FileChange::Attributes(now) if ContentHash::of_file(path).map_err(unreadable)? == self.hash => {
+                self.stamp = now;
+                Ok(())
+            }
+            change => Err(ModelError::changed(path, &change)),
+        }
     }
 }
 
@@ -106,6 +135,35 @@ mod tests {
         let error = files.check().expect_err("it was written into");
         let told = format!("{}: has changed while it was in use: it was written into", weights.display());
         assert_eq!((error.to_string(), error.blame(), error.hints().len()), (told, Blame::Machine, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn a_base_whose_rights_or_names_alone_were_changed_is_hashed_again() -> Result<(), Box<dyn std::error::Error>> {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir()?;
+        let weights = folder.path().join("model.safetensors");
+        std::fs::write(&weights, "weights")?;
+        let files = BaseFiles::hashed(folder.path(), &mut |_, _| ())?;
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(30));
+        pause();
+        std::fs::hard_link(&weights, folder.path().join("backup"))?;
+        files.check()?;
+        pause();
+        std::fs::set_permissions(&weights, std::fs::Permissions::from_mode(0o600))?;
+        files.clone().check()?;
+        let is_renewed = |file: &HashedFile| file.stamp.change().is_ok_and(|change| change.is_none());
+        assert!(
+            files.files.lock().expect("nobody panicked").iter().all(is_renewed),
+            "it is hashed once for each change"
+        );
+        // Others' bytes under the old time are noticed.
+        let modified = std::fs::metadata(&weights)?.modified()?;
+        pause();
+        std::fs::write(&weights, "others!")?;
+        std::fs::File::options().write(true).open(&weights)?.set_modified(modified)?;
+        let refused = files.check().expect_err("its bytes are others").to_string();
+        assert!(refused.ends_with("its rights, names or times were changed"), "{refused}");
         Ok(())
     }
 }

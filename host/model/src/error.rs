@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hilora_contract::artifact::FileStamp;
+use hilora_contract::artifact::{FileChange, FileStamp};
 use hilora_contract::fault::{BadInput, Blame, Fault};
 
 /// An error of the model layer.
@@ -157,9 +157,14 @@ impl ModelError {
     pub(crate) fn of_change(stamp: &FileStamp) -> Result<(), Self> {
         let path = || stamp.path().to_owned();
         match stamp.change().map_err(|error| Self::reading(path(), error))? {
-            Some(change) => Err(Self::Changed { path: path(), change }),
+            Some(change) => Err(Self::changed(&path(), &change)),
             None => Ok(()),
         }
+    }
+
+    /// A file that is no longer what it was.
+    pub(crate) fn changed(path: &Path, change: &FileChange) -> Self {
+        Self::Changed { path: path.to_owned(), change: change.to_string() }
     }
 
     /// A file that does not say what it must.

@@ -57,7 +57,7 @@ impl PhaseFolder {
 
     /// The phase's file if it is whole and was made of exactly this.
     pub(super) fn find<R, S: DeserializeOwned>(&self, phase: &str, key: ContentHash) -> Option<PhaseFile<R, S>> {
-        let receipt: Receipt<S> = read_sealed(&self.receipt(phase))?;
+        let receipt: Receipt<S> = read_sealed(&self.receipt(phase)).ok()??;
         let path = self.rows(phase);
         let whole = receipt.key == key && ContentHash::of_file(&path).ok()? == receipt.content;
         whole.then_some(PhaseFile { path, content: receipt.content, summary: receipt.summary, rows: PhantomData })

@@ -100,7 +100,7 @@ impl Stage for EnrichStage {
         key_of(run, config_of(run)?).map(Some)
     }
 
-    fn inputs(&self, run: &Run, _observer: &dyn RunObserver) -> Result<EnrichWork, RunError> {
+    fn inputs(&self, run: &Run, _key: Option<&StageKey>, _observer: &dyn RunObserver) -> Result<EnrichWork, RunError> {
         let output = run.data.path(DataFile::TrainEnriched);
         Ok(EnrichWork {
             config: config_of(run)?.clone(),

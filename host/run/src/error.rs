@@ -77,6 +77,15 @@ pub enum RunError {
         /// The operating system's words.
         error: io::Error,
     },
+    /// Answers of which nothing is known, because the machine kept them from being judged: a rate that counts them as wrong
+    /// is not the model's.
+    #[error("{answers} answers could not be judged")]
+    NotJudged {
+        /// How many.
+        answers: u64,
+        /// What asks for them again.
+        hint: &'static str,
+    },
     /// This program itself cannot be found or read.
     #[error("cannot read this program: {0}")]
     Program(io::Error),
@@ -125,7 +134,7 @@ impl Fault for RunError {
             Self::Rows(error) => error.blame(),
             Self::Reading { error, .. } => Blame::of_reading(error),
             Self::Writing { error, .. } => Blame::of_writing(error),
-            Self::Program(_) => Blame::Machine,
+            Self::NotJudged { .. } | Self::Program(_) => Blame::Machine,
             Self::Record { .. } => Blame::Ours,
         }
     }
@@ -146,6 +155,7 @@ impl Fault for RunError {
             Self::File(error) => error.hints(),
             Self::Rows(error) => error.hints(),
             Self::Reading { hint, .. } => hint.iter().cloned().collect(),
+            Self::NotJudged { hint, .. } => vec![(*hint).to_owned()],
             Self::Writing { .. } | Self::Program(_) | Self::Record { .. } => Vec::new(),
         }
     }

@@ -103,16 +103,22 @@ impl Measured {
     }
 }
 
+/// Refuses to decide anything by a measurement in which answers were not judged: pass@k counts them as wrong.
+pub fn require_judged(record: &EvaluationRecord) -> Result<(), RunError> {
+    match record.undecided() {
+        0 => Ok(()),
+        answers => Err(RunError::NotJudged { answers, hint: "`hilora-host evaluate` asks for them again" }),
+    }
+}
+
 /// Whether there is anything to measure: held-out rows without tests (conversations, policy examples) are not measured by
 /// running programs.
 pub fn has_problems(run: &Run) -> bool {
     std::fs::metadata(run.data.path(DataFile::Tests)).is_ok_and(|tests| tests.len() > 0)
 }
 
-/// The adapter that is measured: the one that the run's training has written and nobody has touched since, or whichever
-/// one the user names.
-fn adapter_folder(run: &Run, answers: Answers) -> Result<PathBuf, RunError> {
-    const MEASURE_ANY: &str = "`hilora-host evaluate --adapter FOLDER` measures any other, and its evaluation says so";
+/// Where the adapter is that is measured, and whether the user named it.
+fn adapter_path(run: &Run, answers: Answers) -> Result<(PathBuf, bool), RunError> {
     let is_named = answers == Answers::Own && run.named_adapter.is_some();
     let folder = match &run.named_adapter {
         Some(named) if is_named => named.clone(),
@@ -124,12 +130,20 @@ fn adapter_folder(run: &Run, answers: Answers) -> Result<PathBuf, RunError> {
             if is_named { "`--adapter` names a folder in PEFT's layout" } else { "`hilora-host train` makes it" };
         return Err(BadInput::with_hint(message, hint).into());
     }
-    if is_named {
-        return Ok(folder);
-    }
+    Ok((folder, is_named))
+}
+
+/// The adapter that is measured, with its hash: the one that the run's training has written and nobody has touched since,
+/// or whichever one the user names.
+fn adapter_folder(run: &Run, answers: Answers) -> Result<HashedFolder, RunError> {
+    const MEASURE_ANY: &str = "`hilora-host evaluate --adapter FOLDER` measures any other, and its evaluation says so";
+    let (folder, is_named) = adapter_path(run, answers)?;
     let got = run.hash_of(&folder)?;
+    if is_named {
+        return Ok(HashedFolder { path: folder, hash: got });
+    }
     let message = match run.ledger().recorded_output(answers.stage().as_str(), answers.adapter()) {
-        Some(expected) if expected == got => return Ok(folder),
+        Some(expected) if expected == got => return Ok(HashedFolder { path: folder, hash: got }),
         Some(expected) => format!(
             "the adapter {} is not the one that this run has trained: expected the hash {expected}, got {got}",
             folder.display()
@@ -205,9 +219,9 @@ impl Stage for EvaluateStage {
         let mut key = run.stage_key();
         key.insert(&InputName::Config, ContentHash::of(&section));
         key.insert(&InputName::BaseModel, run.base.hash(observer)?);
-        key.insert(&InputName::Adapter, run.hash_of(&adapter)?);
+        key.insert(&InputName::Adapter, adapter.hash);
         if config.controls.shuffled_answers {
-            key.insert(&InputName::ShuffledAdapter, run.hash_of(&adapter_folder(run, Answers::Shuffled)?)?);
+            key.insert(&InputName::ShuffledAdapter, adapter_folder(run, Answers::Shuffled)?.hash);
         }
         key.insert(&InputName::EvaluationProblems, run.hash_of(&run.data.path(DataFile::Tests))?);
         key.insert(&InputName::TrainingData, run.hash_of(&run.data.path(DataFile::Train))?);
@@ -215,7 +229,7 @@ impl Stage for EvaluateStage {
             key.insert(&InputName::Plugin(kind), run.plugins.hash(kind)?);
         }
         if run.named_adapter.is_some() {
-            key.insert(&InputName::NamedAdapter, ContentHash::of(adapter.as_os_str().as_encoded_bytes()));
+            key.insert(&InputName::NamedAdapter, ContentHash::of(adapter.path.as_os_str().as_encoded_bytes()));
         }
         if let Some(words) = check.words() {
             key.insert(&InputName::TrainingDataCheck, ContentHash::of(words.as_bytes()));
@@ -223,17 +237,19 @@ impl Stage for EvaluateStage {
         Ok(Some(key))
     }
 
-    fn inputs(&self, run: &Run, observer: &dyn RunObserver) -> Result<EvaluateWork, RunError> {
+    fn inputs(&self, run: &Run, key: Option<&StageKey>, observer: &dyn RunObserver) -> Result<EvaluateWork, RunError> {
         let config = &run.config;
         let check = DataCheck::of(run, observer)?;
-        let key = self.key(run, observer)?.unwrap_or_default();
+        let key = key.cloned().unwrap_or_default();
         let controls = config.controls;
-        let hashed = |answers| {
-            let path = adapter_folder(run, answers)?;
-            Ok::<_, RunError>(HashedFolder { hash: run.hash_of(&path)?, path })
+        // What the key names is what is measured, or nothing is: it is held against this hash once it is in memory.
+        let hashed = |answers, name| match key.get(&name) {
+            Some(hash) => adapter_path(run, answers).map(|(path, _)| HashedFolder { path, hash }),
+            None => adapter_folder(run, answers),
         };
-        let adapter = hashed(Answers::Own)?;
-        let shuffled = if controls.shuffled_answers { Some(hashed(Answers::Shuffled)?) } else { None };
+        let adapter = hashed(Answers::Own, InputName::Adapter)?;
+        let shuffled =
+            controls.shuffled_answers.then(|| hashed(Answers::Shuffled, InputName::ShuffledAdapter)).transpose()?;
         let base_hash = run.base.hash(observer)?;
         let device = config.training.device.choose()?.name();
         let how = serde_json::to_vec(&(config.training.mode, device, config.chat_template))

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hilora_contract::dataset::EvaluationProblem;
+use hilora_contract::fault::Fault;
 use hilora_contract::plugin::{OutputCheckers, PluginKind, PromptFormatter, SolutionRunner};
-use hilora_evaluator::{EvaluationConfig, Evaluator, ModelGenerator, Watch};
+use hilora_evaluator::{Evaluation, EvaluationConfig, Evaluator, EvaluatorError, ModelGenerator, Watch};
 use hilora_judge::Judge;
 use hilora_model::{Adapter, Model, Tokenizer};
 use hilora_trainer::{PassAt1, TrainingSample, Validation, ValidationConfig, ValidationMetric};
@@ -131,11 +132,11 @@ impl Problems<'_> {
         model: &Model,
         adapter: Option<&Adapter>,
         observer: &dyn RunObserver,
-    ) -> Result<Option<f64>, Box<dyn hilora_contract::fault::Fault + Send + Sync>> {
+    ) -> Result<Option<f64>, Box<dyn Fault + Send + Sync>> {
         let ProblemsWork { evaluation, specialist, seed, .. } = self.work;
         let formatter = self.formatter;
         let evaluator = Evaluator { formatter, judge: &self.judge, specialist, config: evaluation };
-        let measured = || {
+        let measured = || -> Result<Option<Evaluation>, EvaluatorError> {
             let generator =
                 ModelGenerator::new(model, adapter, tokenizer, formatter, evaluation, *seed, BATCH_ROWS_MAX)?;
             let watch = MeasurementWatch::new(observer);
@@ -144,8 +145,43 @@ impl Problems<'_> {
             let watch = Watch { observer: &watch, should_stop: &should_stop, ..Watch::SILENT };
             evaluator.evaluate_once(&generator, &self.problems, &watch)
         };
-        let evaluation =
-            measured().map_err(|error| Box::new(error) as Box<dyn hilora_contract::fault::Fault + Send + Sync>)?;
-        Ok(evaluation.map(|evaluation| evaluation.pass_at_1().value))
+        let rate = measured().map_err(RunError::from).and_then(|evaluation| evaluation.map(rate_of).transpose());
+        rate.map_err(|error| Box::new(error) as Box<dyn Fault + Send + Sync>)
+    }
+}
+
+/// The rate that the best step is chosen by, of which all answers must be judged.
+fn rate_of(evaluation: Evaluation) -> Result<f64, RunError> {
+    match evaluation.undecided().count() as u64 {
+        0 => Ok(evaluation.pass_at_1().value),
+        answers => Err(RunError::NotJudged { answers, hint: "the same command goes on from what was saved" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hilora_contract::dataset::Domain;
+    use hilora_contract::fault::Blame;
+    use hilora_evaluator::{ProblemOutcome, SampleOutcome};
+    use hilora_judge::Verdict;
+
+    #[test]
+    fn no_step_is_chosen_by_answers_that_were_not_judged() -> Result<(), Box<dyn std::error::Error>> {
+        let rate = |verdicts: [Verdict; 2]| {
+            let sample = |verdict| {
+                let completion = "print(1)".to_owned();
+                SampleOutcome { completion, tokens: 3, cut: false, verdict: Some(verdict), error: None }
+            };
+            let (name, domain) = ("one".to_owned(), Domain("python".to_owned()));
+            let samples = verdicts.into_iter().map(sample).collect();
+            let outcome = ProblemOutcome { id: name.clone(), title: name, domain, samples };
+            Evaluation::of_outcomes(vec![outcome], &[1]).map_err(RunError::from).and_then(rate_of)
+        };
+        assert_eq!(rate([Verdict::Accepted, Verdict::WrongAnswer])?, 0.5);
+        let refused = rate([Verdict::Accepted, Verdict::InternalError]).expect_err("one was not judged");
+        assert_eq!((refused.to_string().as_str(), refused.blame()), ("1 answers could not be judged", Blame::Machine));
+        assert_eq!(refused.hints(), ["the same command goes on from what was saved"]);
+        Ok(())
     }
 }

@@ -25,6 +25,7 @@ mod observer;
 
 mod data_files;
 mod environment;
+mod program;
 mod run_folder;
 
 mod base_model;
@@ -63,11 +64,12 @@ pub use data_files::{DataFile, DataFiles};
 pub use enrich_stage::{EnrichStage, EnrichWork, training_rows};
 pub use environment::{Environment, available_cores, memory_bytes};
 pub use error::RunError;
-pub use evaluate_stage::{EvaluateStage, EvaluateWork, Measured, has_problems};
+pub use evaluate_stage::{EvaluateStage, EvaluateWork, Measured, has_problems, require_judged};
 pub use held_out::HeldOutWork;
 pub use main_job::main_job;
 pub use observer::{RunObserver, Task, TaskProgress, Unwatched};
 pub use prepare_stage::{PrepareStage, PrepareWork};
+pub use program::program_hash;
 pub use register_stage::{RegisterStage, RegisterWork};
 pub use registration::{RegisteredVersion, Registration};
 pub use rows::read_rows;

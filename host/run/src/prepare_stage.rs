@@ -126,7 +126,7 @@ impl Stage for PrepareStage {
         Ok(Some(key))
     }
 
-    fn inputs(&self, run: &Run, _observer: &dyn RunObserver) -> Result<PrepareWork, RunError> {
+    fn inputs(&self, run: &Run, _key: Option<&StageKey>, _observer: &dyn RunObserver) -> Result<PrepareWork, RunError> {
         let config = &run.config;
         let sets = config.data.decontaminate.iter().zip(set_files(&config.data)?);
         let sets = sets.map(|(set, files)| Ok(SetInputs { files, loader: run.plugins.set_loader(&set.source)? }));

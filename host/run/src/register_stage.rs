@@ -9,7 +9,7 @@ use hilora_registry::{Registry, VersionContent};
 
 use super::data_check::DataCheck;
 use super::error::RunError;
-use super::evaluate_stage::{Measured, has_problems};
+use super::evaluate_stage::{Measured, has_problems, require_judged};
 use super::observer::RunObserver;
 use super::registration::{RegisteredVersion, Registration};
 use super::run::Run;
@@ -56,7 +56,7 @@ impl Stage for RegisterStage {
             Registry::open_existing(&run.registry)?;
         }
         if !ahead.contains(&StageName::Evaluate) {
-            Measured::read(run)?;
+            require_judged(&Measured::read(run)?.record)?;
         }
         Ok(())
     }
@@ -65,7 +65,7 @@ impl Stage for RegisterStage {
         Ok(None)
     }
 
-    fn inputs(&self, run: &Run, observer: &dyn RunObserver) -> Result<RegisterWork, RunError> {
+    fn inputs(&self, run: &Run, _key: Option<&StageKey>, observer: &dyn RunObserver) -> Result<RegisterWork, RunError> {
         let adapter_folder = run.folder.file(Answers::Own.adapter());
         Ok(RegisterWork {
             measured: Measured::read(run)?,
@@ -88,6 +88,7 @@ impl Stage for RegisterStage {
 
     fn run(&self, work: RegisterWork, _observer: &dyn RunObserver) -> Result<StageEnd, RunError> {
         let Measured { record, latency, problems } = &work.measured;
+        require_judged(record)?;
         let measured = record.made_from.get(&InputName::Adapter.to_string());
         if measured.is_none_or(|measured| *measured != work.adapter.to_string()) {
             let (folder, got) = (work.adapter_folder.display(), work.adapter);
@@ -123,5 +124,68 @@ impl Stage for RegisterStage {
         let table = report.to_string();
         let registration = Registration { decision, registered, report: work.report, table };
         Ok(StageEnd::finished(StageReport::Register(Box::new(registration)), &[]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    use hilora_contract::dataset::Domain;
+    use hilora_contract::fault::{Blame, Fault};
+    use hilora_evaluator::{
+        Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, EvaluatorError, Latency, ProblemOutcome,
+        SampleOutcome,
+    };
+    use hilora_judge::Verdict;
+
+    use crate::observer::Unwatched;
+
+    /// An adapter that solves a problem, over a base whose answer has this verdict.
+    fn work(folder: &std::path::Path, of_base: Verdict) -> Result<RegisterWork, EvaluatorError> {
+        let hash = ContentHash::of(b"adapter");
+        let evaluation = |verdict| {
+            let completion = "print(1)".to_owned();
+            let samples =
+                vec![SampleOutcome { completion, tokens: 3, cut: false, verdict: Some(verdict), error: None }];
+            let (name, domain) = ("one".to_owned(), Domain("python".to_owned()));
+            Evaluation::of_outcomes(vec![ProblemOutcome { id: name.clone(), title: name, domain, samples }], &[1])
+        };
+        let record = EvaluationRecord {
+            adapter_name: "python-lora".to_owned(),
+            made_from: BTreeMap::from([(InputName::Adapter.to_string(), hash.to_string())]),
+            seed: 7,
+            config: EvaluationConfig::default(),
+            comparison: Comparison::of(evaluation(of_base)?, evaluation(Verdict::Accepted)?, 7)?,
+            breakdowns: Vec::new(),
+            controls: Controls::default(),
+        };
+        let latency = Latency { base_us: 100.0, adapter_us: 100.0, increase: 0.0, tokens: 10 };
+        Ok(RegisterWork {
+            measured: Measured { record, latency, problems: Vec::new() },
+            gate: GateConfig::default(),
+            registry: folder.join("registry.sqlite"),
+            adapter_folder: folder.join("adapter"),
+            report: folder.join(REPORT),
+            name: "python-lora".to_owned(),
+            adapter: hash,
+            base_model: hash,
+            dataset_manifest: hash,
+            config: hash,
+            evaluation: hash,
+        })
+    }
+
+    #[test]
+    fn nothing_is_registered_by_answers_that_were_not_judged() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let register = |of_base| RegisterStage.run(work(folder.path(), of_base)?, &Unwatched);
+        // Counted as wrong, the base's unknown answer would carry the adapter through the gate.
+        let refused = register(Verdict::InternalError).err().ok_or("it was decided")?;
+        assert_eq!((refused.to_string().as_str(), refused.blame()), ("1 answers could not be judged", Blame::Machine));
+        assert_eq!(refused.hints(), ["`hilora-host evaluate` asks for them again"]);
+        assert_eq!(std::fs::read_dir(folder.path())?.count(), 0, "no report, no registry");
+        Ok(())
     }
 }

@@ -16,6 +16,7 @@ use super::data_files::{DataFile, DataFiles};
 use super::environment::{Environment, available_cores};
 use super::error::RunError;
 use super::observer::RunObserver;
+use super::program::program_hash;
 use super::run_folder::RunFolder;
 use super::run_plugins::RunPlugins;
 use super::stage_key::{StageKey, StageName};
@@ -107,8 +108,7 @@ impl Run {
             None => Path::new("runs").join(options.config.file_stem().unwrap_or("run".as_ref())),
         };
         let plugins = RunPlugins::place(&mut config, &options.plugins, options.worker.clone())?;
-        let program =
-            std::env::current_exe().and_then(|path| ContentHash::of_file(&path)).map_err(RunError::Program)?;
+        let program = program_hash()?;
         let ledger = StageLedger::open(&path);
         let data = DataFiles::of(&config, &path);
         let folder = if options.is_dry { RunFolder::to_read(path) } else { RunFolder::take(path)? };

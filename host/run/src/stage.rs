@@ -34,6 +34,11 @@ impl StageEnd {
         Self { report, is_finished: true, undecided: 0, outputs }
     }
 
+    /// Whether the ledger is to count the stage as done.
+    fn is_recorded(&self) -> bool {
+        self.is_finished && self.undecided == 0
+    }
+
     /// The end of a stage that was asked to stop.
     pub fn interrupted(report: StageReport) -> Self {
         Self { report, is_finished: false, undecided: 0, outputs: BTreeMap::new() }
@@ -61,8 +66,8 @@ pub trait Stage {
     /// What decides the bytes that it writes; `None` for a stage that is cheap and runs each time.
     fn key(&self, run: &Run, observer: &dyn RunObserver) -> Result<Option<StageKey>, RunError>;
 
-    /// Resolves what it works on.
-    fn inputs(&self, run: &Run, observer: &dyn RunObserver) -> Result<Self::Inputs, RunError>;
+    /// Resolves what it works on. `key` is what [`Stage::key`] gave: what is hashed there is not hashed again here.
+    fn inputs(&self, run: &Run, key: Option<&StageKey>, observer: &dyn RunObserver) -> Result<Self::Inputs, RunError>;
 
     /// What a dry run can tell of the work without writing anything.
     fn rehearse(&self, inputs: Self::Inputs, observer: &dyn RunObserver) -> Result<StageReport, RunError>;
@@ -113,11 +118,19 @@ impl<S: Stage> AnyStage for S {
             }
             return Ok(StageState::Unchanged);
         }
-        let inputs = self.inputs(run, observer)?;
+        let inputs = self.inputs(run, key.as_ref(), observer)?;
         if run.is_dry() {
             return Ok(StageState::WouldRun(self.rehearse(inputs, observer)?));
         }
-        let StageEnd { report, is_finished, undecided, outputs } = self.run(inputs, observer)?;
+        // The outputs that it writes now are not those that the ledger tells of, whether they will be recorded or not.
+        let forgotten = run.ledger().forget(name.as_str())?;
+        let end = self.run(inputs, observer);
+        if !end.as_ref().is_ok_and(StageEnd::is_recorded)
+            && let Some(forgotten) = forgotten
+        {
+            run.ledger().remember(forgotten)?;
+        }
+        let StageEnd { report, is_finished, undecided, outputs } = end?;
         if !is_finished {
             return Ok(StageState::Interrupted(report));
         }

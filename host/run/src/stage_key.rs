@@ -124,6 +124,11 @@ impl StageKey {
         self.0.insert(name.to_string(), hash);
     }
 
+    /// The hash of an input.
+    pub fn get(&self, name: &InputName) -> Option<ContentHash> {
+        self.0.get(&name.to_string()).copied()
+    }
+
     /// The inputs as the ledger keeps them.
     pub fn inputs(&self) -> &StageInputs {
         &self.0

@@ -169,7 +169,7 @@ impl Stage for TrainStage {
         Ok(Some(key))
     }
 
-    fn inputs(&self, run: &Run, observer: &dyn RunObserver) -> Result<TrainWork, RunError> {
+    fn inputs(&self, run: &Run, _key: Option<&StageKey>, observer: &dyn RunObserver) -> Result<TrainWork, RunError> {
         let (config, answers) = (&run.config, self.answers);
         Ok(TrainWork {
             answers,

@@ -4,7 +4,8 @@
 //! `state.json` holds the step, what validation has seen, the fingerprint of the run, the hash of the program, the hash of
 //! the other file and its own. `state.json` is written last, so a folder without it is an unfinished write and is passed
 //! over. A checkpoint that is damaged or of another build of the program is passed over too, with a warning, for the one
-//! before it; where none is left, the run begins anew and ends in the same bytes. The newest and the best are always kept.
+//! before it; where there are checkpoints and none can be used, the run is refused, because to begin anew would remove
+//! them. The newest and the best are always kept.
 
 use std::fs;
 use std::io;
@@ -91,6 +92,19 @@ impl From<TrainingError> for Unusable {
     }
 }
 
+fn damaged(step: usize, problem: String) -> Unusable {
+    Unusable::PassedOver(format!("step-{step:06} is damaged: {problem}"))
+}
+
+/// Whether a checkpoint's tensors have the hash that its state tells.
+fn check_hash(state: &State, hash: ContentHash) -> Result<(), Unusable> {
+    if hash == state.tensors {
+        return Ok(());
+    }
+    let (expected, got) = (state.tensors.short(), hash.short());
+    Err(damaged(state.step, format!("{TENSORS}: expected the hash {expected}, got {got}")))
+}
+
 impl<'a> Checkpoints<'a> {
     pub(crate) fn new(folder: &'a Path, made_by: MadeBy, limit: usize) -> Self {
         Self { folder, made_by, limit }
@@ -102,7 +116,7 @@ impl<'a> Checkpoints<'a> {
 
     /// The folders of checkpoints, oldest first, and whether each was written to its end.
     fn list(&self) -> Result<Vec<(usize, bool)>, TrainingError> {
-        if !self.folder.exists() {
+        if !self.folder.try_exists().map_err(reading(self.folder))? {
             return Ok(Vec::new());
         }
         let mut found = Vec::new();
@@ -110,7 +124,8 @@ impl<'a> Checkpoints<'a> {
             let name = entry.map_err(reading(self.folder))?.file_name();
             let step = name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|step| step.parse().ok());
             if let Some(step) = step {
-                found.push((step, self.path(step).join(STATE).exists()));
+                let state = self.path(step).join(STATE);
+                found.push((step, state.try_exists().map_err(reading(&state))?));
             }
         }
         found.sort_unstable();
@@ -174,7 +189,8 @@ impl<'a> Checkpoints<'a> {
     }
 
     /// Puts a learner where the newest checkpoint left off that is whole and of this build, and whose best one is, too: at
-    /// its end the run takes the weights of that. A checkpoint of another run is an error.
+    /// its end the run takes the weights of that. A checkpoint of another run, one that cannot be read, and none that can be
+    /// used among those that are there are errors.
     pub(crate) fn resume(&self, learner: &mut Learner) -> Result<Resumed, TrainingError> {
         let mut passed_over = Vec::new();
         for (step, finished) in self.list()?.into_iter().rev() {
@@ -184,7 +200,7 @@ impl<'a> Checkpoints<'a> {
             }
             // Nothing is put into the learner before both are known to be whole.
             let read = self.read(step).and_then(|read| match read.0.early_stopping.best {
-                Some(best) if best.step != step => self.read(best.step).map(|_| read),
+                Some(best) if best.step != step => self.check(best.step).map(|()| read),
                 _ => Ok(read),
             });
             match read {
@@ -197,7 +213,14 @@ impl<'a> Checkpoints<'a> {
                 Err(Unusable::Error(error)) => return Err(error),
             }
         }
-        Ok(Resumed { step: None, early_stopping: EarlyStopping::default(), passed_over })
+        if passed_over.is_empty() {
+            return Ok(Resumed { step: None, early_stopping: EarlyStopping::default(), passed_over });
+        }
+        // Beginning anew, the first save would remove all of them.
+        let problem = format!("no checkpoint here can be gone on from: {}", passed_over.join("; "));
+        let hint = "go on with the build of this program that wrote them, or move this folder away to begin anew";
+        let problem = BadInput::with_hint(problem, hint);
+        Err(TrainingError::Checkpoint { path: self.folder.to_owned(), problem })
     }
 
     /// Gives a learner the weights of one checkpoint, the run's best.
@@ -211,15 +234,13 @@ impl<'a> Checkpoints<'a> {
         }
     }
 
-    /// A checkpoint's state and the bytes of its tensors, both as they were written.
-    fn read(&self, step: usize) -> Result<(State, Vec<u8>), Unusable> {
+    /// A checkpoint's state as it was written, by this build for this run.
+    fn read_state(&self, step: usize) -> Result<State, Unusable> {
         let path = self.path(step);
-        let name = format!("step-{step:06}");
-        let damaged = |problem: String| Unusable::PassedOver(format!("{name} is damaged: {problem}"));
-        let state: Option<State> = read_sealed(&path.join(STATE));
-        let state = state.ok_or_else(|| damaged(format!("{STATE} is not what was written")))?;
+        let state: Option<State> = read_sealed(&path.join(STATE)).map_err(reading(&path.join(STATE)))?;
+        let state = state.ok_or_else(|| damaged(step, format!("{STATE} is not what was written")))?;
         if state.step != step {
-            return Err(damaged(format!("{STATE} is of step {}", state.step)));
+            return Err(damaged(step, format!("{STATE} is of step {}", state.step)));
         }
         if state.made_by.run != self.made_by.run {
             let (expected, got) = (self.made_by.run.short(), state.made_by.run.short());
@@ -235,17 +256,33 @@ impl<'a> Checkpoints<'a> {
         if state.made_by.program != self.made_by.program {
             let (expected, got) = (self.made_by.program.short(), state.made_by.program.short());
             return Err(Unusable::PassedOver(format!(
-                "{name} is of another build of this program, whose steps may differ in their last bits: expected {expected}, \
+                "step-{step:06} is of another build of this program, whose steps may differ in their last bits: expected {expected}, \
                  got {got}"
             )));
         }
-        let bytes = fs::read(path.join(TENSORS)).map_err(|e| damaged(e.to_string()))?;
-        let hash = ContentHash::of(&bytes);
-        if hash != state.tensors {
-            let (expected, got) = (state.tensors.short(), hash.short());
-            return Err(damaged(format!("{TENSORS}: expected the hash {expected}, got {got}")));
-        }
+        Ok(state)
+    }
+
+    /// A checkpoint's state and the bytes of its tensors, both as they were written.
+    fn read(&self, step: usize) -> Result<(State, Vec<u8>), Unusable> {
+        let state = self.read_state(step)?;
+        let bytes = fs::read(self.path(step).join(TENSORS)).map_err(|error| self.unread_tensors(step, error))?;
+        check_hash(&state, ContentHash::of(&bytes))?;
         Ok((state, bytes))
+    }
+
+    /// Whether both are as they were written; the tensors are read in pieces and not kept.
+    fn check(&self, step: usize) -> Result<(), Unusable> {
+        let state = self.read_state(step)?;
+        let hash = ContentHash::of_file(&self.path(step).join(TENSORS));
+        check_hash(&state, hash.map_err(|error| self.unread_tensors(step, error))?)
+    }
+
+    fn unread_tensors(&self, step: usize, error: io::Error) -> Unusable {
+        match error.kind() {
+            io::ErrorKind::NotFound => damaged(step, format!("{TENSORS} is missing")),
+            _ => Unusable::Error(reading(&self.path(step).join(TENSORS))(error)),
+        }
     }
 
     fn read_tensors(&self, path: &Path, bytes: &[u8], learner: &mut Learner) -> Result<(), TrainingError> {

@@ -10,7 +10,7 @@ use super::config::tests::config_with;
 use super::train::train_by_clock;
 use super::*;
 use crate::small_model::{SMALL_CONFIG, small_lora, small_model};
-use hilora_contract::artifact::ContentHash;
+use hilora_contract::artifact::{ContentHash, hash_of_artifact};
 use hilora_contract::fault::{BadInput, Blame, Fault};
 use hilora_model::{BaseFiles, ComputeDevice, ComputeType, LoraConfig, ModelError, ModuleToSave};
 
@@ -217,15 +217,57 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() -> Result<(), Box<dy
         assert_eq!(outcome.resumed_from, Some(6), "seed {seed}");
         assert_eq!(output(work.path(), name)?, output(whole.path(), name)?, "seed {seed}");
     }
-    // Where none is whole, all steps are taken anew.
+    // Where none is whole, nothing is begun in their place.
     let work = tempfile::tempdir()?;
+    let checkpoints = work.path().join("checkpoints");
     run(base.path(), &config, &lora, work.path(), 7)?;
-    for entry in fs::read_dir(work.path().join("checkpoints"))? {
-        damage(&entry?.path().join("state.safetensors"), 5)?;
+    for step in steps_in(&checkpoints)? {
+        damage(&checkpoints.join(step).join("state.safetensors"), 5)?;
     }
+    let before = hash_of_artifact(&checkpoints)?;
+    let error = run(base.path(), &config, &lora, work.path(), usize::MAX).err().ok_or("it began anew")?;
+    let told = error.to_string();
+    for step in steps_in(&checkpoints)? {
+        assert!(told.contains(&format!("{step} is damaged: state.safetensors: expected the hash ")), "{told}");
+    }
+    assert!(
+        told.starts_with(&format!("{}: no checkpoint here can be gone on from: ", checkpoints.display())),
+        "{told}"
+    );
+    assert_eq!((error.blame(), error.hints().len(), hash_of_artifact(&checkpoints)?), (Blame::User, 1, before));
+    // Moved away, as the hint says, they are not in the way.
+    fs::rename(&checkpoints, work.path().join("moved"))?;
     let (losses, outcome) = run(base.path(), &config, &lora, work.path(), usize::MAX)?;
     assert_eq!((outcome.resumed_from, losses.len()), (None, outcome.steps_total));
     assert_eq!(output(work.path(), name)?, output(whole.path(), name)?);
+    Ok(())
+}
+
+/// The names of the checkpoints.
+fn steps_in(checkpoints: &Path) -> std::io::Result<Vec<String>> {
+    let mut names: Vec<String> = fs::read_dir(checkpoints)?
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_, _>>()?;
+    names.sort();
+    Ok(names)
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_read_is_not_passed_over() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, lora, config, work) = (base()?, small_lora(), config(TrainingMode::Lora), tempfile::tempdir()?);
+    run(base.path(), &config, &lora, work.path(), 7)?;
+    let checkpoints = work.path().join("checkpoints");
+    for file in ["state.json", "state.safetensors"] {
+        let (path, aside) = (checkpoints.join("step-000007").join(file), work.path().join(file));
+        // A folder is there, and reading it fails.
+        fs::rename(&path, &aside)?;
+        fs::create_dir(&path)?;
+        let error = run(base.path(), &config, &lora, work.path(), 1).err().ok_or("it was passed over")?.to_string();
+        assert!(error.starts_with(&format!("cannot read {}: ", path.display())), "{error}");
+        fs::remove_dir(&path)?;
+        fs::rename(&aside, &path)?;
+    }
+    assert_eq!(run(base.path(), &config, &lora, work.path(), 1)?.1.resumed_from, Some(7));
     Ok(())
 }
 
@@ -255,7 +297,7 @@ fn no_flipped_byte_of_a_checkpoint_is_gone_on_from() -> Result<(), Box<dyn std::
 }
 
 #[test]
-fn a_checkpoint_of_another_build_is_passed_over() -> Result<(), Box<dyn std::error::Error>> {
+fn a_checkpoint_of_another_build_is_not_gone_on_from_and_outlives_it() -> Result<(), Box<dyn std::error::Error>> {
     let (base, lora, config) = (base()?, small_lora(), config(TrainingMode::Lora));
     let stop_at = |last: usize| move |steps| if steps == last { AfterStep::SaveAndStop } else { AfterStep::Continue };
     let work = tempfile::tempdir()?;
@@ -263,9 +305,14 @@ fn a_checkpoint_of_another_build_is_passed_over() -> Result<(), Box<dyn std::err
         |build: &[u8], last| run_of_build(build, base.path(), &config, &lora, work.path(), &mut stop_at(last));
     of_build(b"one", 3)?;
     assert_eq!(of_build(b"one", 1)?.1.resumed_from, Some(3));
-    // It begins anew, and goes on from its own checkpoints.
-    assert_eq!(of_build(b"another", 3)?.1.resumed_from, None);
-    assert_eq!(of_build(b"another", usize::MAX)?.1.resumed_from, Some(3));
+    let checkpoints = work.path().join("checkpoints");
+    let before = hash_of_artifact(&checkpoints)?;
+    let error = of_build(b"another", 3).err().ok_or("it began anew")?;
+    let told = error.to_string();
+    assert!(told.contains("step-000004 is of another build of this program"), "{told}");
+    assert!(error.hints()[0].contains("the build of this program that wrote them"), "{:?}", error.hints());
+    assert_eq!(hash_of_artifact(&checkpoints)?, before);
+    assert_eq!(of_build(b"one", usize::MAX)?.1.resumed_from, Some(4));
     Ok(())
 }
 
@@ -327,6 +374,20 @@ fn run_validated(
     measured: &dyn Fn(usize) -> Option<f64>,
     stop_after: usize,
 ) -> Result<(Vec<EvaluationReport>, TrainingOutcome), TrainingError> {
+    run_measured(base, work, validation, &|step| Ok(measured(step)), stop_after)
+}
+
+/// What measuring a step may bring.
+type Rate = Result<Option<f64>, Box<dyn Fault + Send + Sync>>;
+
+/// The same with measurements that may fail.
+fn run_measured(
+    base: &Path,
+    work: &Path,
+    validation: &ValidationConfig,
+    measured: &dyn Fn(usize) -> Rate,
+    stop_after: usize,
+) -> Result<(Vec<EvaluationReport>, TrainingOutcome), TrainingError> {
     struct Watch<'a> {
         steps: usize,
         stop_after: usize,
@@ -351,7 +412,7 @@ fn run_validated(
     let step = std::cell::Cell::new(0);
     let pass_at_1: &PassAt1<'_> = &|_, adapter| {
         assert!(adapter.is_some());
-        Ok(measured(step.get()))
+        measured(step.get())
     };
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.to_owned()),
@@ -503,6 +564,24 @@ fn noise_changes_what_is_trained_on() -> Result<(), Box<dyn std::error::Error>> 
 }
 
 #[test]
+fn a_measurement_that_fails_costs_no_step() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work, whole) = (base()?, tempfile::tempdir()?, tempfile::tempdir()?);
+    run_validated(base.path(), whole.path(), &PASS_AT_1, &peak, usize::MAX)?;
+    // Step 8 is measured and is neither the best nor saved for another reason.
+    let fails = |step| match step {
+        8 => Err(Box::new(BadInput::new("not judged")) as Box<dyn Fault + Send + Sync>),
+        step => Ok(peak(step)),
+    };
+    let error = run_measured(base.path(), work.path(), &PASS_AT_1, &fails, usize::MAX).err().ok_or("it went on")?;
+    assert_eq!(error.to_string(), "measuring after step 8: not judged");
+    let (reports, outcome) = run_validated(base.path(), work.path(), &PASS_AT_1, &peak, usize::MAX)?;
+    assert_eq!((outcome.resumed_from, reports[0].step), (Some(8), 8));
+    let name = "adapter_model.safetensors";
+    assert_eq!(output(work.path(), name)?, output(whole.path(), name)?);
+    Ok(())
+}
+
+#[test]
 fn the_best_checkpoint_outlives_the_limit() -> Result<(), Box<dyn std::error::Error>> {
     let (base, work) = (base()?, tempfile::tempdir()?);
     let best_first = ValidationConfig { early_stopping_patience: None, ..PASS_AT_1 };
@@ -512,6 +591,25 @@ fn the_best_checkpoint_outlives_the_limit() -> Result<(), Box<dyn std::error::Er
         .collect::<Result<_, _>>()?;
     kept.sort();
     assert_eq!(kept, ["step-000002", "step-000011"]);
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_whose_best_is_damaged_is_passed_over() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work) = (base()?, tempfile::tempdir()?);
+    let (best_first, falling) =
+        (ValidationConfig { early_stopping_patience: None, ..PASS_AT_1 }, |step: usize| Some(1.0 / step as f64));
+    run_validated(base.path(), work.path(), &best_first, &falling, 11)?;
+    let checkpoints = work.path().join("checkpoints");
+    let best = checkpoints.join("step-000002/state.safetensors");
+    let whole = fs::read(&best)?;
+    damage(&best, 3)?;
+    let error = run_validated(base.path(), work.path(), &best_first, &falling, 1).err().ok_or("it went on")?;
+    let told = error.to_string();
+    assert_eq!(told.matches("step-000002 is damaged: state.safetensors: expected the hash").count(), 2, "{told}");
+    fs::write(&best, whole)?;
+    let (_, outcome) = run_validated(base.path(), work.path(), &best_first, &falling, 1)?;
+    assert_eq!(outcome.resumed_from, Some(11));
     Ok(())
 }
 

@@ -194,9 +194,15 @@ impl RunInProgress<'_> {
         if !evaluations.config().is_due(step, self.steps_total) || self.early_stopping.last_evaluated == step {
             return Ok(Measured::Nothing);
         }
-        let Some(report) = evaluations.measure(&self.learner, &mut self.early_stopping)? else {
-            return Ok(Measured::Stopped);
+        let measured = match evaluations.measure(&self.learner, &mut self.early_stopping) {
+            Err(error @ TrainingError::Measurement { .. }) => {
+                // The steps up to here are taken: the next call begins with this measurement.
+                self.save()?;
+                return Err(error);
+            }
+            measured => measured?,
         };
+        let Some(report) = measured else { return Ok(Measured::Stopped) };
         observer.evaluated(&report);
         Ok(if report.is_best { Measured::Best } else { Measured::Nothing })
     }

@@ -4,6 +4,7 @@
 //! It is there for what happens by accident. Somebody who sets the clock back can make a change that no stamp shows, and
 //! two writes within one tick of the kernel's clock (some milliseconds) may look like one.
 
+use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -44,22 +45,55 @@ impl FileStamp {
         self.bytes
     }
 
-    /// What has changed since, in words; `None` if nothing has.
-    pub fn change(&self) -> io::Result<Option<String>> {
+    /// What has changed since; `None` if nothing has.
+    pub fn change(&self) -> io::Result<Option<FileChange>> {
         let now = match Self::of(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some("it is gone".to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(FileChange::Gone)),
             now => now?,
         };
         Ok(if now.bytes != self.bytes {
-            Some(format!("it had {} bytes and has {}", self.bytes, now.bytes))
+            Some(FileChange::Length { before: self.bytes, now: now.bytes })
         } else if now.identity != self.identity {
-            Some("another file is in its place".to_owned())
+            Some(FileChange::Replaced)
         } else if now.modified != self.modified {
-            Some("it was written into".to_owned())
+            Some(FileChange::Written)
         } else if now.changed != self.changed {
-            Some("its rights, names or times were changed".to_owned())
+            Some(FileChange::Attributes(now))
         } else {
             None
+        })
+    }
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileChange {
+    /// It is shorter or longer.
+    Length {
+        /// Bytes that it had.
+        before: u64,
+        /// Bytes that it has.
+        now: u64,
+    },
+    /// Another file is in its place.
+    Replaced,
+    /// It was written into.
+    Written,
+    /// Its rights, names or times were changed, by a hard link or a backup for example; the stamp is the one that it has
+    /// now. Only its bytes can say whether somebody wrote into it and set its time back.
+    Attributes(FileStamp),
+    /// It is gone.
+    Gone,
+}
+
+impl fmt::Display for FileChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Length { before, now } => return write!(f, "it had {before} bytes and has {now}"),
+            Self::Replaced => "another file is in its place",
+            Self::Written => "it was written into",
+            Self::Attributes(_) => "its rights, names or times were changed",
+            Self::Gone => "it is gone",
         })
     }
 }
@@ -96,7 +130,7 @@ mod tests {
             fs::read(&path)?;
             assert_eq!(stamp.change()?, None, "{told}");
             change(&path)?;
-            assert_eq!(stamp.change()?.as_deref(), Some(told));
+            assert_eq!(stamp.change()?.map(|change| change.to_string()).as_deref(), Some(told));
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ pub use atomic_file::{AtomicFile, write_atomic};
 pub use atomic_folder::AtomicFolder;
 pub use content_hash::{ContentHash, ContentHasher};
 pub use file_error::{FileAction, FileError};
-pub use file_stamp::FileStamp;
+pub use file_stamp::{FileChange, FileStamp};
 pub use free_space::{require_free_space, usable_bytes};
 pub use hashed_file::HashedFile;
 pub use json_lines::{
@@ -34,4 +34,4 @@ pub use output::{Output, OutputError, is_closed_output, write_standard_output};
 pub use partial::remove_partial_files;
 pub use record_file::{RecordFile, RecordRows};
 pub use sealed_line::{SealedLine, Unsealed, read_sealed, write_sealed};
-pub use stage::{StageInputs, StageLedger, hash_of_artifact};
+pub use stage::{ForgottenStage, StageInputs, StageLedger, hash_of_artifact};

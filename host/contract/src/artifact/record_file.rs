@@ -1,8 +1,9 @@
 //! A record file: an append-only file of sealed lines that a later run trusts: verdicts, answers, traces.
 //!
 //! A kill tears at most the last line, which is dropped: what it told is asked again. A whole line that is damaged is told
-//! with file and line and dropped, too; the lines after it stand. Lines without a hash, which versions from before there
-//! were hashes have left, are read strictly and sealed when the file is opened.
+//! with file and line and dropped, too; the lines after it stand. A line that has its hash and cannot be read is another
+//! version's: it is told and stays as it is. Lines without a hash, which versions from before there were hashes have left,
+//! are read strictly and sealed when the file is opened.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -25,6 +26,8 @@ pub struct RecordRows<T> {
     pub rows: Vec<T>,
     /// What is wrong with each line that was passed over.
     pub damaged: Vec<JsonLinesError>,
+    /// The lines among those that are whole, and that another version of this program can read.
+    foreign: Vec<SealedLine>,
     /// Rows that stand there without a hash.
     without_hash: usize,
     /// Bytes up to the end of the last whole line.
@@ -41,7 +44,8 @@ pub struct RecordFile {
 impl RecordFile {
     /// The rows of a record, without touching it; none if there is no file.
     pub fn read<T: JsonRow>(path: &Path) -> Result<RecordRows<T>, FileError> {
-        let mut found = RecordRows { rows: Vec::new(), damaged: Vec::new(), without_hash: 0, whole_bytes: 0 };
+        let (rows, damaged, foreign) = (Vec::new(), Vec::new(), Vec::new());
+        let mut found = RecordRows { rows, damaged, foreign, without_hash: 0, whole_bytes: 0 };
         found.whole_bytes = match File::open(path).and_then(|file| whole_bytes(&file)) {
             Ok(whole_bytes) => whole_bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
@@ -66,19 +70,25 @@ impl RecordFile {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(failed)?;
         let found = Self::read::<T>(path)?;
-        if found.damaged.is_empty() && found.without_hash == 0 {
+        if found.damaged.len() == found.foreign.len() && found.without_hash == 0 {
             let file = appending().create(true).open(path).map_err(failed)?;
             file.set_len(found.whole_bytes).and_then(|()| file.sync_all()).map_err(failed)?;
             // A new file's name is durable only once its folder is.
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
             return Ok((Self { path: path.to_owned(), file }, found));
         }
-        Ok((Self::write(path, found.rows.iter())?, found))
+        let mut lines = bytes_of(found.rows.iter());
+        lines.extend(found.foreign.iter().cloned().flat_map(SealedLine::into_bytes));
+        Ok((Self::replace(path, &lines)?, found))
     }
 
     /// Writes a record anew, atomically.
     pub fn write<'a, T: Serialize + 'a>(path: &Path, rows: impl Iterator<Item = &'a T>) -> Result<Self, FileError> {
-        write_atomic(path, &bytes_of(rows))?;
+        Self::replace(path, &bytes_of(rows))
+    }
+
+    fn replace(path: &Path, lines: &[u8]) -> Result<Self, FileError> {
+        write_atomic(path, lines)?;
         let file = appending().open(path).map_err(|error| FileError::writing(path, error))?;
         Ok(Self { path: path.to_owned(), file })
     }
@@ -103,7 +113,7 @@ impl<T: JsonRow> RecordRows<T> {
     fn take(&mut self, line: Line, path: &Path) {
         let place = Line { text: String::new(), ..line };
         let opened = SealedLine::open(line.text).and_then(|opened| match opened {
-            Unsealed::Whole(text) => T::read(&text),
+            Unsealed::Whole(text) => T::read(&text).inspect_err(|_| self.foreign.extend(SealedLine::of_text(text))),
             // With a damaged key for its hash, a line has a key that nobody reads and is refused here.
             Unsealed::WithoutHash(text) => T::read(&text).inspect(|_| self.without_hash += 1),
         });
@@ -190,6 +200,28 @@ mod tests {
                 assert!(again.damaged.is_empty() && again.rows.len() == found.rows.len() + 1, "byte {position}");
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_line_of_another_version_is_told_and_stays() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("answers.jsonl");
+        let newer = SealedLine::of(&serde_json::json!({"key": 2, "text": "b", "cost": 0.5})).into_bytes();
+        let mut lines = [SealedLine::of(&answer(1)).into_bytes(), newer.clone()].concat();
+        fs::write(&path, &lines)?;
+        // By itself it is no reason to write the file anew.
+        let (mut record, found) = RecordFile::open::<Answer>(&path)?;
+        assert_eq!((found.rows, found.damaged.len()), (vec![answer(1)], 1));
+        record.append([answer(3)].iter())?;
+        lines.extend(SealedLine::of(&answer(3)).into_bytes());
+        assert_eq!(fs::read(&path)?, lines);
+        // Beside a damaged one, which is dropped, it is written back.
+        fs::write(&path, [b"nonsense\n", &lines[..]].concat())?;
+        let (_, found) = RecordFile::open::<Answer>(&path)?;
+        assert_eq!((found.rows.len(), found.damaged.len()), (2, 2));
+        let rows = [1, 3].map(|key| SealedLine::of(&answer(key)).into_bytes()).concat();
+        assert_eq!(fs::read(&path)?, [rows, newer].concat());
         Ok(())
     }
 

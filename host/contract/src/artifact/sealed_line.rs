@@ -6,6 +6,7 @@
 //! joined), one of which passes once in 2⁶⁴ times. It has no key and stops nobody who computes it anew; against that, the
 //! ledger and the registry name whole files by their content.
 
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
@@ -36,13 +37,20 @@ pub enum Unsealed {
 impl SealedLine {
     /// Seals a row, which must be a JSON object with at least one key.
     pub fn of(row: &impl Serialize) -> Self {
-        let mut text = serde_json::to_string(row).expect("plain structs with text keys always serialize");
+        let text = serde_json::to_string(row).expect("plain structs with text keys always serialize");
+        Self::of_text(text).expect("a sealed row is an object with a key")
+    }
+
+    /// Seals the text of a row; `None` if it is no object with a key.
+    pub(super) fn of_text(mut text: String) -> Option<Self> {
         let digits = digits_of(text.as_bytes());
-        assert!(text.pop() == Some('}') && text.len() > 1, "a sealed row is an object with a key");
+        if text.pop() != Some('}') || text.len() < 2 {
+            return None;
+        }
         for part in [KEY, &digits, END] {
             text.push_str(part);
         }
-        Self(text)
+        Some(Self(text))
     }
 
     /// The line with its end, as it stands in a file.
@@ -97,9 +105,18 @@ pub fn write_sealed(path: &Path, value: &impl Serialize) -> Result<(), FileError
     super::write_atomic(path, &SealedLine::of(value).into_bytes())
 }
 
-/// Reads such a file; `None` if there is none or it is not what was written.
-pub fn read_sealed<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
-    let text = std::fs::read_to_string(path).ok()?;
+/// Reads such a file; `None` if there is none or it is not what was written. A file that cannot be read is an error: what
+/// stands in it may be whole.
+pub fn read_sealed<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    let bytes = match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes?,
+    };
+    Ok(sealed_value(bytes))
+}
+
+fn sealed_value<T: serde::de::DeserializeOwned>(bytes: Vec<u8>) -> Option<T> {
+    let text = String::from_utf8(bytes).ok()?;
     match SealedLine::open(text.strip_suffix('\n')?.to_owned()) {
         Ok(Unsealed::Whole(text)) => serde_json::from_str(&text).ok(),
         Ok(Unsealed::WithoutHash(_)) | Err(_) => None,
@@ -123,6 +140,22 @@ mod tests {
         for short in ["", "{}", "x", "\"}", "ääääääääääääääääää"] {
             assert_eq!(SealedLine::open(short.to_owned()), Ok(Unsealed::WithoutHash(short.to_owned())));
         }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_a_damaged_one() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("state.json");
+        assert_eq!(read_sealed::<serde_json::Value>(&path)?, None);
+        let value = serde_json::json!({"step": 7});
+        write_sealed(&path, &value)?;
+        assert_eq!(read_sealed(&path)?, Some(value));
+        for damaged in [&b"{\"step\":7}\n"[..], b"\xff\n", b""] {
+            std::fs::write(&path, damaged)?;
+            assert_eq!(read_sealed::<serde_json::Value>(&path)?, None);
+        }
+        assert!(read_sealed::<serde_json::Value>(folder.path()).is_err(), "a folder cannot be read");
+        Ok(())
     }
 
     /// Whatever a flipped byte makes of a line, it is no line that passes for another row.

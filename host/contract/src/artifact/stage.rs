@@ -23,6 +23,13 @@ struct StageReceipt {
     outputs: BTreeMap<String, ContentHash>,
 }
 
+/// What a ledger knew of a stage that runs again.
+#[derive(Debug)]
+pub struct ForgottenStage {
+    stage: String,
+    receipt: StageReceipt,
+}
+
 /// The finished stages of one run folder.
 pub struct StageLedger {
     folder: PathBuf,
@@ -95,6 +102,29 @@ impl StageLedger {
         outputs: BTreeMap<String, ContentHash>,
     ) -> Result<(), FileError> {
         self.stages.insert(stage.to_owned(), StageReceipt { inputs, outputs });
+        self.write()
+    }
+
+    /// Forgets that the stage ever ran: it is about to write its outputs anew, and what it wrote before is no measure of
+    /// them. Returns what is forgotten, for `remember`.
+    pub fn forget(&mut self, stage: &str) -> Result<Option<ForgottenStage>, FileError> {
+        let Some(receipt) = self.stages.remove(stage) else { return Ok(None) };
+        self.write()?;
+        Ok(Some(ForgottenStage { stage: stage.to_owned(), receipt }))
+    }
+
+    /// Takes back what was forgotten, if the stage left its outputs as they were.
+    pub fn remember(&mut self, forgotten: ForgottenStage) -> Result<(), FileError> {
+        let ForgottenStage { stage, receipt } = forgotten;
+        self.stages.insert(stage.clone(), receipt);
+        if self.outputs_stand(&stage) {
+            return self.write();
+        }
+        self.stages.remove(&stage);
+        Ok(())
+    }
+
+    fn write(&self) -> Result<(), FileError> {
         let text = serde_json::to_vec_pretty(&self.stages).expect("plain structs with text keys always serialize");
         write_atomic(&self.folder.join("stages.json"), &text)
     }
@@ -148,6 +178,29 @@ mod tests {
 
         write_atomic(&folder.path().join("data/train.jsonl"), b"touched")?;
         assert!(!ledger.is_current("prepare", &inputs) && !ledger.outputs_stand("prepare"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_stage_is_forgotten_and_remembered_while_its_outputs_stand() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let inputs = StageInputs::from([("config".to_owned(), ContentHash::of(b"1"))]);
+        let output = folder.path().join("manifest.json");
+        write_atomic(&output, b"old")?;
+        let mut ledger = StageLedger::open(folder.path());
+        assert!(ledger.forget("prepare")?.is_none());
+        ledger.record("prepare", inputs.clone(), &["manifest.json"])?;
+        for (written, stands) in [(&b"old"[..], true), (b"new", false)] {
+            let forgotten = ledger.forget("prepare")?.expect("it was recorded");
+            let on_disk = StageLedger::open(folder.path());
+            assert_eq!(on_disk.recorded_output("prepare", "manifest.json"), None, "a kill now finds no old hash");
+            write_atomic(&output, written)?;
+            ledger.remember(forgotten)?;
+            for ledger in [&ledger, &StageLedger::open(folder.path())] {
+                assert_eq!(ledger.is_current("prepare", &inputs), stands);
+                assert_eq!(ledger.recorded_output("prepare", "manifest.json").is_some(), stands);
+            }
+        }
         Ok(())
     }
 
