@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judged_program::Finding;
 use super::receipt::Receipt;
-use hilora_contract::artifact::{ContentHash, FileError, SealedLine, Unsealed};
+use hilora_contract::artifact::{ContentHash, FileError, SealedLine, Unsealed, open_in_place};
 use hilora_contract::fault::{Blame, Fault};
 
 /// What is asked of a program: as different questions they have different answers.
@@ -127,14 +127,9 @@ impl JudgementRecord {
     pub fn open(path: &Path, made_by: ContentHash) -> Result<Self, RecordError> {
         let failed = |error| FileError::writing(path, error);
         let file = loop {
-            // Neither a link nor a device is followed: a record is cut and removed.
-            let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
             let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).custom_flags(flags);
-            let file = options.open(path).map_err(failed)?;
-            if !file.metadata().map_err(failed)?.is_file() {
-                return Err(RecordError::Other { path: path.to_owned() });
-            }
+            let file = open_in_place(path, options.read(true).write(true).create(true).truncate(false));
+            let file = file.map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(RecordError::Held { path: path.to_owned() }),
