@@ -60,6 +60,14 @@ pub enum RegistryError {
         /// The limit.
         seconds: u64,
     },
+    /// Another process holds the store of the adapters for too long.
+    #[error("another process held the adapters' store {folder} for more than {seconds} s", folder = folder.display())]
+    StoreHeld {
+        /// The store's folder.
+        folder: PathBuf,
+        /// The limit.
+        seconds: u64,
+    },
     /// The file cannot be opened as a registry.
     #[error("cannot open the registry {path}", path = path.display())]
     Unusable {
@@ -148,9 +156,11 @@ impl Fault for RegistryError {
             Self::File(error) => error.blame(),
             Self::Unusable { source, .. } | Self::Database { source, .. } => blame_of_database(source),
             // Nobody but this program writes the file: what has become of it is the disk's doing.
-            Self::Damaged { .. } | Self::DamagedRow { .. } | Self::NoAnswer { .. } | Self::Unopened { .. } => {
-                Blame::Machine
-            }
+            Self::Damaged { .. }
+            | Self::DamagedRow { .. }
+            | Self::NoAnswer { .. }
+            | Self::StoreHeld { .. }
+            | Self::Unopened { .. } => Blame::Machine,
         }
     }
 
@@ -173,6 +183,7 @@ impl Fault for RegistryError {
                 ];
             }
             Self::NoAnswer { .. } => "does another process hold it?",
+            Self::StoreHeld { .. } => "wait for that process to end, then try again",
             Self::Unopened { .. }
             | Self::Unusable { .. }
             | Self::Rejected { .. }

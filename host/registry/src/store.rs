@@ -53,7 +53,7 @@ impl Registry {
             return Err(RegistryError::Rejected { name: content.name.clone() });
         }
         // The files come first: a kill leaves files that no version names, never a version without files.
-        self.adapters.keep(content.adapter, adapter_folder)?;
+        self.adapters.hold()?.keep(content.adapter, adapter_folder)?;
         let created_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs() as i64);
         let (row, already_there) = self.add(content, created_unix_s)?;
         Ok(Registration { version: row.into_version(&self.adapters)?, already_there })

@@ -258,7 +258,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let (path, mut contents) = registry(folder.path(), 2)?;
         let (third, from) = content(folder.path(), 9);
-        AdapterStore::beside(&path).keep(third.adapter, &from)?;
+        AdapterStore::beside(&path).hold()?.keep(third.adapter, &from)?;
         let left = folder.path().join("left.sqlite");
         raw(&path, SqliteJournalMode::Wal, async |connection| {
             StoredRow::new(&third, 3, 7).insert().execute(connection).await.expect("a row");
