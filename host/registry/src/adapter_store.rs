@@ -5,7 +5,7 @@
 //! Nothing is ever removed but what a killed process left half-copied.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, ErrorKind as Kind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,15 @@ pub(crate) struct AdapterStore {
     folder: PathBuf,
     /// How long to wait for another process.
     lock_timeout: Duration,
+}
+
+/// What is in a store.
+#[derive(Default)]
+pub(crate) struct Entries {
+    /// The hashes that name folders.
+    pub(crate) adapters: Vec<ContentHash>,
+    /// What has no such name.
+    pub(crate) others: Vec<PathBuf>,
 }
 
 /// The store while no other process copies into it.
@@ -61,6 +70,30 @@ impl AdapterStore {
         Ok(HeldStore { store: self, _lock: lock })
     }
 
+    /// What is in the store, and the store held against whoever copies into it. Nothing is made: a store that is not there
+    /// has nothing, and where no lock can be made, nobody can copy.
+    pub(crate) fn hold_to_list(&self) -> Result<(Entries, Option<File>), RegistryError> {
+        if !self.folder.is_dir() {
+            return Ok((Entries::default(), None));
+        }
+        let path = self.folder.join(LOCK);
+        let open = open_in_place(&path, OpenOptions::new().read(true));
+        let lock = match open {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut options = OpenOptions::new();
+                match open_in_place(&path, options.write(true).create(true).truncate(false)) {
+                    Err(error) if matches!(error.kind(), Kind::PermissionDenied | Kind::ReadOnlyFilesystem) => None,
+                    lock => Some(lock.map_err(|error| FileError::writing(&path, error))?),
+                }
+            }
+            lock => Some(lock.map_err(|error| FileError::reading(&path, error))?),
+        };
+        if let Some(lock) = &lock {
+            self.wait_for(|| lock.try_lock_shared())?;
+        }
+        Ok((self.entries()?, lock))
+    }
+
     /// Tries until the lock is there or the limit is reached.
     fn wait_for(&self, try_lock: impl Fn() -> Result<(), TryLockError>) -> Result<(), RegistryError> {
         let begun = Instant::now();
@@ -81,15 +114,10 @@ impl AdapterStore {
         }
     }
 
-    /// What is in the store: folders that are named by a hash, and what has no such name.
-    pub(crate) fn entries(&self) -> Result<(Vec<ContentHash>, Vec<PathBuf>), RegistryError> {
+    fn entries(&self) -> Result<Entries, RegistryError> {
         let unread = |error| FileError::reading(&self.folder, error);
-        let (mut adapters, mut others) = (Vec::new(), Vec::new());
-        let entries = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((adapters, others)),
-            entries => entries.map_err(unread)?,
-        };
-        for entry in entries {
+        let Entries { mut adapters, mut others } = Entries::default();
+        for entry in fs::read_dir(&self.folder).map_err(unread)? {
             let name = entry.map_err(unread)?.file_name();
             match name.to_str().map(str::parse::<ContentHash>) {
                 Some(Ok(hash)) => adapters.push(hash),
@@ -99,7 +127,7 @@ impl AdapterStore {
         }
         adapters.sort();
         others.sort();
-        Ok((adapters, others))
+        Ok(Entries { adapters, others })
     }
 
     /// Removes the hidden folders: copies on their way and damaged ones. Only the holder of the store makes them.
