@@ -169,32 +169,37 @@ fn state(files: &AdapterFiles) -> String {
 /// What a verification found: a line for each version, and one for each thing that is wrong.
 fn verdict(registry: &Path, found: &Verification) -> String {
     let names = found.versions.iter().map(|verified| verified.version.content.name.len());
-    let width =
-        names.chain(found.damaged_rows.iter().map(|row| row.name.len())).max().unwrap_or(0).max("adapter".len());
+    let damaged_names = found.damaged_rows.iter().map(|row| row.name.as_ref().map_or(0, String::len));
+    let width = names.chain(damaged_names).max().unwrap_or(0).max("adapter".len());
     let mut lines = vec![format!("{:<width$}  version  row      files", "adapter")];
     lines.extend(found.versions.iter().map(|verified| {
         let (name, number) = (&verified.version.content.name, verified.version.version);
         format!("{name:<width$}  {number:>7}  whole    {}", state(&verified.files))
     }));
-    lines.extend(
-        found
-            .damaged_rows
-            .iter()
-            .map(|row| format!("{:<width$}  {:>7}  damaged  {}", row.name, row.version, row.problem)),
-    );
+    lines.extend(found.damaged_rows.iter().map(|row| {
+        let name = row.name.as_deref().unwrap_or("?");
+        let number = row.version.map_or_else(|| "?".to_owned(), |number| number.to_string());
+        format!("{name:<width$}  {number:>7}  damaged  {}", row.problem)
+    }));
+    let kept = found.unassigned.iter();
+    lines.extend(kept.map(|path| format!("may be the files of a row that cannot be read: {}", path.display())));
     lines.extend(found.unnamed.iter().map(|path| format!("no version names {}", path.display())));
     lines.extend(found.database.iter().map(|problem| format!("the database is damaged: {problem}")));
     let wrong_files = found.versions.iter().filter(|verified| verified.files != AdapterFiles::Whole).count();
     let counts = [
-        (found.database.len(), "damages of the database"),
+        (found.database.len(), "faults in the database"),
         (found.damaged_rows.len(), "damaged rows"),
         (wrong_files, "versions whose files are not what was registered"),
+        (found.unassigned.len(), "adapters in the store that may be those of a row that cannot be read"),
         (found.unnamed.len(), "things in the store that no version names"),
     ];
     let wrong: Vec<String> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{what}: {count}")).collect();
     lines.push(match wrong.as_slice() {
-        [] => format!("{} is whole: {} versions", registry.display(), found.versions.len()),
+        [] => {
+            let count = found.versions.len();
+            format!("{} is whole: {count} version{}", registry.display(), if count == 1 { "" } else { "s" })
+        }
         wrong => format!("{} is not whole: {}", registry.display(), wrong.join(", ")),
     });
     lines.join("\n")

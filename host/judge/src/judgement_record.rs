@@ -3,12 +3,13 @@
 //!
 //! A judgement is found by the hash of everything that decides it, never by its place in a file. Only what is a fact about
 //! a program is entered: where the host failed or a clock of the machine decided, the question is asked again. What
-//! another build of this program wrote is forgotten, and so is a line that was cut off or damaged.
+//! another build of this program wrote is forgotten, and so is a line that was cut off or damaged; with a damaged first
+//! line, which names the build, all of them are.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judged_program::Finding;
 use super::receipt::Receipt;
-use hilora_contract::artifact::{ContentHash, FileError, SealedLine, Unsealed};
+use hilora_contract::artifact::{ContentHash, FileError, SealedLine, Unsealed, open_in_place};
 use hilora_contract::fault::{Blame, Fault};
 
 /// What is asked of a program: as different questions they have different answers.
@@ -47,7 +48,8 @@ impl Question {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Heading {
-    /// Says what the file is.
+    /// Says what the file is. An earlier build had another key for it.
+    #[serde(alias = "ledger")]
     record: String,
     /// The hash of the program that judged.
     made_by: ContentHash,
@@ -55,6 +57,8 @@ struct Heading {
 
 /// What the first line calls the file.
 const HEADING: &str = "judgements";
+/// How many bytes of a first line may be damaged beside its hashes. A file in which more are others may be anybody's.
+const DAMAGED_BYTES_MAX: usize = 4;
 
 /// Every further line.
 #[derive(Serialize, Deserialize)]
@@ -127,14 +131,9 @@ impl JudgementRecord {
     pub fn open(path: &Path, made_by: ContentHash) -> Result<Self, RecordError> {
         let failed = |error| FileError::writing(path, error);
         let file = loop {
-            // Neither a link nor a device is followed: a record is cut and removed.
-            let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
             let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).custom_flags(flags);
-            let file = options.open(path).map_err(failed)?;
-            if !file.metadata().map_err(failed)?.is_file() {
-                return Err(RecordError::Other { path: path.to_owned() });
-            }
+            let file = open_in_place(path, options.read(true).write(true).create(true).truncate(false));
+            let file = file.map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(RecordError::Held { path: path.to_owned() }),
@@ -241,13 +240,7 @@ fn entries(file: &File, heading: &[u8]) -> io::Result<Contents> {
         return Ok(Contents::Nothing);
     }
     if line != heading {
-        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        let text = match SealedLine::open(text) {
-            Ok(Unsealed::Whole(text) | Unsealed::WithoutHash(text)) => text,
-            Err(_) => String::new(),
-        };
-        let heading: Result<Heading, _> = serde_json::from_str(&text);
-        let is_record = heading.is_ok_and(|heading| heading.record == HEADING);
+        let is_record = is_heading_of_another(&line) || is_damaged_heading(file, heading)?;
         return Ok(if is_record { Contents::Nothing } else { Contents::Other });
     }
     let mut known: HashMap<ContentHash, Vec<Place>> = HashMap::new();
@@ -264,6 +257,25 @@ fn entries(file: &File, heading: &[u8]) -> io::Result<Contents> {
         }
         begin += line.len() as u64;
     }
+}
+
+/// Whether a line is the whole heading of another build's record.
+fn is_heading_of_another(line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line).trim_end().to_owned();
+    let Ok(Unsealed::Whole(text) | Unsealed::WithoutHash(text)) = SealedLine::open(text) else { return false };
+    serde_json::from_str::<Heading>(&text).is_ok_and(|heading| heading.record == HEADING)
+}
+
+/// Whether a file begins like a heading of which some bytes are others. Whose record it was cannot be known, because the
+/// hashes may be damaged, too: only what stands around them is compared.
+fn is_damaged_heading(file: &File, heading: &[u8]) -> io::Result<bool> {
+    let mut begin = vec![0; heading.len()];
+    match file.read_exact_at(&mut begin, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+        read => read?,
+    }
+    let around_hashes = begin.iter().zip(heading).filter(|(_, expected)| !expected.is_ascii_hexdigit());
+    Ok(around_hashes.filter(|(got, expected)| got != expected).count() <= DAMAGED_BYTES_MAX)
 }
 
 /// The entry of a line with its end, if the line is the one that was written.
@@ -369,6 +381,47 @@ mod tests {
     }
 
     #[test]
+    fn every_flipped_bit_of_the_heading_makes_the_record_forgotten() -> Result<(), RecordError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("record");
+        let record = JudgementRecord::open(&path, key(0))?;
+        let heading = fs::metadata(&path).expect("it is there").len() as usize;
+        record.enter(key(1), &finding(1))?;
+        drop(record);
+        let whole = fs::read(&path).expect("it can be read");
+        for bit in 0..heading * 8 {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, damaged).expect("it can be written");
+            let record = JudgementRecord::open(&path, key(0))?;
+            assert_eq!(record.found(), 0, "bit {bit}");
+            if bit % 13 == 0 {
+                record.enter(key(3), &finding(3))?;
+                drop(record);
+                assert_eq!(JudgementRecord::open(&path, key(0))?.take(key(3))?, Some(finding(3)), "bit {bit}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn headings_of_earlier_builds_and_without_their_hash_are_forgotten() -> Result<(), RecordError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("record");
+        let (ours, other) = (key(0), key(9));
+        for heading in [
+            format!("{{\"ledger\":\"judgements\",\"made_by\":\"{ours}\"}}"),
+            format!("{{\"record\":\"judgements\",\"made_by\":\"{ours}\"}}"),
+            format!("{{\"record\":\"judgements\",\"made_by\":\"{other}\",\"line_hash\":\"0123456789abcdef\"}}"),
+        ] {
+            fs::write(&path, format!("{heading}\n{{}}\n")).expect("it can be written");
+            assert_eq!(JudgementRecord::open(&path, key(0))?.found(), 0, "{heading}");
+            assert!(!path.exists(), "{heading}");
+        }
+        Ok(())
+    }
+
+    #[test]
     fn what_another_program_wrote_is_forgotten_and_what_is_no_record_is_refused() -> Result<(), RecordError> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("record");
@@ -378,7 +431,11 @@ mod tests {
         drop(record);
         assert_eq!(JudgementRecord::open(&path, key(9))?.found(), 0);
         assert_eq!(JudgementRecord::open(&path, key(0))?.found(), 0);
-        for text in ["notes", "notes\n", "{\"id\":1}\n"] {
+        let long = "notes that are longer than the first line of a record, which has the length of two hashes and of \
+                    some words around them\n"
+            .repeat(2);
+        let like = "{\"record\":\"judgements\",\"count\":1}\n".repeat(9);
+        for text in ["notes", "notes\n", "{\"id\":1}\n", &long, &like] {
             fs::write(&path, text).expect("it can be written");
             assert!(matches!(JudgementRecord::open(&path, key(0)), Err(RecordError::Other { .. })), "{text}");
             assert_eq!(fs::read_to_string(&path).expect("it is still there"), text);

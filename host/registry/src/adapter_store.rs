@@ -4,27 +4,49 @@
 //! changed; a folder whose content no longer has its name's hash is replaced when the same adapter is registered again.
 //! Nothing is ever removed but what a killed process left half-copied.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind as Kind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::error::RegistryError;
-use hilora_contract::artifact::{AtomicFolder, ContentHash, FileError, hash_of_artifact};
+use hilora_contract::artifact::{AtomicFolder, ContentHash, FileError, hash_of_artifact, open_in_place};
 
 /// The store's folder, beside the registry's database.
 const FOLDER: &str = "adapters";
 /// Held by whoever copies into the store.
 const LOCK: &str = ".lock";
+/// How long a process waits for the one that holds the store, which may copy a large adapter.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often it is looked whether the store is free.
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// A store.
 pub(crate) struct AdapterStore {
     folder: PathBuf,
+    /// How long to wait for another process.
+    lock_timeout: Duration,
+}
+
+/// What is in a store.
+#[derive(Default)]
+pub(crate) struct Entries {
+    /// The hashes that name folders.
+    pub(crate) adapters: Vec<ContentHash>,
+    /// What has no such name.
+    pub(crate) others: Vec<PathBuf>,
+}
+
+/// The store while no other process copies into it.
+pub(crate) struct HeldStore<'a> {
+    store: &'a AdapterStore,
+    _lock: File,
 }
 
 impl AdapterStore {
     /// The store beside this database. Nothing is made until something is kept.
     pub(crate) fn beside(database: &Path) -> Self {
-        Self { folder: database.with_file_name(FOLDER) }
+        Self { folder: database.with_file_name(FOLDER), lock_timeout: LOCK_TIMEOUT }
     }
 
     /// Where an adapter is or would be, relative to the folder of the database.
@@ -37,41 +59,65 @@ impl AdapterStore {
         self.folder.join(adapter.to_string())
     }
 
-    /// Copies a folder whose content has this hash, unless the store has it.
-    pub(crate) fn keep(&self, adapter: ContentHash, from: &Path) -> Result<(), RegistryError> {
-        let place = self.path(adapter);
-        let unwritten = |error| FileError::writing(&place, error);
+    /// Takes the store for this process alone, which waits for another one up to a limit.
+    pub(crate) fn hold(&self) -> Result<HeldStore<'_>, RegistryError> {
+        let path = self.folder.join(LOCK);
+        let unwritten = |error| FileError::writing(&path, error);
         fs::create_dir_all(&self.folder).map_err(unwritten)?;
-        // Whoever holds the lock is the only one that copies, so what is half-copied was left by a process that died.
-        let lock = File::create(self.folder.join(LOCK)).and_then(|lock| lock.lock().map(|()| lock));
-        let _lock = lock.map_err(unwritten)?;
-        self.remove_hidden_folders().map_err(unwritten)?;
-        if place.is_dir() {
-            if hash_of_artifact(&place).map_err(|error| FileError::reading(&place, error))? == adapter {
-                return Ok(());
-            }
-            // It is not what its name says, so no version has anything of it.
-            fs::rename(&place, self.folder.join(format!(".damaged-{adapter}"))).map_err(unwritten)?;
-        }
-        let copy = AtomicFolder::create(&place)?;
-        copy_folder(from, copy.partial())?;
-        let got = hash_of_artifact(copy.partial()).map_err(|error| FileError::reading(&place, error))?;
-        if got != adapter {
-            return Err(RegistryError::OtherFiles { folder: from.to_owned(), expected: adapter, got });
-        }
-        copy.commit()?;
-        Ok(self.remove_hidden_folders().map_err(unwritten)?)
+        let open = open_in_place(&path, OpenOptions::new().write(true).create(true).truncate(false));
+        let lock = open.map_err(unwritten)?;
+        self.wait_for(|| lock.try_lock())?;
+        Ok(HeldStore { store: self, _lock: lock })
     }
 
-    /// What is in the store: folders that are named by a hash, and what has no such name.
-    pub(crate) fn entries(&self) -> Result<(Vec<ContentHash>, Vec<PathBuf>), RegistryError> {
-        let unread = |error| FileError::reading(&self.folder, error);
-        let (mut adapters, mut others) = (Vec::new(), Vec::new());
-        let entries = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((adapters, others)),
-            entries => entries.map_err(unread)?,
+    /// What is in the store, and the store held against whoever copies into it. Nothing is made: a store that is not there
+    /// has nothing, and where no lock can be made, nobody can copy.
+    pub(crate) fn hold_to_list(&self) -> Result<(Entries, Option<File>), RegistryError> {
+        if !self.folder.is_dir() {
+            return Ok((Entries::default(), None));
+        }
+        let path = self.folder.join(LOCK);
+        let open = open_in_place(&path, OpenOptions::new().read(true));
+        let lock = match open {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut options = OpenOptions::new();
+                match open_in_place(&path, options.write(true).create(true).truncate(false)) {
+                    Err(error) if matches!(error.kind(), Kind::PermissionDenied | Kind::ReadOnlyFilesystem) => None,
+                    lock => Some(lock.map_err(|error| FileError::writing(&path, error))?),
+                }
+            }
+            lock => Some(lock.map_err(|error| FileError::reading(&path, error))?),
         };
-        for entry in entries {
+        if let Some(lock) = &lock {
+            self.wait_for(|| lock.try_lock_shared())?;
+        }
+        Ok((self.entries()?, lock))
+    }
+
+    /// Tries until the lock is there or the limit is reached.
+    fn wait_for(&self, try_lock: impl Fn() -> Result<(), TryLockError>) -> Result<(), RegistryError> {
+        let begun = Instant::now();
+        loop {
+            match try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < self.lock_timeout => {
+                    std::thread::sleep(LOCK_POLL);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let seconds = self.lock_timeout.as_secs();
+                    return Err(RegistryError::StoreHeld { folder: self.folder.clone(), seconds });
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(FileError::writing(self.folder.join(LOCK), error).into());
+                }
+            }
+        }
+    }
+
+    fn entries(&self) -> Result<Entries, RegistryError> {
+        let unread = |error| FileError::reading(&self.folder, error);
+        let Entries { mut adapters, mut others } = Entries::default();
+        for entry in fs::read_dir(&self.folder).map_err(unread)? {
             let name = entry.map_err(unread)?.file_name();
             match name.to_str().map(str::parse::<ContentHash>) {
                 Some(Ok(hash)) => adapters.push(hash),
@@ -81,10 +127,10 @@ impl AdapterStore {
         }
         adapters.sort();
         others.sort();
-        Ok((adapters, others))
+        Ok(Entries { adapters, others })
     }
 
-    /// Removes the hidden folders: copies on their way and damaged ones. Only the holder of the lock makes them.
+    /// Removes the hidden folders: copies on their way and damaged ones. Only the holder of the store makes them.
     fn remove_hidden_folders(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -93,6 +139,32 @@ impl AdapterStore {
             }
         }
         Ok(())
+    }
+}
+
+impl HeldStore<'_> {
+    /// Copies a folder whose content has this hash, unless the store has it.
+    pub(crate) fn keep(&self, adapter: ContentHash, from: &Path) -> Result<(), RegistryError> {
+        let store = self.store;
+        let place = store.path(adapter);
+        let unwritten = |error| FileError::writing(&place, error);
+        // Whoever holds the store is the only one that copies, so what is half-copied was left by a process that died.
+        store.remove_hidden_folders().map_err(unwritten)?;
+        if place.is_dir() {
+            if hash_of_artifact(&place).map_err(|error| FileError::reading(&place, error))? == adapter {
+                return Ok(());
+            }
+            // It is not what its name says, so no version has anything of it.
+            fs::rename(&place, store.folder.join(format!(".damaged-{adapter}"))).map_err(unwritten)?;
+        }
+        let copy = AtomicFolder::create(&place)?;
+        copy_folder(from, copy.partial())?;
+        let got = hash_of_artifact(copy.partial()).map_err(|error| FileError::reading(&place, error))?;
+        if got != adapter {
+            return Err(RegistryError::OtherFiles { folder: from.to_owned(), expected: adapter, got });
+        }
+        copy.commit()?;
+        Ok(store.remove_hidden_folders().map_err(unwritten)?)
     }
 }
 
@@ -142,28 +214,57 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (from, hash) = adapter(folder.path(), "weights");
         let store = AdapterStore::beside(&folder.path().join("registry.sqlite"));
-        store.keep(hash, &from)?;
+        store.hold()?.keep(hash, &from)?;
         let kept = fs::metadata(store.path(hash)).expect("it was kept").modified().expect("it has a time");
         assert_eq!(hash_of_artifact(&store.path(hash)).expect("it can be read"), hash);
         // The run's folder may go or change: the store has it, and does not copy it again.
         fs::remove_dir_all(&from).expect("it can be removed");
-        store.keep(hash, &from)?;
+        store.hold()?.keep(hash, &from)?;
         assert_eq!(fs::metadata(store.path(hash)).expect("it was kept").modified().expect("it has a time"), kept);
         assert_eq!(names(&folder.path().join("adapters")), [".lock".to_owned(), hash.to_string()]);
         Ok(())
     }
 
     #[test]
-    fn refuses_other_files_and_leaves_nothing() {
+    fn refuses_other_files_and_leaves_nothing() -> Result<(), RegistryError> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (from, hash) = adapter(folder.path(), "weights");
         fs::write(from.join("adapter_model.safetensors"), "other weights").expect("a file can be written");
         let store = AdapterStore::beside(&folder.path().join("registry.sqlite"));
-        let refused = store.keep(hash, &from).expect_err("the hash is another").to_string();
+        let refused = store.hold()?.keep(hash, &from).expect_err("the hash is another").to_string();
         assert!(refused.contains("has changed") && refused.contains(&hash.to_string()), "{refused}");
-        let absent = store.keep(hash, &folder.path().join("none"));
+        let absent = store.hold()?.keep(hash, &folder.path().join("none"));
         assert!(matches!(absent, Err(RegistryError::File(_))), "{absent:?}");
         assert_eq!(names(&folder.path().join("adapters")), [".lock"]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_store_that_another_one_holds_is_waited_for_up_to_a_limit() -> Result<(), RegistryError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut store = AdapterStore::beside(&folder.path().join("registry.sqlite"));
+        store.lock_timeout = Duration::from_millis(100);
+        let held = store.hold()?;
+        let refused = store.hold().err().expect("it is held");
+        assert!(matches!(refused, RegistryError::StoreHeld { seconds: 0, .. }), "{refused:?}");
+        drop(held);
+        store.hold().map(drop)
+    }
+
+    /// A link would have its target emptied, and nobody is at the other end of the pipe.
+    #[test]
+    fn a_link_and_a_pipe_in_the_locks_place_are_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = AdapterStore::beside(&folder.path().join("registry.sqlite"));
+        let (lock, theirs) = (folder.path().join("adapters/.lock"), folder.path().join("theirs"));
+        fs::create_dir(folder.path().join("adapters")).expect("a folder can be made");
+        fs::write(&theirs, "theirs").expect("a file can be written");
+        std::os::unix::fs::symlink(&theirs, &lock).expect("a link can be made");
+        assert!(matches!(store.hold(), Err(RegistryError::File(_))));
+        assert_eq!(fs::read_to_string(&theirs).expect("it can be read"), "theirs");
+        fs::remove_file(&lock).expect("it can be removed");
+        let made = std::process::Command::new("mkfifo").arg(&lock).status().expect("mkfifo is there");
+        assert!(made.success() && matches!(store.hold(), Err(RegistryError::File(_))));
     }
 
     #[test]
@@ -171,12 +272,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (from, hash) = adapter(folder.path(), "weights");
         let store = AdapterStore::beside(&folder.path().join("registry.sqlite"));
-        store.keep(hash, &from)?;
+        store.hold()?.keep(hash, &from)?;
         fs::write(store.path(hash).join("adapter_model.safetensors"), "w").expect("a file can be written");
         // A killed process drops nothing.
         std::mem::forget(AtomicFolder::create(folder.path().join("adapters/another")).expect("it can be begun"));
         assert_eq!(names(&folder.path().join("adapters")).len(), 3);
-        store.keep(hash, &from)?;
+        store.hold()?.keep(hash, &from)?;
         assert_eq!(names(&folder.path().join("adapters")), [".lock".to_owned(), hash.to_string()]);
         assert_eq!(hash_of_artifact(&store.path(hash)).expect("it can be read"), hash);
         Ok(())

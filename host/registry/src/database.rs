@@ -31,14 +31,23 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is looked whether SQLite's thread has panicked.
 const PANIC_POLL: Duration = Duration::from_millis(20);
 
+/// What is being done first.
+const OPENING: &str = "opening it";
+
 /// What every SQLite database begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// The connection, or what was being done when it was last waited for: one that was given up in the middle of an answer
+/// is of no use.
+type Held = Result<SqliteConnection, &'static str>;
 
 /// An open database.
 pub(crate) struct Database {
     path: PathBuf,
     // Fields drop in order: the connection must close while its runtime still lives.
-    connection: Mutex<Option<SqliteConnection>>,
+    connection: Mutex<Held>,
+    /// How long any question may take.
+    answer_timeout: Duration,
     thread: SqliteThread,
     runtime: Runtime,
 }
@@ -107,13 +116,14 @@ impl Database {
             .busy_timeout(BUSY_TIMEOUT)
             .thread_name(move |_| name.clone())
             .disable_statement_logging();
-        let database = Self { path: path.to_owned(), connection: Mutex::new(None), thread, runtime };
+        let connection = Mutex::new(Err(OPENING));
+        let database = Self { path: path.to_owned(), connection, answer_timeout: ANSWER_TIMEOUT, thread, runtime };
         let opening = |source| match is_damage(&source) {
             true => RegistryError::Damaged { path: path.to_owned(), found: source.to_string() },
             false => RegistryError::Unusable { path: path.to_owned(), source },
         };
-        let connection = database.within_limits("opening it", options.connect())?.map_err(opening)?;
-        *database.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        let connection = database.within_limits(OPENING, options.connect())?.map_err(opening)?;
+        *database.connection.lock().unwrap_or_else(PoisonError::into_inner) = Ok(connection);
         let found = database.ask("looking at its tables", async |connection| schema::look(connection).await)?;
         match found {
             Found::Nothing | Found::Ours => {}
@@ -137,12 +147,16 @@ impl Database {
         question: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, RegistryError> {
         let mut held = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        // It is put back only after a whole answer: one that was given up in the middle is of no use.
-        let Some(mut connection) = held.take() else {
-            return Err(self.failed(doing, sqlx::Error::WorkerCrashed));
+        // It is put back only after a whole answer.
+        let mut connection = match std::mem::replace(&mut *held, Err(doing)) {
+            Ok(connection) => connection,
+            Err(earlier) => {
+                *held = Err(earlier);
+                return Err(self.given_up(earlier));
+            }
         };
         let answer = self.within_limits(doing, question(&mut connection))?;
-        *held = Some(connection);
+        *held = Ok(connection);
         answer.map_err(|source| self.failed(doing, source))
     }
 
@@ -161,18 +175,24 @@ impl Database {
                     () = panicked => None,
                 }
             };
-            timeout(ANSWER_TIMEOUT, first).await
+            timeout(self.answer_timeout, first).await
         });
-        // After a panic an answer is what came before it.
-        if let Some(words) = self.thread.panic() {
-            let found = format!("SQLite's thread ended while {doing}: {words}");
-            return Err(RegistryError::Damaged { path: self.path.clone(), found });
-        }
         match answered {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) | Err(_) => {
-                Err(RegistryError::NoAnswer { path: self.path.clone(), doing, seconds: ANSWER_TIMEOUT.as_secs() })
+            // After a panic an answer is what came before it.
+            Ok(Some(answer)) if !self.thread.has_panicked() => Ok(answer),
+            _ => Err(self.given_up(doing)),
+        }
+    }
+
+    /// Why there is no connection any more: its thread has panicked, or gave no answer in time, which says nothing about
+    /// the file.
+    fn given_up(&self, doing: &'static str) -> RegistryError {
+        let path = self.path.clone();
+        match self.thread.panic() {
+            Some(words) => {
+                RegistryError::Damaged { path, found: format!("SQLite's thread ended while {doing}: {words}") }
             }
+            None => RegistryError::NoAnswer { path, doing, seconds: self.answer_timeout.as_secs() },
         }
     }
 
@@ -187,8 +207,8 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let connection = self.connection.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(connection) = connection {
+        let held = self.connection.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(connection) = std::mem::replace(held, Err("closing it")) {
             // Nothing is lost if it does not close in time: what was committed is in the file.
             let _closed = self.runtime.block_on(async { timeout(CLOSE_TIMEOUT, connection.close()).await });
         }
@@ -217,6 +237,40 @@ fn is_busy(error: &sqlx::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hilora_contract::fault::Fault;
+
+    /// Another process that holds the file is no damage, however often it is asked.
+    #[test]
+    fn a_question_that_takes_too_long_is_no_damage_then_or_later() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("registry.sqlite");
+        let mut database = Database::open(&path).expect("a new registry");
+        let other = Database::open(&path).expect("the same registry");
+        let begun = Instant::now();
+        database.answer_timeout = Duration::from_millis(200);
+        other
+            .ask("holding it", async |connection| {
+                sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+                for doing in ["waiting for the other", "asking again"] {
+                    let refused = std::thread::scope(|threads| {
+                        let question = || {
+                            database.ask(doing, async |connection| {
+                                sqlx::query("BEGIN IMMEDIATE").execute(connection).await.map(drop)
+                            })
+                        };
+                        threads.spawn(question).join().expect("no panic").expect_err("the other holds it")
+                    });
+                    assert!(
+                        matches!(refused, RegistryError::NoAnswer { doing: "waiting for the other", .. }),
+                        "{refused:?}"
+                    );
+                    assert!(!refused.hints().concat().contains("copy"), "{refused:?}");
+                }
+                sqlx::query("ROLLBACK").execute(connection).await.map(drop)
+            })
+            .expect("it was held");
+        assert!(begun.elapsed() < BUSY_TIMEOUT, "{:?}", begun.elapsed());
+    }
 
     /// sqlx panics over a column's type that is no text. The schema is held against the expected one before any table is
     /// read, so it takes a question of its own to come so far.
@@ -243,7 +297,8 @@ mod tests {
         let error = refused.expect_err("its thread has panicked");
         assert!(matches!(error, RegistryError::Damaged { .. }), "{error:?}");
         assert!(error.to_string().contains("SQLite's thread ended while looking at an odd table: "), "{error}");
-        assert!(database.ask("asking again", async |_| Ok(())).is_err());
+        let again = database.ask("asking again", async |_| Ok(())).expect_err("there is no thread");
+        assert_eq!(again.to_string(), error.to_string());
         drop(database);
         assert!(begun.elapsed() < CLOSE_TIMEOUT, "{:?}", begun.elapsed());
         // What it left is refused, without a panic.

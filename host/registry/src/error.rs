@@ -50,6 +50,14 @@ pub enum RegistryError {
         /// What was found.
         found: String,
     },
+    /// The same, for whoever verifies: nothing of the file can be verified.
+    #[error("the registry {path} is damaged: {found}", path = path.display())]
+    Unverifiable {
+        /// The database's file.
+        path: PathBuf,
+        /// What was found.
+        found: String,
+    },
     /// The database takes too long.
     #[error("the registry {path} gave no answer within {seconds} s while {doing}", path = path.display())]
     NoAnswer {
@@ -57,6 +65,14 @@ pub enum RegistryError {
         path: PathBuf,
         /// What was being done.
         doing: &'static str,
+        /// The limit.
+        seconds: u64,
+    },
+    /// Another process holds the store of the adapters for too long.
+    #[error("another process held the adapters' store {folder} for more than {seconds} s", folder = folder.display())]
+    StoreHeld {
+        /// The store's folder.
+        folder: PathBuf,
         /// The limit.
         seconds: u64,
     },
@@ -124,6 +140,14 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
+    /// The error for whoever verifies already.
+    pub(crate) fn while_verifying(self) -> Self {
+        match self {
+            Self::Damaged { path, found } => Self::Unverifiable { path, found },
+            other => other,
+        }
+    }
+
     /// No such version; without a number, no version at all.
     pub(crate) fn not_found(name: &str, version: Option<u64>) -> Self {
         Self::NotFound {
@@ -134,6 +158,12 @@ impl RegistryError {
         }
     }
 }
+
+/// Where the adapters are, whatever has become of the database.
+const FILES: &str = "the adapters' files are in `adapters/` beside the file, each in a folder named by its hash";
+/// What mends a database.
+const RESCUE: &str = "bring the file back from a copy, or rescue what can be read of it: `sqlite3 OLD .recover | sqlite3 \
+                      NEW`; a run whose adapter passed the gate registers it again";
 
 impl Fault for RegistryError {
     fn blame(&self) -> Blame {
@@ -148,9 +178,12 @@ impl Fault for RegistryError {
             Self::File(error) => error.blame(),
             Self::Unusable { source, .. } | Self::Database { source, .. } => blame_of_database(source),
             // Nobody but this program writes the file: what has become of it is the disk's doing.
-            Self::Damaged { .. } | Self::DamagedRow { .. } | Self::NoAnswer { .. } | Self::Unopened { .. } => {
-                Blame::Machine
-            }
+            Self::Damaged { .. }
+            | Self::Unverifiable { .. }
+            | Self::DamagedRow { .. }
+            | Self::NoAnswer { .. }
+            | Self::StoreHeld { .. }
+            | Self::Unopened { .. } => Blame::Machine,
         }
     }
 
@@ -164,15 +197,13 @@ impl Fault for RegistryError {
             Self::Newer { .. } => "use the newer version of this program",
             Self::Damaged { .. } | Self::DamagedRow { .. } => {
                 return vec![
-                    "`hilora-host registry verify` tells all that is wrong; the adapters' files are in `adapters/` beside \
-                     the file, each in a folder named by its hash"
-                        .to_owned(),
-                    "bring the file back from a copy, or rescue what can be read of it: `sqlite3 OLD .recover | sqlite3 \
-                     NEW`; a run whose adapter passed the gate registers it again"
-                        .to_owned(),
+                    format!("`hilora-host registry verify` tells all that is wrong; {FILES}"),
+                    RESCUE.to_owned(),
                 ];
             }
+            Self::Unverifiable { .. } => return vec![FILES.to_owned(), RESCUE.to_owned()],
             Self::NoAnswer { .. } => "does another process hold it?",
+            Self::StoreHeld { .. } => "wait for that process to end, then try again",
             Self::Unopened { .. }
             | Self::Unusable { .. }
             | Self::Rejected { .. }

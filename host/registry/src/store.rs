@@ -11,8 +11,8 @@ use sqlx::Connection;
 
 use super::adapter_store::AdapterStore;
 use super::database::Database;
-use super::error::RegistryError;
-use super::stored_row::StoredRow;
+use super::error::{RegistryError, is_damage};
+use super::stored_row::{StoredRow, UnreadableRow};
 use super::version::{Version, VersionContent};
 use hilora_contract::artifact::FileError;
 
@@ -53,9 +53,12 @@ impl Registry {
             return Err(RegistryError::Rejected { name: content.name.clone() });
         }
         // The files come first: a kill leaves files that no version names, never a version without files.
-        self.adapters.keep(content.adapter, adapter_folder)?;
+        // The store is held until the row is there, so that who holds it never sees files whose row is on its way.
+        let held = self.adapters.hold()?;
+        held.keep(content.adapter, adapter_folder)?;
         let created_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs() as i64);
         let (row, already_there) = self.add(content, created_unix_s)?;
+        drop(held);
         Ok(Registration { version: row.into_version(&self.adapters)?, already_there })
     }
 
@@ -90,16 +93,37 @@ impl Registry {
 
     /// Every version, by name and number.
     pub fn list(&self) -> Result<Vec<Version>, RegistryError> {
-        self.rows()?.into_iter().map(|row| row.into_version(&self.adapters)).collect()
-    }
-
-    /// Every row as it stands, by name and number.
-    pub(crate) fn rows(&self) -> Result<Vec<StoredRow>, RegistryError> {
         let query = format!("SELECT {} FROM adapter_versions ORDER BY name, version", StoredRow::COLUMNS);
-        self.database.ask("listing versions", async |connection| {
+        let rows: Vec<StoredRow> = self.database.ask("listing versions", async |connection| {
             let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(connection).await?;
             rows.iter().map(StoredRow::read).collect()
-        })
+        })?;
+        rows.into_iter().map(|row| row.into_version(&self.adapters)).collect()
+    }
+
+    /// Every row by name and number, each read by itself: one that cannot be read hides no other.
+    pub(crate) fn rows_one_by_one(&self) -> Result<Vec<Result<StoredRow, UnreadableRow>>, RegistryError> {
+        let query = format!("SELECT {} FROM adapter_versions WHERE rowid = $1", StoredRow::COLUMNS);
+        let mut rows = self.database.ask("listing versions", async |connection| {
+            // The table itself is read and not its index, which another page holds.
+            let ids = "SELECT rowid FROM adapter_versions NOT INDEXED ORDER BY rowid";
+            let ids: Vec<i64> = sqlx::query_scalar(ids).fetch_all(&mut *connection).await?;
+            let mut rows = Vec::new();
+            for id in ids {
+                let row = sqlx::query(sqlx::AssertSqlSafe(query.as_str())).bind(id).fetch_one(&mut *connection).await;
+                rows.push(match row {
+                    Ok(row) => StoredRow::read(&row).map_err(|error| UnreadableRow::of(&row, &error)),
+                    Err(error) if is_damage(&error) => Err(UnreadableRow::without_columns(&error)),
+                    Err(error) => return Err(error),
+                });
+            }
+            Ok(rows)
+        })?;
+        rows.sort_by_cached_key(|row| match row {
+            Ok(row) => (Some(row.name.clone()), Some(row.version)),
+            Err(row) => (row.name.clone(), row.version),
+        });
+        Ok(rows)
     }
 
     /// One version; without a number, the latest.

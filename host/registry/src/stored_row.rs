@@ -32,6 +32,30 @@ pub(crate) struct StoredRow {
     row_hash: Option<String>,
 }
 
+/// A row of which some column cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnreadableRow {
+    /// Its name, if that can be read.
+    pub(crate) name: Option<String>,
+    /// Its version, if that can be read.
+    pub(crate) version: Option<i64>,
+    /// The database's words.
+    pub(crate) problem: String,
+}
+
+impl UnreadableRow {
+    /// What can be said of a row that could not be read for this reason.
+    pub(crate) fn of(row: &SqliteRow, error: &sqlx::Error) -> Self {
+        let (name, version) = (row.try_get("name").ok(), row.try_get("version").ok());
+        Self { name, version, ..Self::without_columns(error) }
+    }
+
+    /// A row of which the database gives nothing.
+    pub(crate) fn without_columns(error: &sqlx::Error) -> Self {
+        Self { name: None, version: None, problem: error.to_string() }
+    }
+}
+
 impl StoredRow {
     /// The columns in the order in which they are hashed and bound; the hash itself is the last.
     pub(crate) const COLUMNS: &str = "name, version, adapter, adapter_folder, base_model, dataset_manifest, config, \

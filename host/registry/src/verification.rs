@@ -1,5 +1,6 @@
-//! Verification: whether everything that was registered is still what it was. The file's pages, every row, every adapter's
-//! files, and what in the store no version names. It finds and mends nothing.
+//! Verification: whether everything that was registered is still what it was: the file's pages, every row, every adapter's
+//! files, and what in the store no version names. It tells what is wrong and mends nothing; opening a file of an earlier
+//! version of this program brings its tables to this one's shape first, unless its pages are damaged.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,9 @@ pub struct Verification {
     /// What is in the store and no version names: files of a registration that was killed before its version was added,
     /// or of a version whose row is lost. Empty if only some versions were asked for.
     pub unnamed: Vec<PathBuf>,
+    /// Adapters in the store that no whole row names, while something is wrong with the database: they may be the files of
+    /// a row that cannot be read. Empty if only some versions were asked for.
+    pub unassigned: Vec<PathBuf>,
 }
 
 /// A version whose row is whole.
@@ -39,10 +43,10 @@ pub struct VerifiedVersion {
 /// A row that is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DamagedRow {
-    /// The name that stands there.
-    pub name: String,
-    /// The version that stands there.
-    pub version: i64,
+    /// The name that stands there, if it can be read.
+    pub name: Option<String>,
+    /// The version that stands there, if it can be read.
+    pub version: Option<i64>,
     /// What is wrong.
     pub problem: String,
 }
@@ -51,7 +55,8 @@ impl Verification {
     /// Whether nothing is wrong.
     pub fn is_whole(&self) -> bool {
         let files_are_whole = self.versions.iter().all(|version| version.files == AdapterFiles::Whole);
-        self.database.is_empty() && self.damaged_rows.is_empty() && self.unnamed.is_empty() && files_are_whole
+        let store_is_whole = self.unnamed.is_empty() && self.unassigned.is_empty();
+        self.database.is_empty() && self.damaged_rows.is_empty() && store_is_whole && files_are_whole
     }
 }
 
@@ -62,40 +67,57 @@ impl Registry {
         if !path.is_file() {
             return Err(RegistryError::Absent { path: path.to_owned() });
         }
-        let (database, damage) = Database::open_to_verify(path)?;
+        let (database, damage) = Database::open_to_verify(path).map_err(RegistryError::while_verifying)?;
         let registry = Self { adapters: AdapterStore::beside(path), database };
         let mut found = Verification { database: damage, ..Verification::default() };
-        let rows = match registry.rows() {
+        // The store comes first: whatever is in it has its row by then, because a registration holds the store until the
+        // row is there.
+        let (listed, held) = registry.adapters.hold_to_list()?;
+        let rows = match registry.rows_one_by_one() {
             Ok(rows) => rows,
             // What is wrong with the file is the reason, and is told.
-            Err(error) if !found.database.is_empty() => {
+            Err(error) if matches!(error, RegistryError::Damaged { .. }) || !found.database.is_empty() => {
                 found.database.push(error.to_string());
                 Vec::new()
             }
             Err(error) => return Err(error),
         };
-        let is_wanted = |name: &str, version: i64| {
+        // The files are read without: that may take long, and what has its row stays.
+        drop(held);
+        let is_wanted = |name: Option<&str>, version: Option<i64>| {
             only.is_none_or(|(wanted, number)| {
-                name == wanted && number.is_none_or(|number| u64::try_from(version) == Ok(number))
+                name.is_none_or(|name| name == wanted)
+                    && (number.is_none() || version.is_none_or(|version| u64::try_from(version).ok() == number))
             })
         };
         let mut named = BTreeSet::new();
         for row in rows {
-            let (name, number) = (row.name.clone(), row.version);
-            let version = row.into_version(&registry.adapters);
+            let (name, number) = match &row {
+                Ok(row) => (Some(row.name.clone()), Some(row.version)),
+                Err(row) => (row.name.clone(), row.version),
+            };
+            let version = row
+                .map_err(|row| row.problem)
+                .and_then(|row| row.into_version(&registry.adapters).map_err(|error| error.to_string()));
             named.extend(version.as_ref().ok().map(|version| version.content.adapter));
-            if !is_wanted(&name, number) {
+            if !is_wanted(name.as_deref(), number) {
                 continue;
             }
             match version {
                 Ok(version) => found.versions.push(VerifiedVersion { files: version.check_files(), version }),
-                Err(error) => found.damaged_rows.push(DamagedRow { name, version: number, problem: error.to_string() }),
+                Err(problem) => found.damaged_rows.push(DamagedRow { name, version: number, problem }),
             }
         }
         let Some((name, number)) = only else {
-            let (adapters, others) = registry.adapters.entries()?;
-            let unnamed = adapters.into_iter().filter(|adapter| !named.contains(adapter));
-            found.unnamed = unnamed.map(|adapter| registry.adapters.path(adapter)).chain(others).collect();
+            let not_named = listed.adapters.into_iter().filter(|adapter| !named.contains(adapter));
+            let not_named = not_named.map(|adapter| registry.adapters.path(adapter));
+            // What a damaged row names cannot be known, nor how many rows are lost.
+            if found.database.is_empty() && found.damaged_rows.is_empty() {
+                found.unnamed.extend(not_named);
+            } else {
+                found.unassigned.extend(not_named);
+            }
+            found.unnamed.extend(listed.others);
             return Ok(found);
         };
         if found.database.is_empty() && found.versions.is_empty() && found.damaged_rows.is_empty() {
@@ -111,9 +133,11 @@ mod tests {
     use crate::stored_row::StoredRow;
     use crate::version::VersionContent;
     use hilora_contract::artifact::{ContentHash, hash_of_artifact};
+    use hilora_contract::fault::Fault;
     use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
     use sqlx::{ConnectOptions, Connection};
     use std::fs;
+    use std::time::Duration;
 
     /// A registry with this many versions of `python-lora`, and what each holds.
     fn registry(folder: &Path, versions: u8) -> Result<(PathBuf, Vec<VersionContent>), RegistryError> {
@@ -161,6 +185,17 @@ mod tests {
         sqlx::query(statement).execute(connection).await.expect(statement);
     }
 
+    /// Changes rows by hand, past the trigger that forbids it.
+    fn edit(path: &Path, statement: &str) {
+        raw(path, SqliteJournalMode::Delete, async |connection| {
+            let trigger = "SELECT sql FROM sqlite_schema WHERE name = 'adapter_versions_never_change'";
+            let trigger: String = sqlx::query_scalar(trigger).fetch_one(&mut *connection).await.expect("the trigger");
+            execute(connection, "DROP TRIGGER adapter_versions_never_change").await;
+            sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut *connection).await.expect("an edit");
+            sqlx::query(sqlx::AssertSqlSafe(trigger)).execute(connection).await.expect("the trigger as it was");
+        });
+    }
+
     #[test]
     fn what_is_gone_changed_or_unnamed_is_told() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
@@ -195,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_row_that_was_edited_is_refused_and_the_others_are_verified() -> Result<(), Box<dyn std::error::Error>> {
-        for edit in [
+        for edit_of_a_row in [
             "UPDATE adapter_versions SET summary = replace(summary, '0.66', '0.96') WHERE version = 2",
             "UPDATE adapter_versions SET created_unix_s = created_unix_s + 1 WHERE version = 2",
             "UPDATE adapter_versions SET row_hash = NULL WHERE version = 2",
@@ -203,14 +238,7 @@ mod tests {
         ] {
             let folder = tempfile::tempdir()?;
             let (path, _) = registry(folder.path(), 3)?;
-            raw(&path, SqliteJournalMode::Delete, async |connection| {
-                let trigger = "SELECT sql FROM sqlite_schema WHERE name = 'adapter_versions_never_change'";
-                let trigger: String =
-                    sqlx::query_scalar(trigger).fetch_one(&mut *connection).await.expect("the trigger");
-                execute(connection, "DROP TRIGGER adapter_versions_never_change").await;
-                execute(connection, edit).await;
-                sqlx::query(sqlx::AssertSqlSafe(trigger)).execute(connection).await.expect("the trigger as it was");
-            });
+            edit(&path, edit_of_a_row);
             let refused = Registry::open_existing(&path)?.list().expect_err("a row was edited");
             assert!(
                 refused.to_string().starts_with("python-lora version 2: column `row_hash` is damaged"),
@@ -219,6 +247,88 @@ mod tests {
             let found = Registry::verify(&path, None)?;
             assert_eq!((found.versions.len(), found.damaged_rows.len(), found.is_whole()), (2, 1, false));
         }
+        Ok(())
+    }
+
+    /// SQLite's own check passes text that is no UTF-8. The other versions are verified, and no adapter counts as unnamed
+    /// while a row cannot be read.
+    #[test]
+    fn a_cell_that_cannot_be_read_is_one_damaged_row() -> Result<(), Box<dyn std::error::Error>> {
+        for (column, name, version) in [
+            ("summary", Some("python-lora"), Some(2)),
+            ("adapter", Some("python-lora"), Some(2)),
+            ("name", None, Some(2)),
+            ("version", Some("python-lora"), None),
+        ] {
+            let folder = tempfile::tempdir()?;
+            let (path, contents) = registry(folder.path(), 3)?;
+            // Of the length that the table asks for.
+            let text = if column == "adapter" { "41c142".to_owned() + &"61".repeat(61) } else { "41c142".to_owned() };
+            edit(&path, &format!("UPDATE adapter_versions SET {column} = CAST(X'{text}' AS TEXT) WHERE version = 2"));
+            let refused = Registry::open_existing(&path)?.list().expect_err("a row cannot be read");
+            assert!(matches!(refused, RegistryError::Damaged { .. }), "{column}: {refused:?}");
+            let found = Registry::verify(&path, None)?;
+            let [damaged] = found.damaged_rows.as_slice() else { panic!("{column}: {found:?}") };
+            assert_eq!((damaged.name.as_deref(), damaged.version), (name, version), "{column}");
+            assert!(damaged.problem.contains(column), "{}", damaged.problem);
+            let files: Vec<_> = found.versions.iter().map(|one| (one.version.version, one.files.clone())).collect();
+            assert_eq!(files, [(1, AdapterFiles::Whole), (3, AdapterFiles::Whole)], "{column}");
+            let kept = folder.path().join("adapters").join(contents[1].adapter.to_string());
+            assert_eq!((found.unnamed.as_slice(), found.unassigned.as_slice()), (&[][..], &[kept][..]), "{column}");
+            assert!(!found.is_whole(), "{column}");
+            // It may be one of those that were asked for.
+            assert!(!Registry::verify(&path, Some(("python-lora", Some(2))))?.is_whole(), "{column}");
+            assert!(Registry::verify(&path, Some(("python-lora", Some(3))))?.versions.len() == 1, "{column}");
+        }
+        Ok(())
+    }
+
+    /// Where nothing of the file can be read, the hint does not send to where one has just been.
+    #[test]
+    fn verifying_never_names_itself_as_what_would_help() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let (path, _) = registry(folder.path(), 1)?;
+        raw(&path, SqliteJournalMode::Delete, async |connection| {
+            execute(connection, "DROP TRIGGER adapter_versions_never_go").await;
+        });
+        let listing = Registry::open_existing(&path).err().ok_or("its schema is another")?;
+        let verifying = Registry::verify(&path, None).expect_err("its schema is another");
+        assert_eq!(listing.to_string(), verifying.to_string());
+        assert!(listing.hints().concat().contains("registry verify"));
+        assert!(!verifying.hints().concat().contains("registry verify") && !verifying.hints().is_empty());
+        assert_eq!(listing.blame(), verifying.blame());
+        Ok(())
+    }
+
+    #[test]
+    fn a_registration_on_its_way_is_no_damage() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let (path, _) = registry(folder.path(), 1)?;
+        let registry = Registry::open(&path)?;
+        let (next, from) = content(folder.path(), 9);
+        // The row waits for another writer, and so the files have no row yet.
+        let other = Database::open(&path)?;
+        let (registered, verified) = std::thread::scope(|threads| {
+            let mut running = None;
+            let held = other.ask("holding it", async |connection| {
+                sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+                let registering = threads.spawn(|| registry.register(&next, &from));
+                while !registry.adapters.path(next.adapter).exists() {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                let verifying = threads.spawn(|| Registry::verify(&path, None));
+                std::thread::sleep(Duration::from_millis(300));
+                assert!(!verifying.is_finished(), "it waits for the row");
+                running = Some((registering, verifying));
+                sqlx::query("ROLLBACK").execute(connection).await.map(drop)
+            });
+            held.expect("it was held");
+            let (registering, verifying) = running.expect("they were begun");
+            (registering.join().expect("no panic"), verifying.join().expect("no panic"))
+        });
+        assert_eq!(registered?.version.version, 2);
+        let verified = verified?;
+        assert!(verified.is_whole() && verified.versions.len() == 2, "{verified:?}");
         Ok(())
     }
 
@@ -258,7 +368,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let (path, mut contents) = registry(folder.path(), 2)?;
         let (third, from) = content(folder.path(), 9);
-        AdapterStore::beside(&path).keep(third.adapter, &from)?;
+        AdapterStore::beside(&path).hold()?.keep(third.adapter, &from)?;
         let left = folder.path().join("left.sqlite");
         raw(&path, SqliteJournalMode::Wal, async |connection| {
             StoredRow::new(&third, 3, 7).insert().execute(connection).await.expect("a row");

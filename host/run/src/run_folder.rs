@@ -1,13 +1,10 @@
 //! The run folder: everything that one run writes, held by one process at a time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use hilora_contract::artifact::{remove_partial_files, write_atomic};
+use hilora_contract::artifact::{open_in_place, remove_partial_files, write_atomic};
 use hilora_contract::fault::BadInput;
-use rustix::fs::OFlags;
 
 use super::error::RunError;
 
@@ -42,7 +39,8 @@ impl RunFolder {
     pub fn take(path: PathBuf) -> Result<Self, RunError> {
         fs::create_dir_all(&path).map_err(|error| RunError::writing(&path, error))?;
         let lock = path.join(".lock");
-        let file = open_lock(&lock).map_err(|error| RunError::writing(&lock, error))?;
+        let open = open_in_place(&lock, OpenOptions::new().write(true).create(true).truncate(false));
+        let file = open.map_err(|error| RunError::writing(&lock, error))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path, _lock: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(BadInput::with_hint(
@@ -82,17 +80,6 @@ impl RunFolder {
             remove_partial_files(&folder).map_err(|error| RunError::writing(&folder, error))?;
         }
         Ok(())
-    }
-}
-
-/// The lock's file. It holds nothing, and a link in its place is not followed: whose file would that be?
-fn open_lock(path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = OpenOptions::new().write(true).create(true).truncate(false).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::new(io::ErrorKind::AlreadyExists, "expected a file or nothing in its place"))
     }
 }
 

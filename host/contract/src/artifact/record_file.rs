@@ -7,14 +7,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::json_lines::{JsonLinesError, JsonRow, Line, Lines};
 use super::sealed_line::{SealedLine, Unsealed};
-use super::{FileError, write_atomic};
+use super::{FileError, open_in_place, write_atomic};
 
 /// Bytes that are read at once while the end of the last whole line is looked for.
 const PIECE_BYTES: usize = 64 << 10;
@@ -46,7 +46,8 @@ impl RecordFile {
     pub fn read<T: JsonRow>(path: &Path) -> Result<RecordRows<T>, FileError> {
         let (rows, damaged, foreign) = (Vec::new(), Vec::new(), Vec::new());
         let mut found = RecordRows { rows, damaged, foreign, without_hash: 0, whole_bytes: 0 };
-        found.whole_bytes = match File::open(path).and_then(|file| whole_bytes(&file)) {
+        found.whole_bytes = match open_in_place(path, OpenOptions::new().read(true)).and_then(|file| whole_bytes(&file))
+        {
             Ok(whole_bytes) => whole_bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
             Err(error) => return Err(FileError::reading(path, error)),
@@ -71,7 +72,7 @@ impl RecordFile {
         fs::create_dir_all(folder).map_err(failed)?;
         let found = Self::read::<T>(path)?;
         if found.damaged.len() == found.foreign.len() && found.without_hash == 0 {
-            let file = appending().create(true).open(path).map_err(failed)?;
+            let file = open_in_place(path, OpenOptions::new().append(true).create(true)).map_err(failed)?;
             file.set_len(found.whole_bytes).and_then(|()| file.sync_all()).map_err(failed)?;
             // A new file's name is durable only once its folder is.
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
@@ -89,7 +90,8 @@ impl RecordFile {
 
     fn replace(path: &Path, lines: &[u8]) -> Result<Self, FileError> {
         write_atomic(path, lines)?;
-        let file = appending().open(path).map_err(|error| FileError::writing(path, error))?;
+        let open = open_in_place(path, OpenOptions::new().append(true));
+        let file = open.map_err(|error| FileError::writing(path, error))?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -122,13 +124,6 @@ impl<T: JsonRow> RecordRows<T> {
             Err(wrong) => self.damaged.push(place.wrong(path, wrong, None)),
         }
     }
-}
-
-/// A record is cut where a kill tore it, so a link in its place is not followed: whose file would that be?
-fn appending() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.append(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    options
 }
 
 fn bytes_of<'a, T: Serialize + 'a>(rows: impl Iterator<Item = &'a T>) -> Vec<u8> {
@@ -222,6 +217,22 @@ mod tests {
         assert_eq!((found.rows.len(), found.damaged.len()), (2, 2));
         let rows = [1, 3].map(|key| SealedLine::of(&answer(key)).into_bytes()).concat();
         assert_eq!(fs::read(&path)?, [rows, newer].concat());
+        Ok(())
+    }
+
+    #[test]
+    fn a_link_and_a_pipe_in_its_place_are_refused() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let (theirs, link, pipe) =
+            (folder.path().join("theirs"), folder.path().join("link"), folder.path().join("pipe"));
+        fs::write(&theirs, "theirs, without an end of the line")?;
+        std::os::unix::fs::symlink(&theirs, &link)?;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0)?;
+        for path in [&link, &pipe] {
+            assert!(RecordFile::read::<Answer>(path).is_err());
+            assert!(RecordFile::open::<Answer>(path).is_err());
+        }
+        assert_eq!(fs::read_to_string(&theirs)?, "theirs, without an end of the line");
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use hilora_contract::artifact::{FileError, write_atomic};
+use hilora_contract::artifact::{AtomicFile, FileError, open_in_place};
 use hilora_contract::fault::{Blame, Fault};
 
 /// An error of a metrics file.
@@ -69,14 +69,17 @@ struct Line {
 impl MetricsFile {
     /// Opens `path` for a run that goes on after `step` (0 for a new run), cutting every later line.
     pub fn resume_after(path: &Path, step: u64) -> Result<Self, MetricsError> {
+        // Begun first, because it refuses a pipe in the file's place, which reading would wait for.
+        let mut anew = AtomicFile::create(path)?;
         let text = match std::fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(FileError::reading(path, error).into()),
         };
         let kept = kept_lines(path, &text, step)?;
-        write_atomic(path, kept.as_bytes())?;
-        let open = OpenOptions::new().append(true).open(path);
+        anew.append(kept.as_bytes())?;
+        anew.commit()?;
+        let open = open_in_place(path, OpenOptions::new().append(true));
         let file = open.map_err(|error| FileError::writing(path, error))?;
         Ok(Self { path: path.to_owned(), file })
     }
@@ -148,6 +151,15 @@ mod tests {
         let refused = MetricsFile::resume_after(&path, 9).err().expect("a wrong line in the middle is an error");
         assert!(refused.to_string().ends_with("line 2: expected a JSON object with a `step`, got `nonsense`"));
         assert_eq!(std::fs::read_to_string(&path)?, "{\"step\":1}\nnonsense\n{\"step\":2}\n");
+        Ok(())
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_is_refused_and_not_waited_for() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("metrics.jsonl");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0)?;
+        assert!(matches!(MetricsFile::resume_after(&path, 0), Err(MetricsError::File(_))));
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hilora_contract::artifact::{FileError, write_atomic};
+use hilora_contract::artifact::{AtomicFile, FileError, open_in_place};
 
 /// One file a run: its name sorts first and has the part that the package looks for.
 const FILE: &str = "events.out.tfevents.0000000000.hilora-host";
@@ -32,6 +32,8 @@ impl TensorBoardFile {
     /// event.
     pub fn resume_after(folder: &Path, step: u64) -> Result<Self, FileError> {
         let path: PathBuf = folder.join(FILE);
+        // Begun first, because it refuses a pipe in the file's place, which reading would wait for.
+        let mut anew = AtomicFile::create(&path)?;
         let written = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -41,8 +43,10 @@ impl TensorBoardFile {
         for event in events(&written).skip(1).take_while(|event| step_of(event).is_some_and(|at| at <= step)) {
             kept.extend(record(event));
         }
-        write_atomic(&path, &kept)?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(|error| FileError::writing(&path, error))?;
+        anew.append(&kept)?;
+        anew.commit()?;
+        let open = open_in_place(&path, OpenOptions::new().append(true));
+        let file = open.map_err(|error| FileError::writing(&path, error))?;
         Ok(Self { path, file })
     }
 
@@ -165,6 +169,14 @@ mod tests {
         assert_eq!(steps(&torn), [0, 1, 2]);
         TensorBoardFile::resume_after(folder.path(), 1)?.append(2, &[("train/loss", 0.5), ("eval/loss", 0.25)])?;
         assert_eq!(steps(&std::fs::read(&path)?), [0, 1, 2]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_is_refused_and_not_waited_for() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        rustix::fs::mknodat(rustix::fs::CWD, folder.path().join(FILE), rustix::fs::FileType::Fifo, 0o600.into(), 0)?;
+        assert!(TensorBoardFile::resume_after(folder.path(), 0).is_err());
         Ok(())
     }
 
