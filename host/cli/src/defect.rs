@@ -2,13 +2,12 @@
 //! written atomically, so a panic leaves what a kill would leave.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use hilora_contract::terminal::visible_message;
+use hilora_contract::terminal::visible_paragraph;
 
 use super::failure::ExitStatus;
 
@@ -51,10 +50,10 @@ fn remember(panicked: &PanicHookInfo<'_>) {
 }
 
 /// A panic's words, which may repeat what a file said.
-fn said(payload: &(dyn Any + Send)) -> Cow<'_, str> {
+fn said(payload: &(dyn Any + Send)) -> String {
     let words = payload.downcast_ref::<&str>().copied();
     let words = words.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    visible_message(words.unwrap_or("it panicked"))
+    visible_paragraph(words.unwrap_or("it panicked"))
 }
 
 #[cfg(test)]

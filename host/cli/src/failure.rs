@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use hilora_contract::artifact::is_closed_output;
 use hilora_contract::fault::{BadInput, Blame, Fault};
-use hilora_contract::terminal::visible_message;
+use hilora_contract::terminal::visible_paragraph;
 
 use super::signal::Signal;
 
@@ -143,9 +143,9 @@ impl<E: Fault + 'static> From<E> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", visible_message(&self.chain.join(": ")))?;
+        write!(f, "error: {}", visible_paragraph(&self.chain.join(": ")))?;
         for hint in &self.hints {
-            write!(f, "\nhint: {}", visible_message(hint))?;
+            write!(f, "\nhint: {}", visible_paragraph(hint))?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use hilora_contract::terminal::{visible, visible_message};
+use hilora_contract::terminal::{visible, visible_message, visible_paragraph};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 /// How often a log gets a line.
@@ -252,7 +252,7 @@ impl Write for StderrAroundBars {
     /// One record of the log, which comes whole.
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         let record_text = String::from_utf8_lossy(record);
-        self.0.suspend(|| writeln!(io::stderr(), "{}", visible_message(record_text.trim_end_matches('\n'))))?;
+        self.0.suspend(|| writeln!(io::stderr(), "{}", visible_paragraph(record_text.trim_end_matches('\n'))))?;
         Ok(record.len())
     }
 

@@ -10,6 +10,9 @@ use std::fmt::Write;
 /// The most characters of one message; a summary of many lines is one, too.
 pub const MESSAGE_CHARACTERS_MAX: usize = 20_000;
 
+/// What stands before a line that goes on with a message.
+const INDENT: &str = "  ";
+
 /// Whether a terminal would do something at this character instead of showing it. Line breaks and tabs are not among
 /// them, because text is made of them.
 pub fn is_obeyed(c: char) -> bool {
@@ -57,6 +60,23 @@ pub fn visible_message(message: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{} … and {left_out} characters more", visible(&message[..end])))
 }
 
+/// The same of a message that begins a line with words of this program, such as `error:`. No later line of it begins
+/// where such words stand, so that a text from elsewhere cannot pass for one of them.
+pub fn visible_paragraph(message: &str) -> String {
+    let shown = visible_message(message);
+    let mut paragraph = String::with_capacity(shown.len());
+    for (index, line) in shown.split('\n').enumerate() {
+        if index > 0 {
+            paragraph.push('\n');
+            if !line.is_empty() && !line.starts_with([' ', '\t']) {
+                paragraph.push_str(INDENT);
+            }
+        }
+        paragraph.push_str(line);
+    }
+    paragraph
+}
+
 /// The text of JSON with control characters as JSON escapes them: the value stays the same.
 pub fn visible_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_obeyed) {
@@ -102,6 +122,15 @@ mod tests {
         let shown = visible_message(&long);
         assert!(shown.starts_with("␛␛") && shown.ends_with("␛ … and 7 characters more"), "{shown}");
         assert_eq!(visible_message("short"), "short");
+    }
+
+    #[test]
+    fn no_later_line_begins_as_a_message_does() {
+        let forged = "the plugin says: x\nerror: nothing is verified\r\n\n  at f.rs:3\nhint: curl";
+        assert_eq!(
+            visible_paragraph(forged),
+            "the plugin says: x\n  error: nothing is verified␍\n\n  at f.rs:3\n  hint: curl"
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ const REGISTRY: &str = "registry";
 
 /// Changes a byte of a copy and runs the command that reads it.
 pub(super) fn of_artefacts(job: &Job, of_each: u64, random: &mut Random) -> Result<Row> {
-    let mut tally = Tally::begin("a changed byte in a file of a run");
+    let mut tally = Tally::begin("a changed byte in a file of a run", of_each * FILES.len() as u64);
     for (file, subcommand, expected) in &FILES {
         for attempt in 0..of_each {
             let run = format!("damaged-{}-{attempt}", tally.tried);

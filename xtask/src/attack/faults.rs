@@ -10,7 +10,6 @@ use super::{Row, Tally};
 
 /// Runs the job with standard error and output that are full, closed or read by nobody. Messages may be lost, work may not.
 pub(super) fn of_streams(job: &Job, cases: usize) -> Result<Row> {
-    let mut tally = Tally::begin("standard error that cannot be written");
     // A shell closes a stream, or ends its reader at once.
     let every = [
         ("full", "2>/dev/full", 0),
@@ -19,7 +18,9 @@ pub(super) fn of_streams(job: &Job, cases: usize) -> Result<Row> {
         // Without standard output the result cannot be told, which is an error of its own.
         ("all closed", "<&- >&- 2>&-", 1),
     ];
-    for (case, redirection, code) in every.into_iter().take(cases) {
+    let cases = &every[..cases.min(every.len())];
+    let mut tally = Tally::begin("standard error that cannot be written", cases.len() as u64);
+    for &(case, redirection, code) in cases {
         let run = format!("stream-{}", case.replace(' ', "-"));
         let mut command = in_shell(job, &format!("exec \"$@\" {redirection}"), &run);
         let outcome = finish(&mut command).and_then(|output| match output.status.code() {
@@ -34,7 +35,7 @@ pub(super) fn of_streams(job: &Job, cases: usize) -> Result<Row> {
 
 /// Runs the job where no file may grow beyond a size, as on a full disk; then again without that limit.
 pub(super) fn of_the_disk(job: &Job, limits: u64) -> Result<Row> {
-    let mut tally = Tally::begin("a disk that is full");
+    let mut tally = Tally::begin("a disk that is full", limits);
     for step in 0..limits {
         // From 1 KiB up to some hundred: each fails at another file.
         let kib = 1 + step * step;

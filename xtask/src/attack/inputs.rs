@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 use serde::Deserialize;
 
-use super::Row;
+use super::{Row, time_left};
 use crate::{announce, build, program};
 
 /// What reads: the program, and how many kinds of input it feeds.
@@ -40,17 +40,21 @@ pub(super) fn damaged(repository: &Path, seed: u64, inputs: u64) -> Result<Vec<R
     let mut rows = Vec::new();
     for (example, expected) in PROGRAMS {
         let before = rows.len();
-        announce(&format!("damaged inputs: {example}"));
+        let each = inputs / kinds;
+        announce(&format!("damaged inputs: {example}, {each} of each of {expected} kinds"));
         let executable = program::target_folder(repository).join("release/examples").join(example);
         let mut command = Command::new("bash");
         command.current_dir(repository).args(["-c", &format!("ulimit -v {ADDRESS_SPACE_KIB}; exec \"$@\""), "bash"]);
-        command.arg(executable).args([seed.to_string(), (inputs / kinds).to_string()]);
+        command.arg(executable).args([seed.to_string(), each.to_string()]);
         let begun = std::time::Instant::now();
         let mut last = 0.0;
         let status = program::read_lines(&mut command, |line| {
             let Ok(Fed { target, tried, failed, slowest_ms, findings }) = serde_json::from_str(line) else { return };
             let seconds = begun.elapsed().as_secs_f64();
             let held = tried.saturating_sub(failed);
+            let fed = (rows.len() - before) as u64 + 1;
+            let left = time_left(begun.elapsed(), fed, expected);
+            announce(&format!("damaged inputs: {target} ended, {fed} of {expected} kinds, {left}"));
             let attack = format!("damaged: {target} (slowest {slowest_ms} ms)");
             rows.push(Row { attack, tried, held, seconds: seconds - last, findings });
             last = seconds;

@@ -13,7 +13,7 @@ use crate::program;
 /// Kills the main job at random moments, each time the next call after the last kill, until it has come to its end under
 /// them; then the next job begins. Each ends in the undisturbed bytes, and leaves nothing half-written.
 pub(super) fn of_the_job(job: &Job, kills: u64, random: &mut Random) -> Result<Row> {
-    let mut tally = Tally::begin("kill -9 of the main job");
+    let mut tally = Tally::begin("kill -9 of the main job", kills);
     let mut run = 0;
     while tally.tried < kills {
         run += 1;
@@ -66,7 +66,7 @@ fn nothing_is_left(job: &Job, run: &str) -> Result<(), String> {
 
 /// Kills a worker of `prepare` every 50 milliseconds from its beginning to its end.
 pub(super) fn of_workers(job: &Job, runs: u64) -> Result<Row> {
-    let mut tally = Tally::begin("20 kills of workers a second over prepare");
+    let mut tally = Tally::begin("20 kills of workers a second over prepare", runs);
     for run in 0..runs {
         let name = format!("workers{run}");
         let mut child = job.command(&["prepare"], &name).spawn()?;

@@ -15,7 +15,7 @@ mod random;
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -48,32 +48,50 @@ pub(crate) struct Row {
     findings: Vec<String>,
 }
 
+/// How often it is told how far an attack is.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
 /// Counts over one kind of attack.
 struct Tally {
     attack: String,
     begun: Instant,
+    told: Instant,
+    /// How many attempts there will be.
+    total: u64,
     tried: u64,
     findings: Vec<String>,
 }
 
 impl Tally {
-    fn begin(attack: impl Into<String>) -> Self {
+    fn begin(attack: impl Into<String>, total: u64) -> Self {
         let attack = attack.into();
         announce(&attack);
-        Self { attack, begun: Instant::now(), tried: 0, findings: Vec::new() }
+        let now = Instant::now();
+        Self { attack, begun: now, told: now, total, tried: 0, findings: Vec::new() }
     }
 
     /// Enters what came of one attempt: an error says what did not hold.
     fn enter(&mut self, outcome: Result<(), String>) {
         self.tried += 1;
         self.findings.extend(outcome.err());
+        if self.told.elapsed() >= TOLD_EVERY {
+            self.told = Instant::now();
+            let left = time_left(self.begun.elapsed(), self.tried, self.total);
+            announce(&format!("{}: {} of {}, {left}", self.attack, self.tried, self.total));
+        }
     }
 
     fn end(self) -> Row {
-        let Self { attack, begun, tried, findings } = self;
+        let Self { attack, begun, tried, findings, .. } = self;
         let held = tried.saturating_sub(findings.len() as u64);
         Row { attack, tried, held, seconds: begun.elapsed().as_secs_f64(), findings }
     }
+}
+
+/// How long the rest takes if it goes on as it did.
+fn time_left(taken: Duration, done: u64, total: u64) -> String {
+    let left = taken.mul_f64(total.saturating_sub(done) as f64 / done.max(1) as f64).as_secs();
+    if left < 100 { format!("about {left} s left") } else { format!("about {} min left", left.div_ceil(60)) }
 }
 
 /// Runs the campaign; 0 where everything held.

@@ -16,7 +16,6 @@ const RIGHT: &str = "right";
 
 /// Judges every hostile program, and after each one that is right.
 pub(super) fn hostile(repository: &Path) -> Result<Row> {
-    let mut tally = Tally::begin("hostile programs, each before one that is right");
     let folder = repository.join("tests/data/programs-hostile");
     let mut files: Vec<_> = fs::read_dir(&folder).context("cannot list the hostile programs")?.flatten().collect();
     files.sort_by_key(|file| file.file_name());
@@ -29,6 +28,8 @@ pub(super) fn hostile(repository: &Path) -> Result<Row> {
         let right = json!([{ "input": "21", "output": "42" }]);
         programs += &format!("{}\n", json!({ "id": RIGHT, "code": "print(2 * int(input()))", "tests": right }));
     }
+    let count = programs.lines().count() as u64;
+    let mut tally = Tally::begin("hostile programs, each before one that is right", count);
     let target = program::target_folder(repository);
     let path = target.join(format!("attack-programs-{}.jsonl", std::process::id()));
     fs::write(&path, &programs).with_context(|| format!("cannot write {}", path.display()))?;
