@@ -1,10 +1,11 @@
 //! A contamination: what a training problem shares with one that the model is measured on, so that it is left out.
 
+use std::ops::Range;
+
+use super::boilerplate::RUN_WORDS;
 use super::fate::Skip;
 use super::fingerprint::words_in_text;
 
-/// Words in a run that removes a problem.
-pub(super) const RUN_WORDS: usize = 13;
 /// What a training problem shares with a problem that the model is measured on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Contamination {
@@ -16,28 +17,45 @@ pub(super) struct Contamination {
 }
 
 /// What two problems share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Shared {
-    /// The statements resemble each other.
+    /// What is asked resembles.
     Statement,
     /// This many runs of words.
     Runs {
         count: usize,
-        /// The word of the training problem at which the first begins.
-        first: usize,
+        /// Where the first stands among the words of the training problem.
+        first: Range<usize>,
     },
+    /// So many percent of the measured problem's own words, in runs that many training problems have.
+    Part { percent: usize },
+    /// The whole of a measured problem that is shorter than a run.
+    Whole {
+        /// Where it stands among the words of the training problem.
+        at: Range<usize>,
+    },
+    /// A program.
+    Program,
 }
 
 impl Contamination {
-    /// The reason in words; `statement` is the training problem's.
-    pub(super) fn skip(&self, statement: &str) -> Skip {
+    /// The reason in words; `asked` is what the training problem asks.
+    pub(super) fn skip(&self, asked: &str) -> Skip {
         let Self { set, problem, shared } = self;
         let what = match shared {
             Shared::Statement => "the statement resembles".to_owned(),
             Shared::Runs { count, first } => {
-                let words = words_in_text(statement, *first, RUN_WORDS);
+                let words = words_in_text(asked, first.clone());
                 format!("{count} runs of {RUN_WORDS} words (the first: \"{words}\") stand also in")
             }
+            Shared::Part { percent } => {
+                format!("runs of {RUN_WORDS} words hold {percent} % of the words of")
+            }
+            Shared::Whole { at } => {
+                let words = words_in_text(asked, at.clone());
+                format!("\"{words}\" is the whole of")
+            }
+            Shared::Program => "a program is a solution of".to_owned(),
         };
         Skip::new("contaminated", format!("{what} `{problem}` of {set}"))
     }

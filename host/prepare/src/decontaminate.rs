@@ -1,72 +1,88 @@
 //! Decontamination: no problem is trained on that the model is measured on, whatever it is called there.
 //!
-//! A training problem is left out where its statement resembles one of an evaluation set (Jaccard's index, see
-//! `fingerprint`), or where the two share a run of 13 words. Competitive statements share whole sentences that say
-//! nothing of the task ("the first line of the input contains a single integer n"), so a run that stands in more than
-//! ten problems is taken for such a sentence and does not count; GPT-3's filter drew the same line. Shared runs of 10
-//! and 8 words are counted and reported, and remove nothing.
+//! A training problem is left out where
+//!
+//! - what it asks resembles what a measured problem asks (Jaccard's index, see `fingerprint`), both without the boilerplate
+//!   of their collections;
+//! - the two share a run of 13 words that says something. Competitive statements share whole sentences that say nothing of
+//!   the task ("the first line of the input contains a single integer n"), so a run that stands in more than ten different
+//!   problems is taken for such a sentence, and so is the boilerplate of the measured problem's set; GPT-3's filter drew the
+//!   first line;
+//! - it holds seven tenths of a measured problem's own words in runs of 13 words, whatever the number of problems that do:
+//!   a benchmark's problem that a data set repeats is no sentence of many problems;
+//! - it holds the whole of a measured problem of 8 to 12 words;
+//! - one of its programs is a solution of a measured problem (see `program_index`).
+//!
+//! Under another policy the same question is another, and is not left out. Shared runs of 10 and 8 words are counted and
+//! reported, and remove nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::contamination::{Contamination, RUN_WORDS, Shared};
+use super::boilerplate::{Boilerplate, RUN_WORDS, TEXTS_WITH_A_RUN_MAX};
+use super::contamination::{Contamination, Shared};
 use super::entry::{Decision, Entries, Entry};
 use super::error::PrepareError;
 use super::evaluation_set::{EvaluationSet, Measured};
 use super::fate::Side;
-use super::fingerprint::NEAR;
+use super::fingerprint::{NEAR, Words};
 use super::manifest::{DecontaminatedSet, Decontamination};
 use super::near_index::NearIndex;
+use super::program_index::ProgramIndex;
 use super::run_index::{Run, RunIndex};
 use super::words_file::{Comparison, WordsFile};
 
 /// Words in runs that are reported.
 const REPORTED_RUN_WORDS: [usize; 2] = [10, 8];
-/// A run that stands in more problems is a common sentence.
-const PROBLEMS_WITH_A_RUN_MAX: u32 = 10;
+/// Percent of a measured problem's own words that a training problem may hold less than.
+const OWN_WORDS_PERCENT_MAX: usize = 70;
+/// A shorter measured problem is found only where a training problem asks nothing else.
+const WHOLE_WORDS_MIN: usize = 8;
 
-/// Decides against every training entry that shares words with an evaluation set or with the entries that are held out.
-/// `own` is the report on the latter.
+/// Decides against every training entry that shares something with an evaluation set or with the entries that are held
+/// out. `own` is the report on the latter, `boilerplate` the data set's.
 pub(super) fn decontaminate(
     entries: &mut Entries,
     mut sets: Vec<EvaluationSet>,
     own: DecontaminatedSet,
+    boilerplate: Boilerplate,
 ) -> Result<Decontamination, PrepareError> {
     let Entries { rows: entries, words } = entries;
     let held_out = entries.iter().filter(|entry| entry.decision == Decision::Accepted(Side::Eval));
-    let held_out = held_out.map(|entry| Measured { id: entry.id.clone(), text: entry.text });
-    let problems: Vec<Measured> = held_out.collect();
-    sets.push(EvaluationSet { report: own, problems });
+    let problems = held_out.map(|entry| Measured {
+        id: entry.id.clone(),
+        text: entry.text,
+        own: entry.own,
+        policy: entry.policy,
+        // Rows whose programs resemble each other are on one side.
+        code: Vec::new(),
+    });
+    sets.push(EvaluationSet { report: own, problems: problems.collect(), boilerplate });
 
-    let measured: Vec<(usize, &Measured)> =
-        sets.iter().enumerate().flat_map(|(set, found)| found.problems.iter().map(move |one| (set, one))).collect();
     let trained: Vec<&Entry> =
         entries.iter().filter(|entry| entry.decision == Decision::Accepted(Side::Train)).collect();
-    let runs = shared_runs(RUN_WORDS, &measured, &trained, words)?;
-    let mut near = NearIndex::with_capacity(measured.len());
-    for (place, (_, one)) in measured.iter().enumerate() {
-        near.add(place, &one.text.bands);
-    }
-    let mut found: HashMap<u64, Contamination> = HashMap::new();
+    let measured = AllMeasured::new(&sets, words);
+    let shared = measured.shared(&trained)?;
     let mut removed = vec![0; sets.len()];
-    for (entry, shared) in trained.iter().zip(&runs) {
-        let statements =
-            near.candidates(&entry.text.bands).into_iter().map(|place| (place, measured[place].1.text.words));
-        let alike = Comparison::of(entry.text.words, words).first_near(statements)?;
-        let alike = alike.map(|place| (place, Shared::Statement));
-        let by_runs = shared.as_ref().map(|run| (run.measured, Shared::Runs { count: run.count, first: run.first }));
-        let Some((place, shared)) = alike.or(by_runs) else { continue };
-        let (set, one) = measured[place];
+    let mut found: HashMap<u64, Contamination> = HashMap::new();
+    for (entry, shared) in trained.iter().zip(shared) {
+        let Some((place, shared)) = shared else { continue };
+        let (set, one) = measured.problems[place];
         removed[set] += 1;
         let contamination = Contamination { set: sets[set].report.name.clone(), problem: one.id.clone(), shared };
         found.insert(entry.row, contamination);
     }
     let reported = |run_words| -> Result<Vec<usize>, PrepareError> {
-        let runs = shared_runs(run_words, &measured, &trained, words)?;
-        let left = trained.iter().zip(runs).filter(|(entry, _)| !found.contains_key(&entry.row));
+        let runs = RunsFound::in_all(run_words, &measured, &trained)?;
+        let left = trained.iter().zip(&runs.found).filter(|(entry, _)| !found.contains_key(&entry.row));
         let mut counts = vec![0; sets.len()];
-        left.filter_map(|(_, run)| run).for_each(|run| counts[measured[run.measured].0] += 1);
+        for (entry, runs_found) in left {
+            if let Some((place, _)) = runs.telling(&measured, entry, runs_found) {
+                counts[measured.problems[place].0] += 1;
+            }
+        }
         Ok(counts)
     };
     let [tens, eights] = REPORTED_RUN_WORDS.map(reported);
@@ -79,7 +95,8 @@ pub(super) fn decontaminate(
     let reports = sets.into_iter().zip(removed).zip(tens.into_iter().zip(eights));
     Ok(Decontamination {
         run_words: RUN_WORDS,
-        problems_with_a_run_max: PROBLEMS_WITH_A_RUN_MAX,
+        problems_with_a_run_max: TEXTS_WITH_A_RUN_MAX,
+        own_words_percent: OWN_WORDS_PERCENT_MAX,
         jaccard_min: NEAR,
         sets: reports
             .map(|((set, removed), (ten, eight))| DecontaminatedSet {
@@ -93,48 +110,206 @@ pub(super) fn decontaminate(
     })
 }
 
-/// The runs that a training entry shares with the measured problems.
-#[derive(Debug, Clone, Copy)]
-struct SharedRuns {
-    /// The first measured problem that it shares one with.
-    measured: usize,
-    count: usize,
-    /// The word at which the first begins.
-    first: usize,
+/// The problems of all sets, each with the place of its set.
+struct AllMeasured<'a> {
+    sets: &'a [EvaluationSet],
+    problems: Vec<(usize, &'a Measured)>,
+    words: &'a WordsFile,
 }
 
-/// For each training entry, which runs of `words` words it shares that are no common sentences.
-fn shared_runs(
-    words: usize,
-    measured: &[(usize, &Measured)],
-    trained: &[&Entry],
-    file: &WordsFile,
-) -> Result<Vec<Option<SharedRuns>>, PrepareError> {
-    let runs_max = measured.iter().map(|(_, one)| one.text.words.grams(words)).sum();
-    let mut all = Vec::with_capacity(runs_max);
-    for (place, (_, one)) in (0..).zip(measured) {
-        let text = file.read(one.text.words)?;
-        let hashes = distinct(text.grams(words).map(|(_, gram)| gram));
-        all.extend(hashes.into_iter().map(|hash| Run { hash, measured: place, problems: 1 }));
+/// A measured problem, by its place, and what is shared with it.
+type Found = (usize, Shared);
+
+impl<'a> AllMeasured<'a> {
+    fn new(sets: &'a [EvaluationSet], words: &'a WordsFile) -> Self {
+        let problems =
+            sets.iter().enumerate().flat_map(|(set, found)| found.problems.iter().map(move |one| (set, one)));
+        Self { sets, problems: problems.collect(), words }
     }
-    let mut runs = RunIndex::of(all);
-    // Of each entry the few runs that are also measured, with the places where they begin.
-    let also_measured = |entry: &&Entry| -> Result<Vec<(usize, usize)>, PrepareError> {
-        let text = file.read(entry.text.words)?;
-        Ok(text.grams(words).filter_map(|(start, gram)| Some((start, runs.find(gram)?))).collect())
-    };
-    let also_measured: Vec<Vec<(usize, usize)>> = trained.par_iter().map(also_measured).collect::<Result<_, _>>()?;
-    for found in &also_measured {
-        for run in distinct(found.iter().map(|(_, run)| *run)) {
-            runs.get_mut(run).problems += 1;
+
+    /// For each training entry what it shares with which measured problem.
+    fn shared(&self, trained: &[&Entry]) -> Result<Vec<Option<Found>>, PrepareError> {
+        let mut near = NearIndex::with_capacity(self.problems.len());
+        for (place, (_, one)) in self.problems.iter().enumerate() {
+            if one.own.words.hashes() > 0 {
+                near.add(place, &one.own.bands);
+            }
         }
+        let runs = RunsFound::in_all(RUN_WORDS, self, trained)?;
+        let short = ShortProblems::of(self)?;
+        let programs = ProgramIndex::of(self.problems.iter().map(|(_, one)| &one.code[..]), self.words)?;
+        let shared = |(entry, runs_found): (&&Entry, &Vec<RunFound>)| -> Result<Option<Found>, PrepareError> {
+            let statements = near.candidates(&entry.own.bands).into_iter();
+            let statements = statements.filter(|place| self.may_be(*place, entry));
+            let statements = statements.map(|place| (place, self.problems[place].1.own.words));
+            if entry.own.words.hashes() > 0
+                && let Some(place) = Comparison::of(entry.own.words, self.words).first_near(statements)?
+            {
+                return Ok(Some((place, Shared::Statement)));
+            }
+            if let Some(telling) = runs.telling(self, entry, runs_found) {
+                return Ok(Some(telling));
+            }
+            if let Some(part) = runs.part(self, entry, runs_found)? {
+                return Ok(Some(part));
+            }
+            if let Some(whole) = short.within(self, entry)? {
+                return Ok(Some(whole));
+            }
+            let program = programs.solved_by(&entry.code, self.words)?;
+            Ok(program.map(|place| (place, Shared::Program)))
+        };
+        trained.par_iter().zip(&runs.found).map(shared).collect()
     }
-    let shared = |found: Vec<(usize, usize)>| {
-        let mut telling = found.into_iter().filter(|(_, run)| runs.get(*run).problems <= PROBLEMS_WITH_A_RUN_MAX);
-        let (first, run) = telling.next()?;
-        Some(SharedRuns { measured: runs.get(run).measured as usize, count: 1 + telling.count(), first })
-    };
-    Ok(also_measured.into_iter().map(shared).collect())
+
+    /// Whether this could be the measured problem at a place: under another policy it is another.
+    fn may_be(&self, place: usize, entry: &Entry) -> bool {
+        let policies = self.problems[place].1.policy.zip(entry.policy);
+        policies.is_none_or(|(measured, trained)| measured == trained)
+    }
+
+    fn boilerplate(&self, place: usize) -> &Boilerplate {
+        &self.sets[self.problems[place].0].boilerplate
+    }
+}
+
+/// A run that an entry shares: where it stands among the entry's words, and the run's place in the index.
+type RunFound = (Range<usize>, usize);
+
+/// The runs of one length that training entries share with measured problems.
+struct RunsFound {
+    words: usize,
+    runs: RunIndex,
+    /// Of each entry, in the order of its words.
+    found: Vec<Vec<RunFound>>,
+}
+
+impl RunsFound {
+    fn in_all(words: usize, measured: &AllMeasured<'_>, trained: &[&Entry]) -> Result<Self, PrepareError> {
+        let file = measured.words;
+        let mut all = Vec::with_capacity(measured.problems.iter().map(|(_, one)| one.text.hashes()).sum());
+        // A text that stands in several sets or rows is one problem.
+        let mut texts = HashSet::new();
+        for (place, (_, one)) in (0..).zip(&measured.problems) {
+            let text = file.read(one.text)?;
+            let problems = u32::from(texts.insert(text.hash()));
+            let hashes = distinct(text.grams(words).map(|(_, gram)| gram));
+            all.extend(hashes.into_iter().map(|hash| Run { hash, measured: place, problems }));
+        }
+        let mut runs = RunIndex::of(all);
+        // Of each entry the few runs that are also measured.
+        let also_measured = |entry: &&Entry| -> Result<(u64, Vec<RunFound>), PrepareError> {
+            let text = file.read(entry.text)?;
+            let found = text.grams(words).filter_map(|(run, gram)| Some((run, runs.find(gram)?)));
+            Ok((text.hash(), found.collect()))
+        };
+        let also_measured: Vec<(u64, Vec<RunFound>)> =
+            trained.par_iter().map(also_measured).collect::<Result<_, _>>()?;
+        let mut found = Vec::with_capacity(also_measured.len());
+        for (text, runs_found) in also_measured {
+            if !runs_found.is_empty() && texts.insert(text) {
+                for run in distinct(runs_found.iter().map(|(_, run)| *run)) {
+                    runs.get_mut(run).problems += 1;
+                }
+            }
+            found.push(runs_found);
+        }
+        Ok(Self { words, runs, found })
+    }
+
+    /// The measured problem with which an entry shares a run that says something.
+    fn telling(&self, measured: &AllMeasured<'_>, entry: &Entry, found: &[RunFound]) -> Option<Found> {
+        let problem = |run: usize| {
+            let Run { hash, problems, .. } = *self.runs.get(run);
+            if problems > TEXTS_WITH_A_RUN_MAX {
+                return None;
+            }
+            self.runs.measured(run).find(|place| {
+                let boilerplate = self.words == RUN_WORDS && measured.boilerplate(*place).has(hash);
+                !boilerplate && measured.may_be(*place, entry)
+            })
+        };
+        let mut telling = found.iter().filter_map(|(at, run)| Some((at, problem(*run)?)));
+        let (first, place) = telling.next()?;
+        Some((place, Shared::Runs { count: 1 + telling.count(), first: first.clone() }))
+    }
+
+    /// The measured problem of which an entry holds nearly all own words in shared runs.
+    fn part(
+        &self,
+        measured: &AllMeasured<'_>,
+        entry: &Entry,
+        found: &[RunFound],
+    ) -> Result<Option<Found>, PrepareError> {
+        let mut places = BTreeSet::new();
+        let mut hashes = HashSet::new();
+        for (_, run) in found {
+            hashes.insert(self.runs.get(*run).hash);
+            let of_run = self.runs.measured(*run);
+            // A run of so many measured problems is none's own.
+            if of_run.len() <= TEXTS_WITH_A_RUN_MAX as usize {
+                places.extend(of_run.filter(|place| measured.may_be(*place, entry)));
+            }
+        }
+        for place in places {
+            let text = measured.words.read(measured.problems[place].1.text)?;
+            let own = measured.boilerplate(place).own(&text);
+            let mut held = vec![false; own.len()];
+            for (run, hash) in text.grams(self.words) {
+                if hashes.contains(&hash) {
+                    held[run].fill(true);
+                }
+            }
+            let own_count = own.iter().filter(|own| **own).count();
+            let held_count = held.iter().zip(&own).filter(|(held, own)| **held && **own).count();
+            let percent = 100 * held_count / own_count.max(1);
+            if percent >= OWN_WORDS_PERCENT_MAX {
+                return Ok(Some((place, Shared::Part { percent })));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Measured problems that are shorter than a run.
+struct ShortProblems {
+    /// By how many hashes they have and by the hash of all: the first problem of such.
+    by_length: Vec<(usize, HashMap<u64, usize>)>,
+}
+
+impl ShortProblems {
+    fn of(measured: &AllMeasured<'_>) -> Result<Self, PrepareError> {
+        let mut by_length: HashMap<usize, HashMap<u64, usize>> = HashMap::new();
+        for (place, (_, one)) in measured.problems.iter().enumerate() {
+            // More hashes than this make a run of words in every script.
+            if one.text.hashes() < RUN_WORDS * 4 {
+                let text = measured.words.read(one.text)?;
+                if text.count() >= WHOLE_WORDS_MIN && text.grams(RUN_WORDS).next().is_none() {
+                    by_length.entry(text.hashes().len()).or_default().entry(text.hash()).or_insert(place);
+                }
+            }
+        }
+        let mut by_length: Vec<_> = by_length.into_iter().collect();
+        by_length.sort_unstable_by_key(|(length, _)| *length);
+        Ok(Self { by_length })
+    }
+
+    /// The first of them that an entry holds as a whole.
+    fn within(&self, measured: &AllMeasured<'_>, entry: &Entry) -> Result<Option<Found>, PrepareError> {
+        if self.by_length.is_empty() {
+            return Ok(None);
+        }
+        let text = measured.words.read(entry.text)?;
+        for (length, problems) in &self.by_length {
+            for (start, words) in text.hashes().windows(*length).enumerate() {
+                let place = problems.get(&Words::hash_of(words)).filter(|place| measured.may_be(**place, entry));
+                if let Some(place) = place {
+                    return Ok(Some((*place, Shared::Whole { at: start..start + length })));
+                }
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
@@ -167,8 +342,9 @@ mod tests {
     fn against(entries: &mut Entries, statement: &str) -> Result<Decontamination, PrepareError> {
         let problems = vec![Measured::new("other-0".to_owned(), statement, &mut entries.words)];
         entries.words.flush()?;
-        let set = EvaluationSet { report: DecontaminatedSet::named("other"), problems };
-        decontaminate(entries, vec![set], DecontaminatedSet::named("own"))
+        let set = EvaluationSet::new(DecontaminatedSet::named("other"), problems, None, &mut entries.words)?;
+        let boilerplate = entries.find_boilerplate()?;
+        decontaminate(entries, vec![set], DecontaminatedSet::named("own"), boilerplate)
     }
 
     #[test]
@@ -211,6 +387,127 @@ mod tests {
         assert_eq!(against(&mut rows, "print TWICE the number")?.sets[0].removed, 1);
         let Decision::Contaminated(found) = &rows.rows[0].decision else { panic!("{:?}", rows.rows[0].decision) };
         assert_eq!(found.skip("").detail, "the statement resembles `other-0` of other");
+        Ok(())
+    }
+
+    /// Against one set of these statements: which rows are left out, and why.
+    fn left_out(rows: &[String], set: &[String]) -> Result<Vec<Option<String>>, PrepareError> {
+        let mut rows = entries(&rows.iter().map(|row| ("p", row.clone(), Side::Train)).collect::<Vec<_>>())?;
+        let measured = |(i, text): (usize, &String)| Measured::new(format!("m{i}"), text, &mut rows.words);
+        let problems = set.iter().enumerate().map(measured).collect();
+        rows.words.flush()?;
+        let set = EvaluationSet::new(DecontaminatedSet::named("set"), problems, None, &mut rows.words)?;
+        let boilerplate = rows.find_boilerplate()?;
+        decontaminate(&mut rows, vec![set], DecontaminatedSet::named("own"), boilerplate)?;
+        let why = |entry: Entry| match entry.decision {
+            Decision::Contaminated(found) => Some(format!("{}: {:?}", found.problem, found.shared)),
+            _ => None,
+        };
+        Ok(rows.rows.into_iter().map(why).collect())
+    }
+
+    #[test]
+    fn a_problem_that_many_rows_hold_is_no_common_sentence() -> Result<(), PrepareError> {
+        let problem = words(0, 40);
+        for held in [words(0, 40), words(5, 30)] {
+            for count in [1, 9, 10, 11, 200] {
+                let rows: Vec<String> = (1..=count).map(|i| format!("{} {held}", words(1000 * i, 50))).collect();
+                let left_out = left_out(&rows, &[problem.clone(), words(100, 40)])?;
+                assert!(left_out.iter().all(Option::is_some), "{count}: {left_out:?}");
+            }
+        }
+        // Half of it is a sentence that many have.
+        let rows: Vec<String> = (1..=20).map(|i| format!("{} {}", words(1000 * i, 50), words(0, 20))).collect();
+        assert_eq!(left_out(&rows, &[problem])?, vec![None; 20]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_template_of_set_and_rows_removes_nothing() -> Result<(), PrepareError> {
+        let templated = |i: usize| format!("{} {} {}", words(0, 30), words(1000 * i, 6), words(50, 30));
+        for (rows, problems) in [(40, 20), (8, 6)] {
+            let mut rows: Vec<String> = (1..=rows).map(templated).collect();
+            rows.push(templated(500));
+            // The question alone, and its beginning.
+            rows.push(words(502_000, 6));
+            rows.push(words(503_000, 5));
+            let set: Vec<String> = (500..500 + problems).map(templated).collect();
+            let left_out = left_out(&rows, &set)?;
+            let expected = [Some("m0: Statement"), Some("m2: Statement"), None];
+            assert!(left_out[..rows.len() - 3].iter().all(Option::is_none), "{left_out:?}");
+            assert_eq!(left_out[rows.len() - 3..].iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_short_problem_is_found_within_a_longer_text() -> Result<(), PrepareError> {
+        let rows = [8, 7].map(|count| format!("{} {} {}", words(500, 9), words(0, count), words(600, 9)));
+        let left_out = |problem: String| left_out(&rows, &[problem]);
+        assert_eq!(left_out(words(0, 8))?, [Some("m0: Whole { at: 9..17 }".to_owned()), None]);
+        assert_eq!(left_out(words(0, 7))?, [None, None], "so few words are an ordinary phrase");
+        Ok(())
+    }
+
+    #[test]
+    fn text_without_spaces_is_compared_by_its_characters() -> Result<(), PrepareError> {
+        for (problem, stranger) in [
+            (
+                "给定一个正整数列表和一个上限，返回总和不超过该上限的最长连续部分的长度；如果没有这样的部分，则返回零。",
+                "给定一个字符串，返回其中出现次数最多的字母；如果有多个字母出现次数相同，则返回字典序最小的那一个字母。",
+            ),
+            (
+                "与えられた整数の配列から、和がちょうど目標値になる二つの要素の添字を返してください。",
+                "文字列を逆順にして、母音だけを大文字に変えた新しい文字列を作る関数を書いてください。",
+            ),
+            (
+                "จงเขียนฟังก์ชันที่รับรายการของจำนวนเต็มและคืนค่าผลรวมของจำนวนคู่ทั้งหมดในรายการนั้น",
+                "อธิบายว่าทำไมท้องฟ้าจึงเป็นสีฟ้าในเวลากลางวันและเป็นสีแดงในเวลาพระอาทิตย์ตกดิน",
+            ),
+        ] {
+            let within = format!("你好。こんにちは สวัสดี {problem} 谢谢 ありがとう");
+            let rows = [within, problem.to_owned(), stranger.to_owned()];
+            let left_out = left_out(&rows, &[problem.to_owned()])?;
+            assert!(left_out[0].is_some() && left_out[1].is_some() && left_out[2].is_none(), "{left_out:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_same_instruction_under_another_policy_is_no_contamination() -> Result<(), PrepareError> {
+        let instruction = words(0, 30);
+        let mut rows = fakes::policy_examples(&[
+            [&instruction, "One.", "yes"],
+            [&instruction, "Two.", "no"],
+            [&instruction, "one.", "no"],
+        ])?;
+        for (entry, side) in rows.rows.iter_mut().zip([Side::Eval, Side::Train, Side::Train]) {
+            entry.decision = Decision::Accepted(side);
+        }
+        let boilerplate = rows.find_boilerplate()?;
+        let report = decontaminate(&mut rows, Vec::new(), DecontaminatedSet::named("own"), boilerplate)?;
+        assert_eq!(report.sets[0].removed, 1);
+        assert_eq!(rows.rows[1].decision, Decision::Accepted(Side::Train));
+        Ok(())
+    }
+
+    #[test]
+    fn a_program_that_solves_a_measured_problem_removes() -> Result<(), PrepareError> {
+        let code = "def longest(values, limit):\n    best = 0\n    for start in range(len(values)):\n        best += 1\n    return best\n";
+        let answer = format!("Sure:\n```python\n# mine\n{}```", code.replace("    ", "  "));
+        let mut rows = fakes::conversations(&[&["Find it.", &answer], &["Do so.", "```\nreturn best\n```"]])?;
+        for entry in &mut rows.rows {
+            entry.decision = Decision::Accepted(Side::Train);
+        }
+        let code = vec![rows.words.add(&Words::of_code(code))];
+        let problem = Measured { code, ..Measured::new("m".to_owned(), &words(0, 30), &mut rows.words) };
+        rows.words.flush()?;
+        let set = EvaluationSet::new(DecontaminatedSet::named("set"), vec![problem], None, &mut rows.words)?;
+        let boilerplate = rows.find_boilerplate()?;
+        let report = decontaminate(&mut rows, vec![set], DecontaminatedSet::named("own"), boilerplate)?;
+        assert_eq!(report.sets[0].removed, 1);
+        let Decision::Contaminated(found) = &rows.rows[0].decision else { panic!("{:?}", rows.rows[0].decision) };
+        assert_eq!(found.skip("").detail, "a program is a solution of `m` of set");
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 use rayon::prelude::*;
 
+use super::boilerplate::Boilerplate;
 use super::classify::ChosenDomain;
 use super::contamination::Contamination;
 use super::error::PrepareError;
@@ -11,11 +12,13 @@ use super::fingerprint::{Bands, Words};
 use super::material::Material;
 use super::normal_form::{normalized_code, normalized_statement};
 use super::phase_file::PhaseFolder;
-use super::words_file::{Stretch, WordsFile};
+use super::words_file::{Fingerprint, Stretch, WordsFile};
 use hilora_contract::artifact::ContentHash;
 
 /// With fewer shingles, a program says little of its task and is not compared.
-const PROGRAM_SHINGLES_MIN: usize = 50;
+pub(super) const PROGRAM_SHINGLES_MIN: usize = 50;
+/// With fewer words, what a conversation begins with is a greeting.
+const OPENING_WORDS_MIN: usize = 3;
 
 /// One row as it is compared.
 pub(super) struct Entry {
@@ -25,24 +28,33 @@ pub(super) struct Entry {
     pub(super) domain: ChosenDomain,
     pub(super) lessons: usize,
     pub(super) tests: usize,
-    /// The hash of what is compared, without differences of case and white space.
+    /// The hash of what is asked, without differences of case and white space.
     pub(super) statement: ContentHash,
+    /// The hash of what the user of a conversation says first, if it is a question of its own.
+    pub(super) opening: Option<ContentHash>,
+    /// The hash of the policy that it is asked under.
+    pub(super) policy: Option<ContentHash>,
+    /// What is answered, where another answer makes another lesson.
+    pub(super) answer: Option<Answer>,
     /// The hashes of its programs, normalised.
     pub(super) programs: Vec<ContentHash>,
-    pub(super) text: Fingerprint,
-    /// Its first program, where it is long enough to be compared.
+    /// What is asked, as it stands.
+    pub(super) text: Stretch,
+    /// What is asked without the data set's boilerplate: what is compared.
+    pub(super) own: Fingerprint,
+    /// The longest of its programs, where it is long enough to be compared.
     pub(super) program: Option<Fingerprint>,
+    /// The words of all programs in its answers.
+    pub(super) code: Vec<Stretch>,
     /// What becomes of it.
     pub(super) decision: Decision,
 }
 
-/// How a text is found and compared.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fingerprint {
-    /// Under which keys it is looked for.
-    pub(super) bands: Bands,
-    /// Where its words are.
-    pub(super) words: Stretch,
+/// An answer as it is compared.
+pub(super) struct Answer {
+    /// The hash of it, without differences of case and white space.
+    pub(super) hash: ContentHash,
+    pub(super) text: Fingerprint,
 }
 
 /// What becomes of a row.
@@ -78,7 +90,9 @@ impl Entries {
     pub(super) fn enter(&mut self, rows: &[Material], domains: Vec<ChosenDomain>) -> Result<(), PrepareError> {
         let prepared: Vec<Prepared> = rows.par_iter().map(Prepared::new).collect();
         for ((material, domain), prepared) in rows.iter().zip(domains).zip(prepared) {
-            let Prepared { statement, programs, text, program } = prepared;
+            let Prepared { statement, opening, policy, answer, programs, text, code, longest } = prepared;
+            let code: Vec<Stretch> = code.iter().map(|words| self.words.add(words)).collect();
+            let own = self.keep(&text);
             let entry = Entry {
                 row: material.row,
                 id: material.text.id.clone(),
@@ -87,14 +101,30 @@ impl Entries {
                 lessons: material.lessons(),
                 tests: material.tests(),
                 statement,
+                opening,
+                policy,
+                answer: answer.map(|(hash, answer)| Answer { hash, text: self.keep(&answer) }),
                 programs,
-                text: self.keep(&text),
-                program: program.map(|program| self.keep(&program)),
+                text: own.words,
+                own,
+                program: longest.map(|(place, bands)| Fingerprint { bands, words: code[place] }),
+                code,
                 decision: Decision::Kept { group: self.rows.len() },
             };
             self.rows.push(entry);
         }
         self.words.flush()
+    }
+
+    /// Tells the data set's boilerplate from what each row asks, now that all rows are there.
+    pub(super) fn find_boilerplate(&mut self) -> Result<Boilerplate, PrepareError> {
+        let texts: Vec<Stretch> = self.rows.iter().map(|entry| entry.text).collect();
+        let boilerplate = Boilerplate::of(&texts, &self.words)?;
+        let own = boilerplate.fingerprints(&texts, &mut self.words)?;
+        for (entry, own) in self.rows.iter_mut().zip(own) {
+            entry.own = own.unwrap_or(entry.own);
+        }
+        Ok(boilerplate)
     }
 
     fn keep(&mut self, (bands, words): &(Bands, Words)) -> Fingerprint {
@@ -105,24 +135,37 @@ impl Entries {
 /// What is computed of a row before it is entered.
 struct Prepared {
     statement: ContentHash,
+    opening: Option<ContentHash>,
+    policy: Option<ContentHash>,
+    answer: Option<(ContentHash, (Bands, Words))>,
     programs: Vec<ContentHash>,
     text: (Bands, Words),
-    program: Option<(Bands, Words)>,
+    code: Vec<Words>,
+    /// Which of them is the longest, if it is long enough.
+    longest: Option<(usize, Bands)>,
 }
 
 impl Prepared {
     fn new(material: &Material) -> Self {
-        let compared = material.compared();
-        let text = Words::of_text(&compared);
-        let program = material.solutions().first().map(|code| Words::of_code(code));
-        let program = program.map(|words| (words.shingles(), words));
-        let program = program.filter(|(shingles, _)| shingles.count() >= PROGRAM_SHINGLES_MIN);
+        let hash = |text: &str| ContentHash::of(normalized_statement(text).as_bytes());
+        let with_bands = |words: Words| (words.shingles().bands(), words);
+        let asked = material.asked();
+        let code: Vec<Words> = material.code().iter().map(|code| Words::of_code(&normalized_code(code))).collect();
+        // The first of those of one length.
+        let longest = code.iter().enumerate().rev().max_by_key(|(_, words)| words.hashes().len());
+        let longest = longest.map(|(place, words)| (place, words.shingles()));
+        let longest = longest.filter(|(_, shingles)| shingles.count() >= PROGRAM_SHINGLES_MIN);
         let hash_of_program = |code: &String| ContentHash::of(normalized_code(code).as_bytes());
+        let opening = material.opening().filter(|text| Words::of_text(text).count() >= OPENING_WORDS_MIN);
         Self {
-            statement: ContentHash::of(normalized_statement(&compared).as_bytes()),
+            statement: hash(&asked),
+            opening: opening.map(hash),
+            policy: material.policy_text().map(hash),
+            answer: material.answered().map(|answer| (hash(&answer), with_bands(Words::of_text(&answer)))),
             programs: material.solutions().iter().map(hash_of_program).collect(),
-            text: (text.shingles().bands(), text),
-            program: program.map(|(shingles, words)| (shingles.bands(), words)),
+            text: with_bands(Words::of_text(&asked)),
+            code,
+            longest: longest.map(|(place, shingles)| (place, shingles.bands())),
         }
     }
 }

@@ -2,34 +2,75 @@
 
 use std::collections::BTreeMap;
 
+use super::boilerplate::Boilerplate;
 use super::config::EvaluationSetConfig;
-use super::entry::Fingerprint;
 use super::error::PrepareError;
 use super::fingerprint::Words;
 use super::inputs::{PrepareInputs, SetInputs};
 use super::load::{ROWS_PER_BATCH, RowReader, SourceLimits};
 use super::manifest::DecontaminatedSet;
-use super::words_file::WordsFile;
+use super::material::Material;
+use super::normal_form::{normalized_code, normalized_statement};
+use super::words_file::{Fingerprint, Stretch, WordsFile};
+use hilora_contract::artifact::ContentHash;
 use hilora_contract::plugin::{DatasetLoader, LoadedRow};
 
 /// A problem of an evaluation set as it is compared.
 pub(super) struct Measured {
     pub(super) id: String,
-    pub(super) text: Fingerprint,
+    /// What it asks, as it stands.
+    pub(super) text: Stretch,
+    /// The same without the boilerplate of its set.
+    pub(super) own: Fingerprint,
+    /// The policy that it is asked under.
+    pub(super) policy: Option<ContentHash>,
+    /// Programs that solve it.
+    pub(super) code: Vec<Stretch>,
 }
 
 impl Measured {
     /// Its words are added to the file.
-    pub(super) fn new(id: String, statement: &str, file: &mut WordsFile) -> Self {
-        let words = Words::of_text(statement);
-        Self { id, text: Fingerprint { bands: words.shingles().bands(), words: file.add(&words) } }
+    pub(super) fn new(id: String, asked: &str, file: &mut WordsFile) -> Self {
+        let words = Words::of_text(asked);
+        let own = Fingerprint { bands: words.shingles().bands(), words: file.add(&words) };
+        Self { id, text: own.words, own, policy: None, code: Vec::new() }
+    }
+
+    /// A row that is no problem, as rows of the data set are compared.
+    fn of_material(material: &Material, file: &mut WordsFile) -> Self {
+        let policy = material.policy_text().map(|policy| ContentHash::of(normalized_statement(policy).as_bytes()));
+        let code = material.code().iter().map(|code| file.add(&Words::of_code(&normalized_code(code)))).collect();
+        Self { policy, code, ..Self::new(material.text.id.clone(), &material.asked(), file) }
     }
 }
 
-/// An evaluation set: its name, its problems, and what the report says of it.
+/// An evaluation set: its problems, their boilerplate, and what the report says of it.
 pub(super) struct EvaluationSet {
     pub(super) report: DecontaminatedSet,
     pub(super) problems: Vec<Measured>,
+    pub(super) boilerplate: Boilerplate,
+}
+
+impl EvaluationSet {
+    /// Tells the set's boilerplate from what each problem asks. `others` is the boilerplate of rows that were made together
+    /// with the set, if it has such.
+    pub(super) fn new(
+        report: DecontaminatedSet,
+        mut problems: Vec<Measured>,
+        others: Option<&Boilerplate>,
+        words: &mut WordsFile,
+    ) -> Result<Self, PrepareError> {
+        let texts: Vec<Stretch> = problems.iter().map(|problem| problem.text).collect();
+        let mut boilerplate = Boilerplate::of(&texts, words)?;
+        if let Some(others) = others {
+            boilerplate = boilerplate.and(others);
+        }
+        let own = boilerplate.fingerprints(&texts, words)?;
+        for (problem, own) in problems.iter_mut().zip(own) {
+            problem.own = own.unwrap_or(problem.own);
+        }
+        Ok(Self { report, problems, boilerplate })
+    }
 }
 
 /// Refuses a loader that reads another format.
@@ -80,16 +121,20 @@ fn evaluation_set(
         if rows.is_empty() {
             break;
         }
-        for (_, row) in rows {
-            match row {
+        for (row, loaded) in rows {
+            match loaded {
                 LoadedRow::Problem(problem) => {
-                    problems.push(Measured::new(problem.text.id, &problem.text.statement, words));
+                    let programs = problem.solutions.iter().map(|solution| &solution.code);
+                    let code = programs.map(|code| words.add(&Words::of_code(&normalized_code(code)))).collect();
+                    let text = problem.text;
+                    problems.push(Measured { code, ..Measured::new(text.id, &text.statement, words) });
                 }
                 LoadedRow::Conversation(conversation) => {
-                    let said: Vec<String> = conversation.messages.into_iter().map(|message| message.content).collect();
-                    problems.push(Measured::new(conversation.id, &said.join("\n\n"), words));
+                    problems.push(Measured::of_material(&Material::conversation(row, conversation), words));
                 }
-                LoadedRow::Policy(example) => problems.push(Measured::new(example.id, &example.instruction, words)),
+                LoadedRow::Policy(example) => {
+                    problems.push(Measured::of_material(&Material::policy(row, example), words));
+                }
                 LoadedRow::Skipped(row) => *skipped.entry(row.reason).or_default() += 1,
             }
         }
@@ -100,5 +145,5 @@ fn evaluation_set(
         let skipped = if reasons.is_empty() { "none skipped".to_owned() } else { reasons.join(", ") };
         return Err(PrepareError::EmptyEvaluationSet { set: set.name.clone(), rows: reader.rows_read(), skipped });
     }
-    Ok(Some(EvaluationSet { report, problems }))
+    Ok(Some(EvaluationSet::new(report, problems, None, words)?))
 }

@@ -8,7 +8,10 @@ use super::error::PrepareError;
 use super::material::Material;
 use super::phase_file::PhaseFolder;
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Domain, Language, Problem, ProblemChecker, ProblemText, Solution, TestCase};
+use hilora_contract::dataset::{
+    Conversation, Domain, Language, Message, PolicyExample, Problem, ProblemChecker, ProblemText, Role, Solution,
+    TestCase,
+};
 use hilora_contract::plugin::{
     Classification, DatasetInfo, DatasetLoader, DatasetReader, DomainClassifier, DomainInfo, LimitKind, LoadedRow,
     LoaderOptions, PluginError, PluginIdentity, PluginKind, RunLimits, RunReport, RunnerInfo, Score, SolutionRunner,
@@ -56,9 +59,36 @@ pub(super) fn entries(problems: &[(&str, &str, &[&str])]) -> Result<Entries, Pre
         let codes = programs.iter().map(|code| (*code).to_owned()).collect();
         materials.push(Material::solved(row, problem_with(id, statement, programs, &[("", "1")]), codes, None));
     }
+    entries_of(materials)
+}
+
+/// Entries of conversations: what each message says, the user's and the assistant's in turn.
+pub(super) fn conversations(rows: &[&[&str]]) -> Result<Entries, PrepareError> {
+    let material = |(row, said): (u64, &&[&str])| {
+        let roles = [Role::User, Role::Assistant].into_iter().cycle();
+        let messages = roles.zip(*said).map(|(role, text)| Message::new(role, *text)).collect();
+        let (id, tools, tags) = (format!("c{row}"), Vec::new(), Vec::new());
+        Material::conversation(row, Conversation { id, messages, tools, tags, difficulty: None })
+    };
+    entries_of((0..).zip(rows).map(material).collect())
+}
+
+/// Entries of policy examples: instruction, policy and output of each.
+pub(super) fn policy_examples(rows: &[[&str; 3]]) -> Result<Entries, PrepareError> {
+    let material = |(row, [instruction, policy, output]): (u64, &[&str; 3])| {
+        let outputs = vec![(*output).to_owned()];
+        let (id, instruction, policy) = (format!("p{row}"), (*instruction).to_owned(), (*policy).to_owned());
+        let (actions, tags, difficulty) = (Vec::new(), Vec::new(), None);
+        Material::policy(row, PolicyExample { id, instruction, policy, actions, outputs, tags, difficulty })
+    };
+    entries_of((0..).zip(rows).map(material).collect())
+}
+
+fn entries_of(materials: Vec<Material>) -> Result<Entries, PrepareError> {
     let domain = ChosenDomain { domain: Domain("python".to_owned()), tied_with: Vec::new() };
     let mut entries = Entries::create(&PhaseFolder::new(None)?)?;
-    entries.enter(&materials, vec![domain; problems.len()])?;
+    let domains = vec![domain; materials.len()];
+    entries.enter(&materials, domains)?;
     Ok(entries)
 }
 

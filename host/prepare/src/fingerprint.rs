@@ -1,7 +1,11 @@
 //! Fingerprints: what is compared of a text.
 //!
-//! A text is a sequence of words; its shingles are its word 5-grams (the whole text where it is shorter). Two texts
-//! resemble each other as Jaccard's index over their shingle sets says:
+//! A text is a sequence of words. Where a script writes no spaces, every character stands for a part of a word: a
+//! Chinese or Japanese one for a half, a Thai, Lao, Khmer or Burmese letter for a quarter. A run of n words begins at
+//! any of them and ends where n words are complete, so that it is a run of the same meaning in every script.
+//!
+//! A text's shingles are its runs of 5 words (the whole text where it is shorter). Two texts resemble each other as
+//! Jaccard's index over their shingle sets says:
 //!
 //! ```text
 //! J(A, B) = |A ∩ B| / |A ∪ B|
@@ -11,6 +15,8 @@
 //! datatrove's deduplication. A pair with J = 0.8 shares a band with probability 1 − (1 − 0.8⁸)¹⁴ = 0.92, one with
 //! J = 0.9 with 0.9996. What a band proposes is then decided by the exact index, so chance removes nothing.
 
+use std::ops::Range;
+
 /// Words in a shingle.
 const SHINGLE_WORDS: usize = 5;
 /// Bands of a text.
@@ -18,9 +24,47 @@ pub(super) const BANDS: usize = 14;
 const HASHES_PER_BAND: usize = 8;
 const HASHES: usize = BANDS * HASHES_PER_BAND;
 
-/// A text as hashes of its words, in order.
+/// A text as hashes of its words, in order. The last two bits of each say how much of a word it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Words(Vec<u32>);
+
+/// How much of a word a hash stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole = 0,
+    Half = 1,
+    Quarter = 2,
+}
+
+/// In quarters of a word.
+const PART_BITS: u32 = 3;
+const WORD_QUARTERS: usize = 4;
+
+fn quarters(word: u32) -> usize {
+    match word & PART_BITS {
+        1 => 2,
+        2 => 1,
+        _ => WORD_QUARTERS,
+    }
+}
+
+/// Of a letter whose script writes no spaces between words, how much of a word it is.
+fn unspaced(c: char) -> Option<Part> {
+    match u32::from(c) {
+        // Thai, Lao, Burmese and Khmer.
+        0x0e00..=0x0eff | 0x1000..=0x109f | 0x1780..=0x17ff | 0xaa60..=0xaa7f => Some(Part::Quarter),
+        // Ideographs, kana, bopomofo.
+        0x3005..=0x3007
+        | 0x3040..=0x312f
+        | 0x31a0..=0x31ff
+        | 0x3400..=0x4dbf
+        | 0x4e00..=0x9fff
+        | 0xf900..=0xfaff
+        | 0xff66..=0xff9f
+        | 0x20000..=0x3ffff => Some(Part::Half),
+        _ => None,
+    }
+}
 
 impl Words {
     /// The words of prose: runs of letters and digits, in lower case.
@@ -30,19 +74,26 @@ impl Words {
         let mut within = false;
         for c in text.chars().chain([' ']) {
             // Nearly every character is ASCII, and of those a table knows all that matters.
+            let mut part = None;
             let lower = if c.is_ascii() {
                 LOWER_OF_WORD[c as usize]
             } else if c.is_alphanumeric() {
+                part = unspaced(c);
                 c.to_lowercase().next().unwrap_or(c)
             } else {
                 NO_LETTER
             };
-            if lower != NO_LETTER {
+            if lower != NO_LETTER && part.is_none() {
                 hash = fed(hash, lower);
                 within = true;
-            } else if within {
-                words.push(folded(hash));
+                continue;
+            }
+            if within {
+                words.push(word(hash, Part::Whole));
                 (hash, within) = (FNV_OFFSET, false);
+            }
+            if let Some(part) = part {
+                words.push(word(fed(FNV_OFFSET, lower), part));
             }
         }
         Self(words)
@@ -62,11 +113,11 @@ impl Words {
                 continue;
             }
             if within {
-                words.push(folded(hash));
+                words.push(word(hash, Part::Whole));
                 (hash, within) = (FNV_OFFSET, false);
             }
             if !c.is_whitespace() {
-                words.push(folded(fed(FNV_OFFSET, c)));
+                words.push(word(fed(FNV_OFFSET, c), Part::Whole));
             }
         }
         Self(words)
@@ -82,28 +133,66 @@ impl Words {
         Self(hashes)
     }
 
-    /// The hash of every run of `n` words with the place where it begins; none where the text is shorter.
-    pub(super) fn grams(&self, n: usize) -> impl Iterator<Item = (usize, u64)> {
-        self.0.windows(n).enumerate().map(|(start, words)| (start, mixed(words)))
+    /// How many words there are, the last of them perhaps in part.
+    pub(super) fn count(&self) -> usize {
+        self.0.iter().map(|word| quarters(*word)).sum::<usize>().div_ceil(WORD_QUARTERS)
+    }
+
+    /// The hash of the whole text.
+    pub(super) fn hash(&self) -> u64 {
+        mixed(&self.0)
+    }
+
+    /// The hash of a text of these words.
+    pub(super) fn hash_of(hashes: &[u32]) -> u64 {
+        mixed(hashes)
+    }
+
+    /// Every run of `n` words: where it stands among the hashes, and its hash; none where the text is shorter.
+    pub(super) fn grams(&self, n: usize) -> impl Iterator<Item = (Range<usize>, u64)> {
+        let (mut end, mut within) = (0, 0);
+        (0..self.0.len()).map_while(move |start| {
+            while within < n * WORD_QUARTERS {
+                within += quarters(*self.0.get(end)?);
+                end += 1;
+            }
+            within -= quarters(self.0[start]);
+            Some((start..end, mixed(&self.0[start..end])))
+        })
     }
 
     /// The set of shingles, sorted.
     pub(super) fn shingles(&self) -> Shingles {
-        let mut set: Vec<u32> = if self.0.len() < SHINGLE_WORDS {
-            vec![folded(mixed(&self.0))]
-        } else {
-            self.grams(SHINGLE_WORDS).map(|(_, gram)| folded(gram)).collect()
-        };
+        let mut set: Vec<u32> = self.grams(SHINGLE_WORDS).map(|(_, gram)| folded(gram)).collect();
+        if set.is_empty() {
+            set.push(folded(mixed(&self.0)));
+        }
         set.sort_unstable();
         set.dedup();
         Shingles(set)
     }
 }
 
-/// The words of a text from its `start`th one on, for a message.
-pub(super) fn words_in_text(text: &str, start: usize, count: usize) -> String {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.skip(start).take(count).collect::<Vec<_>>().join(" ")
+/// These hashes of a text in words, for a message.
+pub(super) fn words_in_text(text: &str, hashes: Range<usize>) -> String {
+    let mut spans: Vec<(Range<usize>, bool)> = Vec::new();
+    for (at, c) in text.char_indices().filter(|(_, c)| c.is_alphanumeric()) {
+        let (end, alone) = (at + c.len_utf8(), unspaced(c).is_some());
+        match spans.last_mut() {
+            Some((last, false)) if !alone && last.end == at => last.end = end,
+            _ => spans.push((at..end, alone)),
+        }
+    }
+    let mut words = String::new();
+    let mut before = true;
+    for (span, alone) in spans.into_iter().skip(hashes.start).take(hashes.len()) {
+        if !(before && alone) && !words.is_empty() {
+            words.push(' ');
+        }
+        before = alone;
+        words.push_str(&text[span]);
+    }
+    words
 }
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
@@ -128,6 +217,10 @@ static LOWER_OF_WORD: [char; 128] = {
 /// FNV-1a, a character at a time.
 fn fed(hash: u64, c: char) -> u64 {
     (hash ^ u64::from(u32::from(c))).wrapping_mul(FNV_PRIME)
+}
+
+fn word(hash: u64, part: Part) -> u32 {
+    (folded(hash) & !PART_BITS) | part as u32
 }
 
 fn folded(hash: u64) -> u32 {
@@ -209,6 +302,11 @@ pub(super) const NEAR: f64 = 0.8;
 /// The keys under which a text is looked for.
 pub(super) type Bands = [u64; BANDS];
 
+/// Keys under which a text is looked for among those of one owner.
+pub(super) fn mixed_bands(bands: &Bands, owner: u32) -> Bands {
+    bands.map(|band| mixed(&[(band >> 32) as u32, band as u32, owner]))
+}
+
 /// The least value of every hash function over the shingles. The compiler makes vectors of the inner loop.
 #[inline(always)]
 fn signature(shingles: &[u32]) -> [u32; HASHES] {
@@ -277,9 +375,23 @@ mod tests {
         assert_ne!(Words::of_text("two add numbers"), Words::of_text("add two numbers"));
         assert_eq!(Words::of_code("a=b+1"), Words::of_code("a  =  b + 1\n"));
         assert_ne!(Words::of_code("a=B"), Words::of_code("a=b"));
-        assert_eq!(words_in_text("One, two: (three) four.", 1, 2), "two three");
+        assert_eq!(words_in_text("One, two: (three) four.", 1..3), "two three");
         assert_eq!(Words::of_text("a b c").grams(4).count(), 0);
-        assert_eq!(Words::of_text("a b c").grams(2).map(|(start, _)| start).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(Words::of_text("a b c").grams(2).map(|(run, _)| run).collect::<Vec<_>>(), [0..2, 1..3]);
+    }
+
+    #[test]
+    fn a_character_of_a_script_without_spaces_is_a_part_of_a_word() {
+        for (text, hashes, words) in
+            [("给定一个整数。", 6, 3), ("数 array の長さ", 5, 3), ("จำนวนเต็ม", 8, 2), ("합계를 구하시오", 2, 2)]
+        {
+            let found = Words::of_text(text);
+            assert_eq!((found.hashes().len(), found.count()), (hashes, words), "{text}");
+        }
+        // A run begins at any character, and has as many as make its words.
+        let text = Words::of_text("一二三四五六 seven");
+        assert_eq!(text.grams(2).map(|(run, _)| run).collect::<Vec<_>>(), [0..4, 1..5, 2..6, 3..7, 4..7]);
+        assert_eq!(words_in_text("返回数组 nums 的和。", 2..6), "数组 nums 的");
     }
 
     #[test]

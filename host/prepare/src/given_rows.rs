@@ -47,13 +47,16 @@ pub fn contaminated_rows(
         .map(|problem| Measured::new(problem.text.id.clone(), &problem.text.statement, &mut entries.words))
         .collect();
     entries.words.flush()?;
-    let set = EvaluationSet { report: DecontaminatedSet::named("the held-out problems"), problems: measured };
-    decontaminate(&mut entries, vec![set], DecontaminatedSet::named("none"))?;
+    let boilerplate = entries.find_boilerplate()?;
+    // Rows and problems were made together, so that a template of the rows may stand in the problems, too.
+    let report = DecontaminatedSet::named("the held-out problems");
+    let set = EvaluationSet::new(report, measured, Some(&boilerplate), &mut entries.words)?;
+    decontaminate(&mut entries, vec![set], DecontaminatedSet::named("none"), boilerplate)?;
     let found = entries.rows.into_iter().filter_map(|entry| match entry.decision {
         Decision::Contaminated(contamination) => {
             let row = entry.row as usize;
-            let statement = material_of(entry.row, &lessons[row]).compared();
-            Some(ContaminatedRow { row, reason: contamination.skip(&statement).detail })
+            let material = material_of(entry.row, &lessons[row]);
+            Some(ContaminatedRow { row, reason: contamination.skip(&material.asked()).detail })
         }
         Decision::Kept { .. } | Decision::Accepted(_) | Decision::Skipped(_) => None,
     });

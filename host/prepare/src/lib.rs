@@ -24,13 +24,15 @@ mod verify;
 mod classified;
 mod classify;
 
-mod contamination;
-mod entry;
 mod fingerprint;
 mod near_index;
 mod normal_form;
 mod run_index;
 mod words_file;
+
+mod boilerplate;
+mod contamination;
+mod entry;
 
 mod deduplicate;
 
@@ -38,8 +40,10 @@ mod route;
 
 mod split;
 
-mod decontaminate;
 mod evaluation_set;
+mod program_index;
+
+mod decontaminate;
 mod given_rows;
 
 mod account;

@@ -79,17 +79,20 @@ pub struct SideCounts {
 /// What was found to be there twice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Duplicates {
-    /// Problems left out for the same statement.
+    /// Problems left out for the same statement, and lessons for the same question with the same answer.
     pub exact_statements: usize,
-    /// Problems left out for a statement that resembles another's.
+    /// The same where the one resembles the other.
     pub near_statements: usize,
     /// Problems left out because a program solves another problem too.
     pub exact_solutions: usize,
     /// Solutions left out because another one of the same problem resembles them.
     pub near_solutions: usize,
-    /// Groups of problems with programs that resemble each other; each is on one side.
+    /// Groups of several rows that ask the same; each is on one side.
+    #[serde(default)]
+    pub question_groups: usize,
+    /// Groups that were made or joined because programs resemble each other.
     pub near_program_groups: usize,
-    /// Problems in such groups.
+    /// Problems in groups of several.
     pub problems_in_groups: usize,
 }
 
@@ -123,8 +126,11 @@ impl WeakTests {
 pub struct Decontamination {
     /// A shared run of so many words removes a training problem,
     pub run_words: usize,
-    /// unless the run stands in more problems than these.
+    /// unless the run stands in more different problems than these.
     pub problems_with_a_run_max: u32,
+    /// So many percent of a measured problem's own words in shared runs remove a training problem all the same.
+    #[serde(default)]
+    pub own_words_percent: usize,
     /// A statement that resembles one that is measured on by this index of Jaccard's removes it too.
     pub jaccard_min: f64,
     /// The sets, the run's own held-out problems last.

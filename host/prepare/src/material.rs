@@ -1,5 +1,6 @@
 //! Material: what one row of a dataset gives to learn from, on its way to a file.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -91,15 +92,58 @@ impl Material {
         Self { row, text, kind: Kind::Policy { policy, actions, outputs } }
     }
 
-    /// What is compared with other rows: the statement, and of a conversation its answers too, because the same
-    /// question with another answer is another lesson.
-    pub(super) fn compared(&self) -> String {
+    /// What is asked, by which rows are compared: the statement, the instruction, what the users say. Of a conversation
+    /// in which no user says anything, what is answered; system prompts count for nothing.
+    pub(super) fn asked(&self) -> Cow<'_, str> {
         match &self.kind {
-            Kind::Solved(_) | Kind::Policy { .. } => self.text.statement.clone(),
-            Kind::Conversation { messages, .. } => {
-                let said: Vec<&str> = messages.iter().flat_map(Message::texts).collect();
-                said.join("\n\n")
+            Kind::Conversation { .. } if self.text.statement.trim().is_empty() => {
+                Cow::Owned(self.answered().unwrap_or_default())
             }
+            _ => Cow::Borrowed(&self.text.statement),
+        }
+    }
+
+    /// What the user of a conversation says first.
+    pub(super) fn opening(&self) -> Option<&str> {
+        let Kind::Conversation { messages, .. } = &self.kind else { return None };
+        let first = messages.iter().find(|message| message.role == Role::User)?;
+        Some(&first.content)
+    }
+
+    /// The policy that the question is asked under.
+    pub(super) fn policy_text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Policy { policy, .. } => Some(policy),
+            Kind::Solved(_) | Kind::Conversation { .. } => None,
+        }
+    }
+
+    /// What is answered: everything worded by others than users and systems, or the actions and outputs. `None` of a
+    /// problem, which is the same problem whatever solves it.
+    pub(super) fn answered(&self) -> Option<String> {
+        let texts: Vec<&str> = match &self.kind {
+            Kind::Solved(_) => return None,
+            Kind::Conversation { messages, .. } => {
+                let asked = |role: &Role| matches!(role, Role::User | Role::System | Role::Developer);
+                messages.iter().filter(|message| !asked(&message.role)).flat_map(Message::texts).collect()
+            }
+            Kind::Policy { actions, outputs, .. } => {
+                let actions = actions.iter().flat_map(|action| [action.name.as_str(), action.arguments.as_str()]);
+                actions.chain(outputs.iter().map(String::as_str)).collect()
+            }
+        };
+        Some(texts.join("\n\n"))
+    }
+
+    /// The programs in its answers: its solutions, and of a conversation the fenced code of the assistant.
+    pub(super) fn code(&self) -> Vec<Cow<'_, str>> {
+        match &self.kind {
+            Kind::Solved(solved) => solved.solutions.iter().map(|code| Cow::Borrowed(code.as_str())).collect(),
+            Kind::Conversation { messages, .. } => {
+                let answers = messages.iter().filter(|message| message.role == Role::Assistant);
+                answers.flat_map(|message| fenced_code(&message.content)).map(Cow::Owned).collect()
+            }
+            Kind::Policy { .. } => Vec::new(),
         }
     }
 
@@ -125,5 +169,53 @@ impl Material {
             Kind::Solved(solved) => solved.tests.len(),
             Kind::Conversation { .. } | Kind::Policy { .. } => 0,
         }
+    }
+}
+
+/// What stands between fences of an answer; a fence that is not closed ends with the text.
+fn fenced_code(answer: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open: Option<(&str, Vec<&str>)> = None;
+    for line in answer.lines() {
+        let mark = line.trim_start();
+        let fence = ["```", "~~~"].into_iter().find(|fence| mark.starts_with(fence));
+        open = match (open, fence) {
+            (None, Some(fence)) => Some((fence, Vec::new())),
+            (None, None) => None,
+            (Some((opened, lines)), Some(fence)) if opened == fence => {
+                found.push(lines.join("\n"));
+                None
+            }
+            (Some((opened, mut lines)), _) => {
+                lines.push(line);
+                Some((opened, lines))
+            }
+        };
+    }
+    found.extend(open.map(|(_, lines)| lines.join("\n")));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conversation(messages: &[(Role, &str)]) -> Material {
+        let messages = messages.iter().map(|(role, text)| Message::new(role.clone(), *text)).collect();
+        let (id, tools, tags) = ("c".to_owned(), Vec::new(), Vec::new());
+        Material::conversation(0, Conversation { id, messages, tools, tags, difficulty: None })
+    }
+
+    #[test]
+    fn a_conversation_is_what_its_users_ask_and_its_answers_are_apart() {
+        let answer = "So:\n```python\nx = 1\n```\nand\n  ~~~\n```\n~~~\nend\n```\ny";
+        let asked =
+            [(Role::System, "Be brief."), (Role::User, "One?"), (Role::Assistant, answer), (Role::User, "Two?")];
+        let material = conversation(&asked);
+        assert_eq!((&*material.asked(), material.opening()), ("One?\n\nTwo?", Some("One?")));
+        assert_eq!(material.answered().as_deref(), Some(answer));
+        assert_eq!(material.code(), ["x = 1", "```", "y"]);
+        let told = conversation(&[(Role::System, "Be brief."), (Role::Assistant, "Once upon a time.")]);
+        assert_eq!((&*told.asked(), told.opening()), ("Once upon a time.", None));
     }
 }

@@ -23,6 +23,9 @@ struct Indexed {
 
 /// The end of a chain.
 const NONE: u32 = u32::MAX;
+/// So many texts of one key are proposed, the last ones. Where thousands have one key, comparing each with all would take
+/// a time that grows with their square.
+const PROPOSED_MAX: usize = 64;
 
 impl NearIndex {
     /// An empty one with room for so many texts.
@@ -35,7 +38,8 @@ impl NearIndex {
         let mut places = Vec::new();
         for (band, (last, key)) in self.last.iter().zip(bands).enumerate() {
             let mut place = last.get(&half(*key)).copied().unwrap_or(NONE);
-            while let Some(text) = self.texts.get(place as usize) {
+            for _ in 0..PROPOSED_MAX {
+                let Some(text) = self.texts.get(place as usize) else { break };
                 places.push(place);
                 place = text.before[band];
             }
@@ -102,5 +106,7 @@ mod tests {
             index.add(name, bands);
         }
         assert_eq!(index.candidates(&bands), [3, 5, 9]);
+        (10..1000).for_each(|name| index.add(name, &bands));
+        assert_eq!(index.candidates(&bands), (936..1000).collect::<Vec<_>>(), "of very many, the last");
     }
 }

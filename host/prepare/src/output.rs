@@ -137,7 +137,7 @@ pub(super) fn write(
             .map(|(material, entry)| match &entry.decision {
                 Decision::Accepted(side) => Some(accepted(material, *side, &entry.domain.domain, with_train_tests)),
                 Decision::Contaminated(contamination) => {
-                    entry.decision = Decision::Skipped(contamination.skip(&material.compared()));
+                    entry.decision = Decision::Skipped(contamination.skip(&material.asked()));
                     None
                 }
                 Decision::Kept { .. } | Decision::Skipped(_) => None,

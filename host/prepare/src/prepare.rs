@@ -110,6 +110,7 @@ pub fn prepare(
     classified.finish(&verified)?;
     let load_seconds = started.elapsed().as_secs_f64();
 
+    let boilerplate = entries.find_boilerplate()?;
     let mut duplicates = deduplicate(&mut entries)?;
     duplicates.near_solutions = verified.summary.near_duplicate_solutions;
     let mut route = Route::new(inputs.specialist, &config.domains);
@@ -119,7 +120,7 @@ pub fn prepare(
         }
     }
     split(&mut entries.rows, inputs.seed, config.eval_fraction);
-    let mut decontamination = decontaminate(&mut entries, sets, DecontaminatedSet::named(OWN_SET))?;
+    let mut decontamination = decontaminate(&mut entries, sets, DecontaminatedSet::named(OWN_SET), boilerplate)?;
     // The words are not needed any more.
     let Entries { rows: mut entries, .. } = entries;
 

@@ -8,7 +8,7 @@ pub(super) struct Run {
     pub(super) hash: u64,
     /// The first measured problem that it stands in.
     pub(super) measured: u32,
-    /// In how many problems it stands.
+    /// In how many different problems it stands.
     pub(super) problems: u32,
 }
 
@@ -17,6 +17,8 @@ pub(super) struct Run {
 pub(super) struct RunIndex {
     /// In the order of their hashes.
     all: Vec<Run>,
+    /// The further measured problems of runs that stand in several, in the order of the runs' hashes.
+    further: Vec<(u64, u32)>,
     /// Where the runs begin whose hash has these first bits; one more at the end.
     starts: Vec<u32>,
     /// How far a hash is shifted to leave those bits.
@@ -30,9 +32,13 @@ impl RunIndex {
     /// Runs of one hash become one, of the first problem and with the problems of all.
     pub(super) fn of(mut all: Vec<Run>) -> Self {
         all.par_sort_unstable_by_key(|run| (run.hash, run.measured));
+        let mut further = Vec::new();
         all.dedup_by(|run, first| {
             let same = run.hash == first.hash;
-            first.problems += if same { run.problems } else { 0 };
+            if same {
+                first.problems += run.problems;
+                further.push((run.hash, run.measured));
+            }
             same
         });
         let bits = all.len().max(2).ilog2();
@@ -47,7 +53,7 @@ impl RunIndex {
         for i in 1..starts.len() {
             starts[i] += starts[i - 1];
         }
-        Self { all, starts, shift, present }
+        Self { all, further, starts, shift, present }
     }
 
     /// The place of the run of this hash.
@@ -64,6 +70,15 @@ impl RunIndex {
     /// The run at a place.
     pub(super) fn get(&self, place: usize) -> &Run {
         &self.all[place]
+    }
+
+    /// The measured problems that the run at a place stands in.
+    pub(super) fn measured(&self, place: usize) -> impl ExactSizeIterator<Item = usize> + Clone {
+        let Run { hash, measured, .. } = self.all[place];
+        let start = self.further.partition_point(|(other, _)| *other < hash);
+        let more = self.further[start..].partition_point(|(other, _)| *other == hash);
+        let further = &self.further[start..start + more];
+        (0..more + 1).map(move |i| if i == 0 { measured } else { further[i - 1].1 } as usize)
     }
 
     /// The same, to be counted.
@@ -97,7 +112,11 @@ mod tests {
                 let of_hash = || runs.iter().filter(|run| run.hash == hash);
                 let first = of_hash().map(|run| run.measured).min();
                 let expected = first.map(|measured| Run { hash, measured, problems: of_hash().count() as u32 });
-                assert_eq!(index.find(hash).map(|place| index.get(place).clone()), expected, "{count} {i}");
+                let found = index.find(hash);
+                assert_eq!(found.map(|place| index.get(place).clone()), expected, "{count} {i}");
+                let mut measured: Vec<usize> = of_hash().map(|run| run.measured as usize).collect();
+                measured.sort_unstable();
+                assert_eq!(found.map_or(Vec::new(), |place| index.measured(place).collect()), measured);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::error::PrepareError;
-use super::fingerprint::{Shingles, Words};
+use super::fingerprint::{Bands, Shingles, Words};
 use hilora_contract::artifact::FileError;
 
 /// The bytes of one word.
@@ -21,10 +21,19 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
-    /// How many runs of `n` words it has.
-    pub(super) fn grams(self, n: usize) -> usize {
-        (self.count as usize + 1).saturating_sub(n)
+    /// How many hashes it has.
+    pub(super) fn hashes(self) -> usize {
+        self.count as usize
     }
+}
+
+/// How a text is found and compared.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fingerprint {
+    /// Under which keys it is looked for.
+    pub(super) bands: Bands,
+    /// Where its words are.
+    pub(super) words: Stretch,
 }
 
 /// The file.
