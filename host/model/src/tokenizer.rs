@@ -70,6 +70,12 @@ impl Tokenizer {
         guarded(&self.path, "cannot decode", || self.control.decode(tokens, true))
     }
 
+    /// The id of a control token by its exact spelling: one that is recognised wherever the prompt format writes it. A
+    /// piece of the vocabulary that happens to be spelled so is none.
+    pub fn control_token(&self, token: &str) -> Option<u32> {
+        self.control.get_added_vocabulary().get_vocab().get(token).copied()
+    }
+
     /// The id of a token by its exact spelling.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.control.token_to_id(token)
