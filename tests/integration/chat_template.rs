@@ -21,35 +21,62 @@ pub(crate) fn trials() -> Vec<Trial> {
         real_data_trial("chat_template::qwq_renders_as_jinja2_does", QWQ, renders),
         real_data_trial("chat_template::qwen_instruct_learns_the_answer_and_its_end", INSTRUCT, lays_out_instruct),
         Trial::test("chat_template::a_template_that_takes_the_memory_is_refused_by_the_binary", takes_the_memory),
+        Trial::test("chat_template::a_base_without_the_layouts_end_token_is_refused_before_training", no_end_token),
         real_data_trial("chat_template::qwq_learns_from_inside_the_thought", QWQ, lays_out_qwq),
     ]
 }
 
+/// A copy of the tiny base, and a job on it that is only checked.
+struct Job {
+    folder: tempfile::TempDir,
+    base: PathBuf,
+}
+
+impl Job {
+    fn new(more: &str) -> Result<Self, Failed> {
+        let folder = tempfile::tempdir()?;
+        let base = folder.path().join("base");
+        fs::create_dir(&base)?;
+        for entry in fs::read_dir(repository().join("examples/tiny-base"))? {
+            let entry = entry?;
+            fs::copy(entry.path(), base.join(entry.file_name()))?;
+        }
+        let config = include_str!("../data/small_job.yaml");
+        let config = config.replace("base_model: examples/tiny-base", &format!("base_model: {}", base.display()));
+        fs::write(folder.path().join("job.yaml"), format!("{config}{more}"))?;
+        Ok(Self { folder, base })
+    }
+
+    fn check(&self) -> std::io::Result<std::process::Output> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
+        command.current_dir(repository()).args(["--dry-run", "--config"]).arg(self.folder.path().join("job.yaml"));
+        command.arg("--run").arg(self.folder.path().join("run")).output()
+    }
+}
+
 /// The bound of memory is the binary's allocator.
 fn takes_the_memory() -> Result<(), Failed> {
-    let folder = tempfile::tempdir()?;
-    let base = folder.path().join("base");
-    fs::create_dir(&base)?;
-    for entry in fs::read_dir(repository().join("examples/tiny-base"))? {
-        let entry = entry?;
-        fs::copy(entry.path(), base.join(entry.file_name()))?;
-    }
-    let config = include_str!("../data/small_job.yaml");
-    let config = config.replace("base_model: examples/tiny-base", &format!("base_model: {}", base.display()));
-    fs::write(folder.path().join("job.yaml"), format!("{config}chat_template: model\n"))?;
-    let job = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
-        command.current_dir(repository()).args(["--dry-run", "--config"]).arg(folder.path().join("job.yaml"));
-        command.arg("--run").arg(folder.path().join("run")).output()
-    };
-    fs::write(base.join("chat_template.jinja"), "{{ ('x' * 99999999) ~ ('y' * 99999999) }}")?;
-    let refused = job()?;
+    let job = Job::new("chat_template: model\n")?;
+    let template = job.base.join("chat_template.jinja");
+    fs::write(&template, "{{ ('x' * 99999999) ~ ('y' * 99999999) }}")?;
+    let refused = job.check()?;
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains("bytes of memory") && said.matches("error: ").count() == 1, "{said}");
-    fs::write(base.join("chat_template.jinja"), "{% for m in messages %}{{ m.content }}{% endfor %}")?;
-    let accepted = job()?;
+    fs::write(&template, "{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}")?;
+    let accepted = job.check()?;
     assert!(accepted.status.success(), "{}", String::from_utf8_lossy(&accepted.stderr));
+    Ok(())
+}
+
+fn no_end_token() -> Result<(), Failed> {
+    let job = Job::new("")?;
+    let file = job.base.join("tokenizer.json");
+    fs::write(&file, fs::read_to_string(&file)?.replace("<|im_end|>", "<|other_end|>"))?;
+    let refused = job.check()?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("ends a completion at `<|im_end|>`") && said.contains("hint: "), "{said}");
     Ok(())
 }
 

@@ -168,6 +168,10 @@ impl Fault for EvaluatorError {
             Self::NoProblems => {
                 "a run's `data/<specialist>_tests.jsonl` holds them; its manifest says what became of each row"
             }
+            Self::UnknownStop { .. } => {
+                "`chat_template: model` lays out by the base's own template, and `plugins.formatter` names a formatter \
+                 for this base"
+            }
             Self::NothingToTime { .. } => "a base with a longer context, or shorter problems",
             Self::Figure { .. } => "`hilora-host evaluate` measures anew what was edited",
             Self::NotJudged { .. } => "what was drawn and judged is kept: run it again",
@@ -175,7 +179,6 @@ impl Fault for EvaluatorError {
             | Self::TooFewExamples { .. }
             | Self::NoTest { .. }
             | Self::DuplicateProblem { .. }
-            | Self::UnknownStop { .. }
             | Self::Answers { .. }
             | Self::Mismatch { .. }
             | Self::Syntax { .. }

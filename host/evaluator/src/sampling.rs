@@ -30,7 +30,8 @@ pub struct ModelGenerator<'a> {
 }
 
 impl<'a> ModelGenerator<'a> {
-    /// A generator that draws as the config says and stops where the formatter says.
+    /// A generator that draws as the config says and stops where the formatter says, and where the model itself ends a
+    /// text.
     pub fn new(
         model: &'a Model,
         adapter: Option<&'a Adapter>,
@@ -40,7 +41,12 @@ impl<'a> ModelGenerator<'a> {
         seed: u64,
         batch_rows_max: usize,
     ) -> Result<Self, EvaluatorError> {
-        let stop = stop_tokens(tokenizer, formatter)?;
+        let mut stop = stop_tokens(tokenizer, formatter)?;
+        for end in &model.config().eos_token_ids {
+            if !stop.contains(end) {
+                stop.push(*end);
+            }
+        }
         let options = GenerationOptions {
             max_new_tokens: config.max_new_tokens,
             temperature: config.temperature,
@@ -121,9 +127,10 @@ impl GenerationSink for Decoded<'_> {
     }
 }
 
-/// The tokens at which a completion ends.
+/// The tokens at which a completion ends because the layout ends a turn with them; an error if the tokenizer has no
+/// such token, so that no answer in this layout could ever end.
 pub fn stop_tokens(tokenizer: &Tokenizer, formatter: &dyn PromptFormatter) -> Result<Vec<u32>, EvaluatorError> {
-    let token = |stop: String| match tokenizer.token_id(&stop) {
+    let token = |stop: String| match tokenizer.control_token(&stop) {
         Some(token) => Ok(token),
         None => Err(EvaluatorError::UnknownStop { formatter: formatter.identity().clone(), stop }),
     };
@@ -158,11 +165,14 @@ pub(crate) fn stream(problem: &str, sample: u32) -> u64 {
 mod tests {
     use super::*;
     use crate::fakes::{Collected, FakeFormatter, doubling_problem};
-    use crate::small_model::{perturbed_adapter, small_model};
+    use crate::small_model::{SMALL_CONFIG, perturbed_adapter, small_model};
     use hilora_contract::dataset::SegmentKind;
+    use hilora_contract::fault::Fault;
     use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity};
+    use hilora_model::{ComputeDevice, ModelConfig};
     use serde_json::json;
     use std::collections::BTreeMap;
+    use std::path::Path;
 
     #[test]
     fn a_stream_follows_its_problem_and_sample() {
@@ -241,6 +251,34 @@ mod tests {
     }
 
     #[test]
+    fn a_completion_ends_where_the_model_ends_a_text() -> Result<(), EvaluatorError> {
+        let (tokenizer, formatter) = (tokenizer()?, FakeFormatter::new());
+        let config = EvaluationConfig { max_new_tokens: 12, temperature: 0.0, ..EvaluationConfig::default() };
+        let prompt = content("print the sum");
+        let requests = [SampleRequest { segments: &prompt, stream: 1 }];
+        let complete = |ends: &[u32]| {
+            let text = SMALL_CONFIG.trim_end().strip_suffix('}').expect("an object").to_owned();
+            let text = format!("{text}, \"eos_token_id\": {ends:?}}}");
+            let shape = ModelConfig::parse(Path::new("config.json"), &text)?;
+            let model = Model::random(shape, 3, ComputeDevice::Cpu)?;
+            let generator = ModelGenerator::new(&model, None, &tokenizer, &formatter, &config, 5, 1)?;
+            let mut collected = Collected::of(1);
+            generator.generate(&requests, &mut collected)?;
+            let completion = collected.0.into_iter().flatten().next().expect("one was asked for");
+            Ok::<_, EvaluatorError>((completion.tokens, completion.end, generator.settings()))
+        };
+        let (tokens, end, settings) = complete(&[])?;
+        assert_eq!((tokens, end), (12, CompletionEnd::Cut));
+        let every: Vec<u32> = (0..97).collect();
+        let (tokens, end, others) = complete(&every)?;
+        assert_eq!((tokens, end), (0, CompletionEnd::Stopped));
+        assert_ne!(settings, others);
+        // The formatter's own end token is not told twice.
+        assert_eq!(complete(&stop_tokens(&tokenizer, &formatter)?)?.2, settings);
+        Ok(())
+    }
+
+    #[test]
     fn everything_that_decides_a_completion_is_in_the_settings() -> Result<(), EvaluatorError> {
         let (tokenizer, model, formatter) = (tokenizer()?, small_model(3)?, FakeFormatter::new());
         let settings = |config: &EvaluationConfig, seed, rows| {
@@ -285,6 +323,7 @@ mod tests {
         let formatter = OtherFormatter(FakeFormatter::new());
         let error = stop_tokens(&tokenizer()?, &formatter).expect_err("`</s>` is no token");
         assert!(error.to_string().contains("ends a completion at `</s>`"), "{error}");
+        assert_eq!(error.hints().len(), 1);
         assert!(matches!(
             prompts(&formatter, "python", &[doubling_problem("p").text]),
             Err(EvaluatorError::Prompts { .. })

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ModelError, Projection, Quantization, RopeParameters};
+use super::{ModelError, Projection, Quantization, RopeParameters, end_tokens};
 use hilora_kernels::attention::Heads;
 
 /// The architectures that are computed. Their blocks differ in two details: Qwen2 has biases on queries, keys and
@@ -78,16 +78,22 @@ pub struct ModelConfig {
     pub initializer_range: f64,
     /// How the checkpoint holds the linear layers of the blocks.
     pub quantization: Quantization,
-    /// Token ids that end a text.
+    /// Token ids at which the model ends a text, each once.
     pub eos_token_ids: Vec<u32>,
 }
 
 impl ModelConfig {
-    /// Reads `config.json` from a model's folder.
+    /// Reads `config.json` from a model's folder, and the end tokens of its `generation_config.json` too.
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
         let text = std::fs::read_to_string(&path).map_err(|e| ModelError::reading(&path, e))?;
-        Self::parse(&path, &text)
+        let mut config = Self::parse(&path, &text)?;
+        for token in end_tokens::of_generation_config(folder)? {
+            if !config.eos_token_ids.contains(&token) {
+                config.eos_token_ids.push(token);
+            }
+        }
+        Ok(config)
     }
 
     /// Reads the text of a `config.json`; `path` is only named in errors.
@@ -139,11 +145,6 @@ impl ModelConfig {
         if head_dim % 2 != 0 {
             return Err(wrong(format!("head_dim: expected an even number, got {head_dim}")));
         }
-        let eos_token_ids = match value.get("eos_token_id") {
-            Some(Value::Array(list)) => list.iter().filter_map(Value::as_u64).map(|id| id as u32).collect(),
-            Some(Value::Number(id)) => id.as_u64().map(|id| id as u32).into_iter().collect(),
-            _ => Vec::new(),
-        };
         Ok(Self {
             model_type,
             hidden_size,
@@ -159,7 +160,7 @@ impl ModelConfig {
             tie_word_embeddings: value.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false),
             initializer_range: value.get("initializer_range").and_then(Value::as_f64).unwrap_or(0.02),
             quantization: Quantization::parse(path, &value)?,
-            eos_token_ids,
+            eos_token_ids: end_tokens::of_config(path, &value)?,
         })
     }
 

@@ -8,6 +8,7 @@
 mod error;
 
 mod config;
+mod end_tokens;
 mod projection;
 mod quantization;
 mod rope_parameters;

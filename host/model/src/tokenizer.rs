@@ -2,6 +2,9 @@
 //!
 //! Text that a person or a dataset wrote is *content*: it can never become a control token, whatever it spells. Only
 //! text that the prompt format wrote is *control*.
+//!
+//! A file may hold a truncation and a padding: transformers writes its last call's into it and never reads them back.
+//! They are not obeyed here either, so every text keeps all of its tokens and gets no others.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +23,13 @@ impl Tokenizer {
     pub fn load(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(|e| ModelError::reading(&path, e))?;
-        let parse = |bytes: &[u8]| guarded(&path, "not a tokenizer", || tokenizers::Tokenizer::from_bytes(bytes));
+        let parse = |bytes: &[u8]| {
+            guarded(&path, "not a tokenizer", || {
+                let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes)?;
+                tokenizer.with_truncation(None)?.with_padding(None);
+                Ok(tokenizer)
+            })
+        };
         let control = parse(&bytes)?;
         let mut content = parse(&bytes)?;
         content.set_encode_special_tokens(true);
@@ -61,6 +70,12 @@ impl Tokenizer {
         guarded(&self.path, "cannot decode", || self.control.decode(tokens, true))
     }
 
+    /// The id of a control token by its exact spelling: one that is recognised wherever the prompt format writes it. A
+    /// piece of the vocabulary that happens to be spelled so is none.
+    pub fn control_token(&self, token: &str) -> Option<u32> {
+        self.control.get_added_vocabulary().get_vocab().get(token).copied()
+    }
+
     /// The id of a token by its exact spelling.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.control.token_to_id(token)
@@ -85,6 +100,44 @@ fn guarded<T>(path: &Path, what: &str, call: impl FnOnce() -> tokenizers::Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A tokenizer of single words, with what its file says beside them.
+    fn words(more: &serde_json::Value) -> Result<Tokenizer, Box<dyn std::error::Error>> {
+        let mut file = serde_json::json!({
+            "version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
+            "post_processor": null, "decoder": null,
+            "model": {"type": "WordLevel", "vocab": {"?": 0, "a": 1, "b": 2}, "unk_token": "?"},
+        });
+        let (fields, more) = (file.as_object_mut().ok_or("an object")?, more.as_object().ok_or("an object")?);
+        fields.extend(more.clone());
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("tokenizer.json"), file.to_string())?;
+        Ok(Tokenizer::load(folder.path())?)
+    }
+
+    /// transformers 5.13 gives the same: `AutoTokenizer.from_pretrained(folder)("a b a b")["input_ids"]`.
+    #[test]
+    fn a_truncation_and_a_padding_in_the_file_are_not_obeyed() -> Result<(), Box<dyn std::error::Error>> {
+        let padding = |strategy: serde_json::Value| {
+            serde_json::json!({
+                "strategy": strategy, "direction": "Left", "pad_to_multiple_of": 8, "pad_id": 0, "pad_type_id": 0,
+                "pad_token": "?",
+            })
+        };
+        let truncation =
+            serde_json::json!({"direction": "Left", "max_length": 2, "strategy": "LongestFirst", "stride": 0});
+        for more in [
+            serde_json::json!({"truncation": null, "padding": null}),
+            serde_json::json!({"truncation": truncation, "padding": null}),
+            serde_json::json!({"truncation": null, "padding": padding("BatchLongest".into())}),
+            serde_json::json!({"truncation": truncation, "padding": padding(serde_json::json!({"Fixed": 9}))}),
+        ] {
+            let tokenizer = words(&more)?;
+            assert_eq!(tokenizer.encode_content("a b a b")?, [1, 2, 1, 2], "{more}");
+            assert_eq!(tokenizer.encode_control("a b a b")?, [1, 2, 1, 2], "{more}");
+        }
+        Ok(())
+    }
 
     #[test]
     fn a_file_that_the_library_panics_on_is_refused() -> Result<(), Box<dyn std::error::Error>> {

@@ -9,7 +9,7 @@ use hilora_contract::artifact::{ContentHash, write_atomic};
 use hilora_contract::dataset::{Domain, Example, Lesson};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{PluginKind, PromptFormatter};
-use hilora_evaluator::ShuffledAnswers;
+use hilora_evaluator::{ShuffledAnswers, stop_tokens};
 use hilora_model::{BaseFiles, LoraConfig, ModelConfig, Tokenizer};
 use hilora_prepare::DataConfig;
 use hilora_trainer::{StartingPoint, TrainingConfig, TrainingMode, TrainingOutcome, TrainingRun};
@@ -138,8 +138,10 @@ impl Stage for TrainStage {
         config.training.device.choose()?;
         let base = run.base.description(observer)?;
         ModelConfig::load(&base)?;
-        Tokenizer::load(&base)?;
-        run.plugins.formatter(config.chat_template, || Ok(base))?;
+        let tokenizer = Tokenizer::load(&base)?;
+        let formatter = run.plugins.formatter(config.chat_template, || Ok(base))?;
+        // What is learned without an end token never ends.
+        stop_tokens(&tokenizer, &*formatter)?;
         Ok(())
     }
 

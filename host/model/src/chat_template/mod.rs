@@ -3,7 +3,8 @@
 //! It is read as transformers reads it: `chat_template.jinja` beside the tokenizer, or else the key `chat_template` of
 //! `tokenizer_config.json`, a text or a list of named texts of which `default` is taken. Blocks are trimmed, `tojson`,
 //! `raise_exception` and `strftime_now` are there (the date is fixed, so that the same messages give the same text), and
-//! the special tokens are known by their names. A rendering that takes too many steps, too much memory or too long is an
+//! the special tokens are known by their names, of which `special_tokens_map.json` has the last word as long as
+//! `tokenizer_config.json` lists no `added_tokens_decoder`. A rendering that takes too many steps, too much memory or too long is an
 //! error (`confined`). Tools and documents are not handed in.
 
 mod confined;
@@ -75,27 +76,32 @@ impl ChatTemplate {
         let config = folder.join("tokenizer_config.json");
         let text = std::fs::read_to_string(&config).map_err(|error| ModelError::reading(&config, error))?;
         let beside = folder.join("chat_template.jinja");
-        match std::fs::read_to_string(&beside) {
-            Ok(template) => Self::parse(&beside, &text, Some(template)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::parse(&config, &text, None),
-            Err(error) => Err(ModelError::reading(&beside, error)),
-        }
+        let template = read_if_there(&beside)?;
+        let path = if template.is_some() { &beside } else { &config };
+        let map = folder.join("special_tokens_map.json");
+        let named = read_if_there(&map)?;
+        Self::read(path, &text, named.as_deref().map(|text| (map.as_path(), text)), template)
     }
 
     /// Reads a `tokenizer_config.json`, and the template in it where none is given beside it. `path` is for messages.
     pub fn parse(path: &Path, config: &str, template: Option<String>) -> Result<Self, ModelError> {
+        Self::read(path, config, None, template)
+    }
+
+    /// The same with a `special_tokens_map.json`, its path and its text.
+    fn read(
+        path: &Path,
+        config: &str,
+        named: Option<(&Path, &str)>,
+        template: Option<String>,
+    ) -> Result<Self, ModelError> {
         let wrong = |message: String| ModelError::config(path, message);
-        let mut fields: BTreeMap<String, serde_json::Value> =
-            serde_json::from_str(config).map_err(|error| wrong(error.to_string()))?;
+        let mut fields = fields(path, config)?;
         let mut special_tokens = BTreeMap::new();
-        for name in SPECIAL_TOKENS {
-            match fields.remove(name).filter(|value| !value.is_null()).map(serde_json::from_value) {
-                None => {}
-                Some(Ok(TokenText::Plain(token) | TokenText::Object { content: token })) => {
-                    special_tokens.insert(name, token);
-                }
-                Some(Err(_)) => return Err(wrong(format!("{name}: expected a token's spelling"))),
-            }
+        name_special_tokens(path, &fields, &mut special_tokens)?;
+        // As in transformers: who lists the added tokens in the one file has said everything there.
+        if let Some((path, text)) = named.filter(|_| !fields.contains_key("added_tokens_decoder")) {
+            name_special_tokens(path, &self::fields(path, text)?, &mut special_tokens)?;
         }
         let template = match (template, fields.remove("chat_template").map(serde_json::from_value)) {
             (Some(template), _) | (None, Some(Ok(TemplateText::One(template)))) => template,
@@ -148,6 +154,40 @@ impl ChatTemplate {
     fn failure(path: &Path, message: String) -> ModelError {
         ModelError::ChatTemplate { path: path.to_owned(), message }
     }
+}
+
+/// A file's text; `None` where there is no such file.
+fn read_if_there(path: &Path) -> Result<Option<String>, ModelError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ModelError::reading(path, error)),
+    }
+}
+
+/// The fields of a JSON object.
+fn fields(path: &Path, text: &str) -> Result<BTreeMap<String, serde_json::Value>, ModelError> {
+    serde_json::from_str(text).map_err(|error| ModelError::config(path, error.to_string()))
+}
+
+/// Takes the special tokens that these fields name; one that is named as `null` is none.
+fn name_special_tokens(
+    path: &Path,
+    fields: &BTreeMap<String, serde_json::Value>,
+    special_tokens: &mut BTreeMap<&'static str, String>,
+) -> Result<(), ModelError> {
+    for name in SPECIAL_TOKENS {
+        let Some(value) = fields.get(name) else { continue };
+        if value.is_null() {
+            special_tokens.remove(name);
+            continue;
+        }
+        match TokenText::deserialize(value) {
+            Ok(TokenText::Plain(token) | TokenText::Object { content: token }) => special_tokens.insert(name, token),
+            Err(_) => return Err(ModelError::config(path, format!("{name}: expected a token's spelling"))),
+        };
+    }
+    Ok(())
 }
 
 /// Why confined work has no result: that no thread can be made is the machine's fault, everything else the template's.
@@ -208,6 +248,34 @@ mod tests {
             let message = parse(config).err().expect("it is refused").to_string();
             assert!(message.starts_with("c.json: ") && message.contains(expected), "{config}: {message}");
         }
+        Ok(())
+    }
+
+    /// transformers 5.13 gives the same: `AutoTokenizer.from_pretrained(folder).apply_chat_template(…, tokenize=False)`.
+    #[test]
+    fn the_map_of_special_tokens_counts_where_the_configuration_lists_no_added_tokens() -> Result<(), ModelError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("it can be written");
+        let shown = || ChatTemplate::load(folder.path())?.render(&[], false);
+        write("chat_template.jinja", "{{ bos_token }}|{{ eos_token }}|{{ bos_token is defined }}");
+        for (config, map, expected) in [
+            (r#"{"eos_token":"E"}"#, r#"{"bos_token":"B"}"#, "B|E|true"),
+            (r#"{"bos_token":"A","eos_token":"E"}"#, r#"{"bos_token":{"content":"B","lstrip":false}}"#, "B|E|true"),
+            (
+                r#"{"bos_token":"A","eos_token":"E"}"#,
+                r#"{"bos_token":null,"additional_special_tokens":[]}"#,
+                "|E|false",
+            ),
+            (r#"{"eos_token":"E","added_tokens_decoder":{}}"#, r#"{"bos_token":"B","eos_token":"F"}"#, "|E|false"),
+        ] {
+            write("tokenizer_config.json", config);
+            write("special_tokens_map.json", map);
+            assert_eq!(shown()?.to_lowercase(), expected.to_lowercase(), "{config} {map}");
+        }
+        write("special_tokens_map.json", r#"{"eos_token":7}"#);
+        write("tokenizer_config.json", "{}");
+        let refused = shown().expect_err("7 spells no token").to_string();
+        assert!(refused.ends_with("special_tokens_map.json: eos_token: expected a token's spelling"), "{refused}");
         Ok(())
     }
 }
