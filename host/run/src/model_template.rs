@@ -5,6 +5,8 @@ use hilora_contract::dataset::{Message, ProblemText, Role, SegmentKind};
 use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity, PromptFormatter, Sequence};
 use hilora_model::{ChatTemplate, ModelError};
 
+/// What begins a thought, in a template's prompt or in an answer.
+const THOUGHT_BEGIN: &str = "<think>";
 /// What ends a thought; the answer follows it.
 const THOUGHT_END: &str = "</think>";
 
@@ -12,12 +14,18 @@ const THOUGHT_END: &str = "</think>";
 pub(crate) struct ModelTemplateFormatter {
     formatter: Box<dyn PromptFormatter>,
     template: ChatTemplate,
+    /// Whether the prompt ends within a thought, so that answers begin in it.
+    opens_thought: bool,
 }
 
 impl ModelTemplateFormatter {
     /// Puts the template before the formatter.
     pub(crate) fn new(formatter: Box<dyn PromptFormatter>, template: ChatTemplate) -> Self {
-        Self { formatter, template }
+        let question = [Message::new(Role::User, "question")];
+        // A template that cannot lay this out says so where it is asked for a prompt.
+        let prompt = template.lay_out_prompt(&question).unwrap_or_default();
+        let opens_thought = prompt.last().is_some_and(|end| end.text.trim_end().ends_with(THOUGHT_BEGIN));
+        Self { formatter, template, opens_thought }
     }
 
     fn refusal(&self, of: &str, error: &ModelError) -> PluginError {
@@ -67,7 +75,34 @@ impl PromptFormatter for ModelTemplateFormatter {
     }
 
     fn extract_solution(&self, completion: &str) -> Result<Option<String>, PluginError> {
-        let answer = completion.rsplit_once(THOUGHT_END).map_or(completion, |(_, answer)| answer);
-        self.formatter.extract_solution(answer)
+        answer_of(completion, self.opens_thought).map_or(Ok(None), |answer| self.formatter.extract_solution(answer))
+    }
+}
+
+/// What follows the thought that a completion begins in, or begins itself; `None` if the thought was cut off.
+fn answer_of(completion: &str, opens_thought: bool) -> Option<&str> {
+    match opens_thought || completion.trim_start().starts_with(THOUGHT_BEGIN) {
+        true => completion.split_once(THOUGHT_END).map(|(_, answer)| answer),
+        false => Some(completion),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::answer_of;
+
+    #[test]
+    fn a_thought_is_no_answer() {
+        for (completion, opens_thought, answer) in [
+            ("hm</think>4", true, Some("4")),
+            ("<think>hm</think>4", true, Some("4")),
+            ("draft, cut off", true, None),
+            ("<think>hm</think>4", false, Some("4")),
+            ("\n<think>draft, cut off", false, None),
+            ("4", false, Some("4")),
+            ("print('</think>')", false, Some("print('</think>')")),
+        ] {
+            assert_eq!(answer_of(completion, opens_thought), answer, "{completion:?}");
+        }
     }
 }

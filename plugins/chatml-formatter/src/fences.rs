@@ -1,128 +1,407 @@
-//! Fenced code in an answer: lines between a line that opens with at least three backticks and one that closes with
-//! at least as many. Whether the code is right, or even Python, is not asked here.
+//! Fenced blocks in an answer, as models write them: with three backticks or more, or tildes, at the beginning of a line,
+//! in a list, in a quotation or behind a sentence, closed by a line of their own, behind code or not at all.
+//!
+//! A fence within a string of the code is the code's. Whether a block holds a program is not asked here.
 
-/// One fenced block.
-struct Block {
-    python: bool,
-    closed: bool,
-    code: String,
+use crate::info::{Info, Language, is_blank};
+use crate::python::{Module, string_end};
+use crate::tidy::tidy;
+
+/// One block with code in it.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) language: Language,
+    /// Tidied.
+    pub(crate) code: String,
+    /// Whether its end is there, and not only the next block's beginning.
+    pub(crate) is_closed: bool,
 }
 
-/// The program in an answer. The prompt asks for reasoning first and the code last, so of several complete Python
-/// blocks the last one counts. Without any, in this order: a Python block that the end of the text cut off, the last
-/// complete block that names no language, one of those cut off. Prose holds no program.
-pub(crate) fn solution(completion: &str) -> Option<String> {
-    let blocks = blocks(completion);
-    let last = |python, closed| blocks.iter().rev().find(|block| block.python == python && block.closed == closed);
-    let chosen = last(true, true).or_else(|| last(true, false)).or_else(|| last(false, true));
-    chosen.or_else(|| last(false, false)).map(|block| block.code.clone())
+/// What a text holds in fences.
+#[derive(Debug, Default)]
+pub(crate) struct Fenced {
+    /// The blocks, in order.
+    pub(crate) blocks: Vec<Block>,
+    /// What stands between fences on one line, in order.
+    pub(crate) inline: Vec<Block>,
+    /// Whether there is any fence.
+    pub(crate) has_fences: bool,
+}
+
+/// A fence that opens a block.
+struct Opening<'a> {
+    /// What stands before it on its line.
+    before: &'a str,
+    mark: u8,
+    length: usize,
+    info: Info<'a>,
+    /// Whether its line is part of a quotation.
+    is_quoted: bool,
+}
+
+/// What a line holds.
+enum Line<'a> {
+    Opening(Opening<'a>),
+    /// Code between two fences.
+    Inline(&'a str),
+    Text,
+}
+
+impl Fenced {
+    /// Finds all blocks of a text whose lines end in a line feed.
+    pub(crate) fn of(text: &str) -> Self {
+        let mut fenced = Self::default();
+        let closers = Closers::of(text);
+        let mut at = 0;
+        while at < text.len() {
+            let line_end = line_end(text, at);
+            let next = (line_end + 1).min(text.len());
+            match read_line(&text[at..line_end]) {
+                Line::Text => at = next,
+                Line::Inline(code) => {
+                    fenced.has_fences = true;
+                    fenced.push_inline(code);
+                    at = next;
+                }
+                Line::Opening(opening) => {
+                    let is_first = !fenced.has_fences;
+                    fenced.has_fences = true;
+                    let before = &text[..at + opening.before.len()];
+                    if is_first && !opening.info.is_known && fenced.push_beginning(before) {
+                        at = next;
+                    } else {
+                        at = fenced.push_block(text, next, &opening, &closers);
+                    }
+                }
+            }
+        }
+        fenced
+    }
+
+    /// Adds what stands before the first fence, if it is a program: its own opening stood in the prompt.
+    fn push_beginning(&mut self, before: &str) -> bool {
+        let (_, code) = named_by_first_line(Language::Python, tidy(before));
+        let is_program = Module::of(&code).is_program();
+        if is_program {
+            self.blocks.push(Block { language: Language::Python, code, is_closed: true });
+        }
+        is_program
+    }
+
+    fn push_inline(&mut self, text: &str) {
+        let info = Info::of(text);
+        let word_only = matches!(info.language, Language::Python) && info.code.is_empty();
+        let code = if info.code.is_empty() { text } else { info.code };
+        if !word_only && matches!(info.language, Language::Python | Language::Unnamed) {
+            self.inline.push(Block { language: info.language, code: tidy(code), is_closed: true });
+        }
+    }
+
+    /// Adds the block whose content begins here; says where the text goes on behind it.
+    fn push_block(&mut self, text: &str, start: usize, opening: &Opening<'_>, closers: &Closers) -> usize {
+        let info = &opening.info;
+        if info.language == Language::Markdown || opening.length > 3 && is_wrapper(text, start, info, opening.mark) {
+            return start;
+        }
+        let unquoted;
+        let (content, is_quoted) = match opening.is_quoted {
+            true => {
+                unquoted = Quotation::of(&text[start..]);
+                (unquoted.text.as_str(), true)
+            }
+            false => (&text[start..], false),
+        };
+        let least = if closers.has_from(start, opening.length) { opening.length } else { 3 };
+        let end = End::of(content, opening.mark, least, info.language);
+        let code = match info.code {
+            "" => tidy(&content[..end.code]),
+            first => tidy(&format!("{first}\n{}", &content[..end.code])),
+        };
+        let (language, code) = named_by_first_line(info.language, code);
+        let is_session = code.starts_with(">>>") || code.starts_with("In [");
+        let language = if is_session { Language::Other } else { language };
+        if !code.is_empty() {
+            self.blocks.push(Block { language, code, is_closed: end.is_closed });
+        }
+        match is_quoted {
+            // Lines of a quotation are as many as they were.
+            true => line_number(text, start, content[..end.next].matches('\n').count()),
+            false => start + end.next,
+        }
+    }
+}
+
+/// Where the line begins that follows so many line ends.
+fn line_number(text: &str, start: usize, count: usize) -> usize {
+    text[start..].match_indices('\n').nth(count.max(1) - 1).map_or(text.len(), |(at, _)| start + at + 1)
+}
+
+/// A block without a language, whose first line names it.
+fn named_by_first_line(language: Language, code: String) -> (Language, String) {
+    let (first, rest) = code.split_once('\n').unwrap_or((&code, ""));
+    let is_word =
+        first.len() <= "python 3.14.0".len() && first.bytes().all(|b| b.is_ascii_alphanumeric() || b" .".contains(&b));
+    let info = Info::of(first);
+    let names = is_word && info.language == Language::Python && info.code.is_empty() && !first.ends_with(".py");
+    match names && matches!(language, Language::Unnamed | Language::Python) {
+        true => (Language::Python, tidy(rest)),
+        false => (language, code),
+    }
+}
+
+/// Whether a long fence without a language is there to hold other fences.
+fn is_wrapper(text: &str, start: usize, info: &Info<'_>, mark: u8) -> bool {
+    if info.language != Language::Unnamed {
+        return false;
+    }
+    let mut lines = text[start..].lines().map(|line| line.trim_start_matches(is_blank));
+    let first = lines.find(|line| run(line, mark) >= 3);
+    first.is_some_and(|line| Info::of(&line[run(line, mark)..]).language == Language::Python)
+}
+
+/// The lines of a quotation without its marks, up to the first line that is not quoted.
+struct Quotation {
+    text: String,
+}
+
+impl Quotation {
+    fn of(text: &str) -> Self {
+        let lines: Vec<&str> = text.lines().map_while(|line| line.trim_start().strip_prefix('>')).collect();
+        let are_spaced = lines.iter().all(|line| line.is_empty() || line.starts_with(' '));
+        let lines: Vec<&str> =
+            lines.iter().map(|line| line.strip_prefix(' ').filter(|_| are_spaced).unwrap_or(line)).collect();
+        Self { text: lines.join("\n") + "\n" }
+    }
+}
+
+/// How long the bare fences are that close blocks from some line on.
+struct Closers(Vec<(usize, usize)>);
+
+impl Closers {
+    fn of(text: &str) -> Self {
+        let mut closers = Vec::new();
+        let mut at = 0;
+        for line in text.split('\n') {
+            let trimmed = line.trim_matches(is_blank);
+            let length = ["`", "~"].iter().map(|mark| run(trimmed, mark.as_bytes()[0])).max().unwrap_or(0);
+            if length > 3 && length == trimmed.len() {
+                closers.push((at, length));
+            }
+            at += line.len() + 1;
+        }
+        // From each place on, the longest.
+        let mut longest = 0;
+        for (_, length) in closers.iter_mut().rev() {
+            longest = longest.max(*length);
+            *length = longest;
+        }
+        Self(closers)
+    }
+
+    /// Whether a fence of at least this length closes a block from here on; of three, any does.
+    fn has_from(&self, at: usize, length: usize) -> bool {
+        let next = self.0.partition_point(|(place, _)| *place < at);
+        length > 3 && self.0.get(next).is_some_and(|(_, longest)| *longest >= length)
+    }
+}
+
+/// Where a block ends.
+struct End {
+    /// The end of its code.
+    code: usize,
+    /// Where the text goes on.
+    next: usize,
+    is_closed: bool,
+}
+
+impl End {
+    /// The end of the block that begins with the text, closed by so many marks.
+    fn of(text: &str, mark: u8, least: usize, language: Language) -> Self {
+        let bytes = text.as_bytes();
+        let is_code = language != Language::Other;
+        let mut at = 0;
+        let mut is_line_start = true;
+        // Marks of HTML, of chat templates and of CodeLlama are no Python, so the code ends before them.
+        let mut foreign = None;
+        let mut in_comment = None;
+        let mut has_open_string = false;
+        while at < text.len() {
+            if is_line_start {
+                let line = &text[at..line_end(text, at)];
+                if let Some(closing) = Self::at_line(line, mark, least) {
+                    let code = foreign.unwrap_or(at);
+                    let next = if closing { (at + line.len() + 1).min(text.len()) } else { at };
+                    return Self { code, next, is_closed: closing };
+                }
+                is_line_start = false;
+            }
+            match bytes[at] {
+                b'\n' => {
+                    is_line_start = true;
+                    at += 1;
+                }
+                _ if !is_code => at = line_end(text, at),
+                b'"' | b'\'' => match string_end(text, at) {
+                    Some(Ok(end)) if !(has_open_string && end > line_end(text, at)) => at = end,
+                    Some(Err(_)) if bytes[at..].starts_with(&[bytes[at]; 3]) => {
+                        has_open_string = true;
+                        at += 3;
+                    }
+                    _ => at += 1,
+                },
+                b'#' => {
+                    let end = line_end(text, at);
+                    let line = text[at..end].trim_end();
+                    if line.ends_with("```") {
+                        in_comment.get_or_insert((at + line.len() - 3, (end + 1).min(text.len())));
+                    }
+                    at = end;
+                }
+                b'`' if run(&text[at..], b'`') >= least => {
+                    let code = foreign.unwrap_or(at);
+                    return Self { code, next: (line_end(text, at) + 1).min(text.len()), is_closed: true };
+                }
+                b'<' | b'[' if is_foreign(&text[at..]) => {
+                    foreign.get_or_insert(at);
+                    at += 1;
+                }
+                _ => at += 1,
+            }
+        }
+        match (foreign, in_comment) {
+            (None, Some((code, next))) => Self { code, next, is_closed: true },
+            (foreign, _) => {
+                Self { code: foreign.unwrap_or(text.len()), next: text.len(), is_closed: foreign.is_some() }
+            }
+        }
+    }
+
+    /// Whether a line closes the block, and if so, whether it is no more than that: a fence that names a language opens
+    /// the next block, and the one before it was left open.
+    fn at_line(line: &str, mark: u8, least: usize) -> Option<bool> {
+        let trimmed = line.trim_start_matches(is_blank);
+        let length = [mark, b'`'].into_iter().map(|mark| run(trimmed, mark)).max().unwrap_or(0);
+        // In a string of quotes as fences there is one length.
+        if length < least {
+            return None;
+        }
+        let info = Info::of(&trimmed[length..]);
+        Some(!(info.is_known && info.code.is_empty()))
+    }
+}
+
+fn is_foreign(text: &str) -> bool {
+    text.starts_with("</") || text.starts_with("<|") || text.starts_with("[/")
+}
+
+fn line_end(text: &str, at: usize) -> usize {
+    text[at..].find('\n').map_or(text.len(), |length| at + length)
+}
+
+fn run(text: &str, mark: u8) -> usize {
+    text.bytes().take_while(|&byte| byte == mark).count()
+}
+
+/// Reads a line outside all blocks.
+fn read_line(line: &str) -> Line<'_> {
+    let content = line.trim_start_matches(is_blank);
+    let mark = content.bytes().next().filter(|byte| b"~'\"".contains(byte)).unwrap_or(b'`');
+    let at = match mark {
+        b'`' => line.find("```"),
+        mark => (run(content, mark) >= 3).then_some(line.len() - content.len()),
+    };
+    let Some(at) = at else { return Line::Text };
+    let (before, fence) = line.split_at(at);
+    let length = run(fence, mark);
+    let rest = &fence[length..];
+    let info = Info::of(rest);
+    if mark == b'`' && rest.contains('`') {
+        return match rest.find("```") {
+            Some(end) if !rest[..end].trim().is_empty() => Line::Inline(&rest[..end]),
+            _ => Line::Text,
+        };
+    }
+    // Quotes as fences are read only where they name the language.
+    let names_python = length == 3 && info.language == Language::Python && info.code.is_empty();
+    if b"'\"".contains(&mark) && (!names_python || rest.contains(char::from(mark))) {
+        return Line::Text;
+    }
+    let is_word = before.trim_matches(is_blank).chars().all(|c| !c.is_alphanumeric());
+    let is_empty = rest.trim_matches(is_blank).is_empty();
+    if is_word || is_marked(before) || is_empty || info.is_known || !info.code.is_empty() {
+        let is_quoted = before.trim_start().starts_with('>');
+        return Line::Opening(Opening { before, mark, length, info, is_quoted });
+    }
+    Line::Text
+}
+
+/// Whether a line up to its fence is the number of a list's item, or ends as a tag or a sentence that announces code does.
+fn is_marked(before: &str) -> bool {
+    let before = before.trim_matches(is_blank);
+    before.ends_with(['>', ':', '*', ']']) || before.trim_start_matches(|c: char| c.is_ascii_digit()).len() == 1
 }
 
 /// A fence that no line of the code can close.
 pub(crate) fn fence_around(code: &str) -> String {
-    let longest = code.lines().map(|line| backticks(line.trim_start())).max().unwrap_or(0);
+    let longest = code.lines().map(|line| run(line.trim_start(), b'`')).max().unwrap_or(0);
     "`".repeat(longest.max(2) + 1)
-}
-
-fn backticks(line: &str) -> usize {
-    line.bytes().take_while(|&byte| byte == b'`').count()
-}
-
-/// Every block with code in it whose language is Python or not named, in order.
-fn blocks(completion: &str) -> Vec<Block> {
-    let mut found = Vec::new();
-    let mut lines = completion.lines();
-    while let Some(line) = lines.next() {
-        let trimmed = line.trim_start();
-        let indent = line.len() - trimmed.len();
-        let length = backticks(trimmed);
-        let language = trimmed[length..].trim();
-        // A backtick after the fence makes it inline code.
-        if length < 3 || language.contains('`') {
-            continue;
-        }
-        let mut code = Vec::new();
-        let mut closed = false;
-        for line in lines.by_ref() {
-            let trimmed = line.trim();
-            if backticks(trimmed) >= length && trimmed.len() == backticks(trimmed) {
-                closed = true;
-                break;
-            }
-            code.push(without_indent(line, indent));
-        }
-        let python = match language.split_whitespace().next().unwrap_or("").to_ascii_lowercase().as_str() {
-            "python" | "python3" | "py" | "py3" => true,
-            "" => false,
-            _ => continue,
-        };
-        if code.iter().any(|line| !line.trim().is_empty()) {
-            found.push(Block { python, closed, code: code.join("\n") });
-        }
-    }
-    found
-}
-
-/// The line without the indentation that its fence has, as in a list item.
-fn without_indent(line: &str, indent: usize) -> &str {
-    let blank = line.bytes().take(indent).take_while(u8::is_ascii_whitespace).count();
-    &line[blank..]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(cases: &[(&str, Option<&str>)]) {
-        for (completion, expected) in cases {
-            assert_eq!(solution(completion).as_deref(), *expected, "{completion:?}");
+    fn found(text: &str) -> Vec<(Language, String, bool)> {
+        Fenced::of(text).blocks.into_iter().map(|block| (block.language, block.code, block.is_closed)).collect()
+    }
+
+    #[test]
+    fn blocks_are_found_wherever_they_stand() {
+        for text in [
+            "```python\nx = 1\n```",
+            "~~~python\nx = 1\n~~~",
+            "So: ```python\nx = 1\n```",
+            "1. ```python\n   x = 1\n   ```",
+            "- **Code**\n\n  ```python\n  x = 1\n  ```",
+            "> ```python\n> x = 1\n> ```\nrest",
+            "```python\nx = 1```",
+            "```python\nx = 1\n``` Done.",
+            "```python\nx = 1\n````",
+            "````python\nx = 1\n```",
+            "````\n```python\nx = 1\n```\n````",
+            "```markdown\n```python\nx = 1\n```\n```",
+            "```\npython\nx = 1\n```",
+            "```python x = 1\n```",
+            "'''python\nx = 1\n'''",
+            "```python\nx = 1\n</answer>",
+            "x = 1\n```\nThat is it.",
+            "python\nx = 1\n```",
+        ] {
+            assert_eq!(found(text), [(Language::Python, "x = 1".to_owned(), true)], "{text:?}");
         }
+        assert_eq!(found("```python\nx = 1"), [(Language::Python, "x = 1".to_owned(), false)]);
+        assert_eq!(found("```cpp\nint x;\n```").len(), 1);
+        assert_eq!(found("```python\n\n```"), []);
     }
 
     #[test]
-    fn the_last_complete_python_block_counts() {
-        check(&[
-            ("Text.\n\n```python\nprint(1)\n```", Some("print(1)")),
-            ("```python\nslow()\n```\nBetter:\n```python\nfast()\n```\nDone.", Some("fast()")),
-            ("```python\nprint(1)\n```\nOutput:\n```\n1\n```\n", Some("print(1)")),
-            ("```python\nprint(1)\n```\nOr\n```python\nprint(", Some("print(1)")),
-            ("```python\nprint(1)\n```\n```cpp\nint main() {}\n```", Some("print(1)")),
-        ]);
+    fn a_fence_in_a_string_is_the_codes() {
+        for code in [
+            "s = '''\n```\n'''",
+            "s = '```'",
+            "x = 1  # ```",
+            "def f():\n    \"\"\"\n    ```python\n    f()\n    ```\n    \"\"\"",
+        ] {
+            assert_eq!(found(&format!("```python\n{code}\n```\n")), [(Language::Python, code.to_owned(), true)]);
+        }
+        // A string that nothing closes has none.
+        assert_eq!(found("```python\ns = '''\n```\nText"), [(Language::Python, "s = '''".to_owned(), true)]);
     }
 
     #[test]
-    fn other_spellings_are_understood() {
-        check(&[
-            ("```py\nx = 1\n```", Some("x = 1")),
-            ("```Python3\nx = 1\n```", Some("x = 1")),
-            ("``` python title=a\nx = 1\n```", Some("x = 1")),
-            ("```\nx = 1\n```", Some("x = 1")),
-            ("````python\ns = '''\n```\n'''\n````", Some("s = '''\n```\n'''")),
-            ("1. So:\n   ```python\n   if x:\n       y()\n   ```", Some("if x:\n    y()")),
-            ("```python\r\nx = 1\r\n```\r\n", Some("x = 1")),
-        ]);
-    }
-
-    #[test]
-    fn a_missing_end_fence_at_the_end_is_forgiven() {
-        check(&[
-            ("So:\n```python\nprint(1)\nprint(2)", Some("print(1)\nprint(2)")),
-            ("```\n3 4\n```\nso\n```python\nprint(7)", Some("print(7)")),
-            ("```\nprint(1)", Some("print(1)")),
-        ]);
-    }
-
-    #[test]
-    fn prose_other_languages_and_empty_blocks_hold_no_program() {
-        check(&[
-            ("print(1)", None),
-            ("", None),
-            ("Use `print(1)` or ```print(2)``` inline.", None),
-            ("```print(2)``` at the start of a line", None),
-            ("```cpp\nint main() {}\n```", None),
-            ("```python\n\n```", None),
-            ("```python", None),
-        ]);
+    fn a_block_that_is_left_open_ends_where_the_next_one_begins() {
+        let blocks = found("```python\nx = 1\n\n```python\nx = 2\n```\n```cpp\n");
+        assert_eq!(blocks.iter().map(|(_, code, _)| code.as_str()).collect::<Vec<_>>(), ["x = 1", "x = 2"]);
     }
 
     #[test]

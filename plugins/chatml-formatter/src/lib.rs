@@ -4,6 +4,11 @@
 //! forge a turn. It truncates nothing and tokenizes nothing.
 
 mod fences;
+mod info;
+mod marks;
+mod python;
+mod solution;
+mod tidy;
 
 use hilora_chatml::{END_OF_TURN, conversation_messages, message};
 use hilora_plugin_sdk::formatter::{Example, FormatError, Lesson, PromptFormatter, Sequence};
@@ -33,7 +38,7 @@ impl PromptFormatter for ChatmlFormatter {
     }
 
     fn extract_solution(completion: String) -> Option<String> {
-        fences::solution(&completion)
+        solution::solution(&hilora_chatml::answer(&completion))
     }
 }
 
@@ -180,7 +185,7 @@ mod tests {
     #[test]
     fn the_solution_comes_back_out_of_the_trained_text() {
         for solution in
-            ["print(1)", "def f():\n    return 1\n\n\nprint(f())", "s = '''\n```\n'''\nprint(s)", "````", "  x = 1"]
+            ["print(1)", "def f():\n    return 1\n\n\nprint(f())", "s = '''\n```\n'''\nprint(s)", "````", "x = 1"]
         {
             let segments = format("python", example("s", None, solution));
             assert_eq!(ChatmlFormatter::extract_solution(segments[5].text.clone()).as_deref(), Some(solution));

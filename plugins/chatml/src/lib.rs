@@ -21,13 +21,17 @@
 //! Only messages that are to be trained on are, each with its end token; by default these are the assistant's. Whatever
 //! somebody wrote is a `content` segment, so that no text can forge a turn; markers alone are `control`. What has no place
 //! in this layout is refused by name. It words nothing and truncates nothing.
+//!
+//! Of what a model wrote, [`answer`] is what remains without its thoughts.
 
+mod thoughts;
 mod tools;
 mod turns;
 
 use hilora_plugin_sdk::formatter::{FormatError, Lesson, Sequence};
 use hilora_plugin_sdk::types::{Conversation, Message, Role};
 
+pub use thoughts::answer;
 pub use turns::segments;
 
 /// The token that ends a turn.
