@@ -17,6 +17,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -396,7 +397,17 @@ def taco() -> dict[str, bytes]:
             writer.write_table(table)
         return sink.getvalue()
 
+    def polars(make: str, codec: str) -> bytes:
+        """As Polars writes it: string views, a categorical, and a file whose schema stands in the footer alone."""
+        frame = pl.from_arrow(pa.concat_tables([table, table])).with_columns(pl.col("difficulty").cast(pl.Categorical))
+        sink = io.BytesIO()
+        getattr(frame, make)(sink, compression=codec)
+        return sink.getvalue()
+
     files = {
+        "polars-file": polars("write_ipc", "uncompressed"),
+        "polars-file-zstd": polars("write_ipc", "zstd"),
+        "polars-stream-lz4": polars("write_ipc_stream", "lz4"),
         "parquet": parquet(table, "none"),
         "parquet-zstd": parquet(table, "zstd"),
         "parquet-odd-rows": parquet(odd_table, "snappy"),
@@ -411,7 +422,7 @@ def taco() -> dict[str, bytes]:
         "odd-rows": lines(*odd),
         **containers(lines(row, calls, prose)),
     }
-    for name in ("parquet", "arrow-stream", "arrow-stream-zstd", "arrow-file"):
+    for name in ("parquet", "arrow-stream", "arrow-stream-zstd", "arrow-file", "polars-file"):
         files |= damaged(name, files[name])
     return files
 
