@@ -51,6 +51,48 @@ impl Field {
     }
 }
 
+/// A text out of one field or several that are joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Joined {
+    pub(crate) fields: Vec<Field>,
+    pub(crate) separator: String,
+}
+
+impl Joined {
+    /// Whether this name of a row belongs to one of the fields.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.path == name || field.path.split('.').next() == Some(name))
+    }
+
+    /// The one field, if there are no others.
+    pub(crate) fn single(&self) -> Option<&Field> {
+        if let [field] = &self.fields[..] { Some(field) } else { None }
+    }
+
+    /// The text, which must not be blank. Of several fields the first must be there; others that are missing or blank are
+    /// left out.
+    pub(crate) fn required_text(&self, row: &Fields<'_>, reason: &'static str) -> Result<String, Skip> {
+        if let Some(field) = self.single() {
+            return Ok(field.required_text(row, reason)?.into_owned());
+        }
+        let mut parts = Vec::new();
+        for (index, field) in self.fields.iter().enumerate() {
+            let value = if index == 0 { Some(field.required(row, "a string")?) } else { row.at(&field.path)? };
+            let text = value.map(|value| value.text_or_number(&field.path)).transpose()?.unwrap_or_default();
+            if !text.trim().is_empty() {
+                parts.push(text);
+            }
+        }
+        match parts.is_empty() {
+            true => {
+                let names: Vec<String> = self.fields.iter().map(|field| format!("`{}`", field.path)).collect();
+                Err(Skip::new(reason, format!("{} are empty", names.join(", "))))
+            }
+            false => Ok(parts.join(&self.separator)),
+        }
+    }
+}
+
 /// A list of strings; a number in it is its digits.
 pub(crate) fn texts(list: Json<'_>, field: &str) -> Result<Vec<String>, Skip> {
     let text =

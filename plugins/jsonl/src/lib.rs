@@ -3,6 +3,7 @@
 //! A mapping names, for one kind of row (chat, completion, problem or policy), the field that each part is read from.
 //! A row that does not fit the mapping is skipped with its line and field; nothing is guessed from other fields.
 
+mod beside;
 mod chat;
 mod checker;
 mod completion;

@@ -5,7 +5,10 @@ use hilora_dataset_formats::json::{Fields, Json};
 use hilora_dataset_formats::skip::Skip;
 use hilora_plugin_sdk::loader::LoadError;
 
-use crate::field::Field;
+use crate::field::{Field, Joined, texts};
+
+/// What stands between fields that are joined, if no option says it.
+const SEPARATOR: &str = "\n";
 
 /// The options and the keys that were asked for so far.
 pub(crate) struct Options<'a> {
@@ -58,6 +61,33 @@ impl<'a> Options<'a> {
             Some(path) => Ok(Field { path, given: true }),
             None => Ok(Field { path: default.to_owned(), given: false }),
         }
+    }
+
+    /// The field that the options name, or those that have its common names.
+    pub(crate) fn one_of_fields(
+        &mut self,
+        key: &'static str,
+        defaults: &[&'static str],
+    ) -> Result<Vec<Field>, LoadError> {
+        let field = self.field(key, "")?;
+        let usual = |name: &&str| Field { path: (*name).to_owned(), given: false };
+        Ok(if field.given { vec![field] } else { defaults.iter().map(usual).collect() })
+    }
+
+    /// A field, or a list of fields whose texts are joined by the option `join`.
+    pub(crate) fn joined(&mut self, key: &'static str, default: &'static str) -> Result<Joined, LoadError> {
+        let separator = self.text("join")?.unwrap_or_else(|| SEPARATOR.to_owned());
+        let fields = match self.get(key) {
+            Some(list) if list.is_list() => {
+                let paths = texts(list, key).map_err(refused)?;
+                if paths.is_empty() || paths.iter().any(String::is_empty) {
+                    return Err(refusal(format!("`{key}`: expected names of fields, got an empty one or none")));
+                }
+                paths.into_iter().map(|path| Field { path, given: true }).collect()
+            }
+            _ => vec![self.field(key, default)?],
+        };
+        Ok(Joined { fields, separator })
     }
 
     /// Refuses the keys that nobody asked for.

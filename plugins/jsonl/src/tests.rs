@@ -203,6 +203,112 @@ fn nothing_of_a_message_vanishes_silently() {
 }
 
 #[test]
+fn what_a_row_says_beside_its_conversation_is_honoured_or_named() {
+    let chat = |beside: &str| {
+        format!(
+            r#"{{"messages": [{{"role": "user", "content": "a"}}, {{"role": "assistant", "content": "b"}}], {beside}}}"#
+        )
+    };
+    let pair = |beside: &str| format!(r#"{{"prompt": "a", "completion": "b", {beside}}}"#);
+    for (options, row) in [(CHAT, &chat as &dyn Fn(&str) -> String), (COMPLETION, &pair)] {
+        let said = conversation(options, &row(r#""system": "Be brief.", "tools": "[{\"name\": \"f\"}]""#));
+        assert_eq!(turns(&said)[0], (Role::System, "Be brief."));
+        assert_eq!((said.messages.len(), said.tools), (3, vec![r#"{"name":"f"}"#.to_owned()]));
+        let said = conversation(options, &row(r#""functions": [{"name": "f"}], "system_prompt": "Now.", "tools": []"#));
+        assert_eq!((turns(&said)[0].1, said.tools.len()), ("Now.", 1));
+        // What is no matter of learning stays where it is.
+        let plain =
+            conversation(options, &row(r#""source": "x", "label": 3, "train": "test", "images": [], "weight": 1.0"#));
+        assert_eq!(plain.messages.len(), 2);
+        for (beside, reason, detail) in [
+            (r#""label": false"#, "negative-label", "`label` is false: the answer is one to avoid, not one to learn"),
+            (r#""label": "False""#, "negative-label", "`label` is false: the answer is one to avoid, not one to learn"),
+            (r#""weight": 0"#, "nothing-to-train-on", "`weight` is 0"),
+            (r#""weight": "0.0""#, "nothing-to-train-on", "`weight` is 0"),
+            (r#""weight": 0.3"#, "wrong-type", "`weight`: expected 0 or 1, got 0.3"),
+            (r#""train": false"#, "nothing-to-train-on", "`train` is false"),
+            (
+                r#""rejected": "c""#,
+                "unread-field",
+                "`rejected` is not read; the option `ignore` names fields that may be left out",
+            ),
+            (
+                r#""input": "the text to sum up""#,
+                "unread-field",
+                "`input` is not read; the option `ignore` names fields that may be left out",
+            ),
+            (r#""tools": [3]"#, "wrong-type", "`tools[0]`: expected an object, got a number"),
+        ] {
+            let expected = (reason.to_owned(), format!("part.jsonl line 1: {detail}"));
+            assert_eq!(skip(options, &row(beside)), expected, "{options} {beside}");
+        }
+        let ignoring = options.replace('}', r#", "ignore": ["rejected", "label", "weight"]}"#);
+        let kept = conversation(&ignoring, &row(r#""rejected": "c", "label": false, "weight": 0"#));
+        assert_eq!(kept.messages.len(), 2);
+    }
+    let with_system =
+        chat("\"system\": \"Be brief.\"").replacen('[', r#"[{"role": "system", "content": "Be kind."}, "#, 1);
+    assert_eq!(skip(CHAT, &with_system).0, "two-system-prompts");
+    let same = with_system.replace("Be kind.", "Be brief.");
+    assert_eq!(conversation(CHAT, &same).messages.len(), 3);
+}
+
+#[test]
+fn a_completion_may_have_a_thought_earlier_turns_and_messages() {
+    let row = r#"{"prompt": "a", "completion": "b", "reasoning": "because", "history": [["c", "d"], ["e", "f"]]}"#;
+    let chat = conversation(COMPLETION, row);
+    let spoken: Vec<&str> = turns(&chat).into_iter().map(|(_, text)| text).collect();
+    assert_eq!((spoken, chat.messages[5].reasoning.as_deref()), (vec!["c", "d", "e", "f", "a", "b"], Some("because")));
+    assert!(chat.messages[1].trained);
+
+    let row = r#"{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"}], "completion": [{"role": "assistant", "content": "d", "thinking": "e"}]}"#
+        .replace('\n', " ");
+    let chat = conversation(COMPLETION, &row);
+    let trained: Vec<bool> = chat.messages.iter().map(|message| message.trained).collect();
+    assert_eq!((trained, chat.messages[3].reasoning.as_deref()), (vec![false, false, false, true], Some("e")));
+    let one = r#"{"prompt": "a", "completion": {"role": "assistant", "content": "b"}}"#;
+    assert_eq!(turns(&conversation(COMPLETION, one)), [(Role::User, "a"), (Role::Assistant, "b")]);
+    assert_eq!(skip(COMPLETION, r#"{"prompt": "a", "completion": "b", "history": [["c"]]}"#).0, "wrong-type");
+}
+
+#[test]
+fn fields_are_joined_where_the_options_list_them() {
+    let options = r#"{"kind": "completion", "prompt": ["instruction", "input"], "completion": "output"}"#;
+    let row = |input: &str| format!(r#"{{"instruction": "Sum up.", "input": {input}, "output": "Short."}}"#);
+    for (input, prompt) in
+        [("\"A text.\"", "Sum up.\nA text."), ("\"\"", "Sum up."), ("null", "Sum up."), ("7", "Sum up.\n7")]
+    {
+        assert_eq!(turns(&conversation(options, &row(input)))[0].1, prompt);
+    }
+    let joined = options.replace("{\"kind", "{\"join\": \" | \", \"kind");
+    assert_eq!(turns(&conversation(&joined, &row("\"A text.\"")))[0].1, "Sum up. | A text.");
+    assert_eq!(skip(options, r#"{"input": "a", "output": "b"}"#).0, "missing-field");
+    assert_eq!(skip(options, r#"{"instruction": "", "input": " ", "output": "b"}"#).0, "empty-prompt");
+    assert_eq!(
+        options_error(r#"{"kind": "completion", "prompt": []}"#),
+        "`prompt`: expected names of fields, got an empty one or none"
+    );
+}
+
+#[test]
+fn content_in_parts_and_the_calls_of_old_are_read() {
+    let row = r#"{"messages": [{"role": "user", "content": [{"type": "text", "text": "Wea"}, {"text": "ther?"}]},
+        {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{\"a\": 1}"}},
+        {"role": "function", "name": "f", "content": "rain"}, {"role": "assistant", "content": ["Ra", "in."]}]}"#
+        .replace('\n', " ");
+    let chat = conversation(CHAT, &row);
+    let said: Vec<&str> = turns(&chat).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(said, ["Weather?", "", "rain", "Rain."]);
+    assert_eq!((&chat.messages[1].tool_calls[0].name[..], &chat.messages[2].role), ("f", &Role::Tool));
+    let image = row.replace(r#""type": "text", "text""#, r#""type": "image_url", "image_url""#);
+    assert_eq!(
+        skip(CHAT, &image).1,
+        "part.jsonl line 1: `messages[0].content[0].type`: expected `text`, got `image_url`"
+    );
+}
+
+#[test]
 fn a_problem_names_its_checker_in_a_field_or_for_all() {
     let named = |options: &str, checker: &str| {
         problem(options, &format!(r#"{{"problem": "Add.", "checker": {checker}}}"#)).checker
@@ -319,7 +425,7 @@ fn a_row_that_does_not_fit_is_named_with_line_and_field() {
     match read(COMPLETION, &text).expect("the file is whole").remove(1) {
         LoadedRow::Skipped(SkippedRow { id, reason, detail }) => {
             assert_eq!((id.as_deref(), reason.as_str()), (Some("part-3"), "wrong-type"));
-            assert_eq!(detail, "part.jsonl line 3: `prompt`: expected a string, got a list");
+            assert_eq!(detail, "part.jsonl line 3: `prompt[0]`: expected an object, got a string");
         }
         other => panic!("{other:?}"),
     }
@@ -330,7 +436,7 @@ fn a_row_that_does_not_fit_is_named_with_line_and_field() {
             CHAT,
             r#"{"messages": [{"role": "gpt", "content": ""}]}"#,
             "unknown-role",
-            "`messages[0].role`: expected one of assistant, developer, system, tool, user, got `gpt`",
+            "`messages[0].role`: expected one of assistant, developer, function, system, tool, user, got `gpt`",
         ),
         (
             CHAT,
@@ -444,7 +550,8 @@ fn options_that_cannot_be_used_are_named() {
         (r#"{"kind": "text"}"#, "`kind`: expected one of chat, completion, problem, policy, got `text`"),
         (
             r#"{"kind": "completion", "promt": "x", "roles": {}}"#,
-            "unknown key `promt`, `roles`; known for this kind: completion, difficulty, id, kind, prompt, system, tags",
+            "unknown key `promt`, `roles`; known for this kind: completion, difficulty, history, id, ignore, join, kind, \
+             label, prompt, reasoning, system, system_field, tags, tools",
         ),
         (r#"{"kind": "chat", "messages": 3}"#, "`messages`: expected a string, got a number"),
         (r#"{"kind": "chat", "messages": ""}"#, "`messages`: expected a field's name, got nothing"),
