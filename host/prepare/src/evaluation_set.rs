@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::account::skipped_words;
 use super::config::EvaluationSetConfig;
 use super::entry::Fingerprint;
-use super::error::PrepareError;
+use super::error::{PrepareError, SHOWN_MAX};
 use super::fingerprint::Words;
 use super::inputs::{PrepareInputs, SetInputs};
 use super::load::{ROWS_PER_BATCH, RowReader, SourceLimits};
@@ -72,6 +73,7 @@ fn evaluation_set(
     let mut reader = RowReader::open(loader, &set.files, &set.options, ROWS_PER_BATCH, limits)?;
     let mut problems = Vec::new();
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
+    let mut first = Vec::new();
     loop {
         if stop() {
             return Ok(None);
@@ -80,7 +82,7 @@ fn evaluation_set(
         if rows.is_empty() {
             break;
         }
-        for (_, row) in rows {
+        for (number, row) in rows {
             match row {
                 LoadedRow::Problem(problem) => {
                     problems.push(Measured::new(problem.text.id, &problem.text.statement, words));
@@ -90,7 +92,12 @@ fn evaluation_set(
                     problems.push(Measured::new(conversation.id, &said.join("\n\n"), words));
                 }
                 LoadedRow::Policy(example) => problems.push(Measured::new(example.id, &example.instruction, words)),
-                LoadedRow::Skipped(row) => *skipped.entry(row.reason).or_default() += 1,
+                LoadedRow::Skipped(row) => {
+                    if first.len() < SHOWN_MAX {
+                        first.push(skipped_words(number, row.id.as_deref(), &row.reason, &row.detail));
+                    }
+                    *skipped.entry(row.reason).or_default() += 1;
+                }
             }
         }
         words.flush()?;
@@ -98,7 +105,8 @@ fn evaluation_set(
     if problems.is_empty() {
         let reasons: Vec<String> = skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
         let skipped = if reasons.is_empty() { "none skipped".to_owned() } else { reasons.join(", ") };
-        return Err(PrepareError::EmptyEvaluationSet { set: set.name.clone(), rows: reader.rows_read(), skipped });
+        let (set, rows) = (set.name.clone(), reader.rows_read());
+        return Err(PrepareError::EmptyEvaluationSet { set, rows, skipped, first });
     }
     Ok(Some(EvaluationSet { report, problems }))
 }

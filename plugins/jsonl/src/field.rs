@@ -3,7 +3,12 @@
 use std::borrow::Cow;
 
 use hilora_dataset_formats::json::{Fields, Json};
-use hilora_dataset_formats::skip::Skip;
+use hilora_dataset_formats::skip::{Skip, shown};
+
+use crate::options::nearest;
+
+/// How many fields of a row a message names.
+const FIELDS_SHOWN_MAX: usize = 8;
 
 /// A field of a row, by its name or by the names down to it with dots between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,14 +22,32 @@ impl Field {
     /// The value; `None` where the row has none and need not have one.
     pub(crate) fn value<'a>(&self, row: &Fields<'a>) -> Result<Option<Json<'a>>, Skip> {
         match row.at(&self.path)? {
-            None if self.given => Err(Skip::missing_field(&self.path, "a value")),
+            None if self.given => Err(self.missing(row, "a value")),
             value => Ok(value),
         }
     }
 
     /// The value, which must be there.
     pub(crate) fn required<'a>(&self, row: &Fields<'a>, expected: &str) -> Result<Json<'a>, Skip> {
-        row.at(&self.path)?.ok_or_else(|| Skip::missing_field(&self.path, expected))
+        row.at(&self.path)?.ok_or_else(|| self.missing(row, expected))
+    }
+
+    /// The row lacks the field. What it has in its place is said, too.
+    fn missing(&self, row: &Fields<'_>, expected: &str) -> Skip {
+        let names: Vec<&str> = row.names().collect();
+        let some = names.iter().take(FIELDS_SHOWN_MAX).map(|name| format!("`{}`", shown(name)));
+        let mut some: Vec<String> = some.collect();
+        if names.len() > FIELDS_SHOWN_MAX {
+            some.push(format!("{} more", names.len() - FIELDS_SHOWN_MAX));
+        }
+        let mut skip = Skip::missing_field(&self.path, expected);
+        if !some.is_empty() {
+            skip.detail.push_str(&format!("; the row has {}", some.join(", ")));
+        }
+        if let Some(near) = nearest(&self.path, &names) {
+            skip.detail.push_str(&format!("; perhaps `{}` is meant", shown(near)));
+        }
+        skip
     }
 
     /// The value in an object that stands at `place` in a row, with its own place.

@@ -21,6 +21,11 @@ pub(crate) fn refusal(message: impl Into<String>) -> LoadError {
     LoadError::Options(message.into())
 }
 
+/// A refusal with what would mend it.
+pub(crate) fn refusal_with_hint(message: impl Into<String>, hint: &str) -> LoadError {
+    LoadError::Options(format!("{}\nhint: {hint}", message.into()))
+}
+
 impl<'a> Options<'a> {
     pub(crate) fn parse(options: &'a str) -> Result<Self, LoadError> {
         let value = Json::parse(options).map_err(|why| refusal(format!("not JSON: {why}")))?;
@@ -99,8 +104,36 @@ impl<'a> Options<'a> {
         }
         self.known.sort_unstable();
         self.known.dedup();
-        Err(refusal(format!("unknown key {}; known for this kind: {}", unknown.join(", "), self.known.join(", "))))
+        let message = format!("unknown key {}; known for this kind: {}", unknown.join(", "), self.known.join(", "));
+        let names = self.fields.names().filter(|name| !self.known.contains(name));
+        let meant = names.filter_map(|name| Some(format!("`{}` for `{name}`", nearest(name, &self.known)?)));
+        let meant: Vec<String> = meant.collect();
+        match meant.is_empty() {
+            true => Err(refusal(message)),
+            false => Err(refusal_with_hint(message, &format!("perhaps {}", meant.join(", ")))),
+        }
     }
+}
+
+/// The word that differs least from a misspelt one, if one differs little.
+pub(crate) fn nearest<'w>(misspelt: &str, words: &[&'w str]) -> Option<&'w str> {
+    let near = words.iter().map(|word| (edits(misspelt, word), *word)).min()?;
+    (near.0 <= misspelt.chars().count().div_ceil(3)).then_some(near.1)
+}
+
+/// How many letters must be changed, added or left out to make one word of another (Levenshtein's distance).
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (index, letter) in from.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
+        for (at, other) in to.iter().enumerate() {
+            let changed = diagonal + usize::from(letter != *other);
+            diagonal = row[at + 1];
+            row[at + 1] = changed.min(diagonal + 1).min(row[at] + 1);
+        }
+    }
+    row[to.len()]
 }
 
 /// A skip's words as those of an option.

@@ -457,7 +457,12 @@ fn a_row_that_does_not_fit_is_named_with_line_and_field() {
             "`messages` does not end with an answer",
         ),
         (COMPLETION, r#"{"prompt": "a", "completion": ""}"#, "empty-answer", "`completion` is empty"),
-        (COMPLETION, r#"{"prompt": "a"}"#, "missing-field", "`completion`: expected a string, got nothing"),
+        (
+            COMPLETION,
+            r#"{"prompt": "a"}"#,
+            "missing-field",
+            "`completion`: expected a string, got nothing; the row has `prompt`",
+        ),
         (PROBLEM, r#"{"problem": " "}"#, "empty-description", "`problem` is empty"),
         (
             PROBLEM,
@@ -475,7 +480,7 @@ fn a_row_that_does_not_fit_is_named_with_line_and_field() {
             POLICY,
             r#"{"instruction": "a", "policy": "b"}"#,
             "missing-field",
-            "`actions`: expected a list of actions, got nothing",
+            "`actions`: expected a list of actions, got nothing; the row has `instruction`, `policy`",
         ),
         (
             POLICY,
@@ -483,7 +488,18 @@ fn a_row_that_does_not_fit_is_named_with_line_and_field() {
             "wrong-type",
             "`actions[0].arguments`: expected an object, got a list",
         ),
-        (POLICY, r#"{"instruction": "a", "actions": []}"#, "missing-field", "`policy`: expected a string, got nothing"),
+        (
+            POLICY,
+            r#"{"instruction": "a", "actions": []}"#,
+            "missing-field",
+            "`policy`: expected a string, got nothing; the row has `instruction`, `actions`",
+        ),
+        (
+            r#"{"kind": "completion", "prompt": "promt"}"#,
+            r#"{"prompt": "a", "completion": "b"}"#,
+            "missing-field",
+            "`promt`: expected a string, got nothing; the row has `prompt`, `completion`; perhaps `prompt` is meant",
+        ),
     ] {
         assert_eq!(skip(options, row), (reason.to_owned(), format!("part.jsonl line 1: {detail}")), "{row}");
     }
@@ -551,7 +567,8 @@ fn options_that_cannot_be_used_are_named() {
         (
             r#"{"kind": "completion", "promt": "x", "roles": {}}"#,
             "unknown key `promt`, `roles`; known for this kind: completion, difficulty, history, id, ignore, join, kind, \
-             label, prompt, reasoning, system, system_field, tags, tools",
+             label, prompt, reasoning, system, system_field, tags, tools\n\
+             hint: perhaps `prompt` for `promt`",
         ),
         (r#"{"kind": "chat", "messages": 3}"#, "`messages`: expected a string, got a number"),
         (r#"{"kind": "chat", "messages": ""}"#, "`messages`: expected a field's name, got nothing"),
