@@ -17,6 +17,8 @@ const ROLES: [&str; 5] = ["system", "user", "assistant", "tool", "developer"];
 const FUNCTION_ROLE: &str = "function";
 /// Where a thought stands, if no option says it.
 pub(crate) const REASONING_FIELDS: [&str; 4] = ["reasoning", "reasoning_content", "thinking", "thought"];
+/// What the option `roles` calls the assistant where its content is the JSON of its calls.
+const CALLER: &str = "tool_call";
 /// How chat endpoints named the one call of a message before there could be several.
 const FUNCTION_CALL: &str = "function_call";
 /// The longest name of a role, in characters.
@@ -35,16 +37,26 @@ pub(crate) struct Messages {
     train: Field,
     ignored: Vec<String>,
     roles: BTreeMap<String, Role>,
+    /// The words of the assistant whose content is its calls.
+    callers: Vec<String>,
 }
 
 impl Messages {
     pub(crate) fn from_options(options: &mut Options<'_>) -> Result<Self, LoadError> {
         let mut roles = BTreeMap::from(ROLES.map(|word| (word.to_owned(), Role::named(word))));
         roles.insert(FUNCTION_ROLE.to_owned(), Role::Tool);
+        let mut callers = Vec::new();
         if let Some(given) = options.get("roles") {
             let given = given.fields("roles").map_err(refused)?;
             for word in given.names() {
-                roles.insert(word.to_owned(), role_option(&given, word).map_err(refused)?);
+                let role = match role_option(&given, word).map_err(refused)? {
+                    Role::Other(name) if name == CALLER => {
+                        callers.push(word.to_owned());
+                        Role::Assistant
+                    }
+                    role => role,
+                };
+                roles.insert(word.to_owned(), role);
             }
         }
         let reasoning = options.field("reasoning", "")?;
@@ -65,6 +77,7 @@ impl Messages {
                 None => Vec::new(),
             },
             roles,
+            callers,
         })
     }
 
@@ -116,9 +129,13 @@ impl Messages {
         };
         let reasoning_field = self.reasoning.iter().find(|path| fields.get(path).is_some());
         let reasoning = reasoning_field.map(|path| optional_text(path)).transpose()?.flatten();
-        let tool_calls = self.tool_calls(&fields, place)?;
+        let mut tool_calls = self.tool_calls(&fields, place)?;
         let content_field = format!("{place}.{}", self.content.path);
         let content = match fields.at_below(place, &self.content.path)? {
+            Some(content) if self.callers.iter().any(|caller| *caller == word) && !holds_nothing(content) => {
+                tool_calls.extend(calls_in(content, &content_field)?);
+                String::new()
+            }
             Some(content) if content.is_list() => text_of_parts(content, &content_field)?,
             Some(content) => content.text(&content_field)?.into_owned(),
             None if !tool_calls.is_empty() => String::new(),
@@ -228,6 +245,17 @@ pub(crate) fn train_value(value: Json<'_>, field: &str) -> Result<bool, Skip> {
         "true" => Ok(true),
         other => Err(Skip::wrong_type(field, "true or false", &shown(other))),
     }
+}
+
+/// The calls that a content is: one, or a list of them.
+fn calls_in(content: Json<'_>, field: &str) -> Result<Vec<ToolCall>, Skip> {
+    with_embedded(content, field, |content| match content.is_list() {
+        false => Ok(vec![tool_call(content, field)?]),
+        true => {
+            let calls = content.items(field)?.into_iter().enumerate();
+            calls.map(|(index, call)| tool_call(call, &format!("{field}[{index}]"))).collect()
+        }
+    })
 }
 
 /// The text of a content that comes in parts, one after the other as chat templates lay them out. A part that is no text

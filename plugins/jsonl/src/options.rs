@@ -13,6 +13,8 @@ const SEPARATOR: &str = "\n";
 /// The options and the keys that were asked for so far.
 pub(crate) struct Options<'a> {
     fields: Fields<'a>,
+    /// What the layout of the files stands for, where the options say nothing.
+    layout: Fields<'a>,
     known: Vec<&'static str>,
 }
 
@@ -33,13 +35,30 @@ impl<'a> Options<'a> {
             return Err(refusal(format!("expected an object, got {}", value.kind())));
         }
         let fields = value.fields("data.options").map_err(|skip| refusal(skip.detail))?;
-        Ok(Self { fields, known: Vec::new() })
+        Ok(Self { fields, layout: Fields::default(), known: Vec::new() })
+    }
+
+    /// Takes these options, one JSON object, where the config names none.
+    pub(crate) fn with_layout(&mut self, layout: &'a str) -> Result<(), LoadError> {
+        self.layout = Self::parse(layout)?.fields;
+        Ok(())
+    }
+
+    /// A text that the config names.
+    pub(crate) fn given_text(&self, key: &str) -> Option<String> {
+        let text = self.fields.get(key)?.text(key).ok()?;
+        Some(text.into_owned())
+    }
+
+    /// Whether the config names one of these keys.
+    pub(crate) fn names_any(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.fields.get(key).is_some())
     }
 
     /// The value of a key, where it is given.
     pub(crate) fn get(&mut self, key: &'static str) -> Option<Json<'a>> {
         self.known.push(key);
-        self.fields.get(key)
+        self.fields.get(key).or_else(|| self.layout.get(key))
     }
 
     /// A text, where it is given.

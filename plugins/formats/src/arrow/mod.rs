@@ -261,8 +261,20 @@ pub struct ArrowFile {
 impl ArrowFile {
     /// Reads the schema and checks the columns.
     pub fn open(file: SourceFile, columns: &[ColumnSpec]) -> Result<Self, LoadError> {
+        Self::open_with(file, |name, schema| columns::projection(name, schema, columns).map_err(LoadError::Column))
+    }
+
+    /// Reads the schema, for a reader of whatever columns there are.
+    pub(crate) fn open_whole(file: SourceFile) -> Result<Self, LoadError> {
+        Self::open_with(file, |_, schema| Ok(columns::writable(schema)))
+    }
+
+    fn open_with(
+        file: SourceFile,
+        choose: impl FnOnce(&str, &Schema) -> Result<Vec<usize>, LoadError>,
+    ) -> Result<Self, LoadError> {
         let (schema, messages) = Messages::of(&file).map_err(|damage| damage.into_error(&file, None))?;
-        let projection = columns::projection(file.name(), &schema, columns).map_err(LoadError::Column)?;
+        let projection = choose(file.name(), &schema)?;
         Ok(Self { messages, schema: Arc::new(columns::texts_as_bytes(&schema)), projection })
     }
 
