@@ -48,16 +48,22 @@ fn read_file<L: DatasetLoader>(bytes: &[u8]) {
     let _ = read_each::<L>(vec![SourceFile::from_bytes("input", bytes.to_vec())], "{}", ROWS_MAX, drop);
 }
 
-/// Reads the bytes as the options in the first line and the file in the rest, beside a file that a policy may be.
+/// Reads the bytes as the options in the first line and the file in the rest, beside a file that a policy may be. What the
+/// file is called may stand before the options.
 fn read_file_with_options<L: DatasetLoader>(bytes: &[u8]) {
     let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
     let (options, rest) = bytes.split_at(end);
     let rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+    let options = String::from_utf8_lossy(options);
+    let (name, options) = match options.split_once(' ') {
+        Some((name, options)) if !name.starts_with('{') => (name, options),
+        _ => ("input.jsonl", &*options),
+    };
     let files = vec![
         SourceFile::from_bytes("rules.md", b"# Rules\n\nCancel pending orders only.\n".to_vec()),
-        SourceFile::from_bytes("input.jsonl", rest.to_vec()),
+        SourceFile::from_bytes(name, rest.to_vec()),
     ];
-    let _ = read_each::<L>(files, &String::from_utf8_lossy(options), ROWS_MAX, drop);
+    let _ = read_each::<L>(files, options, ROWS_MAX, drop);
 }
 
 /// Reads the files that a target without libFuzzer was given: an input that libFuzzer kept, in a debugger.

@@ -9,14 +9,18 @@ show it what it would not find by chance, such as checksums, containers and long
 """
 
 import base64
+import bz2
+import csv
 import gzip
 import io
 import json
+import lzma
 import pickle
 import struct
 import zlib
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -184,8 +188,103 @@ def livecodebench() -> dict[str, bytes]:
     }
 
 
+ROWS = [
+    {"prompt": prompt, "completion": f"Answer {number}.", "id": str(number), "note": None if number % 2 else "n"}
+    for number, prompt in enumerate(
+        ["plain", 'a "quoted" word', "two\nlines", "a, comma; and\ta tab", '"', "Züge 漢字 🙂", " spaces ", "back\\slash"]
+    )
+]
+
+
+def table(rows: list[dict], separator: str, line_end: str) -> bytes:
+    """As Python's csv writes it."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=separator, lineterminator=line_end)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def written_otherwise() -> dict[str, bytes]:
+    """The rows of `rows` in everything that rows may be written in, and conversations as `datasets` and Polars have them."""
+    first = lines({"kind": "completion", "id": "id"})
+    whole = lines(*ROWS)
+    listed = json.dumps(ROWS).encode()
+
+    def parquet(table: pa.Table) -> bytes:
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        return sink.getvalue()
+
+    def arrow(table: pa.Table) -> bytes:
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        return sink.getvalue()
+
+    def polars(rows: list[dict]) -> bytes:
+        sink = io.BytesIO()
+        pl.DataFrame(rows).write_ipc(sink)
+        return sink.getvalue()
+
+    def zstd(data: bytes) -> bytes:
+        return pa.compress(data, "zstd", asbytes=True)
+
+    columns = pa.Table.from_pylist(ROWS)
+    files = {
+        "rows": whole,
+        "rows-zstd": zstd(whole),
+        "rows-zstd-frames": zstd(whole[: whole.index(b"\n") + 1]) + zstd(whole[whole.index(b"\n") + 1 :]),
+        "rows-bzip2": bz2.compress(whole),
+        "rows-xz": lzma.compress(whole),
+        "rows-list": listed,
+        "rows-list-indented": b"\xef\xbb\xbf\r\n " + json.dumps(ROWS, indent=2, ensure_ascii=False).encode() + b"\n\n",
+        "rows-list-bzip2": bz2.compress(listed),
+        "rows-parquet": parquet(columns),
+        "rows-arrow": arrow(columns),
+        "rows-polars": polars(ROWS),
+    }
+    for name in ("rows-zstd", "rows-bzip2", "rows-xz", "rows-list-indented", "rows-parquet", "rows-polars"):
+        files |= damaged(name, files[name])
+    files |= {"rows-zstd-bomb": zstd(b"a" * 3_000_000), "rows-xz-bomb": lzma.compress(b"[" + b" " * 3_000_000)}
+    files = {name: first + data for name, data in files.items()}
+    for name, file, data in [
+        ("csv", "rows.csv", table(ROWS, ",", "\n")),
+        ("csv-windows", "rows.csv", b"\xef\xbb\xbf" + table(ROWS, ",", "\r\n")),
+        ("csv-semicolons", "rows.csv", table(ROWS, ";", "\n")),
+        ("csv-xz", "rows.csv.xz", lzma.compress(table(ROWS, ",", "\n"))),
+        ("tsv", "rows.tsv", table(ROWS, "\t", "\n")),
+    ]:
+        files[f"rows-{name}"] = file.encode() + b" " + first + data
+    files |= damaged("rows-csv", files["rows-csv"])
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    chats = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Question {number}?", "weight": None, "tool_calls": None},
+                {"role": "assistant", "content": "", "weight": 0, "tool_calls": [call]},
+                {"role": "tool", "content": "o", "weight": None, "tool_calls": None},
+                {"role": "assistant", "content": "Done.", "weight": 1, "tool_calls": []},
+            ],
+            "tools": [{"name": "f"}],
+            "seen": 0.5,
+        }
+        for number in range(3)
+    ]
+    chat_first = lines({"kind": "chat"})
+    for name, data in [
+        ("lines", lines(*chats)),
+        ("parquet", parquet(pa.Table.from_pylist(chats))),
+        ("arrow", arrow(pa.Table.from_pylist(chats))),
+        ("polars", polars(chats)),
+    ]:
+        files[f"calls-{name}"] = chat_first + data
+    return files
+
+
 def jsonl() -> dict[str, bytes]:
-    """The first line is the options; `rules.md` is a file that every input finds beside it."""
+    """The first line is the options, and before them may stand what the file is called; `rules.md` is a file that every
+    input finds beside it."""
     chat = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
     turns = {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]}
     problem = {
@@ -256,7 +355,7 @@ def jsonl() -> dict[str, bytes]:
     first = lines({"kind": "completion"})
     for name, data in containers(lines({"prompt": "1 + a", "completion": "2"})).items():
         files[f"completion-{name}"] = first + data
-    return files
+    return files | written_otherwise()
 
 
 def codecontests() -> dict[str, bytes]:
@@ -396,7 +495,17 @@ def taco() -> dict[str, bytes]:
             writer.write_table(table)
         return sink.getvalue()
 
+    def polars(make: str, codec: str) -> bytes:
+        """As Polars writes it: string views, a categorical, and a file whose schema stands in the footer alone."""
+        frame = pl.from_arrow(pa.concat_tables([table, table])).with_columns(pl.col("difficulty").cast(pl.Categorical))
+        sink = io.BytesIO()
+        getattr(frame, make)(sink, compression=codec)
+        return sink.getvalue()
+
     files = {
+        "polars-file": polars("write_ipc", "uncompressed"),
+        "polars-file-zstd": polars("write_ipc", "zstd"),
+        "polars-stream-lz4": polars("write_ipc_stream", "lz4"),
         "parquet": parquet(table, "none"),
         "parquet-zstd": parquet(table, "zstd"),
         "parquet-odd-rows": parquet(odd_table, "snappy"),
@@ -411,7 +520,7 @@ def taco() -> dict[str, bytes]:
         "odd-rows": lines(*odd),
         **containers(lines(row, calls, prose)),
     }
-    for name in ("parquet", "arrow-stream", "arrow-stream-zstd", "arrow-file"):
+    for name in ("parquet", "arrow-stream", "arrow-stream-zstd", "arrow-file", "polars-file"):
         files |= damaged(name, files[name])
     return files
 

@@ -42,6 +42,7 @@ pub(crate) fn is_of_one_answer(error: &PluginError) -> bool {
         | PluginError::CapabilityDenied { .. }
         | PluginError::UnknownImport { .. }
         | PluginError::SourceFile { .. }
+        | PluginError::Options { .. }
         | PluginError::Engine { .. }
         | PluginError::Resources { .. } => false,
     }

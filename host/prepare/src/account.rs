@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::{Decision, Entry};
-use super::error::PrepareError;
+use super::error::{PrepareError, SHOWN_MAX};
 use super::fate::{Fate, Fates, RowFate, Side};
 use super::inputs::PrepareInputs;
 use super::manifest::{Counts, SideCounts, SkippedReason, counts, skipped_by_reason};
@@ -52,11 +52,25 @@ pub(super) fn too_few(inputs: &PrepareInputs<'_>, account: &Account) -> PrepareE
     let mut reasons: Vec<(usize, &str)> = skipped.iter().map(|(reason, rows)| (rows.count, reason.as_str())).collect();
     reasons.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
     let reasons: Vec<String> = reasons.iter().map(|(count, reason)| format!("{count} {reason}")).collect();
+    let first = account.fates.iter().filter_map(|row| match &row.fate {
+        Fate::Skipped { reason, detail } => Some(skipped_words(row.row, row.id.as_deref(), reason, detail)),
+        Fate::Accepted { .. } => None,
+    });
     PrepareError::TooFewExamples {
         specialist: inputs.specialist.to_owned(),
         found: counts.train_examples,
         expected: inputs.config.min_examples,
         rows: counts.rows,
         skipped: if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") },
+        first: first.take(SHOWN_MAX).collect(),
+        all_skipped: counts.accepted == 0,
+    }
+}
+
+/// A skipped row for a person. Which row it is, a loader of files of lines says itself, with file, line and field.
+pub(super) fn skipped_words(row: u64, id: Option<&str>, reason: &str, detail: &str) -> String {
+    match id {
+        Some(id) => format!("{reason}: {detail} (`{id}`)"),
+        None => format!("{reason}: {detail} (row {row})"),
     }
 }

@@ -51,7 +51,8 @@ pub enum PrepareError {
     /// Too few examples are left.
     #[error(
         "the specialist `{specialist}` has {found} training examples, expected at least {expected} (of {rows} rows, \
-         skipped: {skipped})"
+         skipped: {skipped}){}",
+        listed(first)
     )]
     TooFewExamples {
         /// The specialist.
@@ -64,6 +65,10 @@ pub enum PrepareError {
         rows: u64,
         /// Reasons with their counts, most frequent first.
         skipped: String,
+        /// The first rows that were skipped, each with its reason and what was found.
+        first: Vec<String>,
+        /// Whether no row was left to train on or to hold out.
+        all_skipped: bool,
     },
     /// A row has no fate, or two: a defect of this module.
     #[error("{rows} rows were read, but {fates} have a fate")]
@@ -77,7 +82,7 @@ pub enum PrepareError {
     #[error(transparent)]
     PhaseFile(#[from] JsonLinesError),
     /// A loader of an evaluation set yields what has no statement.
-    #[error("the evaluation set `{set}` has no problem to compare with ({rows} rows: {skipped})")]
+    #[error("the evaluation set `{set}` has no problem to compare with ({rows} rows: {skipped}){}", listed(first))]
     EmptyEvaluationSet {
         /// The set's name.
         set: String,
@@ -85,6 +90,8 @@ pub enum PrepareError {
         rows: u64,
         /// Reasons with their counts.
         skipped: String,
+        /// The first rows that were skipped, each with its reason and what was found.
+        first: Vec<String>,
     },
     /// The rows are more than the config allows.
     #[error("{files}: expected at most {limit} {what} (data.{key}), got {got}")]
@@ -103,6 +110,14 @@ pub enum PrepareError {
     /// An artefact cannot be written.
     #[error(transparent)]
     Write(#[from] FileError),
+}
+
+/// How many skipped rows an error shows.
+pub(super) const SHOWN_MAX: usize = 3;
+
+/// Rows below a message.
+fn listed(rows: &[String]) -> String {
+    rows.iter().map(|row| format!("\n  - {row}")).collect()
 }
 
 /// A row of which nothing is known.
@@ -162,6 +177,9 @@ impl Fault for PrepareError {
                 "mend the checker, or leave out the problems that name it; all other rows are judged and kept"
                     .to_owned()
             }
+            Self::TooFewExamples { all_skipped: true, first, .. } if !first.is_empty() => {
+                "mend the rows, or name the fields that they have under `data.options`".to_owned()
+            }
             Self::TooFewExamples { .. } => {
                 "add files to `data.files`, add domains to `data.domains` or lower `data.min_examples`".to_owned()
             }
@@ -170,5 +188,32 @@ impl Fault for PrepareError {
             }
         };
         vec![hint]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_skipped_rows_stand_below_the_message() {
+        let too_few = |first: &[&str], all_skipped| PrepareError::TooFewExamples {
+            specialist: "python".to_owned(),
+            found: 0,
+            expected: 1,
+            rows: 2,
+            skipped: "2 missing-field".to_owned(),
+            first: first.iter().map(|row| (*row).to_owned()).collect(),
+            all_skipped,
+        };
+        let error = too_few(&["missing-field: a.jsonl line 1: `prompt`: expected a string, got nothing (`a-1`)"], true);
+        let text = error.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(
+            lines[0].ends_with("(of 2 rows, skipped: 2 missing-field)") && lines[1].starts_with("  - missing-field")
+        );
+        assert!(error.hints()[0].contains("data.options"), "{:?}", error.hints());
+        assert!(too_few(&[], false).hints()[0].contains("data.files"));
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::account::skipped_words;
 use super::boilerplate::Boilerplate;
 use super::config::EvaluationSetConfig;
-use super::error::PrepareError;
+use super::error::{PrepareError, SHOWN_MAX};
 use super::fingerprint::Words;
 use super::inputs::{PrepareInputs, SetInputs};
 use super::load::{ROWS_PER_BATCH, RowReader, SourceLimits};
@@ -113,6 +114,7 @@ fn evaluation_set(
     let mut reader = RowReader::open(loader, &set.files, &set.options, ROWS_PER_BATCH, limits)?;
     let mut problems = Vec::new();
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
+    let mut first = Vec::new();
     loop {
         if stop() {
             return Ok(None);
@@ -135,7 +137,12 @@ fn evaluation_set(
                 LoadedRow::Policy(example) => {
                     problems.push(Measured::of_material(&Material::policy(row, example), words));
                 }
-                LoadedRow::Skipped(row) => *skipped.entry(row.reason).or_default() += 1,
+                LoadedRow::Skipped(skip) => {
+                    if first.len() < SHOWN_MAX {
+                        first.push(skipped_words(row, skip.id.as_deref(), &skip.reason, &skip.detail));
+                    }
+                    *skipped.entry(skip.reason).or_default() += 1;
+                }
             }
         }
         words.flush()?;
@@ -143,7 +150,8 @@ fn evaluation_set(
     if problems.is_empty() {
         let reasons: Vec<String> = skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
         let skipped = if reasons.is_empty() { "none skipped".to_owned() } else { reasons.join(", ") };
-        return Err(PrepareError::EmptyEvaluationSet { set: set.name.clone(), rows: reader.rows_read(), skipped });
+        let (set, rows) = (set.name.clone(), reader.rows_read());
+        return Err(PrepareError::EmptyEvaluationSet { set, rows, skipped, first });
     }
     Ok(Some(EvaluationSet::new(report, problems, None, words)?))
 }

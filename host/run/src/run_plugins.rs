@@ -16,6 +16,12 @@ use super::config::RunConfig;
 use super::error::RunError;
 use super::model_template::ModelTemplateFormatter;
 
+/// Where the shipped plugins lie.
+const PLUGINS_FOLDER: &str = "plugins";
+
+/// What people call a source whose rows stand in files of this format.
+const FILE_FORMATS: [&str; 9] = ["json", "csv", "tsv", "parquet", "arrow", "chat", "alpaca", "sharegpt", "openai"];
+
 /// The component file of each kind, and the host that opens them.
 pub struct RunPlugins {
     host: PluginHost,
@@ -81,11 +87,40 @@ impl RunPlugins {
     fn open_loader(&self, source: &str) -> Result<Box<dyn DatasetLoader>, RunError> {
         let file = self.loader_file(source);
         if file == shipped_loader(source) && !file.exists() {
-            let message = format!("no shipped plugin reads the source `{source}`: {} is missing", file.display());
-            let hint = "`cargo xtask build` makes the shipped plugins, and `plugins.loader` or `--plugin` names others";
-            return Err(BadInput::with_hint(message, hint).into());
+            return Err(self.unknown_source(source, &file).into());
         }
         Ok(self.host.loader(&file)?)
+    }
+
+    /// Names the sources that are known in place of one that is not.
+    fn unknown_source(&self, source: &str, file: &Path) -> BadInput {
+        let known = self.shipped_sources();
+        let mut message = format!("no shipped plugin reads the source `{source}`: {} is missing", file.display());
+        if known.is_empty() {
+            let hint = "`cargo xtask build` makes the shipped plugins, and `plugins.loader` or `--plugin` names others";
+            return BadInput::with_hint(message, hint);
+        }
+        message.push_str(&format!("; expected one of {}", known.join(", ")));
+        let hint = match FILE_FORMATS.contains(&source) && known.iter().any(|known| known == "jsonl") {
+            true => "`jsonl` reads rows of any layout; `plugins.loader` or `--plugin` names a loader of your own",
+            false => "`plugins.loader` or `--plugin` names a loader of your own, which needs no place under plugins/",
+        };
+        BadInput::with_hint(message, hint)
+    }
+
+    /// The sources that the loaders under plugins/ serve.
+    fn shipped_sources(&self) -> Vec<String> {
+        let Ok(folder) = std::fs::read_dir(PLUGINS_FOLDER) else { return Vec::new() };
+        let components = folder.filter_map(|entry| Some(entry.ok()?.path()));
+        let components = components.filter(|path| path.extension().is_some_and(|ending| ending == "wasm"));
+        let source = |path: PathBuf| {
+            let kind = self.host.inspect(&path).ok()?.identity.kind;
+            let stem = path.file_stem()?.to_str()?.to_owned();
+            (kind == PluginKind::DatasetLoader).then_some(stem)
+        };
+        let mut sources: Vec<String> = components.filter_map(source).collect();
+        sources.sort();
+        sources
     }
 
     /// The component that reads this format: the run's own loader for its own source, else the shipped one.
@@ -158,5 +193,5 @@ pub fn worker_pool(host: &PluginHost, runner: &Path, command: &WorkerCommand) ->
 
 /// Where the shipped loader of a format lies.
 fn shipped_loader(source: &str) -> PathBuf {
-    PathBuf::from(format!("plugins/{source}.wasm"))
+    Path::new(PLUGINS_FOLDER).join(format!("{source}.wasm"))
 }

@@ -116,8 +116,17 @@ fn refusal(plugin: &LoadedPlugin, error: LoadError) -> PluginError {
             }
         }
         LoadError::Unreadable(why) => shortened(&why),
-        LoadError::Options(why) => format!("data.options: {}", shortened(&why)),
+        LoadError::Options(why) => return wrong_options(plugin, &why),
     })
+}
+
+/// What would mend the options may stand in a line of its own.
+fn wrong_options(plugin: &LoadedPlugin, why: &str) -> PluginError {
+    let (message, hint) = match why.split_once("\nhint: ") {
+        Some((message, hint)) => (message, Some(shortened(hint))),
+        None => (why, None),
+    };
+    PluginError::Options { plugin: plugin.identity.clone(), message: shortened(message), hint }
 }
 
 /// A reader in the middle of its files.

@@ -4,7 +4,7 @@
 //! counts as Python 3, because the dataset does not tell; running them does.
 
 use hilora_dataset_formats::json::Fields;
-use hilora_dataset_formats::json_lines::{self, JsonLinesReader, Place, RowLoader};
+use hilora_dataset_formats::records::{self, Place, RecordReader, RowLoader};
 use hilora_dataset_formats::skip::Skip;
 use hilora_dataset_formats::{function_calls, input_output};
 use hilora_plugin_sdk::loader::{DatasetInfo, DatasetLoader, LoadError, LoadedRow, SourceFile, no_options};
@@ -28,19 +28,19 @@ pub struct Apps;
 pub struct Rows;
 
 impl DatasetLoader for Apps {
-    type Reader = JsonLinesReader<Rows>;
+    type Reader = RecordReader<Rows>;
 
     fn describe() -> DatasetInfo {
         DatasetInfo {
             source: "apps".to_owned(),
             licence: "MIT; the problems and solutions belong to their authors".to_owned(),
-            columns: json_lines::describe(&FIELDS),
+            columns: records::describe(&FIELDS),
         }
     }
 
     fn open(files: Vec<SourceFile>, options: &str) -> Result<Self::Reader, LoadError> {
         no_options(options)?;
-        JsonLinesReader::new(files, Rows)
+        RecordReader::new(files, Rows)
     }
 }
 

@@ -1,6 +1,8 @@
 //! A cell: one value of a column, whatever Arrow type the file has for it. A cell of another type than asked for, like a
 //! null, has no value; the check of the columns has refused such a file before.
 
+mod json;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
@@ -9,6 +11,8 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 
 use crate::skip::Skip;
+
+pub(crate) use json::is_writable;
 
 /// A text that is not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,8 @@ use std::fmt;
 use arrow_schema::{DataType, Field, Fields, Schema};
 use hilora_plugin_sdk::loader::{Column, ColumnMismatch};
 
+use crate::cell::is_writable;
+
 /// The type that a column must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -134,6 +136,12 @@ pub fn projection(file: &str, schema: &Schema, columns: &[ColumnSpec]) -> Result
     Ok(positions)
 }
 
+/// The positions of all columns that can be written as JSON.
+pub(crate) fn writable(schema: &Schema) -> Vec<usize> {
+    let fields = schema.fields().iter().enumerate();
+    fields.filter(|(_, field)| is_writable(field.data_type())).map(|(position, _)| position).collect()
+}
+
 /// A type as the loaders' own expectations are written.
 fn in_words(found: &DataType) -> String {
     match found {
@@ -169,6 +177,8 @@ fn as_bytes(text: &DataType) -> DataType {
         DataType::Dictionary(keys, values) => DataType::Dictionary(keys.clone(), Box::new(as_bytes(values))),
         DataType::List(item) => DataType::List(field_as_bytes(item).into()),
         DataType::LargeList(item) => DataType::LargeList(field_as_bytes(item).into()),
+        DataType::FixedSizeList(item, length) => DataType::FixedSizeList(field_as_bytes(item).into(), *length),
+        DataType::Map(entries, sorted) => DataType::Map(field_as_bytes(entries).into(), *sorted),
         DataType::Struct(fields) => DataType::Struct(fields_as_bytes(fields)),
         other => other.clone(),
     }

@@ -9,7 +9,7 @@ pub mod identifier;
 
 pub mod json;
 
-pub mod json_lines;
+pub mod records;
 
 pub mod input_output;
 

@@ -3,9 +3,10 @@
 use hilora_dataset_formats::json::Fields;
 use hilora_dataset_formats::skip::Skip;
 use hilora_plugin_sdk::loader::LoadError;
-use hilora_plugin_sdk::types::{Conversation, Role};
+use hilora_plugin_sdk::types::{Conversation, Message, Role};
 
-use crate::field::{Field, object_text, with_embedded};
+use crate::beside::Beside;
+use crate::field::Field;
 use crate::mapping::Labels;
 use crate::message::Messages;
 use crate::options::Options;
@@ -13,51 +14,43 @@ use crate::options::Options;
 /// `kind: chat`.
 pub(crate) struct Chat {
     messages: Field,
-    /// The definitions of what the assistant can call; `None` where they are to be left out.
-    tools: Option<Field>,
     message: Messages,
+    beside: Beside,
 }
 
 impl Chat {
     pub(crate) fn from_options(options: &mut Options<'_>) -> Result<Self, LoadError> {
         let message = Messages::from_options(options)?;
-        let tools = options.field("tools", "tools")?;
+        let (weight, train) = message.weight_and_train();
         Ok(Self {
             messages: options.field("messages", "messages")?,
-            tools: Some(tools).filter(|tools| !message.ignores(&tools.path)),
+            beside: Beside::from_options(options, weight, train, message.ignored().to_vec())?,
             message,
         })
     }
 
     pub(crate) fn read(&self, labels: Labels, row: &Fields<'_>) -> Result<Conversation, Skip> {
         let field = &self.messages.path;
-        let messages = with_embedded(self.messages.required(row, "a list of messages")?, field, |list| {
-            let items = list.items(field)?.into_iter().enumerate();
-            items
-                .map(|(index, item)| self.message.read(item, &format!("{field}[{index}]")))
-                .collect::<Result<Vec<_>, _>>()
-        })?;
-        match messages.last() {
-            Some(last) if last.role == Role::Assistant => {}
-            Some(_) => {
-                return Err(Skip::new("last-message-not-assistant", format!("`{field}` does not end with an answer")));
-            }
-            None => return Err(Skip::new("no-messages", format!("`{field}` is empty"))),
-        }
-        if !messages.iter().any(|message| message.trained) {
-            return Err(Skip::new("nothing-to-train-on", format!("no message of `{field}` is trained on")));
-        }
+        let messages = self.message.read_all(self.messages.required(row, "a list of messages")?, field)?;
+        check_answers(&messages, field)?;
+        let own = field.split('.').next().unwrap_or(field);
+        let said = self.beside.read(row, &|name| name == field || name == own)?;
         let Labels { id, tags, difficulty } = labels;
-        Ok(Conversation { id, messages, tools: self.tools(row)?, tags, difficulty })
+        Ok(Conversation { id, messages: said.before(messages)?, tools: said.tools, tags, difficulty })
     }
+}
 
-    /// Each tool's definition as the text of an object.
-    fn tools(&self, row: &Fields<'_>) -> Result<Vec<String>, Skip> {
-        let Some(field) = &self.tools else { return Ok(Vec::new()) };
-        let Some(list) = field.value(row)? else { return Ok(Vec::new()) };
-        with_embedded(list, &field.path, |list| {
-            let items = list.items(&field.path)?.into_iter().enumerate();
-            items.map(|(index, tool)| object_text(tool, &format!("{}[{index}]", field.path))).collect()
-        })
+/// Refuses messages of a field that end with no answer, or of which none is trained on.
+pub(crate) fn check_answers(messages: &[Message], field: &str) -> Result<(), Skip> {
+    match messages.last() {
+        Some(last) if last.role == Role::Assistant => {}
+        Some(_) => {
+            return Err(Skip::new("last-message-not-assistant", format!("`{field}` does not end with an answer")));
+        }
+        None => return Err(Skip::new("no-messages", format!("`{field}` is empty"))),
+    }
+    match messages.iter().any(|message| message.trained) {
+        true => Ok(()),
+        false => Err(Skip::new("nothing-to-train-on", format!("no message of `{field}` is trained on"))),
     }
 }

@@ -3,7 +3,12 @@
 use std::borrow::Cow;
 
 use hilora_dataset_formats::json::{Fields, Json};
-use hilora_dataset_formats::skip::Skip;
+use hilora_dataset_formats::skip::{Skip, shown};
+
+use crate::options::nearest;
+
+/// How many fields of a row a message names.
+const FIELDS_SHOWN_MAX: usize = 8;
 
 /// A field of a row, by its name or by the names down to it with dots between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,14 +22,32 @@ impl Field {
     /// The value; `None` where the row has none and need not have one.
     pub(crate) fn value<'a>(&self, row: &Fields<'a>) -> Result<Option<Json<'a>>, Skip> {
         match row.at(&self.path)? {
-            None if self.given => Err(Skip::missing_field(&self.path, "a value")),
+            None if self.given => Err(self.missing(row, "a value")),
             value => Ok(value),
         }
     }
 
     /// The value, which must be there.
     pub(crate) fn required<'a>(&self, row: &Fields<'a>, expected: &str) -> Result<Json<'a>, Skip> {
-        row.at(&self.path)?.ok_or_else(|| Skip::missing_field(&self.path, expected))
+        row.at(&self.path)?.ok_or_else(|| self.missing(row, expected))
+    }
+
+    /// The row lacks the field. What it has in its place is said, too.
+    fn missing(&self, row: &Fields<'_>, expected: &str) -> Skip {
+        let names: Vec<&str> = row.names().collect();
+        let some = names.iter().take(FIELDS_SHOWN_MAX).map(|name| format!("`{}`", shown(name)));
+        let mut some: Vec<String> = some.collect();
+        if names.len() > FIELDS_SHOWN_MAX {
+            some.push(format!("{} more", names.len() - FIELDS_SHOWN_MAX));
+        }
+        let mut skip = Skip::missing_field(&self.path, expected);
+        if !some.is_empty() {
+            skip.detail.push_str(&format!("; the row has {}", some.join(", ")));
+        }
+        if let Some(near) = nearest(&self.path, &names) {
+            skip.detail.push_str(&format!("; perhaps `{}` is meant", shown(near)));
+        }
+        skip
     }
 
     /// The value in an object that stands at `place` in a row, with its own place.
@@ -47,6 +70,48 @@ impl Field {
         match text.trim().is_empty() {
             true => Err(Skip::new(reason, format!("`{}` is empty", self.path))),
             false => Ok(text),
+        }
+    }
+}
+
+/// A text out of one field or several that are joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Joined {
+    pub(crate) fields: Vec<Field>,
+    pub(crate) separator: String,
+}
+
+impl Joined {
+    /// Whether this name of a row belongs to one of the fields.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.path == name || field.path.split('.').next() == Some(name))
+    }
+
+    /// The one field, if there are no others.
+    pub(crate) fn single(&self) -> Option<&Field> {
+        if let [field] = &self.fields[..] { Some(field) } else { None }
+    }
+
+    /// The text, which must not be blank. Of several fields the first must be there; others that are missing or blank are
+    /// left out.
+    pub(crate) fn required_text(&self, row: &Fields<'_>, reason: &'static str) -> Result<String, Skip> {
+        if let Some(field) = self.single() {
+            return Ok(field.required_text(row, reason)?.into_owned());
+        }
+        let mut parts = Vec::new();
+        for (index, field) in self.fields.iter().enumerate() {
+            let value = if index == 0 { Some(field.required(row, "a string")?) } else { row.at(&field.path)? };
+            let text = value.map(|value| value.text_or_number(&field.path)).transpose()?.unwrap_or_default();
+            if !text.trim().is_empty() {
+                parts.push(text);
+            }
+        }
+        match parts.is_empty() {
+            true => {
+                let names: Vec<String> = self.fields.iter().map(|field| format!("`{}`", field.path)).collect();
+                Err(Skip::new(reason, format!("{} are empty", names.join(", "))))
+            }
+            false => Ok(parts.join(&self.separator)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What every kind of row may have: an identifier, tags, a difficulty.
 
 use hilora_dataset_formats::json::Fields;
-use hilora_dataset_formats::json_lines::Place;
+use hilora_dataset_formats::records::{Place, stem};
 use hilora_dataset_formats::skip::Skip;
 use hilora_plugin_sdk::loader::{LoadError, SourceFile};
 
@@ -58,7 +58,7 @@ impl About {
     /// The identifier: the field's, else the file's name without its ending and the line.
     pub(crate) fn id(&self, row: &Fields<'_>, place: Place<'_>) -> Result<String, Skip> {
         let Some(field) = &self.id else {
-            return Ok(format!("{}-{}", stem(place.file), place.line));
+            return Ok(format!("{}-{}", stem(place.file), place.position.number()));
         };
         field.required(row, "a string or a number")?.identifier(&field.path)
     }
@@ -83,11 +83,4 @@ impl About {
         let word = value.text_or_number(&self.difficulty.path)?;
         Ok((!word.trim().is_empty()).then(|| word.into_owned()))
     }
-}
-
-/// A file's name without the endings that say how it is written. What else stands between dots tells files apart.
-fn stem(file: &str) -> &str {
-    let file = file.strip_suffix(".gz").unwrap_or(file);
-    let stem = [".jsonl", ".json", ".ndjson"].into_iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(file);
-    if stem.is_empty() { "row" } else { stem }
 }

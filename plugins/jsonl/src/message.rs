@@ -13,8 +13,14 @@ use crate::options::{Options, refused};
 
 /// The roles that most files name so.
 const ROLES: [&str; 5] = ["system", "user", "assistant", "tool", "developer"];
+/// How chat endpoints named the role of a tool before there were tools.
+const FUNCTION_ROLE: &str = "function";
 /// Where a thought stands, if no option says it.
-const REASONING_FIELDS: [&str; 2] = ["reasoning", "reasoning_content"];
+pub(crate) const REASONING_FIELDS: [&str; 4] = ["reasoning", "reasoning_content", "thinking", "thought"];
+/// What the option `roles` calls the assistant where its content is the JSON of its calls.
+const CALLER: &str = "tool_call";
+/// How chat endpoints named the one call of a message before there could be several.
+const FUNCTION_CALL: &str = "function_call";
 /// The longest name of a role, in characters.
 const ROLE_CHARACTERS_MAX: usize = 64;
 
@@ -31,15 +37,26 @@ pub(crate) struct Messages {
     train: Field,
     ignored: Vec<String>,
     roles: BTreeMap<String, Role>,
+    /// The words of the assistant whose content is its calls.
+    callers: Vec<String>,
 }
 
 impl Messages {
     pub(crate) fn from_options(options: &mut Options<'_>) -> Result<Self, LoadError> {
         let mut roles = BTreeMap::from(ROLES.map(|word| (word.to_owned(), Role::named(word))));
+        roles.insert(FUNCTION_ROLE.to_owned(), Role::Tool);
+        let mut callers = Vec::new();
         if let Some(given) = options.get("roles") {
             let given = given.fields("roles").map_err(refused)?;
             for word in given.names() {
-                roles.insert(word.to_owned(), role_option(&given, word).map_err(refused)?);
+                let role = match role_option(&given, word).map_err(refused)? {
+                    Role::Other(name) if name == CALLER => {
+                        callers.push(word.to_owned());
+                        Role::Assistant
+                    }
+                    role => role,
+                };
+                roles.insert(word.to_owned(), role);
             }
         }
         let reasoning = options.field("reasoning", "")?;
@@ -60,12 +77,38 @@ impl Messages {
                 None => Vec::new(),
             },
             roles,
+            callers,
         })
     }
 
-    /// Whether the options leave this field out.
-    pub(crate) fn ignores(&self, name: &str) -> bool {
+    /// Messages under their usual names, of a row whose options cannot name others.
+    pub(crate) fn usual() -> Result<Self, LoadError> {
+        Self::from_options(&mut Options::parse("{}")?)
+    }
+
+    /// The names of the fields that say whether a message is trained on.
+    pub(crate) fn weight_and_train(&self) -> (&str, &str) {
+        (&self.weight.path, &self.train.path)
+    }
+
+    /// The fields that the options leave out.
+    pub(crate) fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    fn ignores(&self, name: &str) -> bool {
         self.ignored.iter().any(|ignored| ignored == name)
+    }
+
+    /// The messages of a list that stands in a field, or the one that stands there alone.
+    pub(crate) fn read_all(&self, value: Json<'_>, field: &str) -> Result<Vec<Message>, Skip> {
+        with_embedded(value, field, |value| match value.is_object() {
+            true => Ok(vec![self.read(value, field)?]),
+            false => {
+                let items = value.items(field)?.into_iter().enumerate();
+                items.map(|(index, item)| self.read(item, &format!("{field}[{index}]"))).collect()
+            }
+        })
     }
 
     /// The message that stands at `place` in a row.
@@ -86,9 +129,14 @@ impl Messages {
         };
         let reasoning_field = self.reasoning.iter().find(|path| fields.get(path).is_some());
         let reasoning = reasoning_field.map(|path| optional_text(path)).transpose()?.flatten();
-        let tool_calls = self.tool_calls(&fields, place)?;
+        let mut tool_calls = self.tool_calls(&fields, place)?;
         let content_field = format!("{place}.{}", self.content.path);
         let content = match fields.at_below(place, &self.content.path)? {
+            Some(content) if self.callers.iter().any(|caller| *caller == word) && !holds_nothing(content) => {
+                tool_calls.extend(calls_in(content, &content_field)?);
+                String::new()
+            }
+            Some(content) if content.is_list() => text_of_parts(content, &content_field)?,
             Some(content) => content.text(&content_field)?.into_owned(),
             None if !tool_calls.is_empty() => String::new(),
             None => return Err(Skip::missing_field(&content_field, "a string")),
@@ -115,16 +163,11 @@ impl Messages {
 
     /// Whether the message says that it is trained on: by a weight of 0 or 1, or in so many words.
     fn trained(&self, fields: &Fields<'_>, place: &str) -> Result<Option<bool>, Skip> {
-        let weight = self.optional(fields, place, &self.weight.path)?.map(|value| match value.as_written() {
-            "0" | "0.0" => Ok(false),
-            "1" | "1.0" => Ok(true),
-            other => Err(Skip::wrong_type(&format!("{place}.{}", self.weight.path), "0 or 1", &shown(other))),
-        });
-        let train = self.optional(fields, place, &self.train.path)?.map(|value| match value.as_written() {
-            "false" => Ok(false),
-            "true" => Ok(true),
-            other => Err(Skip::wrong_type(&format!("{place}.{}", self.train.path), "true or false", &shown(other))),
-        });
+        let named = |field: &Field| format!("{place}.{}", field.path);
+        let weight = self.optional(fields, place, &self.weight.path)?;
+        let weight = weight.map(|value| weight_value(value, &named(&self.weight)));
+        let train = self.optional(fields, place, &self.train.path)?;
+        let train = train.map(|value| train_value(value, &named(&self.train)));
         match (weight.transpose()?, train.transpose()?) {
             (Some(weight), Some(train)) if weight != train => {
                 let (weight, train) = (&self.weight.path, &self.train.path);
@@ -135,19 +178,31 @@ impl Messages {
     }
 
     fn tool_calls(&self, fields: &Fields<'_>, place: &str) -> Result<Vec<ToolCall>, Skip> {
-        let Some(list) = self.optional(fields, place, &self.tool_calls.path)? else { return Ok(Vec::new()) };
+        let list = self.optional(fields, place, &self.tool_calls.path)?.filter(|list| !holds_nothing(*list));
+        let call = self.optional(fields, place, FUNCTION_CALL)?.filter(|call| !holds_nothing(*call));
         let field = format!("{place}.{}", self.tool_calls.path);
-        with_embedded(list, &field, |list| {
-            let items = list.items(&field)?.into_iter().enumerate();
-            items.map(|(index, item)| tool_call(item, &format!("{field}[{index}]"))).collect()
-        })
+        match (list, call) {
+            (Some(_), Some(_)) => {
+                let detail = format!("`{place}.{FUNCTION_CALL}` and `{field}`: expected one of them, got both");
+                Err(Skip::new("wrong-type", detail))
+            }
+            (None, Some(call)) => {
+                let field = format!("{place}.{FUNCTION_CALL}");
+                Ok(vec![with_embedded(call, &field, |call| tool_call(call, &field))?])
+            }
+            (Some(list), None) => with_embedded(list, &field, |list| {
+                let items = list.items(&field)?.into_iter().enumerate();
+                items.map(|(index, item)| tool_call(item, &format!("{field}[{index}]"))).collect()
+            }),
+            (None, None) => Ok(Vec::new()),
+        }
     }
 
     /// Refuses a field that holds something and that nobody reads.
     fn refuse_unread(&self, fields: &Fields<'_>, place: &str, reasoning: Option<&str>) -> Result<(), Skip> {
         let paths =
             [&self.role, &self.content, &self.name, &self.tool_calls, &self.tool_call_id, &self.weight, &self.train];
-        let read = paths.into_iter().map(|field| field.path.as_str()).chain(reasoning);
+        let read = paths.into_iter().map(|field| field.path.as_str()).chain(reasoning).chain([FUNCTION_CALL]);
         let read: Vec<&str> = read.map(|path| path.split('.').next().unwrap_or(path)).collect();
         refuse_unread(fields, place, &|name| read.contains(&name) || self.ignores(name))
     }
@@ -155,15 +210,77 @@ impl Messages {
 
 /// Refuses fields that hold something and of which `is_read` says no.
 fn refuse_unread(fields: &Fields<'_>, place: &str, is_read: &dyn Fn(&str) -> bool) -> Result<(), Skip> {
-    let holds =
-        |name: &&str| fields.get(name).is_some_and(|value| !["\"\"", "[]", "{}"].contains(&value.compact().as_str()));
+    let holds = |name: &&str| fields.get(name).is_some_and(|value| !holds_nothing(value));
     match fields.names().filter(|name| !is_read(name)).find(holds) {
         None => Ok(()),
-        Some(name) => Err(Skip::new(
-            "unread-field",
-            format!("`{place}.{}` is not read; the option `ignore` names fields that may be left out", shown(name)),
-        )),
+        Some(name) => Err(unread(&format!("{place}.{}", shown(name)))),
     }
+}
+
+/// Whether a value is an empty text, list or object.
+pub(crate) fn holds_nothing(value: Json<'_>) -> bool {
+    value.as_written().len() < 64 && ["\"\"", "[]", "{}"].contains(&value.compact().as_str())
+}
+
+/// Why a row with a field that nobody reads is skipped.
+pub(crate) fn unread(field: &str) -> Skip {
+    let detail = format!("`{field}` is not read; the option `ignore` names fields that may be left out");
+    Skip::new("unread-field", detail)
+}
+
+/// Whether something of this weight is trained on.
+pub(crate) fn weight_value(value: Json<'_>, field: &str) -> Result<bool, Skip> {
+    let text = if value.is_text() { value.text(field)? } else { value.as_written().into() };
+    match text.trim().parse::<f64>() {
+        Ok(0.0) => Ok(false),
+        Ok(1.0) => Ok(true),
+        _ => Err(Skip::wrong_type(field, "0 or 1", &shown(value.as_written()))),
+    }
+}
+
+/// Whether something with this mark is trained on.
+pub(crate) fn train_value(value: Json<'_>, field: &str) -> Result<bool, Skip> {
+    match value.as_written() {
+        "false" => Ok(false),
+        "true" => Ok(true),
+        other => Err(Skip::wrong_type(field, "true or false", &shown(other))),
+    }
+}
+
+/// The calls that a content is: one, or a list of them.
+fn calls_in(content: Json<'_>, field: &str) -> Result<Vec<ToolCall>, Skip> {
+    with_embedded(content, field, |content| match content.is_list() {
+        false => Ok(vec![tool_call(content, field)?]),
+        true => {
+            let calls = content.items(field)?.into_iter().enumerate();
+            calls.map(|(index, call)| tool_call(call, &format!("{field}[{index}]"))).collect()
+        }
+    })
+}
+
+/// The text of a content that comes in parts, one after the other as chat templates lay them out. A part that is no text
+/// has no place here.
+fn text_of_parts(parts: Json<'_>, field: &str) -> Result<String, Skip> {
+    let mut text = String::new();
+    for (index, part) in parts.items(field)?.into_iter().enumerate() {
+        let place = format!("{field}[{index}]");
+        if part.is_text() {
+            text.push_str(&part.text(&place)?);
+            continue;
+        }
+        let fields = part.fields(&place)?;
+        let kind_field = format!("{place}.type");
+        let kind = fields.get("type").map(|kind| kind.text(&kind_field)).transpose()?;
+        if kind.as_deref().is_some_and(|kind| kind != "text") {
+            let got = format!("`{}`", shown(kind.as_deref().unwrap_or_default()));
+            return Err(Skip::wrong_type(&kind_field, "`text`", &got));
+        }
+        refuse_unread(&fields, &place, &|name| ["type", "text"].contains(&name))?;
+        let text_field = format!("{place}.text");
+        let value = fields.get("text").ok_or_else(|| Skip::missing_field(&text_field, "a string"))?;
+        text.push_str(&value.text(&text_field)?);
+    }
+    Ok(text)
 }
 
 /// One call: as chat endpoints write it, or its name and arguments alone.

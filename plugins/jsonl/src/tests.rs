@@ -203,6 +203,112 @@ fn nothing_of_a_message_vanishes_silently() {
 }
 
 #[test]
+fn what_a_row_says_beside_its_conversation_is_honoured_or_named() {
+    let chat = |beside: &str| {
+        format!(
+            r#"{{"messages": [{{"role": "user", "content": "a"}}, {{"role": "assistant", "content": "b"}}], {beside}}}"#
+        )
+    };
+    let pair = |beside: &str| format!(r#"{{"prompt": "a", "completion": "b", {beside}}}"#);
+    for (options, row) in [(CHAT, &chat as &dyn Fn(&str) -> String), (COMPLETION, &pair)] {
+        let said = conversation(options, &row(r#""system": "Be brief.", "tools": "[{\"name\": \"f\"}]""#));
+        assert_eq!(turns(&said)[0], (Role::System, "Be brief."));
+        assert_eq!((said.messages.len(), said.tools), (3, vec![r#"{"name":"f"}"#.to_owned()]));
+        let said = conversation(options, &row(r#""functions": [{"name": "f"}], "system_prompt": "Now.", "tools": []"#));
+        assert_eq!((turns(&said)[0].1, said.tools.len()), ("Now.", 1));
+        // What is no matter of learning stays where it is.
+        let plain =
+            conversation(options, &row(r#""source": "x", "label": 3, "train": "test", "images": [], "weight": 1.0"#));
+        assert_eq!(plain.messages.len(), 2);
+        for (beside, reason, detail) in [
+            (r#""label": false"#, "negative-label", "`label` is false: the answer is one to avoid, not one to learn"),
+            (r#""label": "False""#, "negative-label", "`label` is false: the answer is one to avoid, not one to learn"),
+            (r#""weight": 0"#, "nothing-to-train-on", "`weight` is 0"),
+            (r#""weight": "0.0""#, "nothing-to-train-on", "`weight` is 0"),
+            (r#""weight": 0.3"#, "wrong-type", "`weight`: expected 0 or 1, got 0.3"),
+            (r#""train": false"#, "nothing-to-train-on", "`train` is false"),
+            (
+                r#""rejected": "c""#,
+                "unread-field",
+                "`rejected` is not read; the option `ignore` names fields that may be left out",
+            ),
+            (
+                r#""input": "the text to sum up""#,
+                "unread-field",
+                "`input` is not read; the option `ignore` names fields that may be left out",
+            ),
+            (r#""tools": [3]"#, "wrong-type", "`tools[0]`: expected an object, got a number"),
+        ] {
+            let expected = (reason.to_owned(), format!("part.jsonl line 1: {detail}"));
+            assert_eq!(skip(options, &row(beside)), expected, "{options} {beside}");
+        }
+        let ignoring = options.replace('}', r#", "ignore": ["rejected", "label", "weight"]}"#);
+        let kept = conversation(&ignoring, &row(r#""rejected": "c", "label": false, "weight": 0"#));
+        assert_eq!(kept.messages.len(), 2);
+    }
+    let with_system =
+        chat("\"system\": \"Be brief.\"").replacen('[', r#"[{"role": "system", "content": "Be kind."}, "#, 1);
+    assert_eq!(skip(CHAT, &with_system).0, "two-system-prompts");
+    let same = with_system.replace("Be kind.", "Be brief.");
+    assert_eq!(conversation(CHAT, &same).messages.len(), 3);
+}
+
+#[test]
+fn a_completion_may_have_a_thought_earlier_turns_and_messages() {
+    let row = r#"{"prompt": "a", "completion": "b", "reasoning": "because", "history": [["c", "d"], ["e", "f"]]}"#;
+    let chat = conversation(COMPLETION, row);
+    let spoken: Vec<&str> = turns(&chat).into_iter().map(|(_, text)| text).collect();
+    assert_eq!((spoken, chat.messages[5].reasoning.as_deref()), (vec!["c", "d", "e", "f", "a", "b"], Some("because")));
+    assert!(chat.messages[1].trained);
+
+    let row = r#"{"prompt": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"}], "completion": [{"role": "assistant", "content": "d", "thinking": "e"}]}"#
+        .replace('\n', " ");
+    let chat = conversation(COMPLETION, &row);
+    let trained: Vec<bool> = chat.messages.iter().map(|message| message.trained).collect();
+    assert_eq!((trained, chat.messages[3].reasoning.as_deref()), (vec![false, false, false, true], Some("e")));
+    let one = r#"{"prompt": "a", "completion": {"role": "assistant", "content": "b"}}"#;
+    assert_eq!(turns(&conversation(COMPLETION, one)), [(Role::User, "a"), (Role::Assistant, "b")]);
+    assert_eq!(skip(COMPLETION, r#"{"prompt": "a", "completion": "b", "history": [["c"]]}"#).0, "wrong-type");
+}
+
+#[test]
+fn fields_are_joined_where_the_options_list_them() {
+    let options = r#"{"kind": "completion", "prompt": ["instruction", "input"], "completion": "output"}"#;
+    let row = |input: &str| format!(r#"{{"instruction": "Sum up.", "input": {input}, "output": "Short."}}"#);
+    for (input, prompt) in
+        [("\"A text.\"", "Sum up.\nA text."), ("\"\"", "Sum up."), ("null", "Sum up."), ("7", "Sum up.\n7")]
+    {
+        assert_eq!(turns(&conversation(options, &row(input)))[0].1, prompt);
+    }
+    let joined = options.replace("{\"kind", "{\"join\": \" | \", \"kind");
+    assert_eq!(turns(&conversation(&joined, &row("\"A text.\"")))[0].1, "Sum up. | A text.");
+    assert_eq!(skip(options, r#"{"input": "a", "output": "b"}"#).0, "missing-field");
+    assert_eq!(skip(options, r#"{"instruction": "", "input": " ", "output": "b"}"#).0, "empty-prompt");
+    assert_eq!(
+        options_error(r#"{"kind": "completion", "prompt": []}"#),
+        "`prompt`: expected names of fields, got an empty one or none"
+    );
+}
+
+#[test]
+fn content_in_parts_and_the_calls_of_old_are_read() {
+    let row = r#"{"messages": [{"role": "user", "content": [{"type": "text", "text": "Wea"}, {"text": "ther?"}]},
+        {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{\"a\": 1}"}},
+        {"role": "function", "name": "f", "content": "rain"}, {"role": "assistant", "content": ["Ra", "in."]}]}"#
+        .replace('\n', " ");
+    let chat = conversation(CHAT, &row);
+    let said: Vec<&str> = turns(&chat).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(said, ["Weather?", "", "rain", "Rain."]);
+    assert_eq!((&chat.messages[1].tool_calls[0].name[..], &chat.messages[2].role), ("f", &Role::Tool));
+    let image = row.replace(r#""type": "text", "text""#, r#""type": "image_url", "image_url""#);
+    assert_eq!(
+        skip(CHAT, &image).1,
+        "part.jsonl line 1: `messages[0].content[0].type`: expected `text`, got `image_url`"
+    );
+}
+
+#[test]
 fn a_problem_names_its_checker_in_a_field_or_for_all() {
     let named = |options: &str, checker: &str| {
         problem(options, &format!(r#"{{"problem": "Add.", "checker": {checker}}}"#)).checker
@@ -319,7 +425,7 @@ fn a_row_that_does_not_fit_is_named_with_line_and_field() {
     match read(COMPLETION, &text).expect("the file is whole").remove(1) {
         LoadedRow::Skipped(SkippedRow { id, reason, detail }) => {
             assert_eq!((id.as_deref(), reason.as_str()), (Some("part-3"), "wrong-type"));
-            assert_eq!(detail, "part.jsonl line 3: `prompt`: expected a string, got a list");
+            assert_eq!(detail, "part.jsonl line 3: `prompt[0]`: expected an object, got a string");
         }
         other => panic!("{other:?}"),
     }
@@ -330,7 +436,7 @@ fn a_row_that_does_not_fit_is_named_with_line_and_field() {
             CHAT,
             r#"{"messages": [{"role": "gpt", "content": ""}]}"#,
             "unknown-role",
-            "`messages[0].role`: expected one of assistant, developer, system, tool, user, got `gpt`",
+            "`messages[0].role`: expected one of assistant, developer, function, system, tool, user, got `gpt`",
         ),
         (
             CHAT,
@@ -351,7 +457,12 @@ fn a_row_that_does_not_fit_is_named_with_line_and_field() {
             "`messages` does not end with an answer",
         ),
         (COMPLETION, r#"{"prompt": "a", "completion": ""}"#, "empty-answer", "`completion` is empty"),
-        (COMPLETION, r#"{"prompt": "a"}"#, "missing-field", "`completion`: expected a string, got nothing"),
+        (
+            COMPLETION,
+            r#"{"prompt": "a"}"#,
+            "missing-field",
+            "`completion`: expected a string, got nothing; the row has `prompt`",
+        ),
         (PROBLEM, r#"{"problem": " "}"#, "empty-description", "`problem` is empty"),
         (
             PROBLEM,
@@ -369,7 +480,7 @@ fn a_row_that_does_not_fit_is_named_with_line_and_field() {
             POLICY,
             r#"{"instruction": "a", "policy": "b"}"#,
             "missing-field",
-            "`actions`: expected a list of actions, got nothing",
+            "`actions`: expected a list of actions, got nothing; the row has `instruction`, `policy`",
         ),
         (
             POLICY,
@@ -377,7 +488,18 @@ fn a_row_that_does_not_fit_is_named_with_line_and_field() {
             "wrong-type",
             "`actions[0].arguments`: expected an object, got a list",
         ),
-        (POLICY, r#"{"instruction": "a", "actions": []}"#, "missing-field", "`policy`: expected a string, got nothing"),
+        (
+            POLICY,
+            r#"{"instruction": "a", "actions": []}"#,
+            "missing-field",
+            "`policy`: expected a string, got nothing; the row has `instruction`, `actions`",
+        ),
+        (
+            r#"{"kind": "completion", "prompt": "promt"}"#,
+            r#"{"prompt": "a", "completion": "b"}"#,
+            "missing-field",
+            "`promt`: expected a string, got nothing; the row has `prompt`, `completion`; perhaps `prompt` is meant",
+        ),
     ] {
         assert_eq!(skip(options, row), (reason.to_owned(), format!("part.jsonl line 1: {detail}")), "{row}");
     }
@@ -440,11 +562,16 @@ fn arguments_that_no_value_can_hold_stay_the_text_that_they_are() {
 #[test]
 fn options_that_cannot_be_used_are_named() {
     for (options, message) in [
-        ("{}", "`kind`: expected one of chat, completion, problem, policy, got nothing"),
+        (
+            r#"{"tags": []}"#,
+            "`kind`: expected one of chat, completion, problem, policy, got nothing, and no row tells it",
+        ),
         (r#"{"kind": "text"}"#, "`kind`: expected one of chat, completion, problem, policy, got `text`"),
         (
             r#"{"kind": "completion", "promt": "x", "roles": {}}"#,
-            "unknown key `promt`, `roles`; known for this kind: completion, difficulty, id, kind, prompt, system, tags",
+            "unknown key `promt`, `roles`; known for this kind: completion, difficulty, history, id, ignore, join, kind, \
+             label, plan, prompt, reasoning, system, system_field, tags, tools\n\
+             hint: perhaps `prompt` for `promt`",
         ),
         (r#"{"kind": "chat", "messages": 3}"#, "`messages`: expected a string, got a number"),
         (r#"{"kind": "chat", "messages": ""}"#, "`messages`: expected a field's name, got nothing"),
@@ -526,6 +653,229 @@ fn files_whose_rows_could_not_be_told_apart_need_an_identifier() {
     }
     let named = read(["train.jsonl", "train.jsonl.gz"], r#"{"kind": "completion", "id": "key"}"#);
     assert_eq!(ids(named.expect("the rows have names")), ["train.jsonl", "train.jsonl.gz"]);
+}
+
+/// The rows of an input of the corpus, which Python, pyarrow and Polars wrote: the options in the first line, and before
+/// them what the file is called.
+fn corpus(name: &str) -> Vec<LoadedRow> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/jsonl").join(name);
+    let bytes = std::fs::read(path).expect("the corpus is there");
+    let end = bytes.iter().position(|byte| *byte == b'\n').expect("the first line is the options");
+    let first = std::str::from_utf8(&bytes[..end]).expect("options are text");
+    let (file, options) = match first.split_once(' ') {
+        Some((file, options)) if !file.starts_with('{') => (file, options),
+        _ => ("rows.jsonl", first),
+    };
+    let file = SourceFile::from_bytes(file, bytes[end + 1..].to_vec());
+    read_to_end::<Jsonl>(vec![file], options, 3).expect("the file is whole")
+}
+
+#[test]
+fn the_same_rows_in_everything_that_rows_are_written_in() {
+    let expected = corpus("rows");
+    assert_eq!(expected.len(), 8);
+    assert!(expected.iter().all(|row| matches!(row, LoadedRow::Conversation(_))), "{expected:?}");
+    for name in [
+        "rows-zstd",
+        "rows-zstd-frames",
+        "rows-bzip2",
+        "rows-xz",
+        "rows-list",
+        "rows-list-indented",
+        "rows-list-bzip2",
+        "rows-parquet",
+        "rows-arrow",
+        "rows-polars",
+        "rows-csv",
+        "rows-csv-windows",
+        "rows-csv-semicolons",
+        "rows-csv-xz",
+        "rows-tsv",
+    ] {
+        assert_eq!(corpus(name), expected, "{name}");
+    }
+}
+
+#[test]
+fn conversations_in_columns_are_those_of_lines() {
+    let said = |name: &str| -> Vec<Conversation> {
+        let row = |(index, row)| match row {
+            LoadedRow::Conversation(chat) => Conversation { id: format!("{index}"), ..chat },
+            other => panic!("{name}: {other:?}"),
+        };
+        corpus(name).into_iter().enumerate().map(row).collect()
+    };
+    let expected = said("calls-lines");
+    assert_eq!((expected.len(), expected[0].messages[1].trained, expected[0].tools.len()), (3, false, 1));
+    for name in ["calls-parquet", "calls-arrow", "calls-polars"] {
+        assert_eq!(said(name), expected, "{name}");
+    }
+}
+
+#[test]
+fn rows_that_are_no_lines_are_named_by_their_place() {
+    let named = |name: &str, text: &str| {
+        let file = SourceFile::from_bytes(name, text.as_bytes().to_vec());
+        let rows = read_to_end::<Jsonl>(vec![file], COMPLETION, 4).expect("the file is whole");
+        let fate = |row| match row {
+            LoadedRow::Conversation(chat) => chat.id,
+            LoadedRow::Skipped(SkippedRow { reason, detail, .. }) => format!("{reason}: {detail}"),
+            other => panic!("{other:?}"),
+        };
+        rows.into_iter().map(fate).collect::<Vec<_>>()
+    };
+    let row = r#"{"prompt": "a", "completion": "b"}"#;
+    assert_eq!(
+        named("a.json", &format!("[{row},\n {row}, {{\"prompt\": 1}}, 7, {{\"a\": }}\n]")),
+        [
+            "a-0",
+            "a-1",
+            "wrong-type: a.json item 2 (line 2): `prompt`: expected a string, got a number",
+            "malformed-json: a.json item 3 (line 2): expected a JSON object, got a number",
+            "malformed-json: a.json item 4 (line 2): not JSON: expected value at column 7",
+        ]
+    );
+    assert_eq!(
+        named("b.csv", "prompt,completion\n\"a\nb\",c\n\nd,e,f\ng\n,h\ni,j"),
+        [
+            "b-2",
+            "wrong-cells: b.csv line 5: expected 2 cells, one a column, got 3",
+            "wrong-cells: b.csv line 6: expected 2 cells, one a column, got 1",
+            "missing-field: b.csv line 7: `prompt`: expected a string, got nothing; the row has `completion`",
+            "b-8",
+        ]
+    );
+    assert_eq!(named("c.csv", "prompt,completion\ra,b\r\"c\rd\",e"), ["c-2", "c-3"]);
+    for (name, text, words) in [
+        ("a.json", "[{\"prompt\": 1}", "line 1: the file ends inside the item 0 of its list"),
+        ("a.json", "[{}, {}\n", "line 2: the file ends inside the item 1 of its list"),
+        ("a.json", "[{}\n] 3", "line 2: expected nothing after the end of the list"),
+        ("a.csv", "a,b\n1,\"2\n", "line 3: the file ends inside a cell in quotation marks"),
+        ("a.csv", "a,a\n1,2\n", "line 1: two columns are named \"a\""),
+    ] {
+        let file = SourceFile::from_bytes(name, text.as_bytes().to_vec());
+        match read_to_end::<Jsonl>(vec![file], COMPLETION, 4) {
+            Err(LoadError::Malformed(malformed)) => assert_eq!(malformed.detail, words),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    for (name, text) in [("a.json", "[]"), ("a.json", " [\n ] \n"), ("a.csv", ""), ("a.csv", "a,b\r"), ("a.tsv", "\n")]
+    {
+        assert_eq!(named(name, text), [""; 0], "{text}");
+    }
+}
+
+/// The plan's line for one row in a file of lines.
+fn plan(options: &str, row: &str) -> (String, String) {
+    match one(options, row) {
+        LoadedRow::Skipped(SkippedRow { id: Some(source), reason, detail }) if reason == "plan" => (source, detail),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn known_layouts_need_no_options_and_are_named_in_the_plan() {
+    let user_and_assistant = vec![(Role::User, "a"), (Role::Assistant, "b")];
+    for (row, words, said) in [
+        (
+            r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#,
+            "OpenAI: messages = messages, role = role, content = content",
+            user_and_assistant.clone(),
+        ),
+        (
+            r#"{"id": 3, "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}"#,
+            "ShareGPT: messages = conversations, role = from, content = value",
+            user_and_assistant.clone(),
+        ),
+        (
+            r#"{"instruction": "a", "input": "", "output": "b"}"#,
+            "Alpaca: prompt = instruction + input, completion = output",
+            user_and_assistant.clone(),
+        ),
+        (
+            r#"{"instruction": "Sum up.", "context": "Long.", "response": "b", "category": "c"}"#,
+            "question and answer: prompt = instruction + context, completion = response",
+            vec![(Role::User, "Sum up.\nLong."), (Role::Assistant, "b")],
+        ),
+        (
+            r#"{"prompt": "a", "completion": "b", "label": true}"#,
+            "KTO: prompt = prompt, completion = completion",
+            user_and_assistant.clone(),
+        ),
+        (
+            r#"{"question": "a", "answer": "b"}"#,
+            "question and answer: prompt = question, completion = answer",
+            user_and_assistant.clone(),
+        ),
+        (
+            r#"{"prompt": "a", "chosen": "b", "rejected": "c"}"#,
+            "preferences: prompt = prompt, completion = chosen; `rejected` is not trained on",
+            user_and_assistant.clone(),
+        ),
+        (
+            r#"{"prompt": "a", "chosen": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+                "rejected": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "c"}]}"#,
+            "preferences: messages = chosen; `rejected` is not trained on",
+            user_and_assistant.clone(),
+        ),
+        (
+            r#"{"prompt": [{"role": "user", "content": "a"}], "chosen": [{"role": "assistant", "content": "b"}], "rejected": []}"#,
+            "preferences: prompt = prompt, completion = chosen; `rejected` is not trained on",
+            user_and_assistant.clone(),
+        ),
+    ] {
+        let row = row.replace('\n', " ");
+        let expected = ("jsonl".to_owned(), format!("part.jsonl: JSON lines; {words}"));
+        assert_eq!(plan(r#"{"plan": true}"#, &row), expected, "{row}");
+        assert_eq!(turns(&conversation("{}", &row)), said, "{row}");
+    }
+    assert_eq!(problem("{}", PROBLEM_ROW).tests.len(), 2);
+    assert_eq!(policy("{}", POLICY_ROW).actions.len(), 1);
+    let words = plan(r#"{"plan": true, "kind": "chat"}"#, "{}").1;
+    assert_eq!(words, "part.jsonl: JSON lines; kind chat, by the options");
+}
+
+#[test]
+fn what_share_gpt_calls_a_call_is_one() {
+    let row = r#"{"conversations": [{"from": "human", "value": "Weather?"}, {"from": "function_call",
+        "value": "{\"name\": \"f\", \"arguments\": {\"a\": 1}}"}, {"from": "observation", "value": "rain"},
+        {"from": "gpt", "value": "Rain."}], "system": "Be brief.", "tools": "[{\"name\": \"f\"}]"}"#
+        .replace('\n', " ");
+    let chat = conversation("{}", &row);
+    let roles: Vec<&Role> = chat.messages.iter().map(|message| &message.role).collect();
+    assert_eq!(roles, [&Role::System, &Role::User, &Role::Assistant, &Role::Tool, &Role::Assistant]);
+    assert_eq!((&chat.messages[2].content[..], &chat.messages[2].tool_calls[0].arguments[..]), ("", r#"{"a":1}"#));
+    assert_eq!(chat.tools.len(), 1);
+}
+
+#[test]
+fn an_option_goes_before_what_a_layout_says() {
+    let row = r#"{"instruction": "a", "output": "b", "better": "c", "level": "hard"}"#;
+    let chat = conversation(r#"{"difficulty": "level"}"#, row);
+    assert_eq!((turns(&chat)[1].1, chat.difficulty.as_deref()), ("b", Some("hard")));
+    let chat = conversation(r#"{"prompt": "instruction", "completion": "better"}"#, row);
+    assert_eq!(turns(&chat)[1].1, "c");
+}
+
+#[test]
+fn a_layout_that_nobody_knows_is_refused_with_its_fields() {
+    let refused = |files: &[(&str, &str)]| {
+        let files = files.iter().map(|(name, row)| SourceFile::from_bytes(name, row.as_bytes().to_vec())).collect();
+        match read_to_end::<Jsonl>(files, "{}", 4) {
+            Err(LoadError::Options(message)) => message,
+            other => panic!("{other:?}"),
+        }
+    };
+    let message = refused(&[("a.jsonl", r#"{"text": "x", "source": "y"}"#)]);
+    assert!(
+        message.contains("the rows of a.jsonl have the fields `text`, `source`") && message.contains("\nhint: "),
+        "{message}"
+    );
+    let message = refused(&[("a.jsonl", COMPLETION_ROW), ("b.jsonl", CHAT_ROW)]);
+    assert!(message.contains("a.jsonl and b.jsonl have different layouts"), "{message}");
+    let apps = r#"{"problem_id": 1, "question": "q", "solutions": "[]", "input_output": "{}"}"#;
+    assert!(refused(&[("a.jsonl", apps)]).ends_with("hint: set `data.source: apps`"));
+    assert_eq!(plan(r#"{"plan": true}"#, apps).0, "apps");
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod test_list;
 
 use hilora_dataset_formats::function_calls;
 use hilora_dataset_formats::json::{Fields, Json};
-use hilora_dataset_formats::json_lines::{self, JsonLinesReader, Place, RowLoader};
+use hilora_dataset_formats::records::{self, Place, RecordReader, RowLoader};
 use hilora_dataset_formats::skip::Skip;
 use hilora_plugin_sdk::loader::{DatasetInfo, DatasetLoader, LoadError, LoadedRow, SourceFile, no_options};
 use hilora_plugin_sdk::types::{Attribute, Problem, ProblemText};
@@ -38,19 +38,19 @@ pub struct LiveCodeBench;
 pub struct Rows;
 
 impl DatasetLoader for LiveCodeBench {
-    type Reader = JsonLinesReader<Rows>;
+    type Reader = RecordReader<Rows>;
 
     fn describe() -> DatasetInfo {
         DatasetInfo {
             source: "livecodebench".to_owned(),
             licence: "CC; the problems belong to their authors".to_owned(),
-            columns: json_lines::describe(&FIELDS),
+            columns: records::describe(&FIELDS),
         }
     }
 
     fn open(files: Vec<SourceFile>, options: &str) -> Result<Self::Reader, LoadError> {
         no_options(options)?;
-        JsonLinesReader::new(files, Rows)
+        RecordReader::new(files, Rows)
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use hilora_dataset_formats::arrow::{ArrowFile, is_arrow};
 use hilora_dataset_formats::batch;
 use hilora_dataset_formats::json::Fields;
-use hilora_dataset_formats::json_lines::{JsonLinesReader, Place, RowLoader};
 use hilora_dataset_formats::parquet::{ParquetFile, is_parquet};
+use hilora_dataset_formats::records::{Place, RecordReader, RowLoader};
 use hilora_dataset_formats::rows::Rows;
 use hilora_dataset_formats::skip::Skip;
 use hilora_plugin_sdk::loader::{DatasetReader, LoadError, LoadedRow, SourceFile};
@@ -18,13 +18,13 @@ use crate::row::{self, Texts};
 enum OpenedFile {
     Parquet(ParquetFile),
     Arrow(ArrowFile),
-    JsonLines(Box<JsonLinesReader<Lines>>),
+    JsonLines(Box<RecordReader<Lines>>),
 }
 
 /// A file that is being read.
 enum CurrentFile {
     Columns(Rows),
-    JsonLines(Box<JsonLinesReader<Lines>>),
+    JsonLines(Box<RecordReader<Lines>>),
 }
 
 /// Reads the files in their order.
@@ -44,7 +44,7 @@ impl OpenedFile {
         } else if is_arrow(&beginning) {
             ArrowFile::open(file, &COLUMNS).map(Self::Arrow)
         } else {
-            JsonLinesReader::new(vec![file], Lines).map(Box::new).map(Self::JsonLines)
+            RecordReader::new(vec![file], Lines).map(Box::new).map(Self::JsonLines)
         }
     }
 

@@ -99,6 +99,30 @@ fn every_format_gives_the_same_rows() {
     }
 }
 
+/// Two times the rows of the corpus, as Polars writes them.
+#[test]
+fn what_polars_writes_are_the_same_rows() {
+    let corpus = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/taco").join(name);
+        std::fs::read(path).expect("the corpus is there")
+    };
+    let whole = read(corpus("arrow-stream")).expect("pyarrow wrote it");
+    let named = |mut rows: Vec<LoadedRow>| {
+        for (index, row) in rows.iter_mut().enumerate() {
+            match row {
+                LoadedRow::Problem(problem) => problem.text.id = index.to_string(),
+                LoadedRow::Skipped(skipped) => skipped.id = Some(index.to_string()),
+                other => panic!("{other:?}"),
+            }
+        }
+        rows
+    };
+    let twice = named(whole.iter().chain(&whole).cloned().collect());
+    for name in ["polars-file", "polars-file-zstd", "polars-stream-lz4"] {
+        assert_eq!(named(read(corpus(name)).expect("Polars wrote it")), twice, "{name}");
+    }
+}
+
 #[test]
 fn reads_every_column() {
     let found = problem(row(&[

@@ -137,6 +137,16 @@ pub enum PluginError {
         /// What it said, with file and row where it named them.
         message: String,
     },
+    /// A loader cannot use the options that it was given.
+    #[error("{plugin}: data.options: {message}")]
+    Options {
+        /// Which plugin.
+        plugin: PluginIdentity,
+        /// Which option, expected and got.
+        message: String,
+        /// What the loader says would mend it.
+        hint: Option<String>,
+    },
     /// The plugin answered something its interface forbids (a wrong count, an unknown name).
     #[error("{plugin} broke its contract in `{call}`{at}: {message}", at = place(row))]
     Contract {
@@ -207,9 +217,11 @@ impl Fault for PluginError {
             // It may be that the machine was busy, or stood still.
             Self::Limit { limit, .. } if limit.is_of_machine() => Blame::Machine,
             // What a plugin refuses is what it was given: files, options, a lesson.
-            Self::NotAPlugin { .. } | Self::OtherVersion { .. } | Self::WrongKind { .. } | Self::Refused { .. } => {
-                Blame::User
-            }
+            Self::NotAPlugin { .. }
+            | Self::OtherVersion { .. }
+            | Self::WrongKind { .. }
+            | Self::Refused { .. }
+            | Self::Options { .. } => Blame::User,
             Self::Manifest { .. }
             | Self::CapabilityDenied { .. }
             | Self::UnknownImport { .. }
@@ -237,6 +249,10 @@ impl Fault for PluginError {
                 format!("`--plugin` puts a {got} in its own place; the config's `plugins` section names one per kind")
             }
             Self::Manifest { .. } => "`hilora-host plugin pack` gives a component its manifest".to_owned(),
+            Self::Options { hint: Some(hint), .. } => hint.clone(),
+            Self::Options { plugin, hint: None, .. } => {
+                format!("plugins/{}/README.md lists the options of this loader", plugin.name)
+            }
             Self::Refused { plugin, .. } if plugin.kind == PluginKind::DatasetLoader => {
                 "`hilora-host plugin inspect FILE` tells what a loader reads; a download that was cut off must be repeated"
                     .to_owned()

@@ -1,19 +1,20 @@
 //! One Arrow file: the IPC stream that `datasets` writes as `.arrow`, or the IPC file format around the same stream.
 //!
-//! A file is a schema and then messages, each a header and a body; a record batch is decoded as it was written. Every
-//! length and offset of a message is held against the file and its body before the decoder sees it, because the decoder
-//! takes them at their word.
+//! A stream is a schema and then messages, each a header and a body; a record batch is decoded as it was written. Of the
+//! IPC file format the footer alone says what the schema is and where the batches stand: what lies between them is the
+//! writer's own (Polars leaves a schema there that is no message). Every length and offset is held against the file and
+//! its body before the decoder sees it, because the decoder takes them at their word.
 
 mod buffers;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::reader::{RecordBatchDecoder, read_dictionary};
-use arrow_ipc::{Endianness, MessageHeader, MetadataVersion, root_as_message};
+use arrow_ipc::{Endianness, MessageHeader, MetadataVersion, root_as_footer, root_as_message};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use hilora_plugin_sdk::loader::{LoadError, MalformedFile, SourceFile};
 
@@ -23,9 +24,8 @@ use crate::rows::{Batches, Rows};
 /// What the IPC file format begins and ends with.
 const FILE_MAGIC: &[u8] = b"ARROW1";
 
-/// The stream begins within this many bytes of the IPC file format: the magic is padded with zeros, by most writers to
-/// 8 bytes and by some to 64.
-const STREAM_START_MAX: usize = 64;
+/// What the IPC file format ends with: the footer's length and the magic.
+const FILE_TAIL_BYTES: u64 = 10;
 
 /// What stands before a message's length; writers before 2019 left it out.
 const CONTINUATION: [u8; 4] = [0xFF; 4];
@@ -110,38 +110,93 @@ impl Message {
 #[derive(Clone)]
 struct Messages {
     file: SourceFile,
-    position: u64,
+    order: Order,
     end: u64,
 }
 
+/// Where the next message stands.
+#[derive(Clone)]
+enum Order {
+    /// Where the last one ends.
+    Stream { position: u64 },
+    /// Where the footer says: the dictionaries, then the batches.
+    Footer { offsets: VecDeque<u64> },
+}
+
 impl Messages {
-    fn of(file: &SourceFile) -> Result<Self, Damage> {
-        let size = file.size();
-        if file.read_at(0, FILE_MAGIC.len())? != FILE_MAGIC {
-            return Ok(Self { file: file.clone(), position: 0, end: size });
+    /// The file's schema, and its messages after that.
+    fn of(file: &SourceFile) -> Result<(Schema, Self), Damage> {
+        let file = file.clone();
+        if file.read_at(0, FILE_MAGIC.len())? == FILE_MAGIC {
+            return Self::by_footer(file);
         }
-        // The file ends with its footer, the footer's length and the magic once more. The footer only lists where the
-        // messages stand.
-        let tail = file.read_at(size.saturating_sub(10), 10)?;
-        let footer = tail.first_chunk::<4>().filter(|_| tail.len() == 10 && tail[4..] == *FILE_MAGIC);
-        let footer = footer.and_then(|length| u64::try_from(i32::from_le_bytes(*length)).ok());
-        let end = footer.and_then(|footer| (size - 10).checked_sub(footer)).filter(|end| *end >= 8);
-        let end = end.ok_or_else(|| malformed("this is not a whole Arrow file: its footer is missing"))?;
-        let head = file.read_at(0, STREAM_START_MAX + 8)?;
-        let start =
-            (8..=STREAM_START_MAX).step_by(8).find(|&start| head.get(start..start + 8).is_some_and(|at| at != [0; 8]));
-        let start = start.ok_or_else(|| malformed("the first message is missing"))?;
-        Ok(Self { file: file.clone(), position: start as u64, end })
+        let end = file.size();
+        let mut messages = Self { file, order: Order::Stream { position: 0 }, end };
+        let Some(message) = messages.next()? else { return Err(malformed("the file is empty")) };
+        let message = message.parse()?;
+        let schema = message.header_as_schema().ok_or_else(|| malformed("the first message is no schema"))?;
+        Ok((schema_of(schema)?, messages))
     }
 
-    /// The next message; `None` at the end of the stream.
-    fn next(&mut self) -> Result<Option<Message>, Damage> {
-        let left = self.end.saturating_sub(self.position);
-        // A stream ends with its mark or, where nothing told the writer to stop, with the file.
-        if left == 0 {
-            return Ok(None);
+    /// The file ends with its footer, the footer's length and the magic once more.
+    fn by_footer(file: SourceFile) -> Result<(Schema, Self), Damage> {
+        let size = file.size();
+        let tail = file.read_at(size.saturating_sub(FILE_TAIL_BYTES), FILE_TAIL_BYTES as usize)?;
+        let length = tail.first_chunk::<4>().filter(|_| tail.len() == 10 && tail[4..] == *FILE_MAGIC);
+        let length = length.and_then(|length| u64::try_from(i32::from_le_bytes(*length)).ok());
+        let length = length.filter(|length| *length <= HEADER_BYTES_MAX);
+        let end = length.and_then(|length| (size - FILE_TAIL_BYTES).checked_sub(length)).filter(|end| *end >= 8);
+        let (Some(end), Some(length)) = (end, length) else {
+            return Err(malformed("this is not a whole Arrow file: its footer is missing"));
+        };
+        let footer = file.read_at(end, length as usize)?;
+        let footer = root_as_footer(&footer).map_err(|error| malformed(format!("the footer is damaged: {error}")))?;
+        let schema = footer.schema().ok_or_else(|| malformed("the footer has no schema"))?;
+        let mut offsets = VecDeque::new();
+        let mut total = 0_u64;
+        for block in footer.dictionaries().into_iter().flatten().chain(footer.recordBatches().into_iter().flatten()) {
+            let (offset, header, body) = (block.offset(), block.metaDataLength(), block.bodyLength());
+            let lengths = u64::try_from(header).ok().zip(u64::try_from(body).ok());
+            let length = lengths.and_then(|(header, body)| header.checked_add(body));
+            let place = u64::try_from(offset).ok().zip(length).filter(|(offset, length)| {
+                *length > 0 && offset.checked_add(*length).is_some_and(|block_end| block_end <= end)
+            });
+            let Some((offset, length)) = place else {
+                return Err(malformed(format!(
+                    "the footer claims a message of {header} and {body} bytes at {offset} of {end} bytes"
+                )));
+            };
+            // Many blocks over the same bytes would be more rows than the file can hold.
+            total = total.saturating_add(length);
+            if total > end {
+                return Err(malformed(format!("the footer claims messages of more than {end} bytes in all")));
+            }
+            offsets.push_back(offset);
         }
-        let prefix = self.file.read_at(self.position, 8)?;
+        Ok((schema_of(schema)?, Self { file, order: Order::Footer { offsets }, end }))
+    }
+
+    /// The next message; `None` at the end.
+    fn next(&mut self) -> Result<Option<Message>, Damage> {
+        let position = match &mut self.order {
+            Order::Footer { offsets } => match offsets.pop_front() {
+                None => return Ok(None),
+                Some(offset) => offset,
+            },
+            // A stream ends with its mark or, where nothing told the writer to stop, with the file.
+            Order::Stream { position } if *position >= self.end => return Ok(None),
+            Order::Stream { position } => *position,
+        };
+        let message = self.message_at(position)?;
+        if let Order::Stream { position } = &mut self.order {
+            *position = message.as_ref().map_or(self.end, |message| message.body_start + message.body_length);
+        }
+        Ok(message)
+    }
+
+    /// The message at a place in the file; `None` where a mark of the end stands there.
+    fn message_at(&self, position: u64) -> Result<Option<Message>, Damage> {
+        let prefix = self.file.read_at(position, 8)?;
         let (prefix_length, length) = match (prefix.first_chunk::<4>(), prefix.last_chunk::<4>()) {
             (Some(&CONTINUATION), Some(length)) if prefix.len() == 8 => (8, *length),
             (Some(length), _) if *length != CONTINUATION => (4, *length),
@@ -149,14 +204,14 @@ impl Messages {
         };
         let header_length = u64::from(u32::from_le_bytes(length));
         if header_length == 0 {
-            self.position = self.end;
             return Ok(None);
         }
-        let header_start = self.position + prefix_length;
+        let header_start = position + prefix_length;
         let room = self.end.saturating_sub(header_start).min(HEADER_BYTES_MAX);
         if header_length > room {
-            let at = self.position;
-            return Err(malformed(format!("a message at {at} claims a header of {header_length} bytes of {room}")));
+            return Err(malformed(format!(
+                "a message at {position} claims a header of {header_length} bytes of {room}"
+            )));
         }
         let header = self.file.read_at(header_start, header_length as usize)?;
         let body_start = header_start + header_length;
@@ -173,18 +228,7 @@ impl Messages {
             )));
         }
         message.body_length = body_length;
-        self.position = body_start + body_length;
         Ok(Some(message))
-    }
-
-    fn schema(&mut self) -> Result<Schema, Damage> {
-        let Some(message) = self.next()? else { return Err(malformed("the file is empty")) };
-        let message = message.parse()?;
-        let schema = message.header_as_schema().ok_or_else(|| malformed("the first message is no schema"))?;
-        if schema.endianness() != Endianness::Little {
-            return Err(malformed("the file is big-endian, expected little-endian"));
-        }
-        Ok(try_fb_to_schema(schema)?)
     }
 
     /// How many rows all batches hold; `None` where a header cannot be read.
@@ -200,6 +244,13 @@ impl Messages {
     }
 }
 
+fn schema_of(schema: arrow_ipc::Schema<'_>) -> Result<Schema, Damage> {
+    if schema.endianness() != Endianness::Little {
+        return Err(malformed("the file is big-endian, expected little-endian"));
+    }
+    Ok(try_fb_to_schema(schema)?)
+}
+
 /// A file whose schema has been checked.
 pub struct ArrowFile {
     messages: Messages,
@@ -210,9 +261,20 @@ pub struct ArrowFile {
 impl ArrowFile {
     /// Reads the schema and checks the columns.
     pub fn open(file: SourceFile, columns: &[ColumnSpec]) -> Result<Self, LoadError> {
-        let read = Messages::of(&file).and_then(|mut messages| Ok((messages.schema()?, messages)));
-        let (schema, messages) = read.map_err(|damage| damage.into_error(&file, None))?;
-        let projection = columns::projection(file.name(), &schema, columns).map_err(LoadError::Column)?;
+        Self::open_with(file, |name, schema| columns::projection(name, schema, columns).map_err(LoadError::Column))
+    }
+
+    /// Reads the schema, for a reader of whatever columns there are.
+    pub(crate) fn open_whole(file: SourceFile) -> Result<Self, LoadError> {
+        Self::open_with(file, |_, schema| Ok(columns::writable(schema)))
+    }
+
+    fn open_with(
+        file: SourceFile,
+        choose: impl FnOnce(&str, &Schema) -> Result<Vec<usize>, LoadError>,
+    ) -> Result<Self, LoadError> {
+        let (schema, messages) = Messages::of(&file).map_err(|damage| damage.into_error(&file, None))?;
+        let projection = choose(file.name(), &schema)?;
         Ok(Self { messages, schema: Arc::new(columns::texts_as_bytes(&schema)), projection })
     }
 

@@ -127,6 +127,17 @@ fn the_writers_choice_of_types_changes_nothing() {
 }
 
 #[test]
+fn of_a_file_the_footer_says_where_the_schema_and_the_batches_are() {
+    let mut bytes = ipc_file(&batches(), IpcWriteOptions::default());
+    let expected = read(bytes.clone()).expect("the file is whole");
+    // Polars writes a schema after the magic that is no message. Whatever stands there is the writer's own.
+    let first = bytes.windows(4).position(|at| *at == CONTINUATION).expect("the schema is a message");
+    let length = bytes[first + 4..].first_chunk::<4>().map(|length| u32::from_le_bytes(*length) as usize);
+    bytes[first..first + 8 + length.expect("the message has a length")].fill(0xA5);
+    assert_eq!(read(bytes).expect("the footer is whole"), expected);
+}
+
+#[test]
 fn text_that_is_not_utf8_is_seen_where_it_is_read() {
     let mut bytes = stream(&batches(), IpcWriteOptions::default());
     let at = bytes.windows(5).position(|text| text == "Trees".as_bytes()).expect("the name is there");

@@ -16,6 +16,7 @@ use ::parquet::file::metadata::ParquetMetaData;
 use ::parquet::file::reader::{ChunkReader, FileReader, Length};
 use ::parquet::schema::types::{SchemaDescriptor, Type};
 use arrow_array::RecordBatch;
+use arrow_schema::Schema;
 use bytes::Bytes;
 use hilora_plugin_sdk::loader::{LoadError, MalformedFile, SourceFile};
 
@@ -146,12 +147,23 @@ pub struct ParquetFile {
 impl ParquetFile {
     /// Reads the header and checks columns and compression.
     pub fn open(file: SourceFile, columns: &[ColumnSpec]) -> Result<Self, LoadError> {
+        Self::open_with(file, |name, schema| columns::projection(name, schema, columns).map_err(LoadError::Column))
+    }
+
+    /// Reads the header, for a reader of whatever columns there are.
+    pub(crate) fn open_whole(file: SourceFile) -> Result<Self, LoadError> {
+        Self::open_with(file, |_, schema| Ok(columns::writable(schema)))
+    }
+
+    fn open_with(
+        file: SourceFile,
+        choose: impl FnOnce(&str, &Schema) -> Result<Vec<usize>, LoadError>,
+    ) -> Result<Self, LoadError> {
         let source = Source { file, failure: Failure::default() };
         let metadata = source
             .metadata()
             .map_err(|error| source.error(None, format!("this is not a whole Parquet file: {error}")))?;
-        let positions =
-            columns::projection(source.file.name(), metadata.schema(), columns).map_err(LoadError::Column)?;
+        let positions = choose(source.file.name(), metadata.schema())?;
         let projection = ProjectionMask::roots(metadata.parquet_schema(), positions);
         let detail = misplaced_column(metadata.metadata(), source.file.size())
             .or_else(|| unreadable_compression(metadata.metadata(), &projection));

@@ -1,21 +1,16 @@
-//! The lines of a file as bytes, plain or out of a gzip. It keeps one line at a time, and of a line that is too long
-//! nothing: a small gzip that inflates to gigabytes costs time, not memory.
+//! The lines of a text as bytes. It keeps one line at a time, and of a line that is too long nothing.
 
-use std::io::{self, BufRead, BufReader};
+use hilora_plugin_sdk::loader::LoadError;
 
-use flate2::bufread::MultiGzDecoder;
-use hilora_plugin_sdk::loader::{LoadError, MalformedFile, SourceFile};
-
-use crate::watched::{Failure, Watched};
-
-/// How many bytes are asked for at once.
-const READ_BYTES: usize = 1 << 18;
+use super::decompressed::Decompressed;
+use super::record::{Position, ROW_BYTES_MAX, Record, Records};
+use crate::skip::Skip;
 
 /// The line buffer's size that is kept from one line to the next.
-const KEPT_BYTES: usize = 1 << 20;
+pub(super) const KEPT_BYTES: usize = 1 << 20;
 
 /// One line without its end.
-pub(super) enum ByteLine<'a> {
+enum ByteLine<'a> {
     Whole(&'a [u8]),
     /// It had this many bytes, and none is kept.
     TooLong {
@@ -23,45 +18,29 @@ pub(super) enum ByteLine<'a> {
     },
 }
 
-/// A file cut into lines.
+/// A text cut into lines.
 pub(super) struct ByteLines {
-    name: String,
-    failure: Failure,
-    reader: Box<dyn BufRead>,
+    text: Decompressed,
     line: Vec<u8>,
     lines_read: u64,
 }
 
 impl ByteLines {
-    pub(super) fn open(file: SourceFile) -> Result<Self, LoadError> {
-        let name = file.name().to_owned();
-        let head = file.read_at(0, 2).map_err(|error| LoadError::Unreadable(format!("{name}: {error}")))?;
-        let failure = Failure::default();
-        let plain = BufReader::with_capacity(READ_BYTES, Watched::new(file, failure.clone()));
-        let reader: Box<dyn BufRead> = match &head[..] {
-            [0x1f, 0x8b] => Box::new(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(plain))),
-            _ => Box::new(plain),
-        };
-        Ok(Self { name, failure, reader, line: Vec::new(), lines_read: 0 })
-    }
-
-    /// How many lines were read: the number of the last one, from 1.
-    pub(super) fn lines_read(&self) -> u64 {
-        self.lines_read
+    pub(super) fn new(text: Decompressed) -> Self {
+        Self { text, line: Vec::new(), lines_read: 0 }
     }
 
     /// The next line of at most `bytes_max` bytes; `None` at the end of the file. `row` is for messages.
-    pub(super) fn next(&mut self, bytes_max: usize, row: u64) -> Result<Option<ByteLine<'_>>, LoadError> {
+    fn next_line(&mut self, bytes_max: usize, row: u64) -> Result<Option<ByteLine<'_>>, LoadError> {
         self.line.clear();
         self.line.shrink_to(KEPT_BYTES);
         let mut bytes = 0_u64;
         let mut ended = false;
         while !ended {
-            let piece = match self.reader.fill_buf() {
-                Ok([]) => break,
-                Ok(piece) => piece,
-                Err(error) => return Err(self.error(row, &error)),
-            };
+            let piece = self.text.peek(self.lines_read + 1, row)?;
+            if piece.is_empty() {
+                break;
+            }
             let end = memchr::memchr(b'\n', piece);
             let piece = &piece[..end.unwrap_or(piece.len())];
             if bytes + piece.len() as u64 <= bytes_max as u64 {
@@ -72,7 +51,7 @@ impl ByteLines {
             bytes += piece.len() as u64;
             ended = end.is_some();
             let consumed = piece.len() + usize::from(ended);
-            self.reader.consume(consumed);
+            self.text.consume(consumed);
         }
         if bytes == 0 && !ended {
             return Ok(None);
@@ -84,22 +63,36 @@ impl ByteLines {
         let mark: &[u8] = if self.lines_read == 1 { b"\xef\xbb\xbf" } else { b"" };
         Ok(Some(ByteLine::Whole(self.line.strip_prefix(mark).unwrap_or(&self.line))))
     }
+}
 
-    /// What a failed read means: the host could not read, or the gzip is damaged.
-    fn error(&self, row: u64, error: &io::Error) -> LoadError {
-        match self.failure.take() {
-            Some(words) => LoadError::Unreadable(format!("{}: {words}", self.name)),
-            None => LoadError::Malformed(MalformedFile {
-                file: self.name.clone(),
-                row: Some(row),
-                detail: format!("line {}: the gzip is damaged: {error}", self.lines_read + 1),
-            }),
+impl Records for ByteLines {
+    /// The next line that is not blank.
+    fn next(&mut self, row: u64) -> Result<Option<(Position, Record<'_>)>, LoadError> {
+        loop {
+            let position = Position::Line(self.lines_read + 1);
+            // Whether it is blank is seen before it is handed out: what is handed out stays borrowed.
+            let too_long = match self.next_line(ROW_BYTES_MAX, row)? {
+                None => return Ok(None),
+                Some(ByteLine::Whole(bytes)) if bytes.trim_ascii().is_empty() => continue,
+                Some(ByteLine::Whole(_)) => None,
+                Some(ByteLine::TooLong { bytes }) => Some(bytes),
+            };
+            return Ok(Some(match too_long {
+                Some(bytes) => {
+                    let detail = format!("the line has {bytes} bytes, expected at most {ROW_BYTES_MAX}");
+                    (position, Record::Skipped(Skip::new("line-too-long", detail)))
+                }
+                None => {
+                    let mark: &[u8] = if self.lines_read == 1 { b"\xef\xbb\xbf" } else { b"" };
+                    (position, Record::Text(self.line.strip_prefix(mark).unwrap_or(&self.line)))
+                }
+            }));
         }
     }
 }
 
-/// Appends and never reserves more than the longest line may need.
-fn append(line: &mut Vec<u8>, piece: &[u8], bytes_max: usize) {
+/// Appends and never reserves more than the longest row may need.
+pub(super) fn append(line: &mut Vec<u8>, piece: &[u8], bytes_max: usize) {
     let needed = line.len() + piece.len();
     if needed > line.capacity() {
         let wanted = needed.max((line.capacity() * 2).min(bytes_max));
@@ -110,18 +103,22 @@ fn append(line: &mut Vec<u8>, piece: &[u8], bytes_max: usize) {
 
 #[cfg(test)]
 mod tests {
+    use hilora_plugin_sdk::loader::SourceFile;
+
+    use super::super::decompressed::READ_BYTES;
     use super::*;
 
     fn lines(bytes: &[u8], bytes_max: usize) -> Vec<String> {
-        let mut lines = ByteLines::open(SourceFile::from_bytes("a.jsonl", bytes.to_vec())).expect("memory is readable");
+        let file = SourceFile::from_bytes("a.jsonl", bytes.to_vec());
+        let mut lines = ByteLines::new(Decompressed::open(file).expect("memory is readable"));
         let mut found = Vec::new();
-        while let Some(line) = lines.next(bytes_max, 0).expect("it is whole") {
+        while let Some(line) = lines.next_line(bytes_max, 0).expect("it is whole") {
             found.push(match line {
                 ByteLine::Whole(bytes) => String::from_utf8_lossy(bytes).into_owned(),
                 ByteLine::TooLong { bytes } => format!("<{bytes}>"),
             });
         }
-        assert_eq!(lines.lines_read(), found.len() as u64);
+        assert_eq!(lines.lines_read, found.len() as u64);
         found
     }
 

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use hilora_plugin_sdk::loader::MalformedFile;
 use hilora_plugin_sdk::types::{Conversation, Message, Role, SkippedRow};
 
 use super::*;
@@ -31,7 +32,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn read_all(files: Vec<Vec<u8>>, rows_max: u32) -> Result<Vec<LoadedRow>, LoadError> {
     let files = files.into_iter().map(|bytes| SourceFile::from_bytes("a.jsonl", bytes)).collect();
-    let mut reader = JsonLinesReader::new(files, Texts)?;
+    let mut reader = RecordReader::new(files, Texts)?;
     let mut rows = Vec::new();
     loop {
         let batch = reader.next_batch(rows_max)?;
@@ -133,8 +134,14 @@ fn a_damaged_archive_is_an_error_that_names_file_and_row() {
 
 #[test]
 fn a_file_of_another_format_is_named() {
-    for (head, words) in [(&b"PAR1\x15\x04"[..], "a Parquet file"), (b"ARROW1\0\0", "an Arrow file")] {
-        match read_all(vec![head.to_vec()], 8) {
+    for (head, words) in [
+        (b"PAR1\x15\x04".to_vec(), "this is not a whole Parquet file"),
+        (b"ARROW1\0\0".to_vec(), "this is not a whole Arrow file"),
+        (gzip(b"PAR1\x15\x04"), "this is a Parquet file inside gzip"),
+        (b"PK\x03\x04".to_vec(), "this is a zip archive"),
+        (b"\xff\xfe{\0".to_vec(), "this is text in UTF-16"),
+    ] {
+        match read_all(vec![head], 8) {
             Err(LoadError::Malformed(malformed)) => assert!(malformed.detail.contains(words), "{}", malformed.detail),
             other => panic!("{other:?}"),
         }
@@ -166,7 +173,7 @@ fn an_empty_file_has_no_rows() {
 fn a_batch_ends_where_its_rows_are_large() {
     let line = format!("{{\"id\": 1, \"text\": \"{}\"}}\n", "x".repeat(3 << 20));
     let file = SourceFile::from_bytes("a.jsonl", line.repeat(7).into_bytes());
-    let mut reader = JsonLinesReader::new(vec![file], Texts).expect("memory is readable");
+    let mut reader = RecordReader::new(vec![file], Texts).expect("memory is readable");
     let mut sizes = Vec::new();
     loop {
         match reader.next_batch(64).expect("the file is whole").len() {
