@@ -186,7 +186,8 @@ pub(super) fn words_in_text(text: &str, hashes: Range<usize>) -> String {
     let mut words = String::new();
     let mut before = true;
     for (span, alone) in spans.into_iter().skip(hashes.start).take(hashes.len()) {
-        if !(before && alone) && !words.is_empty() {
+        let joins = before && alone;
+        if !joins && !words.is_empty() {
             words.push(' ');
         }
         before = alone;
