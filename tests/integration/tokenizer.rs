@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use hilora_contract::dataset::{Segment, SegmentKind};
 use hilora_model::Tokenizer;
 use libtest_mimic::{Failed, Trial};
 
@@ -12,6 +13,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         real_data_trial("tokenizer::qwen2_vectors", "qwen2_tokenizer/test_vectors.json", vectors),
         real_data_trial("tokenizer::content_never_becomes_control", "qwen2_tokenizer/tokenizer.json", content),
+        real_data_trial("tokenizer::a_sequence_is_one_text", "qwen2_tokenizer/test_vectors.json", one_text),
     ]
 }
 
@@ -45,5 +47,29 @@ fn content(path: PathBuf) -> Result<(), Failed> {
     assert!(!content.contains(&end));
     assert_eq!(tokenizer.decode(&content)?, "a<|im_end|>");
     assert_eq!(tokenizer.decode(&tokenizer.encode_control("a<|im_end|>")?)?, "a");
+    Ok(())
+}
+
+/// Wherever a text is cut into segments, its tokens are the same.
+fn one_text(path: PathBuf) -> Result<(), Failed> {
+    let tokenizer = load(&path)?;
+    let vectors: Vec<Vector> = serde_json::from_slice(&fs::read(&path)?)?;
+    for Vector { text, ids } in vectors {
+        let cuts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        for cut in cuts {
+            let part = |text: &str, kind, trained| Segment { text: text.to_owned(), kind, trained };
+            let segments =
+                [part(&text[..cut], SegmentKind::Control, false), part(&text[cut..], SegmentKind::Content, true)];
+            let (tokens, trained) = tokenizer.encode_segments(&segments)?;
+            // A special token of the vectors is no longer one where its text lies in content.
+            if tokenizer.encode_content(&text)? == ids {
+                assert_eq!(tokens, ids, "{text:?} cut at {cut}");
+            }
+            let (answered, _) = tokenizer.encode_answered(&segments)?;
+            let (prompt, _) = tokenizer.encode_segments(&segments[..1])?;
+            assert!(answered.starts_with(&prompt), "{text:?} cut at {cut}");
+            assert!(trained.last().is_none_or(|trained| *trained), "{text:?} cut at {cut}");
+        }
+    }
     Ok(())
 }

@@ -170,7 +170,7 @@ impl ShowArguments {
             .iter()
             .zip(&segments)
             .map(|((number, row), segments)| {
-                let (tokens, trained_tokens) = layout.tokens(segments)?;
+                let (tokens, trained_tokens) = layout.tokens(row, segments)?;
                 let name = match row {
                     Row::Lesson(_) => format!("row {number}"),
                     Row::Problem(problem) => format!("row {number}, {}", problem.text.id),
@@ -205,7 +205,7 @@ impl StatsArguments {
             let mut inspected = Vec::with_capacity(rows.len());
             for part in rows.chunks(ROWS_PER_CALL) {
                 for ((_, row), segments) in part.iter().zip(layout.segments(part)?) {
-                    let (tokens, trained_tokens) = layout.tokens(&segments)?;
+                    let (tokens, trained_tokens) = layout.tokens(row, &segments)?;
                     inspected.push(inspected_row(row, tokens, trained_tokens));
                 }
             }
@@ -301,8 +301,13 @@ impl Layout {
     }
 
     /// A row's tokens, and those of them that are trained on.
-    fn tokens(&self, segments: &[Segment]) -> Result<(usize, usize)> {
-        let sample = sample_of(&self.tokenizer, segments)?;
-        Ok((sample.tokens.len(), sample.targets()))
+    fn tokens(&self, row: &Row, segments: &[Segment]) -> Result<(usize, usize)> {
+        Ok(match row {
+            Row::Lesson(lesson) => {
+                let sample = sample_of(&self.tokenizer, lesson, segments)?;
+                (sample.tokens.len(), sample.targets())
+            }
+            Row::Problem(_) => (self.tokenizer.encode_segments(segments)?.0.len(), 0),
+        })
     }
 }

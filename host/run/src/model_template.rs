@@ -1,7 +1,7 @@
 //! The model's own chat template in the place of the formatter's layout: the formatter composes the messages and finds
 //! the program in an answer, the template lays the messages out.
 
-use hilora_contract::dataset::{Message, ProblemText, Role, SegmentKind};
+use hilora_contract::dataset::ProblemText;
 use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity, PromptFormatter, Sequence};
 use hilora_model::{ChatTemplate, ModelError};
 
@@ -40,13 +40,8 @@ impl PromptFormatter for ModelTemplateFormatter {
 
     /// The token that the template ends a turn with; the formatter's own stops may be no tokens of this model.
     fn stop_sequences(&self) -> Result<Vec<String>, PluginError> {
-        let turn = [Message::new(Role::User, "question"), Message::new(Role::Assistant, "answer")];
-        let pieces = self
-            .template
-            .lay_out_lesson(&turn, None, &self.formatter.stop_sequences()?)
-            .map_err(|error| self.refusal("the end of a turn", &error))?;
-        let ends = pieces.iter().rev().find(|piece| piece.kind == SegmentKind::Control && piece.trained);
-        Ok(ends.map(|piece| piece.text.trim().to_owned()).into_iter().collect())
+        let end = self.template.turn_end(&self.formatter.stop_sequences()?);
+        Ok(vec![end.map_err(|error| self.refusal("the end of a turn", &error))?])
     }
 
     fn format_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Sequence>, PluginError> {

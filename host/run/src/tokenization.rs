@@ -30,8 +30,11 @@ pub fn tokenize(
         let rows: Vec<FormatterLesson> =
             lessons.iter().enumerate().map(|(row, lesson)| formatter_lesson(id(row), lesson)).collect();
         let sequences = formatter.format_lessons(specialist, &rows)?;
-        let tokenized: Vec<TrainingSample> =
-            sequences.par_iter().map(|sequence| sample_of(tokenizer, &sequence.segments)).collect::<Result<_, _>>()?;
+        let tokenized: Vec<TrainingSample> = lessons
+            .par_iter()
+            .zip(&sequences)
+            .map(|(lesson, sequence)| sample_of(tokenizer, lesson, &sequence.segments))
+            .collect::<Result<_, _>>()?;
         task.advance(tokenized.len() as u64);
         samples.extend(tokenized);
     }
@@ -56,8 +59,12 @@ pub fn formatter_lesson(id: String, lesson: &Lesson) -> FormatterLesson {
     }
 }
 
-/// A row's tokens, and which of them are targets.
-pub fn sample_of(tokenizer: &Tokenizer, segments: &[Segment]) -> Result<TrainingSample, ModelError> {
-    let (tokens, trained) = tokenizer.encode_segments(segments)?;
+/// A row's tokens, and which of them are targets. What is asked in an evaluation is asked with the tokens that were
+/// learned: the row of a problem or of a policy's case begins with those of its prompt. A conversation is one text.
+pub fn sample_of(tokenizer: &Tokenizer, lesson: &Lesson, segments: &[Segment]) -> Result<TrainingSample, ModelError> {
+    let (tokens, trained) = match lesson {
+        Lesson::Solved(_) | Lesson::Policy(_) => tokenizer.encode_answered(segments)?,
+        Lesson::Conversation(_) => tokenizer.encode_segments(segments)?,
+    };
     Ok(TrainingSample { tokens, trained })
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, Value};
-use minijinja::{Environment, Error, ErrorKind, context};
+use minijinja::value::{Kwargs, Serde, Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Output, State, context};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
+use super::generation_blocks;
 use hilora_contract::dataset::Message;
 
 /// The name under which the template is kept; errors show it.
@@ -24,28 +25,34 @@ pub(super) fn environment(template: String) -> Result<Environment<'static>, Erro
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_formatter(write_as_python);
+    environment.add_test("iterable", is_iterable);
+    environment.add_test("sequence", is_sequence);
     environment.set_fuel(Some(STEPS_MAX));
     environment.add_filter("tojson", to_json);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", |format: String| fixed_date(&format));
-    environment.add_template_owned(NAME, template)?;
+    environment.add_template_owned(NAME, generation_blocks::rewritten(&template))?;
     Ok(environment)
 }
 
-/// Renders the environment's template.
+/// Renders the environment's template. What its generation blocks write stands between the two marks.
 pub(super) fn render(
     environment: &Environment<'_>,
     messages: &[Message],
     add_generation_prompt: bool,
     special_tokens: &BTreeMap<&'static str, String>,
+    (begin, end): (&str, &str),
 ) -> Result<String, String> {
     let template = environment.get_template(NAME).map_err(|error| error.to_string())?;
+    let messages: Vec<Value> = messages.iter().map(message_value).collect();
+    let marks = BTreeMap::from([(generation_blocks::BEGIN, begin), (generation_blocks::END, end)]);
     let values = context! {
-        messages => Value::from(Serde(messages)),
+        messages,
         tools => Value::from(()),
         documents => Value::from(()),
         add_generation_prompt => add_generation_prompt,
-        ..Value::from(Serde(special_tokens))
+        ..context! { ..Value::from(Serde(special_tokens)), ..Value::from(Serde(marks)) }
     };
     let mut output = BoundedText(Vec::new());
     template.render_captured_to(values, &mut output).map_err(|error| match error.kind() {
@@ -55,6 +62,43 @@ pub(super) fn render(
         _ => error.detail().map_or_else(|| error.to_string(), str::to_owned),
     })?;
     String::from_utf8(output.0).map_err(|error| error.to_string())
+}
+
+/// A message as templates know it: a thought beside the text has other names there.
+fn message_value(message: &Message) -> Value {
+    let value = Value::from(Serde(message));
+    match &message.reasoning {
+        None => value,
+        Some(reasoning) => {
+            let reasoning = Value::from(reasoning.as_str());
+            context! { reasoning_content => reasoning.clone(), thinking => reasoning, ..value }
+        }
+    }
+}
+
+/// What Python's `iter` takes; Jinja2 asks it.
+fn is_iterable(value: &Value) -> bool {
+    !value.is_none() && value.try_iter().is_ok()
+}
+
+/// What has a length and items in Python; texts and mappings have, too.
+fn is_sequence(value: &Value) -> bool {
+    match value.kind() {
+        ValueKind::Undefined | ValueKind::Seq | ValueKind::Map | ValueKind::String | ValueKind::Bytes => true,
+        ValueKind::Iterable => value.len().is_some(),
+        _ => false,
+    }
+}
+
+/// Writes the constants as Python spells them.
+fn write_as_python(output: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    let constant = match value.kind() {
+        ValueKind::None => "None",
+        ValueKind::Bool if value.is_true() => "True",
+        ValueKind::Bool => "False",
+        _ => return minijinja::escape_formatter(output, state, value),
+    };
+    output.write_str(constant).map_err(Error::from)
 }
 
 /// Text that may not grow beyond all bounds.
@@ -166,7 +210,7 @@ mod tests {
 
     fn rendered(template: &str) -> Result<String, String> {
         let environment = environment(template.to_owned()).map_err(|error| error.to_string())?;
-        render(&environment, &[], false, &BTreeMap::new())
+        render(&environment, &[], false, &BTreeMap::new(), ("", ""))
     }
 
     #[test]
@@ -178,6 +222,42 @@ mod tests {
         assert_eq!(rendered("{{ [1, []] | tojson(indent=2) }}"), Ok("[\n  1,\n  []\n]".to_owned()));
     }
 
+    /// Jinja2 3.1 made the answers: `jinja2.Environment().from_string("{{ V is T }}").render()`.
+    #[test]
+    fn tests_answer_as_jinja2s() {
+        for (value, expected) in [
+            ("none", "False False False False False"),
+            ("nothing", "True True False False False"),
+            ("true", "False False False False True"),
+            ("7", "False False False False True"),
+            ("1.5", "False False False False True"),
+            ("'text'", "True True False True False"),
+            ("''", "True True False True False"),
+            ("[]", "True True False False False"),
+            ("(1, 2)", "True True False False False"),
+            ("{}", "True True True False False"),
+            ("range(3)", "True True False False False"),
+        ] {
+            let tests = ["iterable", "sequence", "mapping", "string", "number"];
+            let tests = tests.map(|test| format!("{{{{ {value} is {test} }}}}")).join(" ");
+            assert_eq!(rendered(&tests).as_deref(), Ok(expected), "{value}");
+        }
+        assert_eq!(rendered("{{ none }} {{ true }} {{ 1 == 2 }}").as_deref(), Ok("None True False"));
+    }
+
+    /// transformers 5.13 renders the same.
+    #[test]
+    fn a_generation_block_writes_what_is_in_it_and_is_a_scope_of_its_own() {
+        for (template, expected) in [
+            ("{% set x = 1 %}{% generation %}{% set x = 2 %}{{ x }}{% endgeneration %}{{ x }}", "21"),
+            ("{% for i in [1, 2] %}{% generation %}{{ i ~ loop.last }}{% endgeneration %}{% endfor %}", "1False2True"),
+            ("a {%- generation -%} b {%- endgeneration %} c", "ab c"),
+            ("a\n  {% generation %}\n b\n  {% endgeneration %}\nc", "a\n b\nc"),
+        ] {
+            assert_eq!(rendered(template).as_deref(), Ok(expected), "{template}");
+        }
+    }
+
     #[test]
     fn the_date_is_fixed() {
         assert_eq!(rendered("{{ strftime_now('%d %b %Y, %H:%M %% ü%Q') }}"), Ok("01 Jan 2024, 00:00 % ü%Q".to_owned()));
@@ -187,7 +267,7 @@ mod tests {
     fn confined_length(template: &'static str) -> Result<usize, String> {
         let environment = confined(|| environment(template.to_owned()).map_err(|error| error.to_string()))
             .map_err(|error| error.to_string())??;
-        let render = move || render(&environment, &[], false, &BTreeMap::new()).map(|text| text.len());
+        let render = move || render(&environment, &[], false, &BTreeMap::new(), ("", "")).map(|text| text.len());
         confined(render).map_err(|error| error.to_string())?
     }
 

@@ -1,23 +1,28 @@
 //! Layout: messages as pieces of text, each control or content, each trained on or not.
 //!
 //! A rendering does not say which of its text came from a message. So the messages are rendered twice: as they are, and
-//! with a sentinel that stands nowhere else in place of each content. What lies between the sentinels is the template's
-//! own text (*control*); the contents (*content*) are then put back, as they are or as templates are known to shorten
-//! them (white space at the ends, thoughts up to `</think>`), and the whole must be exactly the first rendering. Where
-//! it is not, the template does something that this cannot follow, and that is an error: text from a dataset never
-//! becomes a control token by mistake.
+//! with a sentinel that stands nowhere else in place of each text in them. What lies between the sentinels is the
+//! template's own text (*control*); the texts (*content*) are then put back, and the whole must be exactly the first
+//! rendering. Where it is not, the template does something that this cannot follow, and that is an error: text from a
+//! dataset never becomes a control token by mistake. White space around a text and the tags of a thought in an answer stay
+//! where they are in both, so that a template may cut at them.
 //!
-//! Trained on are the contents of the messages that say so and, after each, the token that ends the turn.
+//! Trained on are the answers of the messages that say so, from where the model is asked for them through the token that
+//! ends the turn. Where the template has `{% generation %}` blocks that write something, what they write is trained on
+//! instead.
 //!
 //! The last answer follows what the model sees when it is asked: the messages before it, rendered with the generation
-//! prompt. Where that prompt opens a thought (QwQ's ends with `<think>\n`), the answer goes on inside it, and all of
-//! the following is trained on:
+//! prompt. A template may show it without its thought (DeepSeek-R1 does); the thought is learned all the same, because the
+//! model begins with one. Where the prompt opens a thought (R1's and QwQ's end with `<think>\n`) and the template does not
+//! show the last answer with it, the answer goes on inside it:
 //!
 //! - an answer with `</think>` in it is taken as it stands, without a `<think>` at its beginning;
 //! - an answer that begins with its lesson's reasoning becomes that reasoning, `</think>` and the rest;
 //! - any other becomes an empty thought, `</think>` and the answer.
 
-use super::ChatTemplate;
+use std::ops::Range;
+
+use super::{ChatTemplate, generation_blocks};
 use crate::ModelError;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Message, Role, Segment, SegmentKind};
@@ -25,51 +30,106 @@ use hilora_contract::dataset::{Message, Role, Segment, SegmentKind};
 const THOUGHT_BEGIN: &str = "<think>";
 const THOUGHT_END: &str = "</think>";
 
-/// A rendering cut at its contents: `controls[0] contents[0] controls[1] … controls[n]`.
-struct Cut {
-    controls: Vec<String>,
-    contents: Vec<String>,
+/// A rendering, and where in it the texts of the messages are.
+struct Rendering {
+    text: String,
+    /// In their order in the text.
+    pieces: Vec<Piece>,
+    /// What the template's generation blocks have written.
+    generated: Vec<Range<usize>>,
+    /// Messages with a thought that the template does not show.
+    without_thought: Vec<usize>,
 }
 
-impl Cut {
-    /// The text up to the end of the last control piece, or with `before_last_content` to where the last content begins.
-    fn text(&self, before_last_content: bool) -> String {
-        let pieces = self.contents.len() - usize::from(before_last_content);
-        let mut text = self.controls[0].clone();
-        for (index, content) in self.contents[..pieces].iter().enumerate() {
-            text.push_str(content);
-            text.push_str(&self.controls[index + 1]);
+/// A text of a message where it stands in a rendering.
+#[derive(Clone)]
+struct Piece {
+    range: Range<usize>,
+    message: usize,
+}
+
+impl Rendering {
+    /// Where the texts of a message begin and end.
+    fn range_of(&self, message: usize) -> Option<Range<usize>> {
+        let mut pieces = self.pieces.iter().filter(|piece| piece.message == message);
+        let first = pieces.next()?;
+        Some(first.range.start..pieces.next_back().unwrap_or(first).range.end)
+    }
+
+    /// The end of the last text before a place.
+    fn text_before(&self, place: usize) -> usize {
+        self.pieces.iter().map(|piece| piece.range.end).filter(|end| *end <= place).max().unwrap_or(0)
+    }
+
+    /// The template's own text from a place on, up to the next text of a message.
+    fn control_after(&self, place: usize) -> &str {
+        let next = self.pieces.iter().map(|piece| piece.range.start).filter(|start| *start >= place).min();
+        &self.text[place..next.unwrap_or(self.text.len())]
+    }
+
+    /// Whether what a generation block has written is trained on: the messages whose texts it holds say so. A block that
+    /// holds none is the beginning or the end of an answer.
+    fn is_trained(&self, range: &Range<usize>, messages: &[Message]) -> bool {
+        let within = |piece: &&Piece| piece.range.start < range.end && range.start < piece.range.end;
+        let mut pieces = self.pieces.iter().filter(within).peekable();
+        if pieces.peek().is_some() {
+            return pieces.all(|piece| messages[piece.message].trained);
         }
-        text
+        let before = self.pieces.iter().rfind(|piece| piece.range.end <= range.start);
+        let after = self.pieces.iter().find(|piece| piece.range.start >= range.end);
+        let mut beside = [before, after].into_iter().flatten().map(|piece| &messages[piece.message]);
+        beside.find(|message| message.role == Role::Assistant).is_some_and(|answer| answer.trained)
+    }
+
+    /// The text as segments.
+    fn segments(&self, trained: &[Range<usize>]) -> Vec<Segment> {
+        let edges =
+            self.pieces.iter().map(|piece| &piece.range).chain(trained).flat_map(|range| [range.start, range.end]);
+        let mut edges: Vec<usize> = edges.chain([0, self.text.len()]).collect();
+        edges.sort_unstable();
+        edges.dedup();
+        let holds = |range: &Range<usize>, place: usize| range.start <= place && place < range.end;
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut pieces = self.pieces.iter().peekable();
+        for part in edges.windows(2) {
+            let (text, place) = (&self.text[part[0]..part[1]], part[0]);
+            while pieces.next_if(|piece| piece.range.end <= place).is_some() {}
+            let is_content = pieces.peek().is_some_and(|piece| holds(&piece.range, place));
+            let kind = if is_content { SegmentKind::Content } else { SegmentKind::Control };
+            let trained = trained.iter().any(|range| holds(range, place));
+            match segments.last_mut() {
+                Some(last) if last.kind == kind && last.trained == trained => last.text.push_str(text),
+                _ => segments.push(Segment { text: text.to_owned(), kind, trained }),
+            }
+        }
+        segments
+    }
+
+    /// Writes a text of a message at the end; the tags of a thought in it are the layout's.
+    fn push_answer(&mut self, answer: &str, message: usize) {
+        for part in parts(answer) {
+            let start = self.text.len();
+            self.text.push_str(part);
+            if !is_tag(part) {
+                self.pieces.push(Piece { range: start..self.text.len(), message });
+            }
+        }
     }
 }
 
-/// Pieces under construction; neighbours of one kind become one, so that the tokenizer sees no seam.
-#[derive(Default)]
-struct Pieces(Vec<Segment>);
-
-impl Pieces {
-    fn push(&mut self, text: &str, control: bool, trained: bool) {
-        let kind = if control { SegmentKind::Control } else { SegmentKind::Content };
-        match self.0.last_mut() {
-            _ if text.is_empty() => {}
-            Some(last) if last.kind == kind && last.trained == trained => last.text.push_str(text),
-            _ => self.0.push(Segment { text: text.to_owned(), kind, trained }),
-        }
-    }
+/// A message's text under a name of its own.
+struct Sentinel {
+    message: usize,
+    spelling: String,
+    text: String,
+    /// Whether the template may leave it out.
+    is_thought: bool,
 }
 
 impl ChatTemplate {
     /// Messages up to where the assistant answers; nothing is trained on.
     pub fn lay_out_prompt(&self, messages: &[Message]) -> Result<Vec<Segment>, ModelError> {
-        let cut = self.cut(messages, true)?;
-        let mut pieces = Pieces::default();
-        pieces.push(&cut.controls[0], true, false);
-        for (content, control) in cut.contents.iter().zip(&cut.controls[1..]) {
-            pieces.push(content, false, false);
-            pieces.push(control, true, false);
-        }
-        Ok(pieces.0)
+        Ok(self.follow(messages, true)?.segments(&[]))
     }
 
     /// A conversation to learn from; its last message is the assistant's. `reasoning` is the part of that message that
@@ -83,91 +143,166 @@ impl ChatTemplate {
         let Some((last, before)) = messages.split_last().filter(|(last, _)| last.role == Role::Assistant) else {
             return Err(self.error("expected a conversation whose last message is the assistant's"));
         };
-        let prompt = self.cut(before, true)?;
-        let whole = self.cut(messages, false)?;
-        let ends: Vec<&str> = self.eos_token().into_iter().chain(ends.iter().map(String::as_str)).collect();
+        let prompt = self.follow(before, true)?;
+        let whole = self.follow(messages, false)?;
+        let ends = self.ends(ends);
+        let index = before.len();
+        let answer = whole.range_of(index).ok_or_else(|| self.unlike(index))?;
+        let tail = self.end_of_turn(whole.control_after(answer.end), &ends);
 
-        let mut pieces = Pieces::default();
-        pieces.push(&prompt.controls[0], true, false);
-        for ((message, content), control) in before.iter().zip(&prompt.contents).zip(&prompt.controls[1..]) {
-            let trained = message.trained;
-            pieces.push(content, false, trained);
-            let end = if trained { self.end_of_turn(control, &ends)? } else { 0 };
-            pieces.push(&control[..end], true, true);
-            pieces.push(&control[end..], true, false);
+        let opening = thought_opening(&prompt.text).len();
+        let asked = prompt.text.len() - opening;
+        let is_asked = whole.text.starts_with(&prompt.text);
+        let loses_thought = whole.without_thought.contains(&index);
+        // The template may show an empty thought where the answer has none.
+        let begins = |text: &str| text.replace(THOUGHT_BEGIN, "").replace(THOUGHT_END, "").trim().is_empty();
+        if loses_thought && last.reasoning.is_some() && opening == 0 {
+            return Err(self.error(format!("the chat template does not show the reasoning of message {index}")));
         }
-        let (prompt_text, whole_text) = (prompt.text(false), whole.text(true));
-        let answer = &whole.contents[before.len()];
-        let opening = thought_opening(&prompt_text);
-        // What the template itself writes at the beginning of an answer (Qwen3: an empty thought) is learned with it.
-        let asked = &prompt_text[..prompt_text.len() - opening.len()];
-        if let Some(begins) = whole_text.strip_prefix(&prompt_text) {
-            pieces.push(begins, true, last.trained);
-            pieces.push(answer, false, last.trained);
-        } else if whole_text == asked {
-            push_thoughtful_answer(&mut pieces, answer, reasoning, last.trained);
+        let lesson = if is_asked && !loses_thought {
+            None
+        } else if is_asked
+            || opening > 0 && whole.text.starts_with(&prompt.text[..asked]) && begins(&whole.text[asked..answer.start])
+        {
+            let mut lesson = Rendering { generated: Vec::new(), ..prompt };
+            push_last_answer(&mut lesson, last, index, reasoning, opening > 0);
+            let end = lesson.text.len();
+            lesson.text.push_str(&whole.text[answer.end..]);
+            // What the template says is trained on before the answer stands where it stood.
+            let is_before = |range: &&Range<usize>| range.end <= asked;
+            lesson.generated = whole.generated.iter().filter(is_before).cloned().collect();
+            Some((lesson, end))
         } else {
             return Err(self.error(format!(
                 "the chat template lays out a conversation differently when the answer is asked for, so what is \
                  learned would not follow what the model is asked: expected a beginning `{}`, got `{}`",
-                ending(&prompt_text),
-                ending(&whole_text)
+                ending(&prompt.text),
+                ending(&whole.text[..answer.start])
             )));
+        };
+        let prompt_length = asked + opening;
+        // Where the layout of the last answer is ours, so is what is trained on of it.
+        let is_marked = !whole.generated.is_empty();
+        let (lesson, end, is_own) = match lesson {
+            Some((lesson, end)) => (lesson, end, true),
+            None => (whole, answer.end, !is_marked),
+        };
+        let mut trained: Vec<Range<usize>> = Vec::new();
+        trained.extend(lesson.generated.iter().filter(|range| lesson.is_trained(range, messages)).cloned());
+        let header =
+            if before.iter().any(|message| message.trained) { self.header(before, &lesson.text, asked)? } else { "" };
+        for (index, message) in before.iter().enumerate() {
+            if !message.trained || is_marked && message.role == Role::Assistant {
+                continue;
+            }
+            let Some(texts) = lesson.range_of(index) else { continue };
+            let control = lesson.text_before(texts.start)..texts.start;
+            let start = match lesson.text[control.clone()].rfind(header) {
+                Some(at) if message.role == Role::Assistant && !header.is_empty() => control.start + at + header.len(),
+                _ => texts.start,
+            };
+            let end = self.end_of_turn(lesson.control_after(texts.end), &ends)?;
+            trained.push(start..texts.end + end);
         }
-        let tail = &whole.controls[messages.len()];
-        let end = self.end_of_turn(tail, &ends)?;
-        pieces.push(&tail[..end], true, last.trained);
-        pieces.push(&tail[end..], true, false);
-        Ok(pieces.0)
+        if is_own && last.trained {
+            trained.push(prompt_length..end + tail?);
+        }
+        Ok(lesson.segments(&trained))
     }
 
-    /// Cuts a rendering at the messages' contents.
-    fn cut(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Cut, ModelError> {
+    /// The spelling of the token that ends the assistant's turn.
+    pub fn turn_end(&self, ends: &[String]) -> Result<String, ModelError> {
+        let turn = [Message::new(Role::User, "question"), Message::new(Role::Assistant, "answer")];
+        let whole = self.follow(&turn, false)?;
+        let answer = whole.range_of(1).ok_or_else(|| self.unlike(1))?;
+        let control = whole.control_after(answer.end);
+        let end = self.end_of_turn(control, &self.ends(ends))?;
+        Ok(control[..end].trim().to_owned())
+    }
+
+    /// The spellings of tokens that may end a turn.
+    fn ends<'a>(&'a self, ends: &'a [String]) -> Vec<&'a str> {
+        self.eos_token().into_iter().chain(ends.iter().map(String::as_str)).collect()
+    }
+
+    /// What the generation prompt adds to the messages, up to the thought that it may open: so begins an answer.
+    fn header<'a>(&self, before: &[Message], lesson: &'a str, asked: usize) -> Result<&'a str, ModelError> {
+        let without = self.render(before, false)?;
+        Ok(lesson[..asked].strip_prefix(&without).unwrap_or(""))
+    }
+
+    /// Renders messages and finds their texts again.
+    fn follow(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Rendering, ModelError> {
         for (index, message) in messages.iter().enumerate() {
-            if let Some(more) = message.beyond_text() {
+            let is_known = message.reasoning.is_none() || self.knows_reasoning;
+            let rest = Message { reasoning: message.reasoning.clone().filter(|_| !is_known), ..message.clone() };
+            if let Some(more) = rest.beyond_text() {
                 return Err(
                     self.error(format!("message {index} has {more}, of which a chat template here is not told"))
                 );
             }
         }
-        let rendered = self.render(messages, add_generation_prompt)?;
-        let name = ContentHash::of_parts(messages.iter().map(|message| message.content.as_bytes())).short();
-        let sentinel = |index: usize| format!("[{name}:{index}]");
+        let texts = messages.iter().flat_map(|message| message.texts().chain(["\0"]));
+        let name = ContentHash::of_parts(texts.map(str::as_bytes)).short();
+        let spelled = format!("[{name}");
+        if messages.iter().flat_map(Message::texts).any(|text| text.contains(&spelled)) {
+            return Err(self.error("a message spells a sentinel of the layout"));
+        }
+        let (begin, end) = (format!("{spelled}<]"), format!("{spelled}>]"));
+        let rendered = self.render_marked(messages, add_generation_prompt, (&begin, &end))?;
+        let (text, generated) = generation_blocks::unmarked(&rendered, &begin, &end);
+        if text.contains(&spelled) {
+            return Err(self.error("the chat template cuts what its generation blocks have written"));
+        }
+        let mut sentinels = Vec::new();
         let marked: Vec<Message> = messages
             .iter()
             .enumerate()
-            .map(|(index, message)| Message { content: sentinel(index), ..message.clone() })
+            .map(|(index, message)| marked(message, index, &spelled, &mut sentinels))
             .collect();
-        if rendered.contains(&format!("[{name}:")) {
-            return Err(self.error("a message spells a sentinel of the layout"));
-        }
         let marked = self.render(&marked, add_generation_prompt)?;
-        let mut controls = Vec::new();
-        let mut rest = marked.as_str();
-        for index in 0..messages.len() {
-            let (control, after) = rest.split_once(&sentinel(index)).ok_or_else(|| self.unlike(index))?;
-            controls.push(control.to_owned());
-            rest = after;
-        }
-        controls.push(rest.to_owned());
-        if controls.iter().any(|control| control.contains(&format!("[{name}:"))) {
-            return Err(self.error("the chat template repeats a message or changes their order"));
-        }
 
-        let mut contents = Vec::new();
-        let mut rest = rendered.strip_prefix(controls[0].as_str()).ok_or_else(|| self.unlike(0))?;
-        for (index, message) in messages.iter().enumerate() {
-            let control = &controls[index + 1];
-            let last = index + 1 == messages.len();
-            let follows = |after: &str| if last { after == control } else { after.starts_with(control.as_str()) };
-            let content = spellings(&message.content)
-                .into_iter()
-                .find(|content| rest.strip_prefix(content).is_some_and(follows))
-                .ok_or_else(|| self.unlike(index))?;
-            contents.push(content.to_owned());
-            rest = &rest[content.len() + control.len()..];
+        let mut pieces = Vec::new();
+        let (mut place, mut rest) = (0, marked.as_str());
+        let mut is_shown = vec![false; sentinels.len()];
+        loop {
+            let begin = rest.find(&spelled).unwrap_or(rest.len());
+            // Of two texts that lie side by side, none can be told from the other where the template's own is not the same.
+            if !text[place..].starts_with(&rest[..begin]) {
+                let index = pieces.last().map_or(0, |piece: &Piece| piece.message);
+                return Err(self.unlike(index));
+            }
+            place += begin;
+            rest = &rest[begin..];
+            if rest.is_empty() {
+                break;
+            }
+            let found = sentinels.iter().position(|sentinel| rest.starts_with(&sentinel.spelling));
+            let found = found.ok_or_else(|| self.error("the chat template cuts or changes a message"))?;
+            let Sentinel { message, spelling, text: original, .. } = &sentinels[found];
+            if std::mem::replace(&mut is_shown[found], true) {
+                return Err(self.error("the chat template repeats a message"));
+            }
+            if !text[place..].starts_with(original.as_str()) {
+                return Err(self.unlike(*message));
+            }
+            pieces.push(Piece { range: place..place + original.len(), message: *message });
+            place += original.len();
+            rest = &rest[spelling.len()..];
         }
-        Ok(Cut { controls, contents })
+        if place != text.len() {
+            return Err(self.unlike(messages.len().saturating_sub(1)));
+        }
+        let left_out =
+            sentinels.iter().zip(&is_shown).filter(|(_, is_shown)| !**is_shown).map(|(sentinel, _)| sentinel);
+        let mut without_thought = Vec::new();
+        for sentinel in left_out {
+            if !sentinel.is_thought {
+                return Err(self.unlike(sentinel.message));
+            }
+            without_thought.push(sentinel.message);
+        }
+        Ok(Rendering { text, pieces, generated, without_thought })
     }
 
     fn unlike(&self, index: usize) -> ModelError {
@@ -190,19 +325,51 @@ impl ChatTemplate {
     }
 }
 
-/// How a template may show a content, the longest first.
-fn spellings(content: &str) -> Vec<&str> {
-    let after_thoughts = content.rsplit_once(THOUGHT_END).map_or(content, |(_, after)| after);
-    let mut spellings = vec![
-        content,
-        content.trim_end(),
-        content.trim_start(),
-        content.trim(),
-        after_thoughts.trim_start_matches('\n'),
-        after_thoughts.trim(),
-    ];
-    spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
-    spellings
+/// A message with sentinels in place of its texts.
+fn marked(message: &Message, index: usize, spelled: &str, sentinels: &mut Vec<Sentinel>) -> Message {
+    let mut sentinel = |text: &str, is_thought: bool| {
+        let core = text.trim();
+        if core.is_empty() {
+            return text.to_owned();
+        }
+        let spelling = format!("{spelled}:{}]", sentinels.len());
+        sentinels.push(Sentinel { message: index, spelling: spelling.clone(), text: core.to_owned(), is_thought });
+        let begin = text.len() - text.trim_start().len();
+        format!("{}{spelling}{}", &text[..begin], &text[begin + core.len()..])
+    };
+    let reasoning = message.reasoning.as_deref().map(|reasoning| sentinel(reasoning, true));
+    let content = if message.role == Role::Assistant {
+        let ends = message.content.rfind(THOUGHT_END).unwrap_or(0);
+        let mut place = 0;
+        let mut content = String::new();
+        for part in parts(&message.content) {
+            content.push_str(&if is_tag(part) { part.to_owned() } else { sentinel(part, place < ends) });
+            place += part.len();
+        }
+        content
+    } else {
+        sentinel(&message.content, false)
+    };
+    Message { content, reasoning, ..message.clone() }
+}
+
+fn is_tag(part: &str) -> bool {
+    part == THOUGHT_BEGIN || part == THOUGHT_END
+}
+
+/// An answer cut at the tags of its thoughts; the tags are parts, too.
+fn parts(answer: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = answer;
+    while let Some((at, tag)) =
+        [THOUGHT_BEGIN, THOUGHT_END].into_iter().filter_map(|tag| Some((rest.find(tag)?, tag))).min()
+    {
+        parts.extend([&rest[..at], &rest[at..at + tag.len()]]);
+        rest = &rest[at + tag.len()..];
+    }
+    parts.push(rest);
+    parts.retain(|part| !part.is_empty());
+    parts
 }
 
 /// `<think>` and the white space after it, where a prompt ends with them; else nothing.
@@ -211,21 +378,28 @@ fn thought_opening(prompt: &str) -> &str {
     if trimmed.ends_with(THOUGHT_BEGIN) { &prompt[trimmed.len() - THOUGHT_BEGIN.len()..] } else { "" }
 }
 
-/// An answer that goes on inside an open thought.
-fn push_thoughtful_answer(pieces: &mut Pieces, answer: &str, reasoning: Option<&str>, trained: bool) {
+/// Writes the last answer after a prompt, inside the thought that the prompt opens if it does.
+fn push_last_answer(lesson: &mut Rendering, last: &Message, index: usize, reasoning: Option<&str>, is_open: bool) {
+    let content = match &last.reasoning {
+        Some(thought) => {
+            let (thought, content) = (thought.trim_matches('\n'), last.content.trim_start_matches('\n'));
+            format!("{THOUGHT_BEGIN}\n{thought}\n{THOUGHT_END}\n\n{content}")
+        }
+        None => last.content.clone(),
+    };
+    let answer = content.trim_end();
+    if !is_open {
+        return lesson.push_answer(answer, index);
+    }
     if answer.contains(THOUGHT_END) {
         let inside =
             answer.trim_start().strip_prefix(THOUGHT_BEGIN).map_or(answer, |rest| rest.trim_start_matches('\n'));
-        pieces.push(inside, false, trained);
-        return;
+        return lesson.push_answer(inside, index);
     }
     let reasoning = reasoning.map(str::trim).filter(|reasoning| !reasoning.is_empty());
     let parts = reasoning.and_then(|reasoning| Some((reasoning, answer.trim_start().strip_prefix(reasoning)?)));
     let (thought, rest) = parts.unwrap_or(("", answer));
-    // The line breaks belong to the texts beside the tag, where a model's own tokens have them.
-    pieces.push(&format!("{thought}\n"), false, trained);
-    pieces.push(THOUGHT_END, true, trained);
-    pieces.push(&format!("\n\n{}", rest.trim_start_matches('\n')), false, trained);
+    lesson.push_answer(&format!("{thought}\n{THOUGHT_END}\n\n{}", rest.trim_start_matches('\n')), index);
 }
 
 /// The last characters of a text, for a message.
@@ -314,8 +488,8 @@ mod tests {
         };
         let begin = "[<user>]q|[<end>\n<assistant><think>\n]";
         let with = |rest: &str| format!("{begin}{rest}*[<end>][\n]");
-        assert_eq!(lesson("<think>\nhm\n</think>\n\n4", None)?, with("*hm\n</think>\n\n4|"));
-        assert_eq!(lesson("hm\n</think>\n\n4", None)?, with("*hm\n</think>\n\n4|"));
+        assert_eq!(lesson("<think>\nhm\n</think>\n\n4", None)?, with("*hm|*[\n</think>\n\n]*4|"));
+        assert_eq!(lesson("hm\n</think>\n\n4", None)?, with("*hm\n|*[</think>]*\n\n4|"));
         assert_eq!(lesson("Add.\n\n4", Some(" Add.\n"))?, with("*Add.\n|*[</think>]*\n\n4|"));
         assert_eq!(lesson("4", None)?, with("*\n|*[</think>]*\n\n4|"));
         assert_eq!(lesson("4", Some("Add."))?, with("*\n|*[</think>]*\n\n4|"));
@@ -328,7 +502,7 @@ mod tests {
         let turns = [(Role::User, "q"), (Role::Assistant, thought), (Role::User, "r"), (Role::Assistant, thought)];
         assert_eq!(
             lesson(THINKING, "<end>", &turns, None)?,
-            "[<user>]q|[<end>\n<assistant>]*4|*[<end>][\n<user>]r|[<end>\n<assistant><think>\n]*hm\n</think>\n\n4|*[<end>][\n]"
+            "[<user>]q|[<end>\n<assistant>]*4|*[<end>][\n<user>]r|[<end>\n<assistant><think>\n]*hm|*[\n</think>\n\n]*4|*[<end>][\n]"
         );
         Ok(())
     }
@@ -339,6 +513,87 @@ mod tests {
                     {{ m.content | trim }}<end>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
         let shown = lesson(text, "<end>", &[(Role::User, " q "), (Role::Assistant, "a\n")], None)?;
         assert_eq!(shown, "[<user>]q|[<end><assistant>]*[<think></think>]*a|*[<end>]");
+        Ok(())
+    }
+
+    /// As Qwen3's: only the last answer keeps its thought, and has one.
+    const LAST_THINKS: &str = "{% for m in messages %}{% set c = m.content %}{% set r = m.reasoning_content or '' %}{% if '</think>' in c %}\
+         {% set r = c.split('</think>')[0].split('<think>')[-1].strip('\n') %}\
+         {% set c = c.split('</think>')[-1].lstrip('\n') %}{% endif %}\
+         {{ '<' + m.role + '>' + ('<think>\n' + r + '\n</think>\n\n' if m.role == 'assistant' and loop.last else '') + c }}\
+         <end>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+    /// As DeepSeek-R1's: no answer keeps its thought, and each is asked for inside one.
+    const NONE_THINKS: &str = "{% for m in messages %}{% set c = m.content %}{% if m.role == 'assistant' %}\
+                               {% set c = c.split('</think>')[-1] %}{% endif %}<{{ m.role }}>{{ c }}<end>{% endfor %}\
+                               {% if add_generation_prompt %}{{ '<assistant><think>\n' }}{% endif %}";
+
+    #[test]
+    fn answers_with_a_thought_are_laid_out_under_templates_that_drop_earlier_ones() -> Result<(), ModelError> {
+        let thought = "<think>\nhm\n</think>\n\n4";
+        let turns = [(Role::User, "q"), (Role::Assistant, thought), (Role::User, "r"), (Role::Assistant, thought)];
+        assert_eq!(
+            lesson(LAST_THINKS, "<end>", &turns, None)?,
+            "[<user>]q|[<end><assistant>]*4|*[<end>][<user>]r|[<end><assistant>]*[<think>\n]*hm|*[\n</think>\n\n]*4|*[<end>]"
+        );
+        assert_eq!(
+            lesson(NONE_THINKS, "<end>", &turns, None)?,
+            "[<user>]q|[<end><assistant>]*[\n\n]*4|*[<end>][<user>]r|[<end><assistant><think>\n]*hm\n|*[</think>]*\n\n4|*[<end>]"
+        );
+        // A thought beside the text is the template's to place.
+        let mut turns = messages(&[(Role::User, "q"), (Role::Assistant, "4")]);
+        turns[1].reasoning = Some("hm".to_owned());
+        let beside = template(LAST_THINKS, "<end>")?.lay_out_lesson(&turns, None, &[])?;
+        let expected = "[<user>]q|[<end><assistant>]*[<think>\n]*hm|*[\n</think>\n\n]*4|*[<end>]";
+        assert_eq!(shown(&beside), expected);
+        let drops = format!("{CHATML}{{# reasoning #}}");
+        let refused = template(&drops, "<|im_end|>")?.lay_out_lesson(&turns, None, &[]);
+        let refused = refused.expect_err("the thought would vanish").to_string();
+        assert!(refused.contains("does not show the reasoning of message 1"), "{refused}");
+        Ok(())
+    }
+
+    #[test]
+    fn generation_blocks_say_what_is_trained_on() -> Result<(), ModelError> {
+        let with = |answer: &str| {
+            format!(
+                "{{% for m in messages %}}<{{{{ m.role }}}}>{{% if m.role == 'assistant' %}}{answer}{{% else %}}\
+                 {{{{ m.content }}}}<end>{{% endif %}}{{% endfor %}}{{% if add_generation_prompt %}}<assistant>{{% endif %}}"
+            )
+        };
+        let turns = [(Role::User, "q"), (Role::Assistant, "a"), (Role::User, "r"), (Role::Assistant, "b")];
+        let begin = "[<user>]q|[<end><assistant>]";
+        for (answer, expected) in [
+            (
+                "{% generation %}{{ m.content }}{% endgeneration %}<end>",
+                "*a|[<end><user>]r|[<end><assistant>]*b|[<end>]",
+            ),
+            (
+                "{%- generation -%} {{ m.content }} <end> {%- endgeneration -%}",
+                "*a|*[ <end>][<user>]r|[<end><assistant>]*b|*[ <end>]",
+            ),
+            (
+                "{% generation %}{{ m.content }}{% endgeneration %}{% generation %}<end>{% endgeneration %}",
+                "*a|*[<end>][<user>]r|[<end><assistant>]*b|*[<end>]",
+            ),
+            // One that writes nothing says nothing.
+            (
+                "{% generation %}{% endgeneration %}{{ m.content }}<end>",
+                "*a|*[<end>][<user>]r|[<end><assistant>]*b|*[<end>]",
+            ),
+            (
+                "{{ m.content }}{% if loop.last %}{% generation %}<end>{% endgeneration %}{% else %}<end>{% endif %}",
+                "a|[<end><user>]r|[<end><assistant>]b|*[<end>]",
+            ),
+        ] {
+            assert_eq!(lesson(&with(answer), "<end>", &turns, None)?, format!("{begin}{expected}"), "{answer}");
+        }
+        // What a message says of itself holds within them.
+        let mut turns = messages(&turns);
+        (turns[1].trained, turns[2].trained) = (false, true);
+        let answer = "{% generation %}{{ m.content }}{% endgeneration %}{% generation %}<end>{% endgeneration %}";
+        let pieces = template(&with(answer), "<end>")?.lay_out_lesson(&turns, None, &[])?;
+        let expected = "[<user>]q|[<end><assistant>]a|[<end><user>]*r|*[<end>][<assistant>]*b|*[<end>]";
+        assert_eq!(shown(&pieces), expected);
         Ok(())
     }
 

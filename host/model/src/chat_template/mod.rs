@@ -4,11 +4,12 @@
 //! `tokenizer_config.json`, a text or a list of named texts of which `default` is taken. Blocks are trimmed, `tojson`,
 //! `raise_exception` and `strftime_now` are there (the date is fixed, so that the same messages give the same text), and
 //! the special tokens are known by their names, of which `special_tokens_map.json` has the last word as long as
-//! `tokenizer_config.json` lists no `added_tokens_decoder`. A rendering that takes too many steps, too much memory or too long is an
-//! error (`confined`). Tools and documents are not handed in.
+//! `tokenizer_config.json` lists no `added_tokens_decoder`. `{% generation %}` blocks are read. A rendering that takes too
+//! many steps, too much memory or too long is an error (`confined`). Tools and documents are not handed in.
 
 mod confined;
 mod environment;
+mod generation_blocks;
 mod layout;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,8 @@ pub struct ChatTemplate {
     path: PathBuf,
     environment: Arc<Environment<'static>>,
     special_tokens: Arc<BTreeMap<&'static str, String>>,
+    /// Whether it asks for a thought beside the text.
+    knows_reasoning: bool,
 }
 
 /// Real templates have some tens of kilobytes.
@@ -126,20 +129,35 @@ impl ChatTemplate {
             let got = template.len();
             return Err(unreadable(format!("expected at most {TEMPLATE_BYTES_MAX} bytes, got {got}")));
         }
+        let names = ["reasoning", ".thinking", "'thinking'", "\"thinking\""];
+        let knows_reasoning = names.iter().any(|name| template.contains(name));
         // What is constant in a template is computed while it is read.
         let environment = confined(|| environment::environment(template).map_err(|error| error.to_string()))
             .map_err(|error| ended(path, error, "the chat template cannot be read"))?
             .map_err(unreadable)?;
-        Ok(Self { path: path.to_owned(), environment: Arc::new(environment), special_tokens: Arc::new(special_tokens) })
+        let (environment, special_tokens) = (Arc::new(environment), Arc::new(special_tokens));
+        Ok(Self { path: path.to_owned(), environment, special_tokens, knows_reasoning })
     }
 
     /// The text of these messages; with `add_generation_prompt` up to where the assistant's next turn begins.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ModelError> {
+        self.render_marked(messages, add_generation_prompt, ("", ""))
+    }
+
+    /// The same with marks where a generation block begins and ends.
+    fn render_marked(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+        (begin, end): (&str, &str),
+    ) -> Result<String, ModelError> {
         let (environment, special_tokens) = (Arc::clone(&self.environment), Arc::clone(&self.special_tokens));
-        let messages = messages.to_vec();
-        confined(move || environment::render(&environment, &messages, add_generation_prompt, &special_tokens))
-            .map_err(|error| ended(&self.path, error, "a rendering was ended"))?
-            .map_err(|message| self.error(message))
+        let (messages, begin, end) = (messages.to_vec(), begin.to_owned(), end.to_owned());
+        confined(move || {
+            environment::render(&environment, &messages, add_generation_prompt, &special_tokens, (&begin, &end))
+        })
+        .map_err(|error| ended(&self.path, error, "a rendering was ended"))?
+        .map_err(|message| self.error(message))
     }
 
     /// The spelling of the token that ends a sequence, where the tokenizer's configuration names one.
