@@ -406,10 +406,6 @@ impl Fields<'_> {
                 let expected = "\"full_attention\" or \"sliding_attention\" for every layer";
                 return Err(self.wrong("layer_types", expected, Some(kind)));
             }
-            if list.len() != layers {
-                let expected = format!("one for each of {layers} layers");
-                return Err(self.wrong("layer_types", &expected, Some(&Value::from(list.len()))));
-            }
             Ok(list.iter().any(|kind| kind.as_str() == Some("sliding_attention")))
         });
         let slides = kinds.transpose()?;

@@ -182,7 +182,7 @@ impl Stage for TrainStage {
             training: config.training.clone(),
             base: run.base.folder(observer)?.to_owned(),
             base_files: run.base.files(observer)?.clone(),
-            base_model: config.base_model.clone(),
+            base_model: config.base_model.display().to_string(),
             program: run.program(),
             formatter: run.formatter(observer)?,
             held_out: HeldOutWork::of(run)?,
