@@ -185,6 +185,6 @@ fn trained(kind: OptimizerKind) -> Result<String, Failed> {
         numbers.push(format!("{:016x} {:016x}", step.loss.to_bits(), step.gradient_norm.to_bits()));
     }
     let folder = tempfile::tempdir()?;
-    learner.adapter().ok_or("no adapter")?.save(folder.path())?;
+    learner.adapter().ok_or("no adapter")?.save(folder.path(), None)?;
     Ok(format!("{} {}", numbers.join(" "), hash(&folder.path().join("adapter_model.safetensors"))?))
 }

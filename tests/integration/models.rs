@@ -395,7 +395,7 @@ pub(crate) fn close(got: &[f32], expected: &[f32]) -> Result<(), Failed> {
 fn peft_loads_our_adapter(python: PathBuf) -> Result<(), Failed> {
     for architecture in ["qwen2", "qwen3", "llama"] {
         let folder = tempfile::tempdir()?;
-        Adapter::load(&fixture(architecture).join("adapter"))?.save(folder.path())?;
+        Adapter::load(&fixture(architecture).join("adapter"))?.save(folder.path(), None)?;
         let model = fixture(architecture).join("model");
         let got = python_logits(&python, architecture, &model, Some(folder.path()))?;
         close(&got, &probe_model(architecture, &model, "f32")?.floats("logits")?)?;

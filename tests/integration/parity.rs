@@ -222,7 +222,7 @@ pub(crate) fn trajectory(base: BasePrecision, adapter: &str, reference: &str) ->
         }
     }
     let folder = tempfile::tempdir()?;
-    learner.adapter().ok_or("no adapter")?.save(folder.path())?;
+    learner.adapter().ok_or("no adapter")?.save(folder.path(), None)?;
     let got = Numbers::load(folder.path().join("adapter_model.safetensors"))?;
     let expected = Numbers::load(fixture(&format!("qwen2/{reference}.safetensors")))?;
     assert_eq!(got.names()?, expected.names()?);
@@ -294,7 +294,7 @@ fn candle_transformers_logits() -> Result<(), Failed> {
 fn adapter_survives_saving() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let adapter = Adapter::load(&fixture("qwen2/adapter"))?;
-    adapter.save(folder.path())?;
+    adapter.save(folder.path(), None)?;
     let again = Adapter::load(folder.path())?;
     assert_eq!(again.config(), adapter.config());
     let (got, expected) = (
@@ -336,7 +336,7 @@ fn wrong_checkpoints() -> Result<(), Failed> {
     let folder = altered("qwen2/model", "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3")?;
     expect(load(&folder), &["the tensor `model.layers.2.", "is missing", "hint:"])?;
     let folder = altered("qwen2/model", "config.json", "qwen2\"", "mamba\"")?;
-    expect(load(&folder), &["model_type: expected \"qwen2\", \"qwen3\" or \"llama\", got \"mamba\""])?;
+    expect(load(&folder), &["model_type: expected one of \"qwen2\", ", "got \"mamba\""])?;
     let weights = fs::read(fixture("qwen2/model/model.safetensors"))?;
     fs::write(folder.path().join("config.json"), fs::read(fixture("qwen2/model/config.json"))?)?;
     fs::write(folder.path().join("model.safetensors"), &weights[..weights.len() / 2])?;

@@ -153,7 +153,7 @@ fn train(architecture: &str, modules: &[&str], output: &Path) -> Result<(), Fail
     for step in 1..5 {
         learner.step(&[samples(&batches, step)?], &options)?;
     }
-    Ok(learner.adapter().ok_or("no adapter")?.save(output)?)
+    Ok(learner.adapter().ok_or("no adapter")?.save(output, None)?)
 }
 
 fn peft_loads_what_was_trained(python: PathBuf) -> Result<(), Failed> {

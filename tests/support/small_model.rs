@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use hilora_model::{
-    Adapter, ComputeDevice, LoraBias, LoraConfig, Model, ModelConfig, ModelError, Projection, TaskType,
+    Adapter, ComputeDevice, LoraBias, LoraConfig, Model, ModelConfig, ModelError, ModuleNames, ModulePattern, TaskType,
 };
 
 /// The shape of the small model: grouped queries, tied embeddings, a head of 16.
@@ -22,7 +22,11 @@ pub(crate) fn small_lora() -> LoraConfig {
         r: 4,
         lora_alpha: 8.0,
         lora_dropout: 0.0,
-        target_modules: Projection::ALL.to_vec(),
+        target_modules: ModuleNames::all_linear(),
+        exclude_modules: None,
+        layers_to_transform: Vec::new(),
+        rank_pattern: ModulePattern::default(),
+        alpha_pattern: ModulePattern::default(),
         modules_to_save: Vec::new(),
         bias: LoraBias::None,
         task_type: TaskType::CausalLm,

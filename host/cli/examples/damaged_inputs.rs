@@ -282,7 +282,7 @@ fn adapters(campaign: &Campaign, base: &Path) -> Result<(), Failed> {
     let config = ModelConfig::parse(Path::new("config.json"), &fs::read_to_string(base.join("config.json"))?)?;
     let lora: LoraConfig = serde_json::from_str(r#"{"r":1,"lora_alpha":2,"target_modules":["q_proj"]}"#)?;
     let folder = campaign.folder.path().to_owned();
-    Model::random(config, 1, ComputeDevice::Cpu)?.new_adapter(&lora, 1)?.save(&folder)?;
+    Model::random(config, 1, ComputeDevice::Cpu)?.new_adapter(&lora, 1)?.save(&folder, None)?;
     let names = ["adapter_config.json", "adapter_model.safetensors"];
     let whole = names.map(|name| fs::read(folder.join(name)));
     for (name, whole) in names.into_iter().zip(whole) {

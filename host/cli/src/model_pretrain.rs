@@ -61,6 +61,7 @@ impl PretrainCommand {
         let run = TrainingRun {
             base: StartingPoint::Random(config.architecture.clone()),
             base_files: BaseFiles::hashed(&config.architecture, &mut |_, _| ())?,
+            base_model: None,
             program: program_hash()?,
             config: &config.training,
             lora: None,

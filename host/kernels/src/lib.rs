@@ -27,6 +27,7 @@ pub mod lora;
 
 pub mod attention;
 pub mod embedding;
+pub mod residual;
 pub mod rms_norm;
 pub mod rope;
 pub mod softmax;

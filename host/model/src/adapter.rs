@@ -3,11 +3,13 @@
 //! are trained whole `base_model.model.{model.embed_tokens,lm_head}.weight` [vocabulary, width].
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use safetensors::Dtype;
 
 use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
+use super::lora_config::{BlockShape, ModuleShape, NAMED_BLOCKS};
 use super::{LoraConfig, ModelConfig, ModelError, ModuleToSave, Projection};
 use hilora_contract::artifact::write_atomic;
 use hilora_kernels::linear::Weight;
@@ -20,15 +22,20 @@ pub struct AdapterModule {
     pub(crate) a: Tensor,
     /// B [out, r].
     pub(crate) b: Tensor,
+    /// What multiplies B A.
+    pub(crate) scale: f32,
 }
+
+/// The updates of one block.
+type Modules = [Option<AdapterModule>; Projection::ALL.len()];
 
 /// A LoRA adapter.
 #[derive(Debug, Clone)]
 pub struct Adapter {
-    config: LoraConfig,
+    config: Arc<LoraConfig>,
     /// Where it was loaded from, for errors.
     origin: PathBuf,
-    layers: Vec<[Option<AdapterModule>; Projection::ALL.len()]>,
+    layers: Vec<Modules>,
     /// The trained copies of tables, [vocabulary, width] in f32 each. The base's own stay as they are.
     saved: [Option<Weight>; ModuleToSave::ALL.len()],
 }
@@ -61,20 +68,28 @@ impl Adapter {
         tables: impl Fn(ModuleToSave) -> &'a Weight,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        let module = |layer: usize, projection: Projection| {
+        let module = |layer: usize, projection: Projection, ModuleShape { rank, scale }: ModuleShape| {
             let (outputs, inputs) = base.projection_dims(projection);
             let stream = (layer * Projection::ALL.len() + projection.index()) as u64;
             let mut numbers = Sequence::new(seed, Purpose::Weights, stream);
             let bound = 1.0 / (inputs as f64).sqrt();
-            let a: Vec<f32> =
-                (0..config.r * inputs).map(|_| ((2.0 * numbers.uniform() - 1.0) * bound) as f32).collect();
+            let a: Vec<f32> = (0..rank * inputs).map(|_| ((2.0 * numbers.uniform() - 1.0) * bound) as f32).collect();
             Ok(AdapterModule {
-                a: Tensor::from_vec(a, (config.r, inputs), &Device::Cpu)?,
-                b: Tensor::zeros((outputs, config.r), candle_core::DType::F32, &Device::Cpu)?,
+                a: Tensor::from_vec(a, (rank, inputs), &Device::Cpu)?,
+                b: Tensor::zeros((outputs, rank), candle_core::DType::F32, &Device::Cpu)?,
+                scale,
             })
         };
         let saved = |module: ModuleToSave| widened(tables(module));
-        Self::build(config, base.num_hidden_layers, PathBuf::from("a new adapter"), module, saved)
+        let adapter = Self::build(config, base.num_hidden_layers, PathBuf::from("a new adapter"), module, saved)?;
+        if adapter.layers.iter().flatten().flatten().next().is_none() {
+            let layers = base.num_hidden_layers;
+            return Err(ModelError::input(format!(
+                "lora.target_modules: expected a layer of the base's {layers} blocks, got {}, which is none",
+                config.target_modules
+            )));
+        }
+        Ok(adapter)
     }
 
     /// The adapter in the memory of a device.
@@ -89,23 +104,23 @@ impl Adapter {
         config: &LoraConfig,
         layers: usize,
         origin: PathBuf,
-        module: impl Fn(usize, Projection) -> Result<AdapterModule, ModelError>,
+        module: impl Fn(usize, Projection, ModuleShape) -> Result<AdapterModule, ModelError>,
         table: impl Fn(ModuleToSave) -> Result<Tensor, ModelError>,
     ) -> Result<Self, ModelError> {
-        let layers = (0..layers)
-            .map(|layer| {
-                let mut modules: [Option<AdapterModule>; Projection::ALL.len()] = Default::default();
-                for projection in Projection::ALL.into_iter().filter(|projection| config.targets(*projection)) {
-                    modules[projection.index()] = Some(module(layer, projection)?);
-                }
-                Ok(modules)
-            })
-            .collect::<Result<_, ModelError>>()?;
+        let blocks = config.blocks(layers).map_err(|problem| ModelError::config(&origin, problem))?;
+        let mut layers = Vec::with_capacity(blocks.len());
+        for (layer, block) in blocks.into_iter().enumerate() {
+            let mut modules = Modules::default();
+            for (projection, shape) in Projection::ALL.into_iter().zip(block) {
+                modules[projection.index()] = shape.map(|shape| module(layer, projection, shape)).transpose()?;
+            }
+            layers.push(modules);
+        }
         let mut saved: [Option<Weight>; ModuleToSave::ALL.len()] = Default::default();
         for module in ModuleToSave::ALL.into_iter().filter(|module| config.saves(*module)) {
             saved[module.index()] = Some(Weight::F32(table(module)?));
         }
-        Ok(Self { config: config.clone(), origin, layers, saved })
+        Ok(Self { config: Arc::new(config.clone()), origin, layers, saved })
     }
 
     /// The same shape, filled with zeros: where gradients and moments are kept.
@@ -115,16 +130,16 @@ impl Adapter {
 
     /// An adapter of the same shape with other tensors.
     fn mapped(&self, map: impl Fn(&Tensor) -> Result<Tensor, ModelError>) -> Result<Self, ModelError> {
-        let lacks = |what: String| ModelError::Defect(format!("the adapter lacks {what}"));
-        let module = |layer: usize, projection: Projection| {
-            let module = self.module(layer, projection);
-            let module = module.ok_or_else(|| lacks(format!("{projection} of layer {layer}")))?;
-            Ok(AdapterModule { a: map(&module.a)?, b: map(&module.b)? })
-        };
-        let table = |module: ModuleToSave| {
-            map(self.saved(module).and_then(Weight::dense).ok_or_else(|| lacks(module.to_string()))?)
-        };
-        Self::build(&self.config, self.layers.len(), self.origin.clone(), module, table)
+        let mut adapter = self.clone();
+        for module in adapter.layers.iter_mut().flatten().flatten() {
+            (module.a, module.b) = (map(&module.a)?, map(&module.b)?);
+        }
+        for table in adapter.saved.iter_mut().flatten() {
+            let dense =
+                table.dense().ok_or_else(|| ModelError::Defect("a copy of a table is not in f32".to_owned()))?;
+            *table = Weight::F32(map(dense)?);
+        }
+        Ok(adapter)
     }
 
     /// The same adapter with another B in every update; all else is shared with this one.
@@ -149,22 +164,26 @@ impl Adapter {
         };
         let layers = files.names().filter_map(layer_of).max().map_or(0, |last| last + 1);
         if layers == 0 {
-            let tensor = key(0, config.target_modules[0], 'A');
-            return Err(ModelError::MissingTensor { path, tensor });
+            // Of whatever base, a block of this number would have an update.
+            let blocks = config.blocks(NAMED_BLOCKS).map_err(|problem| ModelError::config(&config_path, problem))?;
+            let first = blocks.iter().enumerate().find_map(|(layer, block)| {
+                let projection = Projection::ALL.into_iter().find(|projection| block[projection.index()].is_some())?;
+                Some((layer, projection))
+            });
+            let (layer, projection) = first.unwrap_or((0, Projection::QProj));
+            return Err(ModelError::MissingTensor { path, tensor: key(layer, projection, 'A') });
         }
-        let factor = |name: &str, rank_axis: usize| {
+        let factor = |name: &str, rank_axis: usize, rank: usize| {
             let mut shape = files.shape(name)?;
             // The other axis is the base's business; it is checked when the base is known.
             shape.resize(2, 0);
-            shape[rank_axis] = config.r;
+            shape[rank_axis] = rank;
             let values = files.floats(name, &shape, "does adapter_config.json belong to these weights?")?;
             Ok::<_, ModelError>(Tensor::from_vec(values, shape, &Device::Cpu)?)
         };
-        let module = |layer: usize, projection: Projection| {
-            Ok(AdapterModule {
-                a: factor(&key(layer, projection, 'A'), 0)?,
-                b: factor(&key(layer, projection, 'B'), 1)?,
-            })
+        let module = |layer: usize, projection: Projection, ModuleShape { rank, scale }: ModuleShape| {
+            let (a, b) = (key(layer, projection, 'A'), key(layer, projection, 'B'));
+            Ok(AdapterModule { a: factor(&a, 0, rank)?, b: factor(&b, 1, rank)?, scale })
         };
         let table = |module: ModuleToSave| {
             let name = module.adapter_key();
@@ -180,8 +199,9 @@ impl Adapter {
         }
     }
 
-    /// Writes PEFT's two files into a folder, each atomically; the configuration comes last.
-    pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
+    /// Writes PEFT's two files into a folder, each atomically; the configuration comes last. It calls the base by the name
+    /// that is given, by which PEFT finds it.
+    pub fn save(&self, folder: &Path, base_model: Option<&str>) -> Result<(), ModelError> {
         let tensors = self
             .tensors()
             .map(|(name, tensor)| {
@@ -190,23 +210,31 @@ impl Adapter {
             .collect::<Result<Vec<_>, ModelError>>()?;
         write_floats(&folder.join(WEIGHTS), &tensors, Dtype::F32)?;
         let path = folder.join("adapter_config.json");
-        write_atomic(&path, self.config.to_peft_json(None).as_bytes()).map_err(|e| ModelError::writing(&path, e))
+        write_atomic(&path, self.config.to_peft_json(base_model).as_bytes()).map_err(|e| ModelError::writing(&path, e))
     }
 
     /// The same adapter for training on under another configuration, which may change its dropout alone.
     pub fn continued_with(self, config: &LoraConfig) -> Result<Self, ModelError> {
-        let (mut ours, mut theirs) = (config.clone(), self.config.clone());
+        let (mut ours, mut theirs) = (config.sorted(), self.config.sorted());
         for config in [&mut ours, &mut theirs] {
             config.lora_dropout = 0.0;
-            config.target_modules.sort();
-            config.modules_to_save.sort();
         }
         if ours != theirs {
             let shape = |config: &LoraConfig| {
-                let targets: Vec<String> = config.target_modules.iter().map(Projection::to_string).collect();
                 let scale = if config.use_rslora { ", rsLoRA" } else { "" };
                 let saved: String = config.modules_to_save.iter().map(|module| format!(", {module} saved")).collect();
-                format!("r {}, lora_alpha {}{scale}, {}{saved}", config.r, config.lora_alpha, targets.join(" "))
+                let excluded = config.exclude_modules.as_ref().map(|excluded| format!(", without {excluded}"));
+                let layers = (!config.layers_to_transform.is_empty())
+                    .then(|| format!(", of blocks {:?}", config.layers_to_transform));
+                let patterns = [config.rank_pattern.to_string(), config.alpha_pattern.to_string()].concat();
+                format!(
+                    "r {}, lora_alpha {}{scale}, {}{}{}{patterns}{saved}",
+                    config.r,
+                    config.lora_alpha,
+                    config.target_modules,
+                    excluded.unwrap_or_default(),
+                    layers.unwrap_or_default()
+                )
             };
             let (expected, got) = (shape(&ours), shape(&theirs));
             return Err(ModelError::config_with_hint(
@@ -215,12 +243,16 @@ impl Adapter {
                 "give `lora` the values of its adapter_config.json",
             ));
         }
-        Ok(Self { config: config.clone(), ..self })
+        Ok(Self { config: Arc::new(config.clone()), ..self })
     }
 
     /// Checks every tensor's shape against a base's.
     pub fn check_against(&self, config: &ModelConfig) -> Result<(), ModelError> {
-        if self.layers.len() != config.num_hidden_layers {
+        // Blocks behind the last that has an update may have none, as `layers_to_transform` says it.
+        let blocks = self.config.blocks(config.num_hidden_layers);
+        let blocks = blocks.map_err(|problem| ModelError::config(&self.origin, problem))?;
+        let lacks = |block: &BlockShape| block.iter().any(Option::is_some);
+        if self.layers.len() > config.num_hidden_layers || blocks.iter().skip(self.layers.len()).any(lacks) {
             let (expected, got) = (config.num_hidden_layers, self.layers.len());
             let message = format!("expected updates for the base's {expected} layers, got {got}");
             return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
@@ -229,7 +261,8 @@ impl Adapter {
             for projection in Projection::ALL {
                 let Some(module) = &modules[projection.index()] else { continue };
                 let (outputs, inputs) = config.projection_dims(projection);
-                let factors = [('A', &module.a, [self.config.r, inputs]), ('B', &module.b, [outputs, self.config.r])];
+                let rank = module.a.dim(0)?;
+                let factors = [('A', &module.a, [rank, inputs]), ('B', &module.b, [outputs, rank])];
                 for (factor, tensor, expected) in factors {
                     if tensor.dims() != expected {
                         return Err(ModelError::Shape {
@@ -273,6 +306,12 @@ impl Adapter {
         self.layers.get(layer)?[projection.index()].as_ref()
     }
 
+    /// The projections that have an update in some block.
+    pub(crate) fn targets(&self) -> Vec<Projection> {
+        let has = |projection: &Projection| self.layers.iter().any(|modules| modules[projection.index()].is_some());
+        Projection::ALL.into_iter().filter(has).collect()
+    }
+
     /// The trained copy of a table.
     pub(crate) fn saved(&self, module: ModuleToSave) -> Option<&Weight> {
         self.saved[module.index()].as_ref()
@@ -314,7 +353,10 @@ mod tests {
         assert_eq!(begun, model.weights.embedding.dense().ok_or("no table")?.to_vec2::<f32>()?);
 
         let (folder, adapter) = (tempfile::tempdir()?, perturbed(&model, &lora)?);
-        adapter.save(folder.path())?;
+        adapter.save(folder.path(), Some("owner/base"))?;
+        let written: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(folder.path().join("adapter_config.json"))?)?;
+        assert_eq!(written["base_model_name_or_path"], "owner/base");
         let loaded = Adapter::load(folder.path())?;
         loaded.check_against(model.config())?;
         assert_eq!(loaded.config(), adapter.config());

@@ -1,6 +1,6 @@
 //! The decoder block: x₂ = x + o(attention(rope(q(n₁)), rope(k(n₁)), v(n₁))), y = x₂ + down(silu(gate(n₂)) · up(n₂)),
 //! with n₁ = norm(x) and n₂ = norm(x₂); all of them [tokens, width]. In Qwen3 each head of q and k is normalized before
-//! rope.
+//! rope. Some blocks have no rope, and some families multiply what is added to x and x₂ by a factor.
 //!
 //! Forward names what it saves; backward consumes it. A checkpointed block saves only x and runs forward again, up to
 //! but not including `down`: every operation is deterministic, so the gradients are the same bits.
@@ -14,7 +14,7 @@ use hilora_kernels::element::Element;
 use hilora_kernels::lora::Dropout;
 use hilora_kernels::rope::RopeTable;
 use hilora_kernels::scratch::Scratch;
-use hilora_kernels::{rms_norm, swiglu};
+use hilora_kernels::{residual, rms_norm, swiglu};
 
 /// The weights of a block.
 #[derive(Debug, Clone)]
@@ -47,6 +47,10 @@ pub(crate) struct Pass<'a> {
     pub(crate) documents: &'a [Document],
     pub(crate) positions: &'a [u32],
     pub(crate) rope: &'a RopeTable,
+    /// Blocks that do not turn queries and keys.
+    pub(crate) no_rope_layers: &'a [usize],
+    /// What a block's additions to the residual stream are multiplied with.
+    pub(crate) residual: f32,
     pub(crate) heads: Heads,
     pub(crate) epsilon: f64,
     pub(crate) adapter: Option<&'a Adapter>,
@@ -137,11 +141,16 @@ impl Adapter {
     /// The update of a layer, without dropout.
     pub(crate) fn update(&self, layer: usize, projection: Projection) -> Option<Update<'_>> {
         let module = self.module(layer, projection)?;
-        Some(Update { module, scale: self.config().scale(), dropout: None })
+        Some(Update { module, dropout: None })
     }
 }
 
 impl<'a> Pass<'a> {
+    /// The turn of a block's queries and keys.
+    fn rope_of(&self, layer: usize) -> Option<&'a RopeTable> {
+        (!self.no_rope_layers.contains(&layer)).then_some(self.rope)
+    }
+
     fn update(&self, layer: usize, projection: Projection) -> Option<Update<'a>> {
         let update = self.adapter?.update(layer, projection)?;
         let probability = self.adapter?.config().lora_dropout;
@@ -180,12 +189,14 @@ impl Block {
             }
             None => (q, k, None),
         };
-        pass.rope.forward::<T>(&q, pass.positions)?;
-        pass.rope.forward::<T>(&k, pass.positions)?;
+        if let Some(rope) = pass.rope_of(layer) {
+            rope.forward::<T>(&q, pass.positions)?;
+            rope.forward::<T>(&k, pass.positions)?;
+        }
         let (o, lse) = attention::forward::<T>(&q, &k, &v, pass.documents, pass.heads)?;
         let x2 = Scratch::copy_of(x)?;
         let output = Projection::OProj;
-        updates[output.index()] = self.linear(output).forward_onto::<T>(&o, pass.update(layer, output), &x2)?;
+        updates[output.index()] = self.add::<T>(output, &o, pass.update(layer, output), pass.residual, &x2)?;
         let (n2, rstd2) = rms_norm::forward::<f32, T>(&x2, &self.post_attention_norm, pass.epsilon)?;
         let mut project = |projection: Projection, x: &Tensor| {
             let (y, saved) = self.linear(projection).forward::<T>(x, pass.update(layer, projection))?;
@@ -198,12 +209,30 @@ impl Block {
         Ok(BlockSaved { n1, rstd1, unnormed, q, k, v, o, lse, x2, n2, rstd2, gate, up, product, updates })
     }
 
+    /// Adds a layer's result, times a factor, to the residual stream.
+    fn add<T: Element>(
+        &self,
+        projection: Projection,
+        x: &Tensor,
+        update: Option<Update<'_>>,
+        factor: f32,
+        y: &Tensor,
+    ) -> Result<Saved> {
+        let linear = self.linear(projection);
+        if factor == 1.0 && linear.bias.is_none() {
+            return linear.forward_onto::<T>(x, update, y);
+        }
+        let (addition, saved) = linear.forward::<T>(x, update)?;
+        residual::forward::<T>(&addition, factor, y)?;
+        Ok(saved)
+    }
+
     /// The block's output from what `forward_saved` left; of that the input of `down` is given back.
     pub(crate) fn output<T: Element>(&self, layer: usize, saved: &mut BlockSaved, pass: &Pass<'_>) -> Result<Scratch> {
         let down = Projection::DownProj;
         let y = Scratch::copy_of(&saved.x2)?;
         let product = saved.take_product::<T>()?;
-        let update = self.linear(down).forward_onto::<T>(&product, pass.update(layer, down), &y)?;
+        let update = self.add::<T>(down, &product, pass.update(layer, down), pass.residual, &y)?;
         saved.updates[down.index()] = update;
         Ok(y)
     }
@@ -248,6 +277,7 @@ impl Block {
 
         // Where activations are f32 the gradient of the output is one already.
         let rounded = |dy: &Tensor| match T::DTYPE {
+            _ if pass.residual != 1.0 => residual::backward::<T>(dy, pass.residual).map(Some),
             DType::F32 => Result::Ok(None),
             _ => Scratch::converted::<f32, T>(dy).map(Some),
         };
@@ -285,8 +315,10 @@ impl Block {
         let forward =
             attention::Backward { q: &saved.q, k: &saved.k, v: &saved.v, o: &saved.o, lse: &saved.lse, d_o: &d_o };
         let (dq, dk, dv) = attention::backward::<T>(&forward, pass.documents, pass.heads)?;
-        pass.rope.backward::<T>(&dq, pass.positions)?;
-        pass.rope.backward::<T>(&dk, pass.positions)?;
+        if let Some(rope) = pass.rope_of(layer) {
+            rope.backward::<T>(&dq, pass.positions)?;
+            rope.backward::<T>(&dk, pass.positions)?;
+        }
         let [dq, dk] = match (&self.head_norms, &saved.unnormed) {
             (Some(norms), Some(unnormed)) => {
                 let into = match &into.trained {

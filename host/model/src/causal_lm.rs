@@ -10,7 +10,6 @@ use super::block::{DropoutKey, Pass};
 use super::checkpoint::Checkpoint;
 use super::checkpoint_files::{NamedFloats, write_floats};
 use super::packed_documents::PackedDocuments;
-use super::tensor_names::HEAD;
 use super::weights::Weights;
 use super::{Adapter, BasePrecision, ComputeDevice, ComputeType, LoraConfig, ModelConfig, ModelError};
 use super::{ModuleToSave, Projection};
@@ -19,7 +18,7 @@ use hilora_kernels::linear::{self, Onto, Weight};
 use hilora_kernels::philox::{Purpose, Sequence};
 use hilora_kernels::rope::RopeTable;
 use hilora_kernels::scratch::Scratch;
-use hilora_kernels::{embedding, rms_norm};
+use hilora_kernels::{embedding, residual, rms_norm};
 
 /// A language model.
 pub struct Model {
@@ -61,9 +60,6 @@ impl Model {
                 Ok(weight)
             },
         )?;
-        if checkpoint.config.tie_word_embeddings && checkpoint.files.contains(HEAD) {
-            tracing::debug!("{}: `{HEAD}` is not read, the embeddings are tied", folder.display());
-        }
         Self::assemble(checkpoint.config, weights, device)
     }
 
@@ -92,7 +88,8 @@ impl Model {
 
     pub(crate) fn assemble(config: ModelConfig, weights: Weights, device: Device) -> Result<Self, ModelError> {
         let frequencies = config.rope_parameters.frequencies(config.head_dim);
-        let rope = RopeTable::new(config.max_position_embeddings, &frequencies, &device)?;
+        let rope =
+            RopeTable::new(config.max_position_embeddings, &frequencies, config.rope_parameters.amplitude(), &device)?;
         Ok(Self { config, device, compute: ComputeType::F32, weights, rope })
     }
 
@@ -106,11 +103,7 @@ impl Model {
     pub fn computing_in(mut self, compute: ComputeType) -> Result<Self, ModelError> {
         if compute == ComputeType::Bf16 {
             let config = &self.config;
-            let widths = [
-                ("hidden_size", config.hidden_size),
-                ("intermediate_size", config.intermediate_size),
-                ("vocab_size", config.vocab_size),
-            ];
+            let widths = [("hidden_size", config.hidden_size), ("intermediate_size", config.intermediate_size)];
             if let Some((name, width)) = widths.into_iter().find(|(_, width)| width % 2 != 0) {
                 return Err(ModelError::input_with_hint(
                     format!("{name} {width}: products in bf16 need an even number"),
@@ -159,6 +152,19 @@ impl Model {
         adapter.and_then(|adapter| adapter.saved(ModuleToSave::EmbedTokens)).unwrap_or(&self.weights.embedding)
     }
 
+    /// The beginning of the residual stream, in f32.
+    pub(crate) fn embedded(&self, tokens: &[u32], table: &Weight) -> Result<Scratch, ModelError> {
+        let x = embedding::forward(tokens, table)?;
+        let factor = self.config.multipliers.embedding;
+        Ok(if factor == 1.0 { x } else { residual::backward::<f32>(&x, factor as f32)? })
+    }
+
+    /// The last norm's weight, divided by what the logits are divided by.
+    pub(crate) fn output_norm(&self) -> candle_core::Result<Tensor> {
+        let divisor = self.config.multipliers.logits_divisor;
+        if divisor == 1.0 { Ok(self.weights.norm.clone()) } else { &self.weights.norm / divisor }
+    }
+
     /// The output layer that a pass uses: the adapter's copy if it has one. A copy of the embedding is not it, even
     /// if the base's output layer is the embedding.
     pub(crate) fn output<'a>(&'a self, adapter: Option<&'a Adapter>) -> &'a Weight {
@@ -189,8 +195,8 @@ impl Model {
         }
         match documents.documents.iter().map(|document| document.rows.len()).max() {
             Some(longest) if longest > self.config.max_position_embeddings => Err(ModelError::input(format!(
-                "a sequence of {longest} tokens: the model's max_position_embeddings is {}",
-                self.config.max_position_embeddings
+                "a sequence of {longest} tokens: the model's {} is {}",
+                self.config.length_limit, self.config.max_position_embeddings
             ))),
             _ => Ok(()),
         }
@@ -206,6 +212,8 @@ impl Model {
             documents: &documents.documents,
             positions: &documents.positions,
             rope: &self.rope,
+            no_rope_layers: &self.config.no_rope_layers,
+            residual: self.config.multipliers.residual as f32,
             heads: self.config.heads(),
             epsilon: self.config.rms_norm_eps,
             adapter,
@@ -228,7 +236,7 @@ impl Model {
     ) -> Result<Scratch, ModelError> {
         self.check(documents)?;
         let pass = self.pass(documents, adapter, None);
-        let mut x = embedding::forward(&documents.tokens, self.embedding(adapter))?;
+        let mut x = self.embedded(&documents.tokens, self.embedding(adapter))?;
         for (layer, block) in self.weights.blocks.iter().enumerate() {
             let mut saved = block.forward_saved::<T>(layer, &x, &pass)?;
             x = block.output::<T>(layer, &mut saved, &pass)?;
@@ -248,7 +256,7 @@ impl Model {
     }
 
     fn logits_in<T: Element>(&self, x: &Tensor, output: &Weight, logits: &Tensor) -> Result<(), ModelError> {
-        let (h, _) = rms_norm::forward::<f32, T>(x, &self.weights.norm, self.config.rms_norm_eps)?;
+        let (h, _) = rms_norm::forward::<f32, T>(x, &self.output_norm()?, self.config.rms_norm_eps)?;
         Ok(linear::forward::<T, f32>(&h, output, None, Onto::Nothing, logits)?)
     }
 }

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 
 use super::checkpoint_files::{CheckpointFiles, StoredFloats, StoredTensor};
+use super::tensor_names::{EMBEDDING, HEAD};
 use super::{BasePrecision, ModelConfig, ModelError, Quantization, bitsandbytes};
 use hilora_kernels::awq::{AwqMatrix, WORD};
 use hilora_kernels::linear::Weight;
@@ -27,10 +28,16 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a folder: reads its configuration and the headers of its files.
+    /// Opens a folder: reads its configuration and the headers of its files. A base that says that its embeddings are
+    /// tied, and stores an output layer with other numbers, has two tables.
     pub(crate) fn open(folder: &Path) -> Result<Self, ModelError> {
-        let config = ModelConfig::load(folder)?;
-        Ok(Self { folder: folder.to_owned(), config, files: CheckpointFiles::open_model(folder)? })
+        let mut config = ModelConfig::load(folder)?;
+        let files = CheckpointFiles::open_model(folder)?;
+        if config.tie_word_embeddings && stores_another_output(&files)? {
+            tracing::info!("{}: `{HEAD}` is not the embedding, so the two are not tied", folder.display());
+            config.tie_word_embeddings = false;
+        }
+        Ok(Self { folder: folder.to_owned(), config, files })
     }
 
     /// Refuses to widen what was quantized: the numbers of the full weights are gone.
@@ -125,9 +132,44 @@ impl Checkpoint {
     }
 }
 
-/// NF4 of a matrix, widened strip by strip.
+/// Whether an output layer is stored beside the embedding that is not the same table: transformers 5 keeps both then,
+/// whatever `tie_word_embeddings` says.
+fn stores_another_output(files: &CheckpointFiles) -> Result<bool, ModelError> {
+    if !(files.contains(HEAD) && files.contains(EMBEDDING)) {
+        return Ok(false);
+    }
+    let (output, embedding) = (files.tensor(HEAD)?, files.tensor(EMBEDDING)?);
+    Ok(output.shape != embedding.shape || !output.floats()?.equal(embedding.floats()?))
+}
+
+/// The first value that is infinite or not a number.
+fn not_finite(values: StoredFloats<'_>) -> Option<usize> {
+    const STRIP: usize = 1 << 12;
+    let strips = values.len().div_ceil(STRIP);
+    (0..strips).into_par_iter().find_map_first(|strip| {
+        let (mut widened, start) = ([0.0; STRIP], strip * STRIP);
+        let widened = &mut widened[..STRIP.min(values.len() - start)];
+        values.read(start, widened);
+        widened.iter().position(|value| !value.is_finite()).map(|at| start + at)
+    })
+}
+
+/// NF4 of a matrix, widened strip by strip. A value that is not finite has no code: the nearest would be an ordinary
+/// number.
 pub(crate) fn quantize(tensor: &StoredTensor<'_>) -> Result<Nf4Bytes, ModelError> {
     let values = tensor.floats()?;
+    if let Some(at) = not_finite(values) {
+        let mut value = [0.0];
+        values.read(at, &mut value);
+        let columns = tensor.shape.last().copied().unwrap_or(1).max(1);
+        let message = format!(
+            "row {}, column {}: expected a finite number to quantize, got {}",
+            at / columns,
+            at % columns,
+            value[0]
+        );
+        return Err(tensor.wrong(&message));
+    }
     if !values.len().is_multiple_of(BLOCK) {
         return Err(tensor.wrong(&format!("NF4 needs a multiple of {BLOCK} elements, got {:?}", tensor.shape)));
     }
@@ -155,4 +197,58 @@ fn convert<T: Copy + Default + Send + Sync>(values: StoredFloats<'_>, to: impl F
         target.iter_mut().zip(widened).for_each(|(target, value)| *target = to(*value));
     });
     converted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::small_model::{SMALL_CONFIG, small_model};
+    use crate::{ComputeDevice, Model};
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    /// A folder with the small model, whose config.json says what is given.
+    fn written(model: &Model, config: &str) -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("config.json"), config)?;
+        model.save_weights(folder.path(), Dtype::F32)?;
+        Ok(folder)
+    }
+
+    #[test]
+    fn a_weight_that_is_not_finite_is_refused_where_it_is_quantized() -> Outcome {
+        for (value, told) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {
+            let model = small_model(4)?;
+            let weight = model.weights.blocks[1].linears[5].weight.dense().ok_or("no f32")?;
+            weight.slice_set(&Tensor::full(value, (96, 64), &Device::Cpu)?, 0, 0)?;
+            let folder = written(&model, SMALL_CONFIG)?;
+            let error = Model::load(folder.path(), BasePrecision::Nf4).err().ok_or("it was quantized")?.to_string();
+            let expected = format!(
+                "tensor `model.layers.1.mlp.up_proj.weight`: row 0, column 0: expected a finite number to quantize, got {told}"
+            );
+            assert!(error.contains(&expected), "{error}");
+            Model::load(folder.path(), BasePrecision::F32)?;
+        }
+        Ok(())
+    }
+
+    /// transformers 5 does the same: `PreTrainedModel.tie_weights` ties what is equal.
+    #[test]
+    fn tables_that_differ_are_two_whatever_the_config_says() -> Outcome {
+        let untied = SMALL_CONFIG.replace(r#""tie_word_embeddings":true"#, r#""tie_word_embeddings":false"#);
+        let model = Model::random(ModelConfig::parse(Path::new("config.json"), &untied)?, 5, ComputeDevice::Cpu)?;
+        let folder = written(&model, SMALL_CONFIG)?;
+        let loaded = Model::load(folder.path(), BasePrecision::F32)?;
+        assert!(!loaded.config().tie_word_embeddings);
+        let values = |weight: &Weight| weight.dense().map(Tensor::to_vec2::<f32>).transpose();
+        assert_eq!(values(loaded.weights.output())?, values(model.weights.output())?);
+        assert_ne!(values(loaded.weights.output())?, values(&loaded.weights.embedding)?);
+
+        // What is equal is one table, which a copy of the embedding in the place of the output layer shows.
+        let head = model.weights.head.as_ref().and_then(Weight::dense).ok_or("no head")?;
+        head.slice_set(model.weights.embedding.dense().ok_or("no table")?, 0, 0)?;
+        let folder = written(&model, SMALL_CONFIG)?;
+        assert!(Model::load(folder.path(), BasePrecision::F32)?.config().tie_word_embeddings);
+        Ok(())
+    }
 }

@@ -154,6 +154,20 @@ impl StoredFloats<'_> {
         }
     }
 
+    /// Whether both hold the same numbers; one that is not a number equals itself.
+    pub(crate) fn equal(self, other: StoredFloats<'_>) -> bool {
+        const STRIP: usize = 1 << 12;
+        let strips = self.len().div_ceil(STRIP);
+        let equal = |strip: usize| {
+            let (start, mut ours, mut theirs) = (strip * STRIP, [0.0f32; STRIP], [0.0f32; STRIP]);
+            let length = STRIP.min(self.len() - start);
+            self.read(start, &mut ours[..length]);
+            other.read(start, &mut theirs[..length]);
+            ours.iter().zip(&theirs).all(|(ours, theirs)| ours == theirs || (ours.is_nan() && theirs.is_nan()))
+        };
+        self.len() == other.len() && (0..strips).into_par_iter().all(equal)
+    }
+
     /// All values, widened.
     pub(crate) fn to_vec(self) -> Vec<f32> {
         const STRIP: usize = 1 << 16;

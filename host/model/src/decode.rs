@@ -9,11 +9,11 @@ use candle_core::{DType, Tensor};
 
 use super::linear::PreparedLinear;
 use super::packed_documents::PackedDocuments;
-use super::{Adapter, Model, ModelError, Projection};
+use super::{Adapter, Model, ModelConfig, ModelError, Projection};
 use hilora_kernels::attention::{self, Document};
 use hilora_kernels::linear::{self, Onto, Prepared, Weight};
 use hilora_kernels::scratch::{self, Scratch};
-use hilora_kernels::{embedding, in_pool, rms_norm, swiglu};
+use hilora_kernels::{embedding, in_pool, residual, rms_norm, swiglu};
 
 /// What widened weights may take. Those of a large model would crowd out everything else.
 const WIDENED_BYTES_MAX: usize = 4 << 30;
@@ -52,6 +52,12 @@ enum Attention<'d> {
 }
 
 impl<'a> DecodeSession<'a> {
+    /// What the widened weights of a session take, in bytes; 0 if a model's are not widened for good.
+    pub fn widened_bytes(config: &ModelConfig) -> usize {
+        let bytes = config.linear_parameters() * size_of::<f32>();
+        if bytes <= WIDENED_BYTES_MAX { bytes } else { 0 }
+    }
+
     /// An empty session. The adapter's shapes are checked against the model.
     pub fn new(model: &'a Model, adapter: Option<&'a Adapter>) -> Result<Self, ModelError> {
         Self::widening(model, adapter, WIDENED_BYTES_MAX)
@@ -139,7 +145,8 @@ impl<'a> DecodeSession<'a> {
         let limit = self.model.config().max_position_embeddings;
         if longest > limit {
             return Err(ModelError::input(format!(
-                "a sequence of {longest} tokens: max_position_embeddings is {limit}"
+                "a sequence of {longest} tokens: {} is {limit}",
+                self.model.config().length_limit
             )));
         }
         self.reserve(self.sequences.len(), longest)?;
@@ -176,10 +183,18 @@ impl<'a> DecodeSession<'a> {
     ) -> Result<Scratch, ModelError> {
         let (config, weights) = (self.model.config(), &self.model.weights);
         let heads = config.heads();
-        let mut x = embedding::forward(tokens, self.embedding)?;
-        for (block, layer) in weights.blocks.iter().zip(&self.layers) {
+        let mut x = self.model.embedded(tokens, self.embedding)?;
+        let factor = config.multipliers.residual as f32;
+        for (index, (block, layer)) in weights.blocks.iter().zip(&self.layers).enumerate() {
             let project = |projection: Projection, x: &Tensor, onto: Option<Scratch>| {
-                layer.linears[projection.index()].forward(x, onto)
+                let linear = &layer.linears[projection.index()];
+                match onto {
+                    Some(y) if factor != 1.0 || linear.has_bias() => {
+                        residual::forward::<f32>(&*linear.forward(x, None)?, factor, &y)?;
+                        candle_core::Result::Ok(y)
+                    }
+                    onto => linear.forward(x, onto),
+                }
             };
             let (n1, _) = rms_norm::forward::<f32, f32>(&x, &block.input_norm, config.rms_norm_eps)?;
             let q = project(Projection::QProj, &n1, None)?;
@@ -192,8 +207,10 @@ impl<'a> DecodeSession<'a> {
                 ),
                 None => (q, k),
             };
-            self.model.rope.forward::<f32>(&q, positions)?;
-            self.model.rope.forward::<f32>(&k, positions)?;
+            if !config.no_rope_layers.contains(&index) {
+                self.model.rope.forward::<f32>(&q, positions)?;
+                self.model.rope.forward::<f32>(&k, positions)?;
+            }
             attention::store(&k, places, &layer.keys)?;
             attention::store(&v, places, &layer.values)?;
             let o = match attention {
@@ -212,7 +229,7 @@ impl<'a> DecodeSession<'a> {
 
     fn logits(&self, hidden: &Tensor) -> Result<Vec<f32>, ModelError> {
         let config = self.model.config();
-        let (h, _) = rms_norm::forward::<f32, f32>(hidden, &self.model.weights.norm, config.rms_norm_eps)?;
+        let (h, _) = rms_norm::forward::<f32, f32>(hidden, &self.model.output_norm()?, config.rms_norm_eps)?;
         let logits = Scratch::arbitrary((h.dims2()?.0, config.vocab_size), h.device())?;
         linear::forward_prepared(&h, &self.output, Onto::Nothing, &logits)?;
         Ok(logits.flatten_all()?.to_vec1()?)

@@ -45,6 +45,17 @@ pub(crate) fn read_config(base: &Path) -> Result<Value, ModelError> {
     serde_json::from_str(&text).map_err(|e| ModelError::config(&path, e.to_string()))
 }
 
+/// The base's config.json for a model with these tables: what says that embeddings are tied which are not is set right, so
+/// that every version of transformers reads two tables. `None` if it can stay as it is.
+pub(crate) fn config_of_tables(base: &Path, tied: bool) -> Result<Option<Value>, ModelError> {
+    let mut config = read_config(base)?;
+    if tied || config.get("tie_word_embeddings").and_then(Value::as_bool) != Some(true) {
+        return Ok(None);
+    }
+    config["tie_word_embeddings"] = false.into();
+    Ok(Some(config))
+}
+
 /// Refuses a base in 4 bits.
 pub(crate) fn refuse_quantized(checkpoint: &Checkpoint, base: &Path, hint: &str) -> Result<(), ModelError> {
     match checkpoint.config.quantization {

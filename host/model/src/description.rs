@@ -39,9 +39,9 @@ pub struct BaseDescription {
 pub struct AdapterDescription {
     /// The folder.
     pub folder: PathBuf,
-    /// Rank of the update.
+    /// Rank of the updates for which no pattern says otherwise.
     pub rank: usize,
-    /// The factor of the update.
+    /// Their factor.
     pub scale: f32,
     /// Whether the factor is alpha / sqrt(r).
     pub use_rslora: bool,
@@ -137,7 +137,7 @@ impl AdapterDescription {
             rank: config.r,
             scale: config.scale(),
             use_rslora: config.use_rslora,
-            target_modules: config.target_modules.clone(),
+            target_modules: adapter.targets(),
             modules_to_save: config.modules_to_save.clone(),
             layers: adapter.layer_count(),
             parameters: adapter.tensors().map(|(_, tensor)| tensor.elem_count()).sum(),

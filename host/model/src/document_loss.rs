@@ -21,7 +21,7 @@ impl Model {
         scratch::begin_pass(documents.tokens.len(), documents.predicting.len());
         let hidden = self.hidden(documents, adapter)?;
         let last = embedding::gather(&hidden, &documents.predicting)?;
-        let (h, _) = rms_norm::forward::<f32, T>(&last, &self.weights.norm, self.config().rms_norm_eps)?;
+        let (h, _) = rms_norm::forward::<f32, T>(&last, &self.output_norm()?, self.config().rms_norm_eps)?;
         Ok(cross_entropy::forward::<T>(&h, self.output(adapter), &documents.targets)?)
     }
 }

@@ -1,8 +1,8 @@
 //! The model: a decoder-only language model in the Hugging Face layout, its LoRA adapters in PEFT's layout, its
 //! tokenizer, its chat template, and generation with a key-value cache.
 //!
-//! One decoder block serves Qwen2, Qwen3 and Llama: biases, query and key norms and tied embeddings are data. Forward
-//! and backward are written out per block over the operations of `kernels`; candle's autograd is never used. This
+//! One decoder block serves all families: biases, query and key norms, rotary embedding, factors on the way and tied
+//! embeddings are data. Forward and backward are written out per block over the operations of `kernels`; candle's autograd is never used. This
 //! module optimizes nothing (that is `trainer`) and has never heard of plugins.
 
 mod error;
@@ -15,6 +15,7 @@ mod rope_parameters;
 mod tensor_names;
 
 mod lora_config;
+mod module_names;
 mod module_to_save;
 
 mod bitsandbytes;
@@ -68,6 +69,7 @@ pub use error::{ModelError, blame_of_operation};
 pub use generation::{Generation, GenerationOptions, GenerationRequest, GenerationSink, generate};
 pub use lora_config::{LoraBias, LoraConfig, TaskType};
 pub use merged_checkpoint::merge;
+pub use module_names::{ModuleNames, ModulePattern};
 pub use module_to_save::ModuleToSave;
 pub use packed_documents::PackedDocuments;
 pub use precision::{BasePrecision, ComputeType};
@@ -89,6 +91,9 @@ extern crate self as hilora_model;
 #[path = "../../../tests/support/small_model.rs"]
 #[allow(dead_code, reason = "not every crate that includes the file uses all of it")]
 mod small_model;
+
+#[cfg(test)]
+mod reference_cases;
 
 #[cfg(test)]
 mod tests {

@@ -21,13 +21,12 @@ pub(crate) struct Linear {
 #[derive(Clone, Copy)]
 pub(crate) struct Update<'a> {
     pub(crate) module: &'a AdapterModule,
-    pub(crate) scale: f32,
     pub(crate) dropout: Option<Dropout>,
 }
 
 impl<'a> Update<'a> {
     fn factors(&self) -> Factors<'a> {
-        Factors { a: &self.module.a, b: &self.module.b, scale: self.scale }
+        Factors { a: &self.module.a, b: &self.module.b, scale: self.module.scale }
     }
 
     /// t = scale · drop(x) Aᵀ.
@@ -152,6 +151,11 @@ pub(crate) struct PreparedLinear<'a> {
 }
 
 impl PreparedLinear<'_> {
+    /// Whether it has a bias, which is not added onto what is there already.
+    pub(crate) fn has_bias(&self) -> bool {
+        self.linear.bias.is_some()
+    }
+
     /// y = x Wᵀ + b + update, or y += … if `onto` is given, in f32.
     pub(crate) fn forward(&self, x: &Tensor, onto: Option<Scratch>) -> Result<Scratch> {
         let bias = self.linear.bias.as_ref();

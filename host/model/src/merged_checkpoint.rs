@@ -7,11 +7,10 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 use safetensors::Dtype;
-use serde_json::Value;
 
 use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG};
 use super::checkpoint_files::{CheckpointFiles, StoredTensor};
-use super::derived_checkpoint::{Derivation, DerivedCheckpoint, read_config, refuse_quantized};
+use super::derived_checkpoint::{Derivation, DerivedCheckpoint, config_of_tables, refuse_quantized};
 use super::new_tensor::{Content, NewTensor};
 use super::{Adapter, AdapterModule, ModelError, ModuleToSave, Projection};
 use hilora_kernels::linear::{self, Weight};
@@ -44,7 +43,6 @@ pub fn merge(
         }
     }
     let tables = MergedTables::new(&checkpoint, &adapter)?;
-    let scale = adapter.config().scale();
     let replace = |tensor: StoredTensor<'_>| -> Result<Option<Vec<(String, NewTensor<'_>)>>, ModelError> {
         if let Some(new) = tables.instead_of(tensor.name)? {
             return Ok(Some(new));
@@ -54,10 +52,10 @@ pub fn merge(
         let (dtype, shape, bytes) = (tensor.dtype, tensor.shape.to_vec(), tensor.bytes.len());
         drop(tensor);
         let (files, key) = (&checkpoint.files, name.clone());
-        let content = Content::Computed(Box::new(move || merged(files.tensor(&key)?, module, scale)));
+        let content = Content::Computed(Box::new(move || merged(files.tensor(&key)?, module)));
         Ok(Some(vec![(name, NewTensor { dtype, shape, bytes, content })]))
     };
-    let config = tables.untied.then(|| untied_config(base)).transpose()?;
+    let config = config_of_tables(base, checkpoint.config.tie_word_embeddings && !tables.untied)?;
     Derivation { checkpoint: &checkpoint, base, output, dry_run, config }.run(&replace, on_tensor)
 }
 
@@ -111,16 +109,9 @@ impl<'a> MergedTables<'a> {
     }
 }
 
-/// The base's config.json for a model whose output layer is a table of its own.
-fn untied_config(base: &Path) -> Result<Value, ModelError> {
-    let mut config = read_config(base)?;
-    config["tie_word_embeddings"] = false.into();
-    Ok(config)
-}
-
-fn merged(tensor: StoredTensor<'_>, module: &AdapterModule, scale: f32) -> Result<Vec<u8>, ModelError> {
+fn merged(tensor: StoredTensor<'_>, module: &AdapterModule) -> Result<Vec<u8>, ModelError> {
     let weight = Tensor::from_vec(tensor.floats()?.to_vec(), tensor.shape, &Device::Cpu)?;
-    linear::backward_weight::<f32>(&module.b.t()?.contiguous()?, &module.a, scale, &weight)?;
+    linear::backward_weight::<f32>(&module.b.t()?.contiguous()?, &module.a, module.scale, &weight)?;
     narrowed(&tensor, &weight.flatten_all()?.to_vec1()?)
 }
 

@@ -35,6 +35,14 @@ impl ModuleToSave {
         }
     }
 
+    /// Its name in transformers' model.
+    pub(crate) fn module_name(self) -> &'static str {
+        match self {
+            Self::EmbedTokens => "model.embed_tokens",
+            Self::LmHead => "lm_head",
+        }
+    }
+
     /// PEFT's name of its trained copy.
     pub fn adapter_key(self) -> String {
         format!("base_model.model.{}", self.weight_key())

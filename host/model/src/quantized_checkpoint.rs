@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG, quantize};
 use super::checkpoint_files::StoredTensor;
-use super::derived_checkpoint::{Derivation, DerivedCheckpoint, read_config, refuse_quantized};
+use super::derived_checkpoint::{Derivation, DerivedCheckpoint, config_of_tables, read_config, refuse_quantized};
 use super::new_tensor::{Content, NewTensor};
 use super::{ModelError, Projection, bitsandbytes};
 
@@ -47,13 +47,13 @@ pub fn quantize_checkpoint(
         };
         Ok(Some(tensors.into_iter().map(made).collect()))
     };
-    let config = Some(quantized_config(base)?);
+    let config = Some(quantized_config(base, checkpoint.config.tie_word_embeddings)?);
     Derivation { checkpoint: &checkpoint, base, output, dry_run, config }.run(&replace, on_tensor)
 }
 
 /// The base's config.json with what transformers needs to load bitsandbytes' layers.
-fn quantized_config(base: &Path) -> Result<Value, ModelError> {
-    let mut config = read_config(base)?;
+fn quantized_config(base: &Path, tied: bool) -> Result<Value, ModelError> {
+    let mut config = config_of_tables(base, tied)?.map_or_else(|| read_config(base), Ok)?;
     let dtype = config.get("dtype").or_else(|| config.get("torch_dtype")).and_then(Value::as_str);
     let section = json!({
         "quant_method": "bitsandbytes",

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use safetensors::Dtype;
 
+use super::derived_checkpoint::config_of_tables;
 use super::{Model, ModelError, StoredType};
 use hilora_contract::artifact::write_atomic;
 
@@ -34,6 +35,10 @@ impl Model {
                 let bytes = fs::read(&from).map_err(|e| ModelError::reading(&from, e))?;
                 write_atomic(&to, &bytes).map_err(|e| ModelError::writing(&to, e))?;
             }
+        }
+        if let Some(config) = config_of_tables(base, self.config().tie_word_embeddings)? {
+            let path = output.join("config.json");
+            write_atomic(&path, format!("{config:#}\n").as_bytes()).map_err(|e| ModelError::writing(&path, e))?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use hilora_kernels::element::Element;
 use hilora_kernels::linear::Weight;
 use hilora_kernels::neftune::Noise;
 use hilora_kernels::scratch::{self, Scratch};
-use hilora_kernels::{cross_entropy, embedding, neftune, rms_norm};
+use hilora_kernels::{cross_entropy, embedding, neftune, residual, rms_norm};
 
 /// Where a training pass adds its gradients.
 pub enum Gradients {
@@ -85,7 +85,7 @@ impl Model {
         });
         let mut inputs: Vec<Option<Scratch>> = Vec::with_capacity(self.weights.blocks.len());
         let mut kept: Vec<Option<BlockSaved>> = Vec::with_capacity(self.weights.blocks.len());
-        let mut x = embedding::forward(&documents.tokens, self.embedding(adapter))?;
+        let mut x = self.embedded(&documents.tokens, self.embedding(adapter))?;
         if let Some(noise) = &how.noise {
             neftune::add(noise, &x, &documents.documents)?;
         }
@@ -102,14 +102,17 @@ impl Model {
         };
 
         let last = embedding::gather(&x, &documents.predicting)?;
-        let (h, rstd) = rms_norm::forward::<f32, T>(&last, &self.weights.norm, self.config().rms_norm_eps)?;
+        let output_norm = self.output_norm()?;
+        let (h, rstd) = rms_norm::forward::<f32, T>(&last, &output_norm, self.config().rms_norm_eps)?;
         let (output, dw) = (self.output(adapter), gradients.output());
         let (loss, dh) = cross_entropy::forward_backward::<T>(&h, output, &documents.targets, how.scale, dw)?;
         if let Some(weights) = full {
-            rms_norm::backward_weight::<f32>(&dh, &last, &rstd, &weights.norm)?;
+            let divisor = self.config().multipliers.logits_divisor;
+            let scaled = residual::backward::<f32>(&dh, (1.0 / divisor) as f32)?;
+            rms_norm::backward_weight::<f32>(&scaled, &last, &rstd, &weights.norm)?;
         }
         let d_last = Scratch::zeros::<f32>(last.shape(), last.device())?;
-        rms_norm::backward::<f32>(&dh, &last, &self.weights.norm, &rstd, &d_last)?;
+        rms_norm::backward::<f32>(&dh, &last, &output_norm, &rstd, &d_last)?;
         let mut dx = embedding::scatter(&d_last, &documents.predicting, documents.tokens.len())?;
         drop((x, last, h, dh, d_last));
 
@@ -136,6 +139,8 @@ impl Model {
             }
         }
         if let Some(dw) = gradients.embedding() {
+            let factor = self.config().multipliers.embedding;
+            let dx = if factor == 1.0 { dx } else { residual::backward::<f32>(&dx, factor as f32)? };
             embedding::backward(&documents.tokens, &dx, dw)?;
         }
         Ok(loss)

@@ -1,7 +1,7 @@
 //! The model's own chat template in the place of the formatter's layout: the formatter composes the messages and finds
 //! the program in an answer, the template lays the messages out.
 
-use hilora_contract::dataset::ProblemText;
+use hilora_contract::dataset::{Message, ProblemText, Role};
 use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity, PromptFormatter, Sequence};
 use hilora_model::{ChatTemplate, ModelError};
 

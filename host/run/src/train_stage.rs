@@ -54,6 +54,7 @@ pub struct TrainWork {
     training: TrainingConfig,
     base: PathBuf,
     base_files: BaseFiles,
+    base_model: String,
     program: ContentHash,
     formatter: Box<dyn PromptFormatter>,
     held_out: Option<HeldOutWork>,
@@ -183,6 +184,7 @@ impl Stage for TrainStage {
             training: config.training.clone(),
             base: run.base.folder(observer)?.to_owned(),
             base_files: run.base.files(observer)?.clone(),
+            base_model: config.base_model.display().to_string(),
             program: run.program(),
             formatter: run.formatter(observer)?,
             held_out: HeldOutWork::of(run)?,
@@ -252,6 +254,7 @@ impl TrainWork {
         let run = TrainingRun {
             base: StartingPoint::Checkpoint(self.base.clone()),
             base_files: self.base_files.clone(),
+            base_model: Some(&self.base_model),
             program: self.program,
             config: &self.training,
             lora: Some(&self.lora),

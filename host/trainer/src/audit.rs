@@ -1,15 +1,15 @@
 //! The audit before step 0, on a few of the run's own samples: samples that share a row must get the numbers that each
-//! gets alone. (That a gradient reaches every trained tensor is the learner's own audit.)
+//! gets alone. They are looked at in no more tokens than a pass has. (That a gradient reaches every trained tensor is the learner's own audit.)
 
 use super::TrainingError;
-use super::batches::{MicroBatch, pack_fitted};
+use super::batches::IsolationAudit;
 use super::learner::Learner;
 use super::sample::FittedSamples;
-use hilora_kernels::in_pool;
+use hilora_kernels::{in_pool, scratch};
 use hilora_model::{ComputeType, Model};
 
 /// Rows of each sample whose logits are compared: the last that predict a target, where what leaked would show.
-const ROWS: usize = 8;
+pub(crate) const ROWS: usize = 8;
 /// |packed − alone| / |alone| in the Euclidean norm, if a product does not depend on the rows beside it.
 const BOUND: f64 = 2e-5;
 /// The same if it does, as in a library's products on another device: what its order of sums and its roundings may
@@ -29,12 +29,14 @@ fn bound(model: &Model) -> f64 {
 pub(crate) fn packed_equals_alone(
     learner: &Learner,
     samples: &FittedSamples<'_>,
-    batch: &MicroBatch,
+    audit: &IsolationAudit,
 ) -> Result<(), TrainingError> {
     let (model, adapter) = (learner.model(), learner.adapter());
     let logits_of = |indices: &[usize]| {
         in_pool(|| {
-            let documents = pack_fitted(samples, indices);
+            let documents = audit.documents(samples, indices);
+            // What passes of other lengths have left free would stand beside this one's.
+            scratch::begin_pass(documents.tokens.len(), documents.documents.len() * ROWS);
             let hidden = model.hidden(&documents, adapter)?;
             let mut logits = Vec::with_capacity(indices.len());
             for document in &documents.documents {
@@ -46,8 +48,8 @@ pub(crate) fn packed_equals_alone(
             Ok::<_, TrainingError>(logits)
         })
     };
-    let packed = logits_of(&batch.samples)?;
-    for (sample, packed) in batch.samples.iter().zip(packed) {
+    let packed = logits_of(&audit.samples)?;
+    for (sample, packed) in audit.samples.iter().zip(packed) {
         let alone = logits_of(&[*sample])?.concat();
         let distance = relative_distance(&packed, &alone);
         // NaN proves nothing.

@@ -16,7 +16,7 @@ use hilora_model::PackedDocuments;
 const AUDITED_SAMPLES: usize = 4;
 /// Tokens of a pass, beyond which products gain no speed from more of them and memory only grows. A longer row is a pass
 /// of its own.
-const PASS_TOKENS: usize = 2048;
+pub(crate) const PASS_TOKENS: usize = 2048;
 
 /// The plan of a run: how samples are put into rows, and rows into steps.
 pub(crate) struct Batches<'a> {
@@ -40,6 +40,34 @@ pub(crate) struct MicroBatch {
     pub(crate) samples: Vec<usize>,
     /// Their tokens.
     pub(crate) documents: PackedDocuments,
+}
+
+/// The samples that are held against themselves alone.
+pub(crate) struct IsolationAudit {
+    /// Their indices.
+    pub(crate) samples: Vec<usize>,
+    /// How many of its first tokens each keeps.
+    share: usize,
+}
+
+impl IsolationAudit {
+    /// Some of the samples as they are audited.
+    pub(crate) fn documents(&self, samples: &FittedSamples<'_>, indices: &[usize]) -> PackedDocuments {
+        let mut documents = PackedDocuments::default();
+        for index in indices {
+            let tokens = samples.tokens(*index);
+            let length = tokens.len().min(self.share);
+            // Where a sample is cut its targets may be gone, and any row shows what leaks.
+            let is_cut = length < tokens.len();
+            documents.push(&tokens[..length], |token| is_cut || samples.is_target(*index, token));
+        }
+        documents
+    }
+
+    /// Tokens of all of them together.
+    pub(crate) fn tokens(&self, samples: &FittedSamples<'_>) -> usize {
+        self.samples.iter().map(|index| samples.tokens(*index).len().min(self.share)).sum()
+    }
 }
 
 impl<'a> Batches<'a> {
@@ -120,9 +148,13 @@ impl<'a> Batches<'a> {
         self.shortest(1)
     }
 
-    /// What must not see each other: the same samples, but two at least if there are two.
-    pub(crate) fn for_isolation_audit(&self) -> MicroBatch {
-        self.shortest(2)
+    /// What must not see each other: the same samples, but two at least if there are two. Of samples with more tokens than a
+    /// pass has, each keeps its first tokens, an even share of a pass.
+    pub(crate) fn for_isolation_audit(&self) -> IsolationAudit {
+        let samples = self.shortest(2).samples;
+        let tokens: usize = samples.iter().map(|index| self.samples.tokens(*index).len()).sum();
+        let share = if tokens > PASS_TOKENS { PASS_TOKENS / samples.len() } else { usize::MAX };
+        IsolationAudit { samples, share }
     }
 
     fn shortest(&self, at_least: usize) -> MicroBatch {
@@ -244,7 +276,16 @@ mod tests {
         let fitted = FittedSamples::new(&long, 4096)?;
         let batches = Batches::new(&fitted, &config, 1);
         assert_eq!(batches.for_gradient_audit().samples, [1]);
-        assert_eq!(batches.for_isolation_audit().samples, [1, 0]);
+        let audit = batches.for_isolation_audit();
+        assert_eq!((&audit.samples[..], audit.tokens(&fitted)), (&[1, 0][..], PASS_TOKENS));
+        let documents = audit.documents(&fitted, &audit.samples);
+        assert_eq!(documents.documents.iter().map(|document| document.rows.len()).collect::<Vec<_>>(), [1024, 1024]);
+        // A sample whose targets are cut off is still looked at.
+        let late: Vec<bool> = (0..3000).map(|token| token >= 2000).collect();
+        let late = [0, 1].map(|_| TrainingSample { tokens: vec![7; 3000], trained: late.clone() });
+        let fitted = FittedSamples::new(&late, 4096)?;
+        let audit = Batches::new(&fitted, &config, 1).for_isolation_audit();
+        assert_eq!(audit.documents(&fitted, &[0]).predicting.len(), 1023);
         Ok(())
     }
 

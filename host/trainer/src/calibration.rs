@@ -90,6 +90,8 @@ pub(super) struct Calibration {
     pub(super) pass: ByLayer<Line>,
     /// Bytes of a pass's results, without the output layer's.
     pub(super) results: ByLayer<Line>,
+    /// Bytes of the results of a pass without gradients, whatever the layers, without the output layer's.
+    pub(super) loss_results: Line,
     /// Seconds of the output layer's chunk of rows, at the skeleton's vocabulary.
     pub(super) head: Line,
     /// The skeleton's vocabulary.
@@ -155,6 +157,7 @@ impl Calibrated<'_> {
         let mut skeletons = Skeletons { learners, batches: tokens.map(|tokens| self.batch(tokens)) };
         on_part();
         let results = self.results::<T>(&mut skeletons)?;
+        let loss_results = self.loss_results(&mut skeletons)?;
         let pass = self.pass(&mut skeletons, head)?;
         on_part();
         let attention = self.attention::<T>()?;
@@ -170,6 +173,7 @@ impl Calibrated<'_> {
         Ok(Calibration {
             pass,
             results,
+            loss_results,
             head,
             vocabulary: self.vocabulary(),
             attention,
@@ -266,6 +270,20 @@ impl Calibrated<'_> {
             }
         }
         Ok(Self::lines(skeletons, bytes))
+    }
+
+    /// Bytes of the results of a pass without gradients: blocks are not kept, so that one layer takes what many do.
+    fn loss_results(&self, skeletons: &mut Skeletons) -> Result<Line, TrainingError> {
+        let learner = &skeletons.learners[0];
+        let [few, many] = [0, 1].map(|of| {
+            let documents = &skeletons.batches[of].documents;
+            scratch::let_go();
+            learner.model().loss(documents, learner.adapter())?;
+            let rows = cross_entropy::chunk_rows(self.vocabulary(), documents.targets.len());
+            let bytes = scratch::free_bytes() - rows * self.vocabulary() * size_of::<f32>();
+            Ok::<_, TrainingError>([documents.tokens.len() as f64, bytes as f64])
+        });
+        Ok(Line::through(few?, many?))
     }
 
     /// Seconds of a pass, of the blocks alone.

@@ -1,6 +1,6 @@
 //! Evaluation during training: the held-out rows' loss, and pass@1 if the metric asks for it.
 
-use super::batches::pack_fitted;
+use super::batches::{pack_fitted, passes};
 use super::learner::Learner;
 use super::sample::FittedSamples;
 use super::validation::{BestStep, EarlyStopping, ValidationConfig, ValidationMetric};
@@ -37,6 +37,14 @@ pub struct EvaluationReport {
     pub is_best: bool,
     /// The best step so far.
     pub best: BestStep,
+}
+
+/// The held-out rows of each pass: micro-batches, of which one with many tokens is several passes, as in training.
+pub(crate) fn evaluation_passes<'s>(
+    samples: &'s FittedSamples<'_>,
+    batch_size: usize,
+) -> impl Iterator<Item = &'s [usize]> {
+    samples.used.chunks(batch_size).flat_map(|batch| passes(batch, |index| samples.tokens(*index).len()))
 }
 
 /// The measurements of one run.
@@ -103,11 +111,27 @@ impl<'a> Evaluations<'a> {
     /// Mean cross-entropy per target token.
     fn loss(&self, learner: &Learner) -> Result<f64, TrainingError> {
         let (mut loss, mut targets) = (0.0, 0);
-        for indices in self.samples.used.chunks(self.batch_size) {
+        for indices in evaluation_passes(&self.samples, self.batch_size) {
             let documents = pack_fitted(&self.samples, indices);
             loss += learner.model().loss(&documents, learner.adapter())?;
             targets += documents.targets.len();
         }
         Ok(loss / targets as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_out_rows_of_many_tokens_are_several_passes() -> Result<(), TrainingError> {
+        let samples: Vec<_> = [900, 900, 400, 3000, 100].map(|n| TrainingSample::plain(vec![7; n])).into();
+        let fitted = FittedSamples::new(&samples, 4096)?;
+        let passes = |batch_size| evaluation_passes(&fitted, batch_size).collect::<Vec<_>>();
+        assert_eq!(passes(5), [&[0, 1][..], &[2], &[3], &[4]]);
+        assert_eq!(passes(2), [&[0, 1][..], &[2], &[3], &[4]]);
+        assert_eq!(passes(1), [&[0][..], &[1], &[2], &[3], &[4]]);
+        Ok(())
     }
 }

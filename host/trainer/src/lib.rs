@@ -38,6 +38,7 @@
 //! let run = TrainingRun {
 //!     base: StartingPoint::Checkpoint(base.clone()),
 //!     base_files: BaseFiles::hashed(&base, &mut |_, _| ())?,
+//!     base_model: Some("examples/tiny-base"),
 //!     program: ContentHash::of(b"program"),
 //!     config: &config,
 //!     lora: Some(&lora),

@@ -2,18 +2,21 @@
 //! a base is loaded.
 //!
 //! Weights, adapter and optimizer are counted; results of a pass and all times come from a short calibration. The peak is
-//! that of the largest micro-batch, or of the audit before the first step.
+//! that of the largest micro-batch, of an audit before the first step, or of a measurement of held-out rows.
 
 use serde::Serialize;
 
+use super::audit::ROWS as AUDITED_ROWS;
 use super::batches::Batches;
 use super::calibration::{Calibrated, Calibration};
-use super::evaluation::Validation;
+use super::evaluation::{Validation, evaluation_passes};
 use super::sample::FittedSamples;
 use super::validation::ValidationMetric;
 use super::{TrainingConfig, TrainingError, TrainingSample};
 use hilora_kernels::cross_entropy;
-use hilora_model::{Checkpointing, ComputeDevice, ComputeType, LoraConfig, ModelConfig, ModuleToSave, StoredType};
+use hilora_model::{
+    Checkpointing, ComputeDevice, ComputeType, DecodeSession, LoraConfig, ModelConfig, ModuleToSave, StoredType,
+};
 
 /// What the threads' buffers and the allocator take beside everything that is counted: found by comparing plans with
 /// what runs took.
@@ -144,7 +147,11 @@ pub fn plan(request: &PlanRequest<'_>, on_part: &mut (dyn FnMut() + Send)) -> Re
     let costs = Costs { request, calibration: &calibration };
 
     let audited = batches.for_gradient_audit();
-    let memory = costs.memory(largest, &MicroBatchShape::of(&samples, &audited.samples));
+    let isolation = batches.for_isolation_audit();
+    let isolation = (isolation.tokens(&samples), isolation.samples.len());
+    let held_out = request.validation.map(|validation| costs.validation_bytes(&validation)).transpose()?;
+    let beside = costs.isolation_bytes(isolation).max(held_out.unwrap_or(0.0));
+    let memory = costs.memory(largest, &MicroBatchShape::of(&samples, &audited.samples), beside);
     let training_seconds: f64 = micro_batches().map(|batch| costs.pass_seconds(batch)).sum::<f64>()
         + steps.len() as f64 * calibration.update.of_layers(request.model.num_hidden_layers);
     let tokens = micro_batches().map(|batch| batch.tokens).sum();
@@ -244,8 +251,36 @@ impl Costs<'_> {
     fn evaluation_seconds(&self, validation: &Validation<'_>) -> Result<f64, TrainingError> {
         let training = self.request.training;
         let samples = FittedSamples::new(validation.samples, training.max_seq_length)?;
-        let batches = samples.used.chunks(training.batch_size).map(|batch| MicroBatchShape::of(&samples, batch));
-        Ok(batches.map(|batch| self.pass_seconds(&batch) * self.calibration.loss_share).sum())
+        let passes = evaluation_passes(&samples, training.batch_size).map(|batch| MicroBatchShape::of(&samples, batch));
+        Ok(passes.map(|batch| self.pass_seconds(&batch) * self.calibration.loss_share).sum())
+    }
+
+    /// Bytes of the results of a pass without gradients.
+    fn loss_bytes(&self, tokens: usize, logits: usize) -> f64 {
+        self.calibration.loss_results.at(tokens) + (logits * size_of::<f32>()) as f64
+    }
+
+    /// Bytes of the largest measurement of held-out rows. Answers for pass@1 are decoded with widened weights; what is cached
+    /// of them depends on how long they are.
+    fn validation_bytes(&self, validation: &Validation<'_>) -> Result<f64, TrainingError> {
+        let (training, vocabulary) = (self.request.training, self.request.model.vocab_size);
+        let samples = FittedSamples::new(validation.samples, training.max_seq_length)?;
+        let passes = evaluation_passes(&samples, training.batch_size).map(|batch| MicroBatchShape::of(&samples, batch));
+        let bytes = passes.map(|pass| {
+            let rows = cross_entropy::chunk_rows(vocabulary, pass.targets);
+            self.loss_bytes(pass.tokens, rows * vocabulary)
+        });
+        let decoding = match validation.config.metric {
+            ValidationMetric::EvalLoss => 0,
+            ValidationMetric::PassAt1 => DecodeSession::widened_bytes(self.request.model),
+        };
+        Ok(bytes.fold(decoding as f64, f64::max))
+    }
+
+    /// Bytes of the audit that holds packed samples, with this many tokens, against each alone.
+    fn isolation_bytes(&self, (tokens, samples): (usize, usize)) -> f64 {
+        // The logits of some rows of each, on their way out of the pool and as a list, packed and alone.
+        self.loss_bytes(tokens, 3 * samples * AUDITED_ROWS * self.request.model.vocab_size)
     }
 
     /// Bytes of the results of a pass.
@@ -263,7 +298,8 @@ impl Costs<'_> {
         results + (gathered + logits) as f64 - (not_kept * self.input_bytes(batch)) as f64
     }
 
-    fn memory(&self, largest: &MicroBatchShape, audited: &MicroBatchShape) -> MemoryPlan {
+    /// `beside` is what passes without gradients take.
+    fn memory(&self, largest: &MicroBatchShape, audited: &MicroBatchShape, beside: f64) -> MemoryPlan {
         let model = self.request.model;
         let parameters = self.parameters();
         // The audit looks at an adapter with another B.
@@ -277,7 +313,7 @@ impl Costs<'_> {
             tables: tables as u64,
             adapter: (8.0 * parameters) as u64,
             optimizer: self.optimizer_bytes() as u64,
-            activations: self.activation_bytes(largest).max(of_audit) as u64,
+            activations: self.activation_bytes(largest).max(of_audit).max(beside) as u64,
             total: 0,
         };
         plan.total = plan.process + plan.blocks + plan.tables + plan.adapter + plan.optimizer + plan.activations;

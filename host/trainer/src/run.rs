@@ -27,6 +27,8 @@ pub struct TrainingRun<'a> {
     /// The files of the base or, with random weights, of the folder with their configuration: a checkpoint of a run over
     /// others is not resumed from, and nothing is saved once they have changed.
     pub base_files: BaseFiles,
+    /// What the adapter that is written calls its base: a folder or an id of the hub.
+    pub base_model: Option<&'a str>,
     /// The hash of the program that trains: another build may compute other bits, so it does not go on from this one's
     /// checkpoints.
     pub program: ContentHash,

@@ -30,10 +30,10 @@ pub(crate) fn factor(schedule: LearningRateSchedule, step: usize, warmup: usize,
     }
 }
 
-/// The number of warm-up steps.
+/// The number of warm-up steps: the product rounded up as it stands in binary. transformers does the same, so 0.07 of
+/// 100 steps are 8.
 pub(crate) fn warmup_steps(ratio: f64, total: usize) -> usize {
-    // A ratio such as 0.15 is a little more than 3 of 20 in binary; that must not become 4.
-    (ratio * total as f64 - 1e-9).ceil() as usize
+    (total as f64 * ratio).ceil() as usize
 }
 
 #[cfg(test)]
@@ -48,6 +48,16 @@ mod tests {
         assert!((rate(1) - 0.000_666_666_666_666_666_6).abs() < 1e-12);
         assert!((rate(3) - 2e-3).abs() < 1e-12);
         assert!((rate(4) - 0.001_982_973_099_683_901_7).abs() < 1e-12);
+    }
+
+    #[test]
+    fn warm_up_is_rounded_up_as_transformers_rounds_it() {
+        // math.ceil(total * ratio), which is TrainingArguments.get_warmup_steps(total) for a part of all steps.
+        let expected = [(0.07, 100, 8), (0.15, 20, 3), (0.03, 101, 4), (0.29, 100, 29), (0.57, 100, 57), (0.0, 9, 0)];
+        for (ratio, total, steps) in expected {
+            assert_eq!(warmup_steps(ratio, total), steps, "{ratio} of {total}");
+        }
+        assert_eq!(warmup_steps(1.0, 9), 9);
     }
 
     #[test]

@@ -65,6 +65,7 @@ fn run_of_build(
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.to_owned()),
         base_files: BaseFiles::hashed(base, &mut |_, _| ())?,
+        base_model: None,
         program: ContentHash::of(build),
         config,
         lora: Some(lora),
@@ -141,6 +142,7 @@ fn the_schedule_runs_over_max_steps() -> Result<(), Box<dyn std::error::Error>> 
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
         base_files: BaseFiles::hashed(base.path(), &mut |_, _| ())?,
+        base_model: None,
         program: ContentHash::of(b"program"),
         config: &TrainingConfig { learning_rate: 2e-3, ..config },
         lora: Some(&lora),
@@ -417,6 +419,7 @@ fn run_measured(
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.to_owned()),
         base_files: BaseFiles::hashed(base, &mut |_, _| ())?,
+        base_model: None,
         program: ContentHash::of(b"program"),
         config: &config,
         lora: Some(&lora),
@@ -531,6 +534,7 @@ fn a_sample_that_the_model_cannot_take_is_refused_before_the_first_step() -> Res
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
         base_files: BaseFiles::hashed(base.path(), &mut |_, _| ())?,
+        base_model: None,
         program: ContentHash::of(b"program"),
         config: &TrainingConfig { shuffle: false, ..config },
         lora: Some(&small_lora()),
@@ -619,6 +623,7 @@ fn a_metric_that_cannot_be_measured_is_refused() -> Result<(), Box<dyn std::erro
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
         base_files: BaseFiles::hashed(base.path(), &mut |_, _| ())?,
+        base_model: None,
         program: ContentHash::of(b"program"),
         config: &config(TrainingMode::Lora),
         lora: Some(&small_lora()),
@@ -745,6 +750,7 @@ fn every_step_equals_trls() -> Result<(), Box<dyn std::error::Error>> {
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(folder.join("model")),
         base_files: BaseFiles::hashed(&folder.join("model"), &mut |_, _| ())?,
+        base_model: None,
         program: ContentHash::of(b"program"),
         config: &config,
         lora: Some(&small_lora()),
@@ -782,6 +788,7 @@ fn run_by_clock(
     let run = TrainingRun {
         base: StartingPoint::Checkpoint(base.to_owned()),
         base_files: BaseFiles::hashed(base, &mut |_, _| ())?,
+        base_model: None,
         program: ContentHash::of(b"program"),
         config: &config,
         lora: Some(&lora),
@@ -880,6 +887,7 @@ fn a_step_that_is_abandoned_is_taken_again() -> Result<(), Box<dyn std::error::E
     let abandoned = TrainingRun {
         base: StartingPoint::Checkpoint(base.path().to_owned()),
         base_files: BaseFiles::hashed(base.path(), &mut |_, _| ())?,
+        base_model: None,
         program: ContentHash::of(b"program"),
         config: &config,
         lora: Some(&lora),

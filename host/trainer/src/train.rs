@@ -86,7 +86,7 @@ pub(crate) fn train_by_clock(
     progress.restore_best()?;
     run.base_files.check()?;
     match progress.learner.adapter() {
-        Some(adapter) => adapter.save(run.output)?,
+        Some(adapter) => adapter.save(run.output, run.base_model)?,
         None => progress.learner.model().save_as_trained_from(run.folder(), run.output)?,
     }
     outcome.finished = true;

@@ -48,7 +48,7 @@ fn per_row(values: &Tensor, document: &Document, first: usize, count: usize, hea
 
 /// S of some rows, [key heads, group · rows, seen], with −∞ where a row does not see.
 fn scores(q: &Tensor, k: &Tensor, sees: &[usize], heads: Heads) -> Result<Tensor> {
-    let scores = (widened(q)?.matmul(&widened(k)?.transpose(1, 2)?)? * f64::from(heads.scale()))?;
+    let scores = (widened(q)?.matmul(&widened(k)?.transpose(1, 2)?)? * f64::from(heads.scale))?;
     let (keys, _, seen) = scores.dims3()?;
     let count = sees.len();
     let limits = indices(sees.iter().copied(), q)?.reshape((count, 1))?;
@@ -132,7 +132,7 @@ pub(super) fn backward<T: Element>(
             let p = scores.broadcast_sub(&per_row(lse, document, first, count, heads)?)?.exp()?;
             let dp = widened(&d_o)?.matmul(&widened(&v)?.transpose(1, 2)?)?;
             let delta = per_row(&deltas, document, first, count, heads)?;
-            let ds = ((&p * dp.broadcast_sub(&delta)?)? * f64::from(heads.scale()))?.to_dtype(T::DTYPE)?;
+            let ds = ((&p * dp.broadcast_sub(&delta)?)? * f64::from(heads.scale))?.to_dtype(T::DTYPE)?;
             dq.slice_set(&by_row(&ds.matmul(&k)?, count, heads)?, 0, document.rows.start + first)?;
             let p = p.to_dtype(T::DTYPE)?;
             dk_sum = added_to_first(&dk_sum, &ds.transpose(1, 2)?.matmul(&q)?)?;
@@ -186,7 +186,7 @@ pub(super) fn decode(
     };
     let (k, v) = (cached(k)?, cached(v)?);
     let q = q.reshape((count * heads.keys, heads.group(), heads.dim))?;
-    let scores = (q.matmul(&k.transpose(1, 2)?)? * f64::from(heads.scale()))?;
+    let scores = (q.matmul(&k.transpose(1, 2)?)? * f64::from(heads.scale))?;
     let limits = indices(sequences.iter().map(|(_, seen)| *seen), &q)?.reshape((count, 1))?;
     let visible = Tensor::arange(0u32, longest as u32, q.device())?.reshape((1, longest))?.broadcast_lt(&limits)?;
     let visible = visible.reshape((count, 1, longest))?.broadcast_as((count, heads.queries, longest))?;

@@ -77,7 +77,7 @@ vectorized! {
         for (index, (o, q)) in o.chunks_exact_mut(dim).zip(q.chunks_exact(dim)).enumerate() {
             let column = index / heads.group() * dim;
             for (score, k) in scores.iter_mut().zip(k.chunks_exact(key_width)) {
-                *score = heads.scale() * dot(q, &k[column..column + dim]);
+                *score = heads.scale * dot(q, &k[column..column + dim]);
             }
             let greatest = maximum(scores);
             scores.iter_mut().for_each(|s| *s = exp(*s - greatest));
@@ -151,7 +151,7 @@ fn forward_job<T: Element>(
             let stride = seen.next_multiple_of(2);
             let (scores, probabilities) = (&mut scores[..count * stride], &mut probabilities[..count * stride]);
             let shape = Shape { rows: count, columns: seen, stride };
-            product(operand(&queries, first), keys.first_columns(seen), shape, scores, heads.scale(), Start::Zero);
+            product(operand(&queries, first), keys.first_columns(seen), shape, scores, heads.scale, Start::Zero);
             for (i, row) in scores.chunks_exact_mut(stride).enumerate() {
                 let (row, future) = row.split_at_mut(document.sees(first + i));
                 future.fill(0.0);
@@ -229,7 +229,7 @@ fn backward_job<T: Element>(
             let shape = Shape { rows: count, columns: seen, stride };
             let (p, ds) = (&mut p[..count * stride], &mut ds[..count * stride]);
             let (q_block, do_block) = (operand(&q_rows, first), operand(&do_rows, first));
-            product(q_block, keys_transposed.first_columns(seen), shape, p, heads.scale(), Start::Zero);
+            product(q_block, keys_transposed.first_columns(seen), shape, p, heads.scale, Start::Zero);
             product(do_block, values_transposed.first_columns(seen), shape, ds, 1.0, Start::Zero);
             for (i, (p, ds)) in p.chunks_exact_mut(stride).zip(ds.chunks_exact_mut(stride)).enumerate() {
                 let row = first + i;
@@ -239,7 +239,7 @@ fn backward_job<T: Element>(
                 let (ds, ds_future) = ds.split_at_mut(document.sees(row));
                 p_future.fill(0.0);
                 ds_future.fill(0.0);
-                score_gradients(p, ds, lse, &do_rows.values[at..at + dim], &o_rows.values[at..at + dim], heads.scale());
+                score_gradients(p, ds, lse, &do_rows.values[at..at + dim], &o_rows.values[at..at + dim], heads.scale);
             }
             let ds_rounded = &mut ds_rounded[..count * stride];
             rounded(ds, ds_rounded);

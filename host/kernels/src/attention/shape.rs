@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::Tensor;
 
 /// The heads of an attention layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Heads {
     /// Query heads.
     pub queries: usize,
@@ -13,19 +13,20 @@ pub struct Heads {
     pub keys: usize,
     /// The width of a head.
     pub dim: usize,
+    /// What multiplies the scores.
+    pub scale: f32,
 }
 
 impl Heads {
+    /// Heads whose scores are divided by the root of their width.
+    pub fn new(queries: usize, keys: usize, dim: usize) -> Self {
+        Self { queries, keys, dim, scale: 1.0 / (dim as f32).sqrt() }
+    }
+
     /// Query heads that share a key head.
     #[inline]
     pub(crate) fn group(self) -> usize {
         self.queries / self.keys
-    }
-
-    /// What multiplies the scores.
-    #[inline]
-    pub(crate) fn scale(self) -> f32 {
-        1.0 / (self.dim as f32).sqrt()
     }
 }
 

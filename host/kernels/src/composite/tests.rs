@@ -17,7 +17,7 @@ use crate::philox::{Purpose, Sequence};
 use crate::place::{composites_are_forced, place, with_composites_on};
 use crate::rope::RopeTable;
 use crate::scratch::Scratch;
-use crate::{cross_entropy, embedding, rms_norm, swiglu};
+use crate::{cross_entropy, embedding, residual, rms_norm, swiglu};
 
 /// Whether composites are to be held against the bodies on a CUDA device, too; there must be one then.
 fn cuda_is_tested() -> bool {
@@ -203,11 +203,7 @@ fn attention_passes<T: Element>() -> Result<()> {
     // A document of one row, one longer than a block, and one whose last rows are padding.
     let documents =
         [Document { rows: 0..1, seen: 1 }, Document { rows: 1..72, seen: 71 }, Document { rows: 72..90, seen: 11 }];
-    for heads in [
-        Heads { queries: 4, keys: 2, dim: 8 },
-        Heads { queries: 3, keys: 1, dim: 6 },
-        Heads { queries: 2, keys: 2, dim: 4 },
-    ] {
+    for heads in [Heads::new(4, 2, 8), Heads::new(3, 1, 6), Heads { scale: 0.3, ..Heads::new(2, 2, 4) }] {
         compare::<T>(&format!("attention of {heads:?}"), || {
             let (query, key) = (heads.queries * heads.dim, heads.keys * heads.dim);
             let (q, k, v) = (normal::<T>(&[90, query], 1)?, normal::<T>(&[90, key], 2)?, normal::<T>(&[90, key], 3)?);
@@ -229,7 +225,7 @@ fn attention_equals_the_bodies() -> Result<()> {
 
 #[test]
 fn the_cache_of_decoding_equals_the_bodies() -> Result<()> {
-    let heads = Heads { queries: 4, keys: 2, dim: 8 };
+    let heads = Heads::new(4, 2, 8);
     compare::<f32>("decoding", || {
         let cache = Tensor::zeros((3, 8, 16), DType::F32, &place())?;
         let larger = Tensor::zeros((4, 16, 16), DType::F32, &place())?;
@@ -275,7 +271,7 @@ fn elementwise<T: Element>() -> Result<()> {
         Ok(vec![owned(&y)?, owned(&rstd)?, dx, dw])
     })?;
     compare::<T>("rope", || {
-        let table = RopeTable::new(40, &[1.0, 0.3, 0.01], &place())?;
+        let table = RopeTable::new(40, &[1.0, 0.3, 0.01], 1.2, &place())?;
         let positions: Vec<u32> = (0..33).chain(0..5).collect();
         let (x, dx) = (normal::<T>(&[38, 12], 1)?, normal::<T>(&[38, 12], 2)?);
         table.forward::<T>(&x, &positions)?;
@@ -287,6 +283,12 @@ fn elementwise<T: Element>() -> Result<()> {
         let product = swiglu::forward::<T>(&gate, &up)?;
         swiglu::backward::<T>(&ds, &gate, &up)?;
         Ok(vec![owned(&product)?, gate, up])
+    })?;
+    compare::<T>("residual", || {
+        let (x, y) = (normal::<T>(&[5, 33], 1)?, normal::<f32>(&[5, 33], 2)?);
+        residual::forward::<T>(&x, 0.7, &y)?;
+        let dx = residual::backward::<T>(&y, 0.7)?;
+        Ok(vec![y, owned(&dx)?])
     })?;
     compare::<T>("conversion", || {
         let x = normal::<T>(&[5, 33], 1)?;

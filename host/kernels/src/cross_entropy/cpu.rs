@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::chunks::chunk_rows;
-use crate::element::Element;
+use crate::element::{Element, UnitLayout};
 use crate::launch::{launch, view};
 use crate::linear::Weight;
 use crate::matmul::{Columns, Dense, Factor, Operand, Product, RowSource, Shape, Start, ZeroExtended, multiply};
@@ -53,7 +53,9 @@ pub(super) fn forward_backward<T: Element>(
     let dh = Scratch::arbitrary((rows, width), h.device())?;
     let chunk_rows = chunk_rows(vocabulary, rows);
     let logits = Scratch::arbitrary((chunk_rows, vocabulary), h.device())?;
-    let gradients = Scratch::of::<T>((chunk_rows, vocabulary), h.device())?;
+    // The gradients are the left factor of a product whose depth is the vocabulary, and in bf16 a depth is even.
+    let stride = if T::layout() == UnitLayout::Single { vocabulary } else { vocabulary.next_multiple_of(2) };
+    let gradients = Scratch::of::<T>((chunk_rows, stride), h.device())?;
     let h = view::<T>(NAME, h)?;
     let mut loss = 0.0;
     weight.with_rows(|table| {
@@ -65,18 +67,23 @@ pub(super) fn forward_backward<T: Element>(
                 launch::<T, 1, _>(NAME, [&gradients], |[gradients]| {
                     logits[..size]
                         .par_chunks_mut(vocabulary)
-                        .zip(gradients.par_chunks_mut(vocabulary))
+                        .zip(gradients.par_chunks_mut(stride))
                         .zip(targets)
-                        .map(|((z, dz), target)| row(z, dz, *target as usize, scale))
+                        .map(|((z, dz), target)| {
+                            let (dz, filling) = dz.split_at_mut(vocabulary);
+                            filling.fill(T::zero());
+                            row(z, dz, *target as usize, scale)
+                        })
                         .collect()
                 })
             })??;
             loss += losses.iter().sum::<f64>();
             let gradients = view::<T>(NAME, &gradients)?;
-            let backward = Product { a: Operand::rows_of(&gradients, vocabulary), b: Factor::<T>::Straight(table) };
+            let table: &dyn RowSource = if stride == vocabulary { table } else { &ZeroExtended::to_even(table) };
+            let backward = Product { a: Operand::rows_of(&gradients, stride), b: Factor::<T>::Straight(table) };
             multiply(&[backward], Shape::new(count, width), dh, 1.0, Start::Zero);
             if let Some(dw) = dw {
-                let dz = Columns::<T>::of(&gradients[..size], count, vocabulary, vocabulary);
+                let dz = Columns::<T>::of(&gradients[..count * stride], count, vocabulary, stride);
                 let h = Dense::new(h, count, width);
                 let h = ZeroExtended::to_even(&h);
                 let product = Product { a: dz.operand(), b: Factor::<T>::Straight(&h) };
@@ -120,5 +127,46 @@ vectorized! {
         }
         dz[target] = T::narrow(z[target] * factor - scale);
         loss
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use half::bf16;
+
+    use super::*;
+
+    fn values(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 7_919 + seed * 31) % 1_009) as f32 / 1_009.0 - 0.5).collect()
+    }
+
+    /// The loss and both gradients of a table in bf16.
+    fn numbers<T: Element>(table: &[f32], vocabulary: usize, width: usize) -> Result<(f64, Vec<f32>, Vec<f32>)> {
+        let (rows, device) = (5, Device::Cpu);
+        let table = Tensor::from_slice(table, (vocabulary, width), &device)?.to_dtype(candle_core::DType::BF16)?;
+        let h =
+            Tensor::from_vec(values(rows * width, 2), (rows, width), &device)?.to_dtype(candle_core::DType::BF16)?;
+        let h = h.to_dtype(T::DTYPE)?;
+        let dw = Tensor::zeros((vocabulary, width), candle_core::DType::F32, &device)?;
+        let targets = [0, 3, vocabulary as u32 - 1, 1, 2];
+        let (loss, dh) = forward_backward::<T>(&h, &Weight::Bf16(table), &targets, 0.2, Some(&dw))?;
+        Ok((loss, dh.flatten_all()?.to_vec1()?, dw.flatten_all()?.to_vec1()?))
+    }
+
+    #[test]
+    fn an_odd_vocabulary_has_the_gradients_of_an_even_one_in_bf16() -> Result<()> {
+        let (vocabulary, width) = (67, 32);
+        let table = values(vocabulary * width, 1);
+        let (loss, dh, dw) = numbers::<bf16>(&table, vocabulary, width)?;
+        let (expected, expected_dh, expected_dw) = numbers::<f32>(&table, vocabulary, width)?;
+        assert!((loss - expected).abs() < 1e-4 * expected, "{loss} {expected}");
+        for (got, expected) in [(dh, expected_dh), (dw, expected_dw)] {
+            let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>().sqrt();
+            let distance = norm(&mut got.iter().zip(&expected).map(|(got, expected)| got - expected));
+            // Gradients of logits are rounded to bf16, by 2^-9 each.
+            assert!(distance < 4e-3 * norm(&mut expected.iter().copied()), "{distance}");
+        }
+        Ok(())
     }
 }

@@ -18,15 +18,16 @@ pub struct RopeTable {
 }
 
 impl RopeTable {
-    /// The table of all positions below `positions`, for one frequency per pair of a head, in radians per position.
-    pub fn new(positions: usize, frequencies: &[f32], device: &Device) -> Result<Self> {
+    /// The table of all positions below `positions`, for one frequency per pair of a head, in radians per position. Cosines
+    /// and sines are multiplied with `amplitude`, so that a turn changes lengths, too.
+    pub fn new(positions: usize, frequencies: &[f32], amplitude: f32, device: &Device) -> Result<Self> {
         let half = frequencies.len();
         let angles: Vec<f64> = (0..positions)
             .flat_map(|position| frequencies.iter().map(move |frequency| f64::from(position as f32 * frequency)))
             .collect();
         let table = |f: fn(f64) -> f64| {
             Tensor::from_vec(
-                angles.par_iter().map(|angle| f(*angle) as f32).collect::<Vec<f32>>(),
+                angles.par_iter().map(|angle| f(*angle) as f32 * amplitude).collect::<Vec<f32>>(),
                 (positions, half),
                 device,
             )
@@ -39,7 +40,7 @@ impl RopeTable {
         self.turn::<T>(x, positions, 1.0)
     }
 
-    /// Turns dx back.
+    /// The transpose of `forward`: turns dx back.
     pub fn backward<T: Element>(&self, dx: &Tensor, positions: &[u32]) -> Result<()> {
         self.turn::<T>(dx, positions, -1.0)
     }

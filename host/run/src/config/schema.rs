@@ -12,8 +12,7 @@ pub fn run_config_schema() -> Value {
 }
 
 /// Keys of PEFT and TRL that are known here and not computed, and why.
-const NOT_COMPUTED: [(&str, &str); 2] =
-    [("lora.use_dora", "DoRA is not computed"), ("lora.layers_to_transform", "every layer gets an update")];
+const NOT_COMPUTED: [(&str, &str); 1] = [("lora.use_dora", "DoRA is not computed")];
 
 /// Every unknown and every missing key of a configuration and every value of a wrong type, by its path.
 pub(super) fn wrong_keys(schema: &Value, config: &Value) -> Vec<String> {

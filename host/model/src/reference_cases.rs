@@ -1,0 +1,95 @@
+//! The cases of `tests/oracle/families.py`: families of models, what their configurations say, and adapters of every shape.
+//! Each is held against the numbers of transformers and PEFT: logits, loss, the gradient of every tensor of the adapter,
+//! decoding token by token, and the merged model.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::checkpoint_files::CheckpointFiles;
+use super::*;
+
+/// |got − expected| / |expected| in the Euclidean norm.
+const BOUND: f64 = 2e-5;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/oracle/families")
+}
+
+fn relative(got: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let distance = norm(&mut got.iter().zip(expected).map(|(got, expected)| f64::from(*got) - f64::from(*expected)));
+    distance / norm(&mut expected.iter().map(|x| f64::from(*x))).max(f64::MIN_POSITIVE)
+}
+
+/// Fails if something is off by more than the bound; NaN is.
+fn hold(what: &str, got: &[f32], expected: &[f32]) -> Result<(), String> {
+    let distance = relative(got, expected);
+    if distance <= BOUND { Ok(()) } else { Err(format!("{what} is off by {distance:e}")) }
+}
+
+fn decoded(model: &Model, adapter: Option<&Adapter>, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+    let (vocabulary, half) = (model.config().vocab_size, tokens.len() / 2);
+    let mut session = DecodeSession::new(model, adapter)?;
+    let mut logits = session.prefill(&[&tokens[..half], &tokens[..3]])?;
+    session.retain(&[true, false]);
+    logits.truncate(vocabulary);
+    for token in &tokens[half..] {
+        logits.extend(session.step(&[*token])?);
+    }
+    Ok(logits)
+}
+
+fn check(case: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let expected = CheckpointFiles::open_file(&case.join("expected.safetensors"))?;
+    let floats = |name: &str| expected.floats(name, &expected.shape(name)?, "");
+    let model = Model::load(&case.join("model"), BasePrecision::F32)?;
+    let adapter = Adapter::load(&case.join("adapter"))?;
+    let batch = ProbeBatch::load(&folder().join("batch.safetensors"))?;
+    let got = probe(&model, &adapter, &batch)?;
+    let logits = floats("logits")?;
+    hold("the logits", &got.logits, &logits)?;
+    hold("the loss", &[got.loss], &floats("loss")?)?;
+    let gradients: BTreeMap<_, _> = got.gradients.into_iter().map(|(name, _, values)| (name, values)).collect();
+    let names: Vec<&str> = expected.names().filter_map(|name| name.strip_prefix("grad.")).collect();
+    assert_eq!(gradients.keys().map(String::as_str).collect::<Vec<_>>(), names);
+    for name in names {
+        hold(&format!("the gradient of {name}"), &gradients[name], &floats(&format!("grad.{name}"))?)?;
+    }
+
+    let tokens: Vec<u32> = batch.input_ids[..batch.length].iter().map(|id| *id as u32).collect();
+    let vocabulary = model.config().vocab_size;
+    let expected = &logits[(batch.length / 2 - 1) * vocabulary..batch.length * vocabulary];
+    hold("decoding", &decoded(&model, Some(&adapter), &tokens)?, expected)?;
+
+    // Merged weights are rounded to the type of the checkpoint; here to 32 bits, of a copy that has them.
+    let written = tempfile::tempdir()?;
+    let (wide, merged) = (written.path().join("wide"), written.path().join("merged"));
+    std::fs::create_dir(&wide)?;
+    std::fs::copy(case.join("model/config.json"), wide.join("config.json"))?;
+    model.save_weights(&wide, safetensors::Dtype::F32)?;
+    let done = merge(&wide, &case.join("adapter"), &merged, false, &|_, _| std::ops::ControlFlow::Continue(()))?;
+    assert!(done.is_some());
+    hold("the merged model", &decoded(&Model::load(&merged, BasePrecision::F32)?, None, &tokens)?, expected)?;
+
+    // An adapter that was written is read as the same.
+    adapter.save(&merged, None)?;
+    let again = Adapter::load(&merged)?;
+    assert_eq!(again.config(), adapter.config());
+    Ok(())
+}
+
+#[test]
+fn every_case_has_transformers_numbers() -> Result<(), Box<dyn std::error::Error>> {
+    let (mut cases, mut wrong) = (0, Vec::new());
+    for entry in std::fs::read_dir(folder())? {
+        let case = entry?.path();
+        if case.is_dir() {
+            cases += 1;
+            wrong.extend(check(&case).err().map(|error| format!("{}: {error}", case.display())));
+        }
+    }
+    wrong.sort();
+    assert!(cases >= 19 && wrong.is_empty(), "{cases} cases\n{}", wrong.join("\n"));
+    Ok(())
+}

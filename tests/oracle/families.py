@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Makes the reference numbers of model families, of configurations and of adapters, under tests/data/oracle/families.
+
+    pip install -r tests/oracle/requirements.txt
+    tests/oracle/families.py tests/data/oracle/families [CASE …]
+
+A case is a small random model in transformers' own class for it, stored in bf16, with an adapter whose B is not zero:
+  model, adapter          Hugging Face and PEFT folders, as `save_pretrained` writes them; what `edit` does to config.json
+                          afterwards is what people's files leave out or add
+  expected.safetensors    logits, loss and grad.<PEFT key> in f32 over the batch of batch.safetensors, in training mode (every
+                          dropout of the configuration is zero)
+"""
+import json
+import sys
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
+from torch.nn.functional import cross_entropy
+from transformers import AutoConfig, AutoModelForCausalLM
+
+ROWS, LENGTH, VOCABULARY = 2, 20, 67
+PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+SHAPE = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+             vocab_size=VOCABULARY, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+YARN = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=16, rope_theta=1e4)
+LONG = dict(rope_type="longrope", original_max_position_embeddings=32, rope_theta=1e4,
+            short_factor=[1.0, 1.1, 1.3, 1.5], long_factor=[1.0, 2.0, 3.0, 4.0])
+
+
+def without(*keys):
+    def edit(config):
+        for key in keys:
+            config.pop(key, None)
+    return edit
+
+
+def with_keys(**keys):
+    return lambda config: config.update(keys)
+
+
+# name: (model_type, configuration, edit of config.json, adapter)
+CASES = {
+    # What configurations say.
+    "llama_biases": ("llama", dict(attention_bias=True, mlp_bias=True), None, {}),
+    "llama_no_key_value_heads": ("llama", dict(num_key_value_heads=4), without("num_key_value_heads"), {}),
+    "qwen2_unused_window": ("qwen2", dict(use_sliding_window=True, sliding_window=8, max_window_layers=2),
+                            without("layer_types"), {}),
+    "qwen3_biases": ("qwen3", dict(attention_bias=True, head_dim=16), None, {}),
+    "llama_yarn": ("llama", dict(rope_parameters=YARN), None, {}),
+    "llama_yarn_all": ("llama", dict(rope_parameters=YARN | dict(beta_fast=8.0, beta_slow=2.0, attention_factor=1.3)),
+                       None, {}),
+    "llama_yarn_mscale": ("llama", dict(rope_parameters=YARN | dict(mscale=0.7, mscale_all_dim=1.4, truncate=False)),
+                          None, {}),
+    "llama_dynamic": ("llama", dict(rope_parameters=dict(rope_type="dynamic", factor=2.0, rope_theta=1e4)), None, {}),
+    "llama_longrope": ("llama", dict(rope_parameters=LONG), None, {}),
+    # Two tables in the file, and a config.json that says there is one: transformers 5 keeps both.
+    "llama_two_tables": ("llama", dict(tie_word_embeddings=False), with_keys(tie_word_embeddings=True), {}),
+    # Families.
+    "mistral": ("mistral", dict(head_dim=16, sliding_window=None), None, {}),
+    "mistral_window": ("mistral", dict(sliding_window=20), None, {}),
+    "seed_oss": ("seed_oss", dict(head_dim=16, attention_dropout=0.0, residual_dropout=0.0), None, {}),
+    "smollm3": ("smollm3", dict(num_hidden_layers=4, no_rope_layer_interval=2), None, {}),
+    "granite": ("granite", dict(embedding_multiplier=3.0, attention_multiplier=0.2, residual_multiplier=0.4,
+                                logits_scaling=5.0, tie_word_embeddings=True), None, {}),
+    # Adapters.
+    "lora_layers": ("llama", dict(num_hidden_layers=3), None, dict(target_modules=["q_proj", "up_proj"],
+                                                                layers_to_transform=[1])),
+    "lora_patterns": ("llama", {}, None, dict(rank_pattern={"layers.1.self_attn.q_proj": 4, "^model.layers.0.mlp.*": 1},
+                                              alpha_pattern={"o_proj": 7, "1.mlp.down_proj": 2}, use_rslora=True)),
+    "lora_expression": ("llama", {}, None, dict(target_modules=r".*\.(0|1)\.(?!mlp).*\.(q|v|up)_proj",
+                                                exclude_modules=["0.self_attn.v_proj"], task_type=None)),
+    "lora_full_names": ("llama", {}, None, dict(target_modules=["model.layers.0.mlp.up_proj", "1.self_attn.k_proj"])),
+}
+
+
+def batch():
+    generator = torch.Generator().manual_seed(7)
+    ids = torch.randint(3, VOCABULARY, (ROWS, LENGTH), generator=generator)
+    labels, mask = ids.clone(), torch.ones_like(ids)
+    labels[:, :3] = -100
+    ids[1, -4:], labels[1, -4:], mask[1, -4:] = 0, -100, 0
+    return dict(input_ids=ids, labels=labels, attention_mask=mask)
+
+
+def make(folder, model_type, configuration, edit, adapter):
+    torch.manual_seed(3)
+    config = AutoConfig.for_model(model_type, **(SHAPE | configuration))
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            draw = torch.randn_like(parameter) * 0.1
+            draw = draw + 1 if "norm" in name and model_type != "gemma3_text" else draw
+            parameter.copy_(draw.bfloat16())
+    model.bfloat16().save_pretrained(folder / "model")
+    (folder / "model" / "generation_config.json").unlink(missing_ok=True)
+    if edit:
+        path = folder / "model" / "config.json"
+        config = json.loads(path.read_text())
+        edit(config)
+        path.write_text(json.dumps(config, indent=2) + "\n")
+    # What the edited file says is what transformers computes.
+    model = AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="eager", dtype=torch.float32)
+    model.requires_grad_(False)
+    lora = dict(r=2, lora_alpha=6, lora_dropout=0.0, task_type="CAUSAL_LM", target_modules=PROJECTIONS)
+    adapted = get_peft_model(model, LoraConfig(**(lora | adapter))).train()
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name or "lora_embedding_A" in name:
+                parameter.normal_(0, 0.1)
+            elif "magnitude" in name:
+                parameter.mul_(1 + 0.1 * torch.rand_like(parameter))
+    adapted.save_pretrained(folder / "adapter")
+    (folder / "adapter" / "README.md").unlink(missing_ok=True)
+
+    b = batch()
+    logits = adapted(input_ids=b["input_ids"], attention_mask=b["attention_mask"]).logits
+    loss = cross_entropy(logits[:, :-1].flatten(0, 1), b["labels"][:, 1:].flatten())
+    loss.backward()
+    out = {"logits": logits.detach(), "loss": loss.detach().reshape(1)}
+    out |= {"grad." + name.replace(".default", ""): p.grad for name, p in adapted.named_parameters() if p.requires_grad}
+    save_file({name: tensor.contiguous() for name, tensor in out.items()}, folder / "expected.safetensors")
+
+
+def main():
+    torch.set_num_threads(1)
+    root = Path(sys.argv[1])
+    root.mkdir(parents=True, exist_ok=True)
+    save_file(batch(), root / "batch.safetensors")
+    for name in sys.argv[2:] or CASES:
+        make(root / name, *CASES[name])
+
+
+if __name__ == "__main__":
+    main()
