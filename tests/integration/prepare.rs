@@ -3,22 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Domain, EvaluationProblem, Example};
 use hilora_contract::plugin::{DatasetLoader, DomainClassifier, LoaderOptions, PluginError, SolutionRunner};
 use hilora_prepare::{
-    DataConfig, Fate, PrepareError, PrepareInputs, PrepareReport, Prepared, Side, input_files, prepare,
+    DataConfig, EvaluationSetConfig, Fate, PrepareError, PrepareInputs, PrepareReport, Prepared, SetInputs, Side,
+    input_files, prepare,
 };
 use libtest_mimic::{Failed, Trial};
+use random::Random;
+use serde_json::{Value, json};
 
 use crate::{component, plugin_host, real_data_trial, repository};
+
+#[path = "../support/random.rs"]
+mod random;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         Trial::test("prepare::a_small_dataset_becomes_a_specialists_files", small_dataset),
         Trial::test("prepare::bad_input_is_one_clear_error_and_nothing_is_written_over", bad_input),
+        Trial::test("prepare::the_documentation_alone_decides_the_same", documented).with_ignored_flag(!has_python()),
         real_data_trial(
             "prepare::three_hundred_real_problems_each_have_a_fate",
             "code_contests/train-300.parquet",
@@ -215,4 +223,182 @@ fn real_problems(file: PathBuf) -> Result<(), Failed> {
     check(manifest.is_clean_of(tests), || "the manifest does not name the held-out problems".to_owned())?;
     let held_out = manifest.fates.iter().filter(|row| matches!(row.fate, Fate::Accepted { side: Side::Eval, .. }));
     check(held_out.count() == manifest.counts.eval_problems, || "the counts differ from the fates".to_owned())
+}
+
+fn has_python() -> bool {
+    Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Texts of a script.
+struct Script {
+    random: Random,
+    /// The letters that stand alone; words where there are none.
+    letters: Option<std::ops::RangeInclusive<u32>>,
+    /// How many of them make four words.
+    per_four_words: usize,
+}
+
+impl Script {
+    fn text(&mut self, words: usize) -> Vec<String> {
+        let count = words * self.per_four_words / 4;
+        let letter = |random: &mut Random| match &self.letters {
+            Some(letters) => {
+                let at = random.below((letters.end() - letters.start()) as usize) as u32;
+                char::from_u32(letters.start() + at).map_or(String::new(), String::from)
+            }
+            None => format!("w{}", random.below(2000)),
+        };
+        (0..count).map(|_| letter(&mut self.random)).collect()
+    }
+
+    fn join(&self, texts: &[&[String]]) -> String {
+        let between = if self.letters.is_some() { "" } else { " " };
+        texts.concat().join(between)
+    }
+}
+
+/// Rows of every kind of likeness, and a set of problems to decontaminate against.
+fn likenesses(kind: &str, mut script: Script) -> (Vec<Value>, Vec<Value>) {
+    let template = script.text(26);
+    let benchmark: Vec<Vec<String>> = (0..24).map(|i| script.text(if i % 4 == 3 { 9 } else { 20 + i })).collect();
+    let code = |name: usize, last: usize| {
+        let lines: String = (0..30).map(|i| format!("value_{name}_{i} = input_{i} + {i}\n")).collect();
+        format!("{lines}print({last})\n")
+    };
+    let solution = |i: usize| {
+        format!("def f{i}(a, b):\n    c = a + b\n    while c % {i}:\n        c += {i} * b\n    return c - {i}\n")
+    };
+    let set = benchmark.iter().enumerate().map(
+        |(i, problem)| json!({"id": format!("b{i}"), "problem": script.join(&[problem]), "solution": solution(i)}),
+    );
+    let set: Vec<Value> = set.collect();
+    let mut asked: Vec<Vec<String>> = Vec::new();
+    let mut rows = Vec::new();
+    for i in 0..330_usize {
+        let earlier = script.random.below(i.max(1)).min(i.saturating_sub(1));
+        let length = 3 + script.random.below(45);
+        let own = script.text(length);
+        let chosen = benchmark[script.random.below(benchmark.len())].clone();
+        let mut answer = format!("answer {i}");
+        let mut program = code(i, i);
+        let question = match i % 11 {
+            0 => [template.clone(), own].concat(),
+            1 => [own, chosen].concat(),
+            2 if i > 11 => asked[earlier].clone(),
+            3 => script.text(60),
+            4 if i > 11 => {
+                let mut near = asked[i - 1].clone();
+                near.pop();
+                answer = format!("answer {}", i - 1);
+                near
+            }
+            5 => [own, benchmark[0].clone()].concat(),
+            6 => [own, benchmark[1][..benchmark[1].len() * 6 / 10].to_vec()].concat(),
+            7 => [own, benchmark[5][..benchmark[5].len() * 8 / 10].to_vec()].concat(),
+            8 => {
+                program = code(script.random.below(8), i);
+                own
+            }
+            9 => {
+                program = format!("import math\n# by me\n{}", solution(script.random.below(24)));
+                own
+            }
+            10 if i > 11 => {
+                answer = format!("ANSWER  {}", i - 9);
+                asked[i - 9].clone()
+            }
+            _ => own,
+        };
+        let text = script.join(&[&question]);
+        let fenced = format!("{answer}\n```python\n{program}```");
+        rows.push(match kind {
+            "chat" => {
+                let mut messages = vec![
+                    json!({"role": "system", "content": script.join(&[&template, &template])}),
+                    json!({"role": "user", "content": text}),
+                    json!({"role": "assistant", "content": if i % 3 == 0 { fenced } else { answer }}),
+                ];
+                if i % 7 == 0 {
+                    messages.push(json!({"role": "user", "content": format!("And {i}?")}));
+                    messages.push(json!({"role": "assistant", "content": "Yes."}));
+                }
+                json!({"messages": messages})
+            }
+            "completion" => json!({"prompt": text, "completion": if i % 3 == 0 { fenced } else { answer }}),
+            "policy" => {
+                let policy = if i / 22 % 2 == 0 { "One may." } else { "None may." };
+                json!({"instruction": text, "policy": policy, "actions": [], "outputs": [answer]})
+            }
+            _ => json!({"problem": text, "solution": program}),
+        });
+        asked.push(question);
+    }
+    (rows, set)
+}
+
+/// A program that knows only the documentation decides every row as `prepare` does.
+fn documented() -> Result<(), Failed> {
+    let host = plugin_host()?;
+    for (seed, kind, letters, per_four_words) in [
+        (1, "chat", None, 4),
+        (2, "completion", Some(0x4e00..=0x5600), 8),
+        (3, "policy", None, 4),
+        (4, "problem", None, 4),
+        (5, "completion", Some(0x0e01..=0x0e2e), 16),
+    ] {
+        let folder = tempfile::tempdir()?;
+        let (rows, set) = likenesses(kind, Script { random: Random::new(seed), letters, per_four_words });
+        let write = |name: &str, rows: Vec<Value>| -> Result<PathBuf, Failed> {
+            let path = folder.path().join(name);
+            fs::write(&path, rows.iter().map(|row| format!("{row}\n")).collect::<String>())?;
+            Ok(path)
+        };
+        let (file, set_file) = (write("rows.jsonl", rows)?, write("set.jsonl", set)?);
+        let options = |kind: &str| serde_json::from_value(json!({"kind": kind}));
+        let set = EvaluationSetConfig {
+            name: "set".to_owned(),
+            source: "jsonl".to_owned(),
+            files: vec![set_file],
+            options: serde_json::from_value(json!({"kind": "problem", "id": "id"}))?,
+        };
+        let config = DataConfig {
+            source: "jsonl".to_owned(),
+            options: options(kind)?,
+            verify: false,
+            decontaminate: vec![set.clone()],
+            ..config(&file)
+        };
+        let run = folder.path().join("run");
+        let inputs = PrepareInputs {
+            config: &config,
+            files: &input_files(&config.files)?,
+            specialist: "python",
+            seed,
+            program: ContentHash::of(b"this build"),
+            loader: &*host.loader(&component("jsonl"))?,
+            sets: &[SetInputs { files: input_files(&set.files)?, loader: host.loader(&component("jsonl"))? }],
+            classifier: &*host.classifier(&component("keyword-classifier"))?,
+            runner: host.runner(&component("python-runner"))?,
+            checkers: Arc::new(|_: &str| Ok(None)),
+            train_tests: false,
+            workers: 2,
+            run_folder: Some(&run),
+        };
+        let Prepared::Finished(report) = prepare(&inputs, &|| false, &|_| {})? else { panic!("nobody stops it") };
+        let manifest = report.manifest;
+        let expected = ["contaminated", "duplicate-statement", "near-duplicate-statement"];
+        let lacks: Vec<&&str> = expected.iter().filter(|reason| !manifest.skipped.contains_key(**reason)).collect();
+        check(lacks.is_empty() && manifest.counts.eval_problems > 20, || {
+            format!("{kind}: none is {lacks:?}: {:?}", manifest.counts)
+        })?;
+        let compared =
+            Command::new("python3").arg(repository().join("tests/oracle/compare_rows.py")).arg(&run).output()?;
+        check(compared.status.success(), || {
+            let (said, differs) =
+                (String::from_utf8_lossy(&compared.stdout), String::from_utf8_lossy(&compared.stderr));
+            format!("{kind}: {said}{differs}")
+        })?;
+        print!("{kind}: {}", String::from_utf8_lossy(&compared.stdout));
+    }
+    Ok(())
 }

@@ -64,8 +64,12 @@ fn prepared(manifest: &PrepareManifest) -> String {
         text.push_str(&format!("\n  {weak:>6}  of {tests} tests are weak: each accepted a wrong program"));
     }
     for set in &manifest.decontamination.sets {
+        let paraphrased = match set.paraphrased {
+            0 => String::new(),
+            paraphrased => format!(", {paraphrased} of them as paraphrases"),
+        };
         text.push_str(&format!(
-            "\n  {:>6}  left out for `{}` ({} problems; {} more share 10 words, {} share 8)",
+            "\n  {:>6}  left out for `{}`{paraphrased} ({} problems; {} more share 10 words, {} share 8)",
             set.removed, set.name, set.problems, set.kept_with_10_words, set.kept_with_8_words
         ));
     }

@@ -36,6 +36,11 @@ pub(super) enum Shared {
     },
     /// A program.
     Program,
+    /// What is asked in other words.
+    Paraphrase {
+        /// The cosine of the two.
+        percent: usize,
+    },
 }
 
 impl Contamination {
@@ -54,6 +59,9 @@ impl Contamination {
             Shared::Whole { at } => {
                 let words = words_in_text(asked, at.clone());
                 format!("\"{words}\" is the whole of")
+            }
+            Shared::Paraphrase { percent } => {
+                format!("paraphrases, with a cosine of {}.{:02},", percent / 100, percent % 100)
             }
             Shared::Program => "a program is a solution of".to_owned(),
         };

@@ -11,7 +11,8 @@
 //! - it holds seven tenths of a measured problem's own words in runs of 13 words, whatever the number of problems that do:
 //!   a benchmark's problem that a data set repeats is no sentence of many problems;
 //! - it holds the whole of a measured problem of 8 to 12 words;
-//! - one of its programs is a solution of a measured problem (see `program_index`).
+//! - one of its programs is a solution of a measured problem (see `program_index`);
+//! - it asks what a measured problem of another set asks in other words (see `paraphrase`).
 //!
 //! Under another policy the same question is another, and is not left out. Shared runs of 10 and 8 words are counted and
 //! reported, and remove nothing.
@@ -30,14 +31,17 @@ use super::fate::Side;
 use super::fingerprint::{NEAR, Words};
 use super::manifest::{DecontaminatedSet, Decontamination};
 use super::near_index::NearIndex;
+use super::paraphrase::{ParaphraseMeasure, Paraphrases};
 use super::program_index::ProgramIndex;
 use super::run_index::{Run, RunIndex};
-use super::words_file::{Comparison, WordsFile};
+use super::words_file::{Comparison, Fingerprint, Stretch, WordsFile};
 
 /// Words in runs that are reported.
 const REPORTED_RUN_WORDS: [usize; 2] = [10, 8];
 /// Percent of a measured problem's own words that a training problem may hold less than.
 const OWN_WORDS_PERCENT_MAX: usize = 70;
+/// Texts that are read at once.
+const TEXTS_PER_CHUNK: usize = 1024;
 /// A shorter measured problem is found only where a training problem asks nothing else.
 const WHOLE_WORDS_MIN: usize = 8;
 
@@ -55,22 +59,24 @@ pub(super) fn decontaminate(
         id: entry.id.clone(),
         text: entry.text,
         own: entry.own,
+        stems: entry.stems,
         policy: entry.policy,
         // Rows whose programs resemble each other are on one side.
         code: Vec::new(),
     });
-    sets.push(EvaluationSet { report: own, problems: problems.collect(), boilerplate });
+    sets.push(EvaluationSet { report: own, problems: problems.collect(), boilerplate, in_other_words: false });
 
     let trained: Vec<&Entry> =
         entries.iter().filter(|entry| entry.decision == Decision::Accepted(Side::Train)).collect();
     let measured = AllMeasured::new(&sets, words);
     let shared = measured.shared(&trained)?;
-    let mut removed = vec![0; sets.len()];
+    let (mut removed, mut paraphrased) = (vec![0; sets.len()], vec![0; sets.len()]);
     let mut found: HashMap<u64, Contamination> = HashMap::new();
     for (entry, shared) in trained.iter().zip(shared) {
         let Some((place, shared)) = shared else { continue };
         let (set, one) = measured.problems[place];
         removed[set] += 1;
+        paraphrased[set] += usize::from(matches!(shared, Shared::Paraphrase { .. }));
         let contamination = Contamination { set: sets[set].report.name.clone(), problem: one.id.clone(), shared };
         found.insert(entry.row, contamination);
     }
@@ -92,16 +98,18 @@ pub(super) fn decontaminate(
             entry.decision = Decision::Contaminated(contamination);
         }
     }
-    let reports = sets.into_iter().zip(removed).zip(tens.into_iter().zip(eights));
+    let reports = sets.into_iter().zip(removed.into_iter().zip(paraphrased)).zip(tens.into_iter().zip(eights));
     Ok(Decontamination {
         run_words: RUN_WORDS,
         problems_with_a_run_max: TEXTS_WITH_A_RUN_MAX,
         own_words_percent: OWN_WORDS_PERCENT_MAX,
         jaccard_min: NEAR,
+        paraphrases: Some(ParaphraseMeasure::OF_OWN_PAIRS),
         sets: reports
-            .map(|((set, removed), (ten, eight))| DecontaminatedSet {
+            .map(|((set, (removed, paraphrased)), (ten, eight))| DecontaminatedSet {
                 problems: set.problems.len(),
                 removed,
+                paraphrased,
                 kept_with_10_words: ten,
                 kept_with_8_words: eight,
                 ..set.report
@@ -137,6 +145,7 @@ impl<'a> AllMeasured<'a> {
         }
         let runs = RunsFound::in_all(RUN_WORDS, self, trained)?;
         let short = ShortProblems::of(self)?;
+        let paraphrases = self.paraphrases(trained)?;
         let programs = ProgramIndex::of(self.problems.iter().map(|(_, one)| &one.code[..]), self.words)?;
         let shared = |(entry, runs_found): (&&Entry, &Vec<RunFound>)| -> Result<Option<Found>, PrepareError> {
             let statements = near.candidates(&entry.own.bands).into_iter();
@@ -156,10 +165,56 @@ impl<'a> AllMeasured<'a> {
             if let Some(whole) = short.within(self, entry)? {
                 return Ok(Some(whole));
             }
-            let program = programs.solved_by(&entry.code, self.words)?;
-            Ok(program.map(|place| (place, Shared::Program)))
+            if let Some(place) = programs.solved_by(&entry.code, self.words)? {
+                return Ok(Some((place, Shared::Program)));
+            }
+            let Some(paraphrases) = &paraphrases else { return Ok(None) };
+            let stems = self.own_stems(entry.text, &entry.own, entry.stems, self.own_boilerplate())?;
+            let closest = paraphrases.closest(&stems, |place| self.may_be(place, entry));
+            Ok(closest.map(|(place, percent)| (place, Shared::Paraphrase { percent })))
         };
         trained.par_iter().zip(&runs.found).map(shared).collect()
+    }
+
+    /// What is looked for in other words; `None` where no set asks for it.
+    fn paraphrases(&self, trained: &[&Entry]) -> Result<Option<Paraphrases>, PrepareError> {
+        if !self.problems.iter().any(|(set, _)| self.sets[*set].in_other_words) {
+            return Ok(None);
+        }
+        let problem = |(place, (set, one)): (usize, &(usize, &Measured))| -> Result<Option<Words>, PrepareError> {
+            let wanted = self.sets[*set].in_other_words;
+            wanted.then(|| self.own_stems(one.text, &one.own, one.stems, self.boilerplate(place))).transpose()
+        };
+        let problems: Vec<Option<Words>> = self.problems.iter().enumerate().map(problem).collect::<Result<_, _>>()?;
+        let mut paraphrases = Paraphrases::of(&problems);
+        for entries in trained.chunks(TEXTS_PER_CHUNK) {
+            let stems = |entry: &&Entry| self.own_stems(entry.text, &entry.own, entry.stems, self.own_boilerplate());
+            let stems: Vec<Words> = entries.par_iter().map(stems).collect::<Result<_, _>>()?;
+            stems.iter().for_each(|stems| paraphrases.count(stems));
+        }
+        Ok(Some(paraphrases.weighed()))
+    }
+
+    /// The stems of a text's own words.
+    fn own_stems(
+        &self,
+        text: Stretch,
+        own: &Fingerprint,
+        stems: Stretch,
+        boilerplate: &Boilerplate,
+    ) -> Result<Words, PrepareError> {
+        let stems = self.words.read(stems)?;
+        if own.words == text {
+            return Ok(stems);
+        }
+        let own = boilerplate.own(&self.words.read(text)?);
+        let kept = stems.hashes().iter().zip(own).filter(|(_, own)| *own).map(|(stem, _)| *stem);
+        Ok(Words::from_hashes(kept.collect()))
+    }
+
+    /// The boilerplate of the data set, which is that of its own held-out rows.
+    fn own_boilerplate(&self) -> &Boilerplate {
+        &self.sets[self.sets.len() - 1].boilerplate
     }
 
     /// Whether this could be the measured problem at a place: under another policy it is another.

@@ -42,6 +42,8 @@ pub(super) struct Entry {
     pub(super) text: Stretch,
     /// What is asked without the data set's boilerplate: what is compared.
     pub(super) own: Fingerprint,
+    /// The stems of what is asked, one for each word.
+    pub(super) stems: Stretch,
     /// The longest of its programs, where it is long enough to be compared.
     pub(super) program: Option<Fingerprint>,
     /// The words of all programs in its answers.
@@ -90,7 +92,7 @@ impl Entries {
     pub(super) fn enter(&mut self, rows: &[Material], domains: Vec<ChosenDomain>) -> Result<(), PrepareError> {
         let prepared: Vec<Prepared> = rows.par_iter().map(Prepared::new).collect();
         for ((material, domain), prepared) in rows.iter().zip(domains).zip(prepared) {
-            let Prepared { statement, opening, policy, answer, programs, text, code, longest } = prepared;
+            let Prepared { statement, opening, policy, answer, programs, text, stems, code, longest } = prepared;
             let code: Vec<Stretch> = code.iter().map(|words| self.words.add(words)).collect();
             let own = self.keep(&text);
             let entry = Entry {
@@ -107,6 +109,7 @@ impl Entries {
                 programs,
                 text: own.words,
                 own,
+                stems: self.words.add(&stems),
                 program: longest.map(|(place, bands)| Fingerprint { bands, words: code[place] }),
                 code,
                 decision: Decision::Kept { group: self.rows.len() },
@@ -140,6 +143,7 @@ struct Prepared {
     answer: Option<(ContentHash, (Bands, Words))>,
     programs: Vec<ContentHash>,
     text: (Bands, Words),
+    stems: Words,
     code: Vec<Words>,
     /// Which of them is the longest, if it is long enough.
     longest: Option<(usize, Bands)>,
@@ -164,6 +168,7 @@ impl Prepared {
             answer: material.answered().map(|answer| (hash(&answer), with_bands(Words::of_text(&answer)))),
             programs: material.solutions().iter().map(hash_of_program).collect(),
             text: with_bands(Words::of_text(&asked)),
+            stems: Words::stems(&asked),
             code,
             longest: longest.map(|(place, shingles)| (place, shingles.bands())),
         }

@@ -23,6 +23,8 @@ pub(super) struct Measured {
     pub(super) text: Stretch,
     /// The same without the boilerplate of its set.
     pub(super) own: Fingerprint,
+    /// The stems of what it asks, one for each word.
+    pub(super) stems: Stretch,
     /// The policy that it is asked under.
     pub(super) policy: Option<ContentHash>,
     /// Programs that solve it.
@@ -34,7 +36,8 @@ impl Measured {
     pub(super) fn new(id: String, asked: &str, file: &mut WordsFile) -> Self {
         let words = Words::of_text(asked);
         let own = Fingerprint { bands: words.shingles().bands(), words: file.add(&words) };
-        Self { id, text: own.words, own, policy: None, code: Vec::new() }
+        let stems = file.add(&Words::stems(asked));
+        Self { id, text: own.words, own, stems, policy: None, code: Vec::new() }
     }
 
     /// A row that is no problem, as rows of the data set are compared.
@@ -50,11 +53,13 @@ pub(super) struct EvaluationSet {
     pub(super) report: DecontaminatedSet,
     pub(super) problems: Vec<Measured>,
     pub(super) boilerplate: Boilerplate,
+    /// Whether its problems are looked for in other words, too.
+    pub(super) in_other_words: bool,
 }
 
 impl EvaluationSet {
     /// Tells the set's boilerplate from what each problem asks. `others` is the boilerplate of rows that were made together
-    /// with the set, if it has such.
+    /// with the set, if it has such; those are not taken for paraphrases of each other.
     pub(super) fn new(
         report: DecontaminatedSet,
         mut problems: Vec<Measured>,
@@ -70,7 +75,7 @@ impl EvaluationSet {
         for (problem, own) in problems.iter_mut().zip(own) {
             problem.own = own.unwrap_or(problem.own);
         }
-        Ok(Self { report, problems, boilerplate })
+        Ok(Self { report, problems, boilerplate, in_other_words: others.is_none() })
     }
 }
 

@@ -17,6 +17,8 @@
 
 use std::ops::Range;
 
+/// Characters of a stem.
+const STEM_CHARACTERS: usize = 5;
 /// Words in a shingle.
 const SHINGLE_WORDS: usize = 5;
 /// Bands of a text.
@@ -97,6 +99,34 @@ impl Words {
             }
         }
         Self(words)
+    }
+
+    /// For each word of prose its stem, by which a text in other words is known: the first five characters; of a letter
+    /// that stands alone that and the next.
+    pub(super) fn stems(text: &str) -> Self {
+        let mut stems = Vec::new();
+        let (mut hash, mut characters) = (FNV_OFFSET, 0);
+        let lower = |c: char| c.to_lowercase().next().unwrap_or(c);
+        let mut following = text.chars().chain([' ']).peekable();
+        while let Some(c) = following.next() {
+            let is_letter = c.is_alphanumeric();
+            let part = if is_letter { unspaced(c) } else { None };
+            if is_letter && part.is_none() {
+                hash = if characters < STEM_CHARACTERS { fed(hash, lower(c)) } else { hash };
+                characters += 1;
+                continue;
+            }
+            if characters > 0 {
+                stems.push(word(hash, Part::Whole));
+                (hash, characters) = (FNV_OFFSET, 0);
+            }
+            if let Some(part) = part {
+                let next = following.peek().filter(|next| next.is_alphanumeric() && unspaced(**next).is_some());
+                let first = fed(FNV_OFFSET, c);
+                stems.push(word(next.map_or(first, |next| fed(first, *next)), part));
+            }
+        }
+        Self(stems)
     }
 
     /// The words of a program: identifiers and numbers as they are, and every other character that is no space.
@@ -393,6 +423,14 @@ mod tests {
         let text = Words::of_text("一二三四五六 seven");
         assert_eq!(text.grams(2).map(|(run, _)| run).collect::<Vec<_>>(), [0..4, 1..5, 2..6, 3..7, 4..7]);
         assert_eq!(words_in_text("返回数组 nums 的和。", 2..6), "数组 nums 的");
+    }
+
+    #[test]
+    fn every_word_has_a_stem() {
+        let text = "Sorted arrays, sorting 数组 の a ค่า";
+        assert_eq!(Words::stems(text).hashes().len(), Words::of_text(text).hashes().len());
+        assert_eq!(Words::stems("arrays"), Words::stems("ARRAY"));
+        assert_ne!(Words::stems("array"), Words::stems("arrow"));
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod classify;
 mod fingerprint;
 mod near_index;
 mod normal_form;
+mod paraphrase;
 mod run_index;
 mod words_file;
 
@@ -64,5 +65,6 @@ pub use manifest::{
     Counts, DecontaminatedSet, Decontamination, DomainCount, Duplicates, InputFile, OutputFile, PrepareManifest,
     SideCounts, SkippedReason, WeakTests,
 };
+pub use paraphrase::ParaphraseMeasure;
 pub use prepare::{PrepareReport, Prepared, prepare};
 pub use progress::{PreparePhase, PrepareProgress};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::DataConfig;
 use super::fate::{Fate, RowFate, Side};
+use super::paraphrase::ParaphraseMeasure;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::Domain;
 use hilora_contract::plugin::PluginIdentity;
@@ -133,6 +134,9 @@ pub struct Decontamination {
     pub own_words_percent: usize,
     /// A statement that resembles one that is measured on by this index of Jaccard's removes it too.
     pub jaccard_min: f64,
+    /// How paraphrases are told, and how well.
+    #[serde(default)]
+    pub paraphrases: Option<ParaphraseMeasure>,
     /// The sets, the run's own held-out problems last.
     pub sets: Vec<DecontaminatedSet>,
 }
@@ -148,6 +152,9 @@ pub struct DecontaminatedSet {
     pub problems: usize,
     /// Training problems that were left out for it.
     pub removed: usize,
+    /// Those of them that say it in other words.
+    #[serde(default)]
+    pub paraphrased: usize,
     /// Training problems that share a run of 10 words with it and stay.
     pub kept_with_10_words: usize,
     /// Training problems that share a run of 8 words with it and stay.
@@ -157,7 +164,8 @@ pub struct DecontaminatedSet {
 impl DecontaminatedSet {
     pub(super) fn named(name: &str) -> Self {
         let (files, problems, removed) = (Vec::new(), 0, 0);
-        Self { name: name.to_owned(), files, problems, removed, kept_with_10_words: 0, kept_with_8_words: 0 }
+        let name = name.to_owned();
+        Self { name, files, problems, removed, paraphrased: 0, kept_with_10_words: 0, kept_with_8_words: 0 }
     }
 }
 
