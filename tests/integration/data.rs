@@ -15,8 +15,87 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("data::show_tells_trained_text_apart_and_changes_nothing", shows),
         Trial::test("data::the_models_template_lays_out_as_the_formatter_where_both_are_chatml", same_layout),
         Trial::test("data::stats_count_rows_and_tokens_of_every_side", counts),
+        Trial::test("data::a_source_is_shown_without_a_config", shows_a_source),
+        Trial::test("data::a_recognised_pattern_of_files_is_prepared", prepares_a_pattern),
         Trial::test("data::bad_input_is_one_error_with_exit_code_2", bad_input),
     ]
+}
+
+/// Two files of rows, in a list and in a table.
+fn write_rows(folder: &Path) -> Result<(), Failed> {
+    let row = |number: usize| json!({"instruction": format!("Write the number {number}."), "input": "In words.", "output": "x"});
+    fs::write(folder.join("a.json"), serde_json::to_vec_pretty(&[row(1), row(2)])?)?;
+    fs::write(folder.join("b.csv"), "instruction,input,output\n\"Say \"\"hi\"\".\",,hi\nSay more.,Much.,\n")?;
+    Ok(())
+}
+
+fn shows_a_source() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    write_rows(folder.path())?;
+    let show = |arguments: &[&str]| -> Result<Output, Failed> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
+        let command = command.current_dir(repository()).args(["data", "show", "--limit", "9", "--source"]);
+        Ok(command.arg(folder.path()).args(arguments).output()?)
+    };
+    let output = show(&["--json"])?;
+    let view: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}"))?;
+    let mapping = "Alpaca: prompt = instruction + input, completion = output";
+    let expected = json!([
+        {"source": "jsonl", "words": format!("a.json: a JSON list; {mapping}")},
+        {"source": "jsonl", "words": format!("b.csv: CSV; {mapping}")},
+    ]);
+    if view["plan"] != expected || view["skipped"] != json!({"missing-field": 1}) {
+        return Err(format!("expected {expected}, got {view:#}").into());
+    }
+    let said = |row: usize| view["rows"][row]["messages"][0]["content"].as_str().unwrap_or_default().to_owned();
+    if (said(0), said(2)) != ("Write the number 1.\nIn words.".to_owned(), "Say \"hi\".".to_owned()) {
+        return Err(format!("other prompts: {view:#}").into());
+    }
+    let text = String::from_utf8(show(&[])?.stdout)?;
+    for words in ["source: jsonl", "assistant [trained]: x", "skipped as missing-field: b.csv line 3: "] {
+        if !text.contains(words) {
+            return Err(format!("expected `{words}` in:\n{text}").into());
+        }
+    }
+    let output = show(&["--options", "kind"])?;
+    match output.status.code() {
+        Some(2) => Ok(()),
+        _ => Err(format!("expected exit code 2: {output:?}").into()),
+    }
+}
+
+fn prepares_a_pattern() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    write_rows(folder.path())?;
+    let pattern = folder.path().join("*.[jc]s*");
+    let config = format!(
+        "
+adapter_name: talk-lora
+base_model: examples/tiny-base
+lora: {{r: 4, lora_alpha: 8}}
+training: {{mode: qlora, num_epochs: 1, batch_size: 4, learning_rate: 1e-3, max_seq_length: 100}}
+data:
+  source: jsonl
+  files: [{pattern:?}]
+  domains: [python, data_structures, math, algorithms, policy]
+  eval_fraction: 0
+"
+    );
+    fs::write(folder.path().join("talk.yaml"), config)?;
+    let run = folder.path().join("run");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
+    command.current_dir(repository()).args(["prepare", "--config"]).arg(folder.path().join("talk.yaml"));
+    let output = command.arg("--run").arg(&run).output()?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() || !told.contains("b.csv: CSV; Alpaca") {
+        return Err(format!("{:?}: {told}", output.status).into());
+    }
+    let rows = fs::read_to_string(run.join("data/talk_train.jsonl"))?;
+    let resolved = fs::read_to_string(run.join("config.yaml"))?;
+    match (rows.lines().count(), resolved.contains("a.json") && resolved.contains("b.csv")) {
+        (3, true) => Ok(()),
+        _ => Err(format!("{rows}\n{resolved}").into()),
+    }
 }
 
 struct Bench {

@@ -6,17 +6,20 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use hilora_contract::artifact::Output;
-use hilora_contract::dataset::{EvaluationProblem, Lesson, ProblemText, Segment};
+use hilora_contract::dataset::{EvaluationProblem, Lesson, Message, ProblemText, Segment};
 use hilora_contract::fault::BadInput;
-use hilora_contract::plugin::PromptFormatter;
+use hilora_contract::plugin::{LoaderOptions, PromptFormatter};
 use hilora_model::Tokenizer;
 use hilora_pages::inspection::{
     Colours, InspectedRow, LaidOutRow, Piece, SideStatistics, rows_page, rows_text, statistics_page, statistics_text,
 };
-use hilora_run::{DataFile, Run, RunObserver, formatter_lesson, read_rows, sample_of, training_rows};
+use hilora_run::{
+    DataFile, Run, RunObserver, SourceView, ViewedRow, formatter_lesson, read_rows, sample_of, source_files,
+    training_rows, view_source,
+};
 
 use super::console::Console;
-use super::failure::{ExitStatus, Result};
+use super::failure::{ExitStatus, Result, StreamError};
 use super::job_arguments::JobArguments;
 
 /// Rows that one call hands to the formatter.
@@ -51,6 +54,16 @@ pub(super) struct ShowArguments {
     /// The most rows to show
     #[arg(long, value_name = "N", default_value_t = 3)]
     limit: usize,
+    /// Show what is recognised in these files, folders or patterns, and their first rows as they are read; needs no config
+    /// (may be given several times)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["side", "row", "id", "domain", "html", "config", "run"])]
+    source: Vec<PathBuf>,
+    /// The format of the source, as in the config's data.source [default: what its rows are]
+    #[arg(long, value_name = "NAME", requires = "source")]
+    format: Option<String>,
+    /// What the loader is told, as in the config's data.options: a JSON object
+    #[arg(long, value_name = "JSON", requires = "source")]
+    options: Option<String>,
     /// Write a page instead of printing
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -133,7 +146,29 @@ impl DataCommand {
 }
 
 impl ShowArguments {
+    /// Shows files that no run has prepared.
+    fn show_source(&self, console: &Console) -> Result<()> {
+        let options: LoaderOptions = match &self.options {
+            None => LoaderOptions::new(),
+            Some(text) => serde_json::from_str(text).map_err(|error| {
+                BadInput::with_hint(
+                    format!("--options: expected a JSON object, got `{text}`: {error}"),
+                    "for example `--options '{\"kind\": \"chat\"}'`",
+                )
+            })?,
+        };
+        let files = source_files(&self.source)?;
+        for file in &files {
+            std::fs::metadata(file).map_err(|error| StreamError::Reading { path: file.clone(), error })?;
+        }
+        let view = view_source(&files, self.format.as_deref(), &options, self.limit)?;
+        console.view(&view, &source_text(&view))
+    }
+
     fn execute(&self, console: &Console) -> Result<()> {
+        if !self.source.is_empty() {
+            return self.show_source(console);
+        }
         if self.id.is_some() && self.side != SideName::Tests {
             let message = format!("--id names a held-out problem, but --side is {}", self.side.word());
             return Err(
@@ -222,6 +257,57 @@ impl StatsArguments {
         };
         console.result(&sides, &text)
     }
+}
+
+/// A view of a source for a person.
+fn source_text(view: &SourceView) -> String {
+    let mut lines = vec![format!("source: {}", view.source)];
+    lines.extend(view.plan.iter().map(|file| file.words.clone()));
+    for row in &view.rows {
+        lines.push(String::new());
+        match row {
+            ViewedRow::Problem { id, statement, tests, solutions } => {
+                lines.push(format!("{id}: a problem with {tests} tests and {solutions} solutions"));
+                lines.push(statement.trim_end().to_owned());
+            }
+            ViewedRow::Conversation(conversation) => {
+                let tools = match conversation.tools.len() {
+                    0 => String::new(),
+                    tools => format!(" with {tools} tools"),
+                };
+                lines.push(format!("{}: a conversation{tools}", conversation.id));
+                lines.extend(conversation.messages.iter().map(message_text));
+            }
+            ViewedRow::Policy(example) => {
+                lines.push(format!("{}: a case under a policy, {} actions", example.id, example.actions.len()));
+                lines.push(example.instruction.trim_end().to_owned());
+            }
+            ViewedRow::Skipped(row) => lines.push(format!("skipped as {}: {}", row.reason, row.detail)),
+        }
+    }
+    let skipped: Vec<String> = view.skipped.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
+    if !skipped.is_empty() {
+        lines.push(String::new());
+        lines.push(format!("skipped of the first {} rows: {}", view.rows_read, skipped.join(", ")));
+    }
+    lines.join("\n")
+}
+
+/// A message in one paragraph: who speaks, whether it is trained on, and what is said.
+fn message_text(message: &Message) -> String {
+    let name = message.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+    let trained = if message.trained { " [trained]" } else { "" };
+    let mut text = format!("{}{name}{trained}:", message.role.as_str());
+    if let Some(reasoning) = &message.reasoning {
+        text.push_str(&format!("\n  <thought> {}", reasoning.trim_end()));
+    }
+    if !message.content.is_empty() {
+        text.push_str(&format!(" {}", message.content.trim_end()));
+    }
+    for call in &message.tool_calls {
+        text.push_str(&format!("\n  calls {} {}", call.name, call.arguments));
+    }
+    text
 }
 
 fn inspected_row(row: &Row, tokens: usize, trained_tokens: usize) -> InspectedRow {

@@ -8,6 +8,10 @@ use super::fate::{Fate, Fates, RowFate, Side};
 use super::inputs::PrepareInputs;
 use super::manifest::{Counts, SideCounts, SkippedReason, counts, skipped_by_reason};
 use super::verified::VerifiedSummary;
+use hilora_contract::terminal::visible_line;
+
+/// How much of a skipped row an error shows.
+const ROW_CHARACTERS_MAX: usize = 400;
 
 /// What became of all rows.
 pub(super) struct Account {
@@ -69,8 +73,9 @@ pub(super) fn too_few(inputs: &PrepareInputs<'_>, account: &Account) -> PrepareE
 
 /// A skipped row for a person. Which row it is, a loader of files of lines says itself, with file, line and field.
 pub(super) fn skipped_words(row: u64, id: Option<&str>, reason: &str, detail: &str) -> String {
-    match id {
+    let words = match id {
         Some(id) => format!("{reason}: {detail} (`{id}`)"),
         None => format!("{reason}: {detail} (row {row})"),
-    }
+    };
+    visible_line(&words, ROW_CHARACTERS_MAX)
 }

@@ -18,7 +18,8 @@ pub struct DataConfig {
     /// prepared already, and stand where `train_file` and `eval_file` say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
-    /// The dataset's files, read in this order.
+    /// The dataset's files, read in this order. A folder stands for the files of rows in and below it, and a pattern
+    /// (`shards/*.jsonl.zst`) for those that it matches, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PathBuf>,
     /// What the loader is told beside them; its README lists what it understands.

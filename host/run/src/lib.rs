@@ -28,6 +28,9 @@ mod environment;
 mod program;
 mod run_folder;
 
+mod source_files;
+mod source_view;
+
 mod base_model;
 mod model_template;
 mod run_plugins;
@@ -76,6 +79,8 @@ pub use rows::read_rows;
 pub use run::{Run, RunOptions};
 pub use run_folder::RunFolder;
 pub use run_plugins::{RunPlugins, worker_pool};
+pub use source_files::source_files;
+pub use source_view::{PlannedFile, SourceView, ViewedRow, load_plan, view_source};
 pub use stage::{AnyStage, Stage, StageEnd, drive};
 pub use stage_key::{InputName, StageKey, StageName};
 pub use stage_result::{StageReport, StageResult, StageState};

@@ -13,9 +13,17 @@ use hilora_prepare::{
 use super::error::RunError;
 use super::observer::{RunObserver, Task, TaskProgress};
 use super::run::Run;
+use super::source_files::source_files;
+use super::source_view::load_plan;
 use super::stage::{Stage, StageEnd};
 use super::stage_key::{InputName, StageKey, StageName};
 use super::stage_result::StageReport;
+
+/// The option by which a config says what the rows of a source of any layout are.
+const KIND_OPTION: &str = "kind";
+
+/// How many files a note names.
+const PLANNED_FILES_TOLD: usize = 5;
 
 /// Prepares the run's data.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +47,22 @@ pub struct PrepareWork {
 }
 
 impl PrepareWork {
+    /// Tells what the loader recognises in the files, where the config does not say what they are.
+    fn tell_plan(&self, observer: &dyn RunObserver) -> Result<(), RunError> {
+        if self.config.options.contains_key(KIND_OPTION) {
+            return Ok(());
+        }
+        let plan = load_plan(&*self.loader, &self.config.files, &self.config.options)?;
+        plan.iter().take(PLANNED_FILES_TOLD).for_each(|file| observer.note(&file.words));
+        if plan.len() > PLANNED_FILES_TOLD {
+            observer.note(&format!("and {} more files", plan.len() - PLANNED_FILES_TOLD));
+        }
+        Ok(())
+    }
+
     /// Prepares; without writing anything if `is_dry`. `None` if it was stopped before the data was ready.
     fn prepare(&self, is_dry: bool, observer: &dyn RunObserver) -> Result<Option<PrepareReport>, RunError> {
+        self.tell_plan(observer)?;
         let tasks = PreparePhase::ALL.map(|phase| (phase, OnceLock::<Box<dyn TaskProgress>>::new()));
         let inputs = PrepareInputs {
             config: &self.config,
@@ -94,6 +116,9 @@ impl Stage for PrepareStage {
             return Ok(());
         }
         let data = &run.config.data;
+        for files in std::iter::once(&data.files).chain(data.decontaminate.iter().map(|set| &set.files)) {
+            source_files(files)?;
+        }
         for path in data.files.iter().chain(data.decontaminate.iter().flat_map(|set| &set.files)) {
             let hint = "the config's paths are relative to the current folder";
             std::fs::metadata(path).map_err(|error| RunError::reading_what_is_made(path, error, hint))?;

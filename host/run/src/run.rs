@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hilora_contract::artifact::{ContentHash, StageLedger, hash_of_artifact};
+use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::PromptFormatter;
 use hilora_judge::workers::WorkerCommand;
 use hilora_model::DeviceChoice;
+use hilora_prepare::DataConfig;
 
 use super::base_model::BaseModel;
 use super::config::RunConfig;
@@ -19,6 +21,8 @@ use super::observer::RunObserver;
 use super::program::program_hash;
 use super::run_folder::RunFolder;
 use super::run_plugins::RunPlugins;
+use super::source_files::{is_source, source_files};
+use super::source_view::ANY_LAYOUT;
 use super::stage_key::{StageKey, StageName};
 
 /// Which run to open, and what replaces the config's own values.
@@ -93,6 +97,26 @@ pub struct Run {
     program: ContentHash,
 }
 
+/// `train_file` takes what `files` takes: where it names rows that nobody has prepared, they are the source.
+fn take_train_file_as_source(data: &mut DataConfig) -> Result<(), RunError> {
+    let Some(train) = data.train_file.clone().filter(|train| data.is_prepared() && is_source(train)) else {
+        return Ok(());
+    };
+    if let Some(eval) = &data.eval_file {
+        let message = format!(
+            "data.train_file is {}, whose rows are not prepared, so that data.eval_file, {}, is not read: of rows that are \
+             prepared here, data.eval_fraction are held out",
+            train.display(),
+            eval.display()
+        );
+        return Err(BadInput::with_hint(message, "leave `data.eval_file` out, or prepare the rows of both").into());
+    }
+    data.source = ANY_LAYOUT.to_owned();
+    data.files = vec![train];
+    data.train_file = None;
+    Ok(())
+}
+
 impl Run {
     /// Reads the config, checks the plugins' kinds and takes the run folder.
     pub fn open(options: &RunOptions) -> Result<Self, RunError> {
@@ -102,6 +126,15 @@ impl Run {
         }
         if let Some(device) = options.device {
             config.training.device = device;
+        }
+        take_train_file_as_source(&mut config.data)?;
+        // What a pattern or a folder stands for is part of the resolved config. An entry that stands for nothing stays as it
+        // is: only who reads the dataset needs it to be there.
+        let data = &mut config.data;
+        for files in std::iter::once(&mut data.files).chain(data.decontaminate.iter_mut().map(|set| &mut set.files)) {
+            if let Ok(found) = source_files(files) {
+                *files = found;
+            }
         }
         let path = match &options.folder {
             Some(folder) => folder.clone(),
@@ -202,7 +235,7 @@ impl Run {
             "`hilora-host prepare` makes it"
         };
         let message = format!("the {what} {} is missing", path.display());
-        Err(hilora_contract::fault::BadInput::with_hint(message, hint).into())
+        Err(BadInput::with_hint(message, hint).into())
     }
 
     /// The hash of a file or folder that a stage reads.

@@ -192,6 +192,6 @@ pub fn worker_pool(host: &PluginHost, runner: &Path, command: &WorkerCommand) ->
 }
 
 /// Where the shipped loader of a format lies.
-fn shipped_loader(source: &str) -> PathBuf {
+pub(crate) fn shipped_loader(source: &str) -> PathBuf {
     Path::new(PLUGINS_FOLDER).join(format!("{source}.wasm"))
 }
