@@ -8,7 +8,7 @@ use super::error::PrepareError;
 use super::material::Material;
 use super::phase_file::PhaseFolder;
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Domain, Language, Problem, ProblemChecker, ProblemText, Solution, TestCase};
+use hilora_contract::dataset::{Domain, Language, Problem, ProblemText, Solution, TestCase};
 use hilora_contract::plugin::{
     Classification, DatasetInfo, DatasetLoader, DatasetReader, DomainClassifier, DomainInfo, LimitKind, LoadedRow,
     LoaderOptions, PluginError, PluginIdentity, PluginKind, RunLimits, RunReport, RunnerInfo, Score, SolutionRunner,
@@ -37,7 +37,7 @@ pub(super) fn problem_with(id: &str, statement: &str, programs: &[&str], tests: 
         incorrect_solutions: Vec::new(),
         tests: tests.iter().map(test).collect(),
         entry_point: None,
-        checker: ProblemChecker::default(),
+        checker: None,
         time_limit_ms: None,
         memory_limit_bytes: None,
         attributes: Vec::new(),
