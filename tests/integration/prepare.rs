@@ -81,6 +81,7 @@ fn config(file: &Path) -> DataConfig {
         files: vec![file.to_owned()],
         options: LoaderOptions::new(),
         verify: true,
+        checker: None,
         max_incorrect_solutions_per_problem: 0,
         decontaminate: Vec::new(),
         domains: ["python", "data_structures", "math", "algorithms"].map(|name| Domain(name.to_owned())).to_vec(),

@@ -86,13 +86,14 @@ impl Candidate {
         if problem.tests.is_empty() {
             return refuse("no-tests", "there is nothing to verify a program with".to_owned());
         }
-        let checker = match judge.checker(&problem.text.id, &problem.checker) {
-            Ok(checker) => checker,
-            Err(JudgeError::UnknownChecker { checker, .. }) => {
-                return refuse("no-checker", format!("there is no output checker `{checker}`"));
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let checker =
+            match judge.checker(&problem.text.id, problem.checker.as_ref().unwrap_or(&ProblemChecker::default())) {
+                Ok(checker) => checker,
+                Err(JudgeError::UnknownChecker { checker, .. }) => {
+                    return refuse("no-checker", format!("there is no output checker `{checker}`"));
+                }
+                Err(error) => return Err(error.into()),
+            };
         let mut seen = HashSet::new();
         let solutions = problem.solutions.iter().enumerate();
         let mut untried: Vec<Waiting> = solutions
@@ -116,7 +117,7 @@ impl Candidate {
         untried.reverse();
         let (known, mut outcome) = (known.is_some(), known.unwrap_or_default());
         outcome.checker = match (&problem.checker, &checker) {
-            (ProblemChecker::Plugin { name, .. }, Checker::Plugin { checker, .. }) => {
+            (Some(ProblemChecker::Plugin { name, .. }), Checker::Plugin { checker, .. }) => {
                 Some((name.clone(), checker.identity().content))
             }
             _ => None,

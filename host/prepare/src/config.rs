@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use hilora_contract::dataset::Domain;
+use hilora_contract::dataset::{Domain, ProblemChecker};
 use hilora_contract::plugin::LoaderOptions;
 
 /// The `data` section.
@@ -29,6 +29,11 @@ pub struct DataConfig {
     /// the screen say that it was.
     #[serde(default = "default_verify")]
     pub verify: bool,
+    /// When an output is a right answer, for problems that name no checker and no function: a checker's name, or an object
+    /// with its name and options; `lines` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Value")]
+    pub checker: Option<ProblemChecker>,
     /// The domains that this specialist takes.
     pub domains: Vec<Domain>,
     /// The part of the problems that is held out for evaluation, in [0, 1).
@@ -142,6 +147,12 @@ impl DataConfig {
         if self.files.is_empty() && !prepared {
             problems.push("data.files is empty, expected at least one file".to_owned());
         }
+        if self.checker.is_some() && prepared {
+            problems.push(
+                "data.checker is for problems that are to be prepared; rows that are prepared already name their own"
+                    .to_owned(),
+            );
+        }
         for (index, set) in self.decontaminate.iter().enumerate() {
             let key = format!("data.decontaminate[{index}]");
             if set.name.trim().is_empty() {
@@ -221,6 +232,20 @@ mod tests {
             let config = parse(text)?;
             assert!(!config.is_prepared() && !config.validate().is_empty(), "{text}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_names_its_checker() -> Result<(), serde_json::Error> {
+        let named = r#"{"source": "s", "files": ["a"], "domains": ["python"], "checker": CHECKER}"#;
+        let checker = |text: &str| parse(&named.replace("CHECKER", text)).map(|config| config.checker);
+        assert_eq!(checker(r#""tokens""#)?, ProblemChecker::named("tokens").ok());
+        let near = checker(r#"{"name": "float", "absolute_tolerance": 1e-4}"#)?;
+        assert!(matches!(near, Some(ProblemChecker::Float { absolute_tolerance: 1e-4, .. })));
+        let error = checker(r#"{"name": "tokens", "absolute_tolerance": 1}"#).expect_err("it has no tolerance");
+        assert!(error.to_string().contains("the checker `tokens` has no option `absolute_tolerance`"), "{error}");
+        let prepared = parse(r#"{"train_file": "a.jsonl", "domains": ["python"], "checker": "tokens"}"#)?;
+        assert!(prepared.validate()[0].starts_with("data.checker is for problems that are to be prepared"));
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use super::material::Material;
 use super::phase_file::PhaseFolder;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{
-    Conversation, Domain, Language, Message, PolicyExample, Problem, ProblemChecker, ProblemText, Role, Solution,
+    Conversation, Domain, Language, Message, PolicyExample, Problem, ProblemText, Role, Solution,
     TestCase,
 };
 use hilora_contract::plugin::{
@@ -40,7 +40,7 @@ pub(super) fn problem_with(id: &str, statement: &str, programs: &[&str], tests: 
         incorrect_solutions: Vec::new(),
         tests: tests.iter().map(test).collect(),
         entry_point: None,
-        checker: ProblemChecker::default(),
+        checker: None,
         time_limit_ms: None,
         memory_limit_bytes: None,
         attributes: Vec::new(),

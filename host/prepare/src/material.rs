@@ -66,7 +66,7 @@ impl Material {
             solutions,
             tests,
             entry_point,
-            checker,
+            checker: checker.unwrap_or_default(),
             time_limit_ms,
             memory_limit_bytes,
             reference_fuel,

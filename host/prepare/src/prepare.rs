@@ -197,7 +197,7 @@ mod tests {
     use super::super::fakes::{FakeClassifier, FakeLoader, FakeRunner, problem, problem_with};
     use super::super::inputs::input_files;
     use super::*;
-    use hilora_contract::dataset::{Domain, EvaluationProblem, SkippedRow};
+    use hilora_contract::dataset::{Domain, EvaluationProblem, ProblemChecker, SkippedRow};
     use hilora_contract::fault::Fault;
     use hilora_contract::plugin::{LoadedRow, LoaderOptions};
 
@@ -227,6 +227,7 @@ mod tests {
                 eval_fraction: 0.1,
                 options: LoaderOptions::new(),
                 verify: true,
+                checker: None,
                 max_solutions_per_problem: 1,
                 max_incorrect_solutions_per_problem: 0,
                 decontaminate: Vec::new(),
@@ -298,6 +299,26 @@ mod tests {
         rows.push(LoadedRow::Problem(problem_with("renamed", "print  7 .", &["echo"], &[("7", "7")])));
         rows.push(LoadedRow::Problem(problem_with("hard", "A proof.", &["print(88)"], &[("", "88")])));
         rows
+    }
+
+    #[test]
+    fn the_runs_checker_is_that_of_problems_that_name_none() -> Result<(), Box<dyn std::error::Error>> {
+        let near = |id: &str| problem_with(id, &format!("Print about one, {id}."), &["print(1.00001)"], &[("", "1")]);
+        let mut exact = near("exact");
+        exact.checker = ProblemChecker::named("lines").ok();
+        let mut run = Run::new(vec![LoadedRow::Problem(near("near")), LoadedRow::Problem(exact)]);
+        run.config.eval_fraction = 0.0;
+        let absolute = r#"{"name":"float","absolute_tolerance":0.0001}"#;
+        for (checker, accepted) in [(None, 0), (Some(r#""float""#), 0), (Some(absolute), 1)] {
+            run.config.checker = checker.map(serde_json::from_str).transpose()?;
+            match run.prepare(1, 1) {
+                Ok(report) => assert_eq!(report.manifest.counts.accepted, accepted, "{checker:?}"),
+                Err(error) => assert_eq!(accepted, 0, "{checker:?}: {error}"),
+            }
+        }
+        let tests = String::from_utf8(run.files()[Path::new("data/python_train_tests.jsonl")].clone())?;
+        assert_eq!(tests.lines().count(), 1, "{tests}");
+        Ok(())
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::progress::{PreparePhase, PrepareProgress};
 use super::verdict_record::VerdictRecord;
 use super::verify::Verifier;
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Language, Problem, SkippedRow};
+use hilora_contract::dataset::{Language, Problem, ProblemChecker, SkippedRow};
 use hilora_contract::plugin::LoadedRow;
 use hilora_judge::{Judge, UNDECIDED_MAX};
 
@@ -70,6 +70,7 @@ pub(super) fn key(inputs: &PrepareInputs<'_>, files: &[InputFile]) -> ContentHas
         // A loader may make identifiers of the files' names.
         files.iter().map(|file| file.file.file_name().map(|name| name.to_string_lossy())).collect::<Vec<_>>(),
         &config.options,
+        &config.checker,
         (config.verify, config.max_solutions_per_problem, config.max_incorrect_solutions_per_problem),
     ));
     ContentHash::of(&decides.expect("plain values always serialize"))
@@ -109,6 +110,7 @@ pub(super) fn make(
         language: options.runner.language.clone(),
         verifier: config.verify.then(|| Verifier::new(&judge, options, record, stop, &on_done)),
         solutions_max: config.max_solutions_per_problem,
+        checker: config.checker.as_ref(),
         ids: HashSet::new(),
         writer: folder.create("verified")?,
         take,
@@ -142,6 +144,8 @@ struct Verifying<'a> {
     verifier: Option<Verifier<'a>>,
     language: Language,
     solutions_max: usize,
+    /// The run's checker, for problems that name none.
+    checker: Option<&'a ProblemChecker>,
     ids: HashSet<String>,
     writer: PhaseWriter<Material>,
     take: &'a mut Take<'a>,
@@ -197,7 +201,13 @@ impl Verifying<'_> {
                 continue;
             }
             match loaded {
-                LoadedRow::Problem(problem) => problems.push((row, problem)),
+                LoadedRow::Problem(mut problem) => {
+                    // What a called function returns is compared as a value, whatever the run names.
+                    if problem.checker.is_none() && problem.entry_point.is_none() {
+                        problem.checker = self.checker.cloned();
+                    }
+                    problems.push((row, problem));
+                }
                 LoadedRow::Conversation(conversation) => materials.push(Material::conversation(row, conversation)),
                 LoadedRow::Policy(example) => materials.push(Material::policy(row, example)),
                 LoadedRow::Skipped(_) => {}

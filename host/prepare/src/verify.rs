@@ -221,7 +221,7 @@ mod tests {
         let mut foreign = problem("e", "1");
         foreign.solutions[0].language = "cobol".parse().expect("it is a language's name");
         let mut unchecked = problem("f", "1");
-        unchecked.checker = ProblemChecker::named("absent").expect("it is a plugin's name");
+        unchecked.checker = Some(ProblemChecker::named("absent").expect("it is a plugin's name"));
         let (verified, judged) = verify(vec![functional, untested, unsolved, unsupported, foreign, unchecked], 1, 1);
         let reasons: Vec<&str> = verified.iter().map(|verified| reason(verified).0).collect();
         assert_eq!(
@@ -242,8 +242,8 @@ mod tests {
     fn a_problem_is_verified_with_the_checker_that_it_names() {
         let mut exact = problem_with("a", "Print 1.", &["print(1.0000001)"], &[("", "1")]);
         let mut near = exact.clone();
-        exact.checker = ProblemChecker::named("tokens").expect("it is built in");
-        near.checker = ProblemChecker::named("float").expect("it is built in");
+        exact.checker = Some(ProblemChecker::named("tokens").expect("it is built in"));
+        near.checker = Some(ProblemChecker::named("float").expect("it is built in"));
         let (verified, judged) = verify(vec![exact, near], 1, 1);
         assert_eq!((passed(&verified[0]).len(), passed(&verified[1]).len()), (0, 1));
         assert_eq!(judged, 2, "another checker is another question");

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use hilora_contract::artifact::ContentHash;
+use hilora_contract::dataset::ProblemChecker;
+use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{DatasetLoader, DomainClassifier, OutputCheckers, PluginKind, SolutionRunner};
 use hilora_prepare::{
     DataConfig, InputFile, PrepareInputs, PreparePhase, PrepareReport, Prepared, SetInputs, input_files, prepare,
@@ -126,6 +128,13 @@ impl Stage for PrepareStage {
         run.plugins.loader()?;
         run.plugins.classifier()?;
         run.plugins.runner()?;
+        if let Some(ProblemChecker::Plugin { name, .. }) = &data.checker
+            && run.plugins.checkers()?.find(name)?.is_none()
+        {
+            let message = format!("data.checker: there is no output checker `{name}`");
+            let hint = "expected `lines`, `tokens`, `float`, or the name of an output checker under plugins/";
+            return Err(BadInput::with_hint(message, hint).into());
+        }
         data.decontaminate.iter().try_for_each(|set| run.plugins.set_loader(&set.source).map(|_| ()))
     }
 

@@ -245,7 +245,7 @@ fn checked_problem(problem: types::Problem) -> Result<Problem, String> {
         incorrect_solutions: problem.incorrect_solutions.into_iter().map(solution).collect::<Result<_, _>>()?,
         tests: problem.tests.into_iter().map(test).collect(),
         entry_point: problem.entry_point,
-        checker: problem.checker.map(checked_checker).transpose()?.unwrap_or_default(),
+        checker: problem.checker.map(checked_checker).transpose()?,
         time_limit_ms: problem.time_limit_ms,
         memory_limit_bytes: problem.memory_limit_bytes,
         attributes: problem.attributes.into_iter().map(attribute).collect(),

@@ -37,7 +37,7 @@ impl PromptFormatter for PolicyFormatter {
     }
 
     fn extract_solution(completion: String) -> Option<String> {
-        answer::actions(&completion)
+        answer::actions(&hilora_chatml::answer(&completion))
     }
 }
 
@@ -163,6 +163,19 @@ mod tests {
         assert!(prompts[0].segments.iter().all(|segment| !segment.trained));
         let unknown = PolicyFormatter::format_prompts("python".to_owned(), vec![]);
         assert_eq!(unknown, Err(FormatError::UnknownSpecialist("python".to_owned())));
+    }
+
+    #[test]
+    fn actions_in_a_thought_are_drafts() {
+        let block = |name: &str| format!("```json\n{{\"name\":\"{name}\"}}\n```");
+        let found = |completion: String| PolicyFormatter::extract_solution(completion);
+        let thought = format!("<think>\n{}\n", block("draft"));
+        assert_eq!(
+            found(format!("{thought}</think>\nActions:\n{}", block("end"))).as_deref(),
+            Some("{\"name\":\"end\"}")
+        );
+        assert_eq!(found(format!("{thought}</think>\nNo action is to be taken under the policy.")), None);
+        assert_eq!(found(thought), None);
     }
 
     #[test]

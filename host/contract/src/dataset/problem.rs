@@ -55,8 +55,9 @@ pub struct Problem {
     /// The function that the tests call, or the method of a class `Solution`; `None` for a whole program on standard
     /// input and output. A test's input then has one JSON value a line for each argument, its output is one JSON value.
     pub entry_point: Option<String>,
-    /// When an output is a right answer; what a called function returns is compared as a JSON value instead.
-    pub checker: ProblemChecker,
+    /// When an output is a right answer; `None` if the dataset does not say. What a called function returns is compared as
+    /// a JSON value instead.
+    pub checker: Option<ProblemChecker>,
     /// The dataset's own time limit, in milliseconds.
     pub time_limit_ms: Option<u64>,
     /// The dataset's own memory limit, in bytes.

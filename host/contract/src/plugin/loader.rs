@@ -103,7 +103,7 @@ pub trait DatasetReader: Send {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::{ProblemChecker, ProblemText, TestCase};
+    use crate::dataset::{ProblemText, TestCase};
 
     #[test]
     fn every_text_of_a_row_counts_and_an_empty_one_too() {
@@ -122,7 +122,7 @@ mod tests {
                 incorrect_solutions: Vec::new(),
                 tests: tests(count),
                 entry_point: None,
-                checker: ProblemChecker::default(),
+                checker: None,
                 time_limit_ms: None,
                 memory_limit_bytes: None,
                 attributes: Vec::new(),
