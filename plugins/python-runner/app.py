@@ -7,23 +7,20 @@ forge: nothing that this module reports decides a verdict in the program's favou
 It does not limit anything (the host does), does not judge, and never sees an expected output.
 """
 
-import _thread
-import array
 import atexit
 import builtins
 import functools
 import gc
-import importlib
 import io
 import json
 import linecache
-import os
 import random
 import sys
-import threading
 import traceback
 import types
 import weakref
+
+from driver import clocks, descriptors, event_loop, functions, library, pools, threads, word_size
 
 from wit_world import exports
 from wit_world.exports.runner import (
@@ -35,154 +32,12 @@ from wit_world.exports.runner import (
     RunnerInfo,
     Uncaught,
 )
-from wit_world.imports import environment, exit as wasi_exit
 
 # The name that tracebacks and `sys.argv[0]` show.
 PROGRAM = "program.py"
 
 # The host refuses longer strings; a message this long tells a person nothing more.
 MESSAGE_CHARACTERS_MAX = 2000
-
-# Every module of the standard library that works without files, processes and sockets. Modules that CPython imports
-# only when it needs them stand here too (`_pylong`, `string.templatelib`): later there is nothing to load them from.
-STANDARD_LIBRARY = """
-    __future__ _pylong _pydatetime _pydecimal _strptime abc argparse array ast asyncio atexit base64 bdb binascii
-    bisect builtins calendar cmath cmd code codecs codeop collections collections.abc colorsys
-    compileall concurrent.futures concurrent.futures.thread configparser contextlib contextvars copy copyreg cProfile
-    csv dataclasses datetime decimal difflib dis doctest email encodings.ascii encodings.cp1252 encodings.idna
-    encodings.latin_1 encodings.punycode encodings.raw_unicode_escape encodings.unicode_escape encodings.utf_16
-    encodings.utf_16_be encodings.utf_16_le encodings.utf_32 encodings.utf_8_sig enum errno faulthandler filecmp
-    fileinput fnmatch fractions functools gc getopt getpass gettext glob graphlib gzip hashlib heapq hmac html
-    html.entities html.parser importlib importlib.util inspect io ipaddress itertools json json.decoder json.encoder
-    json.scanner keyword linecache locale logging marshal math mimetypes modulefinder multiprocessing
-    multiprocessing.pool ntpath numbers opcode operator optparse os os.path pathlib pdb pickle pickletools pkgutil
-    platform posixpath pprint profile pstats py_compile pyclbr pydoc queue quopri random re reprlib rlcompleter runpy
-    sched secrets select selectors shelve shlex shutil signal site socket stat statistics string string.templatelib
-    stringprep struct subprocess symtable sys sysconfig tarfile tempfile textwrap this threading time timeit token
-    tokenize tomllib trace traceback tracemalloc types typing unicodedata unittest unittest.mock urllib.error
-    urllib.parse urllib.request uuid warnings wave weakref xml.dom.minidom xml.etree.ElementTree zipfile zlib
-    zoneinfo
-""".split()
-
-# Packages that programs are written against and that this runner does not have. An import of one of them, or of a
-# part of the standard library that WASI cannot offer, is not the program's fault.
-THIRD_PARTY = frozenset(
-    """
-    aiohttp attr bitarray bs4 cffi cupy cv2 cython Cython django flask gmpy2 hypothesis jax joblib keras lxml
-    matplotlib more_itertools mpmath networkx nltk numba numpy orjson pandas PIL polars pyarrow pydantic pypyjit
-    pytest regex requests scipy seaborn sklearn sortedcollections sortedcontainers sympy tensorflow torch tqdm yaml
-    """.split()
-)
-REMOVED_FROM_STANDARD_LIBRARY = frozenset(
-    "asynchat asyncore cgi cgitb chunk crypt distutils imp pipes smtpd telnetlib".split()
-)
-# Doors to native code and other processes: a program that knocks there is answered with the exception itself.
-REFUSED = frozenset("ctypes _ctypes".split())
-
-
-# What stands before a function that tests call: the names that starter codes use without importing them (`List`,
-# `deque`, `inf`), as the graders of functional datasets have them.
-STARTER_IMPORTS = """
-import sys
-import bisect, collections, copy, functools, heapq, itertools, math, operator, random, re, string
-from typing import *
-from math import *
-from collections import *
-from functools import *
-from itertools import *
-from heapq import *
-from bisect import *
-from builtins import pow
-"""
-
-
-def import_standard_library():
-    """Imports what can be imported, so that the snapshot holds it. A module that WASI lacks stays unsupported."""
-    output = sys.stdout
-    # `this` prints a poem.
-    sys.stdout = io.StringIO()
-    try:
-        for name in STANDARD_LIBRARY:
-            try:
-                importlib.import_module(name)
-            except ImportError:
-                sys.modules.pop(name, None)
-    finally:
-        sys.stdout = output
-    sys.modules.pop("this", None)
-
-
-class Resource(types.ModuleType):
-    """The module `resource`: programs ask it for a deeper stack, which the host decides."""
-
-    RLIM_INFINITY = -1
-    RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_AS = 0, 1, 2, 3, 4, 7, 9
-    error = OSError
-
-    @staticmethod
-    def getrlimit(_resource):
-        """No limit is known inside."""
-        return (-1, -1)
-
-    @staticmethod
-    def setrlimit(_resource, _limits):
-        """Accepted and without effect."""
-
-
-def start_inline(thread):
-    """`Thread.start`: WASI has no threads, so the thread runs to its end here.
-
-    That is what the idiom `threading.stack_size(n); Thread(target=main).start()` needs. An exception ends only the
-    thread, as everywhere.
-    """
-    if not thread._initialized:
-        raise RuntimeError("thread.__init__() not called")
-    if thread._started.is_set():
-        raise RuntimeError("threads can only be started once")
-    thread._started.set()
-    thread._ident = _thread.get_ident()
-    try:
-        thread.run()
-    except SystemExit:
-        pass
-    except BaseException:
-        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), thread)))
-    finally:
-        thread._inline_finished = True
-
-
-def start_new_thread_inline(function, args, kwargs=None):
-    """`_thread.start_new_thread`, run to its end here."""
-    try:
-        function(*args, **(kwargs or {}))
-    except SystemExit:
-        pass
-    return _thread.get_ident()
-
-
-def install_threads():
-    """Makes threads run inline and lets a program ask for any stack."""
-    stack_size = 0
-
-    def set_stack_size(size=0):
-        nonlocal stack_size
-        if size < 0:
-            raise ValueError("size must be 0 or a positive value")
-        previous, stack_size = stack_size, size
-        return previous
-
-    def join(thread, timeout=None):
-        if not thread._started.is_set():
-            raise RuntimeError("cannot join thread before it is started")
-
-    def is_alive(thread):
-        return thread._started.is_set() and not getattr(thread, "_inline_finished", False)
-
-    threading.stack_size = _thread.stack_size = set_stack_size
-    threading.Thread.start = start_inline
-    threading.Thread.join = join
-    threading.Thread.is_alive = is_alive
-    _thread.start_new_thread = start_new_thread_inline
 
 
 def install_cache():
@@ -238,63 +93,17 @@ def install_cache():
     functools.cache = functools.update_wrapper(cache, functools.cache)
 
 
-def install_word_size():
-    """Makes this 32-bit build look like the 64-bit one that programs are written for, where that is harmless.
-
-    `INF = sys.maxsize` must exceed every sum, and `array('l')` must hold eight bytes. What still differs: `len` and
-    `islice` refuse numbers above 2**31 - 1, and the hashes of large integers.
-    """
-    sys.maxsize = 2**63 - 1
-    native = array.array
-
-    class Array(native):
-        __slots__ = ()
-
-        def __new__(cls, typecode, *initial):
-            return native.__new__(cls, {"l": "q", "L": "Q"}.get(typecode, typecode), *initial)
-
-    Array.__name__ = Array.__qualname__ = "array"
-    Array.__module__ = "array"
-    array.array = array.ArrayType = Array
-
-
-def install_descriptors():
-    """`os._exit`, `os.fstat(0)` and `open('/dev/stdin')`: what WASI offers in another way than CPython asks."""
-    fstat = os.fstat
-    real_open = builtins.open
-    devices = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2, "/dev/fd/0": 0, "/proc/self/fd/0": 0}
-
-    def exit_now(status):
-        wasi_exit.exit_with_code(status & 0xFF)
-
-    def fstat_with_input_size(fd):
-        status = fstat(fd)
-        if fd != 0:
-            return status
-        fields = list(status)
-        fields[6] = int(environment.get_arguments()[1])
-        return os.stat_result(fields)
-
-    @functools.wraps(real_open)
-    def open_device(file, *args, **kwargs):
-        if type(file) is str and file in devices:
-            file = devices[file]
-            kwargs.setdefault("closefd", False)
-        return real_open(file, *args, **kwargs)
-
-    os._exit = exit_now
-    os.fstat = fstat_with_input_size
-    builtins.open = io.open = open_device
-
-
 def open_standard_streams():
-    """The three text streams as CPython opens them on pipes in a UTF-8 locale; returns the one for output."""
+    """The three text streams as CPython opens them on pipes in a UTF-8 locale; returns the one for output.
+
+    Line ends are not translated, in either direction: a program sees the `\\r` of its input, as on Linux.
+    """
 
     def stream(fd, mode, errors, line_buffering):
         raw = io.FileIO(fd, mode, closefd=False)
         buffer = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
         text = io.TextIOWrapper(
-            buffer, encoding="utf-8", errors=errors, newline=None if mode == "r" else "\n", line_buffering=line_buffering
+            buffer, encoding="utf-8", errors=errors, newline="\n", line_buffering=line_buffering
         )
         text.mode = mode
         return text
@@ -315,17 +124,6 @@ def plain_text(make):
         # A `SystemExit` here would end the run in the program's favour.
         text = f"<{type(error).__name__} while printing>"
     return text[:MESSAGE_CHARACTERS_MAX].encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def missing_module(error):
-    """The module that the runner lacks, where that is why `error` was raised."""
-    if not isinstance(error, ModuleNotFoundError) or not isinstance(error.name, str):
-        return None
-    package = error.name.partition(".")[0]
-    if package in REFUSED or package in sys.modules and "." not in error.name:
-        return None
-    known = package in THIRD_PARTY or package in REMOVED_FROM_STANDARD_LIBRARY or package in sys.stdlib_module_names
-    return error.name if known else None
 
 
 def is_out_of_memory(error):
@@ -372,36 +170,11 @@ def report(error, frames):
         print_exception(again)
 
 
-def starter_names():
-    """The names that `STARTER_IMPORTS` gives a module."""
-    names = {}
-    exec(STARTER_IMPORTS, names)
-    del names["__builtins__"]
-    return names
-
-
-def call_entry_point(main, entry_point, answer, loads, dumps):
-    """Calls the function, or the method of a class `Solution`, with an argument for each line of standard input.
-
-    What it returns is written to `answer` as one JSON value. `loads` and `dumps` are those from before the program.
-    """
-    sys.set_int_max_str_digits(0)
-    arguments = [loads(line) for line in sys.stdin.read().split("\n") if line.strip()]
-    defined = main.__dict__
-    solution = defined.get("Solution")
-    if isinstance(solution, type) and hasattr(solution, entry_point):
-        function = getattr(solution(), entry_point)
-    else:
-        function = defined[entry_point]
-    answer.write(dumps(function(*arguments)) + "\n")
-    answer.flush()
-
-
-def execute(code, entry_point):
+def execute(code, entry_point, answer):
     """Compiles and runs the program; returns its outcome before the exit handlers.
 
     With an entry point the module has another name, so that `if __name__ == "__main__":` does not run, and what the
-    program prints goes to standard error.
+    function returns goes to `answer`.
     """
     main = types.ModuleType("__main__")
     main.__builtins__ = builtins
@@ -411,12 +184,10 @@ def execute(code, entry_point):
     sys.argv = [PROGRAM]
     call = None
     if entry_point is not None:
-        main.__dict__.update(STARTER_NAMES)
-        main.__name__ = "solution"
-        sys.modules["solution"] = main
-        call = functools.partial(call_entry_point, main, entry_point, sys.stdout, json.loads, json.dumps)
-        sys.stdout = sys.stderr
+        functions.solution_module(PRELUDE_NAMES, main)
+        call = functools.partial(functions.call, main, entry_point, answer, json.loads, json.dumps)
     code = code.removeprefix("\ufeff")
+    word_size.prepare(code)
     linecache.cache[PROGRAM] = (len(code), None, code.splitlines(keepends=True), PROGRAM)
     depth = 1
     try:
@@ -434,6 +205,8 @@ def execute(code, entry_point):
         return Outcome_Exited(0)
     except SystemExit as request:
         return Outcome_Exited(exit_code(request))
+    except threads.GivenUp:
+        return Outcome_Unsupported(MissingModule(threads.UNSUPPORTED))
     except BaseException as error:
         frames = error.__traceback__ if depth else None
         for _ in range(depth):
@@ -444,7 +217,7 @@ def execute(code, entry_point):
             return Outcome_Exited(exit_code(request))
         if is_out_of_memory(error):
             return Outcome_OutOfMemory()
-        missing = missing_module(error)
+        missing = library.missing_module(error)
         if missing is not None:
             return Outcome_Unsupported(MissingModule(plain_text(lambda: missing)))
         name = plain_text(lambda: type(error).__name__)
@@ -471,24 +244,33 @@ def destroy_globals(first_stdout):
         gc.collect()
 
 
+def is_closed(stream):
+    """Whether a stream says that it is closed; one that cannot tell is not."""
+    try:
+        return bool(stream.closed)
+    except BaseException:
+        return False
+
+
 def flush(outcome):
     """Flushes both streams; CPython's own exit code 120 where a program's output could not be written."""
-    try:
-        if sys.stdout is not None and not sys.stdout.closed:
-            sys.stdout.flush()
-    except BaseException as error:
-        print_exception(error)
-        outcome = Outcome_Exited(120) if outcome == Outcome_Exited(0) else outcome
-    try:
-        sys.stderr.flush()
-    except BaseException:
-        # There is nowhere left to say it.
-        pass
-    return outcome
+    failed = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not is_closed(stream):
+                stream.flush()
+        except BaseException as error:
+            failed = True
+            if stream is not sys.stderr:
+                print_exception(error)
+    return Outcome_Exited(120) if failed and isinstance(outcome, Outcome_Exited) else outcome
 
 
 def finish(outcome, first_stdout):
-    """Runs the exit handlers, destroys what is left and flushes, as CPython does on its way out."""
+    """Ends the threads, runs the exit handlers, flushes and destroys what is left, as CPython does on its way out."""
+    threads.scheduler.finish()
+    if threads.scheduler.unsupported:
+        outcome = Outcome_Unsupported(MissingModule(threads.UNSUPPORTED))
     atexit._run_exitfuncs()
     outcome = flush(outcome)
     try:
@@ -496,8 +278,14 @@ def finish(outcome, first_stdout):
     except BaseException as error:
         # The program may have put anything in the place of its own module.
         print_exception(error)
-    # A program may have put another stream in place of the first one and still have written to it.
-    return flush(outcome)
+    # A program may have put another stream in place of the first one and still have written to it. It may as well have
+    # taken that one apart; a stream that is destroyed says nothing of it.
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            pass
+    return outcome
 
 
 class Runner(exports.Runner):
@@ -507,21 +295,27 @@ class Runner(exports.Runner):
         return RunnerInfo("python3", "py", f"CPython {sys.version.split()[0]}", True)
 
     def run(self, code: str, entry_point: str | None):
-        first_stdout = open_standard_streams()
+        first_stdout = answer = open_standard_streams()
+        if entry_point is not None:
+            # What the program prints, by whatever way, is no answer.
+            descriptors.send_output_to_errors()
+            first_stdout = sys.stdout = sys.__stdout__ = sys.stderr
         try:
-            return finish(execute(code, entry_point), first_stdout)
+            return finish(execute(code, entry_point, answer), first_stdout)
         except BaseException as error:
             # The program broke the wrapper. A `SystemExit` that got this far is no wish to end well.
             return Outcome_Raised(Uncaught(plain_text(lambda: type(error).__name__), "the runner was broken"))
 
 
-import_standard_library()
-sys.modules["resource"] = Resource("resource")
-install_threads()
+library.install()
 install_cache()
-install_word_size()
-install_descriptors()
-STARTER_NAMES = starter_names()
+word_size.install()
+descriptors.install()
+clocks.install()
+threads.install()
+pools.install()
+event_loop.install()
+PRELUDE_NAMES = functions.prelude_names()
 # The generator's state is part of the snapshot; a program that does not seed gets the same numbers in every build.
 random.seed(0)
 sys.setrecursionlimit(1000)

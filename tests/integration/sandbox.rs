@@ -95,6 +95,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("sandbox::nothing_stays_between_runs", nothing_stays_between_runs),
         Trial::test("sandbox::captured_bytes_are_the_programs_own", captured_bytes_are_the_programs_own),
         Trial::test("sandbox::a_traceback_is_cpythons", a_traceback_is_cpythons),
+        Trial::test("sandbox::line_ends_of_input_are_its_own", line_ends_of_input_are_its_own),
         Trial::test("sandbox::functions_of_python_are_called", functions_of_python_are_called),
         Trial::test("sandbox::functions_of_javascript_are_called", functions_of_javascript_are_called),
         real_data_trial(
@@ -206,6 +207,21 @@ fn a_traceback_is_cpythons() -> Result<(), Failed> {
     Ok(())
 }
 
+fn line_ends_of_input_are_its_own() -> Result<(), Failed> {
+    // What CPython prints on Linux.
+    for (code, expected) in [
+        ("print(repr(input()), repr(input()))", "'a\\r' 'b\\rc\\r'\n"),
+        ("import sys\nprint([line for line in sys.stdin])", "['a\\r\\n', 'b\\rc\\r\\n', '\\r']\n"),
+        ("import sys\nprint(repr(sys.stdin.read()))", "'a\\r\\nb\\rc\\r\\n\\r'\n"),
+        ("print(repr(open(0).read()))", "'a\\nb\\nc\\n\\n'\n"),
+        ("print(repr(open(0, newline='').readline()))", "'a\\r\\n'\n"),
+    ] {
+        let report = runner()?.run(code, None, b"a\r\nb\rc\r\n\r", &LIMITS)?;
+        assert_eq!(String::from_utf8_lossy(&report.stdout), expected, "{code}");
+    }
+    Ok(())
+}
+
 /// What a function makes of two tests: the verdict, and the beginning of the first failure's detail.
 fn call(sandbox: &Sandbox, code: &str) -> Result<(Verdict, String), Failed> {
     let test = |input: &str, output: &str| TestCase { input: input.to_owned(), output: output.to_owned() };
@@ -251,6 +267,40 @@ fn functions_of_python_are_called() -> Result<(), Failed> {
             ("def twoSum(nums, target): return {0, 1}", Verdict::RuntimeError, "TypeError: Object of type set"),
             ("def twoSum(nums, target): raise SystemExit(0)", Verdict::WrongAnswer, ""),
             ("def twoSum(nums, target): return 'x' * 10**9", Verdict::MemoryLimit, ""),
+            // Whatever way the program prints by, and whenever.
+            (
+                "import os, sys\nout = sys.stdout\ndef twoSum(nums, target):\n    os.write(1, b'1')\n    print(2, file=out)\n    \
+              print(3, file=sys.__stdout__)\n    print(4, file=open(1, 'w', closefd=False))\n    return [0, 1]",
+                Verdict::Accepted,
+                "",
+            ),
+            (
+                "import atexit\natexit.register(print, 'bye')\nclass Late:\n    def __del__(self): print('late')\n\
+              late = Late()\ndef twoSum(nums, target): return [0, 1]",
+                Verdict::Accepted,
+                "",
+            ),
+            (
+                "def twoSum(nums, target):\n    def g(n): return n and 1 + g(n - 1)\n    return [0, g(40000) // 40000]",
+                Verdict::Accepted,
+                "",
+            ),
+            // The names that LiveCodeBench's own runner gives.
+            (
+                "def twoSum(nums, target):\n    assert deepcopy(nums) == nums and randint(3, 3) == 3 and mean([1, 3]) == 2\n    \
+              assert ascii_lowercase[0] == 'a' and loads('[1]') == [1] and timedelta(1).days == 1 and xor(1, 2) == 3\n    \
+              assert search('b', 'abc').start() == 1 and compile('1', '', 'eval') and pow(2, 5, 7) == 4 and gcd(4, 6) == 2\n    \
+              assert StringIO('x').read() == 'x' and datetime.datetime and copy.copy and maxsize > 2**40\n    \
+              assert Counter('aa') == {'a': 2} and insort and count and isinstance(nums, list) and stdin.read() == ''\n    \
+              return [0, 1]",
+                Verdict::Accepted,
+                "",
+            ),
+            (
+                "\u{feff}from __future__ import annotations\nclass Solution:\n    def twoSum(self, nums: Unknown, target): return [0, 1]",
+                Verdict::Accepted,
+                "",
+            ),
         ],
     )?;
     let code = "class Solution:\n    def half(self, x):\n        return 1 / x\n";

@@ -188,6 +188,7 @@ fn python_inputs(repository: &Path, source: &Path) -> Result<Vec<u8>> {
     for folder in [
         repository.join("wit"),
         source.join("wit"),
+        source.join("driver"),
         source.join("wit/deps/wasi-cli"),
         repository.join("xtask/src/static_link"),
     ] {

@@ -1,8 +1,8 @@
 # expect: wrong-answer
-# Not one path leads anywhere.
+# Not one path leads anywhere; of all devices there is only the null device.
 import os
 
-paths = "/proc/self/mem /proc/self/environ /dev/null /dev/zero /dev/mem /etc/shadow /sys /tmp . .. ~ //".split()
+paths = "/proc/self/mem /proc/self/environ /dev/zero /dev/mem /etc/shadow /sys /tmp . .. ~ //".split()
 reached = []
 for path in paths:
     for use in (os.stat, os.listdir, lambda path: open(path, "rb"), os.readlink, os.mkdir):
