@@ -143,7 +143,7 @@ fn small_dataset() -> Result<(), Failed> {
 
     let train = fs::read_to_string(run.join("data/python_train.jsonl"))?;
     for line in train.lines() {
-        let row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line)?;
+        let row: serde_json::Map<String, Value> = serde_json::from_str(line)?;
         let fields: BTreeSet<&str> = row.keys().map(String::as_str).collect();
         let expected = BTreeSet::from(["problem", "reasoning", "solution", "domain", "difficulty"]);
         check(fields == expected, || format!("the fields are {fields:?}"))?;
@@ -399,7 +399,7 @@ fn documented() -> Result<(), Failed> {
                 (String::from_utf8_lossy(&compared.stdout), String::from_utf8_lossy(&compared.stderr));
             format!("{kind}: {said}{differs}")
         })?;
-        print!("{kind}: {}", String::from_utf8_lossy(&compared.stdout));
+        eprintln!("{kind}: {}", String::from_utf8_lossy(&compared.stdout).trim_end());
     }
     Ok(())
 }

@@ -9,8 +9,7 @@ use super::material::Material;
 use super::phase_file::PhaseFolder;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{
-    Conversation, Domain, Language, Message, PolicyExample, Problem, ProblemText, Role, Solution,
-    TestCase,
+    Conversation, Domain, Language, Message, PolicyExample, Problem, ProblemText, Role, Solution, TestCase,
 };
 use hilora_contract::plugin::{
     Classification, DatasetInfo, DatasetLoader, DatasetReader, DomainClassifier, DomainInfo, LimitKind, LoadedRow,
