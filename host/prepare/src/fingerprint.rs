@@ -216,7 +216,7 @@ pub(super) fn words_in_text(text: &str, hashes: Range<usize>) -> String {
     let mut words = String::new();
     let mut before = true;
     for (span, alone) in spans.into_iter().skip(hashes.start).take(hashes.len()) {
-        if !(before && alone) && !words.is_empty() {
+        if !words.is_empty() && (!before || !alone) {
             words.push(' ');
         }
         before = alone;
