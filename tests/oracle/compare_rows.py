@@ -326,15 +326,20 @@ def contaminated(rows, sets, boilerplate):
                 stand_in[run] += 1
 
     def why(row):
-        mine = row.runs
+        mine, owns = row.runs, {}
         may_be = [one.policy is None or row.policy is None or one.policy == row.policy for one, _, _ in measured]
         for place, (one, runs_of_set, is_set) in enumerate(measured):
             if not may_be[place]:
                 continue
             if row.words and one.words and near(row.shingles, one.shingles):
                 return "resembles"
-            if any(run in mine and stand_in[run] <= MANY and run not in runs_of_set for run in one.runs):
-                return "runs"
+            if mine & one.runs and id(runs_of_set) not in owns:
+                owns[id(runs_of_set)] = own_places(row.words, runs_of_set)
+            for a, b in runs(row.words, RUN) if mine & one.runs else ():
+                run = tuple(row.words[a:b])
+                telling = run in one.runs and stand_in[run] <= MANY and run not in runs_of_set
+                if telling and owns[id(runs_of_set)].issuperset(range(a, b)):
+                    return "runs"
             shared = [(a, b) for a, b in runs(one.words, RUN) if tuple(one.words[a:b]) in mine]
             if any(len(by_run[tuple(one.words[a:b])]) <= MANY for a, b in shared):
                 held = {place for a, b in shared for place in range(a, b)} & one.own

@@ -4,10 +4,9 @@
 //!
 //! - what it asks resembles what a measured problem asks (Jaccard's index, see `fingerprint`), both without the boilerplate
 //!   of their collections;
-//! - the two share a run of 13 words that says something. Competitive statements share whole sentences that say nothing of
+//! - the two share a run of 13 words, none of them boilerplate of the measured problem's set, that says something. Competitive statements share whole sentences that say nothing of
 //!   the task ("the first line of the input contains a single integer n"), so a run that stands in more than ten different
-//!   problems is taken for such a sentence, and so is the boilerplate of the measured problem's set; GPT-3's filter drew the
-//!   first line;
+//!   problems is taken for such a sentence; GPT-3's filter drew the same line;
 //! - it holds seven tenths of a measured problem's own words in runs of 13 words, whatever the number of problems that do:
 //!   a benchmark's problem that a data set repeats is no sentence of many problems;
 //! - it holds the whole of a measured problem of 8 to 12 words;
@@ -85,7 +84,7 @@ pub(super) fn decontaminate(
         let left = trained.iter().zip(&runs.found).filter(|(entry, _)| !found.contains_key(&entry.row));
         let mut counts = vec![0; sets.len()];
         for (entry, runs_found) in left {
-            if let Some((place, _)) = runs.telling(&measured, entry, runs_found) {
+            if let Some((place, _)) = runs.telling(&measured, entry, runs_found)? {
                 counts[measured.problems[place].0] += 1;
             }
         }
@@ -156,7 +155,7 @@ impl<'a> AllMeasured<'a> {
             {
                 return Ok(Some((place, Shared::Statement)));
             }
-            if let Some(telling) = runs.telling(self, entry, runs_found) {
+            if let Some(telling) = runs.telling(self, entry, runs_found)? {
                 return Ok(Some(telling));
             }
             if let Some(part) = runs.part(self, entry, runs_found)? {
@@ -272,21 +271,33 @@ impl RunsFound {
         Ok(Self { words, runs, found })
     }
 
-    /// The measured problem with which an entry shares a run that says something.
-    fn telling(&self, measured: &AllMeasured<'_>, entry: &Entry, found: &[RunFound]) -> Option<Found> {
-        let problem = |run: usize| {
+    /// The measured problem with which an entry shares a run that says something. A run of a template's end and a
+    /// question's first words says that both have the template.
+    fn telling(
+        &self,
+        measured: &AllMeasured<'_>,
+        entry: &Entry,
+        found: &[RunFound],
+    ) -> Result<Option<Found>, PrepareError> {
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let text = measured.words.read(entry.text)?;
+        let own: Vec<Vec<bool>> = measured.sets.iter().map(|set| set.boilerplate.own(&text)).collect();
+        let problem = |at: &Range<usize>, run: usize| {
             let Run { hash, problems, .. } = *self.runs.get(run);
             if problems > TEXTS_WITH_A_RUN_MAX {
                 return None;
             }
             self.runs.measured(run).find(|place| {
                 let boilerplate = self.words == RUN_WORDS && measured.boilerplate(*place).has(hash);
-                !boilerplate && measured.may_be(*place, entry)
+                let own = &own[measured.problems[*place].0][at.clone()];
+                !boilerplate && !own.contains(&false) && measured.may_be(*place, entry)
             })
         };
-        let mut telling = found.iter().filter_map(|(at, run)| Some((at, problem(*run)?)));
-        let (first, place) = telling.next()?;
-        Some((place, Shared::Runs { count: 1 + telling.count(), first: first.clone() }))
+        let mut telling = found.iter().filter_map(|(at, run)| Some((at, problem(at, *run)?)));
+        let Some((first, place)) = telling.next() else { return Ok(None) };
+        Ok(Some((place, Shared::Runs { count: 1 + telling.count(), first: first.clone() })))
     }
 
     /// The measured problem of which an entry holds nearly all own words in shared runs.
@@ -492,6 +503,18 @@ mod tests {
             assert!(left_out[..rows.len() - 3].iter().all(Option::is_none), "{left_out:?}");
             assert_eq!(left_out[rows.len() - 3..].iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_template_and_a_word_after_it_are_no_shared_run() -> Result<(), PrepareError> {
+        // Pairs of questions begin with the same three words.
+        let templated = |i: usize| format!("{} {} {}", words(0, 30), words(1000 * (i / 2), 3), words(5000 + 90 * i, 9));
+        let rows = (1..=40).map(|i| ("p", templated(i), if i % 2 == 0 { Side::Eval } else { Side::Train }));
+        let mut rows = entries(&rows.collect::<Vec<_>>())?;
+        let boilerplate = rows.find_boilerplate()?;
+        let report = decontaminate(&mut rows, Vec::new(), DecontaminatedSet::named("own"), boilerplate)?;
+        assert_eq!((report.sets[0].removed, report.sets[0].kept_with_8_words), (0, 0));
         Ok(())
     }
 
