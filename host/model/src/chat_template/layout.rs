@@ -222,7 +222,7 @@ impl ChatTemplate {
 
     /// The spellings of tokens that may end a turn.
     fn ends<'a>(&'a self, ends: &'a [String]) -> Vec<&'a str> {
-        self.eos_token().into_iter().chain(ends.iter().map(String::as_str)).collect()
+        self.end_tokens().chain(ends.iter().map(String::as_str)).collect()
     }
 
     /// What the generation prompt adds to the messages, up to the thought that it may open: so begins an answer.

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::confined::ConfiningAllocator;
 use self::confined::{ConfinementError, confined};
-use super::ModelError;
+use super::{ModelError, end_tokens};
 use hilora_contract::dataset::Message;
 
 /// Which template lays out what a model reads and learns.
@@ -43,6 +43,9 @@ pub struct ChatTemplate {
     special_tokens: Arc<BTreeMap<&'static str, String>>,
     /// Whether it asks for a thought beside the text.
     knows_reasoning: bool,
+    /// The spellings of the tokens at which the model ends a text, of which the tokenizer's own is only one: Gemma ends a
+    /// turn with another.
+    end_tokens: Vec<String>,
 }
 
 /// Real templates have some tens of kilobytes.
@@ -83,7 +86,8 @@ impl ChatTemplate {
         let path = if template.is_some() { &beside } else { &config };
         let map = folder.join("special_tokens_map.json");
         let named = read_if_there(&map)?;
-        Self::read(path, &text, named.as_deref().map(|text| (map.as_path(), text)), template)
+        let template = Self::read(path, &text, named.as_deref().map(|text| (map.as_path(), text)), template)?;
+        Ok(Self { end_tokens: end_spellings(folder)?, ..template })
     }
 
     /// Reads a `tokenizer_config.json`, and the template in it where none is given beside it. `path` is for messages.
@@ -136,7 +140,7 @@ impl ChatTemplate {
             .map_err(|error| ended(path, error, "the chat template cannot be read"))?
             .map_err(unreadable)?;
         let (environment, special_tokens) = (Arc::new(environment), Arc::new(special_tokens));
-        Ok(Self { path: path.to_owned(), environment, special_tokens, knows_reasoning })
+        Ok(Self { path: path.to_owned(), environment, special_tokens, knows_reasoning, end_tokens: Vec::new() })
     }
 
     /// The text of these messages; with `add_generation_prompt` up to where the assistant's next turn begins.
@@ -160,9 +164,9 @@ impl ChatTemplate {
         .map_err(|message| self.error(message))
     }
 
-    /// The spelling of the token that ends a sequence, where the tokenizer's configuration names one.
-    pub fn eos_token(&self) -> Option<&str> {
-        self.special_tokens.get("eos_token").map(String::as_str)
+    /// The spellings of the tokens that end a text, as the tokenizer's configuration and the model's name them.
+    pub fn end_tokens(&self) -> impl Iterator<Item = &str> {
+        self.special_tokens.get("eos_token").into_iter().chain(&self.end_tokens).map(String::as_str)
     }
 
     fn error(&self, message: impl Into<String>) -> ModelError {
@@ -172,6 +176,32 @@ impl ChatTemplate {
     fn failure(path: &Path, message: String) -> ModelError {
         ModelError::ChatTemplate { path: path.to_owned(), message }
     }
+}
+
+/// The spellings of the end tokens that `config.json` and `generation_config.json` name, as far as `tokenizer.json` adds
+/// them.
+fn end_spellings(folder: &Path) -> Result<Vec<String>, ModelError> {
+    #[derive(Deserialize)]
+    struct TokenizerFile {
+        #[serde(default)]
+        added_tokens: Vec<AddedTokenForm>,
+    }
+    #[derive(Deserialize)]
+    struct AddedTokenForm {
+        id: u32,
+        content: String,
+    }
+    let (config, tokenizer) = (folder.join("config.json"), folder.join("tokenizer.json"));
+    let mut ids = end_tokens::of_generation_config(folder)?;
+    if let Some(text) = read_if_there(&config)? {
+        let value = serde_json::from_str(&text).map_err(|error| ModelError::config(&config, error.to_string()))?;
+        ids.extend(end_tokens::of_config(&config, &value)?);
+    }
+    let Some(text) = read_if_there(&tokenizer)? else { return Ok(Vec::new()) };
+    let file: TokenizerFile =
+        serde_json::from_str(&text).map_err(|error| ModelError::config(&tokenizer, error.to_string()))?;
+    let ends = file.added_tokens.into_iter().filter(|token| ids.contains(&token.id));
+    Ok(ends.map(|token| token.content).collect())
 }
 
 /// A file's text; `None` where there is no such file.
@@ -294,6 +324,25 @@ mod tests {
         write("tokenizer_config.json", "{}");
         let refused = shown().expect_err("7 spells no token").to_string();
         assert!(refused.ends_with("special_tokens_map.json: eos_token: expected a token's spelling"), "{refused}");
+        Ok(())
+    }
+
+    /// As Gemma 2 and Phi 3: the tokenizer's `eos_token` is not what ends a turn.
+    #[test]
+    fn a_turn_ends_with_any_of_the_models_end_tokens() -> Result<(), ModelError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("it can be written");
+        write("chat_template.jinja", "{% for m in messages %}<{{ m.role }}>{{ m.content }}<turn|>\n{% endfor %}");
+        write("tokenizer_config.json", r#"{"eos_token":"<eos>"}"#);
+        let turn_end = || ChatTemplate::load(folder.path())?.turn_end(&["<|im_end|>".to_owned()]);
+        let refused = turn_end().expect_err("nothing says that it ends a turn").to_string();
+        assert!(refused.contains("expected an answer to end with one of `<eos>`, `<|im_end|>`"), "{refused}");
+        write("tokenizer.json", r#"{"added_tokens":[{"id":1,"content":"<eos>"},{"id":106,"content":"<turn|>"}]}"#);
+        for (config, generation) in [(r#"{"eos_token_id":[1,106]}"#, "{}"), ("{}", r#"{"eos_token_id":106}"#)] {
+            write("config.json", config);
+            write("generation_config.json", generation);
+            assert_eq!(turn_end()?, "<turn|>", "{config} {generation}");
+        }
         Ok(())
     }
 }
