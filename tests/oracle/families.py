@@ -40,7 +40,16 @@ def with_keys(**keys):
     return lambda config: config.update(keys)
 
 
-# name: (model_type, configuration, edit of config.json, adapter)
+def relabelled(config):
+    """A Llama with every bias, as InternLM3 calls it: transformers has no class of its own for that."""
+    for key in ("attention_bias", "mlp_bias", "head_dim"):
+        config.pop(key)
+    rope = dict(type="dynamic", factor=6.0)
+    config.update(model_type="internlm3", qkv_bias=True, bias=True, rope_theta=1e4, rope_scaling=rope)
+    config.pop("rope_parameters")
+
+
+# name: (model_type, configuration, edit of config.json, adapter, edit of it after the numbers were made)
 CASES = {
     # What configurations say.
     "llama_biases": ("llama", dict(attention_bias=True, mlp_bias=True), None, {}),
@@ -62,6 +71,7 @@ CASES = {
     "mistral_window": ("mistral", dict(sliding_window=20), None, {}),
     "seed_oss": ("seed_oss", dict(head_dim=16, attention_dropout=0.0, residual_dropout=0.0), None, {}),
     "smollm3": ("smollm3", dict(num_hidden_layers=4, no_rope_layer_interval=2), None, {}),
+    "internlm3": ("llama", dict(attention_bias=True, mlp_bias=True), None, {}, relabelled),
     "granite": ("granite", dict(embedding_multiplier=3.0, attention_multiplier=0.2, residual_multiplier=0.4,
                                 logits_scaling=5.0, tie_word_embeddings=True), None, {}),
     # Adapters.
@@ -84,7 +94,14 @@ def batch():
     return dict(input_ids=ids, labels=labels, attention_mask=mask)
 
 
-def make(folder, model_type, configuration, edit, adapter):
+def rewrite(path, edit):
+    if edit:
+        config = json.loads(path.read_text())
+        edit(config)
+        path.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def make(folder, model_type, configuration, edit, adapter, edit_after=None):
     torch.manual_seed(3)
     config = AutoConfig.for_model(model_type, **(SHAPE | configuration))
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float()
@@ -95,11 +112,7 @@ def make(folder, model_type, configuration, edit, adapter):
             parameter.copy_(draw.bfloat16())
     model.bfloat16().save_pretrained(folder / "model")
     (folder / "model" / "generation_config.json").unlink(missing_ok=True)
-    if edit:
-        path = folder / "model" / "config.json"
-        config = json.loads(path.read_text())
-        edit(config)
-        path.write_text(json.dumps(config, indent=2) + "\n")
+    rewrite(folder / "model" / "config.json", edit)
     # What the edited file says is what transformers computes.
     model = AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="eager", dtype=torch.float32)
     model.requires_grad_(False)
@@ -121,6 +134,7 @@ def make(folder, model_type, configuration, edit, adapter):
     out = {"logits": logits.detach(), "loss": loss.detach().reshape(1)}
     out |= {"grad." + name.replace(".default", ""): p.grad for name, p in adapted.named_parameters() if p.requires_grad}
     save_file({name: tensor.contiguous() for name, tensor in out.items()}, folder / "expected.safetensors")
+    rewrite(folder / "model" / "config.json", edit_after)
 
 
 def main():

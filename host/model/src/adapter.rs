@@ -41,6 +41,8 @@ pub struct Adapter {
 }
 
 const WEIGHTS: &str = "adapter_model.safetensors";
+/// What older versions of PEFT wrote.
+const PICKLED_WEIGHTS: &str = "adapter_model.bin";
 const OTHER_BASE: &str = "was the adapter made for another base?";
 
 /// PEFT's name of a factor.
@@ -157,7 +159,14 @@ impl Adapter {
         let config_path = folder.join("adapter_config.json");
         let text = std::fs::read_to_string(&config_path).map_err(|e| ModelError::reading(&config_path, e))?;
         let config = LoraConfig::from_peft_json(&config_path, &text)?;
-        let path = folder.join(WEIGHTS);
+        let (path, pickled) = (folder.join(WEIGHTS), folder.join(PICKLED_WEIGHTS));
+        if pickled.exists() && !path.exists() {
+            return Err(ModelError::config_with_hint(
+                &pickled,
+                format!("expected the weights in {WEIGHTS}, got a pickle, which is a program and is not run"),
+                "load it with PEFT and write it with `save_pretrained`, which makes safetensors of it",
+            ));
+        }
         let files = CheckpointFiles::open_file(&path)?;
         let layer_of = |name: &str| -> Option<usize> {
             name.strip_prefix("base_model.model.model.layers.")?.split('.').next()?.parse().ok()
@@ -365,6 +374,15 @@ mod tests {
         for ((_, got), expected) in loaded.tensors().zip(expected) {
             assert_eq!(got.to_vec2::<f32>()?, expected?);
         }
+        let weights = folder.path().join(WEIGHTS);
+        std::fs::rename(&weights, folder.path().join(PICKLED_WEIGHTS))?;
+        let error = Adapter::load(folder.path()).err().ok_or("a pickle was read")?.to_string();
+        assert!(
+            error.ends_with(
+                "expected the weights in adapter_model.safetensors, got a pickle, which is a program and is not run"
+            ),
+            "{error}"
+        );
         let other = ModelConfig { vocab_size: 97, ..model.config().clone() };
         let error = loaded.check_against(&other).err().ok_or("taken over another vocabulary")?.to_string();
         assert!(error.contains("lm_head.weight`: expected shape [97, 64], got [96, 64]"), "{error}");

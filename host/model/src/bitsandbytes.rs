@@ -1,6 +1,6 @@
 //! A 4-bit matrix as it stands in a checkpoint of bitsandbytes: six tensors, or four if its block maxima are in f32.
 //!
-//! `X` u8 [elements / 2, 1]; `X.absmax` u8 [blocks], f32 if it is not nested; `X.quant_map` f32 [16];
+//! `X` u8 [elements / 2, 1], or the same bytes as another type (`bnb_4bit_quant_storage`); `X.absmax` u8 [blocks], f32 if it is not nested; `X.quant_map` f32 [16];
 //! `X.nested_absmax` f32 [blocks / 256]; `X.nested_quant_map` f32 [256]; `X.quant_state.bitsandbytes__nf4`: JSON as u8.
 //! Other block sizes and the type FP4 are refused by name.
 
@@ -64,7 +64,18 @@ pub(crate) fn read(files: &CheckpointFiles, name: &str, shape: [usize; 2]) -> Re
     if codes.iter().zip(CODES).any(|(got, expected)| got.to_bits() != expected.to_bits()) {
         return Err(files.tensor(&part("quant_map"))?.wrong("expected the 16 codes of nf4, got others"));
     }
-    let packed = files.tensor(name)?.of_type(Dtype::U8, "U8")?.of_shape(&[elements.div_ceil(2), 1], OTHER_STATE)?.bytes;
+    let packed = files.tensor(name)?;
+    let size = match packed.dtype {
+        Dtype::U8 => 1,
+        Dtype::BF16 | Dtype::F16 => 2,
+        Dtype::F32 => 4,
+        _ => return Err(packed.wrong_type("U8, BF16, F16 or F32")),
+    };
+    let packed = packed.of_shape(&[elements.div_ceil(2) / size, 1], OTHER_STATE)?.bytes;
+    if packed.len() != elements.div_ceil(2) {
+        let (expected, got) = (elements.div_ceil(2), packed.len());
+        return Err(files.tensor(name)?.wrong(&format!("expected {expected} bytes of codes, got {got}")));
+    }
     let absmax = part("absmax");
     let maxima = match state.nested {
         None => BlockMaxima::Plain(floats(files, &absmax, blocks)?),

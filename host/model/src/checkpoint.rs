@@ -64,7 +64,8 @@ impl Checkpoint {
         Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
     }
 
-    /// A matrix; `in_block` says whether it is one of a block's linear layers, which alone are quantized.
+    /// A matrix; `in_block` says whether it is one of a block's linear layers. They alone are quantized here, beside them a
+    /// checkpoint may hold its output layer in 4 bits.
     pub(crate) fn matrix(
         &self,
         name: &str,
@@ -72,9 +73,14 @@ impl Checkpoint {
         in_block: bool,
         precision: BasePrecision,
     ) -> Result<Weight, ModelError> {
-        if in_block && let Some(weight) = self.quantized(name, shape)? {
+        if (in_block || name == HEAD)
+            && let Some(weight) = self.quantized(name, shape)?
+        {
             return Ok(weight);
         }
+        // Of tied embeddings a file may hold the one table under the other name.
+        let is_elsewhere = name == EMBEDDING && self.config.tie_word_embeddings && !self.files.contains(name);
+        let name = if is_elsewhere && self.files.contains(HEAD) { HEAD } else { name };
         let tensor = self.files.tensor(name)?.of_shape(&shape, NOT_THIS_CONFIG)?;
         let values = tensor.floats()?;
         match (precision, self.config.quantization) {
@@ -202,6 +208,7 @@ fn convert<T: Copy + Default + Send + Sync>(values: StoredFloats<'_>, to: impl F
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::new_tensor::{Content, NewTensor, write_tensors};
     use crate::small_model::{SMALL_CONFIG, small_model};
     use crate::{ComputeDevice, Model};
 
@@ -213,6 +220,85 @@ mod tests {
         std::fs::write(folder.path().join("config.json"), config)?;
         model.save_weights(folder.path(), Dtype::F32)?;
         Ok(folder)
+    }
+
+    /// The logits of a folder's model for a few tokens.
+    fn logits(folder: &Path) -> Result<Vec<f32>, ModelError> {
+        let model = Model::load(folder, BasePrecision::Nf4)?;
+        let mut documents = crate::PackedDocuments::default();
+        documents.push(&[3, 1, 4, 1, 5], |_| true);
+        model.logits(&*model.hidden(&documents, None)?, &[0, 2, 4], None)
+    }
+
+    #[test]
+    fn codes_may_be_stored_as_floats_and_the_output_layer_in_4_bits() -> Outcome {
+        let untied = SMALL_CONFIG.replace(r#""tie_word_embeddings":true"#, r#""tie_word_embeddings":false"#);
+        let model = Model::random(ModelConfig::parse(Path::new("config.json"), &untied)?, 5, ComputeDevice::Cpu)?;
+        let floats = written(&model, &untied)?;
+        let folder = tempfile::tempdir()?;
+        let quantized = folder.path().join("quantized");
+        let go_on = |_: usize, _: usize| std::ops::ControlFlow::Continue(());
+        crate::quantize_checkpoint(floats.path(), &quantized, false, &go_on)?;
+        let expected = logits(&quantized)?;
+
+        let (files, base) = (CheckpointFiles::open_model(&quantized)?, CheckpointFiles::open_model(floats.path())?);
+        // The same bytes as values of 16 bits.
+        let mut tensors = std::collections::BTreeMap::new();
+        for name in files.names() {
+            let mut tensor = NewTensor::copy_of(files.tensor(name)?);
+            if tensor.dtype == Dtype::U8 && tensor.shape.len() == 2 {
+                (tensor.dtype, tensor.shape[0]) = (Dtype::BF16, tensor.shape[0] / 2);
+            }
+            tensors.insert(name.to_owned(), tensor);
+        }
+        let other = tempfile::tempdir()?;
+        let path = other.path().join("model.safetensors");
+        std::fs::copy(quantized.join("config.json"), other.path().join("config.json"))?;
+        write_tensors(&path, &path, tensors)?;
+        assert_eq!(logits(other.path())?, expected);
+
+        // An output layer in 4 bits has the values of its codes.
+        let head = base.tensor(HEAD)?;
+        let codes = quantize(&head)?;
+        let matrix = Nf4Matrix::new(codes.clone(), 96, 64);
+        let mut values = vec![0.0; 96 * 64];
+        for (row, values) in values.chunks_mut(64).enumerate() {
+            hilora_kernels::matmul::RowSource::read(&matrix, row, 0, values);
+        }
+        let tensors = |parts: Vec<bitsandbytes::OwnedTensor>| -> Result<_, ModelError> {
+            let mut tensors = std::collections::BTreeMap::new();
+            for name in files.names().filter(|name| *name != HEAD) {
+                tensors.insert(name.to_owned(), NewTensor::copy_of(files.tensor(name)?));
+            }
+            tensors.extend(parts.into_iter().map(|(name, dtype, shape, bytes)| {
+                (name, NewTensor { dtype, shape, bytes: bytes.len(), content: Content::Made(bytes) })
+            }));
+            Ok(tensors)
+        };
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        write_tensors(&path, &path, tensors(vec![(HEAD.to_owned(), Dtype::F32, vec![96, 64], bytes)])?)?;
+        let expected = logits(other.path())?;
+        write_tensors(&path, &path, tensors(bitsandbytes::tensors(&head, codes)?)?)?;
+        assert_eq!(logits(other.path())?, expected);
+        Ok(())
+    }
+
+    #[test]
+    fn one_table_under_the_output_layers_name_is_both() -> Outcome {
+        let model = small_model(4)?;
+        let folder = written(&model, SMALL_CONFIG)?;
+        let files = CheckpointFiles::open_model(folder.path())?;
+        let renamed = |name: &str| if name == EMBEDDING { HEAD.to_owned() } else { name.to_owned() };
+        let mut tensors = std::collections::BTreeMap::new();
+        for name in files.names() {
+            tensors.insert(renamed(name), NewTensor::copy_of(files.tensor(name)?));
+        }
+        let other = tempfile::tempdir()?;
+        std::fs::copy(folder.path().join("config.json"), other.path().join("config.json"))?;
+        let path = other.path().join("model.safetensors");
+        write_tensors(&path, &path, tensors)?;
+        assert_eq!(logits(other.path())?, logits(folder.path())?);
+        Ok(())
     }
 
     #[test]

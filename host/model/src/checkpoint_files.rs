@@ -102,7 +102,8 @@ impl<'a> StoredTensor<'a> {
         if self.dtype == dtype { Ok(self) } else { Err(self.wrong_type(expected)) }
     }
 
-    fn wrong_type(&self, expected: &'static str) -> ModelError {
+    /// An error about its type.
+    pub(crate) fn wrong_type(&self, expected: &'static str) -> ModelError {
         ModelError::Type {
             path: self.path.to_owned(),
             tensor: self.name.to_owned(),
