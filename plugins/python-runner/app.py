@@ -9,6 +9,7 @@ It does not limit anything (the host does), does not judge, and never sees an ex
 
 import atexit
 import builtins
+import collections
 import functools
 import gc
 import io
@@ -20,7 +21,7 @@ import traceback
 import types
 import weakref
 
-from driver import clocks, descriptors, event_loop, functions, library, pools, threads, word_size
+from driver import clocks, descriptors, event_loop, functions, insertion, library, pools, threads, word_size
 
 from wit_world import exports
 from wit_world.exports.runner import (
@@ -41,12 +42,12 @@ MESSAGE_CHARACTERS_MAX = 2000
 
 
 def install_cache():
-    """Replaces the unbounded `lru_cache` by one in Python.
+    """Replaces `lru_cache` by one in Python.
 
     Calls through C take the WASM shadow stack, which ends after some hundred levels; calls from Python to Python do
     not. Memoized recursion to a depth of 10⁵ needs the latter.
     """
-    bounded = functools.lru_cache
+    native = functools.lru_cache
     make_key = functools._make_key
     missing = object()
 
@@ -81,15 +82,54 @@ def install_cache():
         cached.cache_parameters = lambda: {"maxsize": None, "typed": typed}
         return functools.update_wrapper(cached, function)
 
+    def bounded(function, maxsize, typed):
+        # The least recently used stands first.
+        memory = collections.OrderedDict()
+        hits = misses = 0
+
+        def cached(*args, **kwargs):
+            nonlocal hits, misses
+            key = make_key(args, kwargs, typed)
+            value = memory.get(key, missing)
+            if value is not missing:
+                hits += 1
+                memory.move_to_end(key)
+                return value
+            misses += 1
+            value = function(*args, **kwargs)
+            # The call may have come by here itself, with the same arguments.
+            if key not in memory:
+                if len(memory) >= maxsize:
+                    memory.popitem(last=False)
+                memory[key] = value
+            return value
+
+        def cache_info():
+            return functools._CacheInfo(hits, misses, maxsize, len(memory))
+
+        def cache_clear():
+            nonlocal hits, misses
+            hits = misses = 0
+            memory.clear()
+
+        cached.cache_info = cache_info
+        cached.cache_clear = cache_clear
+        cached.cache_parameters = lambda: {"maxsize": maxsize, "typed": typed}
+        return functools.update_wrapper(cached, function)
+
     def lru_cache(maxsize=128, typed=False):
         if maxsize is None:
             return lambda function: unbounded(function, typed)
-        return bounded(maxsize, typed)
+        if isinstance(maxsize, int) and maxsize > 0:
+            return lambda function: bounded(function, maxsize, typed)
+        if callable(maxsize) and isinstance(typed, bool):
+            return bounded(maxsize, 128, typed)
+        return native(maxsize, typed)
 
     def cache(user_function, /):
         return unbounded(user_function, False)
 
-    functools.lru_cache = functools.update_wrapper(lru_cache, bounded)
+    functools.lru_cache = functools.update_wrapper(lru_cache, native)
     functools.cache = functools.update_wrapper(cache, functools.cache)
 
 
@@ -310,6 +350,7 @@ class Runner(exports.Runner):
 library.install()
 install_cache()
 word_size.install()
+insertion.install()
 descriptors.install()
 clocks.install()
 threads.install()

@@ -81,10 +81,14 @@ class KeptCode:
             if stem in LEFT_OUT or stem.startswith("_sysconfigdata"):
                 continue
             name = f"{package}.{stem}" if package else stem
+            # What is imported already is not compiled again: the memory that takes would stay in the snapshot.
+            is_kept = name not in sys.modules
             if extension == ".py" and stem not in ("__init__", "__main__"):
-                yield name, self.keep(path, False)
+                if is_kept:
+                    yield name, self.keep(path, False)
             elif os.path.isfile(os.path.join(path, "__init__.py")):
-                yield name, self.keep(os.path.join(path, "__init__.py"), True)
+                if is_kept:
+                    yield name, self.keep(os.path.join(path, "__init__.py"), True)
                 yield from self.read(name)
 
     @staticmethod
@@ -148,9 +152,6 @@ def install():
     finally:
         sys.stdout = output
     kept = KeptCode(root)
-    for name in list(kept.modules):
-        if name in sys.modules:
-            del kept.modules[name]
     # Before the finder that looks for files, of which there will be none.
     path_finder = sys.meta_path.index(importlib.machinery.PathFinder)
     sys.meta_path.insert(path_finder, kept)
