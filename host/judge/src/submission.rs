@@ -31,3 +31,12 @@ impl Submission {
         self.tests.get(self.first_test..).unwrap_or_default()
     }
 }
+
+/// The program with the code that its problem puts behind it.
+pub fn tested_code(code: &str, test_code: Option<&str>) -> String {
+    match test_code {
+        // A program may end without a line end, or in a comment.
+        Some(test_code) => format!("{code}\n\n{test_code}"),
+        None => code.to_owned(),
+    }
+}
