@@ -40,3 +40,14 @@ pub fn tested_code(code: &str, test_code: Option<&str>) -> String {
         None => code.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::tested_code;
+
+    #[test]
+    fn test_code_stands_on_lines_of_its_own() {
+        assert_eq!(tested_code("x = 1  # one", Some("y = 2\n")), "x = 1  # one\n\ny = 2\n");
+        assert_eq!(tested_code("x = 1", None), "x = 1");
+    }
+}
