@@ -49,6 +49,7 @@ pub(super) fn doubling_problem(id: &str) -> EvaluationProblem {
         domain: Domain("python".to_owned()),
         tests: [test(3), test(0)].into(),
         entry_point: None,
+        test_code: None,
         checker: ProblemChecker::default(),
         attributes: Vec::new(),
         time_limit_ms: None,

@@ -11,7 +11,7 @@ use super::watch::{Watch, Work};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::EvaluationProblem;
 use hilora_contract::fault::Blame;
-use hilora_judge::{Judge, Judgement, StopAt, Submission, UNDECIDED_MAX, calibrated, run_limits};
+use hilora_judge::{Judge, Judgement, StopAt, Submission, UNDECIDED_MAX, calibrated, run_limits, tested_code};
 
 /// A program that claims to solve a problem.
 #[derive(Clone, Copy)]
@@ -156,7 +156,7 @@ fn submission(judge: &Judge, answer: &Answer<'_>) -> Result<Submission, Evaluato
     let problem = answer.problem;
     Ok(Submission {
         id: problem.text.id.clone(),
-        code: answer.code.to_owned(),
+        code: tested_code(answer.code, problem.test_code.as_deref()),
         tests: problem.tests.clone(),
         first_test: 0,
         entry_point: problem.entry_point.clone(),

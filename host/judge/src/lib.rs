@@ -162,6 +162,6 @@ pub use limits::{MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, calibrated, referenc
 pub use program::{Program, ProgramError};
 pub use receipt::Receipt;
 pub use replay::{Difference, difference};
-pub use submission::Submission;
+pub use submission::{Submission, tested_code};
 pub use tokens::Tolerance;
 pub use verdict::Verdict;

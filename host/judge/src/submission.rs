@@ -31,3 +31,23 @@ impl Submission {
         self.tests.get(self.first_test..).unwrap_or_default()
     }
 }
+
+/// The program with the code that its problem puts behind it.
+pub fn tested_code(code: &str, test_code: Option<&str>) -> String {
+    match test_code {
+        // A program may end without a line end, or in a comment.
+        Some(test_code) => format!("{code}\n\n{test_code}"),
+        None => code.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tested_code;
+
+    #[test]
+    fn test_code_stands_on_lines_of_its_own() {
+        assert_eq!(tested_code("x = 1  # one", Some("y = 2\n")), "x = 1  # one\n\ny = 2\n");
+        assert_eq!(tested_code("x = 1", None), "x = 1");
+    }
+}

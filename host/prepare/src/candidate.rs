@@ -12,7 +12,7 @@ use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Problem, ProblemChecker};
 use hilora_contract::fault::Blame;
 use hilora_contract::plugin::{RunLimits, RunnerInfo};
-use hilora_judge::{Checker, Judge, JudgeError, Judgement, Submission, Verdict, run_limits};
+use hilora_judge::{Checker, Judge, JudgeError, Judgement, Submission, Verdict, run_limits, tested_code};
 
 /// What decides how a problem is verified, beside the problem itself.
 #[derive(Debug, Clone)]
@@ -145,7 +145,7 @@ impl Candidate {
     pub(super) fn submission(&self, program: &str, code: &str, from: usize, limits: RunLimits) -> Submission {
         Submission {
             id: format!("{} {program}", self.problem.text.id),
-            code: code.to_owned(),
+            code: tested_code(code, self.problem.test_code.as_deref()),
             tests: self.problem.tests.clone(),
             first_test: from,
             entry_point: self.problem.entry_point.clone(),
@@ -266,7 +266,7 @@ fn key(
     let decides = serde_json::to_vec(&(
         options.judged_by,
         options.solutions_max,
-        &problem.entry_point,
+        (&problem.entry_point, &problem.test_code),
         checker.fingerprint(),
         problem.time_limit_ms,
         problem.memory_limit_bytes,

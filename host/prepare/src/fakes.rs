@@ -39,6 +39,7 @@ pub(super) fn problem_with(id: &str, statement: &str, programs: &[&str], tests: 
         incorrect_solutions: Vec::new(),
         tests: tests.iter().map(test).collect(),
         entry_point: None,
+        test_code: None,
         checker: None,
         time_limit_ms: None,
         memory_limit_bytes: None,

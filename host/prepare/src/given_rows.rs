@@ -114,6 +114,7 @@ mod tests {
             domain: Domain("python".to_owned()),
             tests: Vec::new().into(),
             entry_point: None,
+            test_code: None,
             checker: ProblemChecker::default(),
             time_limit_ms: None,
             memory_limit_bytes: None,

@@ -45,6 +45,8 @@ pub(super) struct Solved {
     #[serde(with = "shared_tests")]
     pub(super) tests: Arc<[TestCase]>,
     pub(super) entry_point: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) test_code: Option<String>,
     #[serde(default, skip_serializing_if = "ProblemChecker::is_default")]
     pub(super) checker: ProblemChecker,
     pub(super) time_limit_ms: Option<u64>,
@@ -61,11 +63,14 @@ impl JsonRow for Material {
 impl Material {
     /// A problem with the programs of it that count.
     pub(super) fn solved(row: u64, problem: Problem, solutions: Vec<String>, reference_fuel: Option<u64>) -> Self {
-        let Problem { text, tests, entry_point, checker, time_limit_ms, memory_limit_bytes, attributes, .. } = problem;
+        let Problem {
+            text, tests, entry_point, test_code, checker, time_limit_ms, memory_limit_bytes, attributes, ..
+        } = problem;
         let solved = Solved {
             solutions,
             tests,
             entry_point,
+            test_code,
             checker: checker.unwrap_or_default(),
             time_limit_ms,
             memory_limit_bytes,

@@ -214,13 +214,23 @@ fn evaluation_problem(
     domain: &Domain,
     solved: Solved,
 ) -> EvaluationProblem {
-    let Solved { tests, entry_point, checker, time_limit_ms, memory_limit_bytes, reference_fuel, attributes, .. } =
-        solved;
+    let Solved {
+        tests,
+        entry_point,
+        test_code,
+        checker,
+        time_limit_ms,
+        memory_limit_bytes,
+        reference_fuel,
+        attributes,
+        ..
+    } = solved;
     EvaluationProblem {
         text,
         domain: domain.clone(),
         tests,
         entry_point,
+        test_code,
         checker,
         time_limit_ms,
         memory_limit_bytes,

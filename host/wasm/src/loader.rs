@@ -232,6 +232,9 @@ fn checked_problem(problem: types::Problem) -> Result<Problem, String> {
             "expected no checker beside the entry point `{entry_point}`: what a call returns is compared as a JSON value"
         ));
     }
+    if problem.test_code.is_some() && problem.entry_point.is_none() {
+        return Err("expected an entry point beside the test code, got none".to_owned());
+    }
     Ok(Problem {
         text: ProblemText {
             id: text.id,
@@ -245,6 +248,7 @@ fn checked_problem(problem: types::Problem) -> Result<Problem, String> {
         incorrect_solutions: problem.incorrect_solutions.into_iter().map(solution).collect::<Result<_, _>>()?,
         tests: problem.tests.into_iter().map(test).collect(),
         entry_point: problem.entry_point,
+        test_code: problem.test_code,
         checker: problem.checker.map(checked_checker).transpose()?,
         time_limit_ms: problem.time_limit_ms,
         memory_limit_bytes: problem.memory_limit_bytes,

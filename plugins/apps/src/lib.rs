@@ -72,6 +72,7 @@ impl RowLoader for Rows {
             incorrect_solutions: Vec::new(),
             tests: tests.cases,
             entry_point: tests.entry_point,
+            test_code: None,
             checker: None,
             time_limit_ms: None,
             memory_limit_bytes: None,

@@ -69,6 +69,7 @@ fn read(row: &Row<'_>, id: String) -> Result<Problem, Skip> {
         incorrect_solutions: Programs::of(row, "incorrect_solutions")?.python3,
         tests,
         entry_point: None,
+        test_code: None,
         checker: None,
         time_limit_ms: time_limit_ms(row)?,
         memory_limit_bytes: u64::try_from(integer(row, "memory_limit_bytes")).ok().filter(|&bytes| bytes > 0),

@@ -54,7 +54,7 @@ fn problem_bytes(problem: &Problem) -> usize {
     let tests = problem.tests.iter().flat_map(|test| [&test.input, &test.expected]);
     let attributes = problem.attributes.iter().flat_map(|attribute| [&attribute.name, &attribute.value]);
     let text = bytes([id, title, statement]) + bytes(tags) + bytes(difficulty);
-    text + bytes(programs) + bytes(tests) + bytes(attributes)
+    text + bytes(programs) + bytes(&problem.test_code) + bytes(tests) + bytes(attributes)
 }
 
 fn bytes<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
@@ -101,6 +101,7 @@ mod tests {
             incorrect_solutions: vec![],
             tests: vec![TestCase { input: String::new(), expected: String::new() }; 1000],
             entry_point: None,
+            test_code: None,
             checker: None,
             time_limit_ms: None,
             memory_limit_bytes: None,

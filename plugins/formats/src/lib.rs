@@ -15,6 +15,8 @@ pub mod input_output;
 
 pub mod function_calls;
 
+pub mod asserts;
+
 pub mod columns;
 
 pub mod cell;

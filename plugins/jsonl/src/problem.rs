@@ -1,5 +1,6 @@
 //! Problems: a statement, programs that solve it, and tests.
 
+use hilora_dataset_formats::asserts::{self, Asserts};
 use hilora_dataset_formats::function_calls;
 use hilora_dataset_formats::input_output;
 use hilora_dataset_formats::json::{Fields, Json};
@@ -8,7 +9,7 @@ use hilora_plugin_sdk::loader::LoadError;
 use hilora_plugin_sdk::types::{Problem, ProblemText, Solution, TestCase, language};
 
 use crate::checker::CheckerOption;
-use crate::field::{Field, with_embedded};
+use crate::field::{Field, texts, with_embedded};
 use crate::mapping::Labels;
 use crate::options::{Options, refusal};
 
@@ -26,6 +27,10 @@ pub(crate) struct Problems {
     output: Field,
     entry_point: Field,
     starter_code: Field,
+    asserts: Field,
+    assert_setup: Field,
+    assert_imports: Field,
+    assert_script: Field,
     checker: CheckerOption,
     /// Of all programs.
     language: String,
@@ -43,6 +48,10 @@ impl Problems {
             output: options.field("output", "output")?,
             entry_point: options.field("entry_point", "entry_point")?,
             starter_code: options.field("starter_code", "starter_code")?,
+            asserts: options.field("asserts", "test_list")?,
+            assert_setup: options.field("assert_setup", "test_setup_code")?,
+            assert_imports: options.field("assert_imports", "test_imports")?,
+            assert_script: options.field("assert_script", "test")?,
             checker: CheckerOption::from_options(options)?,
             language: language_option(options)?,
         };
@@ -69,13 +78,36 @@ impl Problems {
                 format!("what `{}` returns is compared as a JSON value, so a checker has no place", shown(name));
             return Err(Skip::new("checker-of-function", detail));
         }
+        let mut solutions = self.solutions(row)?;
+        let (mut statement, mut test_code) = (statement, None);
+        let (tests, entry_point) = match self.asserts(row, entry_point.as_deref())? {
+            Some(given) => {
+                let starter_code = if starter_code.is_empty() { statement.clone() } else { starter_code };
+                solutions.iter_mut().for_each(|solution| complete(&mut solution.code, &starter_code));
+                let asserts = given.asserts(&starter_code, entry_point.as_deref());
+                test_code = Some(asserts.test_code());
+                let cases = asserts.test_cases();
+                if let (None, Some(example)) = (&entry_point, given.tests.first()) {
+                    // Nothing else tells the function's name.
+                    statement =
+                        format!("{}\n\nIt must pass this test:\n```python\n{example}\n```\n", statement.trim_end());
+                }
+                (cases, Some(asserts::ENTRY_POINT.to_owned()))
+            }
+            None => (self.tests(row, entry_point.is_some())?, entry_point),
+        };
+        if let (Some(_), Some(_)) = (&test_code, &checker) {
+            let detail = "asserts decide by themselves, so a checker has no place".to_owned();
+            return Err(Skip::new("checker-of-function", detail));
+        }
         Ok(Problem {
             text: ProblemText { id: labels.id, title, statement, tags: labels.tags, difficulty: labels.difficulty },
             source: String::new(),
-            solutions: self.solutions(row)?,
+            solutions,
             incorrect_solutions: Vec::new(),
-            tests: self.tests(row, entry_point.is_some())?,
+            tests,
             entry_point,
+            test_code,
             checker,
             time_limit_ms: None,
             memory_limit_bytes: None,
@@ -121,6 +153,54 @@ impl Problems {
         }
     }
 
+    /// The row's asserts; `None` where it has other tests or none. Where it has a script and a list, the script is the
+    /// larger (EvalPlus).
+    fn asserts(&self, row: &Fields<'_>, entry_point: Option<&str>) -> Result<Option<GivenAsserts>, Skip> {
+        let fields = [&self.asserts, &self.assert_setup, &self.assert_imports, &self.assert_script];
+        let is_given = fields.iter().any(|field| field.given);
+        if !is_given && self.tests.value(row)?.is_some() {
+            return Ok(None);
+        }
+        // A field that has a common name and holds something else is no test.
+        let script = self.assert_script.value(row)?.filter(|value| self.assert_script.given || value.is_text());
+        let script = script.map(|script| script.text(&self.assert_script.path)).transpose()?;
+        let script = script.filter(|script| self.assert_script.given || script.contains("assert"));
+        let list = self.asserts.value(row)?.filter(|value| self.asserts.given || value.is_list());
+        let mut tests = match list {
+            Some(list) => with_embedded(list, &self.asserts.path, |list| texts(list, &self.asserts.path))?,
+            None => Vec::new(),
+        };
+        if let Some(script) = script {
+            let call = match (script.contains("def check("), entry_point) {
+                (false, _) => String::new(),
+                (true, Some(function)) => format!("\n\ncheck({function})\n"),
+                (true, None) => {
+                    return Err(Skip::missing_field(&self.entry_point.path, "the function that `check` tests"));
+                }
+            };
+            tests = vec![format!("{script}{call}")];
+        }
+        tests.retain(|test| !test.trim().is_empty());
+        if tests.is_empty() {
+            return match is_given {
+                true => Err(Skip::new("no-tests", format!("`{}` is empty", self.asserts.path))),
+                false => Ok(None),
+            };
+        }
+        if self.language != language::PYTHON3 {
+            let detail = format!("asserts are Python, and the programs are {}", self.language);
+            return Err(Skip::new("asserts-of-other-language", detail));
+        }
+        let setup = self.assert_setup.value(row)?.map(|setup| setup.text(&self.assert_setup.path)).transpose()?;
+        let imports = match self.assert_imports.value(row)? {
+            Some(list) => {
+                with_embedded(list, &self.assert_imports.path, |list| texts(list, &self.assert_imports.path))?
+            }
+            None => Vec::new(),
+        };
+        Ok(Some(GivenAsserts { tests, imports, setup: setup.map(|setup| setup.into_owned()) }))
+    }
+
     /// One test: an object, or a pair.
     fn test(&self, item: Json<'_>, place: &str, functional: bool) -> Result<TestCase, Skip> {
         let place_of = |field: &Field| format!("{place}.{}", field.path);
@@ -156,6 +236,34 @@ impl Problems {
         let input = function_calls::parse_argument_lines(&input.text(&input_field)?, &input_field)?;
         let expected = with_embedded(output, &output_field, |output| Ok(output.compact()))?;
         Ok(TestCase { input, expected })
+    }
+}
+
+/// The asserts of a row.
+struct GivenAsserts {
+    tests: Vec<String>,
+    imports: Vec<String>,
+    setup: Option<String>,
+}
+
+impl GivenAsserts {
+    /// With the names that the prompt's code gives.
+    fn asserts<'a>(&'a self, prompt: &'a str, function: Option<&'a str>) -> Asserts<'a> {
+        let prompt = Some(prompt).filter(|prompt| prompt.contains("def "));
+        Asserts {
+            given: self.imports.iter().map(String::as_str).chain(prompt).collect(),
+            setup: self.setup.as_deref().into_iter().filter(|setup| !setup.trim().is_empty()).collect(),
+            tests: self.tests.clone(),
+            function,
+        }
+    }
+}
+
+/// Puts the prompt's code before a solution that is the body of the function it ends with (HumanEval).
+fn complete(solution: &mut String, prompt: &str) {
+    let first = solution.lines().find(|line| !line.trim().is_empty());
+    if prompt.contains("def ") && first.is_some_and(|line| line.starts_with([' ', '\t'])) {
+        *solution = format!("{}\n{solution}", prompt.trim_end());
     }
 }
 

@@ -903,3 +903,44 @@ fn a_line_of_100_mb_costs_that_row_only_and_an_empty_file_has_none() {
         assert_eq!(read(options, ""), Ok(vec![]));
     }
 }
+
+#[test]
+fn asserts_are_tests() {
+    let mbpp = r#"{"task_id": 2, "text": "Double it.", "code": "def double(n):\n    return 2 * n", "test_setup_code": "import math",
+        "test_imports": ["import re"], "test_list": ["assert double(2) == 4", "assert double(0) == 0"], "challenge_test_list": []}"#;
+    let options = r#"{"kind": "problem", "id": "task_id", "statement": "text", "solution": "code"}"#;
+    let row = problem(options, &mbpp.replace('\n', " "));
+    assert_eq!(row.entry_point.as_deref(), Some("run_assert_test"));
+    assert_eq!(row.tests.iter().map(|test| test.input.as_str()).collect::<Vec<_>>(), ["0", "1"]);
+    let code = row.test_code.expect("asserts are code");
+    for part in ["assert double(2) == 4", "import math", "import re"] {
+        assert!(code.contains(part), "{code}");
+    }
+    assert_eq!(row.text.statement, "Double it.\n\nIt must pass this test:\n```python\nassert double(2) == 4\n```\n");
+
+    let human = r#"{"task_id": "HumanEval/0", "prompt": "def double(n):\n    \"\"\"Doubles.\"\"\"\n", "entry_point": "double",
+        "canonical_solution": "    return 2 * n\n", "test": "def check(candidate):\n    assert candidate(2) == 4\n"}"#;
+    let human = human.replace("\n        ", " ");
+    let options = r#"{"kind": "problem", "id": "task_id", "statement": "prompt", "solution": "canonical_solution"}"#;
+    let row = problem(options, &human);
+    assert_eq!((row.tests.len(), row.solutions.len()), (1, 1));
+    assert_eq!(row.solutions[0].code, "def double(n):\n    \"\"\"Doubles.\"\"\"\n    return 2 * n\n");
+    assert!(row.test_code.is_some_and(|code| code.contains("check(double)")));
+
+    let (reason, detail) = skip(options, &human.replace("\"entry_point\": \"double\",", ""));
+    assert_eq!(reason, "missing-field");
+    assert!(detail.contains("entry_point"), "{detail}");
+    let other = options.replace('{', "{\"language\": \"javascript\", ");
+    assert_eq!(skip(&other, &human).0, "asserts-of-other-language");
+    let checked =
+        human.replace("\"entry_point\": \"double\",", "\"entry_point\": \"double\", \"checker\": \"tokens\",");
+    assert_eq!(skip(options, &checked).0, "checker-of-function");
+}
+
+#[test]
+fn what_only_looks_like_asserts_is_none() {
+    let row = problem(PROBLEM, r#"{"problem": "Add.", "tests": [["1", "2"]], "test": "assert f(1) == 2"}"#);
+    assert_eq!((row.tests.len(), row.test_code), (1, None));
+    let row = problem(PROBLEM, r#"{"problem": "Add.", "test": 3, "test_list": "x"}"#);
+    assert_eq!((row.tests.len(), row.test_code), (0, None));
+}

@@ -90,6 +90,7 @@ impl RowLoader for Rows {
             incorrect_solutions: Vec::new(),
             tests: tests.into_cases()?,
             entry_point,
+            test_code: None,
             checker: None,
             time_limit_ms: None,
             memory_limit_bytes: None,

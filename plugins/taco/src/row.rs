@@ -77,6 +77,7 @@ pub(crate) fn load(row: &impl Texts) -> Result<LoadedRow, Skip> {
         incorrect_solutions: Vec::new(),
         tests: tests.cases,
         entry_point: tests.entry_point,
+        test_code: None,
         checker: None,
         time_limit_ms: row.word("time_limit")?.map_or(Ok(None), |text| time_limit_ms(&text))?,
         memory_limit_bytes: row.word("memory_limit")?.map_or(Ok(None), |text| memory_limit_bytes(&text))?,

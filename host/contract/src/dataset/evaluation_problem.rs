@@ -21,6 +21,9 @@ pub struct EvaluationProblem {
     /// The function that the tests call; absent for a whole program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_point: Option<String>,
+    /// Code that is put behind every program and brings the entry point; absent for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_code: Option<String>,
     /// When an output is a right answer; what a called function returns is compared as a JSON value instead.
     #[serde(default, skip_serializing_if = "ProblemChecker::is_default")]
     pub checker: ProblemChecker,

@@ -55,6 +55,8 @@ pub struct Problem {
     /// The function that the tests call, or the method of a class `Solution`; `None` for a whole program on standard
     /// input and output. A test's input then has one JSON value a line for each argument, its output is one JSON value.
     pub entry_point: Option<String>,
+    /// Code that is put behind every program and brings the entry point, as asserts need it.
+    pub test_code: Option<String>,
     /// When an output is a right answer; `None` if the dataset does not say. What a called function returns is compared as
     /// a JSON value instead.
     pub checker: Option<ProblemChecker>,

@@ -54,6 +54,7 @@ impl LoadedRow {
                 let text = &problem.text;
                 let programs = problem.solutions.iter().chain(&problem.incorrect_solutions);
                 sum(&mut [&text.id, &text.title, &text.statement, &problem.source].into_iter().chain(&text.tags))
+                    + sum(&mut problem.test_code.iter())
                     + sum(&mut programs.map(|program| &program.code))
                     + sum(&mut problem.tests.iter().flat_map(|test| [&test.input, &test.output]))
                     + sum(&mut problem.attributes.iter().flat_map(|fact| [&fact.name, &fact.value]))
@@ -122,6 +123,7 @@ mod tests {
                 incorrect_solutions: Vec::new(),
                 tests: tests(count),
                 entry_point: None,
+                test_code: None,
                 checker: None,
                 time_limit_ms: None,
                 memory_limit_bytes: None,

@@ -108,6 +108,7 @@ fn problem_with(id: &str, statement: String) -> LoadedRow {
         incorrect_solutions: Vec::new(),
         tests: Vec::new(),
         entry_point: None,
+        test_code: None,
         checker: None,
         time_limit_ms: None,
         memory_limit_bytes: None,

@@ -1,0 +1,141 @@
+//! Tests that are asserts in Python, as HumanEval, MBPP and EvalPlus have them: code that is put behind a program and calls
+//! what it defines.
+//!
+//! Each test is one call of a function that this code brings. It runs the test in the program's own names and returns
+//! `passed` with a number that depends on all tests, which a program that ends early does not write. An assert that fails is
+//! an answer that differs; any other exception is the program's own.
+
+use hilora_plugin_sdk::types::TestCase;
+
+/// The function that the tests call. A program that defines it too is overruled.
+pub const ENTRY_POINT: &str = "run_assert_test";
+
+/// Asserts, and what they need.
+#[derive(Debug, Default)]
+pub struct Asserts<'a> {
+    /// Code that gives names which the program may leave out: imports, and the helpers that a prompt defines. It is run in
+    /// names of its own, and one that fails gives none.
+    pub given: Vec<&'a str>,
+    /// Code that is run before each test.
+    pub setup: Vec<&'a str>,
+    /// The tests, each of any number of statements.
+    pub tests: Vec<String>,
+    /// The function that is asked for; what `given` defines under this name is not taken.
+    pub function: Option<&'a str>,
+}
+
+impl Asserts<'_> {
+    /// The code behind every program.
+    pub fn test_code(&self) -> String {
+        let list = |texts: &mut dyn Iterator<Item = &str>| {
+            let literals: Vec<String> = texts.map(literal).collect();
+            format!("[{}]", literals.join(", "))
+        };
+        let given = list(&mut self.given.iter().copied());
+        let setup = list(&mut self.setup.iter().copied());
+        let tests = list(&mut self.tests.iter().map(String::as_str));
+        let function = literal(self.function.unwrap_or_default());
+        let passed = literal(&self.passed());
+        format!(
+            "def {ENTRY_POINT}(number):
+    names = globals()
+    for source in {given}:
+        given = {{'__name__': 'given'}}
+        try:
+            exec(source, given)
+        except Exception:
+            continue
+        for name, value in given.items():
+            if name != {function}:
+                names.setdefault(name, value)
+    try:
+        for source in {setup}:
+            exec(source, names)
+        exec({tests}[number], names)
+    except AssertionError as error:
+        return 'failed: ' + str(error)[:200]
+    return {passed}
+"
+        )
+    }
+
+    /// One call for each test.
+    pub fn test_cases(&self) -> Vec<TestCase> {
+        let expected = literal(&self.passed());
+        let case = |number: usize| TestCase { input: number.to_string(), expected: expected.clone() };
+        (0..self.tests.len()).map(case).collect()
+    }
+
+    /// What a passed test returns: the word, and the FNV-1a hash of the tests.
+    fn passed(&self) -> String {
+        let bytes = self.tests.iter().flat_map(|test| test.bytes().chain([0]));
+        let hash =
+            bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        format!("passed {hash:016x}")
+    }
+}
+
+/// A text as a literal that JSON and Python read alike: characters beyond ASCII stand as they are.
+fn literal(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    fn asserts() -> Asserts<'static> {
+        Asserts {
+            given: vec!["from math import gcd\ndef helper(n):\n    return n\ndef double(n):\n    return 0\n", "def broken("],
+            setup: vec!["import math"],
+            tests: vec![
+                "assert double(2) == 4".to_owned(),
+                "def check(candidate):\n    assert candidate(3) == 6, 'ü \"x\"'\n    assert math.isclose(candidate(.5), 1)\ncheck(double)".to_owned(),
+            ],
+            function: Some("double"),
+        }
+    }
+
+    /// What CPython says of each test, in the way of the runner: the program, the code, and the call.
+    fn run(program: &str) -> Result<Vec<String>, std::io::Error> {
+        let asserts = asserts();
+        let call = format!("\nimport json\nfor n in range(2):\n    print(json.dumps({ENTRY_POINT}(n)))\n");
+        let source = format!("{program}\n\n{}{call}", asserts.test_code());
+        let mut python = Command::new("python3")
+            .arg("-")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        python.stdin.take().expect("it is piped").write_all(source.as_bytes())?;
+        let output = python.wait_with_output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn python_finds_right_programs_right_and_wrong_ones_wrong() -> Result<(), std::io::Error> {
+        let expected: Vec<String> = asserts().test_cases().into_iter().map(|case| case.expected).collect();
+        assert_eq!(run("def double(n):\n    return helper(n) * gcd(2, 4)")?, expected);
+        assert_eq!(
+            run("from __future__ import annotations\ndef double(n: X):\n    return 2 * n  # no line end")?,
+            expected
+        );
+        let wrong = run("def double(n):\n    return 4")?;
+        assert_eq!(wrong, [expected[0].clone(), "\"failed: \\u00fc \\\"x\\\"\"".to_owned()]);
+        // Without the function nothing passes, and a program that ends early says nothing.
+        assert_eq!(run("def other(n):\n    return 4")?, Vec::<String>::new());
+        assert_eq!(run("import sys\nsys.exit(0)")?, Vec::<String>::new());
+        Ok(())
+    }
+
+    #[test]
+    fn every_test_is_one_call() {
+        let cases = asserts().test_cases();
+        assert_eq!(cases.iter().map(|case| case.input.as_str()).collect::<Vec<_>>(), ["0", "1"]);
+        assert!(cases[0].expected.starts_with("\"passed ") && cases[0].expected == cases[1].expected);
+        assert_ne!(Asserts::default().passed(), asserts().passed());
+    }
+}
