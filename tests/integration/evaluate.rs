@@ -97,6 +97,7 @@ fn problem(id: &str, tests: &[(&str, &str)]) -> EvaluationProblem {
             .map(|(input, output)| TestCase { input: (*input).to_owned(), output: (*output).to_owned() })
             .collect(),
         entry_point: None,
+        test_code: None,
         checker: ProblemChecker::default(),
         attributes: Vec::new(),
         time_limit_ms: Some(1_000),
