@@ -45,7 +45,7 @@ pub struct Rows {
 /// Reads rows, or says how they would be read.
 pub enum Reader {
     /// The rows.
-    Rows(RecordReader<Rows>),
+    Rows(Box<RecordReader<Rows>>),
     /// The plan of the load: a line for each file, as a row that yields nothing.
     Plan(VecDeque<LoadedRow>),
 }
@@ -113,7 +113,7 @@ impl DatasetLoader for Jsonl {
         let about = About::from_options(&mut options)?;
         options.refuse_unknown()?;
         about.check_names(&files)?;
-        Ok(Reader::Rows(RecordReader::new(files, Rows { about, content })?))
+        Ok(Reader::Rows(Box::new(RecordReader::new(files, Rows { about, content })?)))
     }
 }
 

@@ -80,7 +80,7 @@ fn write_cell(out: &mut Vec<u8>, cell: Cell<'_>) {
         DataType::List(_) | DataType::LargeList(_) => write_items(out, cell.items()),
         DataType::FixedSizeList(..) => {
             let list = array.as_fixed_size_list();
-            let start = list.value_offset_at(index) as usize;
+            let start = list.value_offset_at(index);
             let items = (start..start + list.value_length() as usize).map(|item| Cell::new(list.values(), item));
             write_items(out, items);
         }
