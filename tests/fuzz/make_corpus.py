@@ -246,6 +246,8 @@ def written_otherwise() -> dict[str, bytes]:
     }
     for name in ("rows-zstd", "rows-bzip2", "rows-xz", "rows-list-indented", "rows-parquet", "rows-polars"):
         files |= damaged(name, files[name])
+    large = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 29}]
+    files["rows-xz-large-dictionary"] = lzma.compress(whole, filters=large)
     files |= {"rows-zstd-bomb": zstd(b"a" * 3_000_000), "rows-xz-bomb": lzma.compress(b"[" + b" " * 3_000_000)}
     files = {name: first + data for name, data in files.items()}
     for name, file, data in [

@@ -67,7 +67,8 @@ pub(super) fn too_few(inputs: &PrepareInputs<'_>, account: &Account) -> PrepareE
         rows: counts.rows,
         skipped: if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") },
         first: first.take(SHOWN_MAX).collect(),
-        all_skipped: counts.accepted == 0,
+        // A row of another domain is as it should be.
+        all_skipped: counts.accepted == 0 && !skipped.contains_key("domain-not-taken"),
     }
 }
 

@@ -655,9 +655,13 @@ fn files_whose_rows_could_not_be_told_apart_need_an_identifier() {
     assert_eq!(ids(named.expect("the rows have names")), ["train.jsonl", "train.jsonl.gz"]);
 }
 
-/// The rows of an input of the corpus, which Python, pyarrow and Polars wrote: the options in the first line, and before
-/// them what the file is called.
+/// The rows of an input of the corpus, which Python, pyarrow and Polars wrote.
 fn corpus(name: &str) -> Vec<LoadedRow> {
+    read_corpus(name).expect("the file is whole")
+}
+
+/// The same, or why there are none. The options stand in the first line, and before them what the file is called.
+fn read_corpus(name: &str) -> Result<Vec<LoadedRow>, LoadError> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/jsonl").join(name);
     let bytes = std::fs::read(path).expect("the corpus is there");
     let end = bytes.iter().position(|byte| *byte == b'\n').expect("the first line is the options");
@@ -667,7 +671,30 @@ fn corpus(name: &str) -> Vec<LoadedRow> {
         _ => ("rows.jsonl", first),
     };
     let file = SourceFile::from_bytes(file, bytes[end + 1..].to_vec());
-    read_to_end::<Jsonl>(vec![file], options, 3).expect("the file is whole")
+    read_to_end::<Jsonl>(vec![file], options, 3)
+}
+
+#[test]
+fn damaged_and_oversized_archives_are_errors_that_name_them() {
+    for codec in ["zstd", "bzip2", "xz"] {
+        for damage in ["cut-half", "cut-end"] {
+            match read_corpus(&format!("rows-{codec}-{damage}")) {
+                Err(LoadError::Malformed(malformed)) => {
+                    let words = format!("the {codec} is damaged");
+                    assert!(malformed.detail.contains(&words), "{codec} {damage}: {}", malformed.detail);
+                }
+                other => panic!("{codec} {damage}: {other:?}"),
+            }
+        }
+    }
+    match read_corpus("rows-xz-large-dictionary") {
+        Err(LoadError::Malformed(malformed)) => {
+            assert!(malformed.detail.contains("the xz is damaged"), "{malformed:?}")
+        }
+        other => panic!("a dictionary of 512 MiB is beyond the bound, got {other:?}"),
+    }
+    // What unpacks to one long line of nothing is one row that is none.
+    assert!(matches!(&corpus("rows-zstd-bomb")[..], [LoadedRow::Skipped(_)]));
 }
 
 #[test]
