@@ -367,6 +367,9 @@ fn documented() -> Result<(), Failed> {
             options: options(kind)?,
             verify: false,
             decontaminate: vec![set.clone()],
+            domains: ["python", "data_structures", "math", "algorithms", "policy"]
+                .map(|name| Domain(name.to_owned()))
+                .to_vec(),
             ..config(&file)
         };
         let run = folder.path().join("run");

@@ -432,7 +432,9 @@ mod tests {
         let error = run.prepare(1, 1).expect_err("27 are left");
         let message = "the specialist `python` has 27 training examples, expected at least 28 (of 36 rows, skipped: 2 \
                        duplicate-statement, 1 domain-not-taken, 1 duplicate-id, 1 no-python3-solution, 1 \
-                       no-solution-passed)";
+                       no-solution-passed)\n  - no-python3-solution: found 1 in Python 2 (row 30)\n  - duplicate-id: an earlier \
+                       row has the same identifier (`p3`)\n  - no-solution-passed: 0 of 1 programs passed 1 tests: 1 \
+                       wrong-answer; the first: wrong-answer at test 1 (`wrong`)";
         assert_eq!(error.to_string(), message);
         assert!(!error.hints().is_empty());
 
