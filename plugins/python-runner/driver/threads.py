@@ -3,10 +3,11 @@
 A thread runs when it is started, to its end, before `start` returns. Where it must wait for something that only others
 can bring (a lock, a queue, an event, a time), there are three ways on, in this order:
 
-1. It has done nothing yet that anyone could see. Then it begins again when somebody else waits, or at the program's end.
+1. It has done nothing yet that anyone could see, nor would when it is ended here. Then it begins again when somebody
+   else waits, or at the program's end.
 2. Threads that wait to begin run now, on top of it, until what it waits for has come; or its time is let pass.
 3. Nothing can bring it. Then the thread is given up, as one that waits for ever. Where the program would have gone on
-   in it (it is no daemon, or what it waited for comes after all), the run ends as unsupported.
+   in it (it is no daemon, what it waited for comes after all, or it catches what ends it), the run ends as unsupported.
 
 A thread is never left in the middle and gone on with later: that would need a stack of its own. Programs whose threads
 take turns are therefore unsupported, by name, and never judged by half of what they do.
@@ -35,6 +36,13 @@ HARMLESS = frozenset(
     BUILD_TUPLE BUILD_LIST BUILD_MAP BUILD_STRING FORMAT_SIMPLE FORMAT_WITH_SPEC CONVERT_VALUE
     POP_JUMP_IF_TRUE POP_JUMP_IF_FALSE POP_JUMP_IF_NONE POP_JUMP_IF_NOT_NONE JUMP_FORWARD KW_NAMES
     """.split()
+)
+
+
+# What stands in a handler before it is known whether it catches anything.
+BEFORE_MATCH = frozenset(
+    "PUSH_EXC_INFO COPY POP_EXCEPT NOP EXTENDED_ARG CACHE LOAD_GLOBAL LOAD_NAME LOAD_FAST LOAD_DEREF LOAD_ATTR "
+    "BUILD_TUPLE".split()
 )
 
 
@@ -89,6 +97,9 @@ class Scheduler:
             thread._first_call = None
             if thread._is_finished:
                 threading._active.pop(thread._ident, None)
+                if thread in self.waiting or any(other is thread for other, _ in self.given_up):
+                    # The program caught what ends the thread and went on without what it waited for.
+                    self.unsupported = True
 
     def touch(self):
         """The thread that runs does something that others may see; the first such call is remembered."""
@@ -195,8 +206,10 @@ def has_only_read():
     """Whether the thread can begin again without anyone noticing: all that the program did in it was to read."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_code is not RUN_CODE:
-        if not is_of_library(frame) and not reads_only(frame.f_code, frame.f_lasti):
-            return False
+        if not is_of_library(frame):
+            code, position = frame.f_code, frame.f_lasti
+            if not reads_only(code, position) or is_seen_to_end(code, position):
+                return False
         frame = frame.f_back
     return True
 
@@ -208,6 +221,22 @@ def reads_only(code, position):
             return True
         if instruction.opname not in HARMLESS:
             return False
+    return False
+
+
+def is_seen_to_end(code, position):
+    """Whether a `finally` or an `except` without a name around the instruction at `position` runs when it is given up."""
+    handlers = dis._parse_exception_table(code)
+    for _ in handlers:
+        handler = next((handler for handler in handlers if handler.start <= position < handler.end), None)
+        if handler is None:
+            break
+        position = handler.target
+        names = (name.opname for name in dis.get_instructions(code) if name.offset >= position)
+        decisive = next(name for name in names if name not in BEFORE_MATCH)
+        # An `except` with names goes on to the next one around it, and so does what cleans up behind it.
+        if decisive not in ("CHECK_EXC_MATCH", "RERAISE"):
+            return True
     return False
 
 
