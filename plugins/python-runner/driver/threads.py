@@ -8,6 +8,7 @@ can bring (a lock, a queue, an event, a time), there are three ways on, in this 
 2. Threads that wait to begin run now, on top of it, until what it waits for has come; or its time is let pass.
 3. Nothing can bring it. Then the thread is given up, as one that waits for ever. Where the program would have gone on
    in it (it is no daemon, what it waited for comes after all, or it catches what ends it), the run ends as unsupported.
+   So does one in which something comes that a thread stopped waiting for when its time was over.
 
 A thread is never left in the middle and gone on with later: that would need a stack of its own. Programs whose threads
 take turns are therefore unsupported, by name, and never judged by half of what they do.
@@ -60,6 +61,8 @@ class Scheduler:
         self.waiting = []
         # Those that wait for ever, each with what it waits for.
         self.given_up = []
+        # What threads waited for in vain until their time was over, while others stood still below them.
+        self.timed_out = []
         self.unsupported = False
         self.identifiers = itertools.count(1_000_001)
 
@@ -131,6 +134,8 @@ class Scheduler:
             earliest = min(times, default=None)
             if deadline is not None and (earliest is None or deadline <= earliest):
                 time_sleep(max(deadline - time.monotonic(), 0))
+                if thread is not None and not ready():
+                    self.timed_out.append(awaited())
                 return ready()
             if earliest is None:
                 self.give_up(thread)
@@ -157,7 +162,7 @@ class Scheduler:
         if thread is not None:
             self.given_up.append((thread, awaited()))
             raise GivenUp
-        if self.given_up:
+        if self.given_up or self.timed_out:
             # One of those might have brought it.
             self.unsupported = True
             raise GivenUp
@@ -178,8 +183,11 @@ class Scheduler:
                 self.run_due(min(times))
         except GivenUp:
             pass
+        # Of what is unknown, a verdict needs to know.
         given_up = [(thread, None) for thread in self.waiting if not thread.daemon] + self.given_up
         if any(not thread.daemon or has_come(thing) for thread, thing in given_up):
+            self.unsupported = True
+        if any(has_come(thing, unknown=False) for thing in self.timed_out):
             self.unsupported = True
 
 
@@ -245,8 +253,8 @@ def awaited():
     return outermost_call().f_locals.get("self")
 
 
-def has_come(thing):
-    """Whether a thread that was given up would go on after all."""
+def has_come(thing, unknown=True):
+    """Whether a thread that was given up would go on after all; `unknown` where that cannot be told."""
     if isinstance(thing, queue.Queue | queue.SimpleQueue):
         return thing.qsize() > 0
     if isinstance(thing, threading.Event):
@@ -255,8 +263,7 @@ def has_come(thing):
         return thing._value > 0
     if isinstance(thing, Lock):
         return not thing.locked()
-    # Nothing is known of others, and a verdict needs to know.
-    return True
+    return unknown
 
 
 class Lock:
