@@ -1,13 +1,13 @@
 //! Source files: what `data.files` names. A path is a file, a folder, which stands for the files of rows in and below it, or
-//! a pattern with `*`, `**`, `?` and `[…]`. Names that begin with a dot are left out of folders and patterns, and links to
-//! folders are not followed. The files come in the order of the list, those of one entry by name, so that the same folder
-//! is the same rows everywhere.
+//! a pattern with `*`, `**`, `?` and `[…]`. Names that begin with a dot are left out of folders and patterns, and below a
+//! folder or `**` links to folders are not followed. The files come in the order of the list, those of one entry by name,
+//! so that the same folder is the same rows everywhere.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use glob::MatchOptions;
+use glob::{MatchOptions, Pattern};
 use hilora_contract::fault::BadInput;
 use serde_json::{Map, Value};
 
@@ -31,6 +31,10 @@ const FOLDERS_MAX: usize = 32;
 
 /// The most files that one entry may stand for.
 const FILES_MAX: usize = 100_000;
+
+/// How names are held against a pattern.
+const MATCHED: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 /// The files that these entries stand for. An entry that stands for none is an error; a path that is neither file nor folder
 /// nor pattern stays as it is, for whoever reads it to say what is wrong.
@@ -79,7 +83,7 @@ fn files_of(entry: &Path) -> Result<Vec<PathBuf>, RunError> {
     match fs::metadata(entry) {
         Ok(metadata) if metadata.is_dir() => {
             let mut files = Vec::new();
-            below(entry, FOLDERS_MAX, &mut files)
+            below(entry, FOLDERS_MAX, &is_of_rows, &mut files)
                 .map_err(|error| RunError::reading_what_is_made(entry, error, hint))?;
             files.sort();
             match files.is_empty() {
@@ -96,8 +100,8 @@ fn files_of(entry: &Path) -> Result<Vec<PathBuf>, RunError> {
     }
 }
 
-/// The files of rows in a folder and below it.
-fn below(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
+/// The files in a folder and below it that are wanted.
+fn below(folder: &Path, depth: usize, is_wanted: &dyn Fn(&Path) -> bool, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name());
@@ -109,8 +113,8 @@ fn below(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()
                 let what = format!("folders lie more than {FOLDERS_MAX} deep");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
-            below(&path, depth - 1, files)?;
-        } else if is_of_rows(&path) && path.is_file() {
+            below(&path, depth - 1, is_wanted, files)?;
+        } else if is_wanted(&path) && path.is_file() {
             if files.len() == FILES_MAX {
                 let what = format!("more than {FILES_MAX} files");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
@@ -136,18 +140,27 @@ fn matching(entry: &Path) -> Result<Vec<PathBuf>, RunError> {
         return Ok(vec![entry.to_owned()]);
     };
     let wrong = |why: String| RunError::from(BadInput::new(format!("`{pattern}` is no pattern of files: {why}")));
-    let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::default() };
-    let found = glob::glob_with(pattern, options).map_err(|error| wrong(error.to_string()))?;
+    // From the first `**` on, the folders are gone through here: glob follows links, which may lead round in a circle.
+    let (begin, deep) = match pattern.find("**/").filter(|at| *at == 0 || pattern[..*at].ends_with('/')) {
+        Some(at) => (&pattern[..at], Some(Pattern::new(&pattern[at..]).map_err(|error| wrong(error.to_string()))?)),
+        None => (pattern, None),
+    };
+    let begin = if begin.is_empty() { "." } else { begin };
     let mut files = Vec::new();
-    for path in found {
+    for path in glob::glob_with(begin, MATCHED).map_err(|error| wrong(error.to_string()))? {
         let path = path.map_err(|error| wrong(error.to_string()))?;
-        if path.is_file() {
+        if let Some(deep) = deep.as_ref().filter(|_| path.is_dir()) {
+            let is_wanted =
+                |file: &Path| file.strip_prefix(&path).is_ok_and(|file| deep.matches_path_with(file, MATCHED));
+            below(&path, FOLDERS_MAX, &is_wanted, &mut files).map_err(|error| wrong(error.to_string()))?;
+        } else if deep.is_none() && path.is_file() {
             if files.len() == FILES_MAX {
                 return Err(wrong(format!("it matches more than {FILES_MAX} files")));
             }
             files.push(path);
         }
     }
+    let mut files: Vec<PathBuf> = files.iter().map(|file| file.strip_prefix(".").unwrap_or(file).to_owned()).collect();
     files.sort();
     match files.is_empty() {
         false => Ok(files),
@@ -161,6 +174,26 @@ fn matching(entry: &Path) -> Result<Vec<PathBuf>, RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_among_folders_lead_nowhere() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path();
+        for name in ["a", "b"] {
+            fs::create_dir(root.join(name))?;
+            symlink("..", root.join(name).join("up"))?;
+            symlink("../a", root.join(name).join("over"))?;
+        }
+        fs::write(root.join("a/1.jsonl"), "")?;
+        symlink("../a/1.jsonl", root.join("b/2.jsonl"))?;
+        let expected = [root.join("a/1.jsonl"), root.join("b/2.jsonl")];
+        for entry in ["", "**/*.jsonl", "*/**/*.jsonl"] {
+            assert_eq!(source_files(&[root.join(entry)])?, expected, "{entry}");
+        }
+        assert!(source_files(&[root.join("**/*.csv")]).is_err());
+        Ok(())
+    }
 
     #[test]
     fn folders_and_patterns_are_their_files_by_name() -> Result<(), Box<dyn std::error::Error>> {
@@ -181,6 +214,8 @@ mod tests {
         assert_eq!(found("")?, ["a.parquet", "b/1.csv.gz", "b/2.jsonl", "b/odd[1].json"]);
         assert_eq!(found("b/*.jsonl")?, ["b/2.jsonl"]);
         assert_eq!(found("**/*.jsonl")?, ["b/2.jsonl"], "what begins with a dot is hidden");
+        assert_eq!(found("**/b/*.csv.*")?, ["b/1.csv.gz"]);
+        assert_eq!(found("[b]/**/*.jsonl")?, ["b/2.jsonl"]);
         assert_eq!(found("?.parquet")?, ["a.parquet"]);
         assert_eq!(found("b/odd[1].json")?, ["b/odd[1].json"], "a file goes before a pattern");
         assert_eq!(found("README.md")?, ["README.md"], "what is named is read, whatever it is called");
