@@ -58,7 +58,7 @@ def words_of(text):
 
 
 def words_of_code(code):
-    lines = [line for line in code.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [line for line in code.split("\n") if line.strip() and not line.lstrip().startswith("#")]
     return [(word, 4) for word in re.findall(r"\w+|[^\w\s]", "\n".join(lines))]
 
 
@@ -119,13 +119,13 @@ def normal(text):
 
 
 def normal_code(code):
-    lines = [line.rstrip() for line in code.splitlines()]
+    lines = [line.rstrip() for line in code.split("\n")]
     return "\n".join(line for line in lines if line and not line.lstrip().startswith("#"))
 
 
 def fenced(text):
     found, opened, lines = [], None, []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         fence = next((fence for fence in ("```", "~~~") if line.lstrip().startswith(fence)), None)
         if opened is None:
             opened, lines = fence, []
@@ -193,7 +193,7 @@ def read(files, options, wanted=None):
     kind, rows, index = options["kind"], [], 0
     for file in files:
         name = re.sub(r"\.(jsonl|ndjson|json)$", "", Path(file).name)
-        for number, line in enumerate(Path(file).read_text().splitlines(), 1):
+        for number, line in enumerate(Path(file).read_bytes().decode().split("\n"), 1):
             if line.strip():
                 if wanted is None or index in wanted:
                     rows.append(Row(json.loads(line), kind, f"{name}-{number}", index))
