@@ -339,19 +339,19 @@ impl RunsFound {
 
 /// Measured problems that are shorter than a run.
 struct ShortProblems {
-    /// By how many hashes they have and by the hash of all: the first problem of such.
-    by_length: Vec<(usize, HashMap<u64, usize>)>,
+    /// By how many hashes they have and by the hash of all: the problems, which may be asked under several policies.
+    by_length: Vec<(usize, HashMap<u64, Vec<usize>>)>,
 }
 
 impl ShortProblems {
     fn of(measured: &AllMeasured<'_>) -> Result<Self, PrepareError> {
-        let mut by_length: HashMap<usize, HashMap<u64, usize>> = HashMap::new();
+        let mut by_length: HashMap<usize, HashMap<u64, Vec<usize>>> = HashMap::new();
         for (place, (_, one)) in measured.problems.iter().enumerate() {
             // More hashes than this make a run of words in every script.
             if one.text.hashes() < RUN_WORDS * 4 {
                 let text = measured.words.read(one.text)?;
                 if text.count() >= WHOLE_WORDS_MIN && text.grams(RUN_WORDS).next().is_none() {
-                    by_length.entry(text.hashes().len()).or_default().entry(text.hash()).or_insert(place);
+                    by_length.entry(text.hashes().len()).or_default().entry(text.hash()).or_default().push(place);
                 }
             }
         }
@@ -368,8 +368,8 @@ impl ShortProblems {
         let text = measured.words.read(entry.text)?;
         for (length, problems) in &self.by_length {
             for (start, words) in text.hashes().windows(*length).enumerate() {
-                let place = problems.get(&Words::hash_of(words)).filter(|place| measured.may_be(**place, entry));
-                if let Some(place) = place {
+                let mut places = problems.get(&Words::hash_of(words)).into_iter().flatten();
+                if let Some(place) = places.find(|place| measured.may_be(**place, entry)) {
                     return Ok(Some((*place, Shared::Whole { at: start..start + length })));
                 }
             }
@@ -566,6 +566,20 @@ mod tests {
         let report = decontaminate(&mut rows, Vec::new(), DecontaminatedSet::named("own"), boilerplate)?;
         assert_eq!(report.sets[0].removed, 1);
         assert_eq!(rows.rows[1].decision, Decision::Accepted(Side::Train));
+        Ok(())
+    }
+
+    #[test]
+    fn a_short_instruction_is_found_under_the_policy_that_it_shares() -> Result<(), PrepareError> {
+        let (short, longer) = (words(0, 9), format!("{} {} {}", words(500, 20), words(0, 9), words(600, 20)));
+        let mut rows = fakes::policy_examples(&[[&short, "One.", "y"], [&short, "Two.", "y"], [&longer, "Two.", "n"]])?;
+        for (entry, side) in rows.rows.iter_mut().zip([Side::Eval, Side::Eval, Side::Train]) {
+            entry.decision = Decision::Accepted(side);
+        }
+        let boilerplate = rows.find_boilerplate()?;
+        decontaminate(&mut rows, Vec::new(), DecontaminatedSet::named("own"), boilerplate)?;
+        let Decision::Contaminated(found) = &rows.rows[2].decision else { panic!("{:?}", rows.rows[2].decision) };
+        assert_eq!((&found.problem, &found.shared), (&rows.rows[1].id, &Shared::Whole { at: 20..29 }));
         Ok(())
     }
 
