@@ -266,6 +266,41 @@ fn mixed(words: &[u32]) -> u64 {
     })
 }
 
+/// The hashes of a text's stretches, each in a time that does not grow with its length:
+///
+/// ```text
+/// h(w₁ … wₙ) = Σ wᵢ · Bⁿ⁻ⁱ  modulo 2⁶¹ − 1
+/// ```
+pub(super) struct StretchHashes {
+    /// Of the first i words.
+    begins: Vec<u64>,
+    /// Bⁱ.
+    powers: Vec<u64>,
+}
+
+impl StretchHashes {
+    const MODULUS: u64 = (1 << 61) - 1;
+    const BASE: u64 = 0x1e37_79b9_7f4a_7c15 % Self::MODULUS;
+
+    pub(super) fn of(words: &Words) -> Self {
+        let (mut begins, mut powers) = (vec![0], vec![1]);
+        for (i, word) in words.hashes().iter().enumerate() {
+            begins.push((Self::product(begins[i], Self::BASE) + u64::from(*word)) % Self::MODULUS);
+            powers.push(Self::product(powers[i], Self::BASE));
+        }
+        Self { begins, powers }
+    }
+
+    pub(super) fn of_stretch(&self, stretch: Range<usize>) -> u64 {
+        let before = Self::product(self.begins[stretch.start], self.powers[stretch.len()]);
+        (self.begins[stretch.end] + Self::MODULUS - before) % Self::MODULUS
+    }
+
+    fn product(a: u64, b: u64) -> u64 {
+        (u128::from(a) * u128::from(b) % u128::from(Self::MODULUS)) as u64
+    }
+}
+
 /// A set of shingles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shingles(Vec<u32>);
