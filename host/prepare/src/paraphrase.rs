@@ -111,9 +111,7 @@ impl Paraphrases {
         let mut by_rare: HashMap<usize, f64> = HashMap::new();
         for (stem, weight) in &vector {
             for place in self.rare.get(stem).into_iter().flatten() {
-                let theirs = &self.vectors[*place];
-                let at = theirs.binary_search_by_key(stem, |(stem, _)| *stem);
-                *by_rare.entry(*place).or_default() += at.map_or(0.0, |at| theirs[at].1 * weight);
+                *by_rare.entry(*place).or_default() += weight_of(&self.vectors[*place], *stem) * weight;
             }
         }
         let enough = by_rare.into_iter().filter(|(place, cosine)| *cosine >= RARE_COSINE_MIN && may_be(*place));
@@ -155,9 +153,13 @@ fn counted(stems: &[u32]) -> impl Iterator<Item = (u32, u32)> {
     counted.into_iter()
 }
 
-fn cosine(a: &Vector, b: &Vector) -> f64 {
-    let b: HashMap<u32, f64> = b.iter().copied().collect();
-    a.iter().map(|(stem, weight)| weight * b.get(stem).copied().unwrap_or_default()).sum()
+/// The cosine of a problem's vector with another's, in a time that hardly grows with how long the other is.
+fn cosine(problem: &Vector, other: &Vector) -> f64 {
+    problem.iter().map(|(stem, weight)| weight * weight_of(other, *stem)).sum()
+}
+
+fn weight_of(vector: &Vector, stem: u32) -> f64 {
+    vector.binary_search_by_key(&stem, |(stem, _)| *stem).map_or(0.0, |at| vector[at].1)
 }
 
 #[cfg(test)]
