@@ -214,27 +214,16 @@ fn evaluation_problem(
     domain: &Domain,
     solved: Solved,
 ) -> EvaluationProblem {
-    let Solved {
-        tests,
-        entry_point,
-        test_code,
-        checker,
-        time_limit_ms,
-        memory_limit_bytes,
-        reference_fuel,
-        attributes,
-        ..
-    } = solved;
     EvaluationProblem {
         text,
         domain: domain.clone(),
-        tests,
-        entry_point,
-        test_code,
-        checker,
-        time_limit_ms,
-        memory_limit_bytes,
-        reference_fuel,
-        attributes,
+        tests: solved.tests,
+        entry_point: solved.entry_point,
+        test_code: solved.test_code,
+        checker: solved.checker,
+        time_limit_ms: solved.time_limit_ms,
+        memory_limit_bytes: solved.memory_limit_bytes,
+        reference_fuel: solved.reference_fuel,
+        attributes: solved.attributes,
     }
 }
