@@ -199,16 +199,9 @@ fn leading_code(block: &Block) -> String {
 fn before_prose(text: &str) -> Option<String> {
     let module = Module::of(text);
     let Some(broken_at) = module.broken_at else { return Some(text.to_owned()) };
-    let mut code = text[..broken_at].trim_end();
-    loop {
-        let shorter = Module::of(code);
-        let ends_idle = shorter.statements.last().is_some_and(|last| last.kind == Kind::Idle && last.top_level);
-        match code.rfind('\n').filter(|_| ends_idle) {
-            Some(line) => code = code[..line].trim_end(),
-            None => break,
-        }
-    }
-    Module::of(code).has_effect().then(|| code.to_owned())
+    let idle = module.statements.iter().rev().take_while(|last| last.kind == Kind::Idle && last.top_level);
+    let end = idle.last().map_or(broken_at, |first| first.start);
+    module.has_effect().then(|| text[..end].trim_end().to_owned())
 }
 
 /// Code that no fence surrounds: the whole text, or what it begins with. Prose before it makes it no program.
@@ -256,6 +249,20 @@ mod tests {
         kind: String,
         completion: String,
         solution: Option<String>,
+    }
+
+    #[test]
+    fn idle_lines_at_the_end_of_code_are_cut_whole() {
+        for (text, code) in [
+            ("print(1)\n\nYES\n# a heading\n5\nThis is prose.", "print(1)"),
+            ("print(1)\n'''\na note\n'''\nThis is prose.", "print(1)"),
+            ("if x:\n    5\nThis is prose.", "if x:\n    5"),
+            ("print(1)  # one\n# two\nThis is prose.", "print(1)  # one\n# two"),
+            ("print(1)\n5", "print(1)\n5"),
+        ] {
+            assert_eq!(before_prose(text).as_deref(), Some(code), "{text:?}");
+        }
+        assert_eq!(before_prose("YES\n5\nThis is prose."), None);
     }
 
     #[test]

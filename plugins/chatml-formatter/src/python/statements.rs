@@ -29,6 +29,8 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Statement<'a> {
     pub(crate) kind: Kind,
+    /// Where its line begins in the text, in bytes.
+    pub(crate) start: usize,
     pub(crate) tokens: Vec<Token<'a>>,
     /// Whether it is in a function or a class.
     pub(crate) in_definition: bool,
@@ -77,6 +79,7 @@ impl<'a> Module<'a> {
             for (index, (kind, tokens)) in statements.into_iter().enumerate() {
                 module.statements.push(Statement {
                     kind,
+                    start: line.start,
                     tokens: tokens.to_vec(),
                     in_definition: in_definition || index > 0 && header == Header::Definition,
                     top_level: top_level && index == 0,
