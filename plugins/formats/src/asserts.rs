@@ -3,7 +3,8 @@
 //!
 //! Each test is one call of a function that this code brings. It runs the test in the program's own names and returns
 //! `passed` with a number that depends on all tests, which a program that ends early does not write. An assert that fails is
-//! an answer that differs; any other exception is the program's own.
+//! an answer that differs; any other exception is the program's own. A program may have names like those of builtins, which
+//! the function therefore asks of `builtins` itself.
 
 use hilora_plugin_sdk::types::TestCase;
 
@@ -38,22 +39,25 @@ impl Asserts<'_> {
         let passed = literal(&self.passed());
         format!(
             "def {ENTRY_POINT}(number):
-    names = globals()
+    import builtins
+    if f'{{builtins.exec}}' != '<built-in function exec>':
+        raise builtins.RuntimeError('the program replaced exec, which runs the tests')
+    names = builtins.globals()
     for source in {given}:
         given = {{'__name__': 'given'}}
         try:
-            exec(source, given)
-        except Exception:
+            builtins.exec(source, given)
+        except builtins.Exception:
             continue
         for name, value in given.items():
             if name != {function}:
                 names.setdefault(name, value)
     try:
         for source in {setup}:
-            exec(source, names)
-        exec({tests}[number], names)
-    except AssertionError as error:
-        return 'failed: ' + str(error)[:200]
+            builtins.exec(source, names)
+        builtins.exec({tests}[number], names)
+    except builtins.AssertionError as error:
+        return 'failed: ' + builtins.str(error)[:200]
     return {passed}
 "
         )
@@ -128,6 +132,26 @@ mod tests {
         // Without the function nothing passes, and a program that ends early says nothing.
         assert_eq!(run("def other(n):\n    return 4")?, Vec::<String>::new());
         assert_eq!(run("import sys\nsys.exit(0)")?, Vec::<String>::new());
+        Ok(())
+    }
+
+    #[test]
+    fn a_program_with_names_of_builtins_passes_nothing_by_them() -> Result<(), std::io::Error> {
+        let expected: Vec<String> = asserts().test_cases().into_iter().map(|case| case.expected).collect();
+        for shadow in [
+            "def exec(*code): pass",
+            "def globals(): return {'double': lambda n: 2 * n}",
+            "class AssertionError(Exception): pass",
+            "def str(text): raise SystemExit",
+        ] {
+            let wrong = run(&format!("{shadow}\ndef double(n):\n    return 0"))?;
+            assert_eq!(wrong, ["\"failed: \"".to_owned(), "\"failed: \\u00fc \\\"x\\\"\"".to_owned()], "{shadow}");
+            assert_eq!(run(&format!("{shadow}\ndef double(n):\n    return n + n"))?, expected, "{shadow}");
+        }
+        assert_eq!(
+            run("import builtins, json\nbuiltins.exec = lambda *code: None\ndef double(n):\n    return 0")?,
+            Vec::<String>::new()
+        );
         Ok(())
     }
 
