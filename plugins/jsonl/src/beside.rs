@@ -8,7 +8,7 @@ use hilora_plugin_sdk::loader::LoadError;
 use hilora_plugin_sdk::types::{Message, Role};
 
 use crate::field::{Field, object_text, with_embedded};
-use crate::message::{holds_nothing, train_value, unread, weight_value};
+use crate::message::{holds_nothing, unread, weight_value};
 use crate::options::{Options, refusal};
 
 /// Where a row's own instructions stand, if no option says it.
@@ -131,19 +131,14 @@ impl Beside {
     fn check_label(&self, row: &Fields<'_>, is_read: &dyn Fn(&str) -> bool) -> Result<(), Skip> {
         let field = |name: &str| if is_read(name) || self.ignores(name) { None } else { row.get(name) };
         let label = if self.ignores(&self.label.path) { None } else { self.label.value(row)? };
-        let word = match label {
-            Some(label) if label.is_text() => label.text(&self.label.path)?.to_ascii_lowercase(),
-            Some(label) => label.as_written().to_owned(),
-            None => String::new(),
-        };
-        if word == "false" {
+        let label = label.map(|value| truth(value, &self.label.path)).transpose()?.flatten();
+        if label == Some(false) {
             let detail = format!("`{}` is false: the answer is one to avoid, not one to learn", self.label.path);
             return Err(Skip::new("negative-label", detail));
         }
         let weight = field(&self.weight).map(|value| weight_value(value, &self.weight)).transpose()?;
         // Some datasets have a split under this name.
-        let train = field(&self.train).filter(|value| matches!(value.as_written(), "true" | "false"));
-        let train = train.map(|value| train_value(value, &self.train)).transpose()?;
+        let train = field(&self.train).map(|value| truth(value, &self.train)).transpose()?.flatten();
         match (weight, train) {
             (Some(false), _) => Err(Skip::new("nothing-to-train-on", format!("`{}` is 0", self.weight))),
             (_, Some(false)) => Err(Skip::new("nothing-to-train-on", format!("`{}` is false", self.train))),
@@ -167,6 +162,16 @@ impl Said {
         }
         Ok(messages)
     }
+}
+
+/// What is true or false, also as a text, which is all that a table has; `None` for everything else.
+fn truth(value: Json<'_>, field: &str) -> Result<Option<bool>, Skip> {
+    let word = if value.is_text() { value.text(field)? } else { value.as_written().into() };
+    Ok(match word.trim().to_ascii_lowercase().as_str() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    })
 }
 
 /// Each tool's definition as the text of an object.

@@ -239,7 +239,7 @@ pub(crate) fn weight_value(value: Json<'_>, field: &str) -> Result<bool, Skip> {
 }
 
 /// Whether something with this mark is trained on.
-pub(crate) fn train_value(value: Json<'_>, field: &str) -> Result<bool, Skip> {
+fn train_value(value: Json<'_>, field: &str) -> Result<bool, Skip> {
     match value.as_written() {
         "false" => Ok(false),
         "true" => Ok(true),

@@ -227,6 +227,7 @@ fn what_a_row_says_beside_its_conversation_is_honoured_or_named() {
             (r#""weight": "0.0""#, "nothing-to-train-on", "`weight` is 0"),
             (r#""weight": 0.3"#, "wrong-type", "`weight`: expected 0 or 1, got 0.3"),
             (r#""train": false"#, "nothing-to-train-on", "`train` is false"),
+            (r#""train": "False""#, "nothing-to-train-on", "`train` is false"),
             (
                 r#""rejected": "c""#,
                 "unread-field",
@@ -773,6 +774,7 @@ fn rows_that_are_no_lines_are_named_by_their_place() {
         ]
     );
     assert_eq!(named("c.csv", "prompt,completion\ra,b\r\"c\rd\",e"), ["c-2", "c-3"]);
+    assert_eq!(named("d.csv", "\"a,\nb\";prompt;completion\n1;2;3"), ["d-3"]);
     for (name, text, words) in [
         ("a.json", "[{\"prompt\": 1}", "line 1: the file ends inside the item 0 of its list"),
         ("a.json", "[{}, {}\n", "line 2: the file ends inside the item 1 of its list"),

@@ -22,11 +22,11 @@ pub(super) fn separator(name: &str, beginning: &[u8]) -> Option<u8> {
     }
     // Some programs write what their country puts between cells, and still call it CSV.
     let mut inside = false;
-    let header = beginning.iter().take_while(|byte| {
-        inside ^= **byte == b'"';
-        inside || !matches!(byte, b'\n' | b'\r')
+    let unquoted = beginning.iter().copied().filter(|byte| {
+        inside ^= *byte == b'"';
+        !inside
     });
-    let header: Vec<u8> = header.copied().collect();
+    let header: Vec<u8> = unquoted.take_while(|byte| !matches!(byte, b'\n' | b'\r')).collect();
     Some([b',', b'\t', b';'].into_iter().find(|separator| header.contains(separator)).unwrap_or(b','))
 }
 
