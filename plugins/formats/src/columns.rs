@@ -9,6 +9,7 @@ use arrow_schema::{DataType, Field, Fields, Schema};
 use hilora_plugin_sdk::loader::{Column, ColumnMismatch};
 
 use crate::cell::is_writable;
+use crate::skip::shown;
 
 /// The type that a column must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +141,12 @@ pub fn projection(file: &str, schema: &Schema, columns: &[ColumnSpec]) -> Result
 pub(crate) fn writable(schema: &Schema) -> Vec<usize> {
     let fields = schema.fields().iter().enumerate();
     fields.filter(|(_, field)| is_writable(field.data_type())).map(|(position, _)| position).collect()
+}
+
+/// The columns at other positions than these, each with its type in words.
+pub(crate) fn others(schema: &Schema, positions: &[usize]) -> Vec<String> {
+    let others = schema.fields().iter().enumerate().filter(|(position, _)| !positions.contains(position));
+    others.map(|(_, field)| format!("`{}` ({})", shown(field.name()), in_words(field.data_type()))).collect()
 }
 
 /// A type as the loaders' own expectations are written.

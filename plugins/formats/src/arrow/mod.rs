@@ -256,6 +256,7 @@ pub struct ArrowFile {
     messages: Messages,
     schema: SchemaRef,
     projection: Vec<usize>,
+    left_out: Vec<String>,
 }
 
 impl ArrowFile {
@@ -275,7 +276,13 @@ impl ArrowFile {
     ) -> Result<Self, LoadError> {
         let (schema, messages) = Messages::of(&file).map_err(|damage| damage.into_error(&file, None))?;
         let projection = choose(file.name(), &schema)?;
-        Ok(Self { messages, schema: Arc::new(columns::texts_as_bytes(&schema)), projection })
+        let left_out = columns::others(&schema, &projection);
+        Ok(Self { messages, schema: Arc::new(columns::texts_as_bytes(&schema)), projection, left_out })
+    }
+
+    /// The columns that are not read, each with its type in words.
+    pub(crate) fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// How many rows the headers of the batches promise; `None` where one of them cannot be read.
@@ -285,7 +292,7 @@ impl ArrowFile {
 
     /// Begins to decode.
     pub fn into_rows(self) -> Rows {
-        let Self { messages, schema, projection } = self;
+        let Self { messages, schema, projection, .. } = self;
         Rows::new(ArrowBatches { messages, schema, projection, dictionaries: HashMap::new(), rows_read: 0 })
     }
 }

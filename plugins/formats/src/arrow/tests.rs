@@ -3,7 +3,9 @@
 use arrow_array::builder::{Int32Builder, LargeListBuilder, ListBuilder, StringBuilder};
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    BinaryArray, BooleanArray, DictionaryArray, Int64Array, LargeStringArray, NullArray, StringArray, StringViewArray,
+    BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, DurationSecondArray, Int64Array,
+    LargeStringArray, NullArray, StringArray, StringViewArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    TimestampSecondArray,
 };
 use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
@@ -218,4 +220,34 @@ fn a_flipped_bit_or_byte_is_an_error_or_changes_rows_and_is_never_a_panic() {
             }
         }
     }
+}
+
+/// The objects of a file's rows, and what it is in words.
+fn objects(bytes: Vec<u8>) -> crate::records::Beginning {
+    crate::records::beginning(&SourceFile::from_bytes("a", bytes), 9).expect("the file is whole")
+}
+
+#[test]
+fn dates_times_and_decimals_are_written_and_what_cannot_be_is_named() {
+    let decimals = Decimal128Array::from(vec![Some(-5), None]).with_precision_and_scale(9, 2).expect("it fits");
+    let zoned = TimestampMicrosecondArray::from(vec![1_500_000, i64::MIN]).with_timezone("Europe/Paris");
+    let plain = batch(vec![
+        ("decimal", Arc::new(decimals)),
+        ("date", Arc::new(Date32Array::from(vec![Some(19_782), None]))),
+        ("time", Arc::new(Time64MicrosecondArray::from(vec![3_600_000_001, -1]))),
+        ("moment", Arc::new(TimestampSecondArray::from(vec![0, i64::MAX]))),
+        ("zoned", Arc::new(zoned)),
+    ]);
+    let rows = [
+        r#"{"decimal":-0.05,"date":"2024-02-29","time":"01:00:00.000001","moment":"1970-01-01T00:00:00","zoned":"1970-01-01T00:00:01.500Z"}"#,
+        r#"{"time":null,"moment":null,"zoned":null}"#,
+    ];
+    let found = objects(ipc_file(std::slice::from_ref(&plain), IpcWriteOptions::default()));
+    assert_eq!((found.format.as_str(), found.rows), ("Arrow", rows.map(str::to_owned).to_vec()));
+
+    let with_duration =
+        batch(vec![("name", names(&[Some("a")])), ("took", Arc::new(DurationSecondArray::from(vec![3])))]);
+    let found = objects(stream(std::slice::from_ref(&with_duration), IpcWriteOptions::default()));
+    assert_eq!(found.format, "Arrow without the column `took` (duration(s))");
+    assert_eq!(found.rows, [r#"{"name":"a"}"#]);
 }

@@ -3,15 +3,20 @@
 use std::borrow::Cow;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, StructArray};
+use arrow_array::types::{Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type};
+use arrow_array::{Array, StructArray, downcast_temporal_array};
 use arrow_schema::DataType;
 
 use super::{Cell, Row};
 
-/// Whether values of this type can be written as JSON. A column of another type (dates, decimals) is not read.
+/// Whether values of this type can be written as JSON. A column of another type (durations, unions) is not read.
 pub(crate) fn is_writable(column: &DataType) -> bool {
     match column {
-        DataType::Null | DataType::Boolean | DataType::Float32 | DataType::Float64 => true,
+        DataType::Null | DataType::Boolean | DataType::Float16 | DataType::Float32 | DataType::Float64 => true,
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => true,
+        DataType::Date32 | DataType::Date64 | DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(..) => {
+            true
+        }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
         DataType::Dictionary(_, values) => !matches!(**values, DataType::Dictionary(..)) && is_writable(values),
@@ -63,6 +68,10 @@ fn write_cell(out: &mut Vec<u8>, cell: Cell<'_>) {
     }
     match array.data_type() {
         DataType::Boolean => out.extend_from_slice(cell.boolean().unwrap_or_default().to_string().as_bytes()),
+        DataType::Float16 => {
+            let number = array.as_primitive::<Float16Type>().value(index).to_f32();
+            write_number(out, number.is_finite().then(|| number.to_string()));
+        }
         DataType::Float32 => {
             let number = array.as_primitive::<arrow_array::types::Float32Type>().value(index);
             write_number(out, number.is_finite().then(|| number.to_string()));
@@ -75,6 +84,22 @@ fn write_cell(out: &mut Vec<u8>, cell: Cell<'_>) {
             let number = array.as_primitive::<arrow_array::types::UInt64Type>().value(index);
             write_number(out, Some(number.to_string()));
         }
+        DataType::Decimal32(..) => {
+            write_number(out, Some(array.as_primitive::<Decimal32Type>().value_as_string(index)))
+        }
+        DataType::Decimal64(..) => {
+            write_number(out, Some(array.as_primitive::<Decimal64Type>().value_as_string(index)))
+        }
+        DataType::Decimal128(..) => {
+            write_number(out, Some(array.as_primitive::<Decimal128Type>().value_as_string(index)))
+        }
+        DataType::Decimal256(..) => {
+            write_number(out, Some(array.as_primitive::<Decimal256Type>().value_as_string(index)))
+        }
+        time if time.is_temporal() => match time_in_words(array, index) {
+            Some(words) => write_text(out, words.as_bytes()),
+            None => out.extend_from_slice(b"null"),
+        },
         DataType::Struct(_) => write_struct(out, array.as_struct(), index),
         DataType::Map(..) => write_map(out, array, index),
         DataType::List(_) | DataType::LargeList(_) => write_items(out, cell.items()),
@@ -86,6 +111,19 @@ fn write_cell(out: &mut Vec<u8>, cell: Cell<'_>) {
         }
         _ => write_number(out, cell.integer().map(|number| number.to_string())),
     }
+}
+
+/// A date, a time of day or both, as ISO 8601 writes them; `None` beyond the calendar.
+fn time_in_words(array: &dyn Array, index: usize) -> Option<String> {
+    let zone = if matches!(array.data_type(), DataType::Timestamp(_, Some(_))) { "Z" } else { "" };
+    downcast_temporal_array!(
+        array => match array.data_type() {
+            DataType::Date32 | DataType::Date64 => array.value_as_date(index).map(|date| format!("{date:?}")),
+            DataType::Time32(_) | DataType::Time64(_) => array.value_as_time(index).map(|time| format!("{time:?}")),
+            _ => array.value_as_datetime(index).map(|time| format!("{time:?}{zone}")),
+        },
+        _ => None
+    )
 }
 
 fn write_number(out: &mut Vec<u8>, number: Option<String>) {

@@ -16,7 +16,6 @@ use ::parquet::file::metadata::ParquetMetaData;
 use ::parquet::file::reader::{ChunkReader, FileReader, Length};
 use ::parquet::schema::types::{SchemaDescriptor, Type};
 use arrow_array::RecordBatch;
-use arrow_schema::Schema;
 use bytes::Bytes;
 use hilora_plugin_sdk::loader::{LoadError, MalformedFile, SourceFile};
 
@@ -137,40 +136,69 @@ fn is_text(written: &Type) -> bool {
         || matches!(info.converted_type(), ConvertedType::UTF8 | ConvertedType::ENUM | ConvertedType::JSON)
 }
 
+/// Whether a decimal in it has as many bytes as each value says: the decoder panics at one that says too many.
+fn holds_decimal_in_bytes(column: &Type) -> bool {
+    let info = column.get_basic_info();
+    match column {
+        Type::PrimitiveType { physical_type, .. } => {
+            *physical_type == PhysicalType::BYTE_ARRAY
+                && (matches!(info.logical_type_ref(), Some(LogicalType::Decimal(_)))
+                    || info.converted_type() == ConvertedType::DECIMAL)
+        }
+        Type::GroupType { fields, .. } => fields.iter().any(|field| holds_decimal_in_bytes(field)),
+    }
+}
+
 /// A file whose header has been checked.
 pub struct ParquetFile {
     source: Source,
     metadata: ArrowReaderMetadata,
     projection: ProjectionMask,
+    left_out: Vec<String>,
 }
 
 impl ParquetFile {
     /// Reads the header and checks columns and compression.
     pub fn open(file: SourceFile, columns: &[ColumnSpec]) -> Result<Self, LoadError> {
-        Self::open_with(file, |name, schema| columns::projection(name, schema, columns).map_err(LoadError::Column))
+        let choose = |name: &str, metadata: &ArrowReaderMetadata| {
+            columns::projection(name, metadata.schema(), columns).map_err(LoadError::Column)
+        };
+        Self::open_with(file, choose)
     }
 
     /// Reads the header, for a reader of whatever columns there are.
     pub(crate) fn open_whole(file: SourceFile) -> Result<Self, LoadError> {
-        Self::open_with(file, |_, schema| Ok(columns::writable(schema)))
+        let choose = |_: &str, metadata: &ArrowReaderMetadata| {
+            let written = metadata.parquet_schema().root_schema().get_fields();
+            let mut positions = columns::writable(metadata.schema());
+            positions.retain(|position| written.get(*position).is_some_and(|column| !holds_decimal_in_bytes(column)));
+            Ok(positions)
+        };
+        Self::open_with(file, choose)
     }
 
     fn open_with(
         file: SourceFile,
-        choose: impl FnOnce(&str, &Schema) -> Result<Vec<usize>, LoadError>,
+        choose: impl FnOnce(&str, &ArrowReaderMetadata) -> Result<Vec<usize>, LoadError>,
     ) -> Result<Self, LoadError> {
         let source = Source { file, failure: Failure::default() };
         let metadata = source
             .metadata()
             .map_err(|error| source.error(None, format!("this is not a whole Parquet file: {error}")))?;
-        let positions = choose(source.file.name(), metadata.schema())?;
+        let positions = choose(source.file.name(), &metadata)?;
+        let left_out = columns::others(metadata.schema(), &positions);
         let projection = ProjectionMask::roots(metadata.parquet_schema(), positions);
         let detail = misplaced_column(metadata.metadata(), source.file.size())
             .or_else(|| unreadable_compression(metadata.metadata(), &projection));
         if let Some(detail) = detail {
             return Err(source.error(None, detail));
         }
-        Ok(Self { source, metadata, projection })
+        Ok(Self { source, metadata, projection, left_out })
+    }
+
+    /// The columns that are not read, each with its type in words.
+    pub(crate) fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// How many rows the header promises.
@@ -182,7 +210,7 @@ impl ParquetFile {
     pub fn into_rows(self) -> Result<Rows, LoadError> {
         let rows_promised = self.rows();
         let batch_size = rows_decoded_at_once(self.metadata.metadata(), &self.projection);
-        let Self { source, metadata, projection } = self;
+        let Self { source, metadata, projection, .. } = self;
         let checked = CheckedFile { source: Arc::new(source.clone()), metadata: metadata.metadata().clone() };
         let checked: Arc<dyn FileReader> = Arc::new(checked);
         let reader = parquet_to_arrow_field_levels(metadata.parquet_schema(), projection, None)

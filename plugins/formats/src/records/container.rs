@@ -42,14 +42,13 @@ pub(super) fn open(file: SourceFile) -> Result<Opened, LoadError> {
     let head = file.read_at(0, 8).map_err(|error| LoadError::Unreadable(format!("{name}: {error}")))?;
     if is_parquet(&head) {
         let file = ParquetFile::open_whole(file)?;
-        let total = file.rows();
-        let records = ColumnRows::new(file.into_rows()?, Some(total));
-        return Ok(Opened { records: Box::new(records), format: "Parquet".to_owned() });
+        let (total, format) = (file.rows(), columns_in_words("Parquet", file.left_out()));
+        return Ok(Opened { records: Box::new(ColumnRows::new(file.into_rows()?, Some(total))), format });
     }
     if is_arrow(&head) {
         let file = ArrowFile::open_whole(file)?;
-        let total = file.rows();
-        return Ok(Opened { records: Box::new(ColumnRows::new(file.into_rows(), total)), format: "Arrow".to_owned() });
+        let (total, format) = (file.rows(), columns_in_words("Arrow", file.left_out()));
+        return Ok(Opened { records: Box::new(ColumnRows::new(file.into_rows(), total)), format });
     }
     let mut text = Decompressed::open(file)?;
     let compression = text.compression();
@@ -74,6 +73,15 @@ pub(super) fn open(file: SourceFile) -> Result<Opened, LoadError> {
         None => format.to_owned(),
     };
     Ok(Opened { records, format })
+}
+
+/// A format of columns, and which of them are not read.
+fn columns_in_words(format: &str, left_out: &[String]) -> String {
+    match left_out {
+        [] => format.to_owned(),
+        [column] => format!("{format} without the column {column}"),
+        columns => format!("{format} without the columns {}", columns.join(", ")),
+    }
 }
 
 /// Names the mistake of passing a file of another format, which would else be thousands of skipped rows.
