@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use tokenizers::{AddedToken, Model, OffsetType, PreTokenizedString, PreTokenizer};
+use tokenizers::{AddedToken, Model, NormalizedString, Normalizer, OffsetType, PreTokenizedString, PreTokenizer};
 
 use super::ModelError;
 use hilora_contract::dataset::{Segment, SegmentKind};
@@ -81,20 +81,22 @@ impl Tokenizer {
     }
 
     /// The same for a sequence that goes on where a prompt ends, at its first trained segment: it begins with exactly the
-    /// tokens of the prompt, which are what the model is asked with. A tokenizer that would join the two at the seam
-    /// tokenizes each by itself.
+    /// tokens of the prompt, which are what the model is asked with. A tokenizer that would join the two at the seam, or cut
+    /// the prompt elsewhere for what follows it, tokenizes each by itself.
     pub fn encode_answered(&self, segments: &[Segment]) -> Result<(Vec<u32>, Vec<bool>), ModelError> {
         let text: String = segments.iter().map(|segment| segment.text.as_str()).collect();
         let trained = ranges(segments, |segment| segment.trained);
-        let tokens = self.place_tokens(&text, segments)?;
-        let seam = trained.first().map_or(text.len(), |range| range.start);
-        if !tokens.iter().any(|token| token.place.start < seam && seam < token.place.end) {
-            return Ok(marked(tokens, &trained));
+        let mut tokens = self.place_tokens(&text, segments)?;
+        let asked = segments.iter().position(|segment| segment.trained && !segment.text.is_empty());
+        if let Some((asked, answer)) = asked.map(|asked| segments.split_at(asked)) {
+            let seam = trained.first().map_or(text.len(), |range| range.start);
+            let prompt = self.place_tokens(&text[..seam], asked)?;
+            if !tokens.starts_with(&prompt) {
+                tokens = prompt;
+                let answer = self.place_tokens(&text[seam..], answer)?;
+                tokens.extend(answer.into_iter().map(|token| token.moved_by(seam)));
+            }
         }
-        let asked = segments.iter().position(|segment| segment.trained).unwrap_or(segments.len());
-        let mut tokens = self.place_tokens(&text[..seam], &segments[..asked])?;
-        let answer = self.place_tokens(&text[seam..], &segments[asked..])?;
-        tokens.extend(answer.into_iter().map(|token| token.moved_by(seam)));
         Ok(marked(tokens, &trained))
     }
 
@@ -132,10 +134,24 @@ impl Tokenizer {
     /// Whether a token is no special one that was spelled, or one that was spelled in control text.
     fn is_meant(&self, token: &PlacedToken, text: &str, control: &[Range<usize>]) -> bool {
         let Some(special) = self.special.get(&token.id) else { return true };
-        // An unknown character becomes a special token, too, and white space beside one belongs to it.
-        let Some(at) = text[token.place.clone()].find(&special.content) else { return true };
-        let spelled = token.place.start + at..token.place.start + at + special.content.len();
+        let Some(spelled) = self.spelling(special, &text[token.place.clone()]) else { return true };
+        let spelled = token.place.start + spelled.start..token.place.start + spelled.end;
         control.iter().any(|range| range.start <= spelled.start && spelled.end <= range.end)
+    }
+
+    /// Where a special token is spelled in the text that it stands for: white space beside it may belong to it. `None` if it
+    /// is not spelled there, because an unknown character becomes a special token, too.
+    fn spelling(&self, special: &AddedToken, text: &str) -> Option<Range<usize>> {
+        if let Some(at) = text.find(&special.content) {
+            return Some(at..at + special.content.len());
+        }
+        // Some are looked for in what the normalizer makes of a text.
+        let normalizer = self.control.get_normalizer().filter(|_| special.normalized)?;
+        let normalized = |text: &str| {
+            let mut text = NormalizedString::from(text);
+            normalizer.normalize(&mut text).ok().map(|()| text.get().to_owned())
+        };
+        normalized(text)?.contains(&normalized(&special.content)?).then_some(0..text.len())
     }
 
     /// The special tokens that control text spells.
@@ -145,7 +161,7 @@ impl Tokenizer {
             for token in self.place(&self.control, &text[range.clone()])? {
                 let mut token = token.moved_by(range.start);
                 let Some(special) = self.special.get(&token.id) else { continue };
-                if !text[token.place.clone()].contains(&special.content) {
+                if self.spelling(special, &text[token.place.clone()]).is_none() {
                     continue;
                 }
                 // White space that belongs to it may lie in the segments beside.
@@ -413,6 +429,10 @@ mod tests {
         }
         let special = serde_json::json!({"added_tokens": [{"id": 1, "content": "a", "single_word": false, "lstrip": false,
             "rstrip": false, "normalized": false, "special": true}]});
+        let lowered = serde_json::json!({"normalizer": {"type": "Lowercase"}, "added_tokens": [{"id": 3, "content": "<end>",
+            "single_word": false, "lstrip": false, "rstrip": false, "normalized": true, "special": true}]});
+        let (tokens, _) = words(&lowered)?.encode_segments(&[content("a <END>", false), control("<End>", true)])?;
+        assert_eq!(tokens.iter().filter(|token| **token == 3).count(), 1, "{tokens:?}");
         let refused = words(&special)?.encode_segments(&[content("b a", true)]).expect_err("`a` is a token alone");
         assert!(refused.to_string().contains("spells the control token `a`"), "{refused}");
         Ok(())
@@ -432,6 +452,23 @@ mod tests {
                 }
             }
         }
+        // A tokenizer that looks ahead may cut the prompt's own end elsewhere.
+        for kind in KINDS {
+            let tokenizer = small(kind)?;
+            for (end, answer) in [("\n  ", "2"), ("  ", "2 + 2"), (" \t", "(a)"), ("\n\n", "four"), ("  ", "It is")] {
+                let segments = [control("user ", false), control(end, false), content(answer, true)];
+                let (tokens, trained) = tokenizer.encode_answered(&segments)?;
+                let (prompt, _) = tokenizer.encode_segments(&segments[..2])?;
+                assert_eq!(tokens[..prompt.len()], prompt, "{kind}: {end:?} {answer:?}");
+                assert_eq!(trained.iter().position(|trained| *trained), Some(prompt.len()), "{kind}: {answer:?}");
+            }
+        }
+        // An empty text that would be trained on is no seam.
+        let tokenizer = small("byte_level")?;
+        let empty =
+            [content("What", false), content("", true), control("<|im_end|>", false), content("<|im_end|>", true)];
+        let (tokens, _) = tokenizer.encode_answered(&empty)?;
+        assert!(tokens.starts_with(&tokenizer.encode_segments(&empty[..3])?.0));
         let joined = small("byte_level")?.encode_segments(&turns("What is", "\n\nfour"))?;
         assert_ne!(small("byte_level")?.encode_answered(&turns("What is", "\n\nfour"))?, joined);
         Ok(())
