@@ -43,6 +43,8 @@ pub struct Adapter {
 const WEIGHTS: &str = "adapter_model.safetensors";
 /// What older versions of PEFT wrote.
 const PICKLED_WEIGHTS: &str = "adapter_model.bin";
+/// No base has as many blocks: a tensor of a later one is refused before anything is made for the blocks before it.
+const BLOCKS_MAX: usize = 4096;
 const OTHER_BASE: &str = "was the adapter made for another base?";
 
 /// PEFT's name of a factor.
@@ -171,6 +173,9 @@ impl Adapter {
         let layer_of = |name: &str| -> Option<usize> {
             name.strip_prefix("base_model.model.model.layers.")?.split('.').next()?.parse().ok()
         };
+        if let Some(name) = files.names().find(|name| layer_of(name).is_some_and(|layer| layer >= BLOCKS_MAX)) {
+            return Err(ModelError::UnexpectedTensor { path, tensor: name.to_owned() });
+        }
         let layers = files.names().filter_map(layer_of).max().map_or(0, |last| last + 1);
         if layers == 0 {
             // Of whatever base, a block of this number would have an update.
@@ -386,6 +391,20 @@ mod tests {
         let other = ModelConfig { vocab_size: 97, ..model.config().clone() };
         let error = loaded.check_against(&other).err().ok_or("taken over another vocabulary")?.to_string();
         assert!(error.contains("lm_head.weight`: expected shape [97, 64], got [96, 64]"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn an_update_of_a_block_that_no_base_has_is_refused_at_once() -> Result<(), Box<dyn std::error::Error>> {
+        let (model, folder) = (small_model(6)?, tempfile::tempdir()?);
+        perturbed(&model, &small_lora())?.save(folder.path(), None)?;
+        for layer in ["4000000000", "18446744073709551615"] {
+            let name = format!("base_model.model.model.layers.{layer}.self_attn.q_proj.lora_A.weight");
+            let tensor = NamedFloats { name: name.clone(), shape: vec![4, 64], values: vec![0.0; 256] };
+            write_floats(&folder.path().join(WEIGHTS), &[tensor], Dtype::F32)?;
+            let error = Adapter::load(folder.path()).err().ok_or("it was read")?.to_string();
+            assert!(error.contains(&name), "{error}");
+        }
         Ok(())
     }
 }
