@@ -87,7 +87,9 @@ impl Model {
         let mut kept: Vec<Option<BlockSaved>> = Vec::with_capacity(self.weights.blocks.len());
         let mut x = self.embedded(&documents.tokens, self.embedding(adapter))?;
         if let Some(noise) = &how.noise {
-            neftune::add(noise, &x, &documents.documents)?;
+            // It is noise on the table's rows, which a family may multiply.
+            let noise = Noise { alpha: noise.alpha * self.config().multipliers.embedding, ..*noise };
+            neftune::add(&noise, &x, &documents.documents)?;
         }
         for (layer, block) in self.weights.blocks.iter().enumerate() {
             let mut saved = block.forward_saved::<T>(layer, &x, &pass)?;
@@ -160,6 +162,41 @@ impl Model {
             let mut saved = block.forward_saved::<T>(before, x, pass)?;
             inputs[before + 1] = Some(block.output::<T>(before, &mut saved, pass)?);
         }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Multipliers;
+    use crate::small_model::{SMALL_CONFIG, perturbed_adapter};
+    use crate::{ComputeDevice, ModelConfig};
+
+    /// transformers adds NEFTune's noise to what the embedding gives, and multiplies both.
+    #[test]
+    fn noise_is_multiplied_as_the_embedding_is() -> Result<(), Box<dyn std::error::Error>> {
+        let config =
+            ModelConfig { tie_word_embeddings: false, ..ModelConfig::parse(Path::new("config.json"), SMALL_CONFIG)? };
+        let multiplied =
+            ModelConfig { multipliers: Multipliers { embedding: 4.0, ..Multipliers::default() }, ..config.clone() };
+        let mut documents = PackedDocuments::default();
+        documents.push(&[3, 1, 4, 1, 5, 9, 2, 6], |_| true);
+        let loss = |model: &Model, alpha: f64| -> Result<f64, ModelError> {
+            let adapter = perturbed_adapter(model)?;
+            let noise = Some(Noise { seed: 5, micro_batch: 3, alpha });
+            let how = TrainingPass { scale: 1.0, dropout: None, noise, checkpointing: None };
+            let gradients = Gradients::Adapter(adapter.zeros_like()?);
+            model.forward_backward(&documents, Some(&adapter), how, &gradients)
+        };
+        let factor = Model::random(multiplied, 5, ComputeDevice::Cpu)?;
+        let mut table = Model::random(config, 5, ComputeDevice::Cpu)?;
+        let larger = (table.weights.embedding.dense().ok_or("no table")? * 4.0)?;
+        table.weights.embedding = Weight::F32(larger);
+        assert_eq!(loss(&factor, 5.0)?, loss(&table, 20.0)?);
+        assert_ne!(loss(&factor, 5.0)?, loss(&factor, 1.25)?);
         Ok(())
     }
 }
