@@ -30,7 +30,7 @@ pub(crate) fn of_generation_config(folder: &Path) -> Result<Vec<u32>, ModelError
     named(&path, config.get(FIELD))
 }
 
-/// One id, several, or none. A negative one is how some configurations write none.
+/// One id, several, or none, each once. A negative one is how some configurations write none.
 fn named(path: &Path, value: Option<&Value>) -> Result<Vec<u32>, ModelError> {
     let ids = match value {
         None | Some(Value::Null) => return Ok(Vec::new()),
@@ -41,6 +41,7 @@ fn named(path: &Path, value: Option<&Value>) -> Result<Vec<u32>, ModelError> {
     for id in ids {
         match id.as_i64() {
             Some(negative) if negative < 0 => {}
+            Some(id) if u32::try_from(id).is_ok_and(|id| tokens.contains(&id)) => {}
             Some(id) if u32::try_from(id).is_ok() => tokens.push(id as u32),
             _ => {
                 return Err(ModelError::config(
@@ -66,7 +67,7 @@ mod tests {
         assert_eq!(of(json!({"eos_token_id": null}))?, [0_u32; 0]);
         assert_eq!(of(json!({"eos_token_id": -1}))?, [0_u32; 0]);
         assert_eq!(of(json!({"eos_token_id": 0}))?, [0]);
-        assert_eq!(of(json!({"eos_token_id": [128_001, 128_008]}))?, [128_001, 128_008]);
+        assert_eq!(of(json!({"eos_token_id": [128_001, 128_008, 128_001]}))?, [128_001, 128_008]);
         assert_eq!(of(json!({"eos_token_id": null, "text_config": {"eos_token_id": 7}}))?, [7]);
         for wrong in [json!("</s>"), json!(2.5), json!([1, "</s>"]), json!(1_u64 << 40)] {
             let refused = of(json!({ "eos_token_id": wrong })).expect_err("it is no id").to_string();
