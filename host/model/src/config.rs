@@ -1,7 +1,8 @@
 //! A model's configuration: `config.json` of the Hugging Face layout.
 //!
 //! What would change the numbers and is not computed here (other activations, unknown rope scaling) is refused by name. A
-//! sequence that is longer than a sliding window is, too: up to there a window changes nothing.
+//! sequence that is longer than a sliding window is, too: up to there a window changes nothing. A base's own dropouts
+//! (`attention_dropout`, and `residual_dropout` of Seed-OSS) are not applied, in training neither: the adapter's is.
 
 use std::fmt;
 use std::path::Path;
