@@ -356,6 +356,27 @@ mod tests {
     }
 
     #[test]
+    fn dates_and_decimals_are_read_but_decimals_in_bytes_of_any_length() {
+        let dates: arrow_array::ArrayRef = Arc::new(arrow_array::Date32Array::from(vec![19_782]));
+        let decimals = arrow_array::Decimal128Array::from(vec![-5]).with_precision_and_scale(30, 2).expect("it fits");
+        let batch =
+            RecordBatch::try_from_iter([("date", dates), ("decimal", Arc::new(decimals))]).expect("two columns");
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("the schema is plain");
+        writer.write(&batch).expect("memory can be written");
+        let bytes = writer.into_inner().expect("memory can be written");
+        let found = crate::records::beginning(&SourceFile::from_bytes("a", bytes), 9).expect("the file is whole");
+        assert_eq!(found.format, "Parquet");
+        assert_eq!(found.rows, [r#"{"date":"2024-02-29","decimal":-0.05}"#]);
+
+        let decimal = Type::primitive_type_builder("x", PhysicalType::BYTE_ARRAY)
+            .with_logical_type(Some(LogicalType::decimal(2, 30)))
+            .with_precision(30)
+            .with_scale(2)
+            .build();
+        assert!(holds_decimal_in_bytes(&decimal.expect("the type is whole")));
+    }
+
+    #[test]
     fn knows_which_codecs_are_built_in() {
         for codec in [
             Compression::UNCOMPRESSED,
