@@ -5,12 +5,15 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use hilora_contract::terminal::visible;
+use hilora_contract::terminal::{visible, visible_line};
 
 use super::{GroupStatistics, LaidOutRow, Lengths, Piece, SideStatistics};
 
 /// The widest bar of a histogram.
 const BAR_MAX: usize = 40;
+
+/// The most characters of a name or a note, each of which is a part of one line.
+const NAME_CHARACTERS_MAX: usize = 200;
 
 /// Whether colours are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +47,7 @@ impl Colours {
 pub fn rows_text(rows: &[LaidOutRow], colours: Colours) -> String {
     let mut text = String::new();
     for row in rows {
-        let heading = format!("{}: {}", visible(&row.name), visible(&row.note()));
+        let heading = format!("{}: {}", one_line(&row.name), one_line(&row.note()));
         push_line(&mut text, &colours.paint(Style::new().bold(), &heading));
         push_line(&mut text, &pieces_text(&row.pieces, colours));
         text.push('\n');
@@ -88,6 +91,10 @@ fn style(control: bool, trained: bool) -> Style {
     }
 }
 
+fn one_line(name: &str) -> String {
+    visible_line(name, NAME_CHARACTERS_MAX)
+}
+
 fn push_line(text: &mut String, line: &str) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{}", line.trim_end_matches('\n'));
@@ -127,7 +134,7 @@ fn push_tables(text: &mut String, side: &SideStatistics) {
         }
         push_line(text, &format!("  tokens by {by}"));
         for GroupStatistics { group, rows, too_long, tokens } in groups {
-            push_line(text, &line(&cells(&format!("  {}", visible(group)), *rows, tokens, *too_long)));
+            push_line(text, &line(&cells(&format!("  {}", one_line(group)), *rows, tokens, *too_long)));
         }
     }
     if let Some(tokens) = &side.tokens {
@@ -177,6 +184,24 @@ mod tests {
         assert_eq!(Colours::choose(true, Some(OsStr::new(""))), Colours::On);
         assert_eq!(Colours::choose(true, Some(OsStr::new("1"))), Colours::Off);
         assert_eq!(Colours::choose(false, None), Colours::Off);
+    }
+
+    /// Datasets name domains, difficulties and rows.
+    #[test]
+    fn a_name_with_a_line_break_makes_no_line() {
+        let row = LaidOutRow {
+            name: "row 3\nerror: x".to_owned(),
+            domain: "math".to_owned(),
+            difficulty: Some("easy\n".repeat(1000)),
+            tokens: 7,
+            trained_tokens: 3,
+            tests: None,
+            pieces: Vec::new(),
+        };
+        let text = rows_text(&[row], Colours::Off);
+        let heading = text.lines().next().unwrap_or_default();
+        assert!(heading.starts_with("row 3␊error: x: math, easy␊easy␊"), "{text}");
+        assert!(heading.chars().count() < 3 * NAME_CHARACTERS_MAX && text.lines().count() < 5, "{text}");
     }
 
     #[test]
