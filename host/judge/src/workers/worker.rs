@@ -108,7 +108,8 @@ impl Worker {
         let mut watch = Watch::new(&mut is_late, is_stopped);
         let mut requests = BufWriter::new(Watched { pipe: &mut self.requests, watch: &mut watch });
         let sent = send(&mut requests, &asked, code.as_bytes(), stdin);
-        drop(requests);
+        // Dropped with what was not sent, it would wait for the pipe again.
+        drop(requests.into_parts());
         let answer = match sent {
             Ok(()) => self.answer(&mut watch, HEAD_BYTES_MAX.max(request.limits.output_bytes_max)),
             Err(error) => Err(watch.silence(error)),
