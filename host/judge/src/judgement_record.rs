@@ -312,6 +312,17 @@ mod tests {
         ContentHash::of(&[number])
     }
 
+    /// Writes a record of so many findings. Gives the bytes of its first line and all of its content.
+    fn written(path: &Path, findings: u8) -> Result<(usize, Vec<u8>), RecordError> {
+        let record = JudgementRecord::open(path, key(0))?;
+        let heading = fs::metadata(path).expect("it is there").len() as usize;
+        for number in 1..=findings {
+            record.enter(key(number), &finding(number.into()))?;
+        }
+        drop(record);
+        Ok((heading, fs::read(path).expect("it can be read")))
+    }
+
     #[test]
     fn a_finding_outlives_its_process_and_answers_one_question() -> Result<(), RecordError> {
         let folder = tempfile::tempdir().expect("a folder");
@@ -335,13 +346,9 @@ mod tests {
     fn a_record_that_was_cut_anywhere_keeps_what_is_whole() -> Result<(), RecordError> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("record");
-        let record = JudgementRecord::open(&path, key(0))?;
-        let heading = fs::metadata(&path).expect("it is there").len() as usize;
-        record.enter(key(1), &finding(1))?;
-        let one = fs::metadata(&path).expect("it is there").len() as usize;
-        record.enter(key(2), &finding(2))?;
-        drop(record);
-        let whole = fs::read(&path).expect("it can be read");
+        let (heading, whole) = written(&path, 2)?;
+        // Both lines have one length.
+        let one = heading + (whole.len() - heading) / 2;
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).expect("it can be written");
             let record = JudgementRecord::open(&path, key(0))?;
@@ -358,13 +365,7 @@ mod tests {
     fn a_changed_byte_costs_one_line_and_is_never_believed() -> Result<(), RecordError> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("record");
-        let record = JudgementRecord::open(&path, key(0))?;
-        let heading = fs::metadata(&path).expect("it is there").len() as usize;
-        for number in 1..4 {
-            record.enter(key(number), &finding(number.into()))?;
-        }
-        drop(record);
-        let whole = fs::read(&path).expect("it can be read");
+        let (heading, whole) = written(&path, 3)?;
         for place in heading..whole.len() {
             let mut damaged = whole.clone();
             damaged[place] ^= 1;
@@ -384,11 +385,7 @@ mod tests {
     fn every_flipped_bit_of_the_heading_makes_the_record_forgotten() -> Result<(), RecordError> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("record");
-        let record = JudgementRecord::open(&path, key(0))?;
-        let heading = fs::metadata(&path).expect("it is there").len() as usize;
-        record.enter(key(1), &finding(1))?;
-        drop(record);
-        let whole = fs::read(&path).expect("it can be read");
+        let (heading, whole) = written(&path, 1)?;
         for bit in 0..heading * 8 {
             let mut damaged = whole.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
