@@ -4,9 +4,10 @@
 //!
 //! - what it asks resembles what a measured problem asks (Jaccard's index, see `fingerprint`), both without the boilerplate
 //!   of their collections;
-//! - the two share a run of 13 words, none of them boilerplate of the measured problem's set, that says something. Competitive statements share whole sentences that say nothing of
-//!   the task ("the first line of the input contains a single integer n"), so a run that stands in more than ten different
-//!   problems is taken for such a sentence; GPT-3's filter drew the same line;
+//! - the two share a run of 13 words, none of them boilerplate of the measured problem's set, that says something.
+//!   Competitive statements share whole sentences that say nothing of the task ("the first line of the input contains a
+//!   single integer n"), so a run that stands in more than ten different problems is taken for such a sentence; GPT-3's
+//!   filter drew the same line;
 //! - it holds seven tenths of a measured problem's own words in runs of 13 words, whatever the number of problems that do:
 //!   a benchmark's problem that a data set repeats is no sentence of many problems;
 //! - it holds the whole of a measured problem of 8 to 12 words;

@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(index.solved_by(&others, &file)?, None);
         Ok(())
     }
-    /// Against all solutions that begin alike, each by each, this takes minutes.
+    /// With each read for each, this took most of a minute.
     #[test]
     fn programs_that_begin_alike_are_told_apart_in_linear_time() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
