@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// The most characters of one message; a summary of many lines is one, too.
-pub const MESSAGE_CHARACTERS_MAX: usize = 20_000;
+const MESSAGE_CHARACTERS_MAX: usize = 20_000;
 
 /// What stands before a line that goes on with a message.
 const INDENT: &str = "  ";

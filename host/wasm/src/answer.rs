@@ -19,7 +19,7 @@ pub(super) const SEQUENCES_BYTES_MAX: u64 = 256 << 20;
 const WRITE_BYTES: u64 = 4 << 10;
 
 /// The most characters of a guest's own words that an error or a report repeats.
-const MESSAGE_CHARACTERS_MAX: usize = 2_000;
+const WORDS_CHARACTERS_MAX: usize = 2_000;
 
 /// The most characters of a name.
 pub(super) const NAME_CHARACTERS_MAX: usize = 200;
@@ -38,7 +38,7 @@ pub(super) fn is_too_large(error: &wasmtime::Error) -> bool {
 
 /// The beginning of a guest's words.
 pub(super) fn shortened(words: &str) -> String {
-    cut(words, MESSAGE_CHARACTERS_MAX)
+    cut(words, WORDS_CHARACTERS_MAX)
 }
 
 /// The beginning of a name that a guest gives.
@@ -48,7 +48,7 @@ pub(super) fn shortened_name(name: &str) -> String {
 
 /// The end of what a guest wrote, where a panic and a trace say what happened.
 pub(super) fn ending(words: &str) -> &str {
-    let before = words.chars().count().saturating_sub(MESSAGE_CHARACTERS_MAX);
+    let before = words.chars().count().saturating_sub(WORDS_CHARACTERS_MAX);
     words.char_indices().nth(before).map_or("", |(start, _)| &words[start..])
 }
 
@@ -62,9 +62,9 @@ mod tests {
 
     #[test]
     fn of_long_words_the_beginning_or_the_end_is_kept() {
-        let words = format!("{}ü", "x".repeat(MESSAGE_CHARACTERS_MAX));
-        assert_eq!(shortened(&words), "x".repeat(MESSAGE_CHARACTERS_MAX));
-        assert_eq!(ending(&words), format!("{}ü", "x".repeat(MESSAGE_CHARACTERS_MAX - 1)));
+        let words = format!("{}ü", "x".repeat(WORDS_CHARACTERS_MAX));
+        assert_eq!(shortened(&words), "x".repeat(WORDS_CHARACTERS_MAX));
+        assert_eq!(ending(&words), format!("{}ü", "x".repeat(WORDS_CHARACTERS_MAX - 1)));
         assert_eq!((shortened("ü"), ending("ü"), ending("")), ("ü".to_owned(), "ü", ""));
     }
 }
