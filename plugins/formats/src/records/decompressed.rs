@@ -15,6 +15,9 @@ use crate::watched::{Failure, Watched};
 /// How many bytes are asked for at once.
 pub(super) const READ_BYTES: usize = 1 << 18;
 
+/// How many bytes the first look at a file shows, if it has as many: members of an archive may be as short as one byte.
+const BEGINNING_BYTES: usize = 1 << 12;
+
 /// The largest window of a zstd frame, as a power of two: what `zstd --long` writes, and what `zstd` itself reads unless it
 /// is told otherwise.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
@@ -29,6 +32,10 @@ pub(super) struct Decompressed {
     /// What the file is compressed with.
     compression: Option<&'static str>,
     reader: Box<dyn BufRead>,
+    /// What was read ahead, how much of it went by, and what ended it.
+    ahead: Vec<u8>,
+    ahead_at: usize,
+    ahead_error: Option<io::Error>,
 }
 
 /// The codec that a file begins with.
@@ -65,7 +72,27 @@ impl Decompressed {
             }
             None => Box::new(plain),
         };
-        Ok(Self { name, failure, compression, reader })
+        let (ahead, ahead_at, ahead_error) = (Vec::new(), 0, None);
+        let mut opened = Self { name, failure, compression, reader, ahead, ahead_at, ahead_error };
+        opened.read_ahead();
+        Ok(opened)
+    }
+
+    fn read_ahead(&mut self) {
+        while self.ahead.len() < BEGINNING_BYTES {
+            let length = match self.reader.fill_buf() {
+                Ok([]) => break,
+                Ok(piece) => {
+                    self.ahead.extend_from_slice(piece);
+                    piece.len()
+                }
+                Err(error) => {
+                    self.ahead_error = Some(error);
+                    break;
+                }
+            };
+            self.reader.consume(length);
+        }
     }
 
     pub(super) fn compression(&self) -> Option<&'static str> {
@@ -74,6 +101,12 @@ impl Decompressed {
 
     /// The bytes that come next; none at the end of the file. `line` and `row` are for messages.
     pub(super) fn peek(&mut self, line: u64, row: u64) -> Result<&[u8], LoadError> {
+        if self.ahead_at < self.ahead.len() {
+            return Ok(&self.ahead[self.ahead_at..]);
+        }
+        if let Some(error) = self.ahead_error.take() {
+            return Err(self.error(line, row, &error));
+        }
         // Asked twice, because what is borrowed from the reader in one arm of a match is borrowed in all.
         match self.reader.fill_buf() {
             Ok(_) => {}
@@ -84,7 +117,14 @@ impl Decompressed {
 
     /// Goes on by so many bytes of those that were peeked at.
     pub(super) fn consume(&mut self, bytes: usize) {
-        self.reader.consume(bytes);
+        if self.ahead_at == self.ahead.len() {
+            self.reader.consume(bytes);
+            return;
+        }
+        self.ahead_at += bytes;
+        if self.ahead_at == self.ahead.len() {
+            (self.ahead, self.ahead_at) = (Vec::new(), 0);
+        }
     }
 
     /// The file is not what it should be.

@@ -64,6 +64,8 @@ fn plain_and_compressed_lines_are_the_same_rows() {
     assert_eq!(fates(&gzip(LINES)), ["1", "two"]);
     let twice = [gzip(b"{\"id\": 1, \"text\": \"a\"}\n"), gzip(b"{\"id\": 2, \"text\": \"b\"}\n")].concat();
     assert_eq!(fates(&twice), ["1", "2"], "an archive may have several members");
+    let list = [gzip(b""), gzip(b"["), gzip(b"{\"id\": 1, \"text\": \"a\"}]")].concat();
+    assert_eq!(fates(&list), ["1"], "and short ones");
     assert_eq!(read_all(vec![LINES.to_vec(), vec![], gzip(LINES)], 1).expect("all are whole").len(), 4);
 }
 
