@@ -105,8 +105,9 @@ impl Drop for Watchdog {
     }
 }
 
-/// Feeds `read` the whole inputs, which it must accept, and so many damaged ones, and prints a line of JSON: the target, how many were tried, how many were accepted
-/// as whole, and what was found. A panic and an input that takes too long are findings; to be refused is right.
+/// Feeds `read` the whole inputs, which it must accept, and so many damaged ones, and prints a line of JSON: the target, how
+/// many were tried, how many of them failed, how many were accepted as whole, and what was found. A panic and an input that
+/// takes too long are findings; to be refused is right.
 pub(crate) fn feed(target: &str, seed: u64, inputs: u64, whole: &[Vec<u8>], read: &mut dyn FnMut(&[u8]) -> bool) {
     panic::set_hook(Box::new(|panicked| {
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = panicked.to_string();
@@ -115,9 +116,10 @@ pub(crate) fn feed(target: &str, seed: u64, inputs: u64, whole: &[Vec<u8>], read
     let (mut accepted, mut failed, mut slowest) = (0_u64, 0_u64, Duration::ZERO);
     let _watchdog = Watchdog::start(target);
     // Damage to what is refused as it is would show nothing.
-    if let Some(refused) = whole.iter().position(|input| !read(input)) {
+    let mut is_accepted = |input: &Vec<u8>| panic::catch_unwind(AssertUnwindSafe(|| read(input))).unwrap_or(false);
+    if let Some(refused) = whole.iter().position(|input| !is_accepted(input)) {
         failed += 1;
-        findings.push(format!("whole input {refused} is refused"));
+        findings.push(format!("whole input {refused} is refused, or makes it panic"));
     }
     for number in 0..inputs {
         let input = damaged(whole, &mut Random::new(seed.wrapping_mul(1_000_003).wrapping_add(number)));
@@ -126,13 +128,17 @@ pub(crate) fn feed(target: &str, seed: u64, inputs: u64, whole: &[Vec<u8>], read
         let read = panic::catch_unwind(AssertUnwindSafe(|| read(&input)));
         let took = begun.elapsed();
         slowest = slowest.max(took);
-        failed += u64::from(read.is_err());
+        failed += u64::from(read.is_err() || took > TIME_MAX);
         match read {
             Ok(is_accepted) => accepted += u64::from(is_accepted),
             Err(_) => {
                 let words = PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 findings.push(format!("input {number}: {}", words.escape_debug()));
             }
+        }
+        // One that never ends is the watchdog's, which looks so rarely that this one may have been too fast for it.
+        if took > TIME_MAX {
+            findings.push(format!("input {number}: {:.1} s", took.as_secs_f64()));
         }
     }
     drop(panic::take_hook());

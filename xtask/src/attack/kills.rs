@@ -38,8 +38,9 @@ pub(super) fn of_the_job(job: &Job, kills: u64, random: &mut Random) -> Result<R
             Some(0) => job.same(&name).and_then(|()| nothing_is_left(job, &name)),
             _ => Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr))),
         });
-        // All kills of a job stand or fall with what it left.
-        for _ in 0..killed {
+        // All kills of a job stand or fall with what it left. One that failed without any is a finding, too.
+        let attempts = if outcome.is_err() { killed.max(1) } else { killed };
+        for _ in 0..attempts {
             tally.enter(outcome.clone());
         }
         job.remove(&name);
