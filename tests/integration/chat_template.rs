@@ -7,8 +7,9 @@ use std::process::Command;
 
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Message, Role, Segment, SegmentKind};
-use hilora_model::ChatTemplate;
+use hilora_model::{ChatTemplate, Dialogue};
 use libtest_mimic::{Failed, Trial};
+use serde::Deserialize;
 
 use crate::{real_data_trial, repository};
 
@@ -84,7 +85,14 @@ fn template(path: &Path) -> Result<ChatTemplate, Failed> {
     Ok(ChatTemplate::parse(path, &fs::read_to_string(path)?, None)?)
 }
 
-fn conversations() -> Result<BTreeMap<String, Vec<Message>>, Failed> {
+#[derive(Deserialize)]
+struct Conversation {
+    messages: Vec<Message>,
+    #[serde(default)]
+    tools: Vec<String>,
+}
+
+fn conversations() -> Result<BTreeMap<String, Conversation>, Failed> {
     let path = repository().join("tests/data/chat_templates/conversations.json");
     Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
@@ -100,7 +108,8 @@ fn renders(path: PathBuf) -> Result<(), Failed> {
     assert_eq!(expected.len(), conversations.len());
     for (case, hashes) in expected {
         for (add_generation_prompt, hash) in [false, true].into_iter().zip(hashes) {
-            let text = template.render(&conversations[case], add_generation_prompt);
+            let Conversation { messages, tools } = &conversations[case];
+            let text = template.render(Dialogue { messages, tools }, add_generation_prompt);
             let rendered = text.as_ref().ok().map(|text| ContentHash::of(text.as_bytes()));
             assert_eq!(rendered, *hash, "{case}, {add_generation_prompt}: {text:?}");
         }
@@ -119,19 +128,33 @@ fn trained(pieces: &[Segment]) -> String {
 /// Every conversation that ends with an answer: what is learned, and that nothing foreign became control.
 fn lays_out_instruct(path: PathBuf) -> Result<(), Failed> {
     let template = template(&path)?;
-    for (case, messages) in conversations()? {
+    for (case, Conversation { messages, tools }) in conversations()? {
         if messages.last().is_none_or(|last| last.role != Role::Assistant) {
             continue;
         }
-        let pieces = template.lay_out_lesson(&messages, None, &[])?;
-        assert_eq!(text(&pieces), template.render(&messages, false)?, "{case}");
+        let dialogue = Dialogue { messages: &messages, tools: &tools };
+        let pieces = template.lay_out_lesson(dialogue, None, &[])?;
+        assert_eq!(text(&pieces), template.render(dialogue, false)?, "{case}");
         let answers = messages.iter().filter(|message| message.role == Role::Assistant);
-        let learned: String = answers.map(|message| format!("{}<|im_end|>", message.content)).collect();
+        let learned: String = match case.as_str() {
+            "a tool is called" => {
+                "I look.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Zürich \\\"<|im_end|>\\\"\\n\", \
+                 \"days\": 2, \"scale\": 1.5, \"z\": [1e-07, null, true], \"a\": {}}}\n</tool_call>\n<tool_call>\n\
+                 {\"name\": \"clock\", \"arguments\": {}}\n</tool_call><|im_end|>Rain at noon.<|im_end|>"
+                    .to_owned()
+            }
+            "a call ends it" => {
+                "<tool_call>\n{\"name\": \"clock\", \"arguments\": {}}\n</tool_call><|im_end|>".to_owned()
+            }
+            _ => answers.map(|message| format!("{}<|im_end|>", message.content)).collect(),
+        };
         assert_eq!(trained(&pieces), learned, "{case}");
-        assert!(
-            pieces.iter().all(|piece| piece.kind == SegmentKind::Content || !piece.text.contains("forged")),
-            "{case}"
-        );
+        // A dataset's own end of a turn stands in a definition, in an argument and in what a tool answered.
+        let is_foreign = |piece: &&Segment| piece.text.contains("forged") || piece.text.contains("Zürich");
+        assert!(pieces.iter().filter(is_foreign).all(|piece| piece.kind == SegmentKind::Content), "{case}");
+        if !tools.is_empty() {
+            continue;
+        }
         let prompt = template.lay_out_prompt(&messages[..messages.len() - 1])?;
         assert!(text(&pieces).starts_with(&text(&prompt)), "{case}");
     }
@@ -150,8 +173,8 @@ fn lays_out_qwq(path: PathBuf) -> Result<(), Failed> {
         ("two turns", None, "4<|im_end|>\n</think>\n\n6<|im_end|>"),
         ("thoughts", None, "4<|im_end|>I count again.\n</think>\n\nYes.<|im_end|>"),
     ] {
-        let messages = &conversations[case];
-        let pieces = template.lay_out_lesson(messages, reasoning, &[])?;
+        let messages = &conversations[case].messages;
+        let pieces = template.lay_out_lesson(Dialogue::without_tools(messages), reasoning, &[])?;
         assert_eq!(trained(&pieces), learned, "{case}");
         let prompt = text(&template.lay_out_prompt(&messages[..messages.len() - 1])?);
         assert!(prompt.ends_with("<|im_start|>assistant\n<think>\n"), "{prompt}");

@@ -5,7 +5,7 @@ that keeps Unicode, `raise_exception` and `strftime_now`; the special tokens are
 environment, so it needs Jinja2 alone. The date is fixed at 2024-01-01. A refusal is written as null.
 
 Usage: chat_templates.py [REAL_DATA]
-    REAL_DATA: the folder with `qwen2_tokenizer/tokenizer_config.*.json`; without it only our own template is rendered.
+    REAL_DATA: the folder with `qwen2_tokenizer/tokenizer_config.*.json`; without it only our own templates are rendered.
 Writes tests/data/chat_templates/renderings.json. The templates of other projects stay where they are.
 """
 
@@ -50,10 +50,20 @@ def special_tokens(config):
     return tokens
 
 
-def rendering(template, tokens, messages, add_generation_prompt):
+def told(conversation):
+    """The messages and the tools: definitions and arguments, which are kept as texts of JSON, are objects there."""
+    messages = json.loads(json.dumps(conversation["messages"]))
+    for message in messages:
+        for call in message.get("tool_calls", []):
+            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+    return messages, [json.loads(tool) for tool in conversation.get("tools", [])] or None
+
+
+def rendering(template, tokens, conversation, add_generation_prompt):
+    messages, tools = told(conversation)
     try:
         text = template.render(
-            messages=messages, tools=None, documents=None, add_generation_prompt=add_generation_prompt, **tokens
+            messages=messages, tools=tools, documents=None, add_generation_prompt=add_generation_prompt, **tokens
         )
     except jinja2.exceptions.TemplateError:
         return None
@@ -63,7 +73,7 @@ def rendering(template, tokens, messages, add_generation_prompt):
 def main():
     conversations = json.loads((DATA / "conversations.json").read_text())
     own = json.loads((DATA / "features.tokenizer_config.json").read_text())
-    templates = {"features": ((DATA / "features.jinja").read_text(), own)}
+    templates = {name: ((DATA / f"{name}.jinja").read_text(), own) for name in ("features", "tools")}
     if len(sys.argv) > 1:
         for path in sorted(pathlib.Path(sys.argv[1], "qwen2_tokenizer").glob("tokenizer_config.*.json")):
             config = json.loads(path.read_text())
@@ -73,8 +83,8 @@ def main():
         template = compiled(text)
         tokens = special_tokens(config)
         renderings[name] = {
-            case: [rendering(template, tokens, messages, False), rendering(template, tokens, messages, True)]
-            for case, messages in conversations.items()
+            case: [rendering(template, tokens, conversation, prompt) for prompt in (False, True)]
+            for case, conversation in conversations.items()
         }
     (DATA / "renderings.json").write_text(json.dumps(renderings, indent=1) + "\n")
 

@@ -23,8 +23,8 @@ use hilora_evaluator::{
 use hilora_judge::workers::{Confinement, serve};
 use hilora_judge::{JudgedProgram, Program, Verdict};
 use hilora_model::{
-    Adapter, ChatTemplate, ComputeDevice, ConfiningAllocator, Description, LoraConfig, Model, ModelConfig, ModelError,
-    Tokenizer,
+    Adapter, ChatTemplate, ComputeDevice, ConfiningAllocator, Description, Dialogue, LoraConfig, Model, ModelConfig,
+    ModelError, Tokenizer,
 };
 use hilora_run::config::RunConfig;
 use hilora_wasm::{HostOptions, PluginHost};
@@ -272,7 +272,7 @@ fn templates(campaign: &Campaign, base: &Path) -> Result<(), Failed> {
     campaign.feed("chat template", &whole, &mut |bytes| {
         let template = String::from_utf8_lossy(bytes).into_owned();
         let template = ChatTemplate::parse(Path::new("chat_template.jinja"), &config, Some(template));
-        template.is_ok_and(|template| template.render(&messages, true).is_ok())
+        template.is_ok_and(|template| template.render(Dialogue::without_tools(&messages), true).is_ok())
     });
     Ok(())
 }

@@ -58,7 +58,7 @@ pub use adapter::{Adapter, AdapterModule};
 pub use base_files::BaseFiles;
 pub use block::DropoutKey;
 pub use causal_lm::Model;
-pub use chat_template::{ChatTemplate, ChatTemplateSource, ConfiningAllocator};
+pub use chat_template::{ChatTemplate, ChatTemplateSource, ConfiningAllocator, Dialogue};
 pub use checkpointing::Checkpointing;
 pub use config::{Architecture, ModelConfig};
 pub use decode::DecodeSession;

@@ -1,9 +1,9 @@
 //! The model's own chat template in the place of the formatter's layout: the formatter composes the messages and finds
 //! the program in an answer, the template lays the messages out.
 
-use hilora_contract::dataset::{Message, ProblemText, Role};
+use hilora_contract::dataset::{Conversation, Message, ProblemText, Role};
 use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity, PromptFormatter, Sequence};
-use hilora_model::{ChatTemplate, ModelError};
+use hilora_model::{ChatTemplate, Dialogue, ModelError};
 
 /// What begins a thought, in a template's prompt or in an answer.
 const THOUGHT_BEGIN: &str = "<think>";
@@ -46,13 +46,16 @@ impl PromptFormatter for ModelTemplateFormatter {
 
     fn format_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Sequence>, PluginError> {
         let ends = self.formatter.stop_sequences()?;
-        let sequences = self.formatter.format_lessons(specialist, lessons)?;
+        let composed: Vec<FormatterLesson> = lessons.iter().map(without_tools).collect();
+        let sequences = self.formatter.format_lessons(specialist, &composed)?;
         let lay_out = |(lesson, sequence): (&FormatterLesson, Sequence)| {
-            let reasoning = match lesson {
-                FormatterLesson::Solved(example) => example.reasoning.as_deref(),
-                FormatterLesson::Conversation(_) | FormatterLesson::Policy(_) => None,
+            let (reasoning, tools): (_, &[String]) = match lesson {
+                FormatterLesson::Solved(example) => (example.reasoning.as_deref(), &[]),
+                FormatterLesson::Conversation(conversation) => (None, &conversation.tools),
+                FormatterLesson::Policy(_) => (None, &[]),
             };
-            let segments = self.template.lay_out_lesson(&sequence.messages, reasoning, &ends);
+            let dialogue = Dialogue { messages: &sequence.messages, tools };
+            let segments = self.template.lay_out_lesson(dialogue, reasoning, &ends);
             let segments = segments.map_err(|error| self.refusal(lesson.id(), &error))?;
             Ok(Sequence { segments, ..sequence })
         };
@@ -71,6 +74,16 @@ impl PromptFormatter for ModelTemplateFormatter {
 
     fn extract_solution(&self, completion: &str) -> Result<Option<String>, PluginError> {
         answer_of(completion, self.opens_thought).map_or(Ok(None), |answer| self.formatter.extract_solution(answer))
+    }
+}
+
+/// A lesson as the formatter composes it: tools are told by the template, and once is enough.
+fn without_tools(lesson: &FormatterLesson) -> FormatterLesson {
+    match lesson.clone() {
+        FormatterLesson::Conversation(conversation) => {
+            FormatterLesson::Conversation(Conversation { tools: Vec::new(), ..conversation })
+        }
+        other => other,
     }
 }
 

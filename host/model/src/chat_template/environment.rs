@@ -7,10 +7,10 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, context};
 use serde::Serialize;
-use serde_json::ser::{Formatter, PrettyFormatter};
+use serde_json::ser::Formatter;
 
-use super::generation_blocks;
-use hilora_contract::dataset::Message;
+use super::{Dialogue, generation_blocks, tools};
+use hilora_contract::dataset::{Message, ToolCall};
 
 /// The name under which the template is kept; errors show it.
 const NAME: &str = "chat_template";
@@ -39,17 +39,18 @@ pub(super) fn environment(template: String) -> Result<Environment<'static>, Erro
 /// Renders the environment's template. What its generation blocks write stands between the two marks.
 pub(super) fn render(
     environment: &Environment<'_>,
-    messages: &[Message],
+    Dialogue { messages, tools }: Dialogue<'_>,
     add_generation_prompt: bool,
     special_tokens: &BTreeMap<&'static str, String>,
     (begin, end): (&str, &str),
 ) -> Result<String, String> {
     let template = environment.get_template(NAME).map_err(|error| error.to_string())?;
-    let messages: Vec<Value> = messages.iter().map(message_value).collect();
+    let messages = messages.iter().map(message_value).collect::<Result<Vec<Value>, String>>()?;
+    let tools = tools.iter().map(|tool| tools::value("a tool", tool)).collect::<Result<Vec<Value>, String>>()?;
     let marks = BTreeMap::from([(generation_blocks::BEGIN, begin), (generation_blocks::END, end)]);
     let values = context! {
         messages,
-        tools => Value::from(()),
+        tools => if tools.is_empty() { Value::from(()) } else { Value::from(tools) },
         documents => Value::from(()),
         add_generation_prompt => add_generation_prompt,
         ..context! { ..Value::from(Serde(special_tokens)), ..Value::from(Serde(marks)) }
@@ -64,16 +65,28 @@ pub(super) fn render(
     String::from_utf8(output.0).map_err(|error| error.to_string())
 }
 
-/// A message as templates know it: a thought beside the text has other names there.
-fn message_value(message: &Message) -> Value {
-    let value = Value::from(Serde(message));
-    match &message.reasoning {
-        None => value,
-        Some(reasoning) => {
-            let reasoning = Value::from(reasoning.as_str());
-            context! { reasoning_content => reasoning.clone(), thinking => reasoning, ..value }
-        }
+/// A message as templates know it: a thought beside the text has other names there, and the arguments of a call are an
+/// object.
+fn message_value(message: &Message) -> Result<Value, String> {
+    let mut value = Value::from(Serde(message));
+    if let Some(reasoning) = &message.reasoning {
+        let reasoning = Value::from(reasoning.as_str());
+        value = context! { reasoning_content => reasoning.clone(), thinking => reasoning, ..value };
     }
+    if message.tool_calls.is_empty() {
+        return Ok(value);
+    }
+    let call = |call: &ToolCall| {
+        let arguments = tools::value("the arguments of a call", &call.arguments)?;
+        let function = context! { name => call.name.as_str(), arguments };
+        let called = context! { type => "function", function };
+        Ok(match &call.id {
+            Some(id) => context! { id => id.as_str(), ..called },
+            None => called,
+        })
+    };
+    let tool_calls = message.tool_calls.iter().map(call).collect::<Result<Vec<Value>, String>>()?;
+    Ok(context! { tool_calls, ..value })
 }
 
 /// What Python's `iter` takes; Jinja2 asks it.
@@ -172,35 +185,111 @@ fn to_json(value: &Value, arguments: Kwargs) -> Result<String, Error> {
         return Err(Error::new(ErrorKind::InvalidOperation, message));
     }
     let mut text = Vec::new();
-    let failed = |error: serde_json::Error| Error::new(ErrorKind::BadSerialization, error.to_string());
-    match indent {
-        None => {
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, PythonSpacing)).map_err(failed)?
-        }
-        Some(indent) => {
-            let spaces = " ".repeat(indent);
-            let formatter = PrettyFormatter::with_indent(spaces.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter)).map_err(failed)?;
-        }
-    }
+    let formatter = PythonJson { indent, level: 0, has_values: false };
+    value
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))
+        .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
     String::from_utf8(text).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
 }
 
-/// Python's separators: `, ` and `: `.
-struct PythonSpacing;
+/// JSON as Python's `json.dumps` spells it: its separators, its lines, its floats.
+struct PythonJson {
+    /// Spaces of a level; all in one line where there are none.
+    indent: Option<usize>,
+    level: usize,
+    /// Whether the array or object that ends has any.
+    has_values: bool,
+}
 
-impl Formatter for PythonSpacing {
+impl PythonJson {
+    fn begin<W: ?Sized + Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.level += 1;
+        self.has_values = false;
+        writer.write_all(bracket)
+    }
+
+    fn begin_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        match (self.indent, first) {
+            (None, true) => Ok(()),
+            (None, false) => writer.write_all(b", "),
+            (Some(_), true) => self.new_line(writer),
+            (Some(_), false) => {
+                writer.write_all(b",")?;
+                self.new_line(writer)
+            }
+        }
+    }
+
+    fn end_value(&mut self) -> io::Result<()> {
+        self.has_values = true;
+        Ok(())
+    }
+
+    fn end<W: ?Sized + Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.level -= 1;
+        if self.indent.is_some() && self.has_values {
+            self.new_line(writer)?;
+        }
+        writer.write_all(bracket)
+    }
+
+    fn new_line<W: ?Sized + Write>(&self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b"\n")?;
+        writer.write_all(" ".repeat(self.indent.unwrap_or(0) * self.level).as_bytes())
+    }
+}
+
+impl Formatter for PythonJson {
+    fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        writer.write_all(python_float(value).as_bytes())
+    }
+
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.begin(writer, b"[")
+    }
+
     fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+        self.begin_value(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, _writer: &mut W) -> io::Result<()> {
+        self.end_value()
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.end(writer, b"]")
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.begin(writer, b"{")
     }
 
     fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+        self.begin_value(writer, first)
     }
 
     fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         writer.write_all(b": ")
     }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, _writer: &mut W) -> io::Result<()> {
+        self.end_value()
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.end(writer, b"}")
+    }
+}
+
+/// `repr` of a float: the shortest digits that are it, with an exponent of at least two digits from 1e16 and below 1e-4.
+fn python_float(value: f64) -> String {
+    if value != 0.0 && !(1e-4..1e16).contains(&value.abs()) {
+        let text = format!("{value:e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+        return format!("{digits}e{sign}{exponent:0>2}");
+    }
+    format!("{value:?}")
 }
 
 #[cfg(test)]
@@ -208,9 +297,11 @@ mod tests {
     use super::*;
     use crate::chat_template::confined::confined;
 
+    const NOTHING: Dialogue<'_> = Dialogue { messages: &[], tools: &[] };
+
     fn rendered(template: &str) -> Result<String, String> {
         let environment = environment(template.to_owned()).map_err(|error| error.to_string())?;
-        render(&environment, &[], false, &BTreeMap::new(), ("", ""))
+        render(&environment, NOTHING, false, &BTreeMap::new(), ("", ""))
     }
 
     #[test]
@@ -219,7 +310,13 @@ mod tests {
         let expected = r#"{"b": [1, "ü<>&'"], "a": {}, "c": null}"#;
         let template = r#"{{ {"b": [1, "ü<>&'"], "a": {}, "c": none} | tojson }}"#;
         assert_eq!(rendered(template), Ok(expected.to_owned()));
-        assert_eq!(rendered("{{ [1, []] | tojson(indent=2) }}"), Ok("[\n  1,\n  []\n]".to_owned()));
+        let lines = rendered("{{ [1, [], {'a': {}, 'b': [2]}] | tojson(indent=2) }}");
+        let expected = "[\n  1,\n  [],\n  {\n    \"a\": {},\n    \"b\": [\n      2\n    ]\n  }\n]";
+        assert_eq!(lines.as_deref(), Ok(expected));
+        // python3 -c 'import json; print(json.dumps([1.0, 1e15, 1e16, 1.5e-5, -1e-4, 1e300, 0.0, -0.0, 0.1]))'
+        let floats = rendered("{{ [1.0, 1e15, 1e16, 1.5e-5, -1e-4, 1e300, 0.0, -0.0, 0.1] | tojson }}");
+        let expected = "[1.0, 1000000000000000.0, 1e+16, 1.5e-05, -0.0001, 1e+300, 0.0, -0.0, 0.1]";
+        assert_eq!(floats.as_deref(), Ok(expected));
     }
 
     /// Jinja2 3.1 made the answers: `jinja2.Environment().from_string("{{ V is T }}").render()`.
@@ -267,7 +364,7 @@ mod tests {
     fn confined_length(template: &'static str) -> Result<usize, String> {
         let environment = confined(|| environment(template.to_owned()).map_err(|error| error.to_string()))
             .map_err(|error| error.to_string())??;
-        let render = move || render(&environment, &[], false, &BTreeMap::new(), ("", "")).map(|text| text.len());
+        let render = move || render(&environment, NOTHING, false, &BTreeMap::new(), ("", "")).map(|text| text.len());
         confined(render).map_err(|error| error.to_string())?
     }
 

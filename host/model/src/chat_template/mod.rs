@@ -5,12 +5,13 @@
 //! `raise_exception` and `strftime_now` are there (the date is fixed, so that the same messages give the same text), and
 //! the special tokens are known by their names, of which `special_tokens_map.json` has the last word as long as
 //! `tokenizer_config.json` lists no `added_tokens_decoder`. `{% generation %}` blocks are read. A rendering that takes too
-//! many steps, too much memory or too long is an error (`confined`). Tools and documents are not handed in.
+//! many steps, too much memory or too long is an error (`confined`). Documents are not handed in.
 
 mod confined;
 mod environment;
 mod generation_blocks;
 mod layout;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,11 +42,37 @@ pub struct ChatTemplate {
     path: PathBuf,
     environment: Arc<Environment<'static>>,
     special_tokens: Arc<BTreeMap<&'static str, String>>,
-    /// Whether it asks for a thought beside the text.
-    knows_reasoning: bool,
+    knows: Knowledge,
     /// The spellings of the tokens at which the model ends a text, of which the tokenizer's own is only one: Gemma ends a
     /// turn with another.
     end_tokens: Vec<String>,
+}
+
+/// What a template asks for beside roles and texts. What it does not ask for, it would leave out without a word.
+#[derive(Clone, Copy)]
+struct Knowledge {
+    /// A thought beside the text.
+    reasoning: bool,
+    /// The calls of a message.
+    calls: bool,
+    /// The definitions of tools.
+    tools: bool,
+}
+
+/// What a template lays out: messages, and of each tool that the assistant can call the text of a JSON object.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialogue<'a> {
+    /// The messages, in order.
+    pub messages: &'a [Message],
+    /// The tools; may be empty.
+    pub tools: &'a [String],
+}
+
+impl<'a> Dialogue<'a> {
+    /// Messages alone.
+    pub fn without_tools(messages: &'a [Message]) -> Self {
+        Self { messages, tools: &[] }
+    }
 }
 
 /// Real templates have some tens of kilobytes.
@@ -134,31 +161,37 @@ impl ChatTemplate {
             return Err(unreadable(format!("expected at most {TEMPLATE_BYTES_MAX} bytes, got {got}")));
         }
         let names = ["reasoning", ".thinking", "'thinking'", "\"thinking\""];
-        let knows_reasoning = names.iter().any(|name| template.contains(name));
+        let knows = Knowledge {
+            reasoning: names.iter().any(|name| template.contains(name)),
+            calls: template.contains("tool_calls"),
+            tools: template.contains("tools"),
+        };
         // What is constant in a template is computed while it is read.
         let environment = confined(|| environment::environment(template).map_err(|error| error.to_string()))
             .map_err(|error| ended(path, error, "the chat template cannot be read"))?
             .map_err(unreadable)?;
         let (environment, special_tokens) = (Arc::new(environment), Arc::new(special_tokens));
-        Ok(Self { path: path.to_owned(), environment, special_tokens, knows_reasoning, end_tokens: Vec::new() })
+        Ok(Self { path: path.to_owned(), environment, special_tokens, knows, end_tokens: Vec::new() })
     }
 
-    /// The text of these messages; with `add_generation_prompt` up to where the assistant's next turn begins.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ModelError> {
-        self.render_marked(messages, add_generation_prompt, ("", ""))
+    /// The text of a dialogue; with `add_generation_prompt` up to where the assistant's next turn begins.
+    pub fn render(&self, dialogue: Dialogue<'_>, add_generation_prompt: bool) -> Result<String, ModelError> {
+        self.render_marked(dialogue, add_generation_prompt, ("", ""))
     }
 
     /// The same with marks where a generation block begins and ends.
     fn render_marked(
         &self,
-        messages: &[Message],
+        Dialogue { messages, tools }: Dialogue<'_>,
         add_generation_prompt: bool,
         (begin, end): (&str, &str),
     ) -> Result<String, ModelError> {
         let (environment, special_tokens) = (Arc::clone(&self.environment), Arc::clone(&self.special_tokens));
-        let (messages, begin, end) = (messages.to_vec(), begin.to_owned(), end.to_owned());
+        let (messages, tools) = (messages.to_vec(), tools.to_vec());
+        let (begin, end) = (begin.to_owned(), end.to_owned());
         confined(move || {
-            environment::render(&environment, &messages, add_generation_prompt, &special_tokens, (&begin, &end))
+            let dialogue = Dialogue { messages: &messages, tools: &tools };
+            environment::render(&environment, dialogue, add_generation_prompt, &special_tokens, (&begin, &end))
         })
         .map_err(|error| ended(&self.path, error, "a rendering was ended"))?
         .map_err(|message| self.error(message))
@@ -253,7 +286,13 @@ mod tests {
     use super::*;
     use hilora_contract::artifact::ContentHash;
 
-    type Conversations = BTreeMap<String, Vec<Message>>;
+    #[derive(Deserialize)]
+    struct Conversation {
+        messages: Vec<Message>,
+        #[serde(default)]
+        tools: Vec<String>,
+    }
+    type Conversations = BTreeMap<String, Conversation>;
     /// For each template and conversation the hashes without and with the generation prompt; `None` is a refusal.
     type Renderings = BTreeMap<String, BTreeMap<String, [Option<ContentHash>; 2]>>;
 
@@ -264,16 +303,19 @@ mod tests {
 
     /// `tests/oracle/chat_templates.py` made the hashes with Jinja2.
     #[test]
-    fn our_template_renders_as_jinja2_does() -> Result<(), ModelError> {
+    fn our_templates_render_as_jinja2_does() -> Result<(), ModelError> {
         let config = data("features.tokenizer_config.json");
-        let template = ChatTemplate::parse(Path::new("features"), &config, Some(data("features.jinja")))?;
         let conversations: Conversations = serde_json::from_str(&data("conversations.json")).expect("conversations");
         let renderings: Renderings = serde_json::from_str(&data("renderings.json")).expect("hashes");
-        for (case, expected) in &renderings["features"] {
-            for (add_generation_prompt, expected) in [false, true].into_iter().zip(expected) {
-                let text = template.render(&conversations[case], add_generation_prompt);
-                let hash = text.as_ref().ok().map(|text| ContentHash::of(text.as_bytes()));
-                assert_eq!(hash, *expected, "{case}, {add_generation_prompt}: {text:?}");
+        for name in ["features", "tools"] {
+            let template = ChatTemplate::parse(Path::new(name), &config, Some(data(&format!("{name}.jinja"))))?;
+            for (case, expected) in &renderings[name] {
+                for (add_generation_prompt, expected) in [false, true].into_iter().zip(expected) {
+                    let Conversation { messages, tools } = &conversations[case];
+                    let text = template.render(Dialogue { messages, tools }, add_generation_prompt);
+                    let hash = text.as_ref().ok().map(|text| ContentHash::of(text.as_bytes()));
+                    assert_eq!(hash, *expected, "{name}, {case}, {add_generation_prompt}: {text:?}");
+                }
             }
         }
         Ok(())
@@ -283,8 +325,12 @@ mod tests {
     fn a_template_is_one_text_or_the_default_of_several() -> Result<(), ModelError> {
         let parse = |config: &str| ChatTemplate::parse(Path::new("c.json"), config, None);
         let named = r#"{"chat_template":[{"name":"tool_use","template":"t"},{"name":"default","template":"d"}]}"#;
-        assert_eq!(parse(named)?.render(&[], false)?, "d");
-        assert_eq!(parse(r#"{"chat_template":"{{ eos_token }}","eos_token":"E"}"#)?.render(&[], false)?, "E");
+        assert_eq!(parse(named)?.render(Dialogue::without_tools(&[]), false)?, "d");
+        assert_eq!(
+            parse(r#"{"chat_template":"{{ eos_token }}","eos_token":"E"}"#)?
+                .render(Dialogue::without_tools(&[]), false)?,
+            "E"
+        );
         for (config, expected) in [
             ("{", "EOF"),
             ("{}", "the model has no chat template"),
@@ -304,7 +350,7 @@ mod tests {
     fn the_map_of_special_tokens_counts_where_the_configuration_lists_no_added_tokens() -> Result<(), ModelError> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("it can be written");
-        let shown = || ChatTemplate::load(folder.path())?.render(&[], false);
+        let shown = || ChatTemplate::load(folder.path())?.render(Dialogue::without_tools(&[]), false);
         write("chat_template.jinja", "{{ bos_token }}|{{ eos_token }}|{{ bos_token is defined }}");
         for (config, map, expected) in [
             (r#"{"eos_token":"E"}"#, r#"{"bos_token":"B"}"#, "B|E|true"),
