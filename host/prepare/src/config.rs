@@ -245,12 +245,6 @@ impl DataConfig {
         if is_one && self.files.is_empty() && !prepared {
             problems.push("data.files is empty, expected at least one file".to_owned());
         }
-        if self.checker.is_some() && prepared {
-            problems.push(
-                "data.checker is for problems that are to be prepared; rows that are prepared already name their own"
-                    .to_owned(),
-            );
-        }
         for (index, set) in self.decontaminate.iter().enumerate() {
             let key = format!("data.decontaminate[{index}]");
             if set.name.trim().is_empty() {
@@ -366,13 +360,23 @@ impl DataConfig {
         ]
     }
 
-    /// What is wrong with `evaluation_files` where the rows to learn from are prepared already: no loader reads it then.
-    pub fn wrong_given_evaluation(&self) -> Vec<String> {
-        if self.evaluation_files.is_empty() || !self.is_prepared() {
-            return Vec::new();
+    /// What is wrong where `train_file` names rows that are prepared already, which only its file tells: nothing is judged
+    /// and no loader reads anything then.
+    pub fn wrong_beside_prepared_rows(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !self.is_prepared() {
+            return problems;
+        }
+        if self.checker.is_some() {
+            problems.push(
+                "data.checker is for problems that are to be prepared; rows that are prepared already name their own"
+                    .to_owned(),
+            );
+        }
+        if self.evaluation_files.is_empty() {
+            return problems;
         }
         let why = "because data.train_file names rows that are prepared already";
-        let mut problems = Vec::new();
         for (key, is_set) in self.evaluation_keys() {
             if is_set {
                 problems.push(format!("data.{key} is for a loader, but none reads data.evaluation_files, {why}"));
@@ -436,7 +440,10 @@ mod tests {
         let error = checker(r#"{"name": "tokens", "absolute_tolerance": 1}"#).expect_err("it has no tolerance");
         assert!(error.to_string().contains("the checker `tokens` has no option `absolute_tolerance`"), "{error}");
         let prepared = parse(r#"{"train_file": "a.jsonl", "domains": ["python"], "checker": "tokens"}"#)?;
-        assert!(prepared.validate()[0].starts_with("data.checker is for problems that are to be prepared"));
+        assert!(
+            prepared.wrong_beside_prepared_rows()[0]
+                .starts_with("data.checker is for problems that are to be prepared")
+        );
         Ok(())
     }
 
@@ -487,7 +494,7 @@ mod tests {
         assert!(alone.validate()[0].starts_with("data.evaluation_source is for the loader of"));
         let given = r#"{"train_file": "a", "domains": ["math"], "evaluation_files": FILES}"#;
         let problems =
-            |files: &str| parse(&given.replace("FILES", files)).map(|config| config.wrong_given_evaluation());
+            |files: &str| parse(&given.replace("FILES", files)).map(|config| config.wrong_beside_prepared_rows());
         assert_eq!(problems(r#"["t"]"#)?, Vec::<String>::new());
         assert!(problems(r#"["t", "u"]"#)?[0].starts_with("data.evaluation_files is t, u, expected one file"));
         assert_eq!(problems(r#"["hf://datasets/a/b"]"#)?.len(), 1);

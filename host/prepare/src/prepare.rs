@@ -262,7 +262,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
 
-    use super::super::config::DataConfig;
+    use super::super::config::{DataConfig, SourceConfig};
     use super::super::fakes::{FakeClassifier, FakeLoader, FakeRunner, problem, problem_with};
     use super::super::inputs::{SourceInputs, input_files};
     use super::*;
@@ -531,6 +531,130 @@ mod tests {
         run.config.eval_fraction = Some(2.0);
         assert!(matches!(run.prepare(1, 1), Err(PrepareError::Config(problems)) if problems.len() == 1));
         assert_eq!(run.files(), before);
+        Ok(())
+    }
+
+    /// A run of two sources, `a` and `b`, and of evaluation files where there are rows for them.
+    struct Sources {
+        run: Run,
+        weights: [f64; 2],
+        rows: [Vec<LoadedRow>; 2],
+        measured: Vec<LoadedRow>,
+    }
+
+    impl Sources {
+        fn prepare(&self) -> Result<PrepareReport, PrepareError> {
+            let files = self.run.config.files.clone();
+            let source = |(name, weight): (&str, f64)| SourceConfig {
+                name: name.to_owned(),
+                source: "fake".to_owned(),
+                files: files.clone(),
+                options: LoaderOptions::new(),
+                weight,
+                loader: None,
+                classifier: None,
+            };
+            let is_measured = !self.measured.is_empty();
+            let config = DataConfig {
+                source: String::new(),
+                files: Vec::new(),
+                sources: ["a", "b"].into_iter().zip(self.weights).map(source).collect(),
+                evaluation_files: if is_measured { files.clone() } else { Vec::new() },
+                evaluation_source: is_measured.then(|| "fake".to_owned()),
+                eval_fraction: Some(0.0),
+                ..self.run.config.clone()
+            };
+            let [first, second] = self.rows.clone().map(FakeLoader::new);
+            let (measured, classifier) = (FakeLoader::new(self.measured.clone()), FakeClassifier::new());
+            let files = &input_files(&files)?;
+            let inputs = |loader| SourceInputs { files, loader, classifier: &classifier };
+            let folder = self.run.folder();
+            let inputs = PrepareInputs {
+                config: &config,
+                sources: &[inputs(&first), inputs(&second)],
+                evaluation: is_measured.then(|| inputs(&measured)),
+                specialist: "python",
+                seed: 1,
+                program: ContentHash::of(b"program"),
+                sets: &[],
+                runner: Arc::new(FakeRunner),
+                checkers: Arc::new(|_: &str| Ok(None)),
+                train_tests: false,
+                workers: 1,
+                run_folder: Some(&folder),
+            };
+            prepare(&inputs, &|| false, &|_| {}).map(finished)
+        }
+    }
+
+    fn problems(ids: &str, numbers: std::ops::Range<usize>) -> Vec<LoadedRow> {
+        let row = |i: usize| LoadedRow::Problem(problem(&format!("{ids}{i}"), &i.to_string()));
+        numbers.map(row).collect()
+    }
+
+    #[test]
+    fn several_sources_are_one_data_set_with_weights() -> Result<(), Box<dyn std::error::Error>> {
+        // Both have the identifiers p0 to p7, and the last two rows of `b` ask what `a` asks.
+        let mut second = problems("p", 20..28);
+        second.extend(problems("q", 0..2));
+        let rows = [problems("p", 0..8), second];
+        let sources =
+            |weights| Sources { run: Run::new(Vec::new()), weights, rows: rows.clone(), measured: Vec::new() };
+        let plain = sources([1.0, 1.0]);
+        let manifest = plain.prepare()?.manifest;
+        assert_eq!((manifest.counts.rows, manifest.counts.train_examples), (18, 16));
+        assert_eq!(manifest.fates[8].id.as_deref(), Some("b/p20"));
+        assert_eq!(manifest.skipped["duplicate-statement"].ids, ["b/q0", "b/q1"]);
+        assert_eq!(manifest.inputs.len(), 2);
+
+        let weighted = sources([2.0, 0.5]);
+        let manifest = weighted.prepare()?.manifest;
+        let told: Vec<_> = manifest
+            .sources
+            .iter()
+            .map(|of| (of.name.as_str(), of.rows, of.train_rows, of.left_out, of.repeated, of.train_examples))
+            .collect();
+        assert_eq!(told, [("a", 8, 8, 0, 8, 16), ("b", 10, 4, 4, 0, 4)]);
+        assert_eq!((manifest.counts.train_problems, manifest.counts.train_examples), (12, 20));
+        assert_eq!(manifest.skipped["left-out-by-weight"].count, 4);
+        let train = String::from_utf8(weighted.run.files()[Path::new("data/python_train.jsonl")].clone())?;
+        let lines: Vec<&str> = train.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (20, lines[1]), "a row and its repetition stand together");
+        weighted.prepare()?;
+        let again = String::from_utf8(weighted.run.files()[Path::new("data/python_train.jsonl")].clone())?;
+        assert_eq!(again, train, "what was found done gives the same rows");
+        Ok(())
+    }
+
+    #[test]
+    fn evaluation_files_are_held_out_and_nothing_like_them_is_trained_on() -> Result<(), Box<dyn std::error::Error>> {
+        let unsolved = |id: &str, number: &str| {
+            let mut problem = problem(id, number);
+            problem.solutions.clear();
+            LoadedRow::Problem(problem)
+        };
+        let mut untested = problem("untested", "77");
+        (untested.tests, untested.solutions) = (Vec::new().into(), Vec::new());
+        let proof = LoadedRow::Problem(problem_with("proof", "A proof.", &["print(88)"], &[("", "88")]));
+        let measured = vec![unsolved("p0", "3"), unsolved("t1", "500"), proof, LoadedRow::Problem(untested)];
+        let rows = [problems("p", 0..8), problems("q", 20..24)];
+        let sources = Sources { run: Run::new(Vec::new()), weights: [1.0, 2.0], rows, measured };
+        let manifest = sources.prepare()?.manifest;
+        let counts = manifest.counts;
+        assert_eq!((counts.rows, counts.eval_problems, counts.train_problems), (16, 3, 11));
+        assert_eq!(manifest.skipped["no-tests"].ids, ["untested"]);
+        // It asks what the first of them asks, and is no duplicate of its identifier.
+        assert_eq!(manifest.skipped["duplicate-statement"].ids, ["a/p3"]);
+        assert_eq!(manifest.sources[0].name, EVALUATION_FILES);
+        assert_eq!((manifest.sources[0].eval_rows, manifest.sources[0].weight), (3, None));
+        assert_eq!(manifest.sources[2].train_examples, 8, "weights are of training rows");
+        let set = manifest.decontamination.sets.last().ok_or("the own set")?;
+        assert_eq!((set.name.as_str(), set.problems), (EVALUATION_FILES, 3));
+        let files = sources.run.files();
+        let tests = String::from_utf8(files[Path::new("data/python_tests.jsonl")].clone())?;
+        assert_eq!(tests.lines().count(), 3, "{tests}");
+        let of_measured = manifest.outputs.iter().find(|output| output.file == Path::new("data/python_tests.jsonl"));
+        assert!(of_measured.is_some_and(|output| manifest.is_clean_of(output.content)));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use hilora_hub::{DataSetAddress, DataSetFile, Hub};
 use super::download_watch::watched_download;
 use super::error::RunError;
 use super::observer::RunObserver;
-use super::source_files::is_of_rows;
+use super::row_files::is_of_rows;
 
 /// Whether this names a file of the hub, right or wrong.
 pub(crate) fn is_of_the_hub(entry: &Path) -> bool {

@@ -29,6 +29,8 @@ mod program;
 mod run_folder;
 
 mod download_watch;
+mod row_files;
+
 mod hub_files;
 mod source_files;
 mod source_view;

@@ -138,7 +138,7 @@ impl Run {
             config.training.device = device;
         }
         take_train_file_as_source(&mut config.data)?;
-        let problems = config.data.wrong_given_evaluation();
+        let problems = config.data.wrong_beside_prepared_rows();
         if !problems.is_empty() {
             return Err(BadInput::new(problems.join("; ")).into());
         }

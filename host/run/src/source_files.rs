@@ -13,12 +13,7 @@ use serde_json::{Map, Value};
 
 use super::error::RunError;
 use super::hub_files::{hub_files, is_of_the_hub};
-
-/// How the names of files of rows end, behind what they are compressed with.
-const ROW_ENDINGS: [&str; 9] = ["jsonl", "json", "ndjson", "jsonlines", "csv", "tsv", "parquet", "arrow", "feather"];
-
-/// How compressed files end.
-const COMPRESSED_ENDINGS: [&str; 4] = ["gz", "zst", "bz2", "xz"];
+use super::row_files::{ROW_ENDINGS, is_of_rows};
 
 /// Fields of rows that people train on, none of which a prepared row has without a domain.
 const RAW_FIELDS: [&str; 9] =
@@ -131,16 +126,6 @@ fn below(folder: &Path, depth: usize, is_wanted: &dyn Fn(&Path) -> bool, files: 
         }
     }
     Ok(())
-}
-
-/// Whether a file is one of rows, by its name.
-pub(crate) fn is_of_rows(path: &Path) -> bool {
-    let ending = |path: &Path| path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-    let is_in = |known: &[&str], ending: Option<String>| ending.is_some_and(|ending| known.contains(&ending.as_str()));
-    match is_in(&COMPRESSED_ENDINGS, ending(path)) {
-        true => path.file_stem().is_some_and(|stem| is_in(&ROW_ENDINGS, ending(Path::new(stem)))),
-        false => is_in(&ROW_ENDINGS, ending(path)),
-    }
 }
 
 /// The files that a pattern matches; the path itself, if it is none.
