@@ -27,8 +27,6 @@ const SEPARATORS: [char; 5] = ['-', '.', '_', ' ', '/'];
 const TRAIN: &str = "train";
 /// The configuration that is taken where none is named.
 const DEFAULT: &str = "default";
-/// Names of files beside the rows, which `datasets` passes over, too.
-const BESIDE: [&str; 5] = ["config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"];
 /// The most names that a message lists.
 const NAMES_SHOWN_MAX: usize = 20;
 
@@ -108,7 +106,7 @@ pub(crate) fn files_of_split(
     config: Option<&str>,
     split: Option<&str>,
 ) -> Result<Vec<String>, Unfound> {
-    let rows = names.iter().copied().filter(|name| is_of_rows(name) && !is_beside(name)).collect::<Vec<_>>();
+    let rows = names.iter().copied().filter(|name| is_of_rows(name)).collect::<Vec<_>>();
     let splits = match card.configs.is_empty() {
         false => splits_of_card(card, &rows, config)?,
         true => splits_of_folder(&rows, config)?,
@@ -144,7 +142,7 @@ pub(crate) fn files_of_path(
     let mut found: Vec<&str> = names.iter().copied().filter(|name| name.starts_with(&below)).collect();
     match found.is_empty() {
         true => found = matching(path, names)?,
-        false => found.retain(|name| is_of_rows(name) && !is_beside(name)),
+        false => found.retain(|name| is_of_rows(name)),
     }
     match found.is_empty() {
         true => Err(no_rows(&format!("nothing in it is called `{}`, or no file of rows", shown(path)), names)),
@@ -320,10 +318,6 @@ fn matching<'a>(pattern: &str, names: &[&'a str]) -> Result<Vec<&'a str>, Unfoun
     Ok(names.iter().copied().filter(|name| *name == files || pattern.matches_with(name, MATCHED)).collect())
 }
 
-fn is_beside(name: &str) -> bool {
-    BESIDE.contains(&name.rsplit('/').next().unwrap_or(name))
-}
-
 fn listed(names: &[&str]) -> String {
     let shown_names: Vec<String> =
         names.iter().take(NAMES_SHOWN_MAX).map(|name| format!("`{}`", shown(name))).collect();
@@ -339,7 +333,8 @@ mod tests {
     use super::*;
 
     fn is_of_rows(name: &str) -> bool {
-        ["parquet", "jsonl", "csv", "json"].iter().any(|ending| name.ends_with(ending))
+        !name.starts_with("dataset_infos")
+            && ["parquet", "jsonl", "csv", "json"].iter().any(|ending| name.ends_with(ending))
     }
 
     fn found(card: &str, names: &[&str], config: Option<&str>, split: Option<&str>) -> Result<Vec<String>, String> {

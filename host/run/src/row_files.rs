@@ -6,11 +6,17 @@ use std::path::Path;
 pub(crate) const ROW_ENDINGS: [&str; 9] =
     ["jsonl", "json", "ndjson", "jsonlines", "csv", "tsv", "parquet", "arrow", "feather"];
 
+/// Files that Hugging Face's `datasets` puts beside the rows, and passes over where it looks for them.
+const BESIDE: [&str; 5] = ["config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"];
+
 /// How compressed files end.
 const COMPRESSED_ENDINGS: [&str; 4] = ["gz", "zst", "bz2", "xz"];
 
 /// Whether a file is one of rows, by its name.
 pub(crate) fn is_of_rows(path: &Path) -> bool {
+    if path.file_name().is_some_and(|name| BESIDE.iter().any(|beside| name == *beside)) {
+        return false;
+    }
     let ending = |path: &Path| path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     let is_in = |known: &[&str], ending: Option<String>| ending.is_some_and(|ending| known.contains(&ending.as_str()));
     match is_in(&COMPRESSED_ENDINGS, ending(path)) {

@@ -195,9 +195,17 @@ mod tests {
         let root = folder.path();
         fs::create_dir_all(root.join("b/.hidden"))?;
         fs::create_dir(root.join("empty"))?;
-        for name in
-            ["b/2.jsonl", "b/1.csv.gz", "a.parquet", "README.md", ".a.jsonl", "b/.hidden/x.jsonl", "b/odd[1].json"]
-        {
+        for name in [
+            "b/2.jsonl",
+            "b/1.csv.gz",
+            "a.parquet",
+            "b/state.json",
+            "dataset_info.json",
+            "README.md",
+            ".a.jsonl",
+            "b/.hidden/x.jsonl",
+            "b/odd[1].json",
+        ] {
             fs::write(root.join(name), "")?;
         }
         let found = |entry: &str| -> Result<Vec<String>, RunError> {
