@@ -11,8 +11,8 @@ use hilora_contract::artifact::{ContentHash, hash_of_artifact};
 use hilora_contract::dataset::{Domain, EvaluationProblem, Lesson, ProblemText};
 use hilora_contract::plugin::{Classification, DomainClassifier, DomainInfo, LoadedRow, PluginError, PluginIdentity};
 use hilora_prepare::{
-    DataConfig, EvaluationSetConfig, PrepareInputs, PreparePhase, PrepareReport, Prepared, SetInputs, input_files,
-    prepare,
+    DataConfig, EvaluationSetConfig, PrepareInputs, PreparePhase, PrepareReport, Prepared, SetInputs, SourceInputs,
+    input_files, prepare,
 };
 use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 use libtest_mimic::{Failed, Trial};
@@ -153,13 +153,12 @@ impl Bench {
         let run = self.folder.path().join("run");
         let inputs = PrepareInputs {
             config: &self.config,
-            files: &input_files(&self.config.files)?,
             specialist: "python",
             seed: 7,
             program: ContentHash::of(b"this build"),
-            loader: &*loader,
+            sources: &[SourceInputs { files: &input_files(&self.config.files)?, loader: &*loader, classifier }],
+            evaluation: None,
             sets: &sets,
-            classifier,
             runner: host.runner(&component("python-runner"))?,
             checkers: Arc::new(CheckerFolder::new(
                 PluginHost::new(&HostOptions::default())?,
@@ -237,7 +236,7 @@ fn policy_arguments() -> Result<(), Failed> {
     };
     let rows: Vec<String> = (0..4).map(row).collect();
     fs::write(bench.folder.path().join("rows.jsonl"), rows.join("\n"))?;
-    bench.config.eval_fraction = 0.0;
+    bench.config.eval_fraction = Some(0.0);
     bench.config.domains = vec![Domain("policy".to_owned())];
     let report = bench.prepare(&*keyword_classifier()?, &Mutex::default())?;
     assert_eq!(report.manifest.counts.train_examples, 4, "{:?}", report.manifest.skipped);

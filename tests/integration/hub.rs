@@ -1,5 +1,5 @@
 //! Models by their Hugging Face id, from a local server that answers as the hub does: a listing, and files in ranges
-//! under the tags and sizes that it announces.
+//! under the tags and sizes that it announces. `hub_data_sets` asks it for data sets.
 
 use std::fs;
 use std::path::Path;
@@ -34,19 +34,23 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const WEIGHTS: &str = "model.safetensors";
 /// A small file, and the tag that git has for it.
 const NOTES: (&str, &[u8], &str) = ("notes.txt", b"hello\n", "ce013625030ba8dba906f756967f9e9ca394464a");
 
 /// What the server holds and how it behaves.
 #[derive(Default)]
-struct Mirror {
-    files: Vec<(String, Vec<u8>)>,
+pub(crate) struct Mirror {
+    pub(crate) files: Vec<(String, Vec<u8>)>,
+    /// What its branch is now.
+    pub(crate) commit: String,
     /// Asked for in every request to the hub, where it is set.
     token: Option<&'static str>,
+    /// Whether files are for those alone who have some token.
+    pub(crate) is_gated: bool,
     /// How many more answers with the weights end in the middle.
-    cuts: usize,
+    pub(crate) cuts: usize,
     /// Whether weights come with one bit changed.
     damages: bool,
     /// How long weights stand still in the middle.
@@ -55,13 +59,13 @@ struct Mirror {
     is_without_ranges: bool,
     /// Where weights are, which is another origin.
     store: String,
-    requests: Vec<Request>,
+    pub(crate) requests: Vec<Request>,
 }
 
-struct Request {
+pub(crate) struct Request {
     method: Method,
     /// The file; nothing for the listing.
-    file: String,
+    pub(crate) file: String,
     /// Whether the hub itself was asked, and not the store that it sends on to.
     is_to_hub: bool,
     authorization: Option<String>,
@@ -127,7 +131,23 @@ async fn listing(
         return status(code);
     }
     let files: Vec<Value> = mirror.files.iter().map(|(name, _)| json!({"rfilename": name})).collect();
-    Response::new(Body::from(json!({"sha": COMMIT, "siblings": files}).to_string()))
+    Response::new(Body::from(json!({"sha": mirror.commit, "siblings": files}).to_string()))
+}
+
+/// The same of a data set's revision.
+async fn data_set_listing(
+    state: State<Shared>,
+    UrlPath((owner, name, revision)): UrlPath<(String, String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let is_known = revision == "main" || revision == lock(&state).commit;
+    if is_known { listing(state, UrlPath((owner, name)), method, headers).await } else { status(404) }
+}
+
+/// What comes from the store: weights, and columns.
+fn is_large(name: &str) -> bool {
+    name.ends_with(".safetensors") || name.ends_with(".parquet")
 }
 
 /// A file at the hub: small ones come, and of weights it says what they are and where.
@@ -141,20 +161,23 @@ async fn file(
     if let Some(code) = mirror.receive(&method, &owner, &name, &headers) {
         return status(code);
     }
-    let Some(bytes) = mirror.bytes(&name).filter(|_| commit == COMMIT) else { return status(404) };
+    if mirror.is_gated && !headers.contains_key("authorization") {
+        return status(401);
+    }
+    let Some(bytes) = mirror.bytes(&name).filter(|_| commit == mirror.commit) else { return status(404) };
     let tag = tag(&name, &bytes);
-    if name.ends_with(".safetensors") {
+    if is_large(&name) {
         let mut response = status(302);
         let location = format!("{}/blobs/{name}?signature=x", mirror.store);
         let linked = [("x-linked-size", bytes.len().to_string()), ("x-linked-etag", format!("\"{tag}\""))];
         set(&mut response, &linked);
-        set(&mut response, &[("x-repo-commit", COMMIT.to_owned()), ("location", location)]);
+        set(&mut response, &[("x-repo-commit", commit.clone()), ("location", location)]);
         return response;
     }
     let length = bytes.len().to_string();
     let mut response = Response::new(Body::from(bytes));
     set(&mut response, &[("content-length", length), ("etag", format!("W/\"{tag}\""))]);
-    set(&mut response, &[("x-repo-commit", COMMIT.to_owned())]);
+    set(&mut response, &[("x-repo-commit", commit)]);
     response
 }
 
@@ -175,7 +198,7 @@ async fn blob(
     }
     let mut part = bytes[start.unwrap_or(0)..].to_vec();
     let whole = part.len();
-    if name == WEIGHTS && whole > 1 {
+    if (name == WEIGHTS || name.ends_with(".parquet")) && whole > 1 {
         if mirror.damages {
             part[whole / 2] ^= 1;
         }
@@ -233,16 +256,17 @@ pub(crate) fn hilora(url: &str, home: &Path) -> Command {
 }
 
 /// A hub and a store on ports of their own, and a cache; all end with it.
-struct Hub {
+pub(crate) struct Hub {
     url: String,
     mirror: Shared,
-    home: tempfile::TempDir,
+    pub(crate) home: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Hub {
-    fn start(change: impl FnOnce(&mut Mirror)) -> Result<Self, Failed> {
-        let mut mirror = Mirror { files: files(&fixture("llama/model"))?, ..Mirror::default() };
+    pub(crate) fn start(change: impl FnOnce(&mut Mirror)) -> Result<Self, Failed> {
+        let mut mirror =
+            Mirror { files: files(&fixture("llama/model"))?, commit: COMMIT.to_owned(), ..Mirror::default() };
         change(&mut mirror);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
@@ -253,20 +277,22 @@ impl Hub {
         let router = Router::new()
             .route("/api/models/{owner}/{name}/revision/main", get(listing))
             .route("/{owner}/{name}/resolve/{commit}/{file}", get(file))
+            .route("/api/datasets/{owner}/{name}/revision/{revision}", get(data_set_listing))
+            .route("/datasets/{owner}/{name}/resolve/{commit}/{*file}", get(file))
             .with_state(mirror.clone());
-        let blobs = Router::new().route("/blobs/{file}", get(blob)).with_state(mirror.clone());
+        let blobs = Router::new().route("/blobs/{*file}", get(blob)).with_state(mirror.clone());
         runtime.spawn(async move { axum::serve(listener, router).await });
         runtime.spawn(async move { axum::serve(store, blobs).await });
         Ok(Self { url, mirror, home: tempfile::tempdir()?, _runtime: runtime })
     }
 
-    fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = hilora(&self.url, self.home.path());
         command.envs(environment.iter().copied()).args(arguments);
         command
     }
 
-    fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output, Failed> {
+    pub(crate) fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output, Failed> {
         Ok(self.command(arguments, environment).output()?)
     }
 
@@ -301,7 +327,7 @@ impl Hub {
         }
     }
 
-    fn mirror(&self) -> MutexGuard<'_, Mirror> {
+    pub(crate) fn mirror(&self) -> MutexGuard<'_, Mirror> {
         lock(&self.mirror)
     }
 

@@ -20,6 +20,7 @@ mod enrich;
 mod evaluate;
 mod hub;
 mod hub_attacks;
+mod hub_data_sets;
 mod instruction_sets;
 mod judge;
 mod main_job;
@@ -101,6 +102,7 @@ fn main() {
     trials.extend(evaluate::trials());
     trials.extend(hub::trials());
     trials.extend(hub_attacks::trials());
+    trials.extend(hub_data_sets::trials());
     trials.extend(instruction_sets::trials());
     trials.extend(judge::trials());
     trials.extend(main_job::trials());

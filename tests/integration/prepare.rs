@@ -11,7 +11,7 @@ use hilora_contract::dataset::{Domain, EvaluationProblem, Example};
 use hilora_contract::plugin::{DatasetLoader, DomainClassifier, LoaderOptions, PluginError, SolutionRunner};
 use hilora_prepare::{
     DataConfig, EvaluationSetConfig, Fate, PrepareError, PrepareInputs, PrepareReport, Prepared, SetInputs, Side,
-    input_files, prepare,
+    SourceInputs, input_files, prepare,
 };
 use libtest_mimic::{Failed, Trial};
 use random::Random;
@@ -55,13 +55,16 @@ impl Plugins {
     fn prepare(&self, config: &DataConfig, workers: usize, folder: &Path) -> Result<PrepareReport, PrepareError> {
         let inputs = PrepareInputs {
             config,
-            files: &input_files(&config.files)?,
             specialist: "python",
             seed: 7,
             program: ContentHash::of(b"this build"),
-            loader: &*self.loader,
+            sources: &[SourceInputs {
+                files: &input_files(&config.files)?,
+                loader: &*self.loader,
+                classifier: &*self.classifier,
+            }],
+            evaluation: None,
             sets: &[],
-            classifier: &*self.classifier,
             runner: Arc::clone(&self.runner),
             checkers: Arc::new(|_: &str| Ok(None)),
             train_tests: false,
@@ -85,7 +88,11 @@ fn config(file: &Path) -> DataConfig {
         max_incorrect_solutions_per_problem: 0,
         decontaminate: Vec::new(),
         domains: ["python", "data_structures", "math", "algorithms"].map(|name| Domain(name.to_owned())).to_vec(),
-        eval_fraction: 0.25,
+        sources: Vec::new(),
+        evaluation_files: Vec::new(),
+        evaluation_source: None,
+        evaluation_options: None,
+        eval_fraction: Some(0.25),
         max_solutions_per_problem: 1,
         min_examples: 1,
         rows_max: 1_000,
@@ -375,13 +382,16 @@ fn documented() -> Result<(), Failed> {
         let run = folder.path().join("run");
         let inputs = PrepareInputs {
             config: &config,
-            files: &input_files(&config.files)?,
             specialist: "python",
             seed,
             program: ContentHash::of(b"this build"),
-            loader: &*host.loader(&component("jsonl"))?,
+            sources: &[SourceInputs {
+                files: &input_files(&config.files)?,
+                loader: &*host.loader(&component("jsonl"))?,
+                classifier: &*host.classifier(&component("keyword-classifier"))?,
+            }],
+            evaluation: None,
             sets: &[SetInputs { files: input_files(&set.files)?, loader: host.loader(&component("jsonl"))? }],
-            classifier: &*host.classifier(&component("keyword-classifier"))?,
             runner: host.runner(&component("python-runner"))?,
             checkers: Arc::new(|_: &str| Ok(None)),
             train_tests: false,

@@ -14,8 +14,8 @@ use hilora_pages::inspection::{
     Colours, InspectedRow, LaidOutRow, Piece, SideStatistics, rows_page, rows_text, statistics_page, statistics_text,
 };
 use hilora_run::{
-    DataFile, Run, RunObserver, SourceView, ViewedRow, formatter_lesson, read_rows, sample_of, source_files,
-    training_rows, view_source,
+    DataFile, Run, RunObserver, SourceView, ViewedRow, formatter_lesson, local_files, read_rows, sample_of,
+    source_files, training_rows, view_source,
 };
 
 use super::console::Console;
@@ -54,8 +54,8 @@ pub(super) struct ShowArguments {
     /// The most rows to show
     #[arg(long, value_name = "N", default_value_t = 3)]
     limit: usize,
-    /// Show what is recognised in these files, folders or patterns, and their first rows as they are read; needs no config
-    /// (may be given several times)
+    /// Show what is recognised in these files, folders, patterns or data sets of the hub (hf://datasets/OWNER/NAME), and
+    /// their first rows as they are read; needs no config (may be given several times)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["side", "row", "id", "domain", "html", "config", "run"])]
     source: Vec<PathBuf>,
     /// The format of the source, as in the config's data.source [default: what its rows are]
@@ -157,7 +157,7 @@ impl ShowArguments {
                 )
             })?,
         };
-        let files = source_files(&self.source)?;
+        let files = local_files(&source_files(&self.source, true)?, &console.observer()?)?;
         for file in &files {
             std::fs::metadata(file).map_err(|error| StreamError::Reading { path: file.clone(), error })?;
         }

@@ -6,19 +6,22 @@ use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::value_parser;
 use serde_json::json;
 
+use super::checker_arguments::CheckerArguments;
 use super::console::Console;
 use super::failure::{ExitStatus, Failure, Result, StreamError};
 use super::judge_batch::BatchArguments;
 use super::judge_worker::WorkerArguments;
 use hilora_contract::artifact::write_standard_output;
-use hilora_contract::plugin::{LimitKind, RunReport, Termination};
+use hilora_contract::dataset::TestCase;
+use hilora_contract::plugin::{Decision, LimitKind, RunReport, SolutionRunner, Termination};
 use hilora_contract::terminal::{visible, visible_json, visible_message};
-use hilora_judge::{MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, run_limits};
-use hilora_wasm::{HostOptions, PluginHost};
+use hilora_judge::{Judge, MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, run_limits};
+use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 
 const MEMORY_LIMIT_MIB_BOUNDS: RangeInclusive<u64> =
     *MEMORY_BYTES_BOUNDS.start() >> 20..=*MEMORY_BYTES_BOUNDS.end() >> 20;
@@ -53,6 +56,11 @@ pub(super) struct RunArguments {
     /// The time limit in milliseconds, counted in fuel: from 500 to 20000
     #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(TIME_LIMIT_MS_BOUNDS))]
     pub time_limit_ms: u64,
+    /// What the program is expected to write: whether it did is said on standard error (exit code 3 if not)
+    #[arg(long, value_name = "FILE")]
+    pub expected: Option<PathBuf>,
+    #[command(flatten)]
+    pub checker: CheckerArguments,
     /// The memory limit in MiB, beside what the interpreter takes: from 64 to 1024
     #[arg(long, default_value_t = 512, value_parser = value_parser!(u64).range(MEMORY_LIMIT_MIB_BOUNDS))]
     pub memory_limit_mib: u64,
@@ -62,7 +70,7 @@ impl JudgeCommand {
     /// Does what was asked and gives the process's exit code.
     pub(super) fn execute(&self, console: &Console) -> Result<u8> {
         match (&self.command, &self.batch) {
-            (Some(JudgeSubcommand::Run(arguments)), _) => arguments.execute(console.is_json()),
+            (Some(JudgeSubcommand::Run(arguments)), _) => arguments.execute(console),
             (Some(JudgeSubcommand::Worker(arguments)), _) => arguments.execute().map(|()| ExitStatus::Done.code()),
             (None, Some(batch)) => batch.execute(console).map(ExitStatus::code),
             (None, None) => {
@@ -76,10 +84,16 @@ impl JudgeCommand {
 impl RunArguments {
     /// The program's own exit code, or what a shell reports of a program that was stopped: 124 for time, 137 for
     /// memory, 153 for output, 134 for a trap. With `json`, the report stands on standard output instead.
-    fn execute(&self, json: bool) -> Result<u8> {
+    fn execute(&self, console: &Console) -> Result<u8> {
+        let json = console.is_json();
+        let expected = self.expected.as_ref();
+        let expected = expected.map(|file| fs::read_to_string(file).map_err(|error| Failure::reading(file, error)));
+        let expected = expected.transpose()?;
         let code = fs::read_to_string(&self.program).map_err(|error| Failure::reading(&self.program, error))?;
         let host = PluginHost::new(&HostOptions::default())?;
-        let runner = host.runner(&self.runner)?;
+        let runner: Arc<dyn SolutionRunner> = host.runner(&self.runner)?;
+        let judge = Judge::new(runner.clone(), 1).with_checkers(Arc::new(CheckerFolder::new(host, "plugins".into())));
+        let checker = self.checker.open(&judge)?;
         let mut stdin = Vec::new();
         io::stdin().lock().read_to_end(&mut stdin).map_err(StreamError::Input)?;
         let limits = run_limits(Some(self.time_limit_ms), Some(self.memory_limit_mib << 20));
@@ -95,7 +109,21 @@ impl RunArguments {
             // If nobody reads standard error, the exit code still tells how the program ended.
             let _unread = io::stderr().lock().write_all(&said);
         }
-        Ok(exit_code(&report.termination))
+        let code = exit_code(&report.termination);
+        let Some(output) = expected.filter(|_| code == 0) else { return Ok(code) };
+        // A checker may look at the input, too.
+        let test = TestCase { input: String::from_utf8_lossy(&stdin).into_owned(), output };
+        Ok(match checker.decide(&test, &report.stdout)? {
+            Decision::Accepted => {
+                console.note(&format!("{checker:?}: accepted"));
+                code
+            }
+            Decision::Rejected(why) => {
+                let why = if why.is_empty() { why } else { format!(": {}", visible_message(&why)) };
+                console.note(&format!("{checker:?}: wrong answer{why}"));
+                ExitStatus::Differs.code()
+            }
+        })
     }
 }
 

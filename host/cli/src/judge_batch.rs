@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::checker_arguments::CheckerArguments;
 use super::console::Console;
 use super::failure::{ExitStatus, Failure, Result};
 use super::interrupt::InterruptGuard;
@@ -22,7 +23,7 @@ pub(super) struct BatchArguments {
     /// Programs with their tests, one JSON object a line (`-` reads standard input): id, code, tests of input and output;
     /// and optionally language, entry_point, time_limit_ms (500 to 20000), memory_bytes_max (67108864 to 1073741824),
     /// checker (lines, tokens, float or a plugin's name; with options an object of name, ignore_case, absolute_tolerance,
-    /// relative_tolerance or a plugin's options), reference (a solution that is known to be right: the program may use
+    /// relative_tolerance or a plugin's options; --checker where absent), reference (a solution that is known to be right: the program may use
     /// three times its fuel, if that is more)
     #[arg(long, value_name = "FILE")]
     programs: PathBuf,
@@ -33,6 +34,8 @@ pub(super) struct BatchArguments {
     /// Judgements to hold against this run's (exit code 3 if they differ)
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
+    #[command(flatten)]
+    checker: CheckerArguments,
     /// Let no clock of the machine decide: only fuel, memory and output have limits
     #[arg(long)]
     reproducible: bool,
@@ -52,7 +55,8 @@ impl BatchArguments {
             .with_checkers(Arc::new(CheckerFolder::new(host, "plugins".into())));
         let files =
             BatchFiles { programs: &self.programs, output: self.output.as_deref(), replay: self.replay.as_deref() };
-        let options = BatchOptions { reproducible: self.reproducible, made_by: this_program()? };
+        let checker = self.checker.open(&judge)?;
+        let options = BatchOptions { checker, reproducible: self.reproducible, made_by: this_program()? };
         let batch = Batch::open(&judge, files, options)?;
         if batch.found() > 0 {
             console.note(&format!("going on from {} answers of a batch that was interrupted", batch.found()));

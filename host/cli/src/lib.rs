@@ -43,6 +43,7 @@ mod model_probe;
 mod model_quantize;
 mod plugin;
 
+mod checker_arguments;
 mod completions;
 
 use console::Console;

@@ -1,7 +1,7 @@
 //! What a person is told of a stage.
 
 use hilora_enrich::EnrichReport;
-use hilora_prepare::{PrepareManifest, WeakTests};
+use hilora_prepare::{PrepareManifest, SourceCounts, WeakTests};
 use hilora_run::{StageName, StageReport, StageResult, StageState};
 use hilora_trainer::TrainingOutcome;
 
@@ -49,6 +49,16 @@ fn prepared(manifest: &PrepareManifest) -> String {
         "{} rows: {} problems accepted ({} to train on, {} held out), {} skipped",
         counts.rows, counts.accepted, counts.train_problems, counts.eval_problems, counts.skipped
     );
+    for source in &manifest.sources {
+        let SourceCounts { name, rows, train_rows, eval_rows, left_out, repeated, train_examples, .. } = source;
+        let told = match source.weight {
+            None => format!("{eval_rows} held out"),
+            Some(weight) => format!(
+                "weight {weight}: {train_rows} train on {train_examples} examples, {left_out} left out, {repeated} repeated"
+            ),
+        };
+        text.push_str(&format!("\n  {rows:>6}  rows of `{name}`, {told}"));
+    }
     if !manifest.config.verify {
         text.push_str("\n  data.verify is false: no solution was run, the dataset is believed");
     }

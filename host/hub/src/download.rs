@@ -8,11 +8,11 @@ use std::io::{Seek, SeekFrom, Write};
 use hilora_contract::artifact::FileError;
 use ureq::http::HeaderMap;
 
-use super::cache::{CachedModel, Snapshot};
+use super::cache::{CachedRepository, Snapshot};
 use super::checksum::checksum;
 use super::client::{Client, RequestError, number};
 use super::error::shown;
-use super::names::{Commit, ETag, ModelId};
+use super::names::{Commit, ETag, RepositoryId};
 use super::retry::{Passing, again};
 use super::{HubError, OnBytes};
 
@@ -37,9 +37,9 @@ pub(crate) type Wanted<'a> = (&'a str, u64);
 /// The download of one commit's files.
 pub(crate) struct Download<'a> {
     pub(crate) client: &'a Client,
-    pub(crate) id: &'a ModelId,
+    pub(crate) id: &'a RepositoryId,
     pub(crate) commit: &'a Commit,
-    pub(crate) model: &'a CachedModel,
+    pub(crate) repository: &'a CachedRepository,
     pub(crate) snapshot: &'a Snapshot<'a>,
     pub(crate) on_bytes: &'a OnBytes<'a>,
 }
@@ -75,7 +75,7 @@ impl Download<'_> {
         let mut missing = Vec::new();
         for (name, bytes_max) in wanted {
             if !self.snapshot.has(name)? {
-                missing.push(self.announced(name, bytes_max)?);
+                missing.push(announced(self.client, self.id, self.commit, name, bytes_max)?);
             }
         }
         self.demand_room(&missing)?;
@@ -88,46 +88,21 @@ impl Download<'_> {
     }
 
     fn url(&self, name: &str) -> url::Url {
-        self.client.url(self.id.as_str().split('/').chain(["resolve", self.commit.as_str(), name]))
+        url_of(self.client, self.id, self.commit, name)
     }
 
     fn failed(&self, name: &str, error: RequestError) -> HubError {
         failed(self.client, self.id, name, error)
     }
 
-    /// Asks what a file is.
-    fn announced(&self, name: &str, bytes_max: u64) -> Result<Announced, HubError> {
-        // The hub says of a large file what it is, and then sends on to where it is.
-        let is_enough =
-            |headers: &HeaderMap| headers.contains_key("x-linked-etag") && headers.contains_key("x-linked-size");
-        let headers =
-            again(name, || self.client.headers(self.url(name), is_enough)).map_err(|error| self.failed(name, error))?;
-        self.read_announcement(name, bytes_max, &headers)
-            .map_err(|message| self.failed(name, RequestError::Answer(message)))
-    }
-
-    fn read_announcement(&self, name: &str, bytes_max: u64, headers: &HeaderMap) -> Result<Announced, String> {
-        let text = |header: &str| Some(String::from_utf8_lossy(headers.get(header)?.as_bytes()).into_owned());
-        if let Some(commit) = text("x-repo-commit").filter(|commit| commit != self.commit.as_str()) {
-            return Err(format!("expected the commit {}, got `{}`", self.commit.as_str(), shown(&commit)));
-        }
-        let etag = text("x-linked-etag").or_else(|| text("etag")).unwrap_or_default();
-        let etag = ETag::parse(&etag).ok_or_else(|| format!("expected {}, got `{}`", ETag::EXPECTED, shown(&etag)))?;
-        match number(headers, "x-linked-size").or_else(|| number(headers, "content-length")) {
-            Some(bytes) if bytes <= bytes_max => Ok(Announced { name: name.to_owned(), etag, bytes }),
-            Some(bytes) => Err(format!("expected a size of at most {bytes_max} bytes, got {bytes}")),
-            None => Err("expected its size, got none".to_owned()),
-        }
-    }
-
     /// Whether all that is missing fits onto the disk.
     fn demand_room(&self, missing: &[Announced]) -> Result<(), HubError> {
-        let needed_bytes = needed_bytes(self.model, missing)?;
-        let free_bytes = self.model.usable_bytes()?;
+        let needed_bytes = needed_bytes(self.repository, missing)?;
+        let free_bytes = self.repository.usable_bytes()?;
         if needed_bytes <= free_bytes {
             return Ok(());
         }
-        let cache = self.model.path().to_owned();
+        let cache = self.repository.path().to_owned();
         Err(HubError::NoRoom { id: self.id.as_str().to_owned(), cache, needed_bytes, free_bytes })
     }
 
@@ -135,13 +110,13 @@ impl Download<'_> {
     fn blob(&self, announced: &Announced) -> Result<bool, HubError> {
         let Announced { name, etag, bytes } = announced;
         let _lock =
-            self.model.lock(etag, || tracing::warn!("{name}: another process downloads it; waiting for that"))?;
+            self.repository.lock(etag, || tracing::warn!("{name}: another process downloads it; waiting for that"))?;
         // Somebody else may have been faster; what has another length than its hash says is no blob.
-        if self.model.bytes_of(etag)?.0 == Some(*bytes) {
+        if self.repository.bytes_of(etag)?.0 == Some(*bytes) {
             return Ok(false);
         }
-        let mut file = self.model.begin(etag)?;
-        let unwritable = |error| FileError::writing(self.model.path_of_beginning(etag), error);
+        let mut file = self.repository.begin(etag)?;
+        let unwritable = |error| FileError::writing(self.repository.path_of_beginning(etag), error);
         let was_begun = file.metadata().map_err(unwritable)?.len() > 0;
         let mut got = self.content(announced, &mut file)?;
         if got != etag.as_str() && was_begun {
@@ -150,10 +125,10 @@ impl Download<'_> {
             got = self.content(announced, &mut file)?;
         }
         if got != etag.as_str() {
-            self.model.abandon(etag)?;
+            self.repository.abandon(etag)?;
             return Err(self.damaged(name, etag.to_string(), got));
         }
-        self.model.finish(etag, &file)?;
+        self.repository.finish(etag, &file)?;
         Ok(true)
     }
 
@@ -162,9 +137,9 @@ impl Download<'_> {
         let Announced { name, etag, bytes } = announced;
         match self.receive(announced, file) {
             Ok(()) => checksum(file, *bytes, etag)
-                .map_err(|error| FileError::reading(self.model.path_of_beginning(etag), error).into()),
+                .map_err(|error| FileError::reading(self.repository.path_of_beginning(etag), error).into()),
             Err(Stopped::Length(length)) => {
-                self.model.abandon(etag)?;
+                self.repository.abandon(etag)?;
                 Err(self.damaged(name, format!("{bytes} bytes"), length.to_string()))
             }
             Err(Stopped::Here(error)) => Err(error),
@@ -194,7 +169,8 @@ impl Download<'_> {
     /// One request, for all that the file lacks.
     fn attempt(&self, announced: &Announced, file: &mut File, from_start: bool) -> Result<(), Stopped> {
         let Announced { name, etag, bytes } = announced;
-        let unwritable = |error| Stopped::Here(FileError::writing(self.model.path_of_beginning(etag), error).into());
+        let unwritable =
+            |error| Stopped::Here(FileError::writing(self.repository.path_of_beginning(etag), error).into());
         let mut done = file.metadata().map_err(unwritable)?.len();
         if from_start || done > *bytes {
             file.set_len(0).map_err(unwritable)?;
@@ -244,8 +220,50 @@ impl Download<'_> {
     }
 }
 
+impl Announced {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+fn url_of(client: &Client, id: &RepositoryId, commit: &Commit, name: &str) -> url::Url {
+    client.url(id.url_parts().chain(["resolve", commit.as_str()]).chain(name.split('/')))
+}
+
+/// Asks what a file is.
+pub(crate) fn announced(
+    client: &Client,
+    id: &RepositoryId,
+    commit: &Commit,
+    name: &str,
+    bytes_max: u64,
+) -> Result<Announced, HubError> {
+    // The hub says of a large file what it is, and then sends on to where it is.
+    let is_enough =
+        |headers: &HeaderMap| headers.contains_key("x-linked-etag") && headers.contains_key("x-linked-size");
+    let url = url_of(client, id, commit, name);
+    let headers = again(name, || client.headers(url.clone(), is_enough));
+    let headers = headers.map_err(|error| failed(client, id, name, error))?;
+    read_announcement(commit, name, bytes_max, &headers)
+        .map_err(|message| failed(client, id, name, RequestError::Answer(message)))
+}
+
+fn read_announcement(commit: &Commit, name: &str, bytes_max: u64, headers: &HeaderMap) -> Result<Announced, String> {
+    let text = |header: &str| Some(String::from_utf8_lossy(headers.get(header)?.as_bytes()).into_owned());
+    if let Some(other) = text("x-repo-commit").filter(|other| other != commit.as_str()) {
+        return Err(format!("expected the commit {}, got `{}`", commit.as_str(), shown(&other)));
+    }
+    let etag = text("x-linked-etag").or_else(|| text("etag")).unwrap_or_default();
+    let etag = ETag::parse(&etag).ok_or_else(|| format!("expected {}, got `{}`", ETag::EXPECTED, shown(&etag)))?;
+    match number(headers, "x-linked-size").or_else(|| number(headers, "content-length")) {
+        Some(bytes) if bytes <= bytes_max => Ok(Announced { name: name.to_owned(), etag, bytes }),
+        Some(bytes) => Err(format!("expected a size of at most {bytes_max} bytes, got {bytes}")),
+        None => Err("expected its size, got none".to_owned()),
+    }
+}
+
 /// Bytes that are still to be downloaded; files with one content are one blob.
-fn needed_bytes(model: &CachedModel, missing: &[Announced]) -> Result<u64, HubError> {
+fn needed_bytes(repository: &CachedRepository, missing: &[Announced]) -> Result<u64, HubError> {
     let mut blobs: BTreeMap<&ETag, u64> = BTreeMap::new();
     for Announced { etag, bytes, .. } in missing {
         let announced = blobs.entry(etag).or_default();
@@ -253,7 +271,7 @@ fn needed_bytes(model: &CachedModel, missing: &[Announced]) -> Result<u64, HubEr
     }
     let mut needed_bytes: u64 = 0;
     for (etag, bytes) in blobs {
-        let (whole, begun) = model.bytes_of(etag)?;
+        let (whole, begun) = repository.bytes_of(etag)?;
         if whole != Some(bytes) {
             needed_bytes = needed_bytes.saturating_add(bytes.saturating_sub(begun));
         }
@@ -261,8 +279,8 @@ fn needed_bytes(model: &CachedModel, missing: &[Announced]) -> Result<u64, HubEr
     Ok(needed_bytes)
 }
 
-/// What a failed request means to who wanted that file of a model.
-pub(crate) fn failed(client: &Client, id: &ModelId, file: &str, error: RequestError) -> HubError {
+/// What a failed request means to who wanted that file of a repository.
+pub(crate) fn failed(client: &Client, id: &RepositoryId, file: &str, error: RequestError) -> HubError {
     let (id, endpoint, file) = (id.as_str().to_owned(), client.endpoint(), file.to_owned());
     match error {
         RequestError::Status { status: status @ (401 | 403), by_hub: true } => {
@@ -283,18 +301,18 @@ mod tests {
     #[test]
     fn files_with_one_content_need_the_room_of_one() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
-        let model = CachedModel::find_or_begin(folder.path(), &ModelId::parse("a/b").ok_or("no id")?)?;
+        let repository = CachedRepository::find_or_begin(folder.path(), &RepositoryId::model("a/b").ok_or("no id")?)?;
         let announced = |name: &str, digit: &str, bytes| {
             Some(Announced { name: name.to_owned(), etag: ETag::parse(&digit.repeat(64))?, bytes })
         };
         let missing = [announced("a", "1", 100), announced("b", "1", 100), announced("c", "2", 10)];
         let missing = missing.into_iter().collect::<Option<Vec<_>>>().ok_or("no tag")?;
-        assert_eq!(needed_bytes(&model, &missing)?, 110);
+        assert_eq!(needed_bytes(&repository, &missing)?, 110);
         // A server that says of one blob two sizes gets no room by the smaller.
         let two = [announced("a", "1", 1 << 40), announced("b", "1", 1)].into_iter().flatten().collect::<Vec<_>>();
-        assert_eq!(needed_bytes(&model, &two)?, 1 << 40);
-        model.begin(&missing[0].etag)?.write_all(b"begun")?;
-        assert_eq!(needed_bytes(&model, &missing)?, 105);
+        assert_eq!(needed_bytes(&repository, &two)?, 1 << 40);
+        repository.begin(&missing[0].etag)?.write_all(b"begun")?;
+        assert_eq!(needed_bytes(&repository, &missing)?, 105);
         Ok(())
     }
 }

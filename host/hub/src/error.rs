@@ -1,10 +1,12 @@
-//! Why a model of the hub is not there.
+//! Why a model or a data set of the hub is not there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hilora_contract::artifact::FileError;
 use hilora_contract::fault::{Blame, Fault};
 use hilora_contract::terminal::visible_line;
+
+use super::names::{RepositoryId, RepositoryKind};
 
 /// Characters of what a server or a file said that a message has at most.
 const CHARACTERS_MAX: usize = 200;
@@ -22,18 +24,22 @@ pub enum HubError {
         /// What it holds; of a secret only what is wrong with it.
         got: String,
     },
-    /// The hub knows no such model, or does not say so to this caller.
-    #[error("{endpoint} has no model `{id}`")]
+    /// The hub knows no such repository or revision, or does not say so to this caller.
+    #[error("{endpoint} has no {kind} `{id}`{at}", at = at(revision.as_deref()))]
     NotFound {
-        /// The model.
+        /// What it would hold.
+        kind: RepositoryKind,
+        /// The repository.
         id: String,
+        /// The revision, where one was named.
+        revision: Option<String>,
         /// The hub.
         endpoint: String,
     },
     /// The hub refuses this caller.
     #[error("{endpoint} refuses `{id}` (HTTP {status}), asked {how}")]
     Refused {
-        /// The model.
+        /// The repository.
         id: String,
         /// The hub.
         endpoint: String,
@@ -45,7 +51,9 @@ pub enum HubError {
     /// Nothing may be downloaded, and the cache lacks a file.
     #[error("`{id}` is not whole in {cache}: {file} is missing, and nothing may be downloaded")]
     NotCached {
-        /// The model.
+        /// What it holds.
+        kind: RepositoryKind,
+        /// The repository.
         id: String,
         /// The cache.
         cache: PathBuf,
@@ -55,17 +63,37 @@ pub enum HubError {
     /// The model has no weights in the format that is read.
     #[error("`{id}` has neither model.safetensors nor model.safetensors.index.json")]
     NoWeights {
-        /// The model.
+        /// The repository.
         id: String,
+    },
+    /// The data set has nothing but a program that would load it.
+    #[error(
+        "the data set `{id}` has no data files, only the loading script {script}, which is a program and is not run"
+    )]
+    OnlyScript {
+        /// The data set.
+        id: String,
+        /// Its program.
+        script: String,
+    },
+    /// The data set has no such files.
+    #[error("the data set `{id}`: {message}")]
+    NoDataFiles {
+        /// The data set.
+        id: String,
+        /// What was looked for, and what there is.
+        message: String,
+        /// What would name them.
+        hint: String,
     },
     /// The connection failed, at once or on the way.
     #[error("cannot fetch {file} of `{id}` from {endpoint}: {message}")]
     Connection {
-        /// The model.
+        /// The repository.
         id: String,
         /// The hub.
         endpoint: String,
-        /// The file, or the model's listing.
+        /// The file, or the listing.
         file: String,
         /// What the client said.
         message: String,
@@ -73,11 +101,11 @@ pub enum HubError {
     /// The hub answers with what it must not say, or with more than it may.
     #[error("the answer of {endpoint} about {file} of `{id}`: {message}")]
     Answer {
-        /// The model.
+        /// The repository.
         id: String,
         /// The hub.
         endpoint: String,
-        /// The file, or the model's listing.
+        /// The file, or the listing.
         file: String,
         /// What was expected, and what came.
         message: String,
@@ -85,7 +113,7 @@ pub enum HubError {
     /// What came is not what the hub announced.
     #[error("{file} of `{id}`: expected {expected}, got {got}")]
     Damaged {
-        /// The model.
+        /// The repository.
         id: String,
         /// The file.
         file: String,
@@ -97,7 +125,7 @@ pub enum HubError {
     /// The disk has no room for what is missing.
     #[error("`{id}` needs {needed_bytes} bytes more in {cache}, and {free_bytes} are free for it")]
     NoRoom {
-        /// The model.
+        /// The repository.
         id: String,
         /// The cache.
         cache: PathBuf,
@@ -129,12 +157,23 @@ pub enum HubError {
     File(#[from] FileError),
 }
 
+impl HubError {
+    /// A file of a repository that is not in the cache.
+    pub(crate) fn not_cached(id: &RepositoryId, cache: &Path, file: &str) -> Self {
+        let (kind, id) = (id.kind(), id.as_str().to_owned());
+        Self::NotCached { kind, id, cache: cache.to_owned(), file: file.to_owned() }
+    }
+}
+
 impl Fault for HubError {
     fn blame(&self) -> Blame {
         match self {
-            Self::NotFound { .. } | Self::Refused { .. } | Self::NotCached { .. } | Self::NoWeights { .. } => {
-                Blame::User
-            }
+            Self::NotFound { .. }
+            | Self::Refused { .. }
+            | Self::NotCached { .. }
+            | Self::NoWeights { .. }
+            | Self::OnlyScript { .. }
+            | Self::NoDataFiles { .. } => Blame::User,
             // What the environment names: its values, its server, its folder.
             Self::Setting { .. } | Self::Answer { .. } | Self::Cache { .. } => Blame::User,
             // A wrong HF_ENDPOINT looks the same from here, but as a rule it is the network, and the same command
@@ -147,12 +186,23 @@ impl Fault for HubError {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Setting { .. } => return Vec::new(),
+            Self::NotFound { revision: Some(_), .. } => {
+                "are the name and the revision right? Without `@` the branch `main` is taken".to_owned()
+            }
+            Self::NotFound { kind: RepositoryKind::DataSet, .. } => "is the name right? It is `owner/name`".to_owned(),
             Self::NotFound { .. } => "is the name right? A folder must exist if the model is not the hub's".to_owned(),
             Self::Refused { .. } => {
-                "set HF_TOKEN to a token that may read it, and do not set HF_HUB_DISABLE_IMPLICIT_TOKEN; a gated model must \
-                 first be asked for on its page"
+                "set HF_TOKEN to a token that may read it, and do not set HF_HUB_DISABLE_IMPLICIT_TOKEN; what is gated \
+                 must first be asked for on its page"
                     .to_owned()
             }
+            Self::NotCached { kind: RepositoryKind::DataSet, .. } => {
+                "without HF_HUB_OFFLINE and in no dry run it is downloaded".to_owned()
+            }
+            Self::OnlyScript { id, .. } => format!(
+                "the hub keeps a conversion of many such data sets: `hf://datasets/{id}@refs/convert/parquet?config=NAME`"
+            ),
+            Self::NoDataFiles { hint, .. } => hint.clone(),
             Self::NotCached { id, .. } => format!(
                 "without HF_HUB_OFFLINE and in no dry run it is downloaded; `hilora-host model inspect {id}` does it now"
             ),
@@ -176,6 +226,11 @@ impl Fault for HubError {
         };
         vec![hint]
     }
+}
+
+/// A revision that was named, in words.
+fn at(revision: Option<&str>) -> String {
+    revision.map(|revision| format!(" at `{}`", shown(revision))).unwrap_or_default()
 }
 
 /// Words of a server or of a file as a message may have them.

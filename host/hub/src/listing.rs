@@ -1,4 +1,4 @@
-//! The listing: what a model consists of, by the hub's word and by that of its own index. Both are read within bounds, and
+//! The listing: what a repository consists of, by the hub's word and by that of its own index. Both are read within bounds, and
 //! every name in them is held to its form.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ const FILES_MAX: usize = 100_000;
 /// Files of it that are fetched.
 const FETCHED_MAX: usize = 4096;
 
-/// What the hub says of a model.
+/// What the hub says of a repository.
 #[derive(Debug)]
 pub(crate) struct Listing {
     /// The commit that all files come from.
@@ -62,11 +62,26 @@ impl Listing {
         if let Some(name) = names.iter().find(|name| !is_repository_path(name)) {
             return Err(format!("expected the names of files, got `{}`", shown(name)));
         }
-        let listing = Self { commit, names };
+        Ok(Self { commit, names })
+    }
+
+    /// The same of a model, whose files must not be too many.
+    pub(crate) fn parse_model(json: &[u8]) -> Result<Self, String> {
+        let listing = Self::parse(json)?;
         match listing.carried().count() {
             0..=FETCHED_MAX => Ok(listing),
             count => Err(format!("expected at most {FETCHED_MAX} files that describe a model, got {count}")),
         }
+    }
+
+    /// What stands in the cache of a commit, where the hub's own word is not kept.
+    pub(crate) fn of_names(commit: Commit, names: impl IntoIterator<Item = String>) -> Self {
+        Self { commit, names: names.into_iter().collect() }
+    }
+
+    /// All files, by name.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -110,7 +125,7 @@ mod tests {
 
     fn listing(names: &[&str]) -> Result<Listing, String> {
         let siblings: Vec<_> = names.iter().map(|name| json!({"rfilename": name, "blobId": null})).collect();
-        Listing::parse(json!({"sha": "0".repeat(40), "siblings": siblings, "tags": []}).to_string().as_bytes())
+        Listing::parse_model(json!({"sha": "0".repeat(40), "siblings": siblings, "tags": []}).to_string().as_bytes())
     }
 
     #[test]

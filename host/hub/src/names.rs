@@ -1,24 +1,66 @@
-//! The names that become parts of paths and of URLs: of a model, a commit, a blob and a file. Whoever says them, they are
+//! The names that become parts of paths and of URLs: of a repository, a revision, a commit, a blob and a file. Whoever says them, they are
 //! held to their form here, and what is not of that form never reaches a path.
 
 use std::fmt;
 
 use hilora_contract::terminal::is_obeyed;
 
-/// Characters of an owner or of a model's name, as on the hub.
+/// Characters of an owner or of a repository's name, as on the hub.
 const ID_PART_MAX: usize = 96;
+/// Names in a revision; `refs/convert/parquet` has three.
+const REVISION_PARTS_MAX: usize = 5;
 /// Bytes of a path inside a repository.
 const PATH_BYTES_MAX: usize = 1024;
 /// Bytes of a file's name; file systems allow 255.
 const FILE_NAME_BYTES_MAX: usize = 200;
 
-/// The id of a model: `owner/name`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelId(String);
+/// What a repository of the hub holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RepositoryKind {
+    /// A model.
+    Model,
+    /// A data set.
+    DataSet,
+}
 
-impl ModelId {
-    /// Reads an id; a path that is not one gives `None`.
-    pub fn parse(text: &str) -> Option<Self> {
+impl RepositoryKind {
+    /// What the hub's interface and the cache call many of them.
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Self::Model => "models",
+            Self::DataSet => "datasets",
+        }
+    }
+}
+
+impl fmt::Display for RepositoryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Model => "model",
+            Self::DataSet => "data set",
+        })
+    }
+}
+
+/// A repository of the hub: what it holds, and its id, `owner/name`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RepositoryId {
+    kind: RepositoryKind,
+    id: String,
+}
+
+impl RepositoryId {
+    /// Reads the id of a model; a path that is not one gives `None`.
+    pub fn model(text: &str) -> Option<Self> {
+        Self::parse(RepositoryKind::Model, text)
+    }
+
+    /// Reads the id of a data set.
+    pub fn data_set(text: &str) -> Option<Self> {
+        Self::parse(RepositoryKind::DataSet, text)
+    }
+
+    fn parse(kind: RepositoryKind, text: &str) -> Option<Self> {
         let part = |part: &str| {
             let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             // Two dashes separate owner and name in the cache, and the hub has no such names.
@@ -26,22 +68,60 @@ impl ModelId {
             (1..=ID_PART_MAX).contains(&part.len()) && is_plain && part.chars().all(allowed)
         };
         let (owner, name) = text.split_once('/')?;
-        (part(owner) && part(name)).then(|| Self(text.to_owned()))
+        (part(owner) && part(name)).then(|| Self { kind, id: text.to_owned() })
     }
 
     /// As it was given.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.id
+    }
+
+    /// What it holds.
+    pub fn kind(&self) -> RepositoryKind {
+        self.kind
     }
 
     /// Its folder in the cache.
     pub(crate) fn folder(&self) -> String {
-        format!("models--{}", self.0.replace('/', "--"))
+        format!("{}--{}", self.kind.plural(), self.id.replace('/', "--"))
+    }
+
+    /// How the URLs of its files begin.
+    pub(crate) fn url_parts(&self) -> impl Iterator<Item = &str> {
+        let prefix = match self.kind {
+            RepositoryKind::Model => None,
+            RepositoryKind::DataSet => Some("datasets"),
+        };
+        prefix.into_iter().chain(self.id.split('/'))
+    }
+}
+
+/// A branch, a tag or a commit, as the user names it: plain names with slashes between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Revision(String);
+
+impl Revision {
+    pub(crate) const EXPECTED: &str = "the name of a branch or a tag, or a commit";
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+        let part = |part: &str| is_file_name(part) && !part.contains("..") && part.chars().all(plain);
+        let is_short = text.split('/').count() <= REVISION_PARTS_MAX;
+        (is_short && text.split('/').all(part)).then(|| Self(text.to_owned()))
+    }
+
+    /// The branch that a repository shows.
+    pub(crate) fn main() -> Self {
+        Self("main".to_owned())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
 /// A commit of a repository: 40 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Commit(String);
 
 impl Commit {
@@ -122,12 +202,22 @@ mod tests {
     #[test]
     fn tells_ids_from_paths() {
         for id in ["Qwen/QwQ-32B-Preview-AWQ", "a/b", "meta-llama/Llama-3.1_8B"] {
-            assert_eq!(ModelId::parse(id).as_ref().map(ModelId::as_str), Some(id));
+            assert_eq!(RepositoryId::model(id).as_ref().map(RepositoryId::as_str), Some(id));
         }
         let long = format!("a/{}", "b".repeat(97));
         let paths = ["models/a/b", "./model", "../model", "/model", "model", "a/", "/b", "a/.b", "a b/c", "a/b\0"];
         for path in paths.into_iter().chain(["a--b/c", "a/b--c", "a/b..c", &long]) {
-            assert_eq!(ModelId::parse(path), None, "{path}");
+            assert_eq!(RepositoryId::model(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn revisions_are_plain_names() {
+        for revision in ["main", "v1.0", "refs/convert/parquet", "refs/pr/12", &"a".repeat(40)] {
+            assert_eq!(Revision::parse(revision).as_ref().map(Revision::as_str), Some(revision));
+        }
+        for revision in ["", "/", "a//b", "../main", "a/../b", ".git", "a b", "a?b", "a%2Fb", "a/b/c/d/e/f"] {
+            assert_eq!(Revision::parse(revision), None, "{revision}");
         }
     }
 

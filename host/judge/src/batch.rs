@@ -58,8 +58,10 @@ pub struct BatchFiles<'a> {
 }
 
 /// How a batch is judged.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct BatchOptions {
+    /// The checker of programs that name none and call no function.
+    pub checker: Checker,
     /// Whether no clock of the machine decides.
     pub reproducible: bool,
     /// The hash of the program that judges: what another one has recorded is asked again.
@@ -189,7 +191,7 @@ impl<'a> Batch<'a> {
         if let Some(path) = files.output.filter(|_| batch.output.as_ref().is_some_and(|output| !output.is_standard())) {
             let mut record = OsString::from(path);
             record.push(RECORD_SUFFIX);
-            batch.judge.record = Some(JudgementRecord::open(Path::new(&record), options.made_by)?);
+            batch.judge.record = Some(JudgementRecord::open(Path::new(&record), batch.options.made_by)?);
         }
         Ok(batch)
     }
@@ -254,7 +256,9 @@ impl<'a> Batch<'a> {
         let program = row.value;
         let checker = match (program.check(&self.info), &program.checker) {
             (Err(error), _) => Err(error),
-            (Ok(()), None) => Ok(Checker::default()),
+            // What a called function returns is compared as a JSON value.
+            (Ok(()), None) if program.entry_point.is_some() => Ok(Checker::default()),
+            (Ok(()), None) => Ok(self.options.checker.clone()),
             (Ok(()), Some(named)) => match self.judge.judge.checker(&program.id, named) {
                 Ok(checker) => Ok(checker),
                 Err(JudgeError::UnknownChecker { submission: id, checker }) => {
@@ -461,11 +465,21 @@ mod tests {
             replay: Option<&str>,
             is_stopped: &dyn Fn() -> bool,
         ) -> Result<BatchEnd, BatchError> {
+            self.checked_batch(runner, replay, Checker::default(), is_stopped)
+        }
+
+        fn checked_batch(
+            &self,
+            runner: &Arc<FakeRunner>,
+            replay: Option<&str>,
+            checker: Checker,
+            is_stopped: &dyn Fn() -> bool,
+        ) -> Result<BatchEnd, BatchError> {
             let judge = Judge::new(runner.clone(), 2);
             let replay = replay.map(|name| self.path(name));
             let (programs, output) = (self.path("in.jsonl"), self.path("out.jsonl"));
             let files = BatchFiles { programs: &programs, output: Some(&output), replay: replay.as_deref() };
-            let options = BatchOptions { reproducible: false, made_by: ContentHash::of(b"this program") };
+            let options = BatchOptions { checker, reproducible: false, made_by: ContentHash::of(b"this program") };
             Batch::open(&judge, files, options)?.run(is_stopped, &())
         }
 
@@ -664,6 +678,33 @@ mod tests {
         assert!(error.to_string().contains("it is the same file as the input"), "{error}");
         assert_eq!((error.blame(), runner.ran().len()), (Blame::User, 0));
         assert_eq!(folder.names(), ["in.jsonl", "out.jsonl"]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_batchs_checker_is_that_of_programs_that_name_none() -> Result<(), Box<dyn std::error::Error>> {
+        let program = |id: &str, checker: Option<&str>| {
+            let mut program = json!({"id": id, "code": "echo", "tests": [{"input": "1.00001", "output": "1"}]});
+            if let Some(checker) = checker {
+                program["checker"] = json!(checker);
+            }
+            program
+        };
+        let folder = Folder::with(&[program("its own", Some("lines")), program("none", None)]);
+        let float: hilora_contract::dataset::ProblemChecker =
+            serde_json::from_str(r#"{"name": "float", "absolute_tolerance": 1e-3}"#)?;
+        let checker = Checker::of(&float, &|_: &str| Ok(None))?.ok_or("it is built in")?;
+        let judge = |checker| folder.checked_batch(&Arc::new(FakeRunner::new()), None, checker, &never);
+        let verdicts = |end: BatchEnd| match end {
+            BatchEnd::Judged(summary) => summary.verdicts,
+            BatchEnd::Interrupted { .. } => BTreeMap::new(),
+        };
+        let found = verdicts(judge(checker)?);
+        assert_eq!(found, BTreeMap::from([(Verdict::Accepted, 1), (Verdict::WrongAnswer, 1)]));
+        let output = folder.output();
+        let receipts: Vec<&str> = output.lines().filter(|line| line.contains("0.001")).collect();
+        assert!(receipts.len() == 1 && receipts[0].contains(r#""id":"none""#), "{output}");
+        assert_eq!(verdicts(judge(Checker::default())?), BTreeMap::from([(Verdict::WrongAnswer, 2)]));
         Ok(())
     }
 

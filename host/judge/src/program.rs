@@ -30,7 +30,7 @@ pub struct Program {
     pub time_limit_ms: Option<u64>,
     /// The memory limit, in bytes.
     pub memory_bytes_max: Option<u64>,
-    /// The checker with its options; `lines` by default.
+    /// The checker with its options; the batch's by default.
     pub checker: Option<ProblemChecker>,
     /// A solution that is known to be right. The program may use three times its fuel, if that is more than its limit.
     pub reference: Option<String>,

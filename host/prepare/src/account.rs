@@ -37,7 +37,8 @@ pub(super) fn account(summary: &VerifiedSummary, entries: &[Entry]) -> Result<Ac
                 *counts.difficulties.entry(entry.difficulty.clone().unwrap_or_default()).or_default() += 1;
                 let tied_with = entry.domain.tied_with.clone();
                 let (solutions, tests) = (entry.lessons, entry.tests);
-                let fate = Fate::Accepted { side: *side, domain, tied_with, solutions, tests };
+                let copies = entry.copies;
+                let fate = Fate::Accepted { side: *side, domain, tied_with, solutions, copies, tests };
                 fates.enter(entry.row, Some(entry.id.clone()), fate);
             }
             Decision::Skipped(skip) => fates.skip(entry.row, &entry.id, skip.clone()),

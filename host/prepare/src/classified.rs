@@ -18,15 +18,15 @@ const TEXTS_PER_CALL: usize = 128;
 /// Gives each row its domain, in the order of the verified rows.
 pub(super) struct Classified<'a> {
     /// What decides the domains beside the rows.
-    decided_by: [ContentHash; 2],
+    decided_by: ContentHash,
     source: Source<'a>,
 }
 
 enum Source<'a> {
     /// The classifier was asked before.
     Kept(std::vec::IntoIter<ChosenDomain>),
-    /// It is asked now.
-    Asked { classifier: Classifier<'a>, writer: Box<PhaseWriter<ChosenDomain>> },
+    /// They are asked now: one for each source.
+    Asked { classifiers: Vec<Classifier<'a>>, writer: Box<PhaseWriter<ChosenDomain>> },
 }
 
 impl<'a> Classified<'a> {
@@ -37,7 +37,10 @@ impl<'a> Classified<'a> {
         rows: Option<&VerifiedFile>,
         folder: &PhaseFolder,
     ) -> Result<Self, PrepareError> {
-        let decided_by = [inputs.classifier.identity().content, inputs.program];
+        let sources = inputs.in_order();
+        let plugins = sources.iter().map(|source| source.inputs.classifier.identity().content);
+        let hashes: Vec<ContentHash> = plugins.chain([inputs.program]).collect();
+        let decided_by = ContentHash::of_parts(hashes.iter().map(ContentHash::as_bytes));
         let kept = rows.and_then(|rows| folder.find("classified", key(rows, decided_by)));
         let source = match kept {
             Some(kept) => {
@@ -46,7 +49,11 @@ impl<'a> Classified<'a> {
                 Source::Kept(parts.concat().into_iter())
             }
             None => Source::Asked {
-                classifier: Classifier::new(inputs.classifier)?,
+                classifiers: sources.iter().map(|source| Classifier::new(source.inputs.classifier)).collect::<Result<
+                    _,
+                    PluginError,
+                >>(
+                )?,
                 writer: Box::new(folder.create("classified")?),
             },
         };
@@ -62,9 +69,13 @@ impl<'a> Classified<'a> {
     pub(super) fn of(&mut self, rows: &[Material]) -> Result<Vec<ChosenDomain>, PrepareError> {
         match &mut self.source {
             Source::Kept(domains) => Ok(domains.by_ref().take(rows.len()).collect()),
-            Source::Asked { classifier, writer } => {
-                let texts: Vec<ProblemText> = rows.iter().map(|row| row.text.clone()).collect();
-                let calls = texts.par_chunks(TEXTS_PER_CALL).map(|texts| classifier.choose(texts));
+            Source::Asked { classifiers, writer } => {
+                let of_source = rows.chunk_by(|one, next| one.source == next.source);
+                let parts: Vec<&[Material]> = of_source.flat_map(|rows| rows.chunks(TEXTS_PER_CALL)).collect();
+                let calls = parts.into_par_iter().map(|rows| {
+                    let texts: Vec<ProblemText> = rows.iter().map(|row| row.text.clone()).collect();
+                    classifiers[rows[0].source].choose(&texts)
+                });
                 let answers: Vec<Vec<ChosenDomain>> = calls.collect::<Result<_, PluginError>>()?;
                 let answers = answers.concat();
                 writer.push(&answers)?;
@@ -82,6 +93,6 @@ impl<'a> Classified<'a> {
     }
 }
 
-fn key(rows: &VerifiedFile, [classifier, program]: [ContentHash; 2]) -> ContentHash {
-    ContentHash::of_parts([rows.content(), classifier, program].iter().map(ContentHash::as_bytes))
+fn key(rows: &VerifiedFile, decided_by: ContentHash) -> ContentHash {
+    ContentHash::of_parts([rows.content(), decided_by].iter().map(ContentHash::as_bytes))
 }

@@ -46,12 +46,14 @@ const TEXTS_PER_CHUNK: usize = 1024;
 const WHOLE_WORDS_MIN: usize = 8;
 
 /// Decides against every training entry that shares something with an evaluation set or with the entries that are held
-/// out. `own` is the report on the latter, `boilerplate` the data set's.
+/// out. `own` is the report on the latter, `boilerplate` the data set's; `in_other_words` says whether they are looked for in
+/// other words, too, as sets are: they were not made together with the rows then.
 pub(super) fn decontaminate(
     entries: &mut Entries,
     mut sets: Vec<EvaluationSet>,
     own: DecontaminatedSet,
     boilerplate: Boilerplate,
+    in_other_words: bool,
 ) -> Result<Decontamination, PrepareError> {
     let Entries { rows: entries, words } = entries;
     let held_out = entries.iter().filter(|entry| entry.decision == Decision::Accepted(Side::Eval));
@@ -64,7 +66,7 @@ pub(super) fn decontaminate(
         // Rows whose programs resemble each other are on one side.
         code: Vec::new(),
     });
-    sets.push(EvaluationSet { report: own, problems: problems.collect(), boilerplate, in_other_words: false });
+    sets.push(EvaluationSet { report: own, problems: problems.collect(), boilerplate, in_other_words });
 
     let trained: Vec<&Entry> =
         entries.iter().filter(|entry| entry.decision == Decision::Accepted(Side::Train)).collect();
@@ -411,7 +413,7 @@ mod tests {
         entries.words.flush()?;
         let set = EvaluationSet::new(DecontaminatedSet::named("other"), problems, None, &mut entries.words)?;
         let boilerplate = entries.find_boilerplate()?;
-        decontaminate(entries, vec![set], DecontaminatedSet::named("own"), boilerplate)
+        decontaminate(entries, vec![set], DecontaminatedSet::named("own"), boilerplate, false)
     }
 
     #[test]
@@ -465,7 +467,7 @@ mod tests {
         rows.words.flush()?;
         let set = EvaluationSet::new(DecontaminatedSet::named("set"), problems, None, &mut rows.words)?;
         let boilerplate = rows.find_boilerplate()?;
-        decontaminate(&mut rows, vec![set], DecontaminatedSet::named("own"), boilerplate)?;
+        decontaminate(&mut rows, vec![set], DecontaminatedSet::named("own"), boilerplate, false)?;
         let why = |entry: Entry| match entry.decision {
             Decision::Contaminated(found) => Some(format!("{}: {:?}", found.problem, found.shared)),
             _ => None,
@@ -514,7 +516,7 @@ mod tests {
         let rows = (1..=40).map(|i| ("p", templated(i), if i % 2 == 0 { Side::Eval } else { Side::Train }));
         let mut rows = entries(&rows.collect::<Vec<_>>())?;
         let boilerplate = rows.find_boilerplate()?;
-        let report = decontaminate(&mut rows, Vec::new(), DecontaminatedSet::named("own"), boilerplate)?;
+        let report = decontaminate(&mut rows, Vec::new(), DecontaminatedSet::named("own"), boilerplate, false)?;
         assert_eq!((report.sets[0].removed, report.sets[0].kept_with_8_words), (0, 0));
         Ok(())
     }
@@ -564,7 +566,7 @@ mod tests {
             entry.decision = Decision::Accepted(side);
         }
         let boilerplate = rows.find_boilerplate()?;
-        let report = decontaminate(&mut rows, Vec::new(), DecontaminatedSet::named("own"), boilerplate)?;
+        let report = decontaminate(&mut rows, Vec::new(), DecontaminatedSet::named("own"), boilerplate, false)?;
         assert_eq!(report.sets[0].removed, 1);
         assert_eq!(rows.rows[1].decision, Decision::Accepted(Side::Train));
         Ok(())
@@ -578,7 +580,7 @@ mod tests {
             entry.decision = Decision::Accepted(side);
         }
         let boilerplate = rows.find_boilerplate()?;
-        decontaminate(&mut rows, Vec::new(), DecontaminatedSet::named("own"), boilerplate)?;
+        decontaminate(&mut rows, Vec::new(), DecontaminatedSet::named("own"), boilerplate, false)?;
         let Decision::Contaminated(found) = &rows.rows[2].decision else { panic!("{:?}", rows.rows[2].decision) };
         assert_eq!((&found.problem, &found.shared), (&rows.rows[1].id, &Shared::Whole { at: 20..29 }));
         Ok(())
@@ -597,7 +599,7 @@ mod tests {
         rows.words.flush()?;
         let set = EvaluationSet::new(DecontaminatedSet::named("set"), vec![problem], None, &mut rows.words)?;
         let boilerplate = rows.find_boilerplate()?;
-        let report = decontaminate(&mut rows, vec![set], DecontaminatedSet::named("own"), boilerplate)?;
+        let report = decontaminate(&mut rows, vec![set], DecontaminatedSet::named("own"), boilerplate, false)?;
         assert_eq!(report.sets[0].removed, 1);
         let Decision::Contaminated(found) = &rows.rows[0].decision else { panic!("{:?}", rows.rows[0].decision) };
         assert_eq!(found.skip("").detail, "a program is a solution of `m` of set");

@@ -23,6 +23,8 @@ const OPENING_WORDS_MIN: usize = 3;
 /// One row as it is compared.
 pub(super) struct Entry {
     pub(super) row: u64,
+    /// Which of the sources it is of, in reading order.
+    pub(super) source: usize,
     pub(super) id: String,
     pub(super) difficulty: Option<String>,
     pub(super) domain: ChosenDomain,
@@ -48,6 +50,8 @@ pub(super) struct Entry {
     pub(super) program: Option<Fingerprint>,
     /// The words of all programs in its answers.
     pub(super) code: Vec<Stretch>,
+    /// How often it is trained on, once that is decided.
+    pub(super) copies: usize,
     /// What becomes of it.
     pub(super) decision: Decision,
 }
@@ -97,6 +101,7 @@ impl Entries {
             let own = self.keep(&text);
             let entry = Entry {
                 row: material.row,
+                source: material.source,
                 id: material.text.id.clone(),
                 difficulty: material.text.difficulty.clone(),
                 domain,
@@ -112,6 +117,7 @@ impl Entries {
                 stems: self.words.add(&stems),
                 program: longest.map(|(place, bands)| Fingerprint { bands, words: code[place] }),
                 code,
+                copies: 1,
                 decision: Decision::Kept { group: self.rows.len() },
             };
             self.rows.push(entry);

@@ -7,7 +7,7 @@ use super::boilerplate::Boilerplate;
 use super::config::EvaluationSetConfig;
 use super::error::{PrepareError, SHOWN_MAX};
 use super::fingerprint::Words;
-use super::inputs::{PrepareInputs, SetInputs};
+use super::inputs::{PrepareInputs, SetInputs, paths_of};
 use super::load::{ROWS_PER_BATCH, RowReader, SourceLimits};
 use super::manifest::DecontaminatedSet;
 use super::material::Material;
@@ -98,7 +98,7 @@ pub(super) fn evaluation_sets(
     let mut sets = Vec::new();
     let config = inputs.config;
     for (set, inputs) in config.decontaminate.iter().zip(inputs.sets) {
-        let limits = SourceLimits::of(config, &set.files);
+        let limits = SourceLimits::of(config, &paths_of(&inputs.files));
         let Some(set) = evaluation_set(set, inputs, limits, words, stop)? else { return Ok(None) };
         sets.push(set);
     }
@@ -115,8 +115,8 @@ fn evaluation_set(
     let loader = &**loader;
     check_source(loader, &set.source)?;
     let mut report = DecontaminatedSet::named(&set.name);
-    report.files = files.clone();
-    let mut reader = RowReader::open(loader, &set.files, &set.options, ROWS_PER_BATCH, limits)?;
+    report.files = files.iter().map(|file| file.input.clone()).collect();
+    let mut reader = RowReader::open(loader, &paths_of(files), &set.options, ROWS_PER_BATCH, limits)?;
     let mut problems = Vec::new();
     let mut skipped: BTreeMap<String, usize> = BTreeMap::new();
     let mut first = Vec::new();

@@ -33,6 +33,9 @@ pub enum Fate {
         tied_with: Vec<Domain>,
         /// Solutions that became examples.
         solutions: usize,
+        /// How often each of them stands among the rows to train on, by the weight of its source.
+        #[serde(default = "once", skip_serializing_if = "is_once")]
+        copies: usize,
         /// Tests that each of them passed.
         tests: usize,
     },
@@ -43,6 +46,15 @@ pub enum Fate {
         /// What exactly was found.
         detail: String,
     },
+}
+
+fn once() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_once(copies: &usize) -> bool {
+    *copies == 1
 }
 
 /// A row and its fate.

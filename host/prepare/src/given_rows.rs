@@ -51,7 +51,7 @@ pub fn contaminated_rows(
     // Rows and problems were made together, so that a template of the rows may stand in the problems, too.
     let report = DecontaminatedSet::named("the held-out problems");
     let set = EvaluationSet::new(report, measured, Some(&boilerplate), &mut entries.words)?;
-    decontaminate(&mut entries, vec![set], DecontaminatedSet::named("none"), boilerplate)?;
+    decontaminate(&mut entries, vec![set], DecontaminatedSet::named("none"), boilerplate, false)?;
     let found = entries.rows.into_iter().filter_map(|entry| match entry.decision {
         Decision::Contaminated(contamination) => {
             let row = entry.row as usize;
@@ -70,7 +70,7 @@ fn material_of(row: u64, lesson: &Lesson) -> Material {
         Lesson::Solved(Example { problem, solution, difficulty, .. }) => {
             let text = ProblemText { id, title: String::new(), statement: problem, tags, difficulty };
             let solved = Solved { solutions: vec![solution], ..Solved::default() };
-            Material { row, text, kind: Kind::Solved(Box::new(solved)) }
+            Material { row, source: 0, text, kind: Kind::Solved(Box::new(solved)) }
         }
         Lesson::Conversation(lesson) => {
             let (messages, tools, difficulty) = (lesson.messages, lesson.tools, lesson.difficulty);

@@ -1,6 +1,6 @@
 //! The data path: from the files of a dataset to what one specialist learns from and is measured on.
 //!
-//! load → verify → classify → deduplicate → route → split → decontaminate → write. Every row that the loader reads ends
+//! load → verify → classify → deduplicate → route → split → decontaminate → weigh → write. Every row that the loader reads ends
 //! with exactly one fate, accepted or skipped with a reason, and the manifest lists them all. The same files, plugins,
 //! config and seed give the same bytes at any number of workers. Nothing here knows WebAssembly, tokens or tensors.
 
@@ -41,6 +41,8 @@ mod route;
 
 mod split;
 
+mod weight;
+
 mod evaluation_set;
 mod program_index;
 
@@ -56,14 +58,14 @@ mod prepare;
 #[cfg(test)]
 mod fakes;
 
-pub use config::{DataConfig, DataFiles, EvaluationSetConfig};
+pub use config::{DataConfig, DataFiles, EVALUATION_FILES, EvaluationSetConfig, SourceConfig};
 pub use error::{NotJudged, PrepareError};
 pub use fate::{Fate, RowFate, Side};
 pub use given_rows::{ContaminatedRow, contaminated_rows};
-pub use inputs::{PrepareInputs, SetInputs, input_files};
+pub use inputs::{PrepareInputs, SetInputs, SourceFile, SourceInputs, input_files, named_input_files};
 pub use manifest::{
     Counts, DecontaminatedSet, Decontamination, DomainCount, Duplicates, InputFile, OutputFile, PrepareManifest,
-    SideCounts, SkippedReason, WeakTests,
+    SideCounts, SkippedReason, SourceCounts, WeakTests,
 };
 pub use paraphrase::ParaphraseMeasure;
 pub use prepare::{PrepareReport, Prepared, prepare};

@@ -195,6 +195,9 @@ pub struct PrepareManifest {
     pub inputs: Vec<InputFile>,
     /// The loader, the classifier and the runner.
     pub plugins: Vec<PluginIdentity>,
+    /// Each source, where there are several or files to be measured on, in reading order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceCounts>,
     /// How many of each there are.
     pub counts: Counts,
     /// Every domain that a verified problem had.
@@ -222,6 +225,27 @@ impl PrepareManifest {
     }
 }
 
+/// One of several sources: what was read of it, and what its weight made of its rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceCounts {
+    /// Its name.
+    pub name: String,
+    /// Rows read.
+    pub rows: u64,
+    /// How often each of its training rows is to be trained on; nothing of what is measured on.
+    pub weight: Option<f64>,
+    /// Rows of it that are trained on, each counted once.
+    pub train_rows: usize,
+    /// Rows that are left out because the weight is below 1.
+    pub left_out: usize,
+    /// Repetitions of rows because the weight is above 1.
+    pub repeated: usize,
+    /// Examples that its training rows are in the file.
+    pub train_examples: usize,
+    /// Rows of it that are held out.
+    pub eval_rows: usize,
+}
+
 /// Groups skipped rows by reason.
 pub(super) fn skipped_by_reason(fates: &[RowFate]) -> BTreeMap<String, SkippedReason> {
     let mut reasons: BTreeMap<String, SkippedReason> = BTreeMap::new();
@@ -241,14 +265,14 @@ pub(super) fn counts(fates: &[RowFate], programs_judged: u64) -> Counts {
     for row in fates {
         match &row.fate {
             Fate::Skipped { .. } => counts.skipped += 1,
-            Fate::Accepted { side, solutions, .. } => {
+            Fate::Accepted { side, solutions, copies, .. } => {
                 counts.accepted += 1;
                 let (problems, examples) = match side {
                     Side::Train => (&mut counts.train_problems, &mut counts.train_examples),
                     Side::Eval => (&mut counts.eval_problems, &mut counts.eval_examples),
                 };
                 *problems += 1;
-                *examples += solutions;
+                *examples += solutions * copies;
             }
         }
     }

@@ -16,6 +16,9 @@ use hilora_contract::dataset::{
 pub(super) struct Material {
     /// Index of the row in reading order, over all files.
     pub(super) row: u64,
+    /// Which of the sources it is of, in reading order.
+    #[serde(default)]
+    pub(super) source: usize,
     /// What is classified and compared: of a conversation what the users say, of a policy example its instruction.
     pub(super) text: ProblemText,
     /// What is learned.
@@ -77,7 +80,7 @@ impl Material {
             reference_fuel,
             attributes,
         };
-        Self { row, text, kind: Kind::Solved(Box::new(solved)) }
+        Self { row, source: 0, text, kind: Kind::Solved(Box::new(solved)) }
     }
 
     pub(super) fn conversation(row: u64, conversation: Conversation) -> Self {
@@ -88,13 +91,13 @@ impl Material {
             .map(|message| message.content.as_str())
             .collect();
         let text = ProblemText { id, title: String::new(), statement: asked.join("\n\n"), tags, difficulty };
-        Self { row, text, kind: Kind::Conversation { messages, tools } }
+        Self { row, source: 0, text, kind: Kind::Conversation { messages, tools } }
     }
 
     pub(super) fn policy(row: u64, example: PolicyExample) -> Self {
         let PolicyExample { id, instruction, policy, actions, outputs, tags, difficulty } = example;
         let text = ProblemText { id, title: String::new(), statement: instruction, tags, difficulty };
-        Self { row, text, kind: Kind::Policy { policy, actions, outputs } }
+        Self { row, source: 0, text, kind: Kind::Policy { policy, actions, outputs } }
     }
 
     /// What is asked, by which rows are compared: the statement, the instruction, what the users say. Of a conversation

@@ -39,6 +39,13 @@ impl Lines {
     }
 }
 
+impl Lines {
+    /// The same lines so often, one after the other.
+    fn repeated(self, copies: usize) -> Self {
+        Self { bytes: self.bytes.repeat(copies), rows: self.rows * copies }
+    }
+}
+
 /// What an accepted row of the dataset adds to the files of its side.
 struct Accepted {
     side: Side,
@@ -135,7 +142,9 @@ pub(super) fn write(
             .into_par_iter()
             .zip(entries)
             .map(|(material, entry)| match &entry.decision {
-                Decision::Accepted(side) => Some(accepted(material, *side, &entry.domain.domain, with_train_tests)),
+                Decision::Accepted(side) => {
+                    Some(accepted(material, *side, &entry.domain.domain, entry.copies, with_train_tests))
+                }
                 Decision::Contaminated(contamination) => {
                     entry.decision = Decision::Skipped(contamination.skip(&material.asked()));
                     None
@@ -163,8 +172,8 @@ pub(super) fn write(
 }
 
 /// A row of a side as it is written.
-fn accepted(material: Material, side: Side, domain: &Domain, with_train_tests: bool) -> Accepted {
-    let lessons = Lines::of(&lessons(&material, domain));
+fn accepted(material: Material, side: Side, domain: &Domain, copies: usize, with_train_tests: bool) -> Accepted {
+    let lessons = Lines::of(&lessons(&material, domain)).repeated(copies);
     let tests = match (material.kind, side) {
         (Kind::Solved(solved), Side::Eval) => Lines::of([&evaluation_problem(material.text, domain, *solved)]),
         (Kind::Solved(solved), Side::Train) if with_train_tests => {

@@ -8,21 +8,25 @@ use serde::Serialize;
 
 use super::account::{Account, account, too_few};
 use super::classified::Classified;
+use super::config::EVALUATION_FILES;
 use super::decontaminate::decontaminate;
 use super::deduplicate::deduplicate;
-use super::entry::{Decision, Entries};
+use super::entry::{Decision, Entries, Entry};
 use super::error::PrepareError;
 use super::evaluation_set::{check_source, evaluation_sets};
-use super::inputs::PrepareInputs;
-use super::manifest::{DecontaminatedSet, Decontamination, InputFile, OutputFile, PrepareManifest};
+use super::fate::Side;
+use super::inputs::{OrderedSource, PrepareInputs};
+use super::manifest::{DecontaminatedSet, Decontamination, InputFile, OutputFile, PrepareManifest, SourceCounts};
 use super::material::Material;
 use super::output::{self, Wanted};
 use super::phase_file::PhaseFolder;
 use super::progress::{PreparePhase, PrepareProgress};
 use super::route::Route;
-use super::split::split;
-use super::verified;
+use super::split::{hold_out, split};
+use super::verified::{self, VerifiedSummary};
+use super::weight::{LEFT_OUT, weigh};
 use hilora_contract::artifact::{ContentHash, write_atomic};
+use hilora_contract::plugin::PluginIdentity;
 
 /// What the manifest calls the run's own held-out problems.
 const OWN_SET: &str = "held-out problems";
@@ -65,13 +69,18 @@ pub fn prepare(
     }
     // With one too few, a set that the config names would be left out unseen.
     assert_eq!(inputs.sets.len(), config.decontaminate.len(), "every evaluation set of the config is given");
-    assert_eq!(inputs.files.len(), config.files.len(), "every file of the config is given");
-    check_source(inputs.loader, &config.source)?;
+    assert_eq!(inputs.sources.len(), config.training_sources().len(), "every source of the config is given");
+    assert_eq!(inputs.evaluation.is_some(), !config.evaluation_files.is_empty(), "the evaluation files are given");
+    let sources = inputs.in_order();
+    for OrderedSource { config, inputs, .. } in &sources {
+        assert_eq!(inputs.files.len(), config.files.len(), "every file of the config is given");
+        check_source(inputs.loader, &config.source)?;
+    }
     let folder = PhaseFolder::new(inputs.run_folder)?;
     let mut entries = Entries::create(&folder)?;
     let Some(sets) = evaluation_sets(inputs, &mut entries.words, stop)? else { return Ok(Prepared::Interrupted) };
 
-    let key = verified::key(inputs, inputs.files);
+    let key = verified::key(inputs);
     let found = verified::find(inputs, &folder, key);
     let mut classified = Classified::begin(inputs, found.as_ref(), &folder)?;
     let asks = classified.asks();
@@ -114,15 +123,26 @@ pub fn prepare(
     let mut duplicates = deduplicate(&mut entries)?;
     duplicates.near_solutions = verified.summary.near_duplicate_solutions;
     let mut route = Route::new(inputs.specialist, &config.domains);
-    for entry in entries.rows.iter_mut().filter(|entry| matches!(entry.decision, Decision::Kept { .. })) {
+    // What is given to be measured on is measured on, whatever its domain.
+    let is_measured = |entry: &Entry| sources[entry.source].is_measured;
+    let routed = |entry: &&mut Entry| matches!(entry.decision, Decision::Kept { .. }) && !is_measured(entry);
+    for entry in entries.rows.iter_mut().filter(routed) {
         if let Err(skip) = route.check(&entry.domain.domain) {
             entry.decision = Decision::Skipped(skip);
         }
     }
-    split(&mut entries.rows, inputs.seed, config.eval_fraction);
-    let mut decontamination = decontaminate(&mut entries, sets, DecontaminatedSet::named(OWN_SET), boilerplate)?;
+    let is_given = inputs.evaluation.is_some();
+    match is_given {
+        true => hold_out(&mut entries.rows, &is_measured),
+        false => split(&mut entries.rows, inputs.seed, config.held_out_fraction()),
+    }
+    let own = DecontaminatedSet::named(if is_given { EVALUATION_FILES } else { OWN_SET });
+    let mut decontamination = decontaminate(&mut entries, sets, own, boilerplate, is_given)?;
     // The words are not needed any more.
     let Entries { rows: mut entries, .. } = entries;
+    for (place, source) in sources.iter().enumerate().filter(|(_, source)| !source.is_measured) {
+        weigh(&mut entries, place, source.config.weight, inputs.seed);
+    }
 
     let names = config.files_of(inputs.specialist);
     let tests_file = names.tests.clone();
@@ -142,11 +162,13 @@ pub fn prepare(
         seed: inputs.seed,
         config: config.clone(),
         config_hash: ContentHash::of(&json(config)),
-        inputs: inputs.files.to_vec(),
-        plugins: std::iter::once(inputs.loader.identity().clone())
-            .chain([inputs.classifier.identity().clone(), inputs.runner.identity().clone()])
-            .chain(inputs.sets.iter().map(|set| set.loader.identity().clone()))
-            .collect(),
+        inputs: sources.iter().flat_map(|source| source.inputs.files).map(|file| file.input.clone()).collect(),
+        plugins: plugins(inputs, &sources),
+        sources: if sources.len() > 1 || !config.sources.is_empty() {
+            source_counts(&sources, &verified.summary, &entries)
+        } else {
+            Vec::new()
+        },
         counts,
         domains: route.into_counts(),
         sides,
@@ -165,6 +187,53 @@ pub fn prepare(
     let not_judged = verified.summary.not_judged;
     let report = PrepareReport { manifest, not_judged, wall_seconds: started.elapsed().as_secs_f64(), load_seconds };
     Ok(Prepared::Finished(Box::new(report)))
+}
+
+/// The plugins that made the data, in reading order; one that serves several sources stands there once.
+fn plugins(inputs: &PrepareInputs<'_>, sources: &[OrderedSource<'_>]) -> Vec<PluginIdentity> {
+    let mut plugins: Vec<PluginIdentity> = Vec::new();
+    for OrderedSource { inputs, .. } in sources {
+        for identity in [inputs.loader.identity(), inputs.classifier.identity()] {
+            if !plugins.contains(identity) {
+                plugins.push(identity.clone());
+            }
+        }
+    }
+    plugins.push(inputs.runner.identity().clone());
+    plugins.extend(inputs.sets.iter().map(|set| set.loader.identity().clone()));
+    plugins
+}
+
+/// What was read of each source, and what became of it.
+fn source_counts(sources: &[OrderedSource<'_>], summary: &VerifiedSummary, entries: &[Entry]) -> Vec<SourceCounts> {
+    let mut counts: Vec<SourceCounts> = sources
+        .iter()
+        .zip(&summary.rows_of_sources)
+        .map(|(source, rows)| SourceCounts {
+            name: source.config.name.clone(),
+            rows: *rows,
+            weight: (!source.is_measured).then_some(source.config.weight),
+            train_rows: 0,
+            left_out: 0,
+            repeated: 0,
+            train_examples: 0,
+            eval_rows: 0,
+        })
+        .collect();
+    for entry in entries {
+        let counts = &mut counts[entry.source];
+        match &entry.decision {
+            Decision::Accepted(Side::Train) => {
+                counts.train_rows += 1;
+                counts.repeated += entry.copies - 1;
+                counts.train_examples += entry.lessons * entry.copies;
+            }
+            Decision::Accepted(Side::Eval) => counts.eval_rows += 1,
+            Decision::Skipped(skip) => counts.left_out += usize::from(skip.reason == LEFT_OUT),
+            Decision::Kept { .. } | Decision::Contaminated(_) => {}
+        }
+    }
+    counts
 }
 
 /// The run's own set is the file of held-out problems that was just written.
@@ -193,9 +262,9 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
 
-    use super::super::config::DataConfig;
+    use super::super::config::{DataConfig, SourceConfig};
     use super::super::fakes::{FakeClassifier, FakeLoader, FakeRunner, problem, problem_with};
-    use super::super::inputs::input_files;
+    use super::super::inputs::{SourceInputs, input_files};
     use super::*;
     use hilora_contract::dataset::{Domain, EvaluationProblem, ProblemChecker, SkippedRow};
     use hilora_contract::fault::Fault;
@@ -224,7 +293,11 @@ mod tests {
                 source: "fake".to_owned(),
                 files: vec![file],
                 domains: vec![Domain("python".to_owned()), Domain("data_structures".to_owned())],
-                eval_fraction: 0.1,
+                sources: Vec::new(),
+                evaluation_files: Vec::new(),
+                evaluation_source: None,
+                evaluation_options: None,
+                eval_fraction: Some(0.1),
                 options: LoaderOptions::new(),
                 verify: true,
                 checker: None,
@@ -258,13 +331,16 @@ mod tests {
             let folder = self.folder();
             let inputs = PrepareInputs {
                 config: &self.config,
-                files: &input_files(&self.config.files)?,
                 specialist: "python",
                 seed,
                 program: ContentHash::of(b"program"),
-                loader: &FakeLoader::new(self.rows.clone()),
+                sources: &[SourceInputs {
+                    files: &input_files(&self.config.files)?,
+                    loader: &FakeLoader::new(self.rows.clone()),
+                    classifier: &FakeClassifier::new(),
+                }],
+                evaluation: None,
                 sets: &[],
-                classifier: &FakeClassifier::new(),
                 runner: Arc::new(FakeRunner),
                 checkers: Arc::new(|_: &str| Ok(None)),
                 train_tests: true,
@@ -307,7 +383,7 @@ mod tests {
         let mut exact = near("exact");
         exact.checker = ProblemChecker::named("lines").ok();
         let mut run = Run::new(vec![LoadedRow::Problem(near("near")), LoadedRow::Problem(exact)]);
-        run.config.eval_fraction = 0.0;
+        run.config.eval_fraction = Some(0.0);
         let absolute = r#"{"name":"float","absolute_tolerance":0.0001}"#;
         for (checker, accepted) in [(None, 0), (Some(r#""float""#), 0), (Some(absolute), 1)] {
             run.config.checker = checker.map(serde_json::from_str).transpose()?;
@@ -386,13 +462,16 @@ mod tests {
         let seen = Mutex::new(Vec::new());
         let inputs = PrepareInputs {
             config: &run.config,
-            files: &input_files(&run.config.files)?,
             specialist: "python",
             seed: 1,
             program: ContentHash::of(b"program"),
-            loader: &FakeLoader::open_ended(run.rows.clone()),
+            sources: &[SourceInputs {
+                files: &input_files(&run.config.files)?,
+                loader: &FakeLoader::open_ended(run.rows.clone()),
+                classifier: &FakeClassifier::new(),
+            }],
+            evaluation: None,
             sets: &[],
-            classifier: &FakeClassifier::new(),
             runner: Arc::new(FakeRunner),
             checkers: Arc::new(|_: &str| Ok(None)),
             train_tests: true,
@@ -449,9 +528,133 @@ mod tests {
         assert!(error.to_string().contains("missing.parquet"), "{error}");
 
         run.config.files.pop();
-        run.config.eval_fraction = 2.0;
+        run.config.eval_fraction = Some(2.0);
         assert!(matches!(run.prepare(1, 1), Err(PrepareError::Config(problems)) if problems.len() == 1));
         assert_eq!(run.files(), before);
+        Ok(())
+    }
+
+    /// A run of two sources, `a` and `b`, and of evaluation files where there are rows for them.
+    struct Sources {
+        run: Run,
+        weights: [f64; 2],
+        rows: [Vec<LoadedRow>; 2],
+        measured: Vec<LoadedRow>,
+    }
+
+    impl Sources {
+        fn prepare(&self) -> Result<PrepareReport, PrepareError> {
+            let files = self.run.config.files.clone();
+            let source = |(name, weight): (&str, f64)| SourceConfig {
+                name: name.to_owned(),
+                source: "fake".to_owned(),
+                files: files.clone(),
+                options: LoaderOptions::new(),
+                weight,
+                loader: None,
+                classifier: None,
+            };
+            let is_measured = !self.measured.is_empty();
+            let config = DataConfig {
+                source: String::new(),
+                files: Vec::new(),
+                sources: ["a", "b"].into_iter().zip(self.weights).map(source).collect(),
+                evaluation_files: if is_measured { files.clone() } else { Vec::new() },
+                evaluation_source: is_measured.then(|| "fake".to_owned()),
+                eval_fraction: Some(0.0),
+                ..self.run.config.clone()
+            };
+            let [first, second] = self.rows.clone().map(FakeLoader::new);
+            let (measured, classifier) = (FakeLoader::new(self.measured.clone()), FakeClassifier::new());
+            let files = &input_files(&files)?;
+            let inputs = |loader| SourceInputs { files, loader, classifier: &classifier };
+            let folder = self.run.folder();
+            let inputs = PrepareInputs {
+                config: &config,
+                sources: &[inputs(&first), inputs(&second)],
+                evaluation: is_measured.then(|| inputs(&measured)),
+                specialist: "python",
+                seed: 1,
+                program: ContentHash::of(b"program"),
+                sets: &[],
+                runner: Arc::new(FakeRunner),
+                checkers: Arc::new(|_: &str| Ok(None)),
+                train_tests: false,
+                workers: 1,
+                run_folder: Some(&folder),
+            };
+            prepare(&inputs, &|| false, &|_| {}).map(finished)
+        }
+    }
+
+    fn problems(ids: &str, numbers: std::ops::Range<usize>) -> Vec<LoadedRow> {
+        let row = |i: usize| LoadedRow::Problem(problem(&format!("{ids}{i}"), &i.to_string()));
+        numbers.map(row).collect()
+    }
+
+    #[test]
+    fn several_sources_are_one_data_set_with_weights() -> Result<(), Box<dyn std::error::Error>> {
+        // Both have the identifiers p0 to p7, and the last two rows of `b` ask what `a` asks.
+        let mut second = problems("p", 20..28);
+        second.extend(problems("q", 0..2));
+        let rows = [problems("p", 0..8), second];
+        let sources =
+            |weights| Sources { run: Run::new(Vec::new()), weights, rows: rows.clone(), measured: Vec::new() };
+        let plain = sources([1.0, 1.0]);
+        let manifest = plain.prepare()?.manifest;
+        assert_eq!((manifest.counts.rows, manifest.counts.train_examples), (18, 16));
+        assert_eq!(manifest.fates[8].id.as_deref(), Some("b/p20"));
+        assert_eq!(manifest.skipped["duplicate-statement"].ids, ["b/q0", "b/q1"]);
+        assert_eq!(manifest.inputs.len(), 2);
+
+        let weighted = sources([2.0, 0.5]);
+        let manifest = weighted.prepare()?.manifest;
+        let told: Vec<_> = manifest
+            .sources
+            .iter()
+            .map(|of| (of.name.as_str(), of.rows, of.train_rows, of.left_out, of.repeated, of.train_examples))
+            .collect();
+        assert_eq!(told, [("a", 8, 8, 0, 8, 16), ("b", 10, 4, 4, 0, 4)]);
+        assert_eq!((manifest.counts.train_problems, manifest.counts.train_examples), (12, 20));
+        assert_eq!(manifest.skipped["left-out-by-weight"].count, 4);
+        let train = String::from_utf8(weighted.run.files()[Path::new("data/python_train.jsonl")].clone())?;
+        let lines: Vec<&str> = train.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (20, lines[1]), "a row and its repetition stand together");
+        weighted.prepare()?;
+        let again = String::from_utf8(weighted.run.files()[Path::new("data/python_train.jsonl")].clone())?;
+        assert_eq!(again, train, "what was found done gives the same rows");
+        Ok(())
+    }
+
+    #[test]
+    fn evaluation_files_are_held_out_and_nothing_like_them_is_trained_on() -> Result<(), Box<dyn std::error::Error>> {
+        let unsolved = |id: &str, number: &str| {
+            let mut problem = problem(id, number);
+            problem.solutions.clear();
+            LoadedRow::Problem(problem)
+        };
+        let mut untested = problem("untested", "77");
+        (untested.tests, untested.solutions) = (Vec::new().into(), Vec::new());
+        let proof = LoadedRow::Problem(problem_with("proof", "A proof.", &["print(88)"], &[("", "88")]));
+        let measured = vec![unsolved("p0", "3"), unsolved("t1", "500"), proof, LoadedRow::Problem(untested)];
+        let rows = [problems("p", 0..8), problems("q", 20..24)];
+        let sources = Sources { run: Run::new(Vec::new()), weights: [1.0, 2.0], rows, measured };
+        let manifest = sources.prepare()?.manifest;
+        let counts = manifest.counts;
+        assert_eq!((counts.rows, counts.eval_problems, counts.train_problems), (16, 3, 11));
+        assert_eq!(manifest.skipped["no-tests"].ids, ["untested"]);
+        // It asks what the first of them asks, and is no duplicate of its identifier.
+        assert_eq!(manifest.skipped["duplicate-statement"].ids, ["a/p3"]);
+        assert_eq!(manifest.sources[0].name, EVALUATION_FILES);
+        assert_eq!((manifest.sources[0].eval_rows, manifest.sources[0].weight), (3, None));
+        assert_eq!(manifest.sources[2].train_examples, 8, "weights are of training rows");
+        let set = manifest.decontamination.sets.last().ok_or("the own set")?;
+        assert_eq!((set.name.as_str(), set.problems), (EVALUATION_FILES, 3));
+        let files = sources.run.files();
+        let tests = String::from_utf8(files[Path::new("data/python_tests.jsonl")].clone())?;
+        assert_eq!(tests.lines().count(), 3, "{tests}");
+        let of_measured = manifest.outputs.iter().find(|output| output.file == Path::new("data/python_tests.jsonl"));
+        assert!(of_measured.is_some_and(|output| manifest.is_clean_of(output.content)));
         Ok(())
     }
 

@@ -5,10 +5,10 @@
 //! fits is held out, so that the fraction is exact as far as the groups' sizes allow. A problem's side depends on
 //! neither the order of the files nor on how often it has solutions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::entry::{Decision, Entry};
-use super::fate::Side;
+use super::fate::{Side, Skip};
 use hilora_contract::artifact::ContentHash;
 
 /// How many of `problems` are held out: the nearest whole number, but at least one if anything is to be held out
@@ -40,6 +40,28 @@ pub(super) fn split(entries: &mut [Entry], seed: u64, eval_fraction: f64) {
     let sides = sides(&problems, seed, eval_fraction);
     for (place, side) in places.into_iter().zip(sides) {
         entries[place].decision = Decision::Accepted(side);
+    }
+}
+
+/// Holds out what is given to be measured on, and nothing else. What is in a group with it (the same question, or a program
+/// that resembles one of its) is left out.
+pub(super) fn hold_out(entries: &mut [Entry], is_measured: &dyn Fn(&Entry) -> bool) {
+    let mut measured: HashMap<usize, String> = HashMap::new();
+    for entry in entries.iter().filter(|entry| is_measured(entry)) {
+        if let Decision::Kept { group } = entry.decision {
+            measured.entry(group).or_insert_with(|| entry.id.clone());
+        }
+    }
+    for entry in entries {
+        let Decision::Kept { group } = entry.decision else { continue };
+        entry.decision = match (is_measured(entry), measured.get(&group)) {
+            (true, _) => Decision::Accepted(Side::Eval),
+            (false, None) => Decision::Accepted(Side::Train),
+            (false, Some(id)) => {
+                let detail = format!("it asks what `{id}` of the evaluation files asks, or is solved alike");
+                Decision::Skipped(Skip::new("asks-what-is-measured", detail))
+            }
+        };
     }
 }
 

@@ -11,9 +11,9 @@ use super::candidate::{Verified, VerifyOptions};
 use super::error::{NotJudged, PrepareError};
 use super::fate::{Fate, RowFate, Skip};
 use super::fingerprint::{Shingles, Words};
-use super::inputs::PrepareInputs;
+use super::inputs::{OrderedSource, PrepareInputs, SourceFile, paths_of};
 use super::load::{ROWS_PER_BATCH, ROWS_PER_VERIFIED_BATCH, RowReader, SourceLimits};
-use super::manifest::{InputFile, WeakTests};
+use super::manifest::WeakTests;
 use super::material::Material;
 use super::normal_form::normalized_code;
 use super::outcome::Outcome;
@@ -23,7 +23,7 @@ use super::verdict_record::VerdictRecord;
 use super::verify::Verifier;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Language, Problem, ProblemChecker, SkippedRow};
-use hilora_contract::plugin::LoadedRow;
+use hilora_contract::plugin::{LoadedRow, RunnerInfo};
 use hilora_judge::{Judge, UNDECIDED_MAX};
 
 /// Batches that may wait between the loader and the judge: one is worked on while the next is read.
@@ -34,6 +34,9 @@ const BATCHES_WAITING: usize = 2;
 pub(super) struct VerifiedSummary {
     /// Rows read.
     pub(super) rows: u64,
+    /// The same of each source, in reading order.
+    #[serde(default)]
+    pub(super) rows_of_sources: Vec<u64>,
     /// Programs that ran.
     pub(super) programs_judged: u64,
     /// Solutions left out because another one of the problem resembles them.
@@ -61,15 +64,20 @@ fn judged_by(inputs: &PrepareInputs<'_>) -> ContentHash {
 }
 
 /// The hash of everything that decides the rows.
-pub(super) fn key(inputs: &PrepareInputs<'_>, files: &[InputFile]) -> ContentHash {
+pub(super) fn key(inputs: &PrepareInputs<'_>) -> ContentHash {
     let config = inputs.config;
+    let sources = inputs.in_order();
+    let of_source = |OrderedSource { config, inputs, is_measured }: &OrderedSource<'_>| {
+        let loader = inputs.loader.identity().content;
+        let files: Vec<ContentHash> = inputs.files.iter().map(|file| file.input.content).collect();
+        // A loader may make identifiers of the files' names.
+        let name = |file: &SourceFile| file.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let names: Vec<Option<String>> = inputs.files.iter().map(name).collect();
+        (loader, files, names, config.options.clone(), config.name.clone(), *is_measured)
+    };
     let decides = serde_json::to_vec(&(
         judged_by(inputs),
-        inputs.loader.identity().content,
-        files.iter().map(|file| file.content).collect::<Vec<_>>(),
-        // A loader may make identifiers of the files' names.
-        files.iter().map(|file| file.file.file_name().map(|name| name.to_string_lossy())).collect::<Vec<_>>(),
-        &config.options,
+        sources.iter().map(of_source).collect::<Vec<_>>(),
         &config.checker,
         (config.verify, config.max_solutions_per_problem, config.max_incorrect_solutions_per_problem),
     ));
@@ -107,10 +115,13 @@ pub(super) fn make(
     let on_done = |done, known| progress(PrepareProgress { phase: PreparePhase::Verify, done, total: Some(known) });
     let record = VerdictRecord::open(folder.path())?;
     let mut verifying = Verifying {
-        language: options.runner.language.clone(),
+        runner: options.runner.clone(),
         verifier: config.verify.then(|| Verifier::new(&judge, options, record, stop, &on_done)),
         solutions_max: config.max_solutions_per_problem,
         checker: config.checker.as_ref(),
+        source: 0,
+        is_measured: false,
+        prefix: String::new(),
         ids: HashSet::new(),
         writer: folder.create("verified")?,
         take,
@@ -118,22 +129,33 @@ pub(super) fn make(
         first_not_judged: None,
     };
     let rows_per_batch = if config.verify { ROWS_PER_VERIFIED_BATCH } else { ROWS_PER_BATCH };
-    let limits = SourceLimits::of(config, &config.files);
-    let mut reader = RowReader::open(inputs.loader, &config.files, &config.options, rows_per_batch, limits)?;
-    let total = reader.rows_total();
+    let sources = inputs.in_order();
+    let mut readers = Vec::new();
+    for OrderedSource { config: source, inputs, .. } in &sources {
+        let paths = paths_of(inputs.files);
+        let limits = SourceLimits::of(config, &paths);
+        readers.push(RowReader::open(inputs.loader, &paths, &source.options, rows_per_batch, limits)?);
+    }
+    let total = readers.iter().map(RowReader::rows_total).sum::<Option<u64>>();
+    verifying.summary.rows_of_sources = vec![0; sources.len()];
     let finished = thread::scope(|scope| {
         let (send, batches) = sync_channel(BATCHES_WAITING);
         // The loader reads ahead while programs run. Its thread ends with the rows, an error, or the receiver.
         scope.spawn(move || {
-            loop {
-                let batch = reader.next_batch();
-                let last = batch.as_ref().map_or(true, Vec::is_empty);
-                if send.send(batch).is_err() || last {
-                    break;
+            for (source, mut reader) in readers.into_iter().enumerate() {
+                loop {
+                    let batch = reader.next_batch();
+                    let (is_last, failed) = (batch.as_ref().map_or(true, Vec::is_empty), batch.is_err());
+                    if send.send(batch.map(|rows| (source, rows))).is_err() || failed {
+                        return;
+                    }
+                    if is_last {
+                        break;
+                    }
                 }
             }
         });
-        verifying.take_all(batches, total, stop, progress)
+        verifying.take_all(&sources, batches, total, stop, progress)
     })?;
     if finished { verifying.finish(key).map(Some) } else { Ok(None) }
 }
@@ -142,10 +164,15 @@ pub(super) fn make(
 struct Verifying<'a> {
     /// `None` if nothing is to be run.
     verifier: Option<Verifier<'a>>,
-    language: Language,
+    runner: RunnerInfo,
     solutions_max: usize,
     /// The run's checker, for problems that name none.
     checker: Option<&'a ProblemChecker>,
+    /// The source whose rows are taken, what its identifiers begin with, and whether it is what is measured on.
+    source: usize,
+    prefix: String,
+    is_measured: bool,
+    /// The identifiers that it has had.
     ids: HashSet<String>,
     writer: PhaseWriter<Material>,
     take: &'a mut Take<'a>,
@@ -158,18 +185,30 @@ impl Verifying<'_> {
     /// Takes batch after batch; false once it was asked to stop.
     fn take_all(
         &mut self,
-        batches: Receiver<Result<Vec<(u64, LoadedRow)>, PrepareError>>,
+        sources: &[OrderedSource<'_>],
+        batches: Receiver<Result<(usize, Vec<(u64, LoadedRow)>), PrepareError>>,
         total: Option<u64>,
         stop: &dyn Fn() -> bool,
         progress: &(dyn Fn(PrepareProgress) + Sync),
     ) -> Result<bool, PrepareError> {
         let read = |done, total| progress(PrepareProgress { phase: PreparePhase::Load, done, total });
         for batch in batches {
-            let batch = batch?;
+            let (source, mut batch) = batch?;
             if stop() {
                 return Ok(false);
             }
+            if source != self.source || self.summary.rows == 0 {
+                let OrderedSource { config, is_measured, .. } = &sources[source];
+                let is_named = !config.name.is_empty() && !is_measured;
+                let prefix = if is_named { format!("{}/", config.name) } else { String::new() };
+                (self.source, self.is_measured, self.prefix) = (source, *is_measured, prefix);
+                self.ids.clear();
+            }
+            // Rows are numbered over all sources.
+            let before = self.summary.rows - self.summary.rows_of_sources[source];
+            batch.iter_mut().for_each(|(row, _)| *row += before);
             self.summary.rows += batch.len() as u64;
+            self.summary.rows_of_sources[source] += batch.len() as u64;
             read(self.summary.rows, total);
             if !self.take(batch, total)? {
                 return Ok(false);
@@ -183,17 +222,19 @@ impl Verifying<'_> {
     fn take(&mut self, batch: Vec<(u64, LoadedRow)>, total: Option<u64>) -> Result<bool, PrepareError> {
         let mut materials = Vec::new();
         let mut problems = Vec::new();
-        for (row, loaded) in batch {
-            let id = match &loaded {
-                LoadedRow::Problem(problem) => &problem.text.id,
-                LoadedRow::Conversation(conversation) => &conversation.id,
-                LoadedRow::Policy(example) => &example.id,
+        for (row, mut loaded) in batch {
+            let id = match &mut loaded {
+                LoadedRow::Problem(problem) => &mut problem.text.id,
+                LoadedRow::Conversation(conversation) => &mut conversation.id,
+                LoadedRow::Policy(example) => &mut example.id,
                 LoadedRow::Skipped(SkippedRow { id, reason, detail }) => {
                     let fate = Fate::skipped(reason.clone(), detail.clone());
-                    self.summary.skipped.push(RowFate { row, id: id.clone(), fate });
+                    let id = id.as_ref().map(|id| format!("{}{id}", self.prefix));
+                    self.summary.skipped.push(RowFate { row, id, fate });
                     continue;
                 }
             };
+            id.insert_str(0, &self.prefix);
             // The split goes by name: two problems of one name could end on both sides.
             if !self.ids.insert(id.clone()) {
                 let id = id.clone();
@@ -206,7 +247,10 @@ impl Verifying<'_> {
                     if problem.checker.is_none() && problem.entry_point.is_none() {
                         problem.checker = self.checker.cloned();
                     }
-                    problems.push((row, problem));
+                    match self.is_measured && !self.has_programs(&problem) {
+                        true => self.take_unsolved(row, problem, &mut materials),
+                        false => problems.push((row, problem)),
+                    }
                 }
                 LoadedRow::Conversation(conversation) => materials.push(Material::conversation(row, conversation)),
                 LoadedRow::Policy(example) => materials.push(Material::policy(row, example)),
@@ -215,12 +259,36 @@ impl Verifying<'_> {
         }
         let Some(solved) = self.solved(problems)? else { return Ok(false) };
         materials.extend(solved);
+        materials.iter_mut().for_each(|material| material.source = self.source);
         // Problems were told apart from the rest to be run together; the file keeps the rows' order.
         materials.sort_by_key(|material| material.row);
         let Self { writer, take, summary, .. } = self;
         let total = total.map(|rows| rows.saturating_sub(summary.skipped.len() as u64));
         let (written, taken) = rayon::join(|| writer.push(&materials), || take(&materials, total));
         written.and(taken).map(|()| true)
+    }
+
+    /// Whether there is a program that could solve the problem.
+    fn has_programs(&self, problem: &Problem) -> bool {
+        problem.solutions.iter().any(|solution| solution.language == self.runner.language)
+    }
+
+    /// Takes a problem that the model is to solve and nobody has: nothing is learned from it, so that it needs no solution.
+    fn take_unsolved(&mut self, row: u64, problem: Problem, materials: &mut Vec<Material>) {
+        let language = &self.runner.language;
+        let uncallable = problem.entry_point.as_ref().filter(|name| !self.runner.can_call(name));
+        let skip = match (problem.tests.is_empty(), uncallable) {
+            (true, _) => Skip::new("no-tests", "there is nothing to measure an answer with"),
+            (false, Some(name)) => {
+                let detail = format!("the tests call `{name}`, expected a function's name in {language}");
+                Skip::new("entry-point-not-callable", detail)
+            }
+            (false, None) => {
+                materials.push(Material::solved(row, problem, Vec::new(), None));
+                return;
+            }
+        };
+        self.skip(row, problem.text.id, skip);
     }
 
     fn skip(&mut self, row: u64, id: String, Skip { reason, detail, .. }: Skip) {
@@ -236,7 +304,7 @@ impl Verifying<'_> {
                 None => return Ok(None),
             },
             None => {
-                let (language, solutions_max) = (&self.language, self.solutions_max);
+                let (language, solutions_max) = (&self.runner.language, self.solutions_max);
                 let taken = problems.into_par_iter();
                 taken.map(|(row, problem)| unverified(row, problem, language, solutions_max)).collect()
             }

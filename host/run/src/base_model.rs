@@ -1,14 +1,15 @@
 //! The base model as a config names it: a folder, or an id of the hub whose folder is downloaded if it is not there.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use hilora_contract::artifact::ContentHash;
-use hilora_hub::{Hub, ModelFiles, ModelId};
+use hilora_hub::{Hub, ModelFiles, RepositoryId};
 use hilora_model::{BaseFiles, Model, ModelError};
 
+use super::download_watch::watched_download;
 use super::error::RunError;
-use super::observer::{RunObserver, Task, TaskProgress};
+use super::observer::{RunObserver, Task};
 
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -92,25 +93,9 @@ pub fn model_folder(
     hub: &Hub,
     observer: &dyn RunObserver,
 ) -> Result<PathBuf, RunError> {
-    let id = match named.to_str().and_then(ModelId::parse) {
+    let id = match named.to_str().and_then(RepositoryId::model) {
         Some(id) if !named.exists() => id,
         _ => return Ok(named.to_owned()),
     };
-    let current: Mutex<Option<(String, Box<dyn TaskProgress>)>> = Mutex::new(None);
-    let folder = hub.folder(&id, files, &|file, done, total| {
-        let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.as_ref().is_none_or(|(name, _)| name != file) {
-            let next = (file.to_owned(), observer.begin(Task::counted(file, "MiB", total / MEBIBYTE)));
-            if let Some((_, before)) = current.replace(next) {
-                before.finish();
-            }
-        }
-        if let Some((_, task)) = &*current {
-            task.set_done(done / MEBIBYTE);
-        }
-    })?;
-    if let Some((_, task)) = current.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        task.finish();
-    }
-    Ok(folder)
+    Ok(watched_download(observer, |on_bytes| hub.folder(&id, files, on_bytes))?)
 }

@@ -44,6 +44,8 @@ pub struct DataFiles {
     specialist: String,
     train: Option<PathBuf>,
     eval: Option<PathBuf>,
+    /// Where the held-out problems are, if the rows were prepared elsewhere and the config says it.
+    tests: Option<PathBuf>,
     /// Whether the rows were prepared elsewhere: they are only read.
     are_given: bool,
 }
@@ -51,12 +53,13 @@ pub struct DataFiles {
 impl DataFiles {
     /// The files of a run in this folder.
     pub fn of(config: &RunConfig, folder: &Path) -> Self {
-        let DataConfig { train_file, eval_file, .. } = &config.data;
+        let DataConfig { train_file, eval_file, evaluation_files, .. } = &config.data;
         Self {
             folder: folder.to_owned(),
             specialist: config.specialist_name().to_owned(),
             train: train_file.clone(),
             eval: eval_file.clone(),
+            tests: evaluation_files.first().filter(|_| config.data.is_prepared()).cloned(),
             are_given: config.data.is_prepared(),
         }
     }
@@ -71,7 +74,8 @@ impl DataFiles {
         let named = match file {
             DataFile::Train => self.train.as_ref(),
             DataFile::Eval => self.eval.as_ref(),
-            DataFile::Tests | DataFile::TrainTests | DataFile::Traces | DataFile::TrainEnriched => None,
+            DataFile::Tests => self.tests.as_ref(),
+            DataFile::TrainTests | DataFile::Traces | DataFile::TrainEnriched => None,
         };
         let usual = || PathBuf::from(format!("data/{}_{}.jsonl", self.specialist, file.word()));
         let path = named.cloned().unwrap_or_else(usual);

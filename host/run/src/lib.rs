@@ -28,6 +28,10 @@ mod environment;
 mod program;
 mod run_folder;
 
+mod download_watch;
+mod row_files;
+
+mod hub_files;
 mod source_files;
 mod source_view;
 
@@ -69,6 +73,7 @@ pub use environment::{Environment, available_cores, memory_bytes};
 pub use error::RunError;
 pub use evaluate_stage::{EvaluateStage, EvaluateWork, Measured, has_problems, require_judged};
 pub use held_out::HeldOutWork;
+pub use hub_files::local_files;
 pub use main_job::main_job;
 pub use observer::{RunObserver, Task, TaskProgress, Unwatched};
 pub use prepare_stage::{PrepareStage, PrepareWork};

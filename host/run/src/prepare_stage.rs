@@ -9,10 +9,12 @@ use hilora_contract::dataset::ProblemChecker;
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{DatasetLoader, DomainClassifier, OutputCheckers, PluginKind, SolutionRunner};
 use hilora_prepare::{
-    DataConfig, InputFile, PrepareInputs, PreparePhase, PrepareReport, Prepared, SetInputs, input_files, prepare,
+    DataConfig, EVALUATION_FILES, InputFile, PrepareInputs, PreparePhase, PrepareReport, Prepared, SetInputs,
+    SourceConfig, SourceFile, SourceInputs, named_input_files, prepare,
 };
 
 use super::error::RunError;
+use super::hub_files::{download_words, is_of_the_hub, local_files};
 use super::observer::{RunObserver, Task, TaskProgress};
 use super::run::Run;
 use super::source_files::source_files;
@@ -37,10 +39,9 @@ pub struct PrepareWork {
     specialist: String,
     seed: u64,
     program: ContentHash,
-    files: Vec<InputFile>,
+    sources: Vec<SourceWork>,
+    evaluation: Option<SourceWork>,
     sets: Vec<SetInputs>,
-    loader: Box<dyn DatasetLoader>,
-    classifier: Box<dyn DomainClassifier>,
     runner: Arc<dyn SolutionRunner>,
     checkers: Arc<dyn OutputCheckers>,
     train_tests: bool,
@@ -48,33 +49,65 @@ pub struct PrepareWork {
     folder: PathBuf,
 }
 
-impl PrepareWork {
-    /// Tells what the loader recognises in the files, where the config does not say what they are.
+/// A source, its files and its plugins.
+struct SourceWork {
+    config: SourceConfig,
+    files: Vec<SourceFile>,
+    loader: Box<dyn DatasetLoader>,
+    classifier: Box<dyn DomainClassifier>,
+}
+
+impl SourceWork {
+    fn open(run: &Run, config: SourceConfig, observer: &dyn RunObserver) -> Result<Self, RunError> {
+        let files = input_files_of(&config.files, observer)?;
+        let loader = if config.name.is_empty() { run.plugins.loader()? } else { run.plugins.source_loader(&config)? };
+        let classifier = run.plugins.source_classifier(&config)?;
+        Ok(Self { config, files, loader, classifier })
+    }
+
+    fn inputs(&self) -> SourceInputs<'_> {
+        SourceInputs { files: &self.files, loader: &*self.loader, classifier: &*self.classifier }
+    }
+
+    /// Tells what the loader recognises in the files, where the config does not say what they are, and how often the rows
+    /// of one of several sources are trained on.
     fn tell_plan(&self, observer: &dyn RunObserver) -> Result<(), RunError> {
-        if self.config.options.contains_key(KIND_OPTION) {
+        let SourceConfig { name, weight, options, .. } = &self.config;
+        if !name.is_empty() && name != EVALUATION_FILES {
+            let share = match *weight {
+                1.0 => "each training row once".to_owned(),
+                weight if weight < 1.0 => format!("{}% of the training rows", weight * 100.0),
+                weight => format!("each training row {weight} times"),
+            };
+            observer.note(&format!("source `{name}`: {} files, {share}", self.files.len()));
+        }
+        if options.contains_key(KIND_OPTION) {
             return Ok(());
         }
-        let plan = load_plan(&*self.loader, &self.config.files, &self.config.options)?;
+        let paths: Vec<PathBuf> = self.files.iter().map(|file| file.path.clone()).collect();
+        let plan = load_plan(&*self.loader, &paths, options)?;
         plan.iter().take(PLANNED_FILES_TOLD).for_each(|file| observer.note(&file.words));
         if plan.len() > PLANNED_FILES_TOLD {
             observer.note(&format!("and {} more files", plan.len() - PLANNED_FILES_TOLD));
         }
         Ok(())
     }
+}
 
+impl PrepareWork {
     /// Prepares; without writing anything if `is_dry`. `None` if it was stopped before the data was ready.
     fn prepare(&self, is_dry: bool, observer: &dyn RunObserver) -> Result<Option<PrepareReport>, RunError> {
-        self.tell_plan(observer)?;
+        self.sources.iter().chain(&self.evaluation).try_for_each(|source| source.tell_plan(observer))?;
+        let sources: Vec<SourceInputs<'_>> = self.sources.iter().map(SourceWork::inputs).collect();
         let tasks = PreparePhase::ALL.map(|phase| (phase, OnceLock::<Box<dyn TaskProgress>>::new()));
         let inputs = PrepareInputs {
             config: &self.config,
-            files: &self.files,
+            sources: &sources,
+            evaluation: self.evaluation.as_ref().map(SourceWork::inputs),
             specialist: &self.specialist,
             seed: self.seed,
             program: self.program,
-            loader: &*self.loader,
             sets: &self.sets,
-            classifier: &*self.classifier,
             runner: self.runner.clone(),
             checkers: self.checkers.clone(),
             train_tests: self.train_tests,
@@ -98,12 +131,30 @@ impl PrepareWork {
     }
 }
 
-fn set_files(config: &DataConfig) -> Result<Vec<Vec<InputFile>>, RunError> {
-    config.decontaminate.iter().map(|set| Ok(input_files(&set.files)?)).collect()
+/// Files under the names that the config has for them; those of the hub are downloaded.
+fn input_files_of(names: &[PathBuf], observer: &dyn RunObserver) -> Result<Vec<SourceFile>, RunError> {
+    Ok(named_input_files(names, &local_files(names, observer)?)?)
+}
+
+/// The sources of all rows: of those to learn from, and of those to be measured on.
+fn all_sources(config: &DataConfig) -> impl Iterator<Item = SourceConfig> {
+    config.training_sources().into_iter().chain(config.evaluation_set())
+}
+
+/// All files that a loader reads, as the config names them.
+fn all_files(config: &DataConfig) -> Vec<PathBuf> {
+    let sets = config.decontaminate.iter().flat_map(|set| set.files.clone());
+    all_sources(config).flat_map(|source| source.files).chain(sets).collect()
+}
+
+/// What a dry run says that it does not download; nothing where everything is there.
+fn left_to_download(run: &Run) -> Result<Option<String>, RunError> {
+    if run.is_dry() { download_words(&all_files(&run.config.data)) } else { Ok(None) }
 }
 
 impl Stage for PrepareStage {
-    type Inputs = PrepareWork;
+    /// Nothing in a dry run whose files are still to be downloaded.
+    type Inputs = Option<PrepareWork>;
 
     fn name(&self) -> StageName {
         StageName::Prepare
@@ -118,14 +169,19 @@ impl Stage for PrepareStage {
             return Ok(());
         }
         let data = &run.config.data;
-        for files in std::iter::once(&data.files).chain(data.decontaminate.iter().map(|set| &set.files)) {
-            source_files(files)?;
-        }
-        for path in data.files.iter().chain(data.decontaminate.iter().flat_map(|set| &set.files)) {
+        let files = all_files(data);
+        source_files(&files, false)?;
+        for path in files.iter().filter(|path| !is_of_the_hub(path)) {
             let hint = "the config's paths are relative to the current folder";
             std::fs::metadata(path).map_err(|error| RunError::reading_what_is_made(path, error, hint))?;
         }
-        run.plugins.loader()?;
+        if data.sources.is_empty() {
+            run.plugins.loader()?;
+        }
+        for source in data.sources.iter().cloned().chain(data.evaluation_set()) {
+            run.plugins.source_loader(&source)?;
+            run.plugins.source_classifier(&source)?;
+        }
         run.plugins.classifier()?;
         run.plugins.runner()?;
         if let Some(ProblemChecker::Plugin { name, .. }) = &data.checker
@@ -138,54 +194,80 @@ impl Stage for PrepareStage {
         data.decontaminate.iter().try_for_each(|set| run.plugins.set_loader(&set.source).map(|_| ()))
     }
 
-    fn key(&self, run: &Run, _observer: &dyn RunObserver) -> Result<Option<StageKey>, RunError> {
+    fn key(&self, run: &Run, observer: &dyn RunObserver) -> Result<Option<StageKey>, RunError> {
         let config = &run.config;
+        if let Some(words) = left_to_download(run)? {
+            observer.note(&words);
+            return Ok(None);
+        }
         let section = (&config.data, config.seed, config.specialist_name(), config.enrich.is_some());
         let section = serde_json::to_vec(&section).map_err(|error| RunError::record("the data section", error))?;
         let mut key = run.stage_key();
         key.insert(&InputName::Config, ContentHash::of(&section));
-        for InputFile { file, content, .. } in input_files(&config.data.files)? {
-            key.insert(&InputName::Source(file.display().to_string()), content);
+        for source in all_sources(&config.data) {
+            for SourceFile { input, .. } in input_files_of(&source.files, observer)? {
+                key.insert(&InputName::Source(input.file.display().to_string()), input.content);
+            }
+            if !source.name.is_empty() {
+                let [loader, classifier] = run.plugins.source_hashes(&source)?;
+                key.insert(&InputName::SourceLoader(source.name.clone()), loader);
+                key.insert(&InputName::SourceClassifier(source.name), classifier);
+            }
         }
-        for (set, files) in config.data.decontaminate.iter().zip(set_files(&config.data)?) {
-            for InputFile { file, content, .. } in files {
+        for set in &config.data.decontaminate {
+            for SourceFile { input: InputFile { file, content, .. }, .. } in input_files_of(&set.files, observer)? {
                 key.insert(&InputName::EvaluationSet(set.name.clone(), file.display().to_string()), content);
             }
             let loader = run.plugins.set_loader_hash(&set.source)?;
             key.insert(&InputName::EvaluationSetLoader(set.name.clone()), loader);
         }
-        for kind in [PluginKind::DatasetLoader, PluginKind::DomainClassifier, PluginKind::SolutionRunner] {
+        let of_the_run = [PluginKind::DatasetLoader, PluginKind::DomainClassifier, PluginKind::SolutionRunner];
+        // With several sources, each has named its own.
+        for kind in of_the_run.into_iter().skip(usize::from(!config.data.sources.is_empty())) {
             key.insert(&InputName::Plugin(kind), run.plugins.hash(kind)?);
         }
         Ok(Some(key))
     }
 
-    fn inputs(&self, run: &Run, _key: Option<&StageKey>, _observer: &dyn RunObserver) -> Result<PrepareWork, RunError> {
+    fn inputs(
+        &self,
+        run: &Run,
+        key: Option<&StageKey>,
+        observer: &dyn RunObserver,
+    ) -> Result<Option<PrepareWork>, RunError> {
+        if key.is_none() {
+            return Ok(None);
+        }
         let config = &run.config;
-        let sets = config.data.decontaminate.iter().zip(set_files(&config.data)?);
-        let sets = sets.map(|(set, files)| Ok(SetInputs { files, loader: run.plugins.set_loader(&set.source)? }));
-        Ok(PrepareWork {
+        let sets = config.data.decontaminate.iter().map(|set| {
+            let (files, loader) = (input_files_of(&set.files, observer)?, run.plugins.set_loader(&set.source)?);
+            Ok(SetInputs { files, loader })
+        });
+        let open = |source| SourceWork::open(run, source, observer);
+        let sources = config.data.training_sources().into_iter().map(open);
+        Ok(Some(PrepareWork {
             config: config.data.clone(),
             specialist: config.specialist_name().to_owned(),
             seed: config.seed,
             program: run.program(),
-            files: input_files(&config.data.files)?,
+            sources: sources.collect::<Result<_, RunError>>()?,
+            evaluation: config.data.evaluation_set().map(open).transpose()?,
             sets: sets.collect::<Result<_, RunError>>()?,
-            loader: run.plugins.loader()?,
-            classifier: run.plugins.classifier()?,
             runner: run.plugins.runner()?,
             checkers: run.plugins.checkers()?,
             train_tests: config.enrich.is_some(),
             workers: run.workers,
             folder: run.folder.path().to_owned(),
-        })
+        }))
     }
 
-    fn rehearse(&self, work: PrepareWork, observer: &dyn RunObserver) -> Result<StageReport, RunError> {
+    fn rehearse(&self, work: Option<PrepareWork>, observer: &dyn RunObserver) -> Result<StageReport, RunError> {
+        let Some(work) = work else { return Ok(StageReport::Nothing {}) };
         Ok(work.prepare(true, observer)?.map_or(StageReport::Nothing {}, report_of))
     }
 
-    fn run(&self, work: PrepareWork, observer: &dyn RunObserver) -> Result<StageEnd, RunError> {
+    fn run(&self, work: Option<PrepareWork>, observer: &dyn RunObserver) -> Result<StageEnd, RunError> {
+        let work = work.expect("only a dry run leaves files where they are");
         let Some(report) = work.prepare(false, observer)? else {
             return Ok(StageEnd::interrupted(StageReport::Nothing {}));
         };

@@ -117,6 +117,16 @@ fn take_train_file_as_source(data: &mut DataConfig) -> Result<(), RunError> {
     Ok(())
 }
 
+/// The lists of files that a loader reads.
+fn named_files(data: &mut DataConfig) -> impl Iterator<Item = &mut Vec<PathBuf>> {
+    let is_prepared = data.is_prepared();
+    let DataConfig { files, sources, evaluation_files, decontaminate, .. } = data;
+    let evaluation_files = (!is_prepared).then_some(evaluation_files);
+    let sources = sources.iter_mut().map(|source| &mut source.files);
+    let sets = decontaminate.iter_mut().map(|set| &mut set.files);
+    std::iter::once(files).chain(sources).chain(evaluation_files).chain(sets)
+}
+
 impl Run {
     /// Reads the config, checks the plugins' kinds and takes the run folder.
     pub fn open(options: &RunOptions) -> Result<Self, RunError> {
@@ -128,11 +138,15 @@ impl Run {
             config.training.device = device;
         }
         take_train_file_as_source(&mut config.data)?;
+        let problems = config.data.wrong_beside_prepared_rows();
+        if !problems.is_empty() {
+            return Err(BadInput::new(problems.join("; ")).into());
+        }
         // What a pattern or a folder stands for is part of the resolved config. An entry that stands for nothing stays as it
         // is: only who reads the dataset needs it to be there.
-        let data = &mut config.data;
-        for files in std::iter::once(&mut data.files).chain(data.decontaminate.iter_mut().map(|set| &mut set.files)) {
-            if let Ok(found) = source_files(files) {
+        // Of the hub's data sets, the commit is.
+        for files in named_files(&mut config.data) {
+            if let Ok(found) = source_files(files, !options.is_dry) {
                 *files = found;
             }
         }
@@ -230,7 +244,8 @@ impl Run {
             DataFile::Eval | DataFile::TrainTests | DataFile::Traces | DataFile::TrainEnriched => "data",
         };
         let hint = if self.data.are_given() {
-            "`data.train_file`, `data.eval_file` and data/<specialist>_tests.jsonl are relative to the current folder"
+            "`data.train_file`, `data.eval_file` and data/<specialist>_tests.jsonl (or `data.evaluation_files`) are relative to \
+             the current folder"
         } else {
             "`hilora-host prepare` makes it"
         };

@@ -10,6 +10,7 @@ use hilora_contract::plugin::{
 };
 use hilora_judge::workers::{WorkerCommand, WorkerPool};
 use hilora_model::{ChatTemplate, ChatTemplateSource};
+use hilora_prepare::SourceConfig;
 use hilora_wasm::{CheckerFolder, HostOptions, PluginHost, SharedRunner};
 
 use super::config::RunConfig;
@@ -52,7 +53,11 @@ impl RunPlugins {
                 }
             }
         }
-        let source = config.data.source.clone();
+        let source = match &config.plugins.loader {
+            // Of several sources, the run's loader reads those whose format it serves.
+            Some(loader) if !config.data.sources.is_empty() => host.loader(loader)?.describe()?.source,
+            _ => config.data.source.clone(),
+        };
         Ok(Self {
             host,
             loader: config.plugins.loader.clone().unwrap_or_else(|| shipped_loader(&source)),
@@ -77,6 +82,33 @@ impl RunPlugins {
             format!("set `data.source: {serves}` and `data.files` to files of that format"),
         )
         .into())
+    }
+
+    /// The loader of one of several sources, or of the evaluation files.
+    pub fn source_loader(&self, source: &SourceConfig) -> Result<Box<dyn DatasetLoader>, RunError> {
+        let loader = match &source.loader {
+            Some(file) => self.host.loader(file)?,
+            None => self.open_loader(&source.source)?,
+        };
+        let serves = loader.describe()?.source;
+        if serves == source.source {
+            return Ok(loader);
+        }
+        let (identity, wanted, name) = (loader.identity(), &source.source, &source.name);
+        let message = format!("{identity} serves the source `{serves}`, but `source` of `{name}` is `{wanted}`");
+        Err(BadInput::with_hint(message, "`source` and `loader` of a source belong together").into())
+    }
+
+    /// The classifier of one of several sources.
+    pub fn source_classifier(&self, source: &SourceConfig) -> Result<Box<dyn DomainClassifier>, RunError> {
+        Ok(self.host.classifier(source.classifier.as_ref().unwrap_or(&self.classifier))?)
+    }
+
+    /// The hashes of both.
+    pub fn source_hashes(&self, source: &SourceConfig) -> Result<[ContentHash; 2], RunError> {
+        let loader = source.loader.clone().unwrap_or_else(|| self.loader_file(&source.source));
+        let classifier = source.classifier.as_ref().unwrap_or(&self.classifier);
+        Ok([self.hash_of_file(&loader)?, self.hash_of_file(classifier)?])
     }
 
     /// The loader of an evaluation set in this format.

@@ -1,5 +1,5 @@
 //! Source files: what `data.files` names. A path is a file, a folder, which stands for the files of rows in and below it, or
-//! a pattern with `*`, `**`, `?` and `[…]`. Names that begin with a dot are left out of folders and patterns, and below a
+//! a pattern with `*`, `**`, `?` and `[…]`; `hf://datasets/OWNER/NAME` names files of the hub (`hub_files`). Names that begin with a dot are left out of folders and patterns, and below a
 //! folder or `**` links to folders are not followed. The files come in the order of the list, those of one entry by name,
 //! so that the same folder is the same rows everywhere.
 
@@ -12,12 +12,8 @@ use hilora_contract::fault::BadInput;
 use serde_json::{Map, Value};
 
 use super::error::RunError;
-
-/// How the names of files of rows end, behind what they are compressed with.
-const ROW_ENDINGS: [&str; 9] = ["jsonl", "json", "ndjson", "jsonlines", "csv", "tsv", "parquet", "arrow", "feather"];
-
-/// How compressed files end.
-const COMPRESSED_ENDINGS: [&str; 4] = ["gz", "zst", "bz2", "xz"];
+use super::hub_files::{hub_files, is_of_the_hub};
+use super::row_files::{ROW_ENDINGS, is_of_rows};
 
 /// Fields of rows that people train on, none of which a prepared row has without a domain.
 const RAW_FIELDS: [&str; 9] =
@@ -37,11 +33,15 @@ const MATCHED: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 /// The files that these entries stand for. An entry that stands for none is an error; a path that is neither file nor folder
-/// nor pattern stays as it is, for whoever reads it to say what is wrong.
-pub fn source_files(entries: &[PathBuf]) -> Result<Vec<PathBuf>, RunError> {
+/// nor pattern stays as it is, for whoever reads it to say what is wrong. With `is_kept` the cache of the hub is told what
+/// its addresses stand for.
+pub fn source_files(entries: &[PathBuf], is_kept: bool) -> Result<Vec<PathBuf>, RunError> {
     let mut files = Vec::new();
     for entry in entries {
-        files.extend(files_of(entry)?);
+        files.extend(match is_of_the_hub(entry) {
+            true => hub_files(entry, is_kept)?,
+            false => files_of(entry)?,
+        });
     }
     Ok(files)
 }
@@ -49,6 +49,9 @@ pub fn source_files(entries: &[PathBuf]) -> Result<Vec<PathBuf>, RunError> {
 /// Whether a path under `train_file` names what a source reads, and no rows that `prepare` wrote: a folder, a pattern, a table,
 /// columns, an archive, a list, or lines of rows without a domain.
 pub(crate) fn is_source(path: &Path) -> bool {
+    if is_of_the_hub(path) {
+        return true;
+    }
     let Ok(metadata) = fs::metadata(path) else { return matching(path).is_ok_and(|found| found != [path]) };
     if metadata.is_dir() {
         return true;
@@ -125,15 +128,6 @@ fn below(folder: &Path, depth: usize, is_wanted: &dyn Fn(&Path) -> bool, files: 
     Ok(())
 }
 
-fn is_of_rows(path: &Path) -> bool {
-    let ending = |path: &Path| path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-    let is_in = |known: &[&str], ending: Option<String>| ending.is_some_and(|ending| known.contains(&ending.as_str()));
-    match is_in(&COMPRESSED_ENDINGS, ending(path)) {
-        true => path.file_stem().is_some_and(|stem| is_in(&ROW_ENDINGS, ending(Path::new(stem)))),
-        false => is_in(&ROW_ENDINGS, ending(path)),
-    }
-}
-
 /// The files that a pattern matches; the path itself, if it is none.
 fn matching(entry: &Path) -> Result<Vec<PathBuf>, RunError> {
     let Some(pattern) = entry.to_str().filter(|text| text.contains(['*', '?', '['])) else {
@@ -189,9 +183,9 @@ mod tests {
         symlink("../a/1.jsonl", root.join("b/2.jsonl"))?;
         let expected = [root.join("a/1.jsonl"), root.join("b/2.jsonl")];
         for entry in ["", "**/*.jsonl", "*/**/*.jsonl"] {
-            assert_eq!(source_files(&[root.join(entry)])?, expected, "{entry}");
+            assert_eq!(source_files(&[root.join(entry)], false)?, expected, "{entry}");
         }
-        assert!(source_files(&[root.join("**/*.csv")]).is_err());
+        assert!(source_files(&[root.join("**/*.csv")], false).is_err());
         Ok(())
     }
 
@@ -201,13 +195,21 @@ mod tests {
         let root = folder.path();
         fs::create_dir_all(root.join("b/.hidden"))?;
         fs::create_dir(root.join("empty"))?;
-        for name in
-            ["b/2.jsonl", "b/1.csv.gz", "a.parquet", "README.md", ".a.jsonl", "b/.hidden/x.jsonl", "b/odd[1].json"]
-        {
+        for name in [
+            "b/2.jsonl",
+            "b/1.csv.gz",
+            "a.parquet",
+            "b/state.json",
+            "dataset_info.json",
+            "README.md",
+            ".a.jsonl",
+            "b/.hidden/x.jsonl",
+            "b/odd[1].json",
+        ] {
             fs::write(root.join(name), "")?;
         }
         let found = |entry: &str| -> Result<Vec<String>, RunError> {
-            let files = source_files(&[root.join(entry)])?;
+            let files = source_files(&[root.join(entry)], false)?;
             let name = |file: &PathBuf| file.strip_prefix(root).unwrap_or(file).display().to_string();
             Ok(files.iter().map(name).collect())
         };
@@ -238,7 +240,7 @@ mod tests {
                 && !raw("damaged.jsonl", "{\"prompt\"")?
         );
         assert!(!is_source(&root.join("missing.jsonl")) && !is_source(&root.join("*.none")));
-        let both = source_files(&[root.join("b/2.jsonl"), root.join("a.parquet")])?;
+        let both = source_files(&[root.join("b/2.jsonl"), root.join("a.parquet")], false)?;
         assert_eq!(both, [root.join("b/2.jsonl"), root.join("a.parquet")], "the list's own order stays");
         Ok(())
     }

@@ -53,6 +53,10 @@ pub enum InputName {
     Config,
     /// A file of the dataset.
     Source(String),
+    /// The loader of one of several sources, by its name.
+    SourceLoader(String),
+    /// The classifier of one of several sources, by its name.
+    SourceClassifier(String),
     /// A file of a set to decontaminate against, by the set's name.
     EvaluationSet(String, String),
     /// The loader of such a set.
@@ -89,6 +93,8 @@ impl fmt::Display for InputName {
             Self::Program => "program",
             Self::Config => "config",
             Self::Source(file) => return write!(f, "source {file}"),
+            Self::SourceLoader(name) => return write!(f, "source {name} loader"),
+            Self::SourceClassifier(name) => return write!(f, "source {name} classifier"),
             Self::EvaluationSet(name, file) => return write!(f, "evaluation set {name} {file}"),
             Self::EvaluationSetLoader(name) => return write!(f, "evaluation set {name} loader"),
             Self::Plugin(kind) => return write!(f, "{kind}"),

@@ -11,6 +11,8 @@ use crate::options::{refusal, refusal_with_hint};
 
 /// How many rows of a file are looked at.
 const ROWS_LOOKED_AT: usize = 16;
+/// How many rows that cannot be read a message names.
+const UNREAD_SHOWN_MAX: usize = 3;
 /// How many fields a message names.
 const FIELDS_SHOWN_MAX: usize = 12;
 
@@ -56,32 +58,51 @@ impl Layout {
     }
 }
 
-/// What a file is written in, in words, and its layout, if its rows have a known one.
-pub(crate) fn of_file(file: &SourceFile) -> Result<(String, Result<Option<Layout>, String>), LoadError> {
+/// What the beginning of a file tells.
+pub(crate) struct Told {
+    /// What it is written in, in words.
+    pub(crate) format: String,
+    /// Its layout; nothing of a file without rows, and of one whose rows have no known layout their fields.
+    pub(crate) layout: Result<Option<Layout>, String>,
+    /// Why its first rows that cannot be read cannot, each with its place.
+    pub(crate) unread: Vec<String>,
+}
+
+/// What a file is written in and the layout of its rows.
+pub(crate) fn of_file(file: &SourceFile) -> Result<Told, LoadError> {
     let beginning = beginning(file, ROWS_LOOKED_AT)?;
     let rows: Vec<Fields<'_>> =
         beginning.rows.iter().filter_map(|row| Json::parse(row).ok()?.fields("row").ok()).collect();
     let found = if rows.is_empty() { Ok(None) } else { Rows(&rows).layout().map(Some) };
-    Ok((beginning.format, found))
+    Ok(Told { format: beginning.format, layout: found, unread: beginning.unread })
 }
 
 /// The layout that all files have.
 pub(crate) fn of_files(files: &[SourceFile]) -> Result<Layout, LoadError> {
     let mut common: Option<(&str, Layout)> = None;
+    let mut all_unread = Vec::new();
     for file in files {
         let name = file.name();
-        let layout = match of_file(file)?.1 {
+        let Told { layout, unread, .. } = of_file(file)?;
+        let layout = match layout {
             Ok(Some(layout)) => layout,
             // A file without rows says nothing.
-            Ok(None) => continue,
+            Ok(None) => {
+                all_unread.extend(unread);
+                continue;
+            }
             Err(fields) => {
+                // Nothing is asked there that it would be the answer to.
+                let text = if fields.contains("`text`") { "; a text alone is no answer to anything" } else { "" };
                 return Err(refusal_with_hint(
                     format!(
                         "`kind`: expected one of chat, completion, problem, policy, got nothing; the rows of {name} have {fields}, which is no known layout"
                     ),
-                    "name `kind` and the fields, as in plugins/jsonl/README.md; known without a name are OpenAI's \
-                     (messages), ShareGPT's (conversations), Alpaca's (instruction, input, output), prompt and completion, \
-                     question and answer, and preferences (chosen, rejected)",
+                    &format!(
+                        "name `kind` and the fields, as in plugins/jsonl/README.md; known without a name are OpenAI's \
+                         (messages), ShareGPT's (conversations), Alpaca's (instruction, input, output), prompt and \
+                         completion, question and answer, and preferences (chosen, rejected){text}"
+                    ),
                 ));
             }
         };
@@ -97,7 +118,10 @@ pub(crate) fn of_files(files: &[SourceFile]) -> Result<Layout, LoadError> {
         }
     }
     let Some((_, layout)) = common else {
-        let message = "`kind`: expected one of chat, completion, problem, policy, got nothing, and no row tells it";
+        let mut message =
+            "`kind`: expected one of chat, completion, problem, policy, got nothing, and no row tells it".to_owned();
+        all_unread.truncate(UNREAD_SHOWN_MAX);
+        message.extend(all_unread.iter().map(|why| format!("\n  - {why}")));
         return Err(refusal(message));
     };
     match layout.source {

@@ -133,11 +133,14 @@ fn named_kind(options: &Options<'_>) -> Option<&'static str> {
 
 /// How one file would be read. The identifier is the source that reads it.
 fn plan_line(file: &SourceFile, named: Option<&str>) -> Result<LoadedRow, LoadError> {
-    let (format, layout) = layout::of_file(file)?;
+    let layout::Told { format, layout, unread } = layout::of_file(file)?;
     let (source, words) = match (named, layout) {
         (Some(kind), _) => ("jsonl", format!("kind {kind}, by the options")),
         (None, Ok(Some(layout))) => (layout.source.unwrap_or("jsonl"), layout.words),
-        (None, Ok(None)) => ("jsonl", "no rows".to_owned()),
+        (None, Ok(None)) => match unread.first() {
+            Some(why) => ("jsonl", format!("no row that can be read; the first: {why}")),
+            None => ("jsonl", "no rows".to_owned()),
+        },
         (None, Err(fields)) => ("jsonl", format!("no known layout; its rows have {fields}")),
     };
     let detail = format!("{}: {format}; {words}", file.name());

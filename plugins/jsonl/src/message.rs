@@ -117,6 +117,8 @@ impl Messages {
         let no_role = |field: &str| Skip::missing_field(field, "a role");
         let (word, role_field) = self.role.required_below(&fields, place, no_role)?;
         let word = word.text(&role_field)?;
+        // `Human` and `USER` are what they are, unless the options tell them apart.
+        let word = if self.roles.contains_key(&*word) { word } else { word.trim().to_ascii_lowercase().into() };
         let Some(role) = self.roles.get(&*word).cloned() else {
             let known: Vec<&str> = self.roles.keys().map(String::as_str).collect();
             let detail = format!("`{role_field}`: expected one of {}, got `{}`", known.join(", "), shown(&word));
@@ -258,6 +260,9 @@ fn calls_in(content: Json<'_>, field: &str) -> Result<Vec<ToolCall>, Skip> {
     })
 }
 
+/// What parts of a content that are texts are called: by chat endpoints, and by those of responses.
+const TEXT_PARTS: [&str; 3] = ["text", "input_text", "output_text"];
+
 /// The text of a content that comes in parts, one after the other as chat templates lay them out. A part that is no text
 /// has no place here.
 fn text_of_parts(parts: Json<'_>, field: &str) -> Result<String, Skip> {
@@ -271,7 +276,7 @@ fn text_of_parts(parts: Json<'_>, field: &str) -> Result<String, Skip> {
         let fields = part.fields(&place)?;
         let kind_field = format!("{place}.type");
         let kind = fields.get("type").map(|kind| kind.text(&kind_field)).transpose()?;
-        if kind.as_deref().is_some_and(|kind| kind != "text") {
+        if kind.as_deref().is_some_and(|kind| !TEXT_PARTS.contains(&kind)) {
             let got = format!("`{}`", shown(kind.as_deref().unwrap_or_default()));
             return Err(Skip::wrong_type(&kind_field, "`text`", &got));
         }

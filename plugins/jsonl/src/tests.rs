@@ -310,6 +310,34 @@ fn content_in_parts_and_the_calls_of_old_are_read() {
 }
 
 #[test]
+fn parts_of_responses_and_roles_in_capitals_are_read() {
+    let row = r#"{"messages": [{"role": "User", "content": [{"type": "input_text", "text": "Weather?"}]},
+        {"role": "ASSISTANT", "content": [{"type": "output_text", "text": "Rain."}]}]}"#
+        .replace('\n', " ");
+    let chat = conversation(CHAT, &row);
+    assert_eq!(turns(&chat), [(Role::User, "Weather?"), (Role::Assistant, "Rain.")]);
+    // The options may tell them apart.
+    let apart = r#"{"kind": "chat", "roles": {"USER": "system", "user": "user", "assistant": "assistant"}}"#;
+    assert_eq!(conversation(apart, &row.replace("\"User\"", "\"USER\"")).messages[0].role, Role::System);
+    assert_eq!(conversation(apart, &row).messages[0].role, Role::User);
+}
+
+#[test]
+fn where_no_row_tells_a_layout_the_first_that_cannot_be_read_are_named() {
+    for (name, text, words) in [
+        ("pretty.jsonl", "{\n  \"prompt\": 1\n}\n", "pretty.jsonl line 1: not JSON: EOF"),
+        ("latin.csv", "question,answer\nQ,Gr\u{fc}n\n", "latin.csv line 2: "),
+        ("lists.json", "[[1], [2]]", "lists.json row 0: expected a JSON object, got a list"),
+    ] {
+        let bytes = text.chars().map(|c| c as u8).collect();
+        let read = read_to_end::<Jsonl>(vec![SourceFile::from_bytes(name, bytes)], "{}", 4);
+        let Err(LoadError::Options(message)) = read else { panic!("{read:?}") };
+        let begin = "`kind`: expected one of chat, completion, problem, policy, got nothing, and no row tells it\n  - ";
+        assert!(message.starts_with(&format!("{begin}{words}")), "{message}");
+    }
+}
+
+#[test]
 fn a_problem_names_its_checker_in_a_field_or_for_all() {
     let named = |options: &str, checker: &str| {
         problem(options, &format!(r#"{{"problem": "Add.", "checker": {checker}}}"#)).checker

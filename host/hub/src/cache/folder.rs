@@ -105,6 +105,11 @@ impl Folder {
         }
     }
 
+    /// Whether a folder has that name, and no link to one.
+    pub(super) fn is_folder(&self, name: &str) -> Result<bool, HubError> {
+        Ok(self.stat(name)?.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
+    }
+
     /// A file's content, of at most so many bytes; nothing where there is no such file.
     pub(super) fn read(&self, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, HubError> {
         let file = match rustix::fs::openat(&self.handle, name, OFlags::RDONLY | PLAINLY, Mode::empty()) {

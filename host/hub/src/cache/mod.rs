@@ -1,16 +1,17 @@
-//! The cache: models as Hugging Face's own tools lay them out, so that both use what either downloaded.
+//! The cache: models and data sets as Hugging Face's own tools lay them out, so that both use what either downloaded.
 //!
 //! ```text
-//! models--<owner>--<name>/refs/main                  the commit that was whole last
+//! models--<owner>--<name>/refs/<revision>            the commit that it was last; a model's is whole
 //!                         blobs/<etag>               content; with `.incomplete` on its way
-//!                         snapshots/<commit>/<file>  a link: ../../blobs/<etag>
+//!                         snapshots/<commit>/<file>  a link: ../../blobs/<etag>, below a folder one more ../
+//!                         hilora-listings/<commit>   of a data set, what the hub said that it consists of
 //! .locks/models--<owner>--<name>/<etag>.lock         held by who downloads that blob
 //!                                hilora.lock         held by who puts a link or a commit there, for that moment
 //! blobs/<2 digits>/<64 digits>                       content that models share, of which blobs/<etag> is a link:
 //!                                                    ../../blobs/<2 digits>/<64 digits>
 //! ```
 //!
-//! What models share is found, and never made here. The folder of the cache itself is the user's and may be a link. Below
+//! A data set's folder is `datasets--<owner>--<name>`. What models share is found, and never made here. The folder of the cache itself is the user's and may be a link. Below
 //! it no link is followed: each is read, held to its form, and what it names is looked up where that belongs.
 
 mod folder;
@@ -24,23 +25,29 @@ use hilora_contract::artifact::FileError;
 
 use super::HubError;
 use super::error::shown;
-use super::listing::is_of_a_model;
-use super::names::{Commit, ETag, ModelId, is_file_name};
+use super::listing::{LISTING_BYTES_MAX, is_of_a_model};
+use super::names::{Commit, ETag, RepositoryId, Revision, is_file_name};
 use folder::{Entry, Folder};
 
-/// What stands before a blob's name in the link to it, both from a snapshot and to what models share.
+/// What stands before a blob's name in the link to it, both from a snapshot's root and to what models share.
 const TO_BLOBS: &str = "../../blobs/";
+/// What leads out of each folder below that root.
+const OUT: &str = "../";
+/// Where listings are kept, which is no name of Hugging Face's layout: its own tools pass it over.
+const LISTINGS: &str = "hilora-listings";
+/// How deep the folders of a snapshot are looked into.
+const FOLDERS_MAX: usize = 32;
 /// Bytes of a file that names a commit, with what an editor may have added.
 const REF_BYTES_MAX: u64 = 256;
-/// The lock under which the model's folder has temporary names.
+/// The lock under which the repository's folder has temporary names.
 const PLACE_LOCK: &str = "hilora.lock";
 /// How often a lock that somebody holds is asked for.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// How long its holder may download nothing: longer than the hash of the largest file of weights takes.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3600);
 
-/// One model's part of the cache.
-pub(crate) struct CachedModel {
+/// One repository's part of the cache.
+pub(crate) struct CachedRepository {
     cache: Folder,
     folder: Folder,
     blobs: Folder,
@@ -50,13 +57,13 @@ pub(crate) struct CachedModel {
 
 /// The files of one commit.
 pub(crate) struct Snapshot<'a> {
-    model: &'a CachedModel,
+    repository: &'a CachedRepository,
     folder: Folder,
 }
 
-impl CachedModel {
-    /// What the cache has of a model; nothing where it has none.
-    pub(crate) fn find(cache: &Path, id: &ModelId) -> Result<Option<Self>, HubError> {
+impl CachedRepository {
+    /// What the cache has of a repository; nothing where it has none.
+    pub(crate) fn find(cache: &Path, id: &RepositoryId) -> Result<Option<Self>, HubError> {
         let Some(cache) = Folder::open(cache)? else { return Ok(None) };
         let Some(folder) = cache.folder(&id.folder())? else { return Ok(None) };
         let Some(blobs) = folder.folder("blobs")? else { return Ok(None) };
@@ -64,7 +71,7 @@ impl CachedModel {
     }
 
     /// The same, made if it is missing, to be filled.
-    pub(crate) fn find_or_begin(cache: &Path, id: &ModelId) -> Result<Self, HubError> {
+    pub(crate) fn find_or_begin(cache: &Path, id: &RepositoryId) -> Result<Self, HubError> {
         let cache = Folder::open_or_make(cache)?;
         let folder = cache.folder_or_new(&id.folder())?;
         let blobs = folder.folder_or_new("blobs")?;
@@ -72,31 +79,55 @@ impl CachedModel {
         Ok(Self { cache, folder, blobs, locks: Some(locks) })
     }
 
-    /// The commit that was whole last.
-    pub(crate) fn main(&self) -> Result<Option<Commit>, HubError> {
-        let Some(refs) = self.folder.folder("refs")? else { return Ok(None) };
-        let Some(content) = refs.read("main", REF_BYTES_MAX)? else { return Ok(None) };
+    /// The commit that a revision was last: of a model, one that is whole.
+    pub(crate) fn commit_of(&self, revision: &Revision) -> Result<Option<Commit>, HubError> {
+        let Some(mut refs) = self.folder.folder("refs")? else { return Ok(None) };
+        let (folders, name) = parts_of(revision.as_str());
+        for folder in folders {
+            let Some(below) = refs.folder(folder)? else { return Ok(None) };
+            refs = below;
+        }
+        let Some(content) = refs.read(name, REF_BYTES_MAX)? else { return Ok(None) };
         let text = String::from_utf8_lossy(&content);
         match Commit::parse(text.trim()) {
             Some(commit) => Ok(Some(commit)),
             None => Err(HubError::Cache {
-                path: refs.path_of("main"),
+                path: refs.path_of(name),
                 expected: Commit::EXPECTED,
                 found: format!("`{}`", shown(text.trim())),
             }),
         }
     }
 
-    /// Says that this commit is whole.
-    pub(crate) fn set_main(&self, commit: &Commit) -> Result<(), HubError> {
-        if matches!(self.main(), Ok(Some(before)) if before == *commit) {
+    /// Says which commit a revision is.
+    pub(crate) fn set_commit_of(&self, revision: &Revision, commit: &Commit) -> Result<(), HubError> {
+        if matches!(self.commit_of(revision), Ok(Some(before)) if before == *commit) {
             return Ok(());
         }
-        let refs = self.folder.folder_or_new("refs")?;
-        self.place("main", &refs, |folder, temporary| folder.file(temporary, commit.as_str().as_bytes()))
+        let mut refs = self.folder.folder_or_new("refs")?;
+        let (folders, name) = parts_of(revision.as_str());
+        for folder in folders {
+            refs = refs.folder_or_new(folder)?;
+        }
+        self.place(name, &refs, |folder, temporary| folder.file(temporary, commit.as_str().as_bytes()))
     }
 
-    /// Puts something into one of the model's folders, as the only one who does.
+    /// What the hub said that a commit consists of, if it was kept.
+    pub(crate) fn listing(&self, commit: &Commit) -> Result<Option<Vec<u8>>, HubError> {
+        let Some(listings) = self.folder.folder(LISTINGS)? else { return Ok(None) };
+        listings.read(commit.as_str(), LISTING_BYTES_MAX)
+    }
+
+    /// Keeps what the hub said that a commit consists of: which files of it are in the cache does not say that.
+    pub(crate) fn keep_listing(&self, commit: &Commit, json: &[u8]) -> Result<(), HubError> {
+        if matches!(self.listing(commit), Ok(Some(_))) {
+            return Ok(());
+        }
+        let listings = self.folder.folder_or_new(LISTINGS)?;
+        self.place(commit.as_str(), &listings, |folder, temporary| folder.file(temporary, json))
+    }
+
+    /// Puts something into one of the repository's folders, as the only one who does.
     fn place(
         &self,
         name: &str,
@@ -110,13 +141,13 @@ impl CachedModel {
     /// The files of a commit; nothing where there are none.
     pub(crate) fn snapshot(&self, commit: &Commit) -> Result<Option<Snapshot<'_>>, HubError> {
         let Some(snapshots) = self.folder.folder("snapshots")? else { return Ok(None) };
-        Ok(snapshots.folder(commit.as_str())?.map(|folder| Snapshot { model: self, folder }))
+        Ok(snapshots.folder(commit.as_str())?.map(|folder| Snapshot { repository: self, folder }))
     }
 
     /// The same, made if it is missing.
     pub(crate) fn snapshot_or_new(&self, commit: &Commit) -> Result<Snapshot<'_>, HubError> {
         let folder = self.folder.folder_or_new("snapshots")?.folder_or_new(commit.as_str())?;
-        Ok(Snapshot { model: self, folder })
+        Ok(Snapshot { repository: self, folder })
     }
 
     /// The bytes of a blob, and of its beginning where it is not whole.
@@ -129,7 +160,7 @@ impl CachedModel {
         Ok((self.blob(etag.as_str(), bytes_of)?, begun))
     }
 
-    /// Looks at a blob, where it is: with the model, or with what models share.
+    /// Looks at a blob, where it is: with the repository, or with what models share.
     fn blob<T>(
         &self,
         name: &str,
@@ -237,6 +268,34 @@ fn shared_blob(target: &str) -> Option<(&str, &str)> {
     is_blob.then_some((prefix, name))
 }
 
+/// The folders of a path, and the name at its end.
+fn parts_of(path: &str) -> (Vec<&str>, &str) {
+    let (folders, name) = path.rsplit_once('/').map_or(("", path), |(folders, name)| (folders, name));
+    (folders.split('/').filter(|folder| !folder.is_empty()).collect(), name)
+}
+
+/// How a link to a blob begins that lies so many folders below the root of a snapshot.
+fn to_blobs(depth: usize) -> String {
+    format!("{}{TO_BLOBS}", OUT.repeat(depth))
+}
+
+/// The paths of files and links in a folder and below it.
+fn paths_below(folder: &Folder, prefix: &str, depth: usize, paths: &mut Vec<String>) -> Result<(), HubError> {
+    for name in folder.names()?.into_iter().filter(|name| is_file_name(name)) {
+        let path = format!("{prefix}{name}");
+        match folder.is_folder(&name)? {
+            true if depth > 0 => {
+                if let Some(below) = folder.folder(&name)? {
+                    paths_below(&below, &format!("{path}/"), depth - 1, paths)?;
+                }
+            }
+            true => {}
+            false => paths.push(path),
+        }
+    }
+    Ok(())
+}
+
 fn incomplete(etag: &ETag) -> String {
     format!("{etag}.incomplete")
 }
@@ -256,23 +315,45 @@ impl Snapshot<'_> {
         self.file(name, |folder, name| folder.read(name, bytes_max))
     }
 
-    /// Looks at a file, where its content is.
+    /// Looks at a file, where its content is. Folders on the way to it are no links.
     fn file<T>(
         &self,
-        name: &str,
+        path: &str,
         look: impl Fn(&Folder, &str) -> Result<Option<T>, HubError>,
     ) -> Result<Option<T>, HubError> {
-        let Some(Entry::Link(target)) = self.folder.entry(name)? else { return look(&self.folder, name) };
-        match target.strip_prefix(TO_BLOBS).filter(|blob| is_file_name(blob)) {
-            Some(blob) => self.model.blob(blob, look),
-            None => Err(foreign_link(&self.folder, name, "a link to a blob of the model", &target)),
+        let (folders, name) = parts_of(path);
+        let mut below = None;
+        for folder in &folders {
+            match below.as_ref().unwrap_or(&self.folder).folder(folder)? {
+                Some(found) => below = Some(found),
+                None => return Ok(None),
+            }
+        }
+        let folder = below.as_ref().unwrap_or(&self.folder);
+        let Some(Entry::Link(target)) = folder.entry(name)? else { return look(folder, name) };
+        match target.strip_prefix(&to_blobs(folders.len())).filter(|blob| is_file_name(blob)) {
+            Some(blob) => self.repository.blob(blob, look),
+            None => Err(foreign_link(folder, name, "a link to a blob of the repository", &target)),
         }
     }
 
     /// Puts a file there: a link to its blob, which is whole.
-    pub(crate) fn put(&self, name: &str, etag: &ETag) -> Result<(), HubError> {
-        let target = format!("{TO_BLOBS}{etag}");
-        self.model.place(name, &self.folder, |folder, temporary| folder.link(temporary, &target))
+    pub(crate) fn put(&self, path: &str, etag: &ETag) -> Result<(), HubError> {
+        let (folders, name) = parts_of(path);
+        let mut below = None;
+        for folder in &folders {
+            below = Some(below.as_ref().unwrap_or(&self.folder).folder_or_new(folder)?);
+        }
+        let target = format!("{}{etag}", to_blobs(folders.len()));
+        let within = below.as_ref().unwrap_or(&self.folder);
+        self.repository.place(name, within, |folder, temporary| folder.link(temporary, &target))
+    }
+
+    /// The paths of what is there, in their order.
+    pub(crate) fn paths(&self) -> Result<Vec<String>, HubError> {
+        let mut paths = Vec::new();
+        paths_below(&self.folder, "", FOLDERS_MAX, &mut paths)?;
+        Ok(paths)
     }
 
     /// Looks at every file that a model may be computed with, whoever put it there: those who read the folder follow links.

@@ -59,22 +59,35 @@ pub struct Beginning {
     pub format: String,
     /// The rows' texts.
     pub rows: Vec<String>,
+    /// Why the first of those that were passed over are no rows, each with its place.
+    pub unread: Vec<String>,
 }
+
+/// How many rows that cannot be read a beginning tells of.
+const UNREAD_TOLD_MAX: usize = 3;
 
 /// Reads the first rows of a file, at most so many, passing over what is none.
 pub fn beginning(file: &SourceFile, rows_max: usize) -> Result<Beginning, LoadError> {
     let container::Opened { mut records, format } = container::open(file.clone())?;
-    let mut rows = Vec::new();
+    let (mut rows, mut unread) = (Vec::new(), Vec::new());
     for row in 0..rows_max {
-        match records.next(row as u64)? {
-            None => break,
-            Some((_, Record::Text(text))) if parse(text).is_ok() => {
-                rows.push(String::from_utf8_lossy(text).into_owned());
-            }
-            Some(_) => {}
+        let Some((position, record)) = records.next(row as u64)? else { break };
+        let place = Place { file: file.name(), position };
+        let skip = match record {
+            Record::Text(text) => match parse(text) {
+                Ok(_) => {
+                    rows.push(String::from_utf8_lossy(text).into_owned());
+                    continue;
+                }
+                Err(skip) => skip,
+            },
+            Record::Skipped(skip) => skip,
+        };
+        if unread.len() < UNREAD_TOLD_MAX {
+            unread.push(at(place, skip).detail);
         }
     }
-    Ok(Beginning { format, rows })
+    Ok(Beginning { format, rows, unread })
 }
 
 /// Reads the files in their order, from the first row to the last.

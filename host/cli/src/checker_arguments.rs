@@ -1,0 +1,36 @@
+//! `--checker`: when an output is a right answer, in the words of a program's own `checker`.
+
+use hilora_contract::dataset::ProblemChecker;
+use hilora_judge::{Checker, Judge, JudgeError};
+
+use super::failure::{Failure, Result};
+
+/// Which checker decides.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct CheckerArguments {
+    /// When an output is a right answer, where nothing else says it: lines, tokens, float or a plugin's name, or a JSON object
+    /// of its name and options (`{"name": "float", "absolute_tolerance": 1e-4}`)
+    #[arg(long, value_name = "NAME|JSON", default_value = "lines", value_parser = named)]
+    checker: ProblemChecker,
+}
+
+/// Reads a name or an object.
+fn named(text: &str) -> std::result::Result<ProblemChecker, String> {
+    match text.trim_start().starts_with('{') {
+        true => serde_json::from_str(text).map_err(|error| error.to_string()),
+        false => ProblemChecker::named(text).map_err(|error| error.to_string()),
+    }
+}
+
+impl CheckerArguments {
+    /// The checker, which must exist.
+    pub(super) fn open(&self, judge: &Judge) -> Result<Checker> {
+        judge.checker("--checker", &self.checker).map_err(|error| match error {
+            JudgeError::UnknownChecker { checker, .. } => Failure::bad_input(
+                format!("--checker names `{checker}`, which does not exist"),
+                "expected `lines`, `tokens`, `float`, or the name of an output checker under plugins/",
+            ),
+            error => error.into(),
+        })
+    }
+}
