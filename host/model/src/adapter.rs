@@ -213,14 +213,7 @@ impl Adapter {
         let config_path = folder.join("adapter_config.json");
         let text = std::fs::read_to_string(&config_path).map_err(|e| ModelError::reading(&config_path, e))?;
         let config = LoraConfig::from_peft_json(&config_path, &text)?;
-        let (path, pickled) = (folder.join(WEIGHTS), folder.join(PICKLED_WEIGHTS));
-        if pickled.exists() && !path.exists() {
-            return Err(ModelError::config_with_hint(
-                &pickled,
-                format!("expected the weights in {WEIGHTS}, got a pickle, which is a program and is not run"),
-                "load it with PEFT and write it with `save_pretrained`, which makes safetensors of it",
-            ));
-        }
+        let path = Self::weights_path(folder);
         let files = CheckpointFiles::open_file(&path)?;
         let layer_of = |name: &str| -> Option<usize> {
             name.strip_prefix("base_model.model.model.layers.")?.split('.').next()?.parse().ok()
@@ -282,6 +275,12 @@ impl Adapter {
             None => Ok(adapter),
             Some(name) => Err(ModelError::UnexpectedTensor { path, tensor: name.to_owned() }),
         }
+    }
+
+    /// The file of a folder's weights: safetensors, or where there is none the pickle that older versions of PEFT wrote.
+    pub fn weights_path(folder: &Path) -> PathBuf {
+        let (path, pickled) = (folder.join(WEIGHTS), folder.join(PICKLED_WEIGHTS));
+        if pickled.exists() && !path.exists() { pickled } else { path }
     }
 
     /// Writes PEFT's two files into a folder, each atomically; the configuration comes last. It calls the base by the name
@@ -424,13 +423,10 @@ impl Adapter {
         self.base_tables[module.index()].as_ref()
     }
 
-    /// PEFT's name of a base's table; none if a trained copy of it is there.
+    /// PEFT's name of a base's table; a file holds only those that have an update.
     fn base_table_key(&self, module: ModuleToSave) -> Option<String> {
-        if self.config.saves(module) {
-            return None;
-        }
-        let layer = if self.table_update(module).is_some() { ".base_layer" } else { "" };
-        Some(format!("base_model.model.{}{layer}.weight", module.module_name()))
+        self.table_update(module)?;
+        Some(format!("base_model.model.{}.base_layer.weight", module.module_name()))
     }
 
     /// The base's tables with PEFT's names for them.

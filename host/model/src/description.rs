@@ -147,7 +147,7 @@ impl AdapterDescription {
             modules_to_save: config.modules_to_save.clone(),
             layers: adapter.layer_count(),
             parameters: adapter.tensors().map(|(_, tensor)| tensor.elem_count()).sum(),
-            tensors: Tensors::of(&CheckpointFiles::open_file(&folder.join("adapter_model.safetensors"))?)?,
+            tensors: Tensors::of(&CheckpointFiles::open_file(&Adapter::weights_path(folder))?)?,
         })
     }
 }

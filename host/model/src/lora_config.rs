@@ -241,10 +241,9 @@ impl LoraConfig {
         }
     }
 
-    /// The parameters of the update of a table in a base with so many tokens of such a width.
-    pub fn table_parameters(&self, module: ModuleToSave, vocabulary: usize, width: usize) -> usize {
-        let shape = self.tables().ok().and_then(|tables| tables[module.index()]);
-        shape.map_or(0, |shape| shape.rank * (vocabulary + width))
+    /// The rank of a table's update.
+    pub fn table_rank(&self, module: ModuleToSave) -> Option<usize> {
+        self.tables().ok()?[module.index()].map(|shape| shape.rank)
     }
 
     /// Whether a copy of a table is trained.
