@@ -8,12 +8,15 @@ A case is a small random model in transformers' own class for it, stored in bf16
   model, adapter          Hugging Face and PEFT folders, as `save_pretrained` writes them; what `edit` does to config.json
                           afterwards is what people's files leave out or add
   expected.safetensors    logits, loss and grad.<PEFT key> in f32 over the batch of batch.safetensors, in training mode (every
-                          dropout of the configuration is zero)
+                          dropout of the base is zero, and of the adapter is left out)
+  dropout.safetensors     of adapters with dropout: loss and grad.<PEFT key> with the trainer's own masks, which are a function
+                          of (seed, micro-batch, block, layer, element), here of seed 3 and micro-batch 9
 """
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
@@ -81,8 +84,64 @@ CASES = {
                                               alpha_pattern={"o_proj": 7, "1.mlp.down_proj": 2}, use_rslora=True)),
     "lora_expression": ("llama", {}, None, dict(target_modules=r".*\.(0|1)\.(?!mlp).*\.(q|v|up)_proj",
                                                 exclude_modules=["0.self_attn.v_proj"], task_type=None)),
+    # Updates of the tables: of two, and of one that is both, with factors on embedding and logits.
+    "lora_tables": ("llama", {}, None, dict(target_modules=["k_proj", "embed_tokens", "lm_head"], lora_dropout=0.2,
+                                          rank_pattern={"lm_head": 3})),
+    "lora_tied_tables": ("granite", dict(embedding_multiplier=3.0, attention_multiplier=0.2, residual_multiplier=0.4,
+                                         logits_scaling=5.0, tie_word_embeddings=True), None,
+                         dict(target_modules=["q_proj", "model.embed_tokens", "lm_head"], use_rslora=True)),
+    "lora_tied_embedding": ("llama", dict(tie_word_embeddings=True), None,
+                            dict(target_modules=".*(embed_tokens|up_proj)")),
+    # Magnitudes, and biases of B.
+    "dora": ("llama", dict(attention_bias=True), None, dict(use_dora=True, lora_dropout=0.2)),
+    "dora_patterns": ("granite", dict(residual_multiplier=0.4), None,
+                      dict(use_dora=True, use_rslora=True, target_modules=["q_proj", "o_proj", "down_proj"],
+                           rank_pattern={"1.self_attn.q_proj": 3})),
+    "lora_bias": ("llama", dict(attention_bias=True, mlp_bias=True), None, dict(lora_bias=True)),
     "lora_full_names": ("llama", {}, None, dict(target_modules=["model.layers.0.mlp.up_proj", "1.self_attn.k_proj"])),
 }
+
+
+SEED, MICRO_BATCH, DROPOUT = 3, 9, 1
+
+
+def philox(counters, key):
+    """Philox4x32-10 (Salmon et al. 2011) of many counters [n, 4]."""
+    c = [counters[:, i].astype(np.uint64) for i in range(4)]
+    low = np.uint64(0xFFFFFFFF)
+    key = [np.uint64(key & 0xFFFFFFFF), np.uint64(key >> 32)]
+    for _ in range(10):
+        a, b = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
+        shift = np.uint64(32)
+        c = [(b >> shift) ^ c[1] ^ key[0], b & low, (a >> shift) ^ c[3] ^ key[1], a & low]
+        key = [(key[0] + np.uint64(0x9E3779B9)) & low, (key[1] + np.uint64(0xBB67AE85)) & low]
+    return np.stack(c, 1)
+
+
+class Mask(torch.nn.Module):
+    """Dropout with the trainer's mask of a layer: zero or 1 / (1 - p), element by element of the rows that it takes."""
+
+    def __init__(self, p, layer, module, rows):
+        super().__init__()
+        self.p, self.place, self.rows = p, layer << 12 | module << 8 | DROPOUT, rows
+
+    def forward(self, x):
+        rows = torch.arange(x.shape[0] * x.shape[1]) if self.rows is None else self.rows
+        count = len(rows) * x.shape[2]
+        index = np.arange((count + 3) // 4)
+        counters = np.stack([index, 0 * index, np.full_like(index, self.place), np.full_like(index, MICRO_BATCH)], 1)
+        words = philox(counters, SEED).reshape(-1)[:count]
+        kept = torch.tensor((words >= int(self.p * 2**32)) / (1 - self.p), dtype=x.dtype)
+        mask = torch.ones(x.shape[0] * x.shape[1], x.shape[2])
+        mask[rows] = kept.reshape(len(rows), -1)
+        return x * mask.reshape(x.shape)
+
+
+def set_dropout(adapted, make):
+    for name, module in adapted.named_modules():
+        dropouts = getattr(module, "lora_dropout", None)
+        if dropouts is not None and "embed_tokens" not in name:
+            dropouts["default"] = make(name)
 
 
 def batch():
@@ -99,6 +158,20 @@ def rewrite(path, edit):
         config = json.loads(path.read_text())
         edit(config)
         path.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def numbers(adapted, path, with_logits):
+    adapted.zero_grad()
+    b = batch()
+    logits = adapted(input_ids=b["input_ids"], attention_mask=b["attention_mask"]).logits
+    loss = cross_entropy(logits[:, :-1].flatten(0, 1), b["labels"][:, 1:].flatten())
+    loss.backward()
+    out = {"logits": logits.detach()} if with_logits else {}
+    out["loss"] = loss.detach().reshape(1)
+    for name, p in adapted.named_parameters():
+        if p.requires_grad:
+            out["grad." + name.replace(".default", "").replace("magnitude_vector.weight", "magnitude_vector")] = p.grad
+    save_file({name: tensor.contiguous() for name, tensor in out.items()}, path)
 
 
 def make(folder, model_type, configuration, edit, adapter, edit_after=None):
@@ -120,20 +193,28 @@ def make(folder, model_type, configuration, edit, adapter, edit_after=None):
     adapted = get_peft_model(model, LoraConfig(**(lora | adapter))).train()
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
-            if "lora_B" in name or "lora_embedding_A" in name:
+            if "lora_B" in name or "lora_embedding" in name:
                 parameter.normal_(0, 0.1)
             elif "magnitude" in name:
                 parameter.mul_(1 + 0.1 * torch.rand_like(parameter))
     adapted.save_pretrained(folder / "adapter")
     (folder / "adapter" / "README.md").unlink(missing_ok=True)
 
-    b = batch()
-    logits = adapted(input_ids=b["input_ids"], attention_mask=b["attention_mask"]).logits
-    loss = cross_entropy(logits[:, :-1].flatten(0, 1), b["labels"][:, 1:].flatten())
-    loss.backward()
-    out = {"logits": logits.detach(), "loss": loss.detach().reshape(1)}
-    out |= {"grad." + name.replace(".default", ""): p.grad for name, p in adapted.named_parameters() if p.requires_grad}
-    save_file({name: tensor.contiguous() for name, tensor in out.items()}, folder / "expected.safetensors")
+    p = adapted.peft_config["default"].lora_dropout
+    set_dropout(adapted, lambda name: torch.nn.Identity())
+    numbers(adapted, folder / "expected.safetensors", with_logits=True)
+    if p > 0:
+        # The output layer sees only the rows that predict a target.
+        predicting = torch.nn.functional.pad(batch()["labels"], (0, 1), value=-100)[:, 1:].flatten()
+        blocks = config.num_hidden_layers
+
+        def mask(name):
+            if "lm_head" in name:
+                return Mask(p, blocks, len(PROJECTIONS), (predicting != -100).nonzero().flatten())
+            return Mask(p, int(name.split("layers.")[1].split(".")[0]), PROJECTIONS.index(name.split(".")[-1]), None)
+
+        set_dropout(adapted, mask)
+        numbers(adapted, folder / "dropout.safetensors", with_logits=False)
     rewrite(folder / "model" / "config.json", edit_after)
 
 

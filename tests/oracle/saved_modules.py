@@ -25,7 +25,7 @@ STEPS = 6
 
 
 def peft_key(name):
-    return name.replace(".modules_to_save", "")
+    return name.replace(".modules_to_save", "").replace("magnitude_vector.weight", "magnitude_vector")
 
 
 def make_adapter(base, folder, modules):

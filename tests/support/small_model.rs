@@ -31,6 +31,8 @@ pub(crate) fn small_lora() -> LoraConfig {
         bias: LoraBias::None,
         task_type: TaskType::CausalLm,
         use_rslora: false,
+        use_dora: false,
+        lora_bias: false,
     }
 }
 

@@ -67,9 +67,15 @@ fn base_text(base: &BaseDescription, listing: bool) -> String {
 fn adapter_text(adapter: &AdapterDescription, listing: bool) -> String {
     let mut text = String::new();
     push_line(&mut text, &format!("adapter       {}", adapter.folder.display()));
-    let targets: Vec<String> = adapter.target_modules.iter().map(ToString::to_string).collect();
-    push_line(&mut text, &format!("targets       {} of {} blocks", targets.join(" "), adapter.layers));
-    let kind = if adapter.use_rslora { "rsLoRA" } else { "LoRA" };
+    let targets = adapter.target_modules.join(" ");
+    push_line(&mut text, &format!("targets       {targets} of {} blocks", adapter.layers));
+    let kind = match (adapter.use_dora, adapter.use_rslora) {
+        (false, false) => "LoRA",
+        (false, true) => "rsLoRA",
+        (true, false) => "DoRA",
+        (true, true) => "DoRA with the scale of rsLoRA",
+    };
+    let kind = if adapter.lora_bias { format!("{kind} with the bias of B") } else { kind.to_owned() };
     push_line(&mut text, &format!("update        {kind}, rank {}, scale {}", adapter.rank, adapter.scale));
     if !adapter.modules_to_save.is_empty() {
         let saved: Vec<String> = adapter.modules_to_save.iter().map(ToString::to_string).collect();

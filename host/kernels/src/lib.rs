@@ -22,6 +22,7 @@ pub mod awq;
 pub mod dynamic_map;
 pub mod nf4;
 
+pub mod dora;
 pub mod linear;
 pub mod lora;
 

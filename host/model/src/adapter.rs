@@ -1,43 +1,48 @@
-//! A LoRA adapter in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors` with the keys
-//! `base_model.model.model.layers.N.{self_attn,mlp}.X.lora_{A,B}.weight`, A [r, in], B [out, r], and for the tables that
-//! are trained whole `base_model.model.{model.embed_tokens,lm_head}.weight` [vocabulary, width].
+//! An adapter in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors` with the keys
+//! `base_model.model.model.layers.N.{self_attn,mlp}.X.lora_{A,B}.weight`, A [r, in], B [out, r], the same for `lm_head`, and
+//! `base_model.model.model.embed_tokens.lora_embedding_{A,B}`; for the tables that are trained whole
+//! `base_model.model.{model.embed_tokens,lm_head}.weight` [vocabulary, width].
+//!
+//! A file may hold tables of the base, too: PEFT writes those that have an update. They take the place of the base's, as they
+//! do when PEFT loads them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use safetensors::Dtype;
 
-use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
+use super::adapter_module::{AdapterModule, Part, Target};
+use super::checkpoint::as_stored;
+use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats_of};
 use super::lora_config::{BlockShape, ModuleShape, NAMED_BLOCKS};
+use super::weights::Weights;
 use super::{LoraConfig, ModelConfig, ModelError, ModuleToSave, Projection};
 use hilora_contract::artifact::write_atomic;
+use hilora_kernels::dora;
 use hilora_kernels::linear::Weight;
 use hilora_kernels::philox::{Purpose, Sequence};
-
-/// The two factors of one linear layer's update.
-#[derive(Debug, Clone)]
-pub struct AdapterModule {
-    /// A [r, in].
-    pub(crate) a: Tensor,
-    /// B [out, r].
-    pub(crate) b: Tensor,
-    /// What multiplies B A.
-    pub(crate) scale: f32,
-}
 
 /// The updates of one block.
 type Modules = [Option<AdapterModule>; Projection::ALL.len()];
 
-/// A LoRA adapter.
+/// One of something for each table, where there is one.
+type Tables<T> = [Option<T>; ModuleToSave::ALL.len()];
+
+/// An adapter.
 #[derive(Debug, Clone)]
 pub struct Adapter {
     config: Arc<LoraConfig>,
     /// Where it was loaded from, for errors.
     origin: PathBuf,
     layers: Vec<Modules>,
+    /// The updates of tables.
+    tables: Tables<AdapterModule>,
     /// The trained copies of tables, [vocabulary, width] in f32 each. The base's own stay as they are.
-    saved: [Option<Weight>; ModuleToSave::ALL.len()],
+    saved: Tables<Weight>,
+    /// Tables of the base that its file holds. They are not trained.
+    base_tables: Tables<Weight>,
 }
 
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -47,13 +52,8 @@ const PICKLED_WEIGHTS: &str = "adapter_model.bin";
 const BLOCKS_MAX: usize = 4096;
 const OTHER_BASE: &str = "was the adapter made for another base?";
 
-/// PEFT's name of a factor.
-fn key(layer: usize, projection: Projection, factor: char) -> String {
-    format!("base_model.model.model.layers.{layer}.{}.lora_{factor}.weight", projection.path())
-}
-
 /// A copy of a table in f32.
-fn widened(table: &Weight) -> Result<Tensor, ModelError> {
+pub(crate) fn widened(table: &Weight) -> Result<Tensor, ModelError> {
     let (rows, columns) = table.dims()?;
     let values = table.with_rows(|source| {
         let mut values = vec![0.0; rows * columns];
@@ -63,35 +63,70 @@ fn widened(table: &Weight) -> Result<Tensor, ModelError> {
     Ok(Tensor::from_vec(values, (rows, columns), table.device())?)
 }
 
+/// A table as its file holds it: values and the type that keeps them; `None` of 4 bits.
+fn stored(table: &Weight) -> Result<Option<(Vec<f32>, Dtype)>, ModelError> {
+    let (tensor, dtype) = match table {
+        Weight::F32(tensor) => (tensor, Dtype::F32),
+        Weight::Bf16(tensor) => (tensor, Dtype::BF16),
+        Weight::F16(tensor) => (tensor, Dtype::F16),
+        Weight::Nf4(_) | Weight::Awq(_) | Weight::Coded(_) => return Ok(None),
+    };
+    Ok(Some((tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?, dtype)))
+}
+
 impl Adapter {
-    /// A new adapter for a base with these tables: A uniform in ±1/√in as PEFT draws it, B zero, so that the update begins at zero;
-    /// copies of tables begin as the base's.
-    pub(crate) fn new<'a>(
+    /// A new adapter for a base with these weights: A uniform in ±1/√in as PEFT draws it, B zero, so that the update begins
+    /// at zero, and of an embedding A zero and B normal; magnitudes begin as the norms that they divide by, copies of tables
+    /// as the base's.
+    pub(crate) fn new(
         config: &LoraConfig,
         base: &ModelConfig,
-        tables: impl Fn(ModuleToSave) -> &'a Weight,
+        weights: &Weights,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        let module = |layer: usize, projection: Projection, ModuleShape { rank, scale }: ModuleShape| {
-            let (outputs, inputs) = base.projection_dims(projection);
-            let stream = (layer * Projection::ALL.len() + projection.index()) as u64;
-            let mut numbers = Sequence::new(seed, Purpose::Weights, stream);
-            let bound = 1.0 / (inputs as f64).sqrt();
-            let a: Vec<f32> = (0..rank * inputs).map(|_| ((2.0 * numbers.uniform() - 1.0) * bound) as f32).collect();
-            Ok(AdapterModule {
-                a: Tensor::from_vec(a, (rank, inputs), &Device::Cpu)?,
-                b: Tensor::zeros((outputs, rank), candle_core::DType::F32, &Device::Cpu)?,
-                scale,
-            })
+        let table_of = |module: ModuleToSave| match module {
+            ModuleToSave::EmbedTokens => &weights.embedding,
+            ModuleToSave::LmHead => weights.output(),
         };
-        let saved = |module: ModuleToSave| widened(tables(module));
-        let adapter = Self::build(config, base.num_hidden_layers, PathBuf::from("a new adapter"), module, saved)?;
-        if adapter.layers.iter().flatten().flatten().next().is_none() {
+        let module = |target: Target, ModuleShape { rank, scale }: ModuleShape| {
+            let (outputs, inputs) = target.dims(base);
+            let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu);
+            let stream = match target {
+                Target::Layer(layer, projection) => (layer * Projection::ALL.len() + projection.index()) as u64,
+                Target::Table(module) => u64::MAX - module.index() as u64,
+            };
+            let mut numbers = Sequence::new(seed, Purpose::Weights, stream);
+            let (a, b) = if target == Target::Table(ModuleToSave::EmbedTokens) {
+                let b: Vec<f32> = (0..outputs * rank).map(|_| numbers.normal() as f32).collect();
+                (zeros(&[rank, inputs])?, Tensor::from_vec(b, (outputs, rank), &Device::Cpu)?)
+            } else {
+                let bound = 1.0 / (inputs as f64).sqrt();
+                let a: Vec<f32> = (0..rank * inputs).map(|_| ((2.0 * numbers.uniform() - 1.0) * bound) as f32).collect();
+                (Tensor::from_vec(a, (rank, inputs), &Device::Cpu)?, zeros(&[outputs, rank])?)
+            };
+            let bias = config.lora_bias.then(|| zeros(&[outputs])).transpose()?;
+            let mut module = AdapterModule { a, b, scale, bias, magnitude: None };
+            if config.use_dora && let Target::Layer(layer, projection) = target {
+                let weight = &weights.blocks[layer].linear(projection).weight;
+                let there = module.mapped(&|tensor| Ok(tensor.to_device(weight.device())?))?;
+                let norms: Vec<f32> = dora::norms(weight, there.factors())?.to_vec1()?;
+                module.magnitude = Some(Tensor::from_vec(norms, outputs, &Device::Cpu)?);
+            }
+            Ok(module)
+        };
+        let saved = |module: ModuleToSave| widened(table_of(module));
+        let mut adapter = Self::build(config, base.num_hidden_layers, PathBuf::from("a new adapter"), module, saved)?;
+        if adapter.modules().next().is_none() {
             let layers = base.num_hidden_layers;
             return Err(ModelError::input(format!(
                 "lora.target_modules: expected a layer of the base's {layers} blocks, got {}, which is none",
                 config.target_modules
             )));
+        }
+        if config.saves_base_tables() {
+            for module in ModuleToSave::ALL.into_iter().filter(|module| adapter.tables[module.index()].is_some()) {
+                adapter.base_tables[module.index()] = Some(table_of(module).clone());
+            }
         }
         Ok(adapter)
     }
@@ -101,30 +136,39 @@ impl Adapter {
         if device.is_cpu() {
             return Ok(self);
         }
-        self.mapped(|tensor| Ok(tensor.to_device(device)?))
+        let there = self.mapped(|tensor| Ok(tensor.to_device(device)?))?;
+        let base_tables = self.base_tables.map(|table| table.map(|table| table.to_device(device)).transpose());
+        let [embedding, head] = base_tables;
+        Ok(Self { base_tables: [embedding?, head?], ..there })
     }
 
     fn build(
         config: &LoraConfig,
         layers: usize,
         origin: PathBuf,
-        module: impl Fn(usize, Projection, ModuleShape) -> Result<AdapterModule, ModelError>,
+        module: impl Fn(Target, ModuleShape) -> Result<AdapterModule, ModelError>,
         table: impl Fn(ModuleToSave) -> Result<Tensor, ModelError>,
     ) -> Result<Self, ModelError> {
-        let blocks = config.blocks(layers).map_err(|problem| ModelError::config(&origin, problem))?;
+        let wrong = |problem| ModelError::config(&origin, problem);
+        let blocks = config.blocks(layers).map_err(wrong)?;
         let mut layers = Vec::with_capacity(blocks.len());
         for (layer, block) in blocks.into_iter().enumerate() {
             let mut modules = Modules::default();
             for (projection, shape) in Projection::ALL.into_iter().zip(block) {
-                modules[projection.index()] = shape.map(|shape| module(layer, projection, shape)).transpose()?;
+                let update = shape.map(|shape| module(Target::Layer(layer, projection), shape));
+                modules[projection.index()] = update.transpose()?;
             }
             layers.push(modules);
         }
-        let mut saved: [Option<Weight>; ModuleToSave::ALL.len()] = Default::default();
+        let mut tables = Tables::default();
+        for (table, shape) in ModuleToSave::ALL.into_iter().zip(config.tables().map_err(wrong)?) {
+            tables[table.index()] = shape.map(|shape| module(Target::Table(table), shape)).transpose()?;
+        }
+        let mut saved = Tables::default();
         for module in ModuleToSave::ALL.into_iter().filter(|module| config.saves(*module)) {
             saved[module.index()] = Some(Weight::F32(table(module)?));
         }
-        Ok(Self { config: Arc::new(config.clone()), origin, layers, saved })
+        Ok(Self { config: Arc::new(config.clone()), origin, layers, tables, saved, base_tables: Tables::default() })
     }
 
     /// The same shape, filled with zeros: where gradients and moments are kept.
@@ -132,11 +176,11 @@ impl Adapter {
         self.mapped(|tensor| Ok(tensor.zeros_like()?))
     }
 
-    /// An adapter of the same shape with other tensors.
+    /// An adapter of the same shape with other tensors in the places of those that are trained, and no others.
     fn mapped(&self, map: impl Fn(&Tensor) -> Result<Tensor, ModelError>) -> Result<Self, ModelError> {
-        let mut adapter = self.clone();
-        for module in adapter.layers.iter_mut().flatten().flatten() {
-            (module.a, module.b) = (map(&module.a)?, map(&module.b)?);
+        let mut adapter = Self { base_tables: Tables::default(), ..self.clone() };
+        for module in adapter.layers.iter_mut().flatten().chain(&mut adapter.tables).flatten() {
+            *module = module.mapped(&map)?;
         }
         for table in adapter.saved.iter_mut().flatten() {
             let dense =
@@ -146,11 +190,19 @@ impl Adapter {
         Ok(adapter)
     }
 
-    /// The same adapter with another B in every update; all else is shared with this one.
-    pub fn with_b(&self, mut b: impl FnMut(&Tensor) -> Result<Tensor, ModelError>) -> Result<Self, ModelError> {
+    /// The same adapter with another tensor in the place of each factor that begins as zeros: B, and of an embedding A. All
+    /// else is shared with this one.
+    pub fn with_zeros(&self, mut replace: impl FnMut(&Tensor) -> Result<Tensor, ModelError>) -> Result<Self, ModelError> {
         let mut adapter = self.clone();
         for module in adapter.layers.iter_mut().flatten().flatten() {
-            module.b = b(&module.b)?;
+            module.b = replace(&module.b)?;
+        }
+        for (table, module) in ModuleToSave::ALL.into_iter().zip(&mut adapter.tables) {
+            let Some(module) = module else { continue };
+            match table {
+                ModuleToSave::EmbedTokens => module.a = replace(&module.a)?,
+                ModuleToSave::LmHead => module.b = replace(&module.b)?,
+            }
         }
         Ok(adapter)
     }
@@ -161,14 +213,7 @@ impl Adapter {
         let config_path = folder.join("adapter_config.json");
         let text = std::fs::read_to_string(&config_path).map_err(|e| ModelError::reading(&config_path, e))?;
         let config = LoraConfig::from_peft_json(&config_path, &text)?;
-        let (path, pickled) = (folder.join(WEIGHTS), folder.join(PICKLED_WEIGHTS));
-        if pickled.exists() && !path.exists() {
-            return Err(ModelError::config_with_hint(
-                &pickled,
-                format!("expected the weights in {WEIGHTS}, got a pickle, which is a program and is not run"),
-                "load it with PEFT and write it with `save_pretrained`, which makes safetensors of it",
-            ));
-        }
+        let path = Self::weights_path(folder);
         let files = CheckpointFiles::open_file(&path)?;
         let layer_of = |name: &str| -> Option<usize> {
             name.strip_prefix("base_model.model.model.layers.")?.split('.').next()?.parse().ok()
@@ -177,27 +222,39 @@ impl Adapter {
             return Err(ModelError::UnexpectedTensor { path, tensor: name.to_owned() });
         }
         let layers = files.names().filter_map(layer_of).max().map_or(0, |last| last + 1);
+        let wrong = |problem| ModelError::config(&config_path, problem);
+        let has_tables = config.tables().map_err(wrong)?.iter().any(Option::is_some);
         if layers == 0 {
             // Of whatever base, a block of this number would have an update.
-            let blocks = config.blocks(NAMED_BLOCKS).map_err(|problem| ModelError::config(&config_path, problem))?;
+            let blocks = config.blocks(NAMED_BLOCKS).map_err(wrong)?;
             let first = blocks.iter().enumerate().find_map(|(layer, block)| {
                 let projection = Projection::ALL.into_iter().find(|projection| block[projection.index()].is_some())?;
                 Some((layer, projection))
             });
-            let (layer, projection) = first.unwrap_or((0, Projection::QProj));
-            return Err(ModelError::MissingTensor { path, tensor: key(layer, projection, 'A') });
+            if first.is_some() || !has_tables {
+                let (layer, projection) = first.unwrap_or((0, Projection::QProj));
+                return Err(ModelError::MissingTensor { path, tensor: Target::Layer(layer, projection).key(Part::A) });
+            }
         }
-        let factor = |name: &str, rank_axis: usize, rank: usize| {
+        // The axes that are not the rank are the base's business; they are checked when the base is known.
+        let read = |name: &str, axes: usize, rank: Option<(usize, usize)>| {
             let mut shape = files.shape(name)?;
-            // The other axis is the base's business; it is checked when the base is known.
-            shape.resize(2, 0);
-            shape[rank_axis] = rank;
+            shape.resize(axes, 0);
+            if let Some((axis, rank)) = rank {
+                shape[axis] = rank;
+            }
             let values = files.floats(name, &shape, "does adapter_config.json belong to these weights?")?;
             Ok::<_, ModelError>(Tensor::from_vec(values, shape, &Device::Cpu)?)
         };
-        let module = |layer: usize, projection: Projection, ModuleShape { rank, scale }: ModuleShape| {
-            let (a, b) = (key(layer, projection, 'A'), key(layer, projection, 'B'));
-            Ok(AdapterModule { a: factor(&a, 0, rank)?, b: factor(&b, 1, rank)?, scale })
+        let module = |target: Target, ModuleShape { rank, scale }: ModuleShape| {
+            let vector = |part: Part| read(&target.key(part), 1, None);
+            Ok(AdapterModule {
+                a: read(&target.key(Part::A), 2, Some((0, rank)))?,
+                b: read(&target.key(Part::B), 2, Some((1, rank)))?,
+                scale,
+                bias: config.lora_bias.then(|| vector(Part::Bias)).transpose()?,
+                magnitude: config.use_dora.then(|| vector(Part::Magnitude)).transpose()?,
+            })
         };
         let table = |module: ModuleToSave| {
             let name = module.adapter_key();
@@ -205,24 +262,44 @@ impl Adapter {
             let shape = files.shape(&name)?;
             Ok(Tensor::from_vec(files.floats(&name, &shape, OTHER_BASE)?, shape, &Device::Cpu)?)
         };
-        let adapter = Self::build(&config, layers, path.clone(), module, table)?;
-        let known: std::collections::BTreeSet<String> = adapter.tensors().map(|(name, _)| name).collect();
-        match files.names().find(|name| !known.contains(*name)) {
+        let mut adapter = Self::build(&config, layers, path.clone(), module, table)?;
+        for module in ModuleToSave::ALL {
+            if let Some(name) = adapter.base_table_key(module).filter(|name| files.contains(name)) {
+                let shape = files.shape(&name)?;
+                adapter.base_tables[module.index()] = Some(as_stored(&files.tensor(&name)?, &shape)?);
+            }
+        }
+        let known: BTreeSet<String> = adapter.tensors().map(|(name, _)| name).collect();
+        let base_tables: BTreeSet<String> = adapter.named_base_tables().map(|(name, _)| name).collect();
+        match files.names().find(|name| !known.contains(*name) && !base_tables.contains(*name)) {
             None => Ok(adapter),
             Some(name) => Err(ModelError::UnexpectedTensor { path, tensor: name.to_owned() }),
         }
     }
 
+    /// The file of a folder's weights: safetensors, or where there is none the pickle that older versions of PEFT wrote.
+    pub fn weights_path(folder: &Path) -> PathBuf {
+        let (path, pickled) = (folder.join(WEIGHTS), folder.join(PICKLED_WEIGHTS));
+        if pickled.exists() && !path.exists() { pickled } else { path }
+    }
+
     /// Writes PEFT's two files into a folder, each atomically; the configuration comes last. It calls the base by the name
     /// that is given, by which PEFT finds it.
     pub fn save(&self, folder: &Path, base_model: Option<&str>) -> Result<(), ModelError> {
-        let tensors = self
+        let mut tensors = self
             .tensors()
             .map(|(name, tensor)| {
-                Ok(NamedFloats { name, shape: tensor.dims().to_vec(), values: tensor.flatten_all()?.to_vec1()? })
+                let (shape, values) = (tensor.dims().to_vec(), tensor.flatten_all()?.to_vec1()?);
+                Ok((NamedFloats { name, shape, values }, Dtype::F32))
             })
             .collect::<Result<Vec<_>, ModelError>>()?;
-        write_floats(&folder.join(WEIGHTS), &tensors, Dtype::F32)?;
+        for (name, table) in self.named_base_tables() {
+            let (rows, columns) = table.dims()?;
+            if let Some((values, dtype)) = stored(table)? {
+                tensors.push((NamedFloats { name, shape: vec![rows, columns], values }, dtype));
+            }
+        }
+        write_floats_of(&folder.join(WEIGHTS), &tensors)?;
         let path = folder.join("adapter_config.json");
         write_atomic(&path, self.config.to_peft_json(base_model).as_bytes()).map_err(|e| ModelError::writing(&path, e))
     }
@@ -235,14 +312,19 @@ impl Adapter {
         }
         if ours != theirs {
             let shape = |config: &LoraConfig| {
-                let scale = if config.use_rslora { ", rsLoRA" } else { "" };
+                let kinds = [
+                    (config.use_rslora, ", rsLoRA"),
+                    (config.use_dora, ", DoRA"),
+                    (config.lora_bias, ", with the bias of B"),
+                ];
+                let kind: String = kinds.into_iter().filter_map(|(is_one, kind)| is_one.then_some(kind)).collect();
                 let saved: String = config.modules_to_save.iter().map(|module| format!(", {module} saved")).collect();
                 let excluded = config.exclude_modules.as_ref().map(|excluded| format!(", without {excluded}"));
                 let layers = (!config.layers_to_transform.is_empty())
                     .then(|| format!(", of blocks {:?}", config.layers_to_transform));
                 let patterns = [config.rank_pattern.to_string(), config.alpha_pattern.to_string()].concat();
                 format!(
-                    "r {}, lora_alpha {}{scale}, {}{}{}{patterns}{saved}",
+                    "r {}, lora_alpha {}{kind}, {}{}{}{patterns}{saved}",
                     config.r,
                     config.lora_alpha,
                     config.target_modules,
@@ -271,36 +353,23 @@ impl Adapter {
             let message = format!("expected updates for the base's {expected} layers, got {got}");
             return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
         }
-        for (layer, modules) in self.layers.iter().enumerate() {
-            for projection in Projection::ALL {
-                let Some(module) = &modules[projection.index()] else { continue };
-                let (outputs, inputs) = config.projection_dims(projection);
-                let rank = module.a.dim(0)?;
-                let factors = [('A', &module.a, [rank, inputs]), ('B', &module.b, [outputs, rank])];
-                for (factor, tensor, expected) in factors {
-                    if tensor.dims() != expected {
-                        return Err(ModelError::Shape {
-                            path: self.origin.clone(),
-                            tensor: key(layer, projection, factor),
-                            expected: expected.to_vec(),
-                            got: tensor.dims().to_vec(),
-                            hint: OTHER_BASE,
-                        });
-                    }
-                }
+        let hold = |tensor: String, got: Vec<usize>, expected: Vec<usize>| {
+            let path = self.origin.clone();
+            let wrong = ModelError::Shape { path, tensor, expected: expected.clone(), got: got.clone(), hint: OTHER_BASE };
+            if got == expected { Ok(()) } else { Err(wrong) }
+        };
+        for (target, module) in self.modules() {
+            let rank = module.a.dim(0)?;
+            for (part, tensor) in module.parts() {
+                hold(target.key(part), tensor.dims().to_vec(), target.shape(part, rank, config))?;
             }
         }
-        let expected = [config.vocab_size, config.hidden_size];
-        for (tensor, table) in self.tables() {
-            if table.dims() != expected {
-                return Err(ModelError::Shape {
-                    path: self.origin.clone(),
-                    tensor,
-                    expected: expected.to_vec(),
-                    got: table.dims().to_vec(),
-                    hint: OTHER_BASE,
-                });
-            }
+        for (tensor, table) in self.saved_tables().map(|(name, table)| (name, table.dims().to_vec())) {
+            hold(tensor, table, vec![config.vocab_size, config.hidden_size])?;
+        }
+        for (tensor, table) in self.named_base_tables() {
+            let (rows, columns) = table.dims()?;
+            hold(tensor, vec![rows, columns], vec![config.vocab_size, config.hidden_size])?;
         }
         Ok(())
     }
@@ -320,10 +389,28 @@ impl Adapter {
         self.layers.get(layer)?[projection.index()].as_ref()
     }
 
-    /// The projections that have an update in some block.
-    pub(crate) fn targets(&self) -> Vec<Projection> {
+    /// The update of a table.
+    pub(crate) fn table_update(&self, module: ModuleToSave) -> Option<&AdapterModule> {
+        self.tables[module.index()].as_ref()
+    }
+
+    /// Every update: block by block, then those of tables.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = (Target, &AdapterModule)> {
+        let layers = self.layers.iter().enumerate().flat_map(|(layer, modules)| {
+            Projection::ALL.into_iter().map(move |projection| {
+                (Target::Layer(layer, projection), modules[projection.index()].as_ref())
+            })
+        });
+        let tables = ModuleToSave::ALL.into_iter().map(|module| (Target::Table(module), self.table_update(module)));
+        layers.chain(tables).filter_map(|(target, module)| Some((target, module?)))
+    }
+
+    /// The names of what has an update in some block, and of the tables that have one.
+    pub(crate) fn targets(&self) -> Vec<String> {
         let has = |projection: &Projection| self.layers.iter().any(|modules| modules[projection.index()].is_some());
-        Projection::ALL.into_iter().filter(has).collect()
+        let layers = Projection::ALL.into_iter().filter(has).map(|projection| projection.to_string());
+        let tables = ModuleToSave::ALL.into_iter().filter(|module| self.table_update(*module).is_some());
+        layers.chain(tables.map(|module| module.to_string())).collect()
     }
 
     /// The trained copy of a table.
@@ -331,30 +418,42 @@ impl Adapter {
         self.saved[module.index()].as_ref()
     }
 
+    /// The table that takes the place of the base's.
+    pub(crate) fn base_table(&self, module: ModuleToSave) -> Option<&Weight> {
+        self.base_tables[module.index()].as_ref()
+    }
+
+    /// PEFT's name of a base's table; a file holds only those that have an update.
+    fn base_table_key(&self, module: ModuleToSave) -> Option<String> {
+        self.table_update(module)?;
+        Some(format!("base_model.model.{}.base_layer.weight", module.module_name()))
+    }
+
+    /// The base's tables with PEFT's names for them.
+    fn named_base_tables(&self) -> impl Iterator<Item = (String, &Weight)> {
+        ModuleToSave::ALL.into_iter().filter_map(|module| Some((self.base_table_key(module)?, self.base_table(module)?)))
+    }
+
     /// The trained copies of tables with PEFT's names for them.
-    fn tables(&self) -> impl Iterator<Item = (String, &Tensor)> {
+    fn saved_tables(&self) -> impl Iterator<Item = (String, &Tensor)> {
         ModuleToSave::ALL
             .into_iter()
             .filter_map(|module| Some((module.adapter_key(), self.saved(module).and_then(Weight::dense)?)))
     }
 
-    /// Every tensor with PEFT's name for it: the factors block by block, then the tables.
+    /// Every trained tensor with PEFT's name for it: the updates block by block and those of tables, then the copies of tables.
     pub fn tensors(&self) -> impl Iterator<Item = (String, &Tensor)> {
-        let factors = self.layers.iter().enumerate().flat_map(|(layer, modules)| {
-            Projection::ALL
-                .into_iter()
-                .filter_map(move |projection| Some((projection, modules[projection.index()].as_ref()?)))
-                .flat_map(move |(projection, module)| {
-                    [(key(layer, projection, 'A'), &module.a), (key(layer, projection, 'B'), &module.b)]
-                })
-        });
-        factors.chain(self.tables())
+        let updates = self
+            .modules()
+            .flat_map(|(target, module)| module.parts().map(move |(part, tensor)| (target.key(part), tensor)));
+        updates.chain(self.saved_tables())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint_files::write_floats;
     use crate::small_model::{perturbed, small_lora, small_model};
 
     #[test]

@@ -8,7 +8,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::linear::{InputGradient, Linear, LinearGradients, Linears, Saved, Update};
-use super::{Adapter, Projection};
+use super::{Adapter, ModuleToSave, Projection};
 use hilora_kernels::attention::{self, Document, Heads};
 use hilora_kernels::element::Element;
 use hilora_kernels::lora::Dropout;
@@ -143,6 +143,24 @@ impl Adapter {
         let module = self.module(layer, projection)?;
         Some(Update { module, dropout: None })
     }
+
+    /// The update of the output layer; its mask is that of a module behind the last block's.
+    pub(crate) fn head_update(&self, dropout: Option<DropoutKey>) -> Option<Update<'_>> {
+        let module = self.table_update(ModuleToSave::LmHead)?;
+        Some(Update { module, dropout: self.dropout(dropout, self.layer_count(), Projection::ALL.len()) })
+    }
+
+    /// What decides the mask of a module.
+    fn dropout(&self, key: Option<DropoutKey>, layer: usize, module: usize) -> Option<Dropout> {
+        let probability = self.config().lora_dropout;
+        key.filter(|_| probability > 0.0).map(|key| Dropout {
+            probability,
+            seed: key.seed,
+            step: key.micro_batch,
+            layer: layer as u32,
+            module: module as u32,
+        })
+    }
 }
 
 impl<'a> Pass<'a> {
@@ -152,16 +170,9 @@ impl<'a> Pass<'a> {
     }
 
     fn update(&self, layer: usize, projection: Projection) -> Option<Update<'a>> {
-        let update = self.adapter?.update(layer, projection)?;
-        let probability = self.adapter?.config().lora_dropout;
-        let dropout = self.dropout.filter(|_| probability > 0.0).map(|key| Dropout {
-            probability,
-            seed: key.seed,
-            step: key.micro_batch,
-            layer: layer as u32,
-            module: projection.index() as u32,
-        });
-        Some(Update { dropout, ..update })
+        let adapter = self.adapter?;
+        let dropout = adapter.dropout(self.dropout, layer, projection.index());
+        Some(Update { dropout, ..adapter.update(layer, projection)? })
     }
 }
 
@@ -219,7 +230,7 @@ impl Block {
         y: &Tensor,
     ) -> Result<Saved> {
         let linear = self.linear(projection);
-        if factor == 1.0 && linear.bias.is_none() {
+        if factor == 1.0 && linear.is_added(update.as_ref()) {
             return linear.forward_onto::<T>(x, update, y);
         }
         let (addition, saved) = linear.forward::<T>(x, update)?;
@@ -237,12 +248,12 @@ impl Block {
         Ok(y)
     }
 
-    /// t of `down`'s adapter, which a checkpointed block needs although it skips `down` itself.
+    /// What the adapter's part of `down` leaves, which a checkpointed block needs although it skips `down` itself.
     pub(crate) fn restore_down<T: Element>(&self, layer: usize, saved: &mut BlockSaved, pass: &Pass<'_>) -> Result<()> {
         let down = Projection::DownProj;
         if let Some(update) = pass.update(layer, down) {
             let product = saved.take_product::<T>()?;
-            saved.updates[down.index()] = Some(update.inner_product::<T>(&product)?);
+            saved.updates[down.index()] = self.linear(down).saved_of::<T>(&product, update)?;
             saved.product = Some(product);
         }
         Ok(())

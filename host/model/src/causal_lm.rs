@@ -140,21 +140,32 @@ impl Model {
 
     /// A new adapter for this model, whose update begins at zero.
     pub fn new_adapter(&self, lora: &LoraConfig, seed: u64) -> Result<Adapter, ModelError> {
-        let tables = |module: ModuleToSave| match module {
-            ModuleToSave::EmbedTokens => &self.weights.embedding,
-            ModuleToSave::LmHead => self.weights.output(),
-        };
-        Adapter::new(lora, &self.config, tables, seed)
+        Adapter::new(lora, &self.config, &self.weights, seed)
     }
 
     /// The embedding that a pass uses: the adapter's copy if it has one.
     pub(crate) fn embedding<'a>(&'a self, adapter: Option<&'a Adapter>) -> &'a Weight {
-        adapter.and_then(|adapter| adapter.saved(ModuleToSave::EmbedTokens)).unwrap_or(&self.weights.embedding)
+        let saved = adapter.and_then(|adapter| adapter.saved(ModuleToSave::EmbedTokens));
+        saved.or_else(|| self.base_table(adapter, ModuleToSave::EmbedTokens)).unwrap_or(&self.weights.embedding)
+    }
+
+    /// The table that an adapter's file has for one of the base; of tied embeddings either is both.
+    fn base_table<'a>(&'a self, adapter: Option<&'a Adapter>, module: ModuleToSave) -> Option<&'a Weight> {
+        let adapter = adapter?;
+        let tied = || match self.weights.head {
+            None => ModuleToSave::ALL.into_iter().find_map(|module| adapter.base_table(module)),
+            Some(_) => None,
+        };
+        adapter.base_table(module).or_else(tied)
     }
 
     /// The beginning of the residual stream, in f32.
-    pub(crate) fn embedded(&self, tokens: &[u32], table: &Weight) -> Result<Scratch, ModelError> {
-        let x = embedding::forward(tokens, table)?;
+    pub(crate) fn embedded(&self, tokens: &[u32], adapter: Option<&Adapter>) -> Result<Scratch, ModelError> {
+        let x = embedding::forward(tokens, self.embedding(adapter))?;
+        if let Some(update) = adapter.and_then(|adapter| adapter.table_update(ModuleToSave::EmbedTokens)) {
+            let t = embedding::columns(tokens, &update.a, update.scale)?;
+            linear::forward::<f32, f32>(&t, &Weight::F32(update.b.clone()), None, Onto::Existing, &x)?;
+        }
         let factor = self.config.multipliers.embedding;
         Ok(if factor == 1.0 { x } else { residual::backward::<f32>(&x, factor as f32)? })
     }
@@ -168,7 +179,8 @@ impl Model {
     /// The output layer that a pass uses: the adapter's copy if it has one. A copy of the embedding is not it, even
     /// if the base's output layer is the embedding.
     pub(crate) fn output<'a>(&'a self, adapter: Option<&'a Adapter>) -> &'a Weight {
-        adapter.and_then(|adapter| adapter.saved(ModuleToSave::LmHead)).unwrap_or_else(|| self.weights.output())
+        let saved = adapter.and_then(|adapter| adapter.saved(ModuleToSave::LmHead));
+        saved.or_else(|| self.base_table(adapter, ModuleToSave::LmHead)).unwrap_or_else(|| self.weights.output())
     }
 
     /// Writes `model.safetensors` in f32 or bf16. Only a model whose weights are all in f32 can be written.
@@ -236,7 +248,7 @@ impl Model {
     ) -> Result<Scratch, ModelError> {
         self.check(documents)?;
         let pass = self.pass(documents, adapter, None);
-        let mut x = self.embedded(&documents.tokens, self.embedding(adapter))?;
+        let mut x = self.embedded(&documents.tokens, adapter)?;
         for (layer, block) in self.weights.blocks.iter().enumerate() {
             let mut saved = block.forward_saved::<T>(layer, &x, &pass)?;
             x = block.output::<T>(layer, &mut saved, &pass)?;
@@ -249,14 +261,17 @@ impl Model {
         let x = embedding::gather(hidden, rows)?;
         let logits = Scratch::arbitrary((rows.len(), self.config.vocab_size), x.device())?;
         match self.compute {
-            ComputeType::F32 => self.logits_in::<f32>(&x, self.output(adapter), &logits)?,
-            ComputeType::Bf16 => self.logits_in::<bf16>(&x, self.output(adapter), &logits)?,
+            ComputeType::F32 => self.logits_in::<f32>(&x, adapter, &logits)?,
+            ComputeType::Bf16 => self.logits_in::<bf16>(&x, adapter, &logits)?,
         }
         Ok(logits.flatten_all()?.to_vec1()?)
     }
 
-    fn logits_in<T: Element>(&self, x: &Tensor, output: &Weight, logits: &Tensor) -> Result<(), ModelError> {
+    fn logits_in<T: Element>(&self, x: &Tensor, adapter: Option<&Adapter>, logits: &Tensor) -> Result<(), ModelError> {
         let (h, _) = rms_norm::forward::<f32, T>(x, &self.output_norm()?, self.config.rms_norm_eps)?;
-        Ok(linear::forward::<T, f32>(&h, output, None, Onto::Nothing, logits)?)
+        let update = adapter.and_then(|adapter| adapter.head_update(None));
+        let t = update.map(|update| update.inner_product::<T>(&h)).transpose()?;
+        let inner = update.zip(t.as_deref()).map(|(update, t)| update.inner(t));
+        Ok(linear::forward::<T, f32>(&h, self.output(adapter), inner.as_ref(), Onto::Nothing, logits)?)
     }
 }

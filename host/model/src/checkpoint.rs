@@ -182,7 +182,8 @@ pub(crate) fn quantize(tensor: &StoredTensor<'_>) -> Result<Nf4Bytes, ModelError
     Ok(nf4::quantize(values.len(), |start, target| values.read(start, target)))
 }
 
-fn as_stored(tensor: &StoredTensor<'_>, shape: &[usize]) -> Result<Weight, ModelError> {
+/// A dense matrix in the type that its file has.
+pub(crate) fn as_stored(tensor: &StoredTensor<'_>, shape: &[usize]) -> Result<Weight, ModelError> {
     let values = tensor.floats()?;
     // Widening to f32 and rounding back is exact.
     Ok(match values {

@@ -302,21 +302,30 @@ pub(crate) struct NamedFloats {
 
 /// Writes a safetensors file atomically, in f32 or bf16, with Hugging Face's `format=pt`.
 pub(crate) fn write_floats(path: &Path, tensors: &[NamedFloats], dtype: Dtype) -> Result<(), ModelError> {
-    let data: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|tensor| match dtype {
-            Dtype::BF16 => tensor.values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
-            _ => tensor.values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        })
-        .collect();
+    write_each(path, tensors.iter().map(|tensor| (tensor, dtype)))
+}
+
+/// The same with a type for each tensor.
+pub(crate) fn write_floats_of(path: &Path, tensors: &[(NamedFloats, Dtype)]) -> Result<(), ModelError> {
+    write_each(path, tensors.iter().map(|(tensor, dtype)| (tensor, *dtype)))
+}
+
+fn write_each<'a>(path: &Path, tensors: impl Iterator<Item = (&'a NamedFloats, Dtype)>) -> Result<(), ModelError> {
+    let narrowed = |(tensor, dtype): (&'a NamedFloats, Dtype)| {
+        let values = tensor.values.iter();
+        match dtype {
+            Dtype::BF16 => (tensor, dtype, values.flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect::<Vec<u8>>()),
+            Dtype::F16 => (tensor, dtype, values.flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect()),
+            _ => (tensor, Dtype::F32, values.flat_map(|x| x.to_le_bytes()).collect()),
+        }
+    };
+    let data: Vec<_> = tensors.map(narrowed).collect();
     let broken =
         |e: safetensors::SafeTensorError| ModelError::Unserializable { path: path.to_owned(), message: e.to_string() };
-    let dtype = if dtype == Dtype::BF16 { Dtype::BF16 } else { Dtype::F32 };
-    let views = tensors
+    let views = data
         .iter()
-        .zip(&data)
-        .map(|(tensor, data)| {
-            let view = safetensors::tensor::TensorView::new(dtype, tensor.shape.clone(), data).map_err(broken)?;
+        .map(|(tensor, dtype, data)| {
+            let view = safetensors::tensor::TensorView::new(*dtype, tensor.shape.clone(), data).map_err(broken)?;
             Ok((tensor.name.as_str(), view))
         })
         .collect::<Result<Vec<_>, ModelError>>()?;

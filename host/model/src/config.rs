@@ -192,6 +192,9 @@ pub struct ModelConfig {
     pub quantization: Quantization,
     /// Token ids at which the model ends a text, each once.
     pub eos_token_ids: Vec<u32>,
+    /// The token id that fills up rows. torch trains no column of an embedding's update for it.
+    #[serde(default)]
+    pub pad_token_id: Option<u32>,
 }
 
 impl ModelConfig {
@@ -274,6 +277,7 @@ impl ModelConfig {
             initializer_range: value.get("initializer_range").and_then(Value::as_f64).unwrap_or(0.02),
             quantization: Quantization::parse(path, &value)?,
             eos_token_ids: end_tokens::of_config(path, &value)?,
+            pad_token_id: fields.get("pad_token_id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok()),
         })
     }
 

@@ -9,9 +9,10 @@ use candle_core::{DType, Tensor};
 
 use super::linear::PreparedLinear;
 use super::packed_documents::PackedDocuments;
-use super::{Adapter, Model, ModelConfig, ModelError, Projection};
+use super::{Adapter, Model, ModelConfig, ModelError, ModuleToSave, Projection};
 use hilora_kernels::attention::{self, Document};
-use hilora_kernels::linear::{self, Onto, Prepared, Weight};
+use hilora_kernels::linear::{self, Onto, Prepared};
+use hilora_kernels::lora::PreparedFactors;
 use hilora_kernels::scratch::{self, Scratch};
 use hilora_kernels::{embedding, in_pool, residual, rms_norm, swiglu};
 
@@ -21,9 +22,10 @@ const WIDENED_BYTES_MAX: usize = 4 << 30;
 /// A batch of sequences that grow token by token.
 pub struct DecodeSession<'a> {
     model: &'a Model,
-    embedding: &'a Weight,
+    adapter: Option<&'a Adapter>,
     layers: Vec<Layer<'a>>,
     output: Prepared<'a>,
+    output_update: Option<PreparedFactors<'a>>,
     sequences: Vec<Sequence>,
     free_slots: Vec<usize>,
     slots: usize,
@@ -89,11 +91,13 @@ impl<'a> DecodeSession<'a> {
                 Ok(Layer { linears, keys: cache()?, values: cache()? })
             })
             .collect::<Result<_, ModelError>>()?;
+        let head = adapter.and_then(|adapter| adapter.table_update(ModuleToSave::LmHead));
         Ok(Self {
             model,
-            embedding: model.embedding(adapter),
+            adapter,
             layers,
             output: model.output(adapter).prepared(widen)?,
+            output_update: head.map(|module| PreparedFactors::new(module.factors())).transpose()?,
             sequences: Vec::new(),
             free_slots: Vec::new(),
             slots: 0,
@@ -183,13 +187,13 @@ impl<'a> DecodeSession<'a> {
     ) -> Result<Scratch, ModelError> {
         let (config, weights) = (self.model.config(), &self.model.weights);
         let heads = config.heads();
-        let mut x = self.model.embedded(tokens, self.embedding)?;
+        let mut x = self.model.embedded(tokens, self.adapter)?;
         let factor = config.multipliers.residual as f32;
         for (index, (block, layer)) in weights.blocks.iter().zip(&self.layers).enumerate() {
             let project = |projection: Projection, x: &Tensor, onto: Option<Scratch>| {
                 let linear = &layer.linears[projection.index()];
                 match onto {
-                    Some(y) if factor != 1.0 || linear.has_bias() => {
+                    Some(y) if factor != 1.0 || !linear.is_added() => {
                         residual::forward::<f32>(&*linear.forward(x, None)?, factor, &y)?;
                         candle_core::Result::Ok(y)
                     }
@@ -232,6 +236,9 @@ impl<'a> DecodeSession<'a> {
         let (h, _) = rms_norm::forward::<f32, f32>(hidden, &self.model.output_norm()?, config.rms_norm_eps)?;
         let logits = Scratch::arbitrary((h.dims2()?.0, config.vocab_size), h.device())?;
         linear::forward_prepared(&h, &self.output, Onto::Nothing, &logits)?;
+        if let Some(update) = &self.output_update {
+            update.forward(&h, &logits)?;
+        }
         Ok(logits.flatten_all()?.to_vec1()?)
     }
 
@@ -262,7 +269,9 @@ impl<'a> DecodeSession<'a> {
 mod tests {
     use super::*;
     use crate::small_model::{perturbed, perturbed_adapter, small_lora, small_model};
-    use crate::{Generation, GenerationOptions, GenerationRequest, GenerationSink, LoraConfig, ModuleToSave, generate};
+    use crate::{
+        Generation, GenerationOptions, GenerationRequest, GenerationSink, LoraConfig, ModuleNames, ModuleToSave, generate,
+    };
 
     fn prompts() -> Vec<Vec<u32>> {
         (0..40u32).map(|i| (0..3 + i % 17).map(|j| (i * 31 + j * j * 7 + 1) % 90).collect()).collect()
@@ -283,6 +292,20 @@ mod tests {
             Ok(vec![session.prefill(&[&[5, 6, 7], &[8, 9]])?, session.step(&[1, 2])?])
         };
         assert_eq!(decoded(0)?, decoded(usize::MAX)?);
+        Ok(())
+    }
+
+    #[test]
+    fn decoding_takes_updates_of_tables_and_of_every_kind() -> Result<(), ModelError> {
+        let model = small_model(1)?;
+        let tables = ModuleNames::Named(vec!["q_proj".to_owned(), "embed_tokens".to_owned(), "lm_head".to_owned()]);
+        for lora in [
+            LoraConfig { target_modules: tables, ..small_lora() },
+            LoraConfig { use_dora: true, ..small_lora() },
+            LoraConfig { lora_bias: true, ..small_lora() },
+        ] {
+            decoding_equals_the_trainers_forward(&model, perturbed(&model, &lora)?)?;
+        }
         Ok(())
     }
 

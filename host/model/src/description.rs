@@ -45,8 +45,12 @@ pub struct AdapterDescription {
     pub scale: f32,
     /// Whether the factor is alpha / sqrt(r).
     pub use_rslora: bool,
-    /// The linear layers that it changes.
-    pub target_modules: Vec<Projection>,
+    /// Whether magnitudes are trained apart from directions.
+    pub use_dora: bool,
+    /// Whether B has a bias.
+    pub lora_bias: bool,
+    /// The linear layers and tables that it changes.
+    pub target_modules: Vec<String>,
     /// The tables of which it holds a trained copy.
     pub modules_to_save: Vec<ModuleToSave>,
     /// Number of decoder blocks.
@@ -137,11 +141,13 @@ impl AdapterDescription {
             rank: config.r,
             scale: config.scale(),
             use_rslora: config.use_rslora,
+            use_dora: config.use_dora,
+            lora_bias: config.lora_bias,
             target_modules: adapter.targets(),
             modules_to_save: config.modules_to_save.clone(),
             layers: adapter.layer_count(),
             parameters: adapter.tensors().map(|(_, tensor)| tensor.elem_count()).sum(),
-            tensors: Tensors::of(&CheckpointFiles::open_file(&folder.join("adapter_model.safetensors"))?)?,
+            tensors: Tensors::of(&CheckpointFiles::open_file(&Adapter::weights_path(folder))?)?,
         })
     }
 }

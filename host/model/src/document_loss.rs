@@ -22,6 +22,9 @@ impl Model {
         let hidden = self.hidden(documents, adapter)?;
         let last = embedding::gather(&hidden, &documents.predicting)?;
         let (h, _) = rms_norm::forward::<f32, T>(&last, &self.output_norm()?, self.config().rms_norm_eps)?;
-        Ok(cross_entropy::forward::<T>(&h, self.output(adapter), &documents.targets)?)
+        let update = adapter.and_then(|adapter| adapter.head_update(None));
+        let t = update.map(|update| update.inner_product::<T>(&h)).transpose()?;
+        let inner = update.zip(t.as_deref()).map(|(update, t)| update.inner(t));
+        Ok(cross_entropy::forward::<T>(&h, self.output(adapter), inner.as_ref(), &documents.targets)?)
     }
 }

@@ -23,6 +23,8 @@ mod checkpoint;
 mod checkpoint_files;
 mod precision;
 
+mod adapter_module;
+
 mod adapter;
 mod block;
 mod linear;
@@ -54,7 +56,8 @@ mod description;
 mod probe;
 mod skeleton;
 
-pub use adapter::{Adapter, AdapterModule};
+pub use adapter::Adapter;
+pub use adapter_module::AdapterModule;
 pub use base_files::BaseFiles;
 pub use block::DropoutKey;
 pub use causal_lm::Model;

@@ -1,6 +1,9 @@
 //! A linear layer of a block with its adapter beside it, forward and backward.
 //!
 //! The base is never merged with the adapter: what is trained and evaluated is what would be served.
+//!
+//! With magnitudes (DoRA) the layer is y = g ⊙ u + b, where u is the product of base and update (`kernels/dora`). Forward
+//! keeps u, because the gradient of the magnitudes asks for it.
 
 use candle_core::{Result, Tensor};
 
@@ -9,6 +12,7 @@ use hilora_kernels::element::Element;
 use hilora_kernels::linear::{self, Onto, Prepared, Weight};
 use hilora_kernels::lora::{self, Dropout, Factors, Inner, PreparedFactors};
 use hilora_kernels::scratch::Scratch;
+use hilora_kernels::{dora, residual};
 
 /// A weight and its bias.
 #[derive(Debug, Clone)]
@@ -26,12 +30,22 @@ pub(crate) struct Update<'a> {
 
 impl<'a> Update<'a> {
     fn factors(&self) -> Factors<'a> {
-        Factors { a: &self.module.a, b: &self.module.b, scale: self.module.scale }
+        self.module.factors()
     }
 
     /// t = scale · drop(x) Aᵀ.
     pub(crate) fn inner_product<T: Element>(&self, x: &Tensor) -> Result<Scratch> {
         lora::inner::<T>(x, self.factors(), self.dropout.as_ref())
+    }
+
+    /// t, ready to be multiplied by B.
+    pub(crate) fn inner(&self, t: &'a Tensor) -> Inner<'a> {
+        Inner::new(self.factors(), t)
+    }
+
+    /// Whether it is more than the product of its factors.
+    fn is_plain(&self) -> bool {
+        self.module.magnitude.is_none() && self.module.bias.is_none()
     }
 }
 
@@ -55,21 +69,85 @@ pub(crate) enum InputGradient<'a> {
     Summed { dx: &'a Tensor, accumulate: bool },
 }
 
-/// What forward leaves for backward: t of the adapter.
-pub(crate) type Saved = Option<Scratch>;
+/// What forward leaves for backward: of a layer with an update, t, and what a DoRA needs beside it.
+#[derive(Default)]
+pub(crate) struct Saved {
+    t: Option<Scratch>,
+    dora: Option<SavedDora>,
+}
+
+/// What the backward pass of a DoRA needs.
+struct SavedDora {
+    /// The product of base and update.
+    u: Scratch,
+    /// The norms of the rows of both weights together.
+    norms: Scratch,
+    /// The magnitudes by the norms.
+    gain: Tensor,
+}
 
 impl Linear {
+    /// The bias of a layer with an update that may have one, too.
+    fn bias_with(&self, update: Option<Update<'_>>) -> Result<Option<Tensor>> {
+        let of_update = update.and_then(|update| Some((update.module.bias.as_ref()?, update.module.scale)));
+        Ok(match (&self.bias, of_update) {
+            (bias, None) => bias.clone(),
+            (None, Some((bias, scale))) => Some((bias * f64::from(scale))?),
+            (Some(base), Some((bias, scale))) => Some((base + (bias * f64::from(scale))?)?),
+        })
+    }
+
+    /// Whether a layer's result is added onto another as it is computed.
+    pub(crate) fn is_added(&self, update: Option<&Update<'_>>) -> bool {
+        self.bias.is_none() && update.is_none_or(Update::is_plain)
+    }
+
     /// y = x Wᵀ + b + update, x and y in T.
     pub(crate) fn forward<T: Element>(&self, x: &Tensor, update: Option<Update<'_>>) -> Result<(Scratch, Saved)> {
         let y = Scratch::of::<T>((x.dims2()?.0, self.weight.dims()?.0), x.device())?;
-        let onto = self.bias.as_ref().map_or(Onto::Nothing, Onto::Bias);
+        let bias = self.bias_with(update)?;
+        let onto = bias.as_ref().map_or(Onto::Nothing, Onto::Bias);
+        if let Some((update, magnitude)) = update.and_then(|update| Some((update, update.module.magnitude.as_ref()?))) {
+            let saved = self.directions::<T>(x, update, magnitude)?;
+            if let Some(dora) = &saved.dora {
+                match update.dropout {
+                    None => dora::forward::<T>(&dora.u, &dora.gain, onto, &y)?,
+                    Some(dropout) => {
+                        let passed = dora::difference::<T>(x, &*lora::dropped::<T>(x, &dropout)?)?;
+                        linear::forward::<T, T>(&passed, &self.weight, None, onto, &y)?;
+                        dora::forward::<T>(&dora.u, &dora.gain, Onto::Existing, &y)?;
+                    }
+                }
+            }
+            return Ok((y, saved));
+        }
         let saved = self.products::<T, T>(x, update, onto, &y)?;
         Ok((y, saved))
     }
 
-    /// y += x Wᵀ + update, x in T, y in f32.
+    /// y += x Wᵀ + update, x in T, y in f32, for a layer that `is_added`.
     pub(crate) fn forward_onto<T: Element>(&self, x: &Tensor, update: Option<Update<'_>>, y: &Tensor) -> Result<Saved> {
         self.products::<T, f32>(x, update, Onto::Existing, y)
+    }
+
+    /// What `forward` leaves for backward, without its result.
+    pub(crate) fn saved_of<T: Element>(&self, x: &Tensor, update: Update<'_>) -> Result<Saved> {
+        match &update.module.magnitude {
+            Some(magnitude) => self.directions::<T>(x, update, magnitude),
+            None => Ok(Saved { t: Some(update.inner_product::<T>(x)?), dora: None }),
+        }
+    }
+
+    /// u = drop(x) Wᵀ + t Bᵀ, and the norms that the magnitudes are divided by.
+    fn directions<T: Element>(&self, x: &Tensor, update: Update<'_>, magnitude: &Tensor) -> Result<Saved> {
+        let t = update.inner_product::<T>(x)?;
+        let norms = dora::norms(&self.weight, update.factors())?;
+        let gain = (magnitude / &*norms)?;
+        let dropped = update.dropout.map(|dropout| lora::dropped::<T>(x, &dropout)).transpose()?;
+        let u = Scratch::of::<T>((x.dims2()?.0, self.weight.dims()?.0), x.device())?;
+        let x = dropped.as_deref().unwrap_or(x);
+        linear::forward::<T, T>(x, &self.weight, Some(&Inner::new(update.factors(), &t)), Onto::Nothing, &u)?;
+        Ok(Saved { t: Some(t), dora: Some(SavedDora { u, norms, gain }) })
     }
 
     fn products<T: Element, Y: Element>(
@@ -79,10 +157,10 @@ impl Linear {
         onto: Onto<'_>,
         y: &Tensor,
     ) -> Result<Saved> {
-        let saved = update.map(|update| update.inner_product::<T>(x)).transpose()?;
-        let inner = update.zip(saved.as_deref()).map(|(update, t)| Inner::new(update.factors(), t));
+        let t = update.map(|update| update.inner_product::<T>(x)).transpose()?;
+        let inner = update.zip(t.as_deref()).map(|(update, t)| Inner::new(update.factors(), t));
         linear::forward::<T, Y>(x, &self.weight, inner.as_ref(), onto, y)?;
-        Ok(saved)
+        Ok(Saved { t, dora: None })
     }
 
     /// Adds gradients where `gradients` says, and to `dx` (or writes it) if it is given; dy and x are in T.
@@ -94,10 +172,18 @@ impl Linear {
         gradients: LinearGradients<'_>,
         dx: Option<InputGradient<'_>>,
     ) -> Result<()> {
-        let mut inner_gradient = None;
-        match (gradients, saved) {
+        let (mut inner_gradient, mut du) = (None, None);
+        match (gradients, &saved.t) {
             (LinearGradients::Update(update, into), Some(t)) => {
-                let into = (&into.a, &into.b);
+                if let (Some(bias), scale) = (&into.bias, update.module.scale) {
+                    let sums = Scratch::zeros::<f32>(bias.shape(), bias.device())?;
+                    linear::backward_bias::<T>(dy, &sums)?;
+                    residual::forward::<f32>(&sums, scale, bias)?;
+                }
+                if let (Some(SavedDora { u, norms, gain }), Some(dm)) = (&saved.dora, &into.magnitude) {
+                    du = Some(dora::backward::<T>(dy, u, gain, norms, dm)?);
+                }
+                let (dy, into) = (du.as_deref().unwrap_or(dy), (&into.a, &into.b));
                 let dt = lora::backward::<T>(dy, x, t, update.factors(), update.dropout.as_ref(), into)?;
                 inner_gradient = Some((update, dt));
             }
@@ -114,21 +200,34 @@ impl Linear {
         let inner = inner_gradient.as_ref().map(|(update, dt)| (Inner::new(update.factors(), dt), update.dropout));
         match dx {
             None => Ok(()),
-            Some(InputGradient::Written(dx)) => self.backward_input::<T, T>(dy, inner, dx, false),
-            Some(InputGradient::Summed { dx, accumulate }) => self.backward_input::<T, f32>(dy, inner, dx, accumulate),
+            Some(InputGradient::Written(dx)) => self.backward_input::<T, T>(dy, du.as_deref(), inner, dx, false),
+            Some(InputGradient::Summed { dx, accumulate }) => {
+                self.backward_input::<T, f32>(dy, du.as_deref(), inner, dx, accumulate)
+            }
         }
     }
 
+    /// `du` is the gradient of a DoRA's u.
     fn backward_input<T: Element, X: Element>(
         &self,
         dy: &Tensor,
+        du: Option<&Tensor>,
         inner: Option<(Inner<'_>, Option<Dropout>)>,
         dx: &Tensor,
         accumulate: bool,
     ) -> Result<()> {
         match inner {
             None => linear::backward::<T, X>(dy, &self.weight, None, dx, accumulate),
-            Some((inner, None)) => linear::backward::<T, X>(dy, &self.weight, Some(&inner), dx, accumulate),
+            Some((inner, None)) => {
+                linear::backward::<T, X>(du.unwrap_or(dy), &self.weight, Some(&inner), dx, accumulate)
+            }
+            Some((inner, Some(dropout))) if du.is_some() => {
+                let through = dora::difference::<T>(du.unwrap_or(dy), dy)?;
+                let before = Scratch::arbitrary(dx.shape(), dx.device())?;
+                linear::backward::<T, f32>(&through, &self.weight, Some(&inner), &before, false)?;
+                linear::backward::<T, X>(dy, &self.weight, None, dx, accumulate)?;
+                lora::add_dropped::<X>(&before, &dropout, dx)
+            }
             Some((inner, Some(dropout))) => {
                 linear::backward::<T, X>(dy, &self.weight, None, dx, accumulate)?;
                 lora::backward_dropped::<T, X>(&inner, &dropout, dx)
@@ -138,39 +237,54 @@ impl Linear {
 
     /// The layer made ready for many small products; its weight is widened for good with `widen`.
     pub(crate) fn prepare<'a>(&'a self, update: Option<Update<'a>>, widen: bool) -> Result<PreparedLinear<'a>> {
-        let update = update.map(|update| PreparedFactors::new(update.factors())).transpose()?;
-        Ok(PreparedLinear { linear: self, weight: self.weight.prepared(widen)?, update })
+        let gain = |update: Update<'a>| {
+            let magnitude = update.module.magnitude.as_ref()?;
+            Some(dora::norms(&self.weight, update.factors()).and_then(|norms| magnitude / &*norms))
+        };
+        Ok(PreparedLinear {
+            outputs: self.weight.dims()?.0,
+            weight: self.weight.prepared(widen)?,
+            bias: self.bias_with(update)?,
+            gain: update.and_then(gain).transpose()?,
+            update: update.map(|update| PreparedFactors::new(update.factors())).transpose()?,
+        })
     }
 }
 
 /// A layer for decoding in f32.
 pub(crate) struct PreparedLinear<'a> {
-    linear: &'a Linear,
+    outputs: usize,
     weight: Prepared<'a>,
+    bias: Option<Tensor>,
     update: Option<PreparedFactors<'a>>,
+    /// What a DoRA multiplies the products with.
+    gain: Option<Tensor>,
 }
 
 impl PreparedLinear<'_> {
-    /// Whether it has a bias, which is not added onto what is there already.
-    pub(crate) fn has_bias(&self) -> bool {
-        self.linear.bias.is_some()
+    /// Whether its result is added onto another as it is computed.
+    pub(crate) fn is_added(&self) -> bool {
+        self.bias.is_none() && self.gain.is_none()
     }
 
-    /// y = x Wᵀ + b + update, or y += … if `onto` is given, in f32.
+    /// y = x Wᵀ + b + update in f32, or y += … if `onto` is given, for a layer that `is_added`.
     pub(crate) fn forward(&self, x: &Tensor, onto: Option<Scratch>) -> Result<Scratch> {
-        let bias = self.linear.bias.as_ref();
+        let onto_bias = self.bias.as_ref().map_or(Onto::Nothing, Onto::Bias);
         let (y, onto) = match onto {
             Some(y) => (y, Onto::Existing),
             None => {
-                let y = Scratch::arbitrary((x.dims2()?.0, self.linear.weight.dims()?.0), x.device())?;
-                (y, bias.map_or(Onto::Nothing, Onto::Bias))
+                let y = Scratch::arbitrary((x.dims2()?.0, self.outputs), x.device())?;
+                (y, if self.gain.is_some() { Onto::Nothing } else { onto_bias })
             }
         };
         linear::forward_prepared(x, &self.weight, onto, &y)?;
         if let Some(update) = &self.update {
             update.forward(x, &y)?;
         }
-        Ok(y)
+        let Some(gain) = &self.gain else { return Ok(y) };
+        let scaled = Scratch::arbitrary(y.shape(), y.device())?;
+        dora::forward::<f32>(&y, gain, onto_bias, &scaled)?;
+        Ok(scaled)
     }
 }
 

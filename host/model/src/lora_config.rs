@@ -1,8 +1,8 @@
 //! The configuration of a LoRA adapter, in PEFT's words: y = W x + (alpha / r) B A dropout(x).
 //!
-//! Which layers get an update, and of which rank, may differ from block to block. Beside the updates, whole tables may be
-//! trained (`modules_to_save`). PEFT's other adapters (DoRA, QA-LoRA, PiSSA, trained biases, other saved modules) are
-//! refused by name, never ignored.
+//! Which layers get an update, and of which rank, may differ from block to block, and the two tables outside the blocks may
+//! have one, too. Beside the updates, whole tables may be trained (`modules_to_save`). PEFT's other adapters (QA-LoRA, PiSSA,
+//! trained biases of the base, other saved modules) are refused by name, never ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::module_names::{ModuleNames, ModulePattern, is_end};
+use super::module_names::{ModuleNames, ModulePattern, NameMatcher, PatternMatcher, is_end};
 use super::{ModelError, ModuleToSave, Projection};
 
 /// Which biases are trained; only none.
@@ -43,7 +43,8 @@ pub struct LoraConfig {
     #[serde(default)]
     pub lora_dropout: f64,
     /// The linear layers that get an update: a list of names or of their ends (`q_proj`, `layers.0.mlp.up_proj`), a regular
-    /// expression that matches whole names, or `all-linear` for all seven of every block.
+    /// expression that matches whole names, or `all-linear` for all seven of every block. The tables `embed_tokens` and
+    /// `lm_head` may be among them.
     #[serde(default = "ModuleNames::all_linear", deserialize_with = "target_modules")]
     #[schemars(with = "TargetModules")]
     pub target_modules: ModuleNames,
@@ -77,6 +78,12 @@ pub struct LoraConfig {
     /// Whether the scale is alpha / sqrt(r).
     #[serde(default)]
     pub use_rslora: bool,
+    /// Whether the magnitude of each row of a layer is trained apart from its direction (DoRA); of the blocks' layers only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub use_dora: bool,
+    /// Whether B has a bias; of the blocks' layers only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lora_bias: bool,
 }
 
 /// PEFT's word for all linear layers of the blocks.
@@ -93,7 +100,8 @@ fn target_modules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ModuleNa
 /// What `target_modules` may be.
 fn expected_targets() -> String {
     let names = Projection::ALL.map(|projection| projection.to_string()).join(", ");
-    format!("`{ALL_LINEAR}`, a regular expression or a list of {names}")
+    let tables = ModuleToSave::ALL.map(|module| module.to_string()).join(", ");
+    format!("`{ALL_LINEAR}`, a regular expression or a list of {names}, {tables}")
 }
 
 /// A list of names or an expression.
@@ -152,6 +160,43 @@ pub(crate) struct ModuleShape {
 /// The updates of one block's layers.
 pub(crate) type BlockShape = [Option<ModuleShape>; Projection::ALL.len()];
 
+/// The updates of the tables.
+pub(crate) type TableShapes = [Option<ModuleShape>; ModuleToSave::ALL.len()];
+
+/// What says of a module's name whether it has an update, and which.
+struct Matchers<'a> {
+    config: &'a LoraConfig,
+    targets: NameMatcher<'a>,
+    excluded: Option<NameMatcher<'a>>,
+    ranks: PatternMatcher<usize>,
+    alphas: PatternMatcher<f64>,
+}
+
+impl<'a> Matchers<'a> {
+    fn of(config: &'a LoraConfig) -> Result<Self, String> {
+        let of = |field: &'static str| move |problem: String| format!("{field}: {problem}");
+        let excluded = config.exclude_modules.as_ref().map(ModuleNames::matcher).transpose();
+        Ok(Self {
+            config,
+            targets: config.target_modules.matcher().map_err(of("target_modules"))?,
+            excluded: excluded.map_err(of("exclude_modules"))?,
+            ranks: config.rank_pattern.matcher().map_err(of("rank_pattern"))?,
+            alphas: config.alpha_pattern.matcher().map_err(of("alpha_pattern"))?,
+        })
+    }
+
+    /// The update of a module; `is_transformed` says whether its block may have one. A whole name does not ask.
+    fn shape(&self, name: &str, is_transformed: bool) -> Option<ModuleShape> {
+        let is_excluded = self.excluded.as_ref().is_some_and(|excluded| excluded.matches(name));
+        if is_excluded || !self.targets.matches(name) || !(is_transformed || self.targets.names_whole(name)) {
+            return None;
+        }
+        let rank = self.ranks.value(name).unwrap_or(self.config.r);
+        let alpha = self.alphas.value(name).unwrap_or(self.config.lora_alpha);
+        Some(ModuleShape { rank, scale: self.config.scale_of(rank, alpha) })
+    }
+}
+
 /// Blocks among whose names a name or an expression of a configuration must match one.
 pub(crate) const NAMED_BLOCKS: usize = 256;
 
@@ -168,24 +213,37 @@ impl LoraConfig {
 
     /// The updates of a base with this many blocks, block by block; an expression that cannot be read is told.
     pub(crate) fn blocks(&self, count: usize) -> Result<Vec<BlockShape>, String> {
-        let of = |field: &'static str| move |problem: String| format!("{field}: {problem}");
-        let targets = self.target_modules.matcher().map_err(of("target_modules"))?;
-        let excluded = self.exclude_modules.as_ref().map(ModuleNames::matcher).transpose();
-        let excluded = excluded.map_err(of("exclude_modules"))?;
-        let ranks = self.rank_pattern.matcher().map_err(of("rank_pattern"))?;
-        let alphas = self.alpha_pattern.matcher().map_err(of("alpha_pattern"))?;
+        let matchers = Matchers::of(self)?;
         let shape = |layer: usize, projection: Projection| {
-            let name = projection.module_name(layer);
             let is_transformed = self.layers_to_transform.is_empty() || self.layers_to_transform.contains(&layer);
-            let is_excluded = excluded.as_ref().is_some_and(|excluded| excluded.matches(&name));
-            if !is_transformed || is_excluded || !targets.matches(&name) {
-                return None;
-            }
-            let rank = ranks.value(&name).unwrap_or(self.r);
-            let alpha = alphas.value(&name).unwrap_or(self.lora_alpha);
-            Some(ModuleShape { rank, scale: self.scale_of(rank, alpha) })
+            matchers.shape(&projection.module_name(layer), is_transformed)
         };
         Ok((0..count).map(|layer| Projection::ALL.map(|projection| shape(layer, projection))).collect())
+    }
+
+    /// The updates of the tables outside the blocks; one of which a copy is trained has none.
+    pub(crate) fn tables(&self) -> Result<TableShapes, String> {
+        let matchers = Matchers::of(self)?;
+        Ok(ModuleToSave::ALL.map(|module| match self.saves(module) {
+            true => None,
+            false => matchers.shape(module.module_name(), self.layers_to_transform.is_empty()),
+        }))
+    }
+
+    /// Whether PEFT writes the base's tables that have an update beside it: what it looks for are their names, or an
+    /// expression that matches one.
+    pub(crate) fn saves_base_tables(&self) -> bool {
+        match &self.target_modules {
+            ModuleNames::Named(names) => {
+                names.iter().any(|name| ModuleToSave::ALL.into_iter().any(|module| *name == module.to_string()))
+            }
+            ModuleNames::Matching(_) => true,
+        }
+    }
+
+    /// The rank of a table's update.
+    pub fn table_rank(&self, module: ModuleToSave) -> Option<usize> {
+        self.tables().ok()?[module.index()].map(|shape| shape.rank)
     }
 
     /// Whether a copy of a table is trained.
@@ -198,6 +256,7 @@ impl LoraConfig {
         let mut problems = self.problems();
         let names: Vec<String> = (0..NAMED_BLOCKS)
             .flat_map(|layer| Projection::ALL.map(|projection| projection.module_name(layer)))
+            .chain(ModuleToSave::ALL.map(|module| module.module_name().to_owned()))
             .collect();
         let lists =
             [("target_modules", Some(&self.target_modules)), ("exclude_modules", self.exclude_modules.as_ref())];
@@ -213,7 +272,7 @@ impl LoraConfig {
             };
             for unknown in unknown {
                 problems.push(format!(
-                    "lora.{field}: expected {}, got `{unknown}`, which is no layer of a block",
+                    "lora.{field}: expected {}, got `{unknown}`, which is none of them",
                     expected_targets()
                 ));
             }
@@ -251,8 +310,23 @@ impl LoraConfig {
         for (key, alpha) in self.alpha_pattern.entries().filter(|(_, alpha)| !(alpha.is_finite() && *alpha > 0.0)) {
             problems.push(format!("lora.alpha_pattern.{key}: expected a positive number, got {alpha}"));
         }
-        if let Err(problem) = self.blocks(0) {
-            problems.push(format!("lora.{problem}"));
+        match self.tables() {
+            Err(problem) => problems.push(format!("lora.{problem}")),
+            Ok(tables) => {
+                let kinds = [(self.use_dora, "use_dora"), (self.lora_bias, "lora_bias")];
+                let updated = ModuleToSave::ALL.into_iter().filter(|module| tables[module.index()].is_some());
+                for table in updated {
+                    for (_, kind) in kinds.iter().filter(|(is_one, _)| *is_one) {
+                        problems.push(format!(
+                            "lora.{kind}: expected false beside an update of {table}, got true; it is computed of the blocks' \
+                             layers only"
+                        ));
+                    }
+                }
+            }
+        }
+        if self.use_dora && self.lora_bias {
+            problems.push("lora.lora_bias: expected false beside use_dora, got true".to_owned());
         }
         let unique: BTreeSet<_> = self.modules_to_save.iter().collect();
         if unique.len() != self.modules_to_save.len() {
@@ -323,38 +397,25 @@ impl LoraConfig {
             bias: LoraBias::None,
             task_type: TaskType::CausalLm,
             use_rslora: fields.read("use_rslora", "true or false")?.unwrap_or(false),
+            use_dora: fields.read("use_dora", "true or false")?.unwrap_or(false),
+            lora_bias: fields.read("lora_bias", "true or false")?.unwrap_or(false),
         }
         .sorted();
-        let tying = fields.get("ensure_weight_tying").and_then(serde_json::Value::as_bool) == Some(true);
-        if tying && !config.modules_to_save.is_empty() {
-            return Err(wrong(
-                "ensure_weight_tying: expected false beside modules_to_save, got true; a saved copy is separate from the \
-                 table that it was tied to"
-                    .to_owned(),
-            ));
-        }
         if let Some(problem) = config.problems().first() {
             return Err(wrong(problem.strip_prefix("lora.").unwrap_or(problem).to_owned()));
         }
-        config.refuse_tables().map_err(wrong)?;
-        Ok(config)
-    }
-
-    /// Refuses updates of the two tables outside the blocks.
-    fn refuse_tables(&self) -> Result<(), String> {
-        let targets = self.target_modules.matcher()?;
-        let excluded = self.exclude_modules.as_ref().map(ModuleNames::matcher).transpose()?;
-        for module in ModuleToSave::ALL.into_iter().filter(|module| !self.saves(*module)) {
-            let name = module.module_name();
-            let is_excluded = excluded.as_ref().is_some_and(|excluded| excluded.matches(name));
-            if self.layers_to_transform.is_empty() && targets.matches(name) && !is_excluded {
-                return Err(format!(
-                    "target_modules: expected linear layers of the blocks, got {module}; of that a trained copy is read \
-                     (modules_to_save), and no low-rank update"
-                ));
-            }
+        let tying = fields.get("ensure_weight_tying").and_then(serde_json::Value::as_bool) == Some(true);
+        let of_tables = [
+            ("modules_to_save", !config.modules_to_save.is_empty(), "a saved copy"),
+            ("an update of a table", config.tables().map_err(wrong)?.iter().any(Option::is_some), "it"),
+        ];
+        if let Some((what, _, it)) = of_tables.into_iter().find(|(_, is_there, _)| tying && *is_there) {
+            return Err(wrong(format!(
+                "ensure_weight_tying: expected false beside {what}, got true; {it} is separate from the table that it was \
+                 tied to"
+            )));
         }
-        Ok(())
+        Ok(config)
     }
 
     /// PEFT's adapter_config.json.
@@ -373,11 +434,14 @@ impl LoraConfig {
             "r": self.r,
             "target_modules": sorted.target_modules,
             "task_type": self.task_type,
-            "use_dora": false,
+            "use_dora": self.use_dora,
             "use_rslora": self.use_rslora,
         });
         if let Some(excluded) = &sorted.exclude_modules {
             value["exclude_modules"] = serde_json::json!(excluded);
+        }
+        if self.lora_bias {
+            value["lora_bias"] = true.into();
         }
         if !sorted.layers_to_transform.is_empty() {
             value["layers_to_transform"] = serde_json::json!(sorted.layers_to_transform);
@@ -411,7 +475,7 @@ struct PeftPatterns {
 }
 
 /// Keys of an adapter_config.json that are read.
-const READ: [&str; 15] = [
+const READ: [&str; 17] = [
     "peft_type",
     "task_type",
     "r",
@@ -426,6 +490,8 @@ const READ: [&str; 15] = [
     "modules_to_save",
     "bias",
     "use_rslora",
+    "use_dora",
+    "lora_bias",
     "ensure_weight_tying",
 ];
 
@@ -483,7 +549,7 @@ impl PeftFields<'_> {
                 _ => true,
             };
             if is_set && !READ.contains(&name.as_str()) && !WITHOUT_CONSEQUENCE.contains(&name.as_str()) {
-                let message = format!("{name}: expected it unset, got {value}; only plain LoRA is computed");
+                let message = format!("{name}: expected it unset, got {value}; such an adapter is not computed");
                 return Err(ModelError::config(self.path, message));
             }
         }
@@ -545,7 +611,7 @@ mod tests {
             let error = parse(wrong).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.starts_with(expected), "{error}");
         }
-        for wrong in ["\"all\"", "[\"lm_head\"]", "[\"q_proj\",\"proj\"]"] {
+        for wrong in ["\"all\"", "[\"norm\"]", "[\"q_proj\",\"proj\"]"] {
             let problems = parse(wrong)?.validate();
             assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}");
         }
@@ -619,6 +685,7 @@ mod tests {
         assert_eq!(names(expression)?, ["0.q_proj", "0.v_proj", "2.q_proj", "2.v_proj"]);
         let full = r#""target_modules":["model.layers.1.mlp.up_proj","layers.3.self_attn.o_proj"]"#;
         assert_eq!(names(full)?, ["1.up_proj", "3.o_proj"]);
+        assert_eq!(names(&format!(r#"{full},"layers_to_transform":[0]"#))?, ["1.up_proj"]);
         let excluded =
             r#""target_modules":["q_proj","up_proj"],"exclude_modules":["self_attn.q_proj","3.mlp.up_proj"]"#;
         assert_eq!(names(excluded)?, ["0.up_proj", "1.up_proj", "2.up_proj"]);
@@ -632,6 +699,32 @@ mod tests {
         // What is written is read as the same.
         let again = LoraConfig::from_peft_json(Path::new("again"), &config.to_peft_json(None));
         assert_eq!(again.map_err(|error| error.to_string())?, config);
+        Ok(())
+    }
+
+    /// What `get_peft_model` of PEFT 0.21.2 makes of the same configurations over a Llama.
+    #[test]
+    fn which_tables_get_an_update_is_pefts() -> Result<(), String> {
+        let ranks = |keys: &str| -> Result<[Option<usize>; 2], String> {
+            Ok(read(keys)?.tables()?.map(|shape| shape.map(|shape| shape.rank)))
+        };
+        assert_eq!(ranks(r#""target_modules":["q_proj","embed_tokens"]"#)?, [Some(4), None]);
+        assert_eq!(ranks(r#""target_modules":["lm_head"],"rank_pattern":{"lm_head":2}"#)?, [None, Some(2)]);
+        assert_eq!(ranks(r#""target_modules":"all-linear""#)?, [None, None]);
+        assert_eq!(ranks(r#""target_modules":".*(embed_tokens|_proj)""#)?, [Some(4), None]);
+        let excluded = r#""target_modules":["q_proj","embed_tokens","lm_head"],"exclude_modules":["lm_head"]"#;
+        assert_eq!(ranks(excluded)?, [Some(4), None]);
+        // A copy that is trained whole has no update, and only a whole name is no layer of a block that is left out.
+        assert_eq!(ranks(r#""target_modules":["q_proj","lm_head"],"modules_to_save":["lm_head"]"#)?, [None, None]);
+        let blocks = r#""target_modules":["q_proj","embed_tokens","lm_head"],"layers_to_transform":[0]"#;
+        assert_eq!(ranks(blocks)?, [None, Some(4)]);
+        for (targets, saves) in [
+            (r#"["q_proj","lm_head"]"#, true),
+            (r#"["q_proj","model.embed_tokens"]"#, false),
+            (r#"".*(embed_tokens|q_proj)""#, true),
+        ] {
+            assert_eq!(read(&format!(r#""target_modules":{targets}"#))?.saves_base_tables(), saves, "{targets}");
+        }
         Ok(())
     }
 
@@ -656,7 +749,13 @@ mod tests {
             r#""bias":"all""#,
             r#""bias":"lora_only""#,
             r#""task_type":"SEQ_CLS""#,
-            r#""use_dora":true"#,
+            r#""use_dora":"yes""#,
+            r#""velora_config":{"num_groups":32}"#,
+            r#""monteclora_config":{"num_samples":8}"#,
+            r#""arrow_config":{"top_k":3}"#,
+            r#""alora_invocation_tokens":[3,4]"#,
+            r#""use_qalora":true"#,
+            r#""fan_in_fan_out":true"#,
             r#""use_bdlora":{"nblocks":2}"#,
             r#""kasa_config":{"beta":0.1}"#,
             r#""megatron_config":{"a":1}"#,
@@ -681,8 +780,18 @@ mod tests {
         }
         let elsewhere = r#""layers_to_transform":[0],"layers_pattern":"h""#;
         assert!(read(&format!("{targets},{elsewhere}")).is_err_and(|error| error.contains("layers_pattern: expected")));
-        let head = read(r#""target_modules":["q_proj","lm_head"]"#);
-        assert!(head.is_err_and(|error| error.contains("target_modules: expected linear layers of the blocks, got lm_head")));
+        let tables = r#""target_modules":["q_proj","lm_head","embed_tokens"]"#;
+        for (keys, expected) in [
+            (r#""use_dora":true"#, "use_dora: expected false beside an update of embed_tokens, got true"),
+            (r#""lora_bias":true"#, "lora_bias: expected false beside an update of embed_tokens, got true"),
+            (r#""use_dora":true,"lora_bias":true"#, "use_dora: expected false beside"),
+            (r#""ensure_weight_tying":true"#, "ensure_weight_tying: expected false beside an update of a table, got true"),
+        ] {
+            let error = read(&format!("{tables},{keys}")).err().unwrap_or_default();
+            assert!(error.starts_with(&format!("adapter_config.json: {expected}")), "{error}");
+        }
+        let both = read(&format!(r#"{targets},"use_dora":true,"lora_bias":true"#));
+        assert!(both.is_err_and(|error| error.contains("lora_bias: expected false beside use_dora")));
         assert!(read(r#""target_modules":["q_proj","lm_head"],"modules_to_save":["lm_head"]"#).is_ok());
     }
 }

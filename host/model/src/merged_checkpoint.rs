@@ -8,15 +8,19 @@ use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 use safetensors::Dtype;
 
+use super::adapter::widened;
+use super::adapter_module::{Part, Target};
 use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG};
 use super::checkpoint_files::{CheckpointFiles, StoredTensor};
 use super::derived_checkpoint::{Derivation, DerivedCheckpoint, config_of_tables, refuse_quantized};
 use super::new_tensor::{Content, NewTensor};
-use super::{Adapter, AdapterModule, ModelError, ModuleToSave, Projection};
+use super::{Adapter, AdapterModule, ModelError, ModuleToSave};
 use hilora_kernels::linear::{self, Weight};
+use hilora_kernels::{dora, residual};
 
-/// Merges an adapter into an unquantized base: W + scale · B A, or the trained copy of a table, rounded to the type that
-/// W has in the checkpoint. Tied embeddings of which a copy was trained are two tables afterwards.
+/// Merges an adapter into an unquantized base: W + scale · B A, with the magnitudes of a DoRA as the norms of its rows, or
+/// the trained copy of a table, rounded to the type that W has in the checkpoint. Tied embeddings of which one was trained are
+/// two tables afterwards.
 ///
 /// Nothing is written with `dry_run`. `on_tensor` is told how many of the base's tensors are done, of how many, and may end the
 /// work; then nothing is left, and the result is `None`.
@@ -32,14 +36,25 @@ pub fn merge(
     let adapter = Adapter::load(adapter)?;
     adapter.check_against(&checkpoint.config)?;
     let mut updates = BTreeMap::new();
-    for layer in 0..checkpoint.config.num_hidden_layers {
-        for projection in Projection::ALL {
-            let Some(module) = adapter.module(layer, projection) else { continue };
-            let (outputs, inputs) = checkpoint.config.projection_dims(projection);
-            let name = projection.weight_key(layer);
-            let tensor = checkpoint.files.tensor(&name)?.of_shape(&[outputs, inputs], NOT_THIS_CONFIG)?;
-            tensor.floats()?;
-            updates.insert(name, module);
+    for (target, module) in adapter.modules() {
+        let Target::Layer(layer, projection) = target else { continue };
+        let (outputs, inputs) = target.dims(&checkpoint.config);
+        let floats = |name: &str, shape: &[usize]| {
+            checkpoint.files.tensor(name)?.of_shape(shape, NOT_THIS_CONFIG)?.floats().map(|_| ())
+        };
+        let name = projection.weight_key(layer);
+        floats(&name, &[outputs, inputs])?;
+        updates.insert(name, (module, Part::A));
+        if module.bias.is_some() {
+            let name = format!("{}.bias", projection.module_name(layer));
+            if !checkpoint.config.has_bias(projection) {
+                return Err(ModelError::input_with_hint(
+                    format!("lora_bias: expected a base with the bias {name} to merge into, got one without it"),
+                    "use the adapter beside its base",
+                ));
+            }
+            floats(&name, &[outputs])?;
+            updates.insert(name, (module, Part::Bias));
         }
     }
     let tables = MergedTables::new(&checkpoint, &adapter)?;
@@ -47,19 +62,19 @@ pub fn merge(
         if let Some(new) = tables.instead_of(tensor.name)? {
             return Ok(Some(new));
         }
-        let Some(module) = updates.get(tensor.name).copied() else { return Ok(None) };
+        let Some((module, part)) = updates.get(tensor.name).copied() else { return Ok(None) };
         let name = tensor.name.to_owned();
         let (dtype, shape, bytes) = (tensor.dtype, tensor.shape.to_vec(), tensor.bytes.len());
         drop(tensor);
         let (files, key) = (&checkpoint.files, name.clone());
-        let content = Content::Computed(Box::new(move || merged(files.tensor(&key)?, module)));
+        let content = Content::Computed(Box::new(move || merged(files.tensor(&key)?, module, part)));
         Ok(Some(vec![(name, NewTensor { dtype, shape, bytes, content })]))
     };
     let config = config_of_tables(base, checkpoint.config.tie_word_embeddings && !tables.untied)?;
     Derivation { checkpoint: &checkpoint, base, output, dry_run, config }.run(&replace, on_tensor)
 }
 
-/// The tables of a merged model: an adapter's trained copies and the base's own.
+/// The tables of a merged model: those that an adapter changes, its trained copies and the base's own.
 struct MergedTables<'a> {
     files: &'a CheckpointFiles,
     adapter: &'a Adapter,
@@ -71,12 +86,13 @@ impl<'a> MergedTables<'a> {
     /// Checks the tables that are copied or replaced.
     fn new(checkpoint: &'a Checkpoint, adapter: &'a Adapter) -> Result<Self, ModelError> {
         let (config, files) = (&checkpoint.config, &checkpoint.files);
-        for module in &adapter.config().modules_to_save {
-            let like = if config.tie_word_embeddings { ModuleToSave::EmbedTokens } else { *module };
+        let changed = ModuleToSave::ALL.into_iter().filter(|module| changes(adapter, *module));
+        for module in changed {
+            let like = if config.tie_word_embeddings { ModuleToSave::EmbedTokens } else { module };
             let tensor = files.tensor(like.weight_key())?;
             tensor.of_shape(&[config.vocab_size, config.hidden_size], NOT_THIS_CONFIG)?.floats()?;
         }
-        let untied = config.tie_word_embeddings && !adapter.config().modules_to_save.is_empty();
+        let untied = config.tie_word_embeddings && ModuleToSave::ALL.into_iter().any(|module| changes(adapter, module));
         Ok(Self { files, adapter, untied })
     }
 
@@ -89,30 +105,67 @@ impl<'a> MergedTables<'a> {
             (true, ModuleToSave::EmbedTokens) => &ModuleToSave::ALL,
             // If the embeddings were tied, nobody read what stands here.
             (true, ModuleToSave::LmHead) => &[],
-            (false, module) if self.adapter.config().saves(module) => &[module],
+            (false, module) if changes(self.adapter, module) => &[module],
             (false, _) => return Ok(None),
         };
         let like = module.weight_key();
         modules.iter().map(|module| self.table(*module, like)).collect::<Result<_, _>>().map(Some)
     }
 
-    /// A table in the type of the base's table `like`: the trained copy, or that table itself.
+    /// A table in the type of the base's table `like`: the trained copy, that table with its update, or that table itself.
     fn table(&self, module: ModuleToSave, like: &'static str) -> Result<(String, NewTensor<'a>), ModelError> {
-        let (files, name) = (self.files, module.weight_key().to_owned());
+        let (files, adapter, name) = (self.files, self.adapter, module.weight_key().to_owned());
         let tensor = files.tensor(like)?;
-        let Some(copy) = self.adapter.saved(module).and_then(Weight::dense) else {
+        // Of tied tables the file may hold the one under either name.
+        let other = ModuleToSave::ALL.into_iter().find_map(|other| adapter.base_table(other).filter(|_| self.untied));
+        let base = adapter.base_table(module).or(other);
+        if !changes(adapter, module) && base.is_none() {
             return Ok((name, NewTensor::copy_of(tensor)));
-        };
+        }
         let (dtype, shape, bytes) = (tensor.dtype, tensor.shape.to_vec(), tensor.bytes.len());
-        let run = Box::new(move || narrowed(&files.tensor(like)?, &copy.flatten_all()?.to_vec1()?));
+        let run = Box::new(move || {
+            let tensor = files.tensor(like)?;
+            if let Some(copy) = adapter.saved(module).and_then(Weight::dense) {
+                return narrowed(&tensor, &copy.flatten_all()?.to_vec1()?);
+            }
+            let values = match base {
+                Some(base) => widened(base)?,
+                None => Tensor::from_vec(tensor.floats()?.to_vec(), tensor.shape, &Device::Cpu)?,
+            };
+            if let Some(update) = adapter.table_update(module) {
+                let (a, b) = (&update.a, update.b.t()?.contiguous()?);
+                let (rows, columns) = if module == ModuleToSave::EmbedTokens { (a, &b) } else { (&b, a) };
+                linear::backward_weight::<f32>(rows, columns, update.scale, &values)?;
+            }
+            narrowed(&tensor, &values.flatten_all()?.to_vec1()?)
+        });
         Ok((name, NewTensor { dtype, shape, bytes, content: Content::Computed(run) }))
     }
 }
 
-fn merged(tensor: StoredTensor<'_>, module: &AdapterModule) -> Result<Vec<u8>, ModelError> {
-    let weight = Tensor::from_vec(tensor.floats()?.to_vec(), tensor.shape, &Device::Cpu)?;
-    linear::backward_weight::<f32>(&module.b.t()?.contiguous()?, &module.a, module.scale, &weight)?;
-    narrowed(&tensor, &weight.flatten_all()?.to_vec1()?)
+/// Whether an adapter changes a table.
+fn changes(adapter: &Adapter, module: ModuleToSave) -> bool {
+    adapter.saved(module).is_some() || adapter.table_update(module).is_some() || adapter.base_table(module).is_some()
+}
+
+/// The weight of a layer with its update, or its bias.
+fn merged(tensor: StoredTensor<'_>, module: &AdapterModule, part: Part) -> Result<Vec<u8>, ModelError> {
+    let values = Tensor::from_vec(tensor.floats()?.to_vec(), tensor.shape, &Device::Cpu)?;
+    if part == Part::Bias {
+        if let Some(bias) = &module.bias {
+            residual::forward::<f32>(bias, module.scale, &values)?;
+        }
+        return narrowed(&tensor, &values.to_vec1()?);
+    }
+    // The norms are those of the base and the update together.
+    let norms = module.magnitude.as_ref().map(|_| dora::norms(&Weight::F32(values.clone()), module.factors()));
+    let norms = norms.transpose()?;
+    linear::backward_weight::<f32>(&module.b.t()?.contiguous()?, &module.a, module.scale, &values)?;
+    let values = match module.magnitude.as_ref().zip(norms) {
+        Some((magnitude, norms)) => values.broadcast_mul(&(magnitude / &*norms)?.unsqueeze(1)?)?,
+        None => values,
+    };
+    narrowed(&tensor, &values.flatten_all()?.to_vec1()?)
 }
 
 /// The bytes of merged values in the type of the tensor that they replace.

@@ -83,6 +83,14 @@ impl NameMatcher<'_> {
             Self::Matching(regex) => matches(regex, name),
         }
     }
+
+    /// Whether the whole name is in a list.
+    pub(crate) fn names_whole(&self, name: &str) -> bool {
+        match self {
+            Self::Named(names) => names.iter().any(|named| named == name),
+            Self::Matching(_) => false,
+        }
+    }
 }
 
 /// Whether a name ends with another, at a full stop.

@@ -1,4 +1,4 @@
-//! The two tables outside the blocks, of which an adapter may hold a trained copy.
+//! The two tables outside the blocks, of which an adapter may hold a trained copy or a low-rank update.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tensor_names::{EMBEDDING, HEAD};
 
-/// A table outside the blocks of which an adapter may hold a trained copy.
+/// A table outside the blocks of which an adapter may hold a trained copy or a low-rank update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ModuleToSave {

@@ -40,6 +40,40 @@ fn decoded(model: &Model, adapter: Option<&Adapter>, tokens: &[u32]) -> Result<V
     Ok(logits)
 }
 
+type Gradients = BTreeMap<String, Vec<f32>>;
+
+fn hold_gradients(got: &Gradients, expected: &CheckpointFiles) -> Result<(), Box<dyn std::error::Error>> {
+    let names: Vec<&str> = expected.names().filter_map(|name| name.strip_prefix("grad.")).collect();
+    assert_eq!(got.keys().map(String::as_str).collect::<Vec<_>>(), names);
+    for name in names {
+        let key = format!("grad.{name}");
+        hold(&format!("the gradient of {name}"), &got[name], &expected.floats(&key, &expected.shape(&key)?, "")?)?;
+    }
+    Ok(())
+}
+
+/// The numbers with masks of dropout, of blocks that are kept and of blocks that are computed again.
+fn hold_with_dropout(
+    model: &Model,
+    adapter: &Adapter,
+    batch: &ProbeBatch,
+    expected: &CheckpointFiles,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let documents = batch.documents()?;
+    let targets = documents.targets.len() as f64;
+    let dropout = Some(DropoutKey { seed: 3, micro_batch: 9 });
+    for checkpointing in [None, Some(Checkpointing::default())] {
+        let how = TrainingPass { scale: (1.0 / targets) as f32, dropout, noise: None, checkpointing };
+        let gradients = crate::Gradients::Adapter(adapter.zeros_like()?);
+        let loss = model.forward_backward(&documents, Some(adapter), how, &gradients)? / targets;
+        hold("the loss with dropout", &[loss as f32], &expected.floats("loss", &[1], "")?)?;
+        let crate::Gradients::Adapter(gradients) = &gradients else { return Err("not an adapter's".into()) };
+        let values = gradients.tensors().map(|(name, tensor)| Ok((name, tensor.flatten_all()?.to_vec1()?)));
+        hold_gradients(&values.collect::<Result<_, ModelError>>()?, expected)?;
+    }
+    Ok(())
+}
+
 fn check(case: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let expected = CheckpointFiles::open_file(&case.join("expected.safetensors"))?;
     let floats = |name: &str| expected.floats(name, &expected.shape(name)?, "");
@@ -51,10 +85,11 @@ fn check(case: &Path) -> Result<(), Box<dyn std::error::Error>> {
     hold("the logits", &got.logits, &logits)?;
     hold("the loss", &[got.loss], &floats("loss")?)?;
     let gradients: BTreeMap<_, _> = got.gradients.into_iter().map(|(name, _, values)| (name, values)).collect();
-    let names: Vec<&str> = expected.names().filter_map(|name| name.strip_prefix("grad.")).collect();
-    assert_eq!(gradients.keys().map(String::as_str).collect::<Vec<_>>(), names);
-    for name in names {
-        hold(&format!("the gradient of {name}"), &gradients[name], &floats(&format!("grad.{name}"))?)?;
+    hold_gradients(&gradients, &expected)?;
+    let dropout = case.join("dropout.safetensors");
+    assert_eq!(dropout.exists(), adapter.config().lora_dropout > 0.0);
+    if dropout.exists() {
+        hold_with_dropout(&model, &adapter, &batch, &CheckpointFiles::open_file(&dropout)?)?;
     }
 
     let tokens: Vec<u32> = batch.input_ids[..batch.length].iter().map(|id| *id as u32).collect();
@@ -90,6 +125,6 @@ fn every_case_has_transformers_numbers() -> Result<(), Box<dyn std::error::Error
         }
     }
     wrong.sort();
-    assert!(cases >= 20 && wrong.is_empty(), "{cases} cases\n{}", wrong.join("\n"));
+    assert!(cases >= 26 && wrong.is_empty(), "{cases} cases\n{}", wrong.join("\n"));
     Ok(())
 }

@@ -7,12 +7,13 @@ use super::block::{BlockGradients, BlockSaved, DropoutKey, Pass, TrainedGradient
 use super::checkpointing::Checkpointing;
 use super::packed_documents::PackedDocuments;
 use super::weights::Weights;
-use super::{Adapter, ComputeType, Model, ModelError, ModuleToSave};
+use super::{Adapter, AdapterModule, ComputeType, Model, ModelError, ModuleToSave};
+use hilora_kernels::cross_entropy::{self, Trained};
 use hilora_kernels::element::Element;
-use hilora_kernels::linear::Weight;
+use hilora_kernels::linear::{self, Weight};
 use hilora_kernels::neftune::Noise;
 use hilora_kernels::scratch::{self, Scratch};
-use hilora_kernels::{cross_entropy, embedding, neftune, residual, rms_norm};
+use hilora_kernels::{embedding, lora, neftune, residual, rms_norm};
 
 /// Where a training pass adds its gradients.
 pub enum Gradients {
@@ -30,6 +31,19 @@ impl Gradients {
             Self::Full(weights) => Some(&weights.embedding),
         }
         .and_then(Weight::dense)
+    }
+
+    /// Those of a table's update.
+    fn update(&self, module: ModuleToSave) -> Option<&AdapterModule> {
+        match self {
+            Self::Adapter(adapter) => adapter.table_update(module),
+            Self::Full(_) => None,
+        }
+    }
+
+    /// Whether something of the embedding is trained.
+    fn reach_the_embedding(&self) -> bool {
+        self.embedding().is_some() || self.update(ModuleToSave::EmbedTokens).is_some()
     }
 
     /// The output layer's, if it is trained.
@@ -85,7 +99,7 @@ impl Model {
         });
         let mut inputs: Vec<Option<Scratch>> = Vec::with_capacity(self.weights.blocks.len());
         let mut kept: Vec<Option<BlockSaved>> = Vec::with_capacity(self.weights.blocks.len());
-        let mut x = self.embedded(&documents.tokens, self.embedding(adapter))?;
+        let mut x = self.embedded(&documents.tokens, adapter)?;
         if let Some(noise) = &how.noise {
             // It is noise on the table's rows, which a family may multiply.
             let noise = Noise { alpha: noise.alpha * self.config().multipliers.embedding, ..*noise };
@@ -106,8 +120,7 @@ impl Model {
         let last = embedding::gather(&x, &documents.predicting)?;
         let output_norm = self.output_norm()?;
         let (h, rstd) = rms_norm::forward::<f32, T>(&last, &output_norm, self.config().rms_norm_eps)?;
-        let (output, dw) = (self.output(adapter), gradients.output());
-        let (loss, dh) = cross_entropy::forward_backward::<T>(&h, output, &documents.targets, how.scale, dw)?;
+        let (loss, dh) = self.output_and_back::<T>(&h, &documents.targets, adapter, how, gradients)?;
         if let Some(weights) = full {
             let divisor = self.config().multipliers.logits_divisor;
             let scaled = residual::backward::<f32>(&dh, (1.0 / divisor) as f32)?;
@@ -134,18 +147,63 @@ impl Model {
                 Gradients::Full(weights) => TrainedGradients::Block(&weights.blocks[layer]),
             };
             // Below the first block only the embedding may be trained, beside the first norm if all weights are.
-            let into = BlockGradients { trained, input: layer > 0 || gradients.embedding().is_some() };
+            let into = BlockGradients { trained, input: layer > 0 || gradients.reach_the_embedding() };
             match block.backward::<T>(layer, dx, &x, saved, &pass, &into)? {
                 Some(gradient) => dx = gradient,
                 None => return Ok(loss),
             }
         }
-        if let Some(dw) = gradients.embedding() {
-            let factor = self.config().multipliers.embedding;
-            let dx = if factor == 1.0 { dx } else { residual::backward::<f32>(&dx, factor as f32)? };
-            embedding::backward(&documents.tokens, &dx, dw)?;
-        }
+        let factor = self.config().multipliers.embedding;
+        let dx = if factor == 1.0 { dx } else { residual::backward::<f32>(&dx, factor as f32)? };
+        self.backward_embedding(&documents.tokens, &dx, adapter, gradients)?;
         Ok(loss)
+    }
+
+    /// The summed loss of the output layer, and the scaled gradient of its input; adds that of what is trained of it.
+    fn output_and_back<T: Element>(
+        &self,
+        h: &Tensor,
+        targets: &[u32],
+        adapter: Option<&Adapter>,
+        how: TrainingPass,
+        gradients: &Gradients,
+    ) -> Result<(f64, Scratch), ModelError> {
+        let (output, scale) = (self.output(adapter), how.scale);
+        let update = adapter.and_then(|adapter| adapter.head_update(how.dropout));
+        let Some((update, into)) = update.zip(gradients.update(ModuleToSave::LmHead)) else {
+            let trained = gradients.output().map_or(Trained::Nothing, Trained::Table);
+            return Ok(cross_entropy::forward_backward::<T>(h, output, None, targets, scale, trained)?);
+        };
+        let t = update.inner_product::<T>(h)?;
+        let dt = Scratch::zeros::<T>(t.shape(), t.device())?;
+        let trained = Trained::Update { dt: &dt, db: &into.b };
+        let (loss, dh) =
+            cross_entropy::forward_backward::<T>(h, output, Some(&update.inner(&t)), targets, scale, trained)?;
+        lora::backward_a::<T>(&dt, h, update.module.factors(), update.dropout.as_ref(), &into.a)?;
+        lora::backward_x::<T, f32>(&update.inner(&dt), update.dropout.as_ref(), &dh)?;
+        Ok((loss, dh))
+    }
+
+    /// Adds the gradients of what is trained of the embedding.
+    fn backward_embedding(
+        &self,
+        tokens: &[u32],
+        dx: &Tensor,
+        adapter: Option<&Adapter>,
+        gradients: &Gradients,
+    ) -> Result<(), ModelError> {
+        if let Some(dw) = gradients.embedding() {
+            embedding::backward(tokens, dx, dw)?;
+        }
+        let module = ModuleToSave::EmbedTokens;
+        let update = adapter.and_then(|adapter| adapter.table_update(module));
+        if let Some((update, into)) = update.zip(gradients.update(module)) {
+            let t = embedding::columns(tokens, &update.a, update.scale)?;
+            linear::backward_weight::<f32>(dx, &t, 1.0, &into.b)?;
+            linear::backward::<f32, f32>(dx, &Weight::F32(update.b.clone()), None, &t, false)?;
+            embedding::backward_columns(tokens, self.config().pad_token_id, &t, update.scale, &into.a)?;
+        }
+        Ok(())
     }
 
     /// Makes sure that the last of `inputs`, a layer's, is there: it is computed from the nearest that was kept.

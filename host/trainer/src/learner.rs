@@ -289,7 +289,7 @@ impl Learner {
     }
 
     /// Fails unless a gradient reaches every trained tensor. B is zero in a new adapter and then A's gradient is zero
-    /// by arithmetic, so the audit looks at a copy of the adapter whose B is not.
+    /// by arithmetic (of an embedding it is the other way about), so the audit looks at a copy of the adapter where none is.
     /// It takes the memory of a training step, and no more.
     pub(crate) fn audit(&self, batch: &MicroBatch, gradient_checkpointing: bool) -> Result<(), TrainingError> {
         let perturbed = self.adapter.as_ref().map(|adapter| self.perturbed(adapter)).transpose()?;
@@ -317,7 +317,7 @@ impl Learner {
 
     fn perturbed(&self, adapter: &Adapter) -> Result<Adapter, TrainingError> {
         let mut stream = 0;
-        let perturbed = adapter.with_b(|b| {
+        let perturbed = adapter.with_zeros(|b| {
             let mut numbers = Sequence::new(self.seed, Purpose::Audit, stream);
             stream += 1;
             let mut values: Vec<f32> = b.flatten_all()?.to_vec1()?;
@@ -332,7 +332,25 @@ impl Learner {
 mod tests {
     use super::*;
     use crate::small_model::{small_lora, small_model};
-    use hilora_model::{LoraConfig, ModuleToSave};
+    use hilora_model::{LoraConfig, ModuleNames, ModuleToSave};
+
+    #[test]
+    fn the_audit_sees_every_tensor_of_every_kind_of_update() -> Result<(), TrainingError> {
+        let tokens: Vec<u32> = (0..12).map(|i| i * 7 % 90).collect();
+        let sample = TrainingSample { trained: vec![true; tokens.len()], tokens };
+        let batch = MicroBatch { samples: vec![0], documents: pack([&sample].into_iter()) };
+        let tables = ModuleNames::Named(["q_proj", "embed_tokens", "lm_head"].map(str::to_owned).to_vec());
+        for (lora, trained) in [
+            (LoraConfig { target_modules: tables, ..small_lora() }, 8),
+            (LoraConfig { use_dora: true, ..small_lora() }, 42),
+            (LoraConfig { lora_bias: true, ..small_lora() }, 42),
+        ] {
+            let learner = Learner::new_adapter(small_model(3)?, &lora, 1, &LearnerOptions::default())?;
+            assert_eq!(learner.trained().len(), trained);
+            learner.audit(&batch, true)?;
+        }
+        Ok(())
+    }
 
     #[test]
     fn the_audit_sees_the_gradients_of_tables() -> Result<(), TrainingError> {

@@ -40,7 +40,8 @@ pub(crate) struct Optimizer {
 }
 
 impl Optimizer {
-    /// Zero moments of these tensors. B's learning rate is `loraplus_lr_ratio` times that of all others.
+    /// Zero moments of these tensors. The learning rate of B and of all vectors is `loraplus_lr_ratio` times that of the
+    /// others, as PEFT's LoRA+ groups them.
     pub(crate) fn new(
         kind: OptimizerKind,
         loraplus_lr_ratio: f64,
@@ -76,7 +77,8 @@ impl Optimizer {
         gradients: &[(String, &Tensor)],
     ) -> Result<(), TrainingError> {
         for (((name, moments), (_, parameter)), (_, gradient)) in self.moments.iter_mut().zip(trained).zip(gradients) {
-            let ratio = if name.contains("lora_B") { self.loraplus_lr_ratio } else { 1.0 };
+            let is_faster = name.contains("lora_B") || parameter.rank() == 1;
+            let ratio = if is_faster { self.loraplus_lr_ratio } else { 1.0 };
             let task = AdamwStep { learning_rate: task.learning_rate * ratio, ..*task };
             match moments {
                 Moments::Torch(first, second) => {

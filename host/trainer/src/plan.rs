@@ -197,25 +197,34 @@ impl Costs<'_> {
     }
 
     fn parameters(&self) -> f64 {
-        self.calibration.parameters.of_layers(self.layers())
-            + self.saved_rows(ModuleToSave::EmbedTokens)
-            + self.saved_rows(ModuleToSave::LmHead)
+        let of_tables = ModuleToSave::ALL.into_iter().map(|module| self.saved_rows(module) + self.updated_rows(module));
+        self.calibration.parameters.of_layers(self.layers()) + of_tables.sum::<f64>()
     }
 
     /// Parameters of a trained copy of a table that the skeleton's short vocabulary lacks.
     fn saved_rows(&self, module: ModuleToSave) -> f64 {
-        let model = self.request.model;
-        let lacks = (model.vocab_size - self.calibration.vocabulary) * model.hidden_size;
-        if self.request.lora.saves(module) { lacks as f64 } else { 0.0 }
+        let of_token = if self.request.lora.saves(module) { self.request.model.hidden_size } else { 0 };
+        (self.tokens_lacking() * of_token) as f64
+    }
+
+    /// Parameters of a table's update that it lacks.
+    fn updated_rows(&self, module: ModuleToSave) -> f64 {
+        (self.tokens_lacking() * self.request.lora.table_rank(module).unwrap_or(0)) as f64
+    }
+
+    /// Tokens of the model that are not in the skeleton's vocabulary.
+    fn tokens_lacking(&self) -> usize {
+        self.request.model.vocab_size - self.calibration.vocabulary
     }
 
     /// Bytes of the optimizer's state.
     fn optimizer_bytes(&self) -> f64 {
-        // The embedding's is in 32 bits whatever the optimizer.
-        let of_head = if self.request.training.optim.is_8bit() { 2.0 } else { 8.0 };
+        // A copy of the embedding has it in 32 bits whatever the optimizer.
+        let of_others = if self.request.training.optim.is_8bit() { 2.0 } else { 8.0 };
+        let updated: f64 = ModuleToSave::ALL.into_iter().map(|module| self.updated_rows(module)).sum();
         self.calibration.optimizer.of_layers(self.layers())
             + 8.0 * self.saved_rows(ModuleToSave::EmbedTokens)
-            + of_head * self.saved_rows(ModuleToSave::LmHead)
+            + of_others * (self.saved_rows(ModuleToSave::LmHead) + updated)
     }
 
     /// Seconds of a pass with gradients.

@@ -7,7 +7,7 @@ use super::learner::{Learner, LearnerOptions};
 use super::validation::ValidationMetric;
 use super::{TrainingConfig, TrainingError, TrainingMode, TrainingSample};
 use hilora_contract::artifact::ContentHash;
-use hilora_model::{Adapter, BaseFiles, DeviceChoice, LoraConfig, Model, ModelConfig, ModelError};
+use hilora_model::{Adapter, BaseFiles, DeviceChoice, LoraConfig, Model, ModelConfig, ModelError, ModuleToSave};
 
 /// Where the weights come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,13 @@ impl TrainingRun<'_> {
         let mut problems = config.validate();
         if config.mode != TrainingMode::Full {
             problems.extend(self.lora.map_or_else(|| vec![NO_LORA.to_owned()], LoraConfig::validate));
+            let updated = self.lora.and_then(|lora| lora.table_rank(ModuleToSave::EmbedTokens));
+            if let (Some(ratio), Some(_)) = (config.loraplus_lr_ratio, updated) {
+                problems.push(format!(
+                    "training.loraplus_lr_ratio: expected none beside an update of embed_tokens, for which LoRA+ has a rate of \
+                     its own, got {ratio}"
+                ));
+            }
             if matches!(self.base, StartingPoint::Random(_)) {
                 problems.push("training.mode: a model with random weights is trained in mode full only".to_owned());
             }
@@ -134,7 +141,7 @@ impl TrainingRun<'_> {
             parts.push(sample.trained.iter().map(|trained| u8::from(*trained)).collect());
         }
         if let Some(adapter) = &self.config.init_adapter {
-            let path = adapter.join("adapter_model.safetensors");
+            let path = Adapter::weights_path(adapter);
             parts.push(ContentHash::of_file(&path).map_err(|e| ModelError::reading(&path, e))?.as_bytes().to_vec());
         }
         Ok(ContentHash::of_parts(parts.iter().map(Vec::as_slice)))

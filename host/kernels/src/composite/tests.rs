@@ -8,6 +8,7 @@ use crate::adamw::{self, AdamwStep, Rounding};
 use crate::adamw_8bit::{self, Moment8bit};
 use crate::attention::{self, Document, Heads};
 use crate::awq::AwqMatrix;
+use crate::cross_entropy::Trained;
 use crate::element::Element;
 use crate::linear::{self, Onto, Weight};
 use crate::lora::{self, Dropout, Factors, Inner, PreparedFactors};
@@ -17,7 +18,7 @@ use crate::philox::{Purpose, Sequence};
 use crate::place::{composites_are_forced, place, with_composites_on};
 use crate::rope::RopeTable;
 use crate::scratch::Scratch;
-use crate::{cross_entropy, embedding, residual, rms_norm, swiglu};
+use crate::{cross_entropy, dora, embedding, residual, rms_norm, swiglu};
 
 /// Whether composites are to be held against the bodies on a CUDA device, too; there must be one then.
 fn cuda_is_tested() -> bool {
@@ -246,17 +247,93 @@ fn losses<T: Element>() -> Result<()> {
         let weight = Weight::F32(normal::<f32>(&[vocabulary, 16], 2)?);
         let targets: Vec<u32> = (0..rows as u32).map(|row| row * 7 % vocabulary as u32).collect();
         let dw = normal::<f32>(&[vocabulary, 16], 3)?;
-        let (loss, dh) = cross_entropy::forward_backward::<T>(&h, &weight, &targets, 0.01, Some(&dw))?;
-        let alone = cross_entropy::forward::<T>(&h, &weight, &targets)?;
+        let trained = Trained::Table(&dw);
+        let (loss, dh) = cross_entropy::forward_backward::<T>(&h, &weight, None, &targets, 0.01, trained)?;
+        let alone = cross_entropy::forward::<T>(&h, &weight, None, &targets)?;
         assert_eq!(alone.to_bits(), loss.to_bits());
         Ok(vec![Tensor::new(&[loss as f32], &place())?, owned(&dh)?, dw])
     })
 }
 
+/// A LoRA on the output layer; in bf16 an odd vocabulary and an odd rank are filled up.
+fn updated_losses<T: Element>() -> Result<()> {
+    let dropout = Dropout { probability: 0.25, seed: 3, step: 2, layer: 1, module: 4 };
+    for (rank, vocabulary, dropout) in [(4, 38, None), (3, 39, Some(&dropout))] {
+        let rows = 1_050;
+        compare::<T>("cross-entropy with an update", || {
+            let h = normal::<T>(&[rows, 16], 1)?;
+            let weight = Weight::F32(normal::<f32>(&[vocabulary, 16], 2)?);
+            let (a, b) = (normal::<f32>(&[rank, 16], 3)?, normal::<f32>(&[vocabulary, rank], 4)?);
+            let factors = Factors { a: &a, b: &b, scale: 0.5 };
+            let targets: Vec<u32> = (0..rows as u32).map(|row| row * 7 % vocabulary as u32).collect();
+            let t = lora::inner::<T>(&h, factors, dropout)?;
+            let update = Inner::new(factors, &t);
+            let (da, db) = (normal::<f32>(&[rank, 16], 5)?, normal::<f32>(&[vocabulary, rank], 6)?);
+            let dt = Scratch::zeros::<T>(t.shape(), t.device())?;
+            let trained = Trained::Update { dt: &dt, db: &db };
+            let (loss, dh) =
+                cross_entropy::forward_backward::<T>(&h, &weight, Some(&update), &targets, 0.01, trained)?;
+            let alone = cross_entropy::forward::<T>(&h, &weight, Some(&update), &targets)?;
+            assert_eq!(alone.to_bits(), loss.to_bits());
+            lora::backward_a::<T>(&dt, &h, factors, dropout, &da)?;
+            lora::backward_x::<T, f32>(&Inner::new(factors, &dt), dropout, &dh)?;
+            Ok(vec![Tensor::new(&[loss as f32], &place())?, owned(&dh)?, da, db])
+        })?;
+    }
+    Ok(())
+}
+
 #[test]
 fn losses_equal_the_bodies() -> Result<()> {
     losses::<f32>()?;
-    losses::<bf16>()
+    losses::<bf16>()?;
+    updated_losses::<f32>()?;
+    updated_losses::<bf16>()
+}
+
+fn magnitudes<T: Element>() -> Result<()> {
+    for (name, weight) in weights()? {
+        compare::<T>(&format!("dora, {name}"), || {
+            let weight = here(&weight)?;
+            let (a, b) = (normal::<f32>(&[3, 64], 1)?, normal::<f32>(&[24, 3], 2)?);
+            let norms = dora::norms(&weight, Factors { a: &a, b: &b, scale: 0.5 })?;
+            let (u, dy) = (normal::<T>(&[70, 24], 3)?, normal::<T>(&[70, 24], 4)?);
+            let (gain, bias) = (normal::<f32>(&[24], 5)?, normal::<f32>(&[24], 6)?);
+            let (written, biased, added) =
+                (normal::<T>(&[70, 24], 7)?, normal::<T>(&[70, 24], 8)?, normal::<T>(&[70, 24], 9)?);
+            dora::forward::<T>(&u, &gain, Onto::Nothing, &written)?;
+            dora::forward::<T>(&u, &gain, Onto::Bias(&bias), &biased)?;
+            dora::forward::<T>(&u, &gain, Onto::Existing, &added)?;
+            let dm = normal::<f32>(&[24], 10)?;
+            let du = dora::backward::<T>(&dy, &u, &gain, &norms, &dm)?;
+            let dropout = Dropout { probability: 0.25, seed: 3, step: 2, layer: 1, module: 4 };
+            let dropped = lora::dropped::<T>(&u, &dropout)?;
+            let passed = dora::difference::<T>(&u, &dropped)?;
+            Ok(vec![owned(&norms)?, written, biased, added, dm, owned(&du)?, owned(&dropped)?, owned(&passed)?])
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn magnitudes_equal_the_bodies() -> Result<()> {
+    magnitudes::<f32>()?;
+    magnitudes::<bf16>()
+}
+
+#[test]
+fn columns_of_an_embeddings_update_equal_the_bodies() -> Result<()> {
+    // A token that is there twice, and one whose column is not trained.
+    let (tokens, padding) = ([3, 1, 4, 1, 5, 0], Some(0));
+    compare::<f32>("columns", || {
+        let (a, dt) = (normal::<f32>(&[3, 7], 1)?, normal::<f32>(&[6, 3], 2)?);
+        let da = normal::<f32>(&[3, 7], 3)?;
+        embedding::backward_columns(&tokens, padding, &dt, 0.5, &da)?;
+        let before = normal::<f32>(&[3, 7], 3)?;
+        let column = |of: &Tensor| of.narrow(1, 0, 1)?.flatten_all()?.to_vec1::<f32>();
+        assert_eq!(column(&da)?, column(&before)?);
+        Ok(vec![owned(&*embedding::columns(&tokens, &a, 0.5)?)?, da])
+    })
 }
 
 fn elementwise<T: Element>() -> Result<()> {

@@ -5,10 +5,12 @@
 
 use candle_core::{Result, Tensor};
 
+use super::Trained;
 use super::chunks::chunk_rows;
 use crate::composite::{add, widened};
 use crate::element::Element;
 use crate::linear::{Weight, dense_of_type};
+use crate::lora::Inner;
 use crate::scratch::Scratch;
 
 /// The exponentials of a chunk's logits, their sums and what the chunk adds to the loss.
@@ -27,8 +29,12 @@ fn targets_of(targets: &[u32], like: &Tensor) -> Result<Tensor> {
 }
 
 impl Chunk {
-    fn new(h: &Tensor, table: &Tensor, targets: &Tensor) -> Result<Self> {
+    fn new(h: &Tensor, table: &Tensor, update: Option<&Tensor>, targets: &Tensor) -> Result<Self> {
         let logits = widened(&h.matmul(&table.t()?)?)?;
+        let logits = match update {
+            Some(update) => (logits + widened(update)?)?,
+            None => logits,
+        };
         let greatest = logits.max_keepdim(1)?;
         let of_targets = logits.gather(targets, 1)?;
         let exponentials = logits.broadcast_sub(&greatest)?.exp()?;
@@ -39,42 +45,66 @@ impl Chunk {
     }
 }
 
+/// Some rows of an update, whose inner product has as many as there are targets.
+fn part<'a>(update: Option<&Inner<'a>>, first: usize, rows: usize) -> Result<Option<(Inner<'a>, Tensor)>> {
+    let part = |update: &Inner<'a>| Result::Ok((*update, update.product().narrow(0, first, rows)?));
+    update.map(part).transpose()
+}
+
 /// The summed loss in nats, without gradients.
-pub(super) fn forward<T: Element>(h: &Tensor, weight: &Weight, targets: &[u32]) -> Result<f64> {
+pub(super) fn forward<T: Element>(
+    h: &Tensor,
+    weight: &Weight,
+    update: Option<&Inner<'_>>,
+    targets: &[u32],
+) -> Result<f64> {
     let table = dense_of_type(weight, T::DTYPE)?;
     let rows = chunk_rows(table.dims2()?.0, targets.len());
     let mut loss = 0.0;
     for (index, targets) in targets.chunks(rows).enumerate() {
         let h = h.narrow(0, index * rows, targets.len())?;
-        loss += Chunk::new(&h, &table, &targets_of(targets, &h)?)?.loss;
+        let part = part(update, index * rows, targets.len())?;
+        let added = part.as_ref().map(|(update, t)| update.of(t).forward_product::<T>()).transpose()?;
+        loss += Chunk::new(&h, &table, added.as_ref(), &targets_of(targets, &h)?)?.loss;
     }
     Ok(loss)
 }
 
-/// The summed loss in nats, and the gradient of h (f32) scaled by `scale`; dW is added to `dw` if it is given.
+/// The summed loss in nats, and dz W (f32) of a gradient that is scaled by `scale`.
 pub(super) fn forward_backward<T: Element>(
     h: &Tensor,
     weight: &Weight,
+    update: Option<&Inner<'_>>,
     targets: &[u32],
     scale: f32,
-    dw: Option<&Tensor>,
+    trained: Trained<'_>,
 ) -> Result<(f64, Scratch)> {
     let table = dense_of_type(weight, T::DTYPE)?;
     let dh = Scratch::arbitrary(h.shape(), h.device())?;
     let rows = chunk_rows(table.dims2()?.0, targets.len());
     let mut loss = 0.0;
     for (index, targets) in targets.chunks(rows).enumerate() {
-        let h = h.narrow(0, index * rows, targets.len())?;
+        let (first, count) = (index * rows, targets.len());
+        let h = h.narrow(0, first, count)?;
+        let part = part(update, first, count)?;
+        let added = part.as_ref().map(|(update, t)| update.of(t).forward_product::<T>()).transpose()?;
         let targets = targets_of(targets, &h)?;
-        let chunk = Chunk::new(&h, &table, &targets)?;
+        let chunk = Chunk::new(&h, &table, added.as_ref(), &targets)?;
         loss += chunk.loss;
         let factors = (chunk.totals.recip()? * f64::from(scale))?;
         let dz = chunk.exponentials.broadcast_mul(&factors)?;
         dz.scatter_add_set(&targets, &Tensor::full(-scale, targets.dims(), h.device())?, 1)?;
         let dz = dz.to_dtype(T::DTYPE)?;
-        dh.slice_set(&widened(&dz.matmul(&table)?)?, 0, index * rows)?;
-        if let Some(dw) = dw {
-            add(dw, &dz.t()?.matmul(&h)?)?;
+        dh.slice_set(&widened(&dz.matmul(&table)?)?, 0, first)?;
+        match (trained, &part) {
+            (Trained::Table(dw), _) => add(dw, &dz.t()?.matmul(&h)?)?,
+            (Trained::Update { dt, db }, Some((update, t))) => {
+                let factors = update.factors();
+                let inner = (widened(&dz.matmul(&factors.b.to_dtype(T::DTYPE)?)?)? * f64::from(factors.scale))?;
+                dt.slice_set(&inner.to_dtype(T::DTYPE)?, 0, first)?;
+                add(db, &widened(&dz)?.t()?.matmul(&widened(t)?)?)?;
+            }
+            _ => {}
         }
     }
     Ok((loss, dh))

@@ -34,3 +34,27 @@ pub(super) fn scatter(x: &Tensor, rows: &[usize], count: usize) -> Result<Scratc
     y.scatter_set(&per_column(&indices(rows.iter().copied(), x)?, width)?, x, 0)?;
     Ok(y.into())
 }
+
+/// Returns t[row] = α · A[:, token[row]].
+pub(super) fn columns(tokens: &[u32], a: &Tensor, alpha: f32) -> Result<Scratch> {
+    let tokens = indices(tokens.iter().map(|token| *token as usize), a)?;
+    Ok((a.index_select(&tokens, 1)?.t()?.contiguous()? * f64::from(alpha))?.into())
+}
+
+/// dA[:, token[row]] += α · dt[row].
+pub(super) fn backward_columns(
+    tokens: &[u32],
+    padding: Option<u32>,
+    dt: &Tensor,
+    alpha: f32,
+    da: &Tensor,
+) -> Result<()> {
+    let rows: Vec<usize> = (0..tokens.len()).filter(|row| Some(tokens[*row]) != padding).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let rank = da.dims2()?.0;
+    let dt = (dt.index_select(&indices(rows.iter().copied(), dt)?, 0)? * f64::from(alpha))?.t()?.contiguous()?;
+    let tokens = indices(rows.iter().map(|row| tokens[*row] as usize), da)?;
+    da.scatter_add_set(&tokens.unsqueeze(0)?.broadcast_as((rank, rows.len()))?.contiguous()?, &dt, 1)
+}

@@ -54,3 +54,33 @@ pub(super) fn scatter(x: &Tensor, rows: &[usize], count: usize) -> Result<Scratc
     })?;
     Ok(y)
 }
+
+/// Returns t[row] = α · A[:, token[row]].
+pub(super) fn columns(tokens: &[u32], a: &Tensor, alpha: f32) -> Result<Scratch> {
+    let (rank, vocabulary) = a.dims2()?;
+    let t = Scratch::arbitrary((tokens.len(), rank), a.device())?;
+    write("embedding columns", [&t], [a], |[t], [a]| {
+        for (t, token) in t.chunks_exact_mut(rank).zip(tokens) {
+            let column = a[*token as usize..].iter().step_by(vocabulary);
+            t.iter_mut().zip(column).for_each(|(t, a)| *t = alpha * a);
+        }
+    })?;
+    Ok(t)
+}
+
+/// dA[:, token[row]] += α · dt[row].
+pub(super) fn backward_columns(
+    tokens: &[u32],
+    padding: Option<u32>,
+    dt: &Tensor,
+    alpha: f32,
+    da: &Tensor,
+) -> Result<()> {
+    let (rank, vocabulary) = da.dims2()?;
+    write("embedding columns backward", [da], [dt], |[da], [dt]| {
+        for (dt, token) in dt.chunks_exact(rank).zip(tokens).filter(|(_, token)| Some(**token) != padding) {
+            let column = da[*token as usize..].iter_mut().step_by(vocabulary);
+            column.zip(dt).for_each(|(da, dt)| *da += alpha * dt);
+        }
+    })
+}

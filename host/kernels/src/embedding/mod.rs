@@ -1,4 +1,8 @@
 //! The embedding: y[row] = W[token[row]], with W [vocabulary, width]. Backward: dW[token[row]] += dy[row], in order.
+//!
+//! A low-rank update of it, y[row] += t[row] Bᵀ with t[row] = α · A[:, token[row]], A [r, vocabulary] and B [width, r],
+//! needs columns of A beside what a linear layer does. Backward: dA[:, token[row]] += α · dt[row], in order, but for the
+//! token that fills up rows, whose column torch never trains.
 
 mod composite;
 mod cpu;
@@ -38,5 +42,21 @@ pub fn scatter(x: &Tensor, rows: &[usize], count: usize) -> Result<Scratch> {
     match Body::of(x) {
         Body::Cpu => cpu::scatter(x, rows, count),
         Body::Composite | Body::Cuda => composite::scatter(x, rows, count),
+    }
+}
+
+/// Returns t[row] = α · A[:, token[row]], [tokens, r] in f32.
+pub fn columns(tokens: &[u32], a: &Tensor, alpha: f32) -> Result<Scratch> {
+    match Body::of(a) {
+        Body::Cpu => cpu::columns(tokens, a, alpha),
+        Body::Composite | Body::Cuda => composite::columns(tokens, a, alpha),
+    }
+}
+
+/// Adds the gradient of A to `da`; the column of `padding` gets none.
+pub fn backward_columns(tokens: &[u32], padding: Option<u32>, dt: &Tensor, alpha: f32, da: &Tensor) -> Result<()> {
+    match Body::of(dt) {
+        Body::Cpu => cpu::backward_columns(tokens, padding, dt, alpha, da),
+        Body::Composite | Body::Cuda => composite::backward_columns(tokens, padding, dt, alpha, da),
     }
 }

@@ -43,7 +43,7 @@ fn drawn_here(dropout: &Dropout, like: &Tensor) -> Result<Tensor> {
 }
 
 /// drop(x) in f32.
-fn dropped(x: &Tensor, dropout: Option<&Dropout>) -> Result<Tensor> {
+pub(super) fn dropped(x: &Tensor, dropout: Option<&Dropout>) -> Result<Tensor> {
     match dropout {
         None => widened(x),
         Some(dropout) => widened(x)? * mask(dropout, x)?,
@@ -72,11 +72,21 @@ pub(super) fn backward<T: Element>(
     let dt = (widened(&dy.matmul(&factors.b.to_dtype(T::DTYPE)?)?)? * f64::from(factors.scale))?;
     let dt = dt.to_dtype(T::DTYPE)?;
     add(db, &widened(dy)?.t()?.matmul(&widened(t)?)?)?;
-    add(da, &widened(&dt)?.t()?.matmul(&dropped(x, dropout)?)?)?;
+    backward_a(&dt, x, dropout, da)?;
     Ok(dt.into())
+}
+
+/// dA += dtᵀ drop(x).
+pub(super) fn backward_a(dt: &Tensor, x: &Tensor, dropout: Option<&Dropout>, da: &Tensor) -> Result<()> {
+    add(da, &widened(dt)?.t()?.matmul(&dropped(x, dropout)?)?)
 }
 
 /// dx += drop(dt A).
 pub(super) fn backward_dropped<T: Element>(update: &Inner<'_>, dropout: &Dropout, dx: &Tensor) -> Result<()> {
     add(dx, &dropped(&update.backward_product::<T>()?, Some(dropout))?)
+}
+
+/// dx += drop(before), for a gradient in f32.
+pub(super) fn add_dropped(before: &Tensor, dropout: &Dropout, dx: &Tensor) -> Result<()> {
+    add(dx, &dropped(before, Some(dropout))?)
 }

@@ -10,6 +10,8 @@ use crate::launch::{launch, view, write};
 use crate::matmul::{Columns, Dense, Factor, Operand, Product, Shape, Start, ZeroExtended, multiply};
 use crate::scratch::Scratch;
 
+const NAME: &str = "lora backward";
+
 impl Inner<'_> {
     /// Lends t Bᵀ.
     pub(crate) fn with_forward<T: Element, R>(&self, body: impl FnOnce(Product<'_, T>) -> R) -> Result<R> {
@@ -40,7 +42,7 @@ impl Inner<'_> {
 }
 
 /// drop(x).
-fn dropped<T: Element>(dropout: &Dropout, x: &Tensor) -> Result<Scratch> {
+pub(super) fn dropped<T: Element>(dropout: &Dropout, x: &Tensor) -> Result<Scratch> {
     let y = Scratch::of::<T>(x.shape(), x.device())?;
     let x = view::<T>("dropout", x)?;
     launch::<T, 1, _>("dropout", [&y], |[y]| dropout.apply(&x, y, false))?;
@@ -75,14 +77,11 @@ pub(super) fn backward<T: Element>(
     dropout: Option<&Dropout>,
     (da, db): (&Tensor, &Tensor),
 ) -> Result<Scratch> {
-    const NAME: &str = "lora backward";
-    let ((rows, inputs), (outputs, rank)) = (x.dims2()?, factors.b.dims2()?);
-    let dropped = dropout.map(|dropout| dropped::<T>(dropout, x)).transpose()?;
+    let (rows, (outputs, rank)) = (x.dims2()?.0, factors.b.dims2()?);
     let columns = factors.columns()?;
     let dt = Scratch::of::<T>((rows, columns), x.device())?;
-    let x = view::<T>(NAME, dropped.as_deref().unwrap_or(x))?;
     let (dy, t, b) = (view::<T>(NAME, dy)?, view::<T>(NAME, t)?, view::<f32>(NAME, factors.b)?);
-    let (dy_rows, x_rows) = (Dense::new(&dy[..], rows, outputs), Dense::new(&x[..], rows, inputs));
+    let dy_rows = Dense::new(&dy[..], rows, outputs);
     launch::<T, 1, _>(NAME, [&dt], |[dt]| {
         if rank < columns {
             dt.fill(T::zero());
@@ -103,12 +102,37 @@ pub(super) fn backward<T: Element>(
             db[r..].iter_mut().step_by(rank).zip(transposed).for_each(|(db, value)| *db += value);
         }
     })?;
-    let dt_columns = Columns::<T>::of(&view::<T>(NAME, &dt)?, rows, columns, columns);
+    backward_a::<T>(&dt, x, factors, dropout, da)?;
+    Ok(dt)
+}
+
+/// dA += dtᵀ drop(x).
+pub(super) fn backward_a<T: Element>(
+    dt: &Tensor,
+    x: &Tensor,
+    factors: Factors<'_>,
+    dropout: Option<&Dropout>,
+    da: &Tensor,
+) -> Result<()> {
+    let ((rows, inputs), rank, columns) = (x.dims2()?, factors.a.dims2()?.0, factors.columns()?);
+    let dropped = dropout.map(|dropout| dropped::<T>(dropout, x)).transpose()?;
+    let x = view::<T>(NAME, dropped.as_deref().unwrap_or(x))?;
+    let x_rows = Dense::new(&x[..], rows, inputs);
+    let dt_columns = Columns::<T>::of(&view::<T>(NAME, dt)?, rows, columns, columns);
     launch::<f32, 1, _>(NAME, [da], |[da]| {
         let product = Product { a: dt_columns.operand(), b: Factor::<T>::Straight(&ZeroExtended::to_even(&x_rows)) };
         multiply(&[product], Shape::new(rank, inputs), da, 1.0, Start::Existing);
-    })?;
-    Ok(dt)
+    })
+}
+
+/// dx += dt A.
+pub(super) fn backward_x<T: Element, X: Element>(update: &Inner<'_>, dx: &Tensor, start: Start<'_>) -> Result<()> {
+    let (rows, inputs) = dx.dims2()?;
+    launch::<X, 1, _>(NAME, [dx], |[dx]| {
+        update.with_backward::<T, _>(|product| {
+            multiply(&[product], Shape::new(rows, inputs), dx, 1.0, start);
+        })
+    })?
 }
 
 /// dx += drop(dt A), when dropout stands between the update and the product of the base.
@@ -117,13 +141,13 @@ pub(super) fn backward_dropped<T: Element, X: Element>(
     dropout: &Dropout,
     dx: &Tensor,
 ) -> Result<()> {
-    let (rows, inputs) = dx.dims2()?;
-    let before = Scratch::arbitrary((rows, inputs), dx.device())?;
-    launch::<f32, 1, _>("lora backward", [&before], |[before]| {
-        update.with_backward::<T, _>(|product| {
-            multiply(&[product], Shape::new(rows, inputs), before, 1.0, Start::Zero);
-        })
-    })??;
-    let before = view::<f32>("dropout", &before)?;
+    let before = Scratch::arbitrary(dx.shape(), dx.device())?;
+    backward_x::<T, f32>(update, &before, Start::Zero)?;
+    add_dropped::<X>(&before, dropout, dx)
+}
+
+/// dx += drop(before), for a gradient in f32.
+pub(super) fn add_dropped<X: Element>(before: &Tensor, dropout: &Dropout, dx: &Tensor) -> Result<()> {
+    let before = view::<f32>("dropout", before)?;
     launch::<X, 1, _>("dropout", [dx], |[dx]| dropout.apply(&before, dx, true))
 }

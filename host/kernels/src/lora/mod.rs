@@ -21,7 +21,9 @@ use candle_core::{Result, Tensor};
 pub use self::dropout::Dropout;
 pub use self::factors::{Factors, Inner};
 pub use self::prepared::{PackedFactors, PreparedFactors};
+use crate::composite::add;
 use crate::element::Element;
+use crate::matmul::Start;
 use crate::place::Body;
 use crate::scratch::Scratch;
 
@@ -45,6 +47,45 @@ pub fn backward<T: Element>(
     match Body::of(x) {
         Body::Cpu => cpu::backward::<T>(dy, x, t, factors, dropout, (da, db)),
         Body::Composite | Body::Cuda => composite::backward::<T>(dy, x, t, factors, dropout, (da, db)),
+    }
+}
+
+/// drop(x) in the type of x.
+pub fn dropped<T: Element>(x: &Tensor, dropout: &Dropout) -> Result<Scratch> {
+    match Body::of(x) {
+        Body::Cpu => cpu::dropped::<T>(dropout, x),
+        Body::Composite | Body::Cuda => Ok(composite::dropped(x, Some(dropout))?.to_dtype(T::DTYPE)?.into()),
+    }
+}
+
+/// dA += dtᵀ drop(x), where dt was computed elsewhere.
+pub fn backward_a<T: Element>(
+    dt: &Tensor,
+    x: &Tensor,
+    factors: Factors<'_>,
+    dropout: Option<&Dropout>,
+    da: &Tensor,
+) -> Result<()> {
+    match Body::of(x) {
+        Body::Cpu => cpu::backward_a::<T>(dt, x, factors, dropout, da),
+        Body::Composite | Body::Cuda => composite::backward_a(dt, x, dropout, da),
+    }
+}
+
+/// dx += drop(dt A), where the product of the base is in dx already.
+pub fn backward_x<T: Element, X: Element>(update: &Inner<'_>, dropout: Option<&Dropout>, dx: &Tensor) -> Result<()> {
+    match (dropout, Body::of(dx)) {
+        (Some(dropout), _) => backward_dropped::<T, X>(update, dropout, dx),
+        (None, Body::Cpu) => cpu::backward_x::<T, X>(update, dx, Start::Existing),
+        (None, Body::Composite | Body::Cuda) => add(dx, &update.backward_product::<T>()?),
+    }
+}
+
+/// dx += drop(before), for a gradient in f32.
+pub fn add_dropped<X: Element>(before: &Tensor, dropout: &Dropout, dx: &Tensor) -> Result<()> {
+    match Body::of(dx) {
+        Body::Cpu => cpu::add_dropped::<X>(before, dropout, dx),
+        Body::Composite | Body::Cuda => composite::add_dropped(before, dropout, dx),
     }
 }
 
