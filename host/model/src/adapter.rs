@@ -35,6 +35,8 @@ pub struct Adapter {
     config: Arc<LoraConfig>,
     /// Where it was loaded from, for errors.
     origin: PathBuf,
+    /// The layers of a block of its base.
+    projections: &'static [Projection],
     layers: Vec<Modules>,
     /// The trained copies of tables, [vocabulary, width] in f32 each. The base's own stay as they are.
     saved: [Option<Weight>; ModuleToSave::ALL.len()],
@@ -74,7 +76,9 @@ impl Adapter {
     ) -> Result<Self, ModelError> {
         let module = |layer: usize, projection: Projection, ModuleShape { rank, scale }: ModuleShape| {
             let (outputs, inputs) = base.projection_dims(projection);
-            let stream = (layer * Projection::ALL.len() + projection.index()) as u64;
+            // Of a base's own layers no two have the same number: a fused one has that of a layer which it replaces one
+            // block later.
+            let stream = (layer * Projection::SEPARATE.len() + projection.index()) as u64;
             let mut numbers = Sequence::new(seed, Purpose::Weights, stream);
             let bound = 1.0 / (inputs as f64).sqrt();
             let a: Vec<f32> = (0..rank * inputs).map(|_| ((2.0 * numbers.uniform() - 1.0) * bound) as f32).collect();
@@ -85,7 +89,9 @@ impl Adapter {
             })
         };
         let saved = |module: ModuleToSave| widened(tables(module));
-        let adapter = Self::build(config, base.num_hidden_layers, PathBuf::from("a new adapter"), module, saved)?;
+        let (config, layers) = (config.over(base.projections()), (base.num_hidden_layers, base.projections()));
+        let adapter = Self::build(&config, layers, PathBuf::from("a new adapter"), module, saved)?;
+        config.check_names(base).map_err(ModelError::input)?;
         if adapter.layers.iter().flatten().flatten().next().is_none() {
             let layers = base.num_hidden_layers;
             return Err(ModelError::input(format!(
@@ -106,12 +112,13 @@ impl Adapter {
 
     fn build(
         config: &LoraConfig,
-        layers: usize,
+        (layers, projections): (usize, &'static [Projection]),
         origin: PathBuf,
         module: impl Fn(usize, Projection, ModuleShape) -> Result<AdapterModule, ModelError>,
         table: impl Fn(ModuleToSave) -> Result<Tensor, ModelError>,
     ) -> Result<Self, ModelError> {
-        let blocks = config.blocks(layers).map_err(|problem| ModelError::config(&origin, problem))?;
+        let blocks = config.blocks(layers, projections);
+        let blocks = blocks.map_err(|problem| ModelError::config(&origin, problem))?;
         let mut layers = Vec::with_capacity(blocks.len());
         for (layer, block) in blocks.into_iter().enumerate() {
             let mut modules = Modules::default();
@@ -124,7 +131,7 @@ impl Adapter {
         for module in ModuleToSave::ALL.into_iter().filter(|module| config.saves(*module)) {
             saved[module.index()] = Some(Weight::F32(table(module)?));
         }
-        Ok(Self { config: Arc::new(config.clone()), origin, layers, saved })
+        Ok(Self { config: Arc::new(config.clone()), origin, projections, layers, saved })
     }
 
     /// The same shape, filled with zeros: where gradients and moments are kept.
@@ -177,9 +184,16 @@ impl Adapter {
             return Err(ModelError::UnexpectedTensor { path, tensor: name.to_owned() });
         }
         let layers = files.names().filter_map(layer_of).max().map_or(0, |last| last + 1);
+        // The files do not say what the base is; what they hold of a block does.
+        let is_of = |name: &str, projection: Projection| name.contains(&format!(".{}.", projection.path()));
+        let is_fused = |name: &str| is_of(name, Projection::QkvProj) || is_of(name, Projection::GateUpProj);
+        let projections: &'static [Projection] =
+            if files.names().any(is_fused) { &Projection::FUSED } else { &Projection::SEPARATE };
         if layers == 0 {
             // Of whatever base, a block of this number would have an update.
-            let blocks = config.blocks(NAMED_BLOCKS).map_err(|problem| ModelError::config(&config_path, problem))?;
+            let blocks = config
+                .blocks(NAMED_BLOCKS, &Projection::ALL)
+                .map_err(|problem| ModelError::config(&config_path, problem))?;
             let first = blocks.iter().enumerate().find_map(|(layer, block)| {
                 let projection = Projection::ALL.into_iter().find(|projection| block[projection.index()].is_some())?;
                 Some((layer, projection))
@@ -205,7 +219,7 @@ impl Adapter {
             let shape = files.shape(&name)?;
             Ok(Tensor::from_vec(files.floats(&name, &shape, OTHER_BASE)?, shape, &Device::Cpu)?)
         };
-        let adapter = Self::build(&config, layers, path.clone(), module, table)?;
+        let adapter = Self::build(&config, (layers, projections), path.clone(), module, table)?;
         let known: std::collections::BTreeSet<String> = adapter.tensors().map(|(name, _)| name).collect();
         match files.names().find(|name| !known.contains(*name)) {
             None => Ok(adapter),
@@ -229,6 +243,7 @@ impl Adapter {
 
     /// The same adapter for training on under another configuration, which may change its dropout alone.
     pub fn continued_with(self, config: &LoraConfig) -> Result<Self, ModelError> {
+        let config = &config.over(self.projections);
         let (mut ours, mut theirs) = (config.sorted(), self.config.sorted());
         for config in [&mut ours, &mut theirs] {
             config.lora_dropout = 0.0;
@@ -263,7 +278,7 @@ impl Adapter {
     /// Checks every tensor's shape against a base's.
     pub fn check_against(&self, config: &ModelConfig) -> Result<(), ModelError> {
         // Blocks behind the last that has an update may have none, as `layers_to_transform` says it.
-        let blocks = self.config.blocks(config.num_hidden_layers);
+        let blocks = self.config.blocks(config.num_hidden_layers, config.projections());
         let blocks = blocks.map_err(|problem| ModelError::config(&self.origin, problem))?;
         let lacks = |block: &BlockShape| block.iter().any(Option::is_some);
         if self.layers.len() > config.num_hidden_layers || blocks.iter().skip(self.layers.len()).any(lacks) {
@@ -271,9 +286,24 @@ impl Adapter {
             let message = format!("expected updates for the base's {expected} layers, got {got}");
             return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
         }
-        for (layer, modules) in self.layers.iter().enumerate() {
+        for (layer, (modules, block)) in self.layers.iter().zip(&blocks).enumerate() {
             for projection in Projection::ALL {
-                let Some(module) = &modules[projection.index()] else { continue };
+                let Some(module) = &modules[projection.index()] else {
+                    if block[projection.index()].is_some() {
+                        let message = format!("expected an update of {}, got none", projection.module_name(layer));
+                        return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
+                    }
+                    continue;
+                };
+                if !config.projections().contains(&projection) {
+                    let names: Vec<_> = config.projections().iter().map(ToString::to_string).collect();
+                    let message = format!(
+                        "expected updates of the base's layers ({}), got one of {}",
+                        names.join(", "),
+                        projection.module_name(layer)
+                    );
+                    return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
+                }
                 let (outputs, inputs) = config.projection_dims(projection);
                 let rank = module.a.dim(0)?;
                 let factors = [('A', &module.a, [rank, inputs]), ('B', &module.b, [outputs, rank])];

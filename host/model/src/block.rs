@@ -14,7 +14,7 @@ use hilora_kernels::element::Element;
 use hilora_kernels::lora::Dropout;
 use hilora_kernels::rope::RopeTable;
 use hilora_kernels::scratch::Scratch;
-use hilora_kernels::{residual, rms_norm, swiglu};
+use hilora_kernels::{columns, residual, rms_norm, swiglu};
 
 /// The weights of a block.
 #[derive(Debug, Clone)]
@@ -166,22 +166,37 @@ impl<'a> Pass<'a> {
 }
 
 impl Block {
-    pub(crate) fn linear(&self, projection: Projection) -> &Linear {
-        &self.linears[projection.index()]
+    /// Its layers.
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.linears.iter().flatten()
+    }
+
+    pub(crate) fn linear(&self, projection: Projection) -> Result<&Linear> {
+        match &self.linears[projection.index()] {
+            Some(linear) => Ok(linear),
+            None => candle_core::bail!("a block without {projection}"),
+        }
+    }
+
+    /// Whether it has a layer.
+    pub(crate) fn has(&self, projection: Projection) -> bool {
+        self.linears[projection.index()].is_some()
     }
 
     /// Everything up to the input of `down`; x is in f32, and activations are kept in T.
     pub(crate) fn forward_saved<T: Element>(&self, layer: usize, x: &Tensor, pass: &Pass<'_>) -> Result<BlockSaved> {
         let mut updates: [Saved; Projection::ALL.len()] = Default::default();
         let mut project = |projection: Projection, x: &Tensor| {
-            let (y, saved) = self.linear(projection).forward::<T>(x, pass.update(layer, projection))?;
+            let (y, saved) = self.linear(projection)?.forward::<T>(x, pass.update(layer, projection))?;
             updates[projection.index()] = saved;
             Result::Ok(y)
         };
         let (n1, rstd1) = rms_norm::forward::<f32, T>(x, &self.input_norm, pass.epsilon)?;
-        let q = project(Projection::QProj, &n1)?;
-        let k = project(Projection::KProj, &n1)?;
-        let v = project(Projection::VProj, &n1)?;
+        let [q, k, v] = if self.has(Projection::QkvProj) {
+            columns::split::<T, 3>(&*project(Projection::QkvProj, &n1)?, pass.heads.widths())?
+        } else {
+            [project(Projection::QProj, &n1)?, project(Projection::KProj, &n1)?, project(Projection::VProj, &n1)?]
+        };
         let (q, k, unnormed) = match &self.head_norms {
             Some(norms) => {
                 let (q, k, unnormed) = norms.forward::<T>(q, k, pass.epsilon)?;
@@ -199,12 +214,16 @@ impl Block {
         updates[output.index()] = self.add::<T>(output, &o, pass.update(layer, output), pass.residual, &x2)?;
         let (n2, rstd2) = rms_norm::forward::<f32, T>(&x2, &self.post_attention_norm, pass.epsilon)?;
         let mut project = |projection: Projection, x: &Tensor| {
-            let (y, saved) = self.linear(projection).forward::<T>(x, pass.update(layer, projection))?;
+            let (y, saved) = self.linear(projection)?.forward::<T>(x, pass.update(layer, projection))?;
             updates[projection.index()] = saved;
             Result::Ok(y)
         };
-        let gate = project(Projection::GateProj, &n2)?;
-        let up = project(Projection::UpProj, &n2)?;
+        let [gate, up] = if self.has(Projection::GateUpProj) {
+            let both = project(Projection::GateUpProj, &n2)?;
+            columns::split::<T, 2>(&both, [both.dims2()?.1 / 2; 2])?
+        } else {
+            [project(Projection::GateProj, &n2)?, project(Projection::UpProj, &n2)?]
+        };
         let product = Some(swiglu::forward::<T>(&gate, &up)?);
         Ok(BlockSaved { n1, rstd1, unnormed, q, k, v, o, lse, x2, n2, rstd2, gate, up, product, updates })
     }
@@ -218,7 +237,7 @@ impl Block {
         factor: f32,
         y: &Tensor,
     ) -> Result<Saved> {
-        let linear = self.linear(projection);
+        let linear = self.linear(projection)?;
         if factor == 1.0 && linear.bias.is_none() {
             return linear.forward_onto::<T>(x, update, y);
         }
@@ -264,7 +283,7 @@ impl Block {
         let like = |tensor: &Tensor| Scratch::of::<T>((tokens, tensor.dims2()?.1), tensor.device());
         let propagate = |projection: Projection, dy: &Tensor, x: &Tensor, dx: Option<InputGradient<'_>>| {
             let into = match &into.trained {
-                TrainedGradients::Block(block) => LinearGradients::Weight(block.linear(projection)),
+                TrainedGradients::Block(block) => LinearGradients::Weight(block.linear(projection)?),
                 TrainedGradients::Adapter(adapter) => {
                     match (pass.update(layer, projection), adapter.module(layer, projection)) {
                         (Some(update), Some(module)) => LinearGradients::Update(update, module),
@@ -272,7 +291,7 @@ impl Block {
                     }
                 }
             };
-            self.linear(projection).backward::<T>(dy, x, &saved.updates[projection.index()], into, dx)
+            self.linear(projection)?.backward::<T>(dy, x, &saved.updates[projection.index()], into, dx)
         };
 
         // Where activations are f32 the gradient of the output is one already.
@@ -295,8 +314,13 @@ impl Block {
         drop(product);
         let d_n2 = Scratch::arbitrary(x.shape(), x.device())?;
         let target = |accumulate: bool| Some(InputGradient::Summed { dx: &d_n2, accumulate });
-        propagate(Projection::GateProj, &saved.gate, &saved.n2, target(false))?;
-        propagate(Projection::UpProj, &saved.up, &saved.n2, target(true))?;
+        if self.has(Projection::GateUpProj) {
+            let both = columns::join::<T, 2>([&saved.gate, &saved.up])?;
+            propagate(Projection::GateUpProj, &both, &saved.n2, target(false))?;
+        } else {
+            propagate(Projection::GateProj, &saved.gate, &saved.n2, target(false))?;
+            propagate(Projection::UpProj, &saved.up, &saved.n2, target(true))?;
+        }
         if let TrainedGradients::Block(into) = &into.trained {
             rms_norm::backward_weight::<f32>(&d_n2, &saved.x2, &saved.rstd2, &into.post_attention_norm)?;
         }
@@ -331,9 +355,14 @@ impl Block {
         };
         let d_n1 = d_n2;
         let target = |accumulate: bool| into.input.then_some(InputGradient::Summed { dx: &d_n1, accumulate });
-        propagate(Projection::QProj, &dq, &saved.n1, target(false))?;
-        propagate(Projection::KProj, &dk, &saved.n1, target(true))?;
-        propagate(Projection::VProj, &dv, &saved.n1, target(true))?;
+        if self.has(Projection::QkvProj) {
+            let all = columns::join::<T, 3>([&dq, &dk, &dv])?;
+            propagate(Projection::QkvProj, &all, &saved.n1, target(false))?;
+        } else {
+            propagate(Projection::QProj, &dq, &saved.n1, target(false))?;
+            propagate(Projection::KProj, &dk, &saved.n1, target(true))?;
+            propagate(Projection::VProj, &dv, &saved.n1, target(true))?;
+        }
         if !into.input {
             return Ok(None);
         }

@@ -6,13 +6,13 @@ use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use safetensors::Dtype;
 
+use super::ModuleToSave;
 use super::block::{DropoutKey, Pass};
 use super::checkpoint::Checkpoint;
 use super::checkpoint_files::{NamedFloats, write_floats};
 use super::packed_documents::PackedDocuments;
 use super::weights::Weights;
 use super::{Adapter, BasePrecision, ComputeDevice, ComputeType, LoraConfig, ModelConfig, ModelError};
-use super::{ModuleToSave, Projection};
 use hilora_kernels::element::Element;
 use hilora_kernels::linear::{self, Onto, Weight};
 use hilora_kernels::philox::{Purpose, Sequence};
@@ -49,7 +49,7 @@ impl Model {
         checkpoint.check_precision(precision)?;
         let config = &checkpoint.config;
         let tables = if config.tie_word_embeddings { 1 } else { 2 };
-        let (mut read, total) = (0, config.num_hidden_layers * Projection::ALL.len() + tables);
+        let (mut read, total) = (0, config.num_hidden_layers * config.projections().len() + tables);
         let weights = Weights::build(
             config,
             &mut |name, shape| Ok(checkpoint.vector(name, shape, precision)?.to_device(&device)?),
@@ -88,8 +88,13 @@ impl Model {
 
     pub(crate) fn assemble(config: ModelConfig, weights: Weights, device: Device) -> Result<Self, ModelError> {
         let frequencies = config.rope_parameters.frequencies(config.head_dim);
-        let rope =
-            RopeTable::new(config.max_position_embeddings, &frequencies, config.rope_parameters.amplitude(), &device)?;
+        let rope = RopeTable::new(
+            config.max_position_embeddings,
+            config.head_dim,
+            &frequencies,
+            config.rope_parameters.amplitude(),
+            &device,
+        )?;
         Ok(Self { config, device, compute: ComputeType::F32, weights, rope })
     }
 
@@ -114,7 +119,7 @@ impl Model {
                 .weights
                 .blocks
                 .iter()
-                .flat_map(|block| &block.linears)
+                .flat_map(|block| block.linears())
                 .any(|linear| linear.weight.dense().is_none());
             if quantized {
                 for table in [Some(&mut self.weights.embedding), self.weights.head.as_mut()].into_iter().flatten() {

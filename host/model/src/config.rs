@@ -64,6 +64,11 @@ impl Architecture {
         }
     }
 
+    /// The linear layers of a block.
+    fn projections(self) -> &'static [Projection] {
+        &Projection::SEPARATE
+    }
+
     /// Whether each head of queries and keys is normalized.
     pub fn has_head_norms(self) -> bool {
         self == Self::Qwen3
@@ -280,8 +285,8 @@ impl ModelConfig {
     /// Number of parameters, tied ones counted once.
     pub fn parameter_count(&self) -> usize {
         let (query, key_value) = (self.query_width(), self.key_value_width());
-        let biased = Projection::ALL.into_iter().filter(|projection| self.has_bias(*projection));
-        let bias: usize = biased.map(|projection| self.projection_dims(projection).0).sum();
+        let biased = self.projections().iter().filter(|projection| self.has_bias(**projection));
+        let bias: usize = biased.map(|projection| self.projection_dims(*projection).0).sum();
         let head_norms = if self.model_type.has_head_norms() { 2 * self.head_dim } else { 0 };
         let block = self.hidden_size * (2 * query + 2 * key_value + 3 * self.intermediate_size + 2) + bias + head_norms;
         let tables = if self.tie_word_embeddings { 1 } else { 2 };
@@ -298,6 +303,11 @@ impl ModelConfig {
         self.num_key_value_heads * self.head_dim
     }
 
+    /// The linear layers of a block.
+    pub fn projections(&self) -> &'static [Projection] {
+        self.model_type.projections()
+    }
+
     /// (out, in) of a projection.
     pub(crate) fn projection_dims(&self, projection: Projection) -> (usize, usize) {
         let (hidden, query, key_value) = (self.hidden_size, self.query_width(), self.key_value_width());
@@ -307,24 +317,29 @@ impl ModelConfig {
             Projection::OProj => (hidden, query),
             Projection::GateProj | Projection::UpProj => (self.intermediate_size, hidden),
             Projection::DownProj => (hidden, self.intermediate_size),
+            Projection::QkvProj => (query + 2 * key_value, hidden),
+            Projection::GateUpProj => (2 * self.intermediate_size, hidden),
         }
     }
 
     /// Parameters of the linear layers, the output layer among them.
     pub(crate) fn linear_parameters(&self) -> usize {
-        let of = |projection| {
-            let (outputs, inputs) = self.projection_dims(projection);
+        let of = |projection: &Projection| {
+            let (outputs, inputs) = self.projection_dims(*projection);
             outputs * inputs
         };
-        self.num_hidden_layers * Projection::ALL.map(of).iter().sum::<usize>() + self.vocab_size * self.hidden_size
+        let block: usize = self.projections().iter().map(of).sum();
+        self.num_hidden_layers * block + self.vocab_size * self.hidden_size
     }
 
     /// Whether a projection has a bias.
     pub(crate) fn has_bias(&self, projection: Projection) -> bool {
         match projection {
-            Projection::QProj | Projection::KProj | Projection::VProj => self.biases.attention,
+            Projection::QProj | Projection::KProj | Projection::VProj | Projection::QkvProj => self.biases.attention,
             Projection::OProj => self.biases.attention_output,
-            Projection::GateProj | Projection::UpProj | Projection::DownProj => self.biases.mlp,
+            Projection::GateProj | Projection::UpProj | Projection::GateUpProj | Projection::DownProj => {
+                self.biases.mlp
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use super::{Adapter, Model, ModelConfig, ModelError, Projection};
 use hilora_kernels::attention::{self, Document};
 use hilora_kernels::linear::{self, Onto, Prepared, Weight};
 use hilora_kernels::scratch::{self, Scratch};
-use hilora_kernels::{embedding, in_pool, residual, rms_norm, swiglu};
+use hilora_kernels::{columns, embedding, in_pool, residual, rms_norm, swiglu};
 
 /// What widened weights may take. Those of a large model would crowd out everything else.
 const WIDENED_BYTES_MAX: usize = 4 << 30;
@@ -32,7 +32,7 @@ pub struct DecodeSession<'a> {
 
 /// A block's packed layers and its cache, [slots, capacity, key heads · d] each.
 struct Layer<'a> {
-    linears: Vec<PreparedLinear<'a>>,
+    linears: [Option<PreparedLinear<'a>>; Projection::ALL.len()],
     keys: Tensor,
     values: Tensor,
 }
@@ -77,13 +77,11 @@ impl<'a> DecodeSession<'a> {
             .iter()
             .enumerate()
             .map(|(layer, block)| {
-                let linears = Projection::ALL
-                    .into_iter()
-                    .map(|projection| {
-                        let update = adapter.and_then(|adapter| adapter.update(layer, projection));
-                        block.linear(projection).prepare(update, widen)
-                    })
-                    .collect::<Result<_, _>>()?;
+                let mut linears = [const { None }; Projection::ALL.len()];
+                for &projection in model.config().projections() {
+                    let update = adapter.and_then(|adapter| adapter.update(layer, projection));
+                    linears[projection.index()] = Some(block.linear(projection)?.prepare(update, widen)?);
+                }
                 // One place, which no sequence has yet: a device lends no memory of no bytes.
                 let cache = || Tensor::zeros((1, 1, model.config().key_value_width()), DType::F32, model.device());
                 Ok(Layer { linears, keys: cache()?, values: cache()? })
@@ -187,7 +185,9 @@ impl<'a> DecodeSession<'a> {
         let factor = config.multipliers.residual as f32;
         for (index, (block, layer)) in weights.blocks.iter().zip(&self.layers).enumerate() {
             let project = |projection: Projection, x: &Tensor, onto: Option<Scratch>| {
-                let linear = &layer.linears[projection.index()];
+                let Some(linear) = &layer.linears[projection.index()] else {
+                    candle_core::bail!("a block without {projection}")
+                };
                 match onto {
                     Some(y) if factor != 1.0 || linear.has_bias() => {
                         residual::forward::<f32>(&*linear.forward(x, None)?, factor, &y)?;
@@ -197,9 +197,12 @@ impl<'a> DecodeSession<'a> {
                 }
             };
             let (n1, _) = rms_norm::forward::<f32, f32>(&x, &block.input_norm, config.rms_norm_eps)?;
-            let q = project(Projection::QProj, &n1, None)?;
-            let k = project(Projection::KProj, &n1, None)?;
-            let v = project(Projection::VProj, &n1, None)?;
+            let [q, k, v] = if block.has(Projection::QkvProj) {
+                columns::split::<f32, 3>(&*project(Projection::QkvProj, &n1, None)?, heads.widths())?
+            } else {
+                let project = |projection| project(projection, &n1, None);
+                [project(Projection::QProj)?, project(Projection::KProj)?, project(Projection::VProj)?]
+            };
             let (q, k) = match &block.head_norms {
                 Some(norms) => (
                     rms_norm::forward::<f32, f32>(&q, &norms.query, config.rms_norm_eps)?.0,
@@ -219,8 +222,12 @@ impl<'a> DecodeSession<'a> {
             };
             x = project(Projection::OProj, &o, Some(x))?;
             let (n2, _) = rms_norm::forward::<f32, f32>(&x, &block.post_attention_norm, config.rms_norm_eps)?;
-            let gate = project(Projection::GateProj, &n2, None)?;
-            let up = project(Projection::UpProj, &n2, None)?;
+            let [gate, up] = if block.has(Projection::GateUpProj) {
+                let both = project(Projection::GateUpProj, &n2, None)?;
+                columns::split::<f32, 2>(&both, [both.dims2()?.1 / 2; 2])?
+            } else {
+                [project(Projection::GateProj, &n2, None)?, project(Projection::UpProj, &n2, None)?]
+            };
             let product = swiglu::forward::<f32>(&gate, &up)?;
             x = project(Projection::DownProj, &product, Some(x))?;
         }

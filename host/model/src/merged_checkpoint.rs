@@ -12,7 +12,7 @@ use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG};
 use super::checkpoint_files::{CheckpointFiles, StoredTensor};
 use super::derived_checkpoint::{Derivation, DerivedCheckpoint, config_of_tables, refuse_quantized};
 use super::new_tensor::{Content, NewTensor};
-use super::{Adapter, AdapterModule, ModelError, ModuleToSave, Projection};
+use super::{Adapter, AdapterModule, ModelError, ModuleToSave};
 use hilora_kernels::linear::{self, Weight};
 
 /// Merges an adapter into an unquantized base: W + scale · B A, or the trained copy of a table, rounded to the type that
@@ -33,7 +33,7 @@ pub fn merge(
     adapter.check_against(&checkpoint.config)?;
     let mut updates = BTreeMap::new();
     for layer in 0..checkpoint.config.num_hidden_layers {
-        for projection in Projection::ALL {
+        for &projection in checkpoint.config.projections() {
             let Some(module) = adapter.module(layer, projection) else { continue };
             let (outputs, inputs) = checkpoint.config.projection_dims(projection);
             let name = projection.weight_key(layer);

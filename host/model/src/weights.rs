@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::block::{Block, HeadNorms};
-use super::linear::Linear;
+use super::linear::{Linear, Linears};
 use super::tensor_names::{EMBEDDING, HEAD, KEY_NORM, NORM, QUERY_NORM, layer_key};
 use super::{ModelConfig, ModelError, Projection};
 use hilora_kernels::linear::Weight;
@@ -36,15 +36,14 @@ impl Weights {
         let embedding = weight(EMBEDDING, table, false)?;
         let mut blocks = Vec::with_capacity(config.num_hidden_layers);
         for layer in 0..config.num_hidden_layers {
-            let mut linears = Vec::with_capacity(Projection::ALL.len());
-            for projection in Projection::ALL {
+            let mut linears = Linears::default();
+            for &projection in config.projections() {
                 let (outputs, inputs) = config.projection_dims(projection);
                 let key = |part: &str| layer_key(layer, &format!("{}.{part}", projection.path()));
                 let bias = config.has_bias(projection).then(|| tensor(&key("bias"), &[outputs])).transpose()?;
-                linears.push(Linear { weight: weight(&key("weight"), [outputs, inputs], true)?, bias });
+                let weight = weight(&key("weight"), [outputs, inputs], true)?;
+                linears[projection.index()] = Some(Linear { weight, bias });
             }
-            let linears =
-                linears.try_into().map_err(|_| ModelError::Defect("a block has seven linear layers".to_owned()))?;
             let mut head_norm = |name: &str| tensor(&layer_key(layer, name), &[config.head_dim]);
             let head_norms = match config.model_type.has_head_norms() {
                 true => Some(HeadNorms { query: head_norm(QUERY_NORM)?, key: head_norm(KEY_NORM)? }),
@@ -74,8 +73,8 @@ impl Weights {
     /// Bytes of the blocks' weights.
     pub fn block_bytes(&self) -> usize {
         let of_block = |block: &Block| {
-            let linears: usize = block.linears.iter().map(|linear| linear.weight.bytes()).sum();
-            let biases = block.linears.iter().filter_map(|linear| linear.bias.as_ref());
+            let linears: usize = block.linears().map(|linear| linear.weight.bytes()).sum();
+            let biases = block.linears().filter_map(|linear| linear.bias.as_ref());
             let norms = [&block.input_norm, &block.post_attention_norm].into_iter();
             linears + biases.chain(norms).map(|tensor| tensor.elem_count() * 4).sum::<usize>()
         };
@@ -94,7 +93,7 @@ impl Weights {
         for (layer, block) in self.blocks.iter().enumerate() {
             tensors.push((layer_key(layer, "input_layernorm.weight"), &block.input_norm));
             for projection in Projection::ALL {
-                let linear = block.linear(projection);
+                let Some(linear) = &block.linears[projection.index()] else { continue };
                 let key = |part: &str| layer_key(layer, &format!("{}.{part}", projection.path()));
                 tensors.extend(linear.weight.dense().map(|tensor| (key("weight"), tensor)));
                 tensors.extend(linear.bias.as_ref().map(|tensor| (key("bias"), tensor)));

@@ -23,6 +23,11 @@ impl Heads {
         Self { queries, keys, dim, scale: 1.0 / (dim as f32).sqrt() }
     }
 
+    /// The widths of all queries, keys and values of a row.
+    pub fn widths(self) -> [usize; 3] {
+        [self.queries * self.dim, self.keys * self.dim, self.keys * self.dim]
+    }
+
     /// Query heads that share a key head.
     #[inline]
     pub(crate) fn group(self) -> usize {

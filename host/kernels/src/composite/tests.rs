@@ -17,7 +17,7 @@ use crate::philox::{Purpose, Sequence};
 use crate::place::{composites_are_forced, place, with_composites_on};
 use crate::rope::RopeTable;
 use crate::scratch::Scratch;
-use crate::{cross_entropy, embedding, residual, rms_norm, swiglu};
+use crate::{columns, cross_entropy, embedding, geglu, residual, rms_norm, swiglu};
 
 /// Whether composites are to be held against the bodies on a CUDA device, too; there must be one then.
 fn cuda_is_tested() -> bool {
@@ -271,18 +271,34 @@ fn elementwise<T: Element>() -> Result<()> {
         Ok(vec![owned(&y)?, owned(&rstd)?, dx, dw])
     })?;
     compare::<T>("rope", || {
-        let table = RopeTable::new(40, &[1.0, 0.3, 0.01], 1.2, &place())?;
         let positions: Vec<u32> = (0..33).chain(0..5).collect();
-        let (x, dx) = (normal::<T>(&[38, 12], 1)?, normal::<T>(&[38, 12], 2)?);
-        table.forward::<T>(&x, &positions)?;
-        table.backward::<T>(&dx, &positions)?;
-        Ok(vec![x, dx])
+        // Two heads of which all columns are rotary, and one of which two pairs of six are.
+        let mut results = Vec::new();
+        for (head_dim, frequencies) in [(6, &[1.0, 0.3, 0.01][..]), (12, &[1.0, 0.1])] {
+            let table = RopeTable::new(40, head_dim, frequencies, 1.2, &place())?;
+            let (x, dx) = (normal::<T>(&[38, 12], 1)?, normal::<T>(&[38, 12], 2)?);
+            table.forward::<T>(&x, &positions)?;
+            table.backward::<T>(&dx, &positions)?;
+            results.extend([x, dx]);
+        }
+        Ok(results)
     })?;
     compare::<T>("swiglu", || {
         let (gate, up, ds) = (normal::<T>(&[5, 33], 1)?, normal::<T>(&[5, 33], 2)?, normal::<T>(&[5, 33], 3)?);
         let product = swiglu::forward::<T>(&gate, &up)?;
         swiglu::backward::<T>(&ds, &gate, &up)?;
         Ok(vec![owned(&product)?, gate, up])
+    })?;
+    compare::<T>("geglu", || {
+        let (gate, up, ds) = (normal::<T>(&[5, 33], 1)?, normal::<T>(&[5, 33], 2)?, normal::<T>(&[5, 33], 3)?);
+        let product = geglu::forward::<T>(&gate, &up)?;
+        geglu::backward::<T>(&ds, &gate, &up)?;
+        Ok(vec![owned(&product)?, gate, up])
+    })?;
+    compare::<T>("columns", || {
+        let [first, second] = columns::split::<T, 2>(&normal::<T>(&[67, 30], 1)?, [11, 19])?;
+        let joined = columns::join::<T, 2>([&second, &first])?;
+        Ok(vec![owned(&first)?, owned(&second)?, owned(&joined)?])
     })?;
     compare::<T>("residual", || {
         let (x, y) = (normal::<T>(&[5, 33], 1)?, normal::<f32>(&[5, 33], 2)?);
