@@ -203,7 +203,8 @@ fn attention_passes<T: Element>() -> Result<()> {
     // A document of one row, one longer than a block, and one whose last rows are padding.
     let documents =
         [Document { rows: 0..1, seen: 1 }, Document { rows: 1..72, seen: 71 }, Document { rows: 72..90, seen: 11 }];
-    for heads in [Heads::new(4, 2, 8), Heads::new(3, 1, 6), Heads { scale: 0.3, ..Heads::new(2, 2, 4) }] {
+    let windowed = Heads { window: Some(9), ..Heads::new(4, 2, 8) };
+    for heads in [Heads::new(4, 2, 8), windowed, Heads::new(3, 1, 6), Heads { scale: 0.3, ..Heads::new(2, 2, 4) }] {
         compare::<T>(&format!("attention of {heads:?}"), || {
             let (query, key) = (heads.queries * heads.dim, heads.keys * heads.dim);
             let (q, k, v) = (normal::<T>(&[90, query], 1)?, normal::<T>(&[90, key], 2)?, normal::<T>(&[90, key], 3)?);
@@ -234,7 +235,9 @@ fn the_cache_of_decoding_equals_the_bodies() -> Result<()> {
         attention::move_cache(&cache, &larger)?;
         let q = normal::<f32>(&[2, 32], 2)?;
         let o = attention::decode(&q, &larger, &larger, &[(0, 8), (2, 5)], heads)?;
-        Ok(vec![owned(&o)?, cache, larger])
+        let windowed = Heads { window: Some(6), ..heads };
+        let of_window = attention::decode(&q, &larger, &larger, &[(0, 8), (2, 5)], windowed)?;
+        Ok(vec![owned(&o)?, owned(&of_window)?, cache, larger])
     })
 }
 
