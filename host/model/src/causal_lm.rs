@@ -7,16 +7,16 @@ use half::bf16;
 use safetensors::Dtype;
 
 use super::ModuleToSave;
-use super::block::{DropoutKey, Pass};
+use super::block::{DropoutKey, Pass, effective};
 use super::checkpoint::Checkpoint;
 use super::checkpoint_files::{NamedFloats, write_floats};
 use super::packed_documents::PackedDocuments;
+use super::rope_tables::RopeTables;
 use super::weights::Weights;
 use super::{Adapter, BasePrecision, ComputeDevice, ComputeType, LoraConfig, ModelConfig, ModelError};
 use hilora_kernels::element::Element;
 use hilora_kernels::linear::{self, Onto, Weight};
 use hilora_kernels::philox::{Purpose, Sequence};
-use hilora_kernels::rope::RopeTable;
 use hilora_kernels::scratch::Scratch;
 use hilora_kernels::{embedding, residual, rms_norm};
 
@@ -27,7 +27,7 @@ pub struct Model {
     compute: ComputeType,
     /// What it computes with.
     pub weights: Weights,
-    pub(crate) rope: RopeTable,
+    pub(crate) ropes: RopeTables,
 }
 
 impl Model {
@@ -63,7 +63,7 @@ impl Model {
         Self::assemble(checkpoint.config, weights, device)
     }
 
-    /// A model with weights drawn from a seed: linear layers and the embedding normal, norms one, biases zero. The seed
+    /// A model with weights drawn from a seed: linear layers and the embedding normal, norms one in effect, biases zero. The seed
     /// gives the same weights on every device.
     pub fn random(config: ModelConfig, seed: u64, device: ComputeDevice) -> Result<Self, ModelError> {
         let device = device.open()?;
@@ -72,7 +72,7 @@ impl Model {
         let weights = Weights::build(
             &config,
             &mut |name, shape| {
-                let value = if name.ends_with("bias") { 0.0f32 } else { 1.0 };
+                let value = if name.ends_with("bias") { 0.0 } else { 1.0 - config.model_type.norm_offset() as f32 };
                 Ok(Tensor::full(value, shape, &device)?)
             },
             &mut |_, shape, _| {
@@ -87,15 +87,8 @@ impl Model {
     }
 
     pub(crate) fn assemble(config: ModelConfig, weights: Weights, device: Device) -> Result<Self, ModelError> {
-        let frequencies = config.rope_parameters.frequencies(config.head_dim);
-        let rope = RopeTable::new(
-            config.max_position_embeddings,
-            config.head_dim,
-            &frequencies,
-            config.rope_parameters.amplitude(),
-            &device,
-        )?;
-        Ok(Self { config, device, compute: ComputeType::F32, weights, rope })
+        let ropes = RopeTables::new(&config, &device)?;
+        Ok(Self { config, device, compute: ComputeType::F32, weights, ropes })
     }
 
     /// The device whose memory holds the weights, and which computes.
@@ -160,14 +153,24 @@ impl Model {
     /// The beginning of the residual stream, in f32.
     pub(crate) fn embedded(&self, tokens: &[u32], table: &Weight) -> Result<Scratch, ModelError> {
         let x = embedding::forward(tokens, table)?;
-        let factor = self.config.multipliers.embedding;
-        Ok(if factor == 1.0 { x } else { residual::backward::<f32>(&x, factor as f32)? })
+        let factor = self.embedding_factor();
+        Ok(if factor == 1.0 { x } else { residual::backward::<f32>(&x, factor)? })
+    }
+
+    /// What the embedding is multiplied with: one that belongs to the table has the table's type.
+    pub(crate) fn embedding_factor(&self) -> f32 {
+        let factor = self.config.multipliers.embedding as f32;
+        match self.compute {
+            ComputeType::Bf16 if self.config.model_type.scales_its_table() => bf16::from_f32(factor).to_f32(),
+            _ => factor,
+        }
     }
 
     /// The last norm's weight, divided by what the logits are divided by.
     pub(crate) fn output_norm(&self) -> candle_core::Result<Tensor> {
         let divisor = self.config.multipliers.logits_divisor;
-        if divisor == 1.0 { Ok(self.weights.norm.clone()) } else { &self.weights.norm / divisor }
+        let weight = effective(&self.weights.norm, self.config.model_type.norm_offset())?;
+        if divisor == 1.0 { Ok(weight) } else { weight / divisor }
     }
 
     /// The output layer that a pass uses: the adapter's copy if it has one. A copy of the embedding is not it, even
@@ -216,10 +219,9 @@ impl Model {
         Pass {
             documents: &documents.documents,
             positions: &documents.positions,
-            rope: &self.rope,
-            no_rope_layers: &self.config.no_rope_layers,
+            ropes: &self.ropes,
+            config: &self.config,
             residual: self.config.multipliers.residual as f32,
-            heads: self.config.heads(),
             epsilon: self.config.rms_norm_eps,
             adapter,
             dropout,

@@ -7,6 +7,8 @@
 
 mod error;
 
+mod architecture;
+mod block_norm;
 mod config;
 mod end_tokens;
 mod projection;
@@ -26,6 +28,7 @@ mod precision;
 mod adapter;
 mod block;
 mod linear;
+mod rope_tables;
 mod weights;
 
 mod causal_lm;
@@ -55,12 +58,14 @@ mod probe;
 mod skeleton;
 
 pub use adapter::{Adapter, AdapterModule};
+pub use architecture::Architecture;
 pub use base_files::BaseFiles;
 pub use block::DropoutKey;
+pub(crate) use block_norm::BlockNorm;
 pub use causal_lm::Model;
 pub use chat_template::{ChatTemplate, ChatTemplateSource, ConfiningAllocator};
 pub use checkpointing::Checkpointing;
-pub use config::{Architecture, ModelConfig};
+pub use config::ModelConfig;
 pub use decode::DecodeSession;
 pub use derived_checkpoint::DerivedCheckpoint;
 pub use description::{AdapterDescription, BaseDescription, Description, TensorLine, Tensors, TypeTotal};

@@ -57,6 +57,21 @@ fn check(case: &Path) -> Result<(), Box<dyn std::error::Error>> {
         hold(&format!("the gradient of {name}"), &gradients[name], &floats(&format!("grad.{name}"))?)?;
     }
 
+    let full: Vec<&str> = expected.names().filter_map(|name| name.strip_prefix("full.")).collect();
+    if !full.is_empty() {
+        let gradients = Gradients::Full(Box::new(Weights::zeros(model.config(), model.device())?));
+        let documents = batch.documents()?;
+        let scale = 1.0 / documents.targets.len() as f32;
+        let how = TrainingPass { scale, dropout: None, noise: None, checkpointing: Some(Checkpointing::default()) };
+        model.forward_backward(&documents, None, how, &gradients)?;
+        let Gradients::Full(gradients) = gradients else { return Err("they are those of all weights".into()) };
+        let gradients: BTreeMap<_, _> = gradients.tensors().into_iter().collect();
+        for name in full {
+            let got: Vec<f32> = gradients[name].flatten_all()?.to_vec1()?;
+            hold(&format!("the gradient of {name}"), &got, &floats(&format!("full.{name}"))?)?;
+        }
+    }
+
     let tokens: Vec<u32> = batch.input_ids[..batch.length].iter().map(|id| *id as u32).collect();
     let vocabulary = model.config().vocab_size;
     let expected = &logits[(batch.length / 2 - 1) * vocabulary..batch.length * vocabulary];
@@ -90,6 +105,6 @@ fn every_case_has_transformers_numbers() -> Result<(), Box<dyn std::error::Error
         }
     }
     wrong.sort();
-    assert!(cases >= 20 && wrong.is_empty(), "{cases} cases\n{}", wrong.join("\n"));
+    assert!(cases >= 27 && wrong.is_empty(), "{cases} cases\n{}", wrong.join("\n"));
     Ok(())
 }
