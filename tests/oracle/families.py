@@ -8,7 +8,8 @@ A case is a small random model in transformers' own class for it, stored in bf16
   model, adapter          Hugging Face and PEFT folders, as `save_pretrained` writes them; what `edit` does to config.json
                           afterwards is what people's files leave out or add
   expected.safetensors    logits, loss and grad.<PEFT key> in f32 over the batch of batch.safetensors, in training mode (every
-                          dropout of the base is zero, and of the adapter is left out)
+                          dropout of the base is zero, and of the adapter is left out); of some families full.<name>, the
+                          gradients of norms, tables and fused layers where the base is trained without an adapter
   dropout.safetensors     of adapters with dropout: loss and grad.<PEFT key> with the trainer's own masks, which are a function
                           of (seed, micro-batch, block, layer, element), here of seed 3 and micro-batch 9
 """
@@ -30,6 +31,10 @@ SHAPE = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_atte
 YARN = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=16, rope_theta=1e4)
 LONG = dict(rope_type="longrope", original_max_position_embeddings=32, rope_theta=1e4,
             short_factor=[1.0, 1.1, 1.3, 1.5], long_factor=[1.0, 2.0, 3.0, 4.0])
+# Of heads of 8 a half is rotary.
+LONG_HALF = LONG | dict(partial_rotary_factor=0.5, short_factor=[1.0, 1.3], long_factor=[1.0, 3.0])
+FUSED = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
+KINDS = ["sliding_attention", "full_attention", "sliding_attention"]
 
 
 def without(*keys):
@@ -50,6 +55,21 @@ def relabelled(config):
     rope = dict(type="dynamic", factor=6.0)
     config.update(model_type="internlm3", qkv_bias=True, bias=True, rope_theta=1e4, rope_scaling=rope)
     config.pop("rope_parameters")
+
+
+def gemma_of_the_hub(config):
+    """The keys of the published files, which say less and in other words."""
+    for key in ("rope_parameters", "layer_types", "query_pre_attn_scalar", "hidden_activation", "tie_word_embeddings",
+                "num_key_value_heads", "rms_norm_eps"):
+        config.pop(key, None)
+    config.update(rope_theta=5e4, rope_local_base_freq=1e3, rope_scaling=dict(rope_type="linear", factor=8.0),
+                  sliding_window_pattern=2)
+
+
+def phi_of_the_hub(config):
+    rope = config.pop("rope_parameters")
+    config["rope_scaling"] = dict(type="longrope", short_factor=rope["short_factor"], long_factor=rope["long_factor"])
+    config.update(rope_theta=1e4, partial_rotary_factor=0.5)
 
 
 # name: (model_type, configuration, edit of config.json, adapter, edit of it after the numbers were made)
@@ -77,6 +97,19 @@ CASES = {
     "internlm3": ("llama", dict(attention_bias=True, mlp_bias=True), None, {}, relabelled),
     "granite": ("granite", dict(embedding_multiplier=3.0, attention_multiplier=0.2, residual_multiplier=0.4,
                                 logits_scaling=5.0, tie_word_embeddings=True), None, {}),
+    "mistral_short_window": ("mistral", dict(sliding_window=7), None, {}),
+    "phi3": ("phi3", dict(original_max_position_embeddings=64), None, dict(target_modules=FUSED)),
+    "phi3_longrope": ("phi3", dict(rope_parameters=LONG_HALF, original_max_position_embeddings=32, sliding_window=9,
+                                   tie_word_embeddings=True), phi_of_the_hub, dict(target_modules="all-linear")),
+    "olmo2": ("olmo2", dict(attention_bias=True), None, {}),
+    "olmo3": ("olmo3", dict(num_hidden_layers=3, sliding_window=6, layer_types=KINDS,
+                            rope_parameters=dict(full_attention=YARN,
+                                                 sliding_attention=dict(rope_type="default", rope_theta=1e4))), None, {}),
+    "gemma3_text": ("gemma3_text", dict(
+        num_hidden_layers=3, head_dim=16, sliding_window=7, layer_types=KINDS, query_pre_attn_scalar=20,
+        rope_parameters=dict(full_attention=dict(rope_type="linear", factor=4.0, rope_theta=1e5),
+                             sliding_attention=dict(rope_type="default", rope_theta=5e3))), None, {}),
+    "gemma3_text_hub": ("gemma3_text", dict(num_key_value_heads=4, head_dim=8, sliding_window=7), gemma_of_the_hub, {}),
     # Adapters.
     "lora_layers": ("llama", dict(num_hidden_layers=3), None, dict(target_modules=["q_proj", "up_proj"],
                                                                 layers_to_transform=[1])),
@@ -160,18 +193,34 @@ def rewrite(path, edit):
         path.write_text(json.dumps(config, indent=2) + "\n")
 
 
-def numbers(adapted, path, with_logits):
+FULL = ["phi3", "olmo2", "gemma3_text"]
+
+
+def loss_of(model, b):
+    logits = model(input_ids=b["input_ids"], attention_mask=b["attention_mask"]).logits
+    return logits, cross_entropy(logits[:, :-1].flatten(0, 1), b["labels"][:, 1:].flatten())
+
+
+def numbers(adapted, path, full):
+    """`full` is what stands in the file beside the loss and the gradients of an adapter; `None` is not even its logits."""
     adapted.zero_grad()
-    b = batch()
-    logits = adapted(input_ids=b["input_ids"], attention_mask=b["attention_mask"]).logits
-    loss = cross_entropy(logits[:, :-1].flatten(0, 1), b["labels"][:, 1:].flatten())
+    logits, loss = loss_of(adapted, batch())
     loss.backward()
-    out = {"logits": logits.detach()} if with_logits else {}
+    out = {} if full is None else full | {"logits": logits.detach()}
     out["loss"] = loss.detach().reshape(1)
     for name, p in adapted.named_parameters():
         if p.requires_grad:
             out["grad." + name.replace(".default", "").replace("magnitude_vector.weight", "magnitude_vector")] = p.grad
     save_file({name: tensor.contiguous() for name, tensor in out.items()}, path)
+
+
+def full_gradients(model, b):
+    model.requires_grad_(True).train()
+    loss_of(model, b)[1].backward()
+    kept = ("norm", "embed_tokens", "qkv_proj", "gate_up_proj")
+    out = {"full." + name: p.grad.clone() for name, p in model.named_parameters() if any(part in name for part in kept)}
+    model.zero_grad()
+    return out
 
 
 def make(folder, model_type, configuration, edit, adapter, edit_after=None):
@@ -188,6 +237,7 @@ def make(folder, model_type, configuration, edit, adapter, edit_after=None):
     rewrite(folder / "model" / "config.json", edit)
     # What the edited file says is what transformers computes.
     model = AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="eager", dtype=torch.float32)
+    full = full_gradients(model, batch()) if folder.name in FULL else {}
     model.requires_grad_(False)
     lora = dict(r=2, lora_alpha=6, lora_dropout=0.0, task_type="CAUSAL_LM", target_modules=PROJECTIONS)
     adapted = get_peft_model(model, LoraConfig(**(lora | adapter))).train()
@@ -202,7 +252,7 @@ def make(folder, model_type, configuration, edit, adapter, edit_after=None):
 
     p = adapted.peft_config["default"].lora_dropout
     set_dropout(adapted, lambda name: torch.nn.Identity())
-    numbers(adapted, folder / "expected.safetensors", with_logits=True)
+    numbers(adapted, folder / "expected.safetensors", full)
     if p > 0:
         # The output layer sees only the rows that predict a target.
         predicting = torch.nn.functional.pad(batch()["labels"], (0, 1), value=-100)[:, 1:].flatten()
@@ -214,7 +264,7 @@ def make(folder, model_type, configuration, edit, adapter, edit_after=None):
             return Mask(p, int(name.split("layers.")[1].split(".")[0]), PROJECTIONS.index(name.split(".")[-1]), None)
 
         set_dropout(adapted, mask)
-        numbers(adapted, folder / "dropout.safetensors", with_logits=False)
+        numbers(adapted, folder / "dropout.safetensors", None)
     rewrite(folder / "model" / "config.json", edit_after)
 
 

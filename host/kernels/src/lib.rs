@@ -27,7 +27,9 @@ pub mod linear;
 pub mod lora;
 
 pub mod attention;
+pub mod columns;
 pub mod embedding;
+pub mod geglu;
 pub mod residual;
 pub mod rms_norm;
 pub mod rope;

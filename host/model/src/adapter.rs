@@ -36,6 +36,8 @@ pub struct Adapter {
     config: Arc<LoraConfig>,
     /// Where it was loaded from, for errors.
     origin: PathBuf,
+    /// The layers of a block of its base.
+    projections: &'static [Projection],
     layers: Vec<Modules>,
     /// The updates of tables.
     tables: Tables<AdapterModule>,
@@ -92,7 +94,9 @@ impl Adapter {
             let (outputs, inputs) = target.dims(base);
             let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu);
             let stream = match target {
-                Target::Layer(layer, projection) => (layer * Projection::ALL.len() + projection.index()) as u64,
+                // Of a base's own layers no two have the same number: a fused one has that of a layer which it replaces one
+                // block later.
+                Target::Layer(layer, projection) => (layer * Projection::SEPARATE.len() + projection.index()) as u64,
                 Target::Table(module) => u64::MAX - module.index() as u64,
             };
             let mut numbers = Sequence::new(seed, Purpose::Weights, stream);
@@ -107,7 +111,7 @@ impl Adapter {
             let bias = config.lora_bias.then(|| zeros(&[outputs])).transpose()?;
             let mut module = AdapterModule { a, b, scale, bias, magnitude: None };
             if config.use_dora && let Target::Layer(layer, projection) = target {
-                let weight = &weights.blocks[layer].linear(projection).weight;
+                let weight = &weights.blocks[layer].linear(projection)?.weight;
                 let there = module.mapped(&|tensor| Ok(tensor.to_device(weight.device())?))?;
                 let norms: Vec<f32> = dora::norms(weight, there.factors())?.to_vec1()?;
                 module.magnitude = Some(Tensor::from_vec(norms, outputs, &Device::Cpu)?);
@@ -115,7 +119,9 @@ impl Adapter {
             Ok(module)
         };
         let saved = |module: ModuleToSave| widened(table_of(module));
-        let mut adapter = Self::build(config, base.num_hidden_layers, PathBuf::from("a new adapter"), module, saved)?;
+        let (config, layers) = (&config.over(base.projections()), (base.num_hidden_layers, base.projections()));
+        let mut adapter = Self::build(config, layers, PathBuf::from("a new adapter"), module, saved)?;
+        config.check_names(base).map_err(ModelError::input)?;
         if adapter.modules().next().is_none() {
             let layers = base.num_hidden_layers;
             return Err(ModelError::input(format!(
@@ -144,13 +150,13 @@ impl Adapter {
 
     fn build(
         config: &LoraConfig,
-        layers: usize,
+        (layers, projections): (usize, &'static [Projection]),
         origin: PathBuf,
         module: impl Fn(Target, ModuleShape) -> Result<AdapterModule, ModelError>,
         table: impl Fn(ModuleToSave) -> Result<Tensor, ModelError>,
     ) -> Result<Self, ModelError> {
         let wrong = |problem| ModelError::config(&origin, problem);
-        let blocks = config.blocks(layers).map_err(wrong)?;
+        let blocks = config.blocks(layers, projections).map_err(wrong)?;
         let mut layers = Vec::with_capacity(blocks.len());
         for (layer, block) in blocks.into_iter().enumerate() {
             let mut modules = Modules::default();
@@ -168,7 +174,8 @@ impl Adapter {
         for module in ModuleToSave::ALL.into_iter().filter(|module| config.saves(*module)) {
             saved[module.index()] = Some(Weight::F32(table(module)?));
         }
-        Ok(Self { config: Arc::new(config.clone()), origin, layers, tables, saved, base_tables: Tables::default() })
+        let (config, base_tables) = (Arc::new(config.clone()), Tables::default());
+        Ok(Self { config, origin, projections, layers, tables, saved, base_tables })
     }
 
     /// The same shape, filled with zeros: where gradients and moments are kept.
@@ -224,9 +231,14 @@ impl Adapter {
         let layers = files.names().filter_map(layer_of).max().map_or(0, |last| last + 1);
         let wrong = |problem| ModelError::config(&config_path, problem);
         let has_tables = config.tables().map_err(wrong)?.iter().any(Option::is_some);
+        // The files do not say what the base is; what they hold of a block does.
+        let is_of = |name: &str, projection: Projection| name.contains(&format!(".{}.", projection.path()));
+        let is_fused = |name: &str| is_of(name, Projection::QkvProj) || is_of(name, Projection::GateUpProj);
+        let projections: &'static [Projection] =
+            if files.names().any(is_fused) { &Projection::FUSED } else { &Projection::SEPARATE };
         if layers == 0 {
             // Of whatever base, a block of this number would have an update.
-            let blocks = config.blocks(NAMED_BLOCKS).map_err(wrong)?;
+            let blocks = config.blocks(NAMED_BLOCKS, &Projection::ALL).map_err(wrong)?;
             let first = blocks.iter().enumerate().find_map(|(layer, block)| {
                 let projection = Projection::ALL.into_iter().find(|projection| block[projection.index()].is_some())?;
                 Some((layer, projection))
@@ -262,7 +274,7 @@ impl Adapter {
             let shape = files.shape(&name)?;
             Ok(Tensor::from_vec(files.floats(&name, &shape, OTHER_BASE)?, shape, &Device::Cpu)?)
         };
-        let mut adapter = Self::build(&config, layers, path.clone(), module, table)?;
+        let mut adapter = Self::build(&config, (layers, projections), path.clone(), module, table)?;
         for module in ModuleToSave::ALL {
             if let Some(name) = adapter.base_table_key(module).filter(|name| files.contains(name)) {
                 let shape = files.shape(&name)?;
@@ -306,6 +318,7 @@ impl Adapter {
 
     /// The same adapter for training on under another configuration, which may change its dropout alone.
     pub fn continued_with(self, config: &LoraConfig) -> Result<Self, ModelError> {
+        let config = &config.over(self.projections);
         let (mut ours, mut theirs) = (config.sorted(), self.config.sorted());
         for config in [&mut ours, &mut theirs] {
             config.lora_dropout = 0.0;
@@ -345,13 +358,31 @@ impl Adapter {
     /// Checks every tensor's shape against a base's.
     pub fn check_against(&self, config: &ModelConfig) -> Result<(), ModelError> {
         // Blocks behind the last that has an update may have none, as `layers_to_transform` says it.
-        let blocks = self.config.blocks(config.num_hidden_layers);
+        let blocks = self.config.blocks(config.num_hidden_layers, config.projections());
         let blocks = blocks.map_err(|problem| ModelError::config(&self.origin, problem))?;
         let lacks = |block: &BlockShape| block.iter().any(Option::is_some);
         if self.layers.len() > config.num_hidden_layers || blocks.iter().skip(self.layers.len()).any(lacks) {
             let (expected, got) = (config.num_hidden_layers, self.layers.len());
             let message = format!("expected updates for the base's {expected} layers, got {got}");
             return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
+        }
+        for (layer, (modules, block)) in self.layers.iter().zip(&blocks).enumerate() {
+            for projection in Projection::ALL {
+                let is_there = modules[projection.index()].is_some();
+                if !is_there && block[projection.index()].is_some() {
+                    let message = format!("expected an update of {}, got none", projection.module_name(layer));
+                    return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
+                }
+                if is_there && !config.projections().contains(&projection) {
+                    let names: Vec<_> = config.projections().iter().map(ToString::to_string).collect();
+                    let message = format!(
+                        "expected updates of the base's layers ({}), got one of {}",
+                        names.join(", "),
+                        projection.module_name(layer)
+                    );
+                    return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
+                }
+            }
         }
         let hold = |tensor: String, got: Vec<usize>, expected: Vec<usize>| {
             let path = self.origin.clone();

@@ -1,32 +1,34 @@
-//! The decoder block: x₂ = x + o(attention(rope(q(n₁)), rope(k(n₁)), v(n₁))), y = x₂ + down(silu(gate(n₂)) · up(n₂)),
-//! with n₁ = norm(x) and n₂ = norm(x₂); all of them [tokens, width]. In Qwen3 each head of q and k is normalized before
-//! rope. Some blocks have no rope, and some families multiply what is added to x and x₂ by a factor.
+//! The decoder block: x₂ = x + o(attention(rope(q(n₁)), rope(k(n₁)), v(n₁))), y = x₂ + down(f(gate(n₂)) · up(n₂)),
+//! with n₁ = norm(x) and n₂ = norm(x₂); all of them [tokens, width]; f is SiLU or GELU. In some families q and k are
+//! normalized before rope. Some blocks have no rope, and some families multiply what is added to x and x₂ by a factor or
+//! normalize it, in the place of x and x₂ or beside them.
 //!
 //! Forward names what it saves; backward consumes it. A checkpointed block saves only x and runs forward again, up to
 //! but not including `down`: every operation is deterministic, so the gradients are the same bits.
 
 use candle_core::{DType, Result, Tensor};
 
+use super::architecture::Activation;
 use super::linear::{InputGradient, Linear, LinearGradients, Linears, Saved, Update};
-use super::{Adapter, ModuleToSave, Projection};
-use hilora_kernels::attention::{self, Document, Heads};
+use super::rope_tables::RopeTables;
+use super::{Adapter, BlockNorm, ModelConfig, ModuleToSave, Projection};
+use hilora_kernels::attention::{self, Document};
 use hilora_kernels::element::Element;
 use hilora_kernels::lora::Dropout;
-use hilora_kernels::rope::RopeTable;
 use hilora_kernels::scratch::Scratch;
-use hilora_kernels::{residual, rms_norm, swiglu};
+use hilora_kernels::{columns, geglu, residual, rms_norm, swiglu};
 
 /// The weights of a block.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
-    pub(crate) input_norm: Tensor,
+    /// Those that the architecture has, [hidden] each.
+    pub(crate) norms: [Option<Tensor>; BlockNorm::ALL.len()],
     pub(crate) linears: Linears,
     /// Where the architecture has them.
     pub(crate) head_norms: Option<HeadNorms>,
-    pub(crate) post_attention_norm: Tensor,
 }
 
-/// The norms of a head of queries and of keys, [head width] each.
+/// The norms of queries and of keys, [head width] or the width of all heads.
 #[derive(Debug, Clone)]
 pub(crate) struct HeadNorms {
     pub(crate) query: Tensor,
@@ -46,12 +48,10 @@ pub struct DropoutKey {
 pub(crate) struct Pass<'a> {
     pub(crate) documents: &'a [Document],
     pub(crate) positions: &'a [u32],
-    pub(crate) rope: &'a RopeTable,
-    /// Blocks that do not turn queries and keys.
-    pub(crate) no_rope_layers: &'a [usize],
+    pub(crate) ropes: &'a RopeTables,
+    pub(crate) config: &'a ModelConfig,
     /// What a block's additions to the residual stream are multiplied with.
     pub(crate) residual: f32,
-    pub(crate) heads: Heads,
     pub(crate) epsilon: f64,
     pub(crate) adapter: Option<&'a Adapter>,
     /// Given in training only.
@@ -76,7 +76,7 @@ pub(crate) enum TrainedGradients<'a> {
 /// What forward leaves for backward.
 pub(crate) struct BlockSaved {
     n1: Scratch,
-    rstd1: Scratch,
+    rstd1: Option<Scratch>,
     /// Queries and keys before their norms.
     unnormed: Option<[Unnormed; 2]>,
     q: Scratch,
@@ -84,9 +84,12 @@ pub(crate) struct BlockSaved {
     v: Scratch,
     o: Scratch,
     lse: Scratch,
+    /// What attention adds before its norm, and what the feed-forward network does.
+    attention_output: Option<Unnormed>,
+    mlp_output: Option<Unnormed>,
     x2: Scratch,
     n2: Scratch,
-    rstd2: Scratch,
+    rstd2: Option<Scratch>,
     gate: Scratch,
     up: Scratch,
     /// The input of `down`, which is cheaper to compute again than to keep.
@@ -94,24 +97,67 @@ pub(crate) struct BlockSaved {
     updates: [Saved; Projection::ALL.len()],
 }
 
-/// The input of a head norm and its 1 / root mean square.
+/// The input of a norm and its 1 / root mean square.
 struct Unnormed {
     x: Scratch,
     rstd: Scratch,
 }
 
+impl Unnormed {
+    /// Turns the gradient of the norm's result into that of its input; adds that of the weight to `dw`.
+    fn backward<T: Element>(&self, dy: &Tensor, weight: &Tensor, dw: Option<&Tensor>) -> Result<Scratch> {
+        if let Some(dw) = dw {
+            rms_norm::backward_weight::<T>(dy, &self.x, &self.rstd, dw)?;
+        }
+        let dx = Scratch::zeros::<T>(self.x.shape(), self.x.device())?;
+        rms_norm::backward::<T>(dy, &self.x, weight, &self.rstd, &dx)?;
+        Ok(dx)
+    }
+}
+
+impl Activation {
+    /// f(gate) · up.
+    pub(crate) fn forward<T: Element>(self, gate: &Tensor, up: &Tensor) -> Result<Scratch> {
+        match self {
+            Self::Silu => swiglu::forward::<T>(gate, up),
+            Self::GeluTanh => geglu::forward::<T>(gate, up),
+        }
+    }
+
+    /// Replaces gate and up by their gradients.
+    fn backward<T: Element>(self, ds: &Tensor, gate: &Tensor, up: &Tensor) -> Result<()> {
+        match self {
+            Self::Silu => swiglu::backward::<T>(ds, gate, up),
+            Self::GeluTanh => geglu::backward::<T>(ds, gate, up),
+        }
+    }
+}
+
 impl BlockSaved {
     /// The input of `down`.
-    fn take_product<T: Element>(&mut self) -> Result<Scratch> {
-        self.product.take().map_or_else(|| swiglu::forward::<T>(&self.gate, &self.up), Ok)
+    fn take_product<T: Element>(&mut self, activation: Activation) -> Result<Scratch> {
+        self.product.take().map_or_else(|| activation.forward::<T>(&self.gate, &self.up), Ok)
     }
+}
+
+/// The weight of a norm with what a family adds to it.
+pub(crate) fn effective(weight: &Tensor, offset: f64) -> Result<Tensor> {
+    if offset == 0.0 { Ok(weight.clone()) } else { weight + offset }
 }
 
 impl HeadNorms {
     /// Normalizes queries and keys; returns what they were too.
-    fn forward<T: Element>(&self, q: Scratch, k: Scratch, epsilon: f64) -> Result<(Scratch, Scratch, [Unnormed; 2])> {
-        let (q_normed, q_rstd) = rms_norm::forward::<T, T>(&q, &self.query, epsilon)?;
-        let (k_normed, k_rstd) = rms_norm::forward::<T, T>(&k, &self.key, epsilon)?;
+    fn forward<T: Element>(
+        &self,
+        q: Scratch,
+        k: Scratch,
+        config: &ModelConfig,
+    ) -> Result<(Scratch, Scratch, [Unnormed; 2])> {
+        let one = |x: &Tensor, weight: &Tensor| {
+            let weight = effective(weight, config.model_type.norm_offset())?;
+            rms_norm::forward::<T, T>(x, &weight, config.rms_norm_eps)
+        };
+        let ((q_normed, q_rstd), (k_normed, k_rstd)) = (one(&q, &self.query)?, one(&k, &self.key)?);
         Ok((q_normed, k_normed, [Unnormed { x: q, rstd: q_rstd }, Unnormed { x: k, rstd: k_rstd }]))
     }
 
@@ -121,15 +167,11 @@ impl HeadNorms {
         &self,
         gradients: [Scratch; 2],
         unnormed: &[Unnormed; 2],
+        offset: f64,
         into: Option<&Self>,
     ) -> Result<[Scratch; 2]> {
         let one = |dy: Scratch, saved: &Unnormed, weight: &Tensor, dw: Option<&Tensor>| {
-            if let Some(dw) = dw {
-                rms_norm::backward_weight::<T>(&dy, &saved.x, &saved.rstd, dw)?;
-            }
-            let dx = Scratch::zeros::<T>(saved.x.shape(), saved.x.device())?;
-            rms_norm::backward::<T>(&dy, &saved.x, weight, &saved.rstd, &dx)?;
-            Result::Ok(dx)
+            saved.backward::<T>(&dy, &effective(weight, offset)?, dw)
         };
         let [dq, dk] = gradients;
         let [q, k] = unnormed;
@@ -164,9 +206,8 @@ impl Adapter {
 }
 
 impl<'a> Pass<'a> {
-    /// The turn of a block's queries and keys.
-    fn rope_of(&self, layer: usize) -> Option<&'a RopeTable> {
-        (!self.no_rope_layers.contains(&layer)).then_some(self.rope)
+    fn activation(&self) -> Activation {
+        self.config.model_type.activation()
     }
 
     fn update(&self, layer: usize, projection: Projection) -> Option<Update<'a>> {
@@ -177,83 +218,152 @@ impl<'a> Pass<'a> {
 }
 
 impl Block {
-    pub(crate) fn linear(&self, projection: Projection) -> &Linear {
-        &self.linears[projection.index()]
+    /// Its layers.
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.linears.iter().flatten()
+    }
+
+    pub(crate) fn linear(&self, projection: Projection) -> Result<&Linear> {
+        match &self.linears[projection.index()] {
+            Some(linear) => Ok(linear),
+            None => candle_core::bail!("a block without {projection}"),
+        }
+    }
+
+    /// Whether it has a layer.
+    pub(crate) fn has(&self, projection: Projection) -> bool {
+        self.linears[projection.index()].is_some()
     }
 
     /// Everything up to the input of `down`; x is in f32, and activations are kept in T.
     pub(crate) fn forward_saved<T: Element>(&self, layer: usize, x: &Tensor, pass: &Pass<'_>) -> Result<BlockSaved> {
         let mut updates: [Saved; Projection::ALL.len()] = Default::default();
         let mut project = |projection: Projection, x: &Tensor| {
-            let (y, saved) = self.linear(projection).forward::<T>(x, pass.update(layer, projection))?;
+            let (y, saved) = self.linear(projection)?.forward::<T>(x, pass.update(layer, projection))?;
             updates[projection.index()] = saved;
             Result::Ok(y)
         };
-        let (n1, rstd1) = rms_norm::forward::<f32, T>(x, &self.input_norm, pass.epsilon)?;
-        let q = project(Projection::QProj, &n1)?;
-        let k = project(Projection::KProj, &n1)?;
-        let v = project(Projection::VProj, &n1)?;
+        let heads = pass.config.heads_of(layer);
+        let (n1, rstd1) = self.input::<T>(BlockNorm::AttentionInput, x, pass.config)?;
+        let [q, k, v] = if self.has(Projection::QkvProj) {
+            columns::split::<T, 3>(&*project(Projection::QkvProj, &n1)?, heads.widths())?
+        } else {
+            [project(Projection::QProj, &n1)?, project(Projection::KProj, &n1)?, project(Projection::VProj, &n1)?]
+        };
         let (q, k, unnormed) = match &self.head_norms {
             Some(norms) => {
-                let (q, k, unnormed) = norms.forward::<T>(q, k, pass.epsilon)?;
+                let (q, k, unnormed) = norms.forward::<T>(q, k, pass.config)?;
                 (q, k, Some(unnormed))
             }
             None => (q, k, None),
         };
-        if let Some(rope) = pass.rope_of(layer) {
+        if let Some(rope) = pass.ropes.of(layer) {
             rope.forward::<T>(&q, pass.positions)?;
             rope.forward::<T>(&k, pass.positions)?;
         }
-        let (o, lse) = attention::forward::<T>(&q, &k, &v, pass.documents, pass.heads)?;
+        let (o, lse) = attention::forward::<T>(&q, &k, &v, pass.documents, heads)?;
         let x2 = Scratch::copy_of(x)?;
-        let output = Projection::OProj;
-        updates[output.index()] = self.add::<T>(output, &o, pass.update(layer, output), pass.residual, &x2)?;
-        let (n2, rstd2) = rms_norm::forward::<f32, T>(&x2, &self.post_attention_norm, pass.epsilon)?;
+        let (attention_output, update) = self.add::<T>(layer, Projection::OProj, &o, pass, &x2)?;
+        updates[Projection::OProj.index()] = update;
+        let (n2, rstd2) = self.input::<T>(BlockNorm::MlpInput, &x2, pass.config)?;
         let mut project = |projection: Projection, x: &Tensor| {
-            let (y, saved) = self.linear(projection).forward::<T>(x, pass.update(layer, projection))?;
+            let (y, saved) = self.linear(projection)?.forward::<T>(x, pass.update(layer, projection))?;
             updates[projection.index()] = saved;
             Result::Ok(y)
         };
-        let gate = project(Projection::GateProj, &n2)?;
-        let up = project(Projection::UpProj, &n2)?;
-        let product = Some(swiglu::forward::<T>(&gate, &up)?);
-        Ok(BlockSaved { n1, rstd1, unnormed, q, k, v, o, lse, x2, n2, rstd2, gate, up, product, updates })
+        let [gate, up] = if self.has(Projection::GateUpProj) {
+            let both = project(Projection::GateUpProj, &n2)?;
+            columns::split::<T, 2>(&both, [both.dims2()?.1 / 2; 2])?
+        } else {
+            [project(Projection::GateProj, &n2)?, project(Projection::UpProj, &n2)?]
+        };
+        let product = Some(pass.activation().forward::<T>(&gate, &up)?);
+        Ok(BlockSaved {
+            n1,
+            rstd1,
+            unnormed,
+            q,
+            k,
+            v,
+            o,
+            lse,
+            attention_output,
+            mlp_output: None,
+            x2,
+            n2,
+            rstd2,
+            gate,
+            up,
+            product,
+            updates,
+        })
     }
 
-    /// Adds a layer's result, times a factor, to the residual stream.
+    /// What attention or the feed-forward network reads of the residual stream, with 1 / root mean square if it is
+    /// normalized.
+    pub(crate) fn input<T: Element>(
+        &self,
+        norm: BlockNorm,
+        x: &Tensor,
+        config: &ModelConfig,
+    ) -> Result<(Scratch, Option<Scratch>)> {
+        let Some(weight) = &self.norms[norm.index()] else { return Ok((Scratch::converted::<f32, T>(x)?, None)) };
+        let weight = effective(weight, config.model_type.norm_offset())?;
+        let (n, rstd) = rms_norm::forward::<f32, T>(x, &weight, config.rms_norm_eps)?;
+        Ok((n, Some(rstd)))
+    }
+
+    /// The norm of what a layer adds to the residual stream.
+    pub(crate) fn output_norm(&self, projection: Projection) -> Option<(BlockNorm, &Tensor)> {
+        let norm = if projection == Projection::OProj { BlockNorm::AttentionOutput } else { BlockNorm::MlpOutput };
+        self.norms[norm.index()].as_ref().map(|weight| (norm, weight))
+    }
+
+    /// Adds a layer's result, normalized if the architecture does so, times a factor, to the residual stream.
     fn add<T: Element>(
         &self,
+        layer: usize,
         projection: Projection,
         x: &Tensor,
-        update: Option<Update<'_>>,
-        factor: f32,
+        pass: &Pass<'_>,
         y: &Tensor,
-    ) -> Result<Saved> {
-        let linear = self.linear(projection);
-        if factor == 1.0 && linear.is_added(update.as_ref()) {
-            return linear.forward_onto::<T>(x, update, y);
+    ) -> Result<(Option<Unnormed>, Saved)> {
+        let (linear, update) = (self.linear(projection)?, pass.update(layer, projection));
+        let norm = self.output_norm(projection);
+        if norm.is_none() && pass.residual == 1.0 && linear.is_added(update.as_ref()) {
+            return Ok((None, linear.forward_onto::<T>(x, update, y)?));
         }
         let (addition, saved) = linear.forward::<T>(x, update)?;
-        residual::forward::<T>(&addition, factor, y)?;
-        Ok(saved)
+        let Some((_, weight)) = norm else {
+            residual::forward::<T>(&addition, pass.residual, y)?;
+            return Ok((None, saved));
+        };
+        let weight = effective(weight, pass.config.model_type.norm_offset())?;
+        let (normed, rstd) = rms_norm::forward::<T, T>(&addition, &weight, pass.epsilon)?;
+        residual::forward::<T>(&normed, pass.residual, y)?;
+        Ok((Some(Unnormed { x: addition, rstd }), saved))
     }
 
     /// The block's output from what `forward_saved` left; of that the input of `down` is given back.
     pub(crate) fn output<T: Element>(&self, layer: usize, saved: &mut BlockSaved, pass: &Pass<'_>) -> Result<Scratch> {
         let down = Projection::DownProj;
         let y = Scratch::copy_of(&saved.x2)?;
-        let product = saved.take_product::<T>()?;
-        let update = self.add::<T>(down, &product, pass.update(layer, down), pass.residual, &y)?;
+        let product = saved.take_product::<T>(pass.activation())?;
+        let (mlp_output, update) = self.add::<T>(layer, down, &product, pass, &y)?;
+        saved.mlp_output = mlp_output;
         saved.updates[down.index()] = update;
         Ok(y)
     }
 
-    /// What the adapter's part of `down` leaves, which a checkpointed block needs although it skips `down` itself.
+    /// What `down` leaves for backward, which a checkpointed block needs although it skips `down` itself where it can.
     pub(crate) fn restore_down<T: Element>(&self, layer: usize, saved: &mut BlockSaved, pass: &Pass<'_>) -> Result<()> {
         let down = Projection::DownProj;
-        if let Some(update) = pass.update(layer, down) {
-            let product = saved.take_product::<T>()?;
-            saved.updates[down.index()] = self.linear(down).saved_of::<T>(&product, update)?;
+        if self.output_norm(down).is_some() {
+            // The norm's input is `down`'s result.
+            self.output::<T>(layer, saved, pass)?;
+        } else if let Some(update) = pass.update(layer, down) {
+            let product = saved.take_product::<T>(pass.activation())?;
+            saved.updates[down.index()] = self.linear(down)?.saved_of::<T>(&product, update)?;
             saved.product = Some(product);
         }
         Ok(())
@@ -269,13 +379,18 @@ impl Block {
         pass: &Pass<'_>,
         into: &BlockGradients<'_>,
     ) -> Result<Option<Scratch>> {
-        let product = saved.take_product::<T>()?;
+        let product = saved.take_product::<T>(pass.activation())?;
         let saved = saved;
+        let offset = pass.config.model_type.norm_offset();
+        let norm_gradient = |norm: BlockNorm| match &into.trained {
+            TrainedGradients::Block(block) => block.norms[norm.index()].as_ref(),
+            TrainedGradients::Adapter(_) => None,
+        };
         let tokens = x.dims2()?.0;
         let like = |tensor: &Tensor| Scratch::of::<T>((tokens, tensor.dims2()?.1), tensor.device());
         let propagate = |projection: Projection, dy: &Tensor, x: &Tensor, dx: Option<InputGradient<'_>>| {
             let into = match &into.trained {
-                TrainedGradients::Block(block) => LinearGradients::Weight(block.linear(projection)),
+                TrainedGradients::Block(block) => LinearGradients::Weight(block.linear(projection)?),
                 TrainedGradients::Adapter(adapter) => {
                     match (pass.update(layer, projection), adapter.module(layer, projection)) {
                         (Some(update), Some(module)) => LinearGradients::Update(update, module),
@@ -283,7 +398,7 @@ impl Block {
                     }
                 }
             };
-            self.linear(projection).backward::<T>(dy, x, &saved.updates[projection.index()], into, dx)
+            self.linear(projection)?.backward::<T>(dy, x, &saved.updates[projection.index()], into, dx)
         };
 
         // Where activations are f32 the gradient of the output is one already.
@@ -292,7 +407,26 @@ impl Block {
             DType::F32 => Result::Ok(None),
             _ => Scratch::converted::<f32, T>(dy).map(Some),
         };
-        let d_down = rounded(&dy)?;
+        // The gradient of what a layer added, before its norm; `None` if it is that of the output as it is.
+        let added = |dy: &Tensor, projection: Projection, unnormed: &Option<Unnormed>| {
+            let rounded = rounded(dy)?;
+            let (Some((norm, weight)), Some(unnormed)) = (self.output_norm(projection), unnormed) else {
+                return Result::Ok(rounded);
+            };
+            let dy = rounded.as_deref().unwrap_or(dy);
+            unnormed.backward::<T>(dy, &effective(weight, offset)?, norm_gradient(norm)).map(Some)
+        };
+        // The gradient of a part's input on its way to the residual stream.
+        let through_input_norm = |norm: BlockNorm, d_n: &Tensor, x: &Tensor, rstd: &Option<Scratch>, dx: &Tensor| {
+            let (Some(weight), Some(rstd)) = (&self.norms[norm.index()], rstd) else {
+                return residual::forward::<f32>(d_n, 1.0, dx);
+            };
+            if let Some(dw) = norm_gradient(norm) {
+                rms_norm::backward_weight::<f32>(d_n, x, rstd, dw)?;
+            }
+            rms_norm::backward::<f32>(d_n, x, &effective(weight, offset)?, rstd, dx)
+        };
+        let d_down = added(&dy, Projection::DownProj, &saved.mlp_output)?;
         // The gradient of `down`'s input takes that input's place: it is written when the other has been read.
         let d_product = &product;
         propagate(
@@ -302,20 +436,22 @@ impl Block {
             Some(InputGradient::Written(d_product)),
         )?;
         drop(d_down);
-        swiglu::backward::<T>(d_product, &saved.gate, &saved.up)?;
+        pass.activation().backward::<T>(d_product, &saved.gate, &saved.up)?;
         drop(product);
         let d_n2 = Scratch::arbitrary(x.shape(), x.device())?;
         let target = |accumulate: bool| Some(InputGradient::Summed { dx: &d_n2, accumulate });
-        propagate(Projection::GateProj, &saved.gate, &saved.n2, target(false))?;
-        propagate(Projection::UpProj, &saved.up, &saved.n2, target(true))?;
-        if let TrainedGradients::Block(into) = &into.trained {
-            rms_norm::backward_weight::<f32>(&d_n2, &saved.x2, &saved.rstd2, &into.post_attention_norm)?;
+        if self.has(Projection::GateUpProj) {
+            let both = columns::join::<T, 2>([&saved.gate, &saved.up])?;
+            propagate(Projection::GateUpProj, &both, &saved.n2, target(false))?;
+        } else {
+            propagate(Projection::GateProj, &saved.gate, &saved.n2, target(false))?;
+            propagate(Projection::UpProj, &saved.up, &saved.n2, target(true))?;
         }
         let dx2 = dy;
-        rms_norm::backward::<f32>(&d_n2, &saved.x2, &self.post_attention_norm, &saved.rstd2, &dx2)?;
+        through_input_norm(BlockNorm::MlpInput, &d_n2, &saved.x2, &saved.rstd2, &dx2)?;
 
         let d_o = like(&saved.o)?;
-        let d_output = rounded(&dx2)?;
+        let d_output = added(&dx2, Projection::OProj, &saved.attention_output)?;
         propagate(
             Projection::OProj,
             d_output.as_deref().unwrap_or(&dx2),
@@ -325,8 +461,8 @@ impl Block {
         drop(d_output);
         let forward =
             attention::Backward { q: &saved.q, k: &saved.k, v: &saved.v, o: &saved.o, lse: &saved.lse, d_o: &d_o };
-        let (dq, dk, dv) = attention::backward::<T>(&forward, pass.documents, pass.heads)?;
-        if let Some(rope) = pass.rope_of(layer) {
+        let (dq, dk, dv) = attention::backward::<T>(&forward, pass.documents, pass.config.heads_of(layer))?;
+        if let Some(rope) = pass.ropes.of(layer) {
             rope.backward::<T>(&dq, pass.positions)?;
             rope.backward::<T>(&dk, pass.positions)?;
         }
@@ -336,23 +472,25 @@ impl Block {
                     TrainedGradients::Block(block) => block.head_norms.as_ref(),
                     TrainedGradients::Adapter(_) => None,
                 };
-                norms.backward::<T>([dq, dk], unnormed, into)?
+                norms.backward::<T>([dq, dk], unnormed, offset, into)?
             }
             _ => [dq, dk],
         };
         let d_n1 = d_n2;
         let target = |accumulate: bool| into.input.then_some(InputGradient::Summed { dx: &d_n1, accumulate });
-        propagate(Projection::QProj, &dq, &saved.n1, target(false))?;
-        propagate(Projection::KProj, &dk, &saved.n1, target(true))?;
-        propagate(Projection::VProj, &dv, &saved.n1, target(true))?;
+        if self.has(Projection::QkvProj) {
+            let all = columns::join::<T, 3>([&dq, &dk, &dv])?;
+            propagate(Projection::QkvProj, &all, &saved.n1, target(false))?;
+        } else {
+            propagate(Projection::QProj, &dq, &saved.n1, target(false))?;
+            propagate(Projection::KProj, &dk, &saved.n1, target(true))?;
+            propagate(Projection::VProj, &dv, &saved.n1, target(true))?;
+        }
         if !into.input {
             return Ok(None);
         }
-        if let TrainedGradients::Block(into) = &into.trained {
-            rms_norm::backward_weight::<f32>(&d_n1, x, &saved.rstd1, &into.input_norm)?;
-        }
         let dx = dx2;
-        rms_norm::backward::<f32>(&d_n1, x, &self.input_norm, &saved.rstd1, &dx)?;
+        through_input_norm(BlockNorm::AttentionInput, &d_n1, x, &saved.rstd1, &dx)?;
         Ok(Some(dx))
     }
 }

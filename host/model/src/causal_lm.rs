@@ -6,17 +6,17 @@ use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use safetensors::Dtype;
 
-use super::block::{DropoutKey, Pass};
+use super::ModuleToSave;
+use super::block::{DropoutKey, Pass, effective};
 use super::checkpoint::Checkpoint;
 use super::checkpoint_files::{NamedFloats, write_floats};
 use super::packed_documents::PackedDocuments;
+use super::rope_tables::RopeTables;
 use super::weights::Weights;
 use super::{Adapter, BasePrecision, ComputeDevice, ComputeType, LoraConfig, ModelConfig, ModelError};
-use super::{ModuleToSave, Projection};
 use hilora_kernels::element::Element;
 use hilora_kernels::linear::{self, Onto, Weight};
 use hilora_kernels::philox::{Purpose, Sequence};
-use hilora_kernels::rope::RopeTable;
 use hilora_kernels::scratch::Scratch;
 use hilora_kernels::{embedding, residual, rms_norm};
 
@@ -27,7 +27,7 @@ pub struct Model {
     compute: ComputeType,
     /// What it computes with.
     pub weights: Weights,
-    pub(crate) rope: RopeTable,
+    pub(crate) ropes: RopeTables,
 }
 
 impl Model {
@@ -49,7 +49,7 @@ impl Model {
         checkpoint.check_precision(precision)?;
         let config = &checkpoint.config;
         let tables = if config.tie_word_embeddings { 1 } else { 2 };
-        let (mut read, total) = (0, config.num_hidden_layers * Projection::ALL.len() + tables);
+        let (mut read, total) = (0, config.num_hidden_layers * config.projections().len() + tables);
         let weights = Weights::build(
             config,
             &mut |name, shape| Ok(checkpoint.vector(name, shape, precision)?.to_device(&device)?),
@@ -63,7 +63,7 @@ impl Model {
         Self::assemble(checkpoint.config, weights, device)
     }
 
-    /// A model with weights drawn from a seed: linear layers and the embedding normal, norms one, biases zero. The seed
+    /// A model with weights drawn from a seed: linear layers and the embedding normal, norms one in effect, biases zero. The seed
     /// gives the same weights on every device.
     pub fn random(config: ModelConfig, seed: u64, device: ComputeDevice) -> Result<Self, ModelError> {
         let device = device.open()?;
@@ -72,7 +72,7 @@ impl Model {
         let weights = Weights::build(
             &config,
             &mut |name, shape| {
-                let value = if name.ends_with("bias") { 0.0f32 } else { 1.0 };
+                let value = if name.ends_with("bias") { 0.0 } else { 1.0 - config.model_type.norm_offset() as f32 };
                 Ok(Tensor::full(value, shape, &device)?)
             },
             &mut |_, shape, _| {
@@ -87,10 +87,8 @@ impl Model {
     }
 
     pub(crate) fn assemble(config: ModelConfig, weights: Weights, device: Device) -> Result<Self, ModelError> {
-        let frequencies = config.rope_parameters.frequencies(config.head_dim);
-        let rope =
-            RopeTable::new(config.max_position_embeddings, &frequencies, config.rope_parameters.amplitude(), &device)?;
-        Ok(Self { config, device, compute: ComputeType::F32, weights, rope })
+        let ropes = RopeTables::new(&config, &device)?;
+        Ok(Self { config, device, compute: ComputeType::F32, weights, ropes })
     }
 
     /// The device whose memory holds the weights, and which computes.
@@ -114,7 +112,7 @@ impl Model {
                 .weights
                 .blocks
                 .iter()
-                .flat_map(|block| &block.linears)
+                .flat_map(|block| block.linears())
                 .any(|linear| linear.weight.dense().is_none());
             if quantized {
                 for table in [Some(&mut self.weights.embedding), self.weights.head.as_mut()].into_iter().flatten() {
@@ -166,14 +164,24 @@ impl Model {
             let t = embedding::columns(tokens, &update.a, update.scale)?;
             linear::forward::<f32, f32>(&t, &Weight::F32(update.b.clone()), None, Onto::Existing, &x)?;
         }
-        let factor = self.config.multipliers.embedding;
-        Ok(if factor == 1.0 { x } else { residual::backward::<f32>(&x, factor as f32)? })
+        let factor = self.embedding_factor();
+        Ok(if factor == 1.0 { x } else { residual::backward::<f32>(&x, factor)? })
+    }
+
+    /// What the embedding is multiplied with: one that belongs to the table has the table's type.
+    pub(crate) fn embedding_factor(&self) -> f32 {
+        let factor = self.config.multipliers.embedding as f32;
+        match self.compute {
+            ComputeType::Bf16 if self.config.model_type.scales_its_table() => bf16::from_f32(factor).to_f32(),
+            _ => factor,
+        }
     }
 
     /// The last norm's weight, divided by what the logits are divided by.
     pub(crate) fn output_norm(&self) -> candle_core::Result<Tensor> {
         let divisor = self.config.multipliers.logits_divisor;
-        if divisor == 1.0 { Ok(self.weights.norm.clone()) } else { &self.weights.norm / divisor }
+        let weight = effective(&self.weights.norm, self.config.model_type.norm_offset())?;
+        if divisor == 1.0 { Ok(weight) } else { weight / divisor }
     }
 
     /// The output layer that a pass uses: the adapter's copy if it has one. A copy of the embedding is not it, even
@@ -223,10 +231,9 @@ impl Model {
         Pass {
             documents: &documents.documents,
             positions: &documents.positions,
-            rope: &self.rope,
-            no_rope_layers: &self.config.no_rope_layers,
+            ropes: &self.ropes,
+            config: &self.config,
             residual: self.config.multipliers.residual as f32,
-            heads: self.config.heads(),
             epsilon: self.config.rms_norm_eps,
             adapter,
             dropout,

@@ -306,7 +306,7 @@ mod tests {
     fn a_weight_that_is_not_finite_is_refused_where_it_is_quantized() -> Outcome {
         for (value, told) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {
             let model = small_model(4)?;
-            let weight = model.weights.blocks[1].linears[5].weight.dense().ok_or("no f32")?;
+            let weight = model.weights.blocks[1].linear(crate::Projection::UpProj)?.weight.dense().ok_or("no f32")?;
             weight.slice_set(&Tensor::full(value, (96, 64), &Device::Cpu)?, 0, 0)?;
             let folder = written(&model, SMALL_CONFIG)?;
             let error = Model::load(folder.path(), BasePrecision::Nf4).err().ok_or("it was quantized")?.to_string();

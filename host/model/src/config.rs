@@ -1,8 +1,8 @@
 //! A model's configuration: `config.json` of the Hugging Face layout.
 //!
-//! What would change the numbers and is not computed here (other activations, unknown rope scaling) is refused by name. A
-//! sequence that is longer than a sliding window is, too: up to there a window changes nothing. A base's own dropouts
-//! (`attention_dropout`, and `residual_dropout` of Seed-OSS) are not applied, in training neither: the adapter's is.
+//! What would change the numbers and is not computed here (other activations, unknown rope scaling, soft caps) is refused by
+//! name. A base's own dropouts (`attention_dropout`, `residual_dropout` of Seed-OSS, `resid_pdrop` and `embd_pdrop` of Phi)
+//! are not applied, in training neither: the adapter's is.
 
 use std::fmt;
 use std::path::Path;
@@ -10,94 +10,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ModelError, Projection, Quantization, RopeParameters, end_tokens};
+use super::architecture::{Activation, QueryKeyNorm};
+use super::{Architecture, BlockNorm, ModelError, Projection, Quantization, RopeParameters, end_tokens};
 use hilora_kernels::attention::Heads;
-
-/// The families that are computed. What their blocks differ in is data of the configuration; a family decides what its
-/// `config.json` means, above all what holds where a key is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Architecture {
-    /// Qwen2, Qwen2.5 and QwQ.
-    Qwen2,
-    /// Qwen3, the dense models.
-    Qwen3,
-    /// Llama, and what calls itself so.
-    Llama,
-    /// Mistral, the dense models.
-    Mistral,
-    /// Seed-OSS.
-    #[serde(rename = "seed_oss")]
-    SeedOss,
-    /// InternLM3.
-    InternLm3,
-    /// SmolLM3, some of whose blocks have no rotary embedding.
-    SmolLm3,
-    /// Granite 3 and the dense models after it, with factors on embedding, scores, residuals and logits.
-    Granite,
-}
-
-impl Architecture {
-    /// Every family, in the order that errors name them.
-    const ALL: [Self; 8] = [
-        Self::Qwen2,
-        Self::Qwen3,
-        Self::Llama,
-        Self::Mistral,
-        Self::SeedOss,
-        Self::InternLm3,
-        Self::SmolLm3,
-        Self::Granite,
-    ];
-
-    /// Its name in a `config.json`.
-    fn model_type(self) -> &'static str {
-        match self {
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-            Self::Llama => "llama",
-            Self::Mistral => "mistral",
-            Self::SeedOss => "seed_oss",
-            Self::InternLm3 => "internlm3",
-            Self::SmolLm3 => "smollm3",
-            Self::Granite => "granite",
-        }
-    }
-
-    /// Whether each head of queries and keys is normalized.
-    pub fn has_head_norms(self) -> bool {
-        self == Self::Qwen3
-    }
-
-    /// The key and value heads of transformers' class where the key is missing; `None` is as many as there are queries.
-    fn default_key_value_heads(self) -> Option<usize> {
-        match self {
-            Self::Qwen2 | Self::Qwen3 => Some(32),
-            Self::Mistral | Self::SeedOss => Some(8),
-            Self::SmolLm3 => Some(4),
-            Self::Llama | Self::InternLm3 | Self::Granite => None,
-        }
-    }
-
-    /// The width of a head where the key is missing; `None` is the hidden size by the heads.
-    fn default_head_dim(self) -> Option<usize> {
-        match self {
-            Self::Qwen3 | Self::SeedOss => Some(128),
-            _ => None,
-        }
-    }
-
-    /// The base of the rotary frequencies where nothing says it.
-    fn default_rope_theta(self) -> f64 {
-        if self == Self::SmolLm3 { 2e6 } else { 1e4 }
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.model_type())
-    }
-}
 
 /// Which linear layers have biases.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,8 +31,6 @@ pub struct Biases {
 pub enum LengthLimit {
     /// The model's own length.
     MaxPositionEmbeddings,
-    /// The window of a layer that sees no more: up to it, a sequence has the numbers that it has without one.
-    SlidingWindow,
     /// The length up to which longrope's short factors hold.
     OriginalMaxPositionEmbeddings,
 }
@@ -126,7 +39,6 @@ impl fmt::Display for LengthLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::MaxPositionEmbeddings => "max_position_embeddings",
-            Self::SlidingWindow => "sliding_window",
             Self::OriginalMaxPositionEmbeddings => "original_max_position_embeddings (longrope)",
         })
     }
@@ -178,6 +90,14 @@ pub struct ModelConfig {
     pub rms_norm_eps: f64,
     /// Base and scaling of the rotary frequencies.
     pub rope_parameters: RopeParameters,
+    /// Those of blocks with a window, where they are others.
+    pub sliding_rope_parameters: Option<RopeParameters>,
+    /// Columns of a head that are turned.
+    pub rotary_dim: usize,
+    /// Blocks in which a token sees the last tokens alone.
+    pub sliding_layers: Vec<usize>,
+    /// How many it sees there, itself among them; `None` if all.
+    pub sliding_window: Option<usize>,
     /// Blocks whose queries and keys are not turned by their positions.
     pub no_rope_layers: Vec<usize>,
     /// Which linear layers have biases.
@@ -215,16 +135,15 @@ impl ModelConfig {
     pub fn parse(path: &Path, text: &str) -> Result<Self, ModelError> {
         let wrong = |message: String| ModelError::config(path, message);
         let value: Value = serde_json::from_str(text).map_err(|e| wrong(format!("not valid JSON: {e}")))?;
-        let fields = Fields { path, value: &value };
+        let fields = Fields { path, value: &value, model_type: None };
 
         let named = fields.text("model_type")?;
         let Some(model_type) = Architecture::ALL.into_iter().find(|known| known.model_type() == named) else {
             let known = Architecture::ALL.map(|known| format!("\"{known}\"")).join(", ");
             return Err(fields.wrong("model_type", &format!("one of {known}"), value.get("model_type")));
         };
-        if !matches!(fields.get("hidden_act").map(Value::as_str), None | Some(Some("silu"))) {
-            return Err(fields.wrong("hidden_act", "\"silu\"", value.get("hidden_act")));
-        }
+        let fields = Fields { model_type: Some(model_type), ..fields };
+        fields.refuse_uncomputed(model_type)?;
         let layers = fields.count("num_hidden_layers")?;
         let heads = fields.count("num_attention_heads")?;
         let key_value_heads = match value.get("num_key_value_heads") {
@@ -248,15 +167,14 @@ impl ModelConfig {
             return Err(wrong(format!("head_dim: expected an even number, got {head_dim}")));
         }
         let positions = fields.count("max_position_embeddings")?;
-        let rope_parameters = RopeParameters::parse(path, &value, model_type.default_rope_theta(), head_dim)?;
+        let rotary_dim = fields.rotary_dim(model_type, head_dim)?;
+        let rope = RopeSource { path, config: &value, model_type, rotary_dim };
+        let rope_parameters = rope.of_full_attention()?;
         let (mut longest, mut length_limit) = (positions, LengthLimit::MaxPositionEmbeddings);
-        let original = rope_parameters.length_max().map(|length| (length, LengthLimit::OriginalMaxPositionEmbeddings));
-        let window = fields.window(model_type, layers)?.map(|window| (window, LengthLimit::SlidingWindow));
-        for (length, limit) in [original, window].into_iter().flatten() {
-            if length < longest {
-                (longest, length_limit) = (length, limit);
-            }
+        if let Some(original) = rope_parameters.length_max().filter(|original| *original < positions) {
+            (longest, length_limit) = (original, LengthLimit::OriginalMaxPositionEmbeddings);
         }
+        let (sliding_layers, sliding_window) = fields.windows(model_type, layers)?;
         Ok(Self {
             model_type,
             hidden_size,
@@ -268,12 +186,16 @@ impl ModelConfig {
             vocab_size: fields.count("vocab_size")?,
             max_position_embeddings: longest,
             length_limit,
-            rms_norm_eps: fields.number_or("rms_norm_eps", 1e-6)?,
+            rms_norm_eps: fields.number_or("rms_norm_eps", model_type.default_rms_norm_eps())?,
             rope_parameters,
+            sliding_rope_parameters: rope.of_sliding_attention()?,
+            rotary_dim,
+            sliding_layers,
+            sliding_window,
             no_rope_layers: fields.no_rope_layers(model_type, layers)?,
             biases: fields.biases(model_type)?,
-            multipliers: fields.multipliers(model_type)?,
-            tie_word_embeddings: fields.flag("tie_word_embeddings", model_type == Architecture::SmolLm3)?,
+            multipliers: fields.multipliers(model_type, hidden_size)?,
+            tie_word_embeddings: fields.flag("tie_word_embeddings", model_type.ties_by_default())?,
             initializer_range: value.get("initializer_range").and_then(Value::as_f64).unwrap_or(0.02),
             quantization: Quantization::parse(path, &value)?,
             eos_token_ids: end_tokens::of_config(path, &value)?,
@@ -284,10 +206,12 @@ impl ModelConfig {
     /// Number of parameters, tied ones counted once.
     pub fn parameter_count(&self) -> usize {
         let (query, key_value) = (self.query_width(), self.key_value_width());
-        let biased = Projection::ALL.into_iter().filter(|projection| self.has_bias(*projection));
-        let bias: usize = biased.map(|projection| self.projection_dims(projection).0).sum();
-        let head_norms = if self.model_type.has_head_norms() { 2 * self.head_dim } else { 0 };
-        let block = self.hidden_size * (2 * query + 2 * key_value + 3 * self.intermediate_size + 2) + bias + head_norms;
+        let biased = self.projections().iter().filter(|projection| self.has_bias(**projection));
+        let bias: usize = biased.map(|projection| self.projection_dims(*projection).0).sum();
+        let norms = BlockNorm::ALL.into_iter().filter(|norm| self.model_type.norm_name(*norm).is_some()).count();
+        let head_norms: usize = self.query_key_norm_widths().map_or(0, |widths| widths.iter().sum());
+        let block =
+            self.hidden_size * (2 * query + 2 * key_value + 3 * self.intermediate_size + norms) + bias + head_norms;
         let tables = if self.tie_word_embeddings { 1 } else { 2 };
         self.num_hidden_layers * block + self.hidden_size * (self.vocab_size * tables + 1)
     }
@@ -302,6 +226,19 @@ impl ModelConfig {
         self.num_key_value_heads * self.head_dim
     }
 
+    /// The widths of the norms of queries and keys, where there are any.
+    pub(crate) fn query_key_norm_widths(&self) -> Option<[usize; 2]> {
+        Some(match self.model_type.query_key_norm()? {
+            QueryKeyNorm::Head => [self.head_dim; 2],
+            QueryKeyNorm::Projection => [self.query_width(), self.key_value_width()],
+        })
+    }
+
+    /// The linear layers of a block.
+    pub fn projections(&self) -> &'static [Projection] {
+        self.model_type.projections()
+    }
+
     /// (out, in) of a projection.
     pub(crate) fn projection_dims(&self, projection: Projection) -> (usize, usize) {
         let (hidden, query, key_value) = (self.hidden_size, self.query_width(), self.key_value_width());
@@ -311,24 +248,29 @@ impl ModelConfig {
             Projection::OProj => (hidden, query),
             Projection::GateProj | Projection::UpProj => (self.intermediate_size, hidden),
             Projection::DownProj => (hidden, self.intermediate_size),
+            Projection::QkvProj => (query + 2 * key_value, hidden),
+            Projection::GateUpProj => (2 * self.intermediate_size, hidden),
         }
     }
 
     /// Parameters of the linear layers, the output layer among them.
     pub(crate) fn linear_parameters(&self) -> usize {
-        let of = |projection| {
-            let (outputs, inputs) = self.projection_dims(projection);
+        let of = |projection: &Projection| {
+            let (outputs, inputs) = self.projection_dims(*projection);
             outputs * inputs
         };
-        self.num_hidden_layers * Projection::ALL.map(of).iter().sum::<usize>() + self.vocab_size * self.hidden_size
+        let block: usize = self.projections().iter().map(of).sum();
+        self.num_hidden_layers * block + self.vocab_size * self.hidden_size
     }
 
     /// Whether a projection has a bias.
     pub(crate) fn has_bias(&self, projection: Projection) -> bool {
         match projection {
-            Projection::QProj | Projection::KProj | Projection::VProj => self.biases.attention,
+            Projection::QProj | Projection::KProj | Projection::VProj | Projection::QkvProj => self.biases.attention,
             Projection::OProj => self.biases.attention_output,
-            Projection::GateProj | Projection::UpProj | Projection::DownProj => self.biases.mlp,
+            Projection::GateProj | Projection::UpProj | Projection::GateUpProj | Projection::DownProj => {
+                self.biases.mlp
+            }
         }
     }
 
@@ -337,12 +279,19 @@ impl ModelConfig {
         let heads = Heads::new(self.num_attention_heads, self.num_key_value_heads, self.head_dim);
         Heads { scale: self.multipliers.attention.map_or(heads.scale, |scale| scale as f32), ..heads }
     }
+
+    /// The heads of a block, and how far they see.
+    pub(crate) fn heads_of(&self, layer: usize) -> Heads {
+        Heads { window: self.sliding_window.filter(|_| self.sliding_layers.contains(&layer)), ..self.heads() }
+    }
 }
 
 /// The JSON object with errors that name the field.
 struct Fields<'a> {
     path: &'a Path,
     value: &'a Value,
+    /// Whose defaults hold, once that is known.
+    model_type: Option<Architecture>,
 }
 
 impl Fields<'_> {
@@ -358,6 +307,9 @@ impl Fields<'_> {
 
     fn count(&self, field: &str) -> Result<usize, ModelError> {
         let got = self.value.get(field);
+        if let (None, Some(default)) = (got, self.model_type.and_then(|family| family.default_count(field))) {
+            return Ok(default);
+        }
         match got.and_then(Value::as_u64) {
             Some(count) if count > 0 => Ok(count as usize),
             _ => Err(self.wrong(field, "a positive whole number", got)),
@@ -388,7 +340,10 @@ impl Fields<'_> {
             Architecture::Llama | Architecture::SmolLm3 | Architecture::Granite => {
                 Biases { attention, attention_output: attention, mlp }
             }
-            Architecture::Mistral => Biases::default(),
+            Architecture::Mistral | Architecture::Phi3 => Biases::default(),
+            Architecture::Olmo2 | Architecture::Olmo3 | Architecture::Gemma3 => {
+                Biases { attention, attention_output: attention, mlp: false }
+            }
             Architecture::SeedOss => Biases {
                 attention: self.flag("attention_bias", true)?,
                 attention_output: self.flag("attention_out_bias", false)?,
@@ -401,24 +356,13 @@ impl Fields<'_> {
         })
     }
 
-    /// The smallest window that some layer has; `None` if every layer sees everything.
-    fn window(&self, model_type: Architecture, layers: usize) -> Result<Option<usize>, ModelError> {
-        let kinds = self.get("layer_types").map(|kinds| {
-            let list = kinds.as_array().ok_or_else(|| {
-                self.wrong("layer_types", "a list of \"full_attention\" and \"sliding_attention\"", Some(kinds))
-            })?;
-            let other = list.iter().find(|kind| !matches!(kind.as_str(), Some("full_attention" | "sliding_attention")));
-            if let Some(kind) = other {
-                let expected = "\"full_attention\" or \"sliding_attention\" for every layer";
-                return Err(self.wrong("layer_types", expected, Some(kind)));
-            }
-            Ok(list.iter().any(|kind| kind.as_str() == Some("sliding_attention")))
-        });
-        let slides = kinds.transpose()?;
-        let default = match model_type {
+    /// The blocks with a window, and how many tokens it has; `None` if it has all.
+    fn windows(&self, model_type: Architecture, layers: usize) -> Result<(Vec<usize>, Option<usize>), ModelError> {
+        let slides = self.get("layer_types").map(|kinds| self.sliding(kinds, layers)).transpose()?;
+        let (sliding, default) = match model_type {
             Architecture::Qwen2 | Architecture::Qwen3 | Architecture::SmolLm3 => {
                 if !self.flag("use_sliding_window", false)? {
-                    return Ok(None);
+                    return Ok((Vec::new(), None));
                 }
                 let first = match self.get("max_window_layers") {
                     None => 28,
@@ -427,31 +371,88 @@ impl Fields<'_> {
                     })? as usize,
                 };
                 // In SmolLM3 the blocks without rotary embedding slide.
-                let some = if model_type == Architecture::SmolLm3 {
-                    !self.no_rope_layers(model_type, layers)?.is_empty()
-                } else {
-                    first < layers
-                };
-                if !slides.unwrap_or(some) {
-                    return Ok(None);
-                }
-                (model_type != Architecture::SmolLm3).then_some(4096)
+                let smol = model_type == Architecture::SmolLm3;
+                let sliding = if smol { self.no_rope_layers(model_type, layers)? } else { (first..layers).collect() };
+                (slides.unwrap_or(sliding), if smol { None } else { Some(4096) })
             }
-            Architecture::Mistral => Some(4096),
+            // Every block has it.
+            Architecture::Mistral => ((0..layers).collect(), Some(4096)),
+            Architecture::Phi3 => ((0..layers).collect(), None),
+            Architecture::Olmo3 => (slides.unwrap_or_else(|| all_but_every(4, layers)), Some(4096)),
+            Architecture::Gemma3 => {
+                let pattern = "sliding_window_pattern";
+                let every = if self.get(pattern).is_some() { self.count(pattern)? } else { 6 };
+                (slides.unwrap_or_else(|| all_but_every(every, layers)), Some(4096))
+            }
             // Their classes have no windows, whatever a file says.
-            Architecture::Llama | Architecture::SeedOss | Architecture::InternLm3 | Architecture::Granite => {
-                if slides == Some(true) {
+            Architecture::Llama
+            | Architecture::SeedOss
+            | Architecture::InternLm3
+            | Architecture::Granite
+            | Architecture::Olmo2 => {
+                if slides.is_some_and(|sliding| !sliding.is_empty()) {
                     let expected = "\"full_attention\" for every layer";
                     return Err(self.wrong("layer_types", expected, self.get("layer_types")));
                 }
-                return Ok(None);
+                return Ok((Vec::new(), None));
             }
         };
-        match self.value.get("sliding_window") {
-            None => Ok(default),
-            Some(Value::Null) => Ok(None),
-            Some(_) => self.count("sliding_window").map(Some),
+        let tokens = match self.value.get("sliding_window") {
+            None => default,
+            Some(Value::Null) => None,
+            Some(_) => Some(self.count("sliding_window")?),
+        };
+        Ok((sliding, tokens))
+    }
+
+    /// The blocks that a list of kinds calls sliding.
+    fn sliding(&self, kinds: &Value, layers: usize) -> Result<Vec<usize>, ModelError> {
+        let Some(list) = kinds.as_array() else {
+            let expected = "a list of \"full_attention\" and \"sliding_attention\"";
+            return Err(self.wrong("layer_types", expected, Some(kinds)));
+        };
+        let other = list.iter().find(|kind| !matches!(kind.as_str(), Some("full_attention" | "sliding_attention")));
+        if let Some(kind) = other {
+            let expected = "\"full_attention\" or \"sliding_attention\" for every layer";
+            return Err(self.wrong("layer_types", expected, Some(kind)));
         }
+        if list.len() != layers {
+            let expected = format!("a kind for each of {layers} layers");
+            return Err(self.wrong("layer_types", &expected, Some(kinds)));
+        }
+        Ok((0..layers).filter(|layer| list[*layer].as_str() == Some("sliding_attention")).collect())
+    }
+
+    /// Refuses what would change the numbers and is not computed.
+    fn refuse_uncomputed(&self, model_type: Architecture) -> Result<(), ModelError> {
+        let activation = model_type.activation().name();
+        let field = if model_type.activation() == Activation::Silu { "hidden_act" } else { "hidden_activation" };
+        if self.get(field).is_some_and(|given| given.as_str() != Some(activation)) {
+            return Err(self.wrong(field, &format!("\"{activation}\""), self.value.get(field)));
+        }
+        if model_type == Architecture::Gemma3 {
+            for field in ["attn_logit_softcapping", "final_logit_softcapping"] {
+                if let Some(cap) = self.get(field) {
+                    return Err(self.wrong(field, "null", Some(cap)));
+                }
+            }
+            if self.flag("use_bidirectional_attention", false)? {
+                let got = self.get("use_bidirectional_attention");
+                return Err(self.wrong("use_bidirectional_attention", "false", got));
+            }
+        }
+        Ok(())
+    }
+
+    /// Columns of a head that are turned. Families whose classes turn all of them refuse another part.
+    fn rotary_dim(&self, model_type: Architecture, head_dim: usize) -> Result<usize, ModelError> {
+        let sections = ["rope_parameters", "rope_scaling"].into_iter().filter_map(|name| self.get(name)?.get(PARTIAL));
+        let given = sections.chain(self.value.get(PARTIAL)).find(|value| !value.is_null());
+        let Some(given) = given.filter(|_| model_type == Architecture::Phi3) else { return Ok(head_dim) };
+        let columns = given.as_f64().map(|factor| (head_dim as f64 * factor) as usize);
+        columns.filter(|columns| *columns > 0 && *columns <= head_dim && columns.is_multiple_of(2)).ok_or_else(|| {
+            self.wrong(PARTIAL, &format!("a part of {head_dim} columns that is an even number of them"), Some(given))
+        })
     }
 
     /// Blocks without rotary embedding.
@@ -474,20 +475,104 @@ impl Fields<'_> {
         }
     }
 
-    fn multipliers(&self, model_type: Architecture) -> Result<Multipliers, ModelError> {
-        if model_type != Architecture::Granite {
-            return Ok(Multipliers::default());
-        }
-        let positive = |field: &str| match self.number_or(field, 1.0)? {
+    fn multipliers(&self, model_type: Architecture, hidden_size: usize) -> Result<Multipliers, ModelError> {
+        let positive_or = |field: &str, default: f64| match self.number_or(field, default)? {
             number if number.is_finite() && number > 0.0 => Ok(number),
             _ => Err(self.wrong(field, "a positive number", self.value.get(field))),
         };
+        if model_type == Architecture::Gemma3 {
+            let scale = positive_or("query_pre_attn_scalar", 256.0)?.powf(-0.5);
+            let embedding = (hidden_size as f64).sqrt();
+            return Ok(Multipliers { embedding, attention: Some(scale), ..Multipliers::default() });
+        }
+        if model_type != Architecture::Granite {
+            return Ok(Multipliers::default());
+        }
+        let positive = |field: &str| positive_or(field, 1.0);
         Ok(Multipliers {
             embedding: positive("embedding_multiplier")?,
             attention: Some(positive("attention_multiplier")?),
             residual: positive("residual_multiplier")?,
             logits_divisor: positive("logits_scaling")?,
         })
+    }
+}
+
+/// All blocks but every n-th.
+fn all_but_every(n: usize, layers: usize) -> Vec<usize> {
+    (0..layers).filter(|layer| !(layer + 1).is_multiple_of(n)).collect()
+}
+
+/// The key of the part of a head's columns that is turned.
+const PARTIAL: &str = "partial_rotary_factor";
+
+/// Where a configuration says how its rotary frequencies are scaled: once, or for every kind of attention.
+struct RopeSource<'a> {
+    path: &'a Path,
+    config: &'a Value,
+    model_type: Architecture,
+    rotary_dim: usize,
+}
+
+impl RopeSource<'_> {
+    /// The parameters of blocks without a window.
+    fn of_full_attention(&self) -> Result<RopeParameters, ModelError> {
+        let config = match self.model_type {
+            Architecture::Olmo3 | Architecture::Gemma3 => {
+                self.of_kind("full_attention", self.config.get("rope_scaling"), self.config.get("rope_theta"))
+            }
+            Architecture::Phi3 => self.of_phi(),
+            _ => self.config.clone(),
+        };
+        RopeParameters::parse(self.path, &config, self.model_type.default_rope_theta(), self.rotary_dim)
+    }
+
+    /// The parameters of blocks with a window, where a family has others for them.
+    fn of_sliding_attention(&self) -> Result<Option<RopeParameters>, ModelError> {
+        let (theta, default) = match self.model_type {
+            // transformers takes `rope_theta` once, for the other kind.
+            Architecture::Olmo3 => (None, self.model_type.default_rope_theta()),
+            Architecture::Gemma3 => (self.config.get("rope_local_base_freq"), 1e4),
+            _ => return Ok(None),
+        };
+        let config = self.of_kind("sliding_attention", None, theta);
+        RopeParameters::parse(self.path, &config, default, self.rotary_dim).map(Some)
+    }
+
+    /// The configuration as one kind of blocks has it, with its own parameters alone.
+    fn of_kind(&self, kind: &str, scaling: Option<&Value>, theta: Option<&Value>) -> Value {
+        let mut config = self.config.clone();
+        let Some(fields) = config.as_object_mut() else { return config };
+        for field in ["rope_parameters", "rope_scaling", "rope_theta"] {
+            fields.remove(field);
+        }
+        let given = self.config.get("rope_parameters").and_then(|parameters| parameters.get(kind));
+        for (field, value) in [("rope_parameters", given), ("rope_scaling", scaling), ("rope_theta", theta)] {
+            fields.extend(value.map(|value| (field.to_owned(), value.clone())));
+        }
+        config
+    }
+
+    /// Phi's configuration in the words of the others: its part of a head is in `rotary_dim`, and its older files call
+    /// longrope "su" or "yarn".
+    fn of_phi(&self) -> Value {
+        let mut config = self.config.clone();
+        let Some(fields) = config.as_object_mut() else { return config };
+        fields.remove(PARTIAL);
+        let original = fields.entry("original_max_position_embeddings").or_insert(Value::Null);
+        if original.is_null() {
+            *original = 4_096.into();
+        }
+        for name in ["rope_parameters", "rope_scaling"] {
+            let Some(section) = fields.get_mut(name).and_then(Value::as_object_mut) else { continue };
+            section.remove(PARTIAL);
+            for kind in ["rope_type", "type"] {
+                if section.get(kind).and_then(Value::as_str).is_some_and(|kind| matches!(kind, "su" | "yarn")) {
+                    section.insert(kind.to_owned(), "longrope".into());
+                }
+            }
+        }
+        config
     }
 }
 
@@ -515,7 +600,7 @@ mod tests {
             error.strip_prefix("config.json: ").map(str::to_owned)
         };
         let expected = |text: &str| Some(text.to_owned());
-        let known = r#""qwen2", "qwen3", "llama", "mistral", "seed_oss", "internlm3", "smollm3", "granite""#;
+        let known = r#""qwen2", "qwen3", "llama", "mistral", "seed_oss", "internlm3", "smollm3", "granite", "phi3", "olmo2", "olmo3", "gemma3_text""#;
         assert_eq!(message("mamba", ""), expected(&format!(r#"model_type: expected one of {known}, got "mamba""#)));
         assert_eq!(
             message("qwen3", r#","layer_types":["chunked_attention"]"#),
@@ -528,28 +613,65 @@ mod tests {
             expected(r#"attention_bias: expected true or false, got "yes""#)
         );
         assert_eq!(
+            message("gemma3_text", r#","hidden_activation":"silu""#),
+            expected(r#"hidden_activation: expected "gelu_pytorch_tanh", got "silu""#)
+        );
+        assert_eq!(
+            message("gemma3_text", r#","final_logit_softcapping":30.0"#),
+            expected("final_logit_softcapping: expected null, got 30.0")
+        );
+        assert_eq!(
+            message("phi3", r#","partial_rotary_factor":0.3"#),
+            expected("partial_rotary_factor: expected a part of 4 columns that is an even number of them, got 0.3")
+        );
+        assert_eq!(
             message("smollm3", r#","no_rope_layers":[1,0]"#),
             expected("no_rope_layers: expected 0 or 1 for each of 1 layers, got [1,0]")
         );
     }
 
-    /// The length up to which a family's windows change nothing, and what sets it.
     #[test]
-    fn a_window_that_some_layer_uses_bounds_the_length() -> Result<(), ModelError> {
-        let limit = |model_type: &str, extra: &str| -> Result<(usize, LengthLimit), ModelError> {
+    fn a_window_is_that_of_the_blocks_that_use_it() -> Result<(), ModelError> {
+        let window = |model_type: &str, extra: &str| -> Result<Option<(usize, Vec<usize>)>, ModelError> {
             let text = json(extra).replace("qwen2", model_type);
+            let text =
+                text.replace(r#""num_hidden_layers":1"#, r#""num_hidden_layers":7"#).replace("hidden_act", "act");
             let config = ModelConfig::parse(Path::new("config.json"), &text)?;
-            Ok((config.max_position_embeddings, config.length_limit))
+            Ok(config.sliding_window.filter(|_| !config.sliding_layers.is_empty()).map(|w| (w, config.sliding_layers)))
         };
-        let (all, window) = ((64, LengthLimit::MaxPositionEmbeddings), (16, LengthLimit::SlidingWindow));
-        assert_eq!(limit("qwen2", r#","sliding_window":16"#)?, all);
-        assert_eq!(limit("qwen2", r#","sliding_window":16,"use_sliding_window":true,"max_window_layers":1"#)?, all);
-        assert_eq!(limit("qwen2", r#","sliding_window":16,"use_sliding_window":true,"max_window_layers":0"#)?, window);
-        let kinds = r#","sliding_window":16,"use_sliding_window":true,"layer_types":["sliding_attention"]"#;
-        assert_eq!(limit("qwen3", kinds)?, window);
-        assert_eq!(limit("mistral", r#","sliding_window":16"#)?, window);
-        assert_eq!(limit("mistral", r#","sliding_window":null"#)?, all);
-        assert_eq!(limit("llama", r#","sliding_window":16"#)?, all);
+        assert_eq!(window("qwen2", r#","sliding_window":16"#)?, None);
+        assert_eq!(window("qwen2", r#","sliding_window":16,"use_sliding_window":true,"max_window_layers":7"#)?, None);
+        let some = Some((16, vec![5, 6]));
+        assert_eq!(window("qwen2", r#","sliding_window":16,"use_sliding_window":true,"max_window_layers":5"#)?, some);
+        let full = |count: usize| vec![r#""full_attention""#; count].join(",");
+        let kinds = format!(
+            r#","sliding_window":16,"use_sliding_window":true,"layer_types":[{},"sliding_attention","sliding_attention"]"#,
+            full(5)
+        );
+        assert_eq!(window("qwen3", &kinds)?, some);
+        assert_eq!(window("mistral", r#","sliding_window":16"#)?, Some((16, (0..7).collect())));
+        assert_eq!(window("mistral", r#","sliding_window":null"#)?, None);
+        assert_eq!(window("llama", r#","sliding_window":16"#)?, None);
+        assert_eq!(window("phi3", "")?, None);
+        assert_eq!(window("olmo3", "")?, Some((4096, vec![0, 1, 2, 4, 5, 6])));
+        assert_eq!(window("gemma3_text", r#","sliding_window":512"#)?, Some((512, vec![0, 1, 2, 3, 4, 6])));
+        Ok(())
+    }
+
+    #[test]
+    fn a_base_of_frequencies_is_that_of_the_blocks_kind() -> Result<(), ModelError> {
+        let bases = |model_type: &str, extra: &str| -> Result<(f64, Option<f64>), ModelError> {
+            let text = json(extra).replace("qwen2", model_type).replace("hidden_act", "act");
+            let config = ModelConfig::parse(Path::new("config.json"), &text)?;
+            Ok((config.rope_parameters.rope_theta, config.sliding_rope_parameters.map(|rope| rope.rope_theta)))
+        };
+        assert_eq!(bases("gemma3_text", "")?, (1e6, Some(1e4)));
+        assert_eq!(bases("gemma3_text", r#","rope_theta":5e5,"rope_local_base_freq":2e4"#)?, (5e5, Some(2e4)));
+        assert_eq!(bases("olmo3", r#","rope_theta":1e5"#)?, (1e5, Some(5e5)));
+        let by_kind =
+            r#","rope_parameters":{"full_attention":{"rope_theta":3e5},"sliding_attention":{"rope_theta":7e3}}"#;
+        assert_eq!(bases("olmo3", by_kind)?, (3e5, Some(7e3)));
+        assert_eq!(bases("olmo2", "")?, (1e4, None));
         Ok(())
     }
 

@@ -7,14 +7,15 @@
 
 use candle_core::{DType, Tensor};
 
+use super::block::effective;
 use super::linear::PreparedLinear;
 use super::packed_documents::PackedDocuments;
-use super::{Adapter, Model, ModelConfig, ModelError, ModuleToSave, Projection};
+use super::{Adapter, BlockNorm, Model, ModelConfig, ModelError, ModuleToSave, Projection};
 use hilora_kernels::attention::{self, Document};
 use hilora_kernels::linear::{self, Onto, Prepared};
 use hilora_kernels::lora::PreparedFactors;
 use hilora_kernels::scratch::{self, Scratch};
-use hilora_kernels::{embedding, in_pool, residual, rms_norm, swiglu};
+use hilora_kernels::{columns, embedding, in_pool, residual, rms_norm};
 
 /// What widened weights may take. Those of a large model would crowd out everything else.
 const WIDENED_BYTES_MAX: usize = 4 << 30;
@@ -34,7 +35,7 @@ pub struct DecodeSession<'a> {
 
 /// A block's packed layers and its cache, [slots, capacity, key heads · d] each.
 struct Layer<'a> {
-    linears: Vec<PreparedLinear<'a>>,
+    linears: [Option<PreparedLinear<'a>>; Projection::ALL.len()],
     keys: Tensor,
     values: Tensor,
 }
@@ -79,13 +80,11 @@ impl<'a> DecodeSession<'a> {
             .iter()
             .enumerate()
             .map(|(layer, block)| {
-                let linears = Projection::ALL
-                    .into_iter()
-                    .map(|projection| {
-                        let update = adapter.and_then(|adapter| adapter.update(layer, projection));
-                        block.linear(projection).prepare(update, widen)
-                    })
-                    .collect::<Result<_, _>>()?;
+                let mut linears = [const { None }; Projection::ALL.len()];
+                for &projection in model.config().projections() {
+                    let update = adapter.and_then(|adapter| adapter.update(layer, projection));
+                    linears[projection.index()] = Some(block.linear(projection)?.prepare(update, widen)?);
+                }
                 // One place, which no sequence has yet: a device lends no memory of no bytes.
                 let cache = || Tensor::zeros((1, 1, model.config().key_value_width()), DType::F32, model.device());
                 Ok(Layer { linears, keys: cache()?, values: cache()? })
@@ -186,34 +185,48 @@ impl<'a> DecodeSession<'a> {
         attention: &Attention<'_>,
     ) -> Result<Scratch, ModelError> {
         let (config, weights) = (self.model.config(), &self.model.weights);
-        let heads = config.heads();
         let mut x = self.model.embedded(tokens, self.adapter)?;
-        let factor = config.multipliers.residual as f32;
+        let (factor, offset) = (config.multipliers.residual as f32, config.model_type.norm_offset());
         for (index, (block, layer)) in weights.blocks.iter().zip(&self.layers).enumerate() {
-            let project = |projection: Projection, x: &Tensor, onto: Option<Scratch>| {
-                let linear = &layer.linears[projection.index()];
-                match onto {
-                    Some(y) if factor != 1.0 || !linear.is_added() => {
-                        residual::forward::<f32>(&*linear.forward(x, None)?, factor, &y)?;
-                        candle_core::Result::Ok(y)
-                    }
-                    onto => linear.forward(x, onto),
-                }
+            let heads = config.heads_of(index);
+            let linear = |projection: Projection| match &layer.linears[projection.index()] {
+                Some(linear) => candle_core::Result::Ok(linear),
+                None => candle_core::bail!("a block without {projection}"),
             };
-            let (n1, _) = rms_norm::forward::<f32, f32>(&x, &block.input_norm, config.rms_norm_eps)?;
-            let q = project(Projection::QProj, &n1, None)?;
-            let k = project(Projection::KProj, &n1, None)?;
-            let v = project(Projection::VProj, &n1, None)?;
+            let project = |projection: Projection, x: &Tensor| linear(projection)?.forward(x, None);
+            // Adds a layer's result to the residual stream.
+            let add = |projection: Projection, x: &Tensor, y: Scratch| {
+                let (linear, norm) = (linear(projection)?, block.output_norm(projection));
+                if norm.is_none() && factor == 1.0 && linear.is_added() {
+                    return linear.forward(x, Some(y));
+                }
+                let mut addition = linear.forward(x, None)?;
+                if let Some((_, weight)) = norm {
+                    let weight = effective(weight, offset)?;
+                    addition = rms_norm::forward::<f32, f32>(&addition, &weight, config.rms_norm_eps)?.0;
+                }
+                residual::forward::<f32>(&addition, factor, &y)?;
+                Ok(y)
+            };
+            let (n1, _) = block.input::<f32>(BlockNorm::AttentionInput, &x, config)?;
+            let [q, k, v] = if block.has(Projection::QkvProj) {
+                columns::split::<f32, 3>(&*project(Projection::QkvProj, &n1)?, heads.widths())?
+            } else {
+                [project(Projection::QProj, &n1)?, project(Projection::KProj, &n1)?, project(Projection::VProj, &n1)?]
+            };
             let (q, k) = match &block.head_norms {
-                Some(norms) => (
-                    rms_norm::forward::<f32, f32>(&q, &norms.query, config.rms_norm_eps)?.0,
-                    rms_norm::forward::<f32, f32>(&k, &norms.key, config.rms_norm_eps)?.0,
-                ),
+                Some(norms) => {
+                    let normed = |x: &Tensor, weight: &Tensor| {
+                        let weight = effective(weight, offset)?;
+                        candle_core::Result::Ok(rms_norm::forward::<f32, f32>(x, &weight, config.rms_norm_eps)?.0)
+                    };
+                    (normed(&q, &norms.query)?, normed(&k, &norms.key)?)
+                }
                 None => (q, k),
             };
-            if !config.no_rope_layers.contains(&index) {
-                self.model.rope.forward::<f32>(&q, positions)?;
-                self.model.rope.forward::<f32>(&k, positions)?;
+            if let Some(rope) = self.model.ropes.of(index) {
+                rope.forward::<f32>(&q, positions)?;
+                rope.forward::<f32>(&k, positions)?;
             }
             attention::store(&k, places, &layer.keys)?;
             attention::store(&v, places, &layer.values)?;
@@ -221,12 +234,16 @@ impl<'a> DecodeSession<'a> {
                 Attention::Documents(documents) => attention::forward::<f32>(&q, &k, &v, documents, heads)?.0,
                 Attention::Cache(sequences) => attention::decode(&q, &layer.keys, &layer.values, sequences, heads)?,
             };
-            x = project(Projection::OProj, &o, Some(x))?;
-            let (n2, _) = rms_norm::forward::<f32, f32>(&x, &block.post_attention_norm, config.rms_norm_eps)?;
-            let gate = project(Projection::GateProj, &n2, None)?;
-            let up = project(Projection::UpProj, &n2, None)?;
-            let product = swiglu::forward::<f32>(&gate, &up)?;
-            x = project(Projection::DownProj, &product, Some(x))?;
+            x = add(Projection::OProj, &o, x)?;
+            let (n2, _) = block.input::<f32>(BlockNorm::MlpInput, &x, config)?;
+            let [gate, up] = if block.has(Projection::GateUpProj) {
+                let both = project(Projection::GateUpProj, &n2)?;
+                columns::split::<f32, 2>(&both, [both.dims2()?.1 / 2; 2])?
+            } else {
+                [project(Projection::GateProj, &n2)?, project(Projection::UpProj, &n2)?]
+            };
+            let product = config.model_type.activation().forward::<f32>(&gate, &up)?;
+            x = add(Projection::DownProj, &product, x)?;
         }
         Ok(x)
     }

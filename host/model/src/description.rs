@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::checkpoint::Checkpoint;
 use super::checkpoint_files::CheckpointFiles;
-use super::{Adapter, ModelConfig, ModelError, ModuleToSave, Projection, Quantization};
+use super::{Adapter, ModelConfig, ModelError, ModuleToSave, Quantization};
 
 /// What a folder holds.
 #[derive(Debug, Serialize)]
@@ -116,7 +116,9 @@ impl BaseDescription {
         let stored: usize = tensors.by_type.values().map(|total| total.bytes).sum();
         let memory_bytes = match checkpoint.config.quantization {
             Quantization::None => {
-                let linears: usize = Projection::ALL
+                let linears: usize = checkpoint
+                    .config
+                    .projections()
                     .iter()
                     .map(|projection| checkpoint.config.projection_dims(*projection))
                     .map(|(outputs, inputs)| outputs * inputs * checkpoint.config.num_hidden_layers)

@@ -143,7 +143,7 @@ mod tests {
 
     /// The model in the form in which composites read it.
     fn uploaded(mut model: Model) -> Result<Model, ModelError> {
-        for linear in model.weights.blocks.iter_mut().flat_map(|block| &mut block.linears) {
+        for linear in model.weights.blocks.iter_mut().flat_map(|block| block.linears.iter_mut().flatten()) {
             linear.weight = linear.weight.uploaded(&Device::Cpu)?;
         }
         Ok(model)

@@ -7,6 +7,8 @@
 
 mod error;
 
+mod architecture;
+mod block_norm;
 mod config;
 mod end_tokens;
 mod projection;
@@ -28,6 +30,7 @@ mod adapter_module;
 mod adapter;
 mod block;
 mod linear;
+mod rope_tables;
 mod weights;
 
 mod causal_lm;
@@ -58,12 +61,14 @@ mod skeleton;
 
 pub use adapter::Adapter;
 pub use adapter_module::AdapterModule;
+pub use architecture::Architecture;
 pub use base_files::BaseFiles;
 pub use block::DropoutKey;
+pub(crate) use block_norm::BlockNorm;
 pub use causal_lm::Model;
 pub use chat_template::{ChatTemplate, ChatTemplateSource, ConfiningAllocator, Dialogue};
 pub use checkpointing::Checkpointing;
-pub use config::{Architecture, ModelConfig};
+pub use config::ModelConfig;
 pub use decode::DecodeSession;
 pub use derived_checkpoint::DerivedCheckpoint;
 pub use description::{AdapterDescription, BaseDescription, Description, TensorLine, Tensors, TypeTotal};

@@ -288,5 +288,5 @@ impl PreparedLinear<'_> {
     }
 }
 
-/// The seven layers of a block by projection.
-pub(crate) type Linears = [Linear; Projection::ALL.len()];
+/// The layers of a block by projection.
+pub(crate) type Linears = [Option<Linear>; Projection::ALL.len()];

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::module_names::{ModuleNames, ModulePattern, NameMatcher, PatternMatcher, is_end};
-use super::{ModelError, ModuleToSave, Projection};
+use super::{ModelConfig, ModelError, ModuleToSave, Projection};
 
 /// Which biases are trained; only none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -211,14 +211,45 @@ impl LoraConfig {
         (alpha / if self.use_rslora { rank.sqrt() } else { rank }) as f32
     }
 
-    /// The updates of a base with this many blocks, block by block; an expression that cannot be read is told.
-    pub(crate) fn blocks(&self, count: usize) -> Result<Vec<BlockShape>, String> {
+    /// The same for blocks of these layers: all linear layers are those that the blocks have.
+    pub(crate) fn over(&self, layers: &[Projection]) -> Self {
+        Self { target_modules: self.target_modules.over(layers), ..self.clone() }
+    }
+
+    /// The updates of a base with this many blocks of these layers, block by block; an expression that cannot be read is
+    /// told.
+    pub(crate) fn blocks(&self, count: usize, layers: &[Projection]) -> Result<Vec<BlockShape>, String> {
         let matchers = Matchers::of(self)?;
         let shape = |layer: usize, projection: Projection| {
             let is_transformed = self.layers_to_transform.is_empty() || self.layers_to_transform.contains(&layer);
             matchers.shape(&projection.module_name(layer), is_transformed)
         };
-        Ok((0..count).map(|layer| Projection::ALL.map(|projection| shape(layer, projection))).collect())
+        let shapes = |layer| {
+            Projection::ALL.map(|projection| layers.contains(&projection).then(|| shape(layer, projection)).flatten())
+        };
+        Ok((0..count).map(shapes).collect())
+    }
+
+    /// Refuses the name of a layer that the base lacks, beside others: of a base with fused layers `q_proj` is none.
+    pub(crate) fn check_names(&self, base: &ModelConfig) -> Result<(), String> {
+        let ModuleNames::Named(ends) = &self.target_modules else { return Ok(()) };
+        let of = |layers: &[Projection]| {
+            let layers = layers.to_vec();
+            (0..NAMED_BLOCKS)
+                .flat_map(move |block| layers.clone().into_iter().map(move |layer| layer.module_name(block)))
+        };
+        let known = |end: &str, layers: &[Projection]| of(layers).any(|name| is_end(&name, end));
+        match ends.iter().find(|end| !known(end, base.projections()) && known(end, &Projection::ALL)) {
+            None => Ok(()),
+            Some(end) => {
+                let names: Vec<_> = base.projections().iter().map(ToString::to_string).collect();
+                Err(format!(
+                    "lora.target_modules: expected layers of a {} ({}), got `{end}`",
+                    base.model_type,
+                    names.join(", ")
+                ))
+            }
+        }
     }
 
     /// The updates of the tables outside the blocks; one of which a copy is trained has none.
@@ -662,7 +693,7 @@ mod tests {
 
     /// Block and layer, rank and scale of every update in a base of four blocks.
     fn shapes(config: &LoraConfig) -> Result<Vec<(String, usize, f32)>, String> {
-        let blocks = config.blocks(4)?;
+        let blocks = config.blocks(4, &Projection::SEPARATE)?;
         let named = blocks.iter().enumerate().flat_map(|(layer, block)| {
             Projection::ALL.into_iter().zip(block).filter_map(move |(projection, shape)| {
                 let shape = (*shape)?;

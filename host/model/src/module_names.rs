@@ -32,7 +32,13 @@ impl From<Vec<Projection>> for ModuleNames {
 impl ModuleNames {
     /// All linear layers of the blocks.
     pub fn all_linear() -> Self {
-        Self::from(Projection::ALL.to_vec())
+        Self::from(Projection::SEPARATE.to_vec())
+    }
+
+    /// The same over blocks of these layers: all linear layers are those that the blocks have, fused or not.
+    pub(crate) fn over(&self, layers: &[Projection]) -> Self {
+        let is_all = self.clone().sorted() == Self::all_linear();
+        if is_all { Self::from(layers.to_vec()).sorted() } else { self.clone() }
     }
 
     /// Whether nothing is named.

@@ -1,4 +1,5 @@
-//! The seven linear layers of a decoder block.
+//! The linear layers of a decoder block: seven, or four where queries, keys and values are the outputs of one layer, and
+//! the halves of the feed-forward network of another.
 
 use std::fmt;
 
@@ -25,12 +26,30 @@ pub enum Projection {
     UpProj,
     /// Its output.
     DownProj,
+    /// Queries, keys and values in one.
+    QkvProj,
+    /// The gate of the feed-forward network and its other half in one.
+    GateUpProj,
 }
 
 impl Projection {
-    /// All seven, in the order of the forward pass.
-    pub const ALL: [Self; 7] =
+    /// All that some family has.
+    pub const ALL: [Self; 9] = [
+        Self::QProj,
+        Self::KProj,
+        Self::VProj,
+        Self::OProj,
+        Self::GateProj,
+        Self::UpProj,
+        Self::DownProj,
+        Self::QkvProj,
+        Self::GateUpProj,
+    ];
+    /// The layers of a block that are separate, in the order of the forward pass.
+    pub const SEPARATE: [Self; 7] =
         [Self::QProj, Self::KProj, Self::VProj, Self::OProj, Self::GateProj, Self::UpProj, Self::DownProj];
+    /// Those of a block with fused ones.
+    pub const FUSED: [Self; 4] = [Self::QkvProj, Self::OProj, Self::GateUpProj, Self::DownProj];
 
     /// Its name within a block in a Hugging Face checkpoint.
     pub fn path(self) -> &'static str {
@@ -42,6 +61,8 @@ impl Projection {
             Self::GateProj => "mlp.gate_proj",
             Self::UpProj => "mlp.up_proj",
             Self::DownProj => "mlp.down_proj",
+            Self::QkvProj => "self_attn.qkv_proj",
+            Self::GateUpProj => "mlp.gate_up_proj",
         }
     }
 

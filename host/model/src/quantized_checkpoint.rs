@@ -10,7 +10,7 @@ use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG, quantize};
 use super::checkpoint_files::StoredTensor;
 use super::derived_checkpoint::{Derivation, DerivedCheckpoint, config_of_tables, read_config, refuse_quantized};
 use super::new_tensor::{Content, NewTensor};
-use super::{ModelError, Projection, bitsandbytes};
+use super::{ModelError, bitsandbytes};
 
 /// Quantizes a base as bitsandbytes does it and stores it: the blocks' linear layers in NF4 with double quantization, all
 /// else as it is. What is written can be mapped, and transformers loads it too.
@@ -27,7 +27,7 @@ pub fn quantize_checkpoint(
     refuse_quantized(&checkpoint, base, "a base in 4 bits is used as it is")?;
     let mut quantized = BTreeSet::new();
     for layer in 0..checkpoint.config.num_hidden_layers {
-        for projection in Projection::ALL {
+        for &projection in checkpoint.config.projections() {
             let (outputs, inputs) = checkpoint.config.projection_dims(projection);
             let name = projection.weight_key(layer);
             checkpoint.files.tensor(&name)?.of_shape(&[outputs, inputs], NOT_THIS_CONFIG)?;

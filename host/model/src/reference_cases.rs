@@ -40,9 +40,9 @@ fn decoded(model: &Model, adapter: Option<&Adapter>, tokens: &[u32]) -> Result<V
     Ok(logits)
 }
 
-type Gradients = BTreeMap<String, Vec<f32>>;
+type NamedGradients = BTreeMap<String, Vec<f32>>;
 
-fn hold_gradients(got: &Gradients, expected: &CheckpointFiles) -> Result<(), Box<dyn std::error::Error>> {
+fn hold_gradients(got: &NamedGradients, expected: &CheckpointFiles) -> Result<(), Box<dyn std::error::Error>> {
     let names: Vec<&str> = expected.names().filter_map(|name| name.strip_prefix("grad.")).collect();
     assert_eq!(got.keys().map(String::as_str).collect::<Vec<_>>(), names);
     for name in names {
@@ -64,10 +64,10 @@ fn hold_with_dropout(
     let dropout = Some(DropoutKey { seed: 3, micro_batch: 9 });
     for checkpointing in [None, Some(Checkpointing::default())] {
         let how = TrainingPass { scale: (1.0 / targets) as f32, dropout, noise: None, checkpointing };
-        let gradients = crate::Gradients::Adapter(adapter.zeros_like()?);
+        let gradients = Gradients::Adapter(adapter.zeros_like()?);
         let loss = model.forward_backward(&documents, Some(adapter), how, &gradients)? / targets;
         hold("the loss with dropout", &[loss as f32], &expected.floats("loss", &[1], "")?)?;
-        let crate::Gradients::Adapter(gradients) = &gradients else { return Err("not an adapter's".into()) };
+        let Gradients::Adapter(gradients) = &gradients else { return Err("not an adapter's".into()) };
         let values = gradients.tensors().map(|(name, tensor)| Ok((name, tensor.flatten_all()?.to_vec1()?)));
         hold_gradients(&values.collect::<Result<_, ModelError>>()?, expected)?;
     }
@@ -90,6 +90,21 @@ fn check(case: &Path) -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(dropout.exists(), adapter.config().lora_dropout > 0.0);
     if dropout.exists() {
         hold_with_dropout(&model, &adapter, &batch, &CheckpointFiles::open_file(&dropout)?)?;
+    }
+
+    let full: Vec<&str> = expected.names().filter_map(|name| name.strip_prefix("full.")).collect();
+    if !full.is_empty() {
+        let gradients = Gradients::Full(Box::new(Weights::zeros(model.config(), model.device())?));
+        let documents = batch.documents()?;
+        let scale = 1.0 / documents.targets.len() as f32;
+        let how = TrainingPass { scale, dropout: None, noise: None, checkpointing: Some(Checkpointing::default()) };
+        model.forward_backward(&documents, None, how, &gradients)?;
+        let Gradients::Full(gradients) = gradients else { return Err("they are those of all weights".into()) };
+        let gradients: BTreeMap<_, _> = gradients.tensors().into_iter().collect();
+        for name in full {
+            let got: Vec<f32> = gradients[name].flatten_all()?.to_vec1()?;
+            hold(&format!("the gradient of {name}"), &got, &floats(&format!("full.{name}"))?)?;
+        }
     }
 
     let tokens: Vec<u32> = batch.input_ids[..batch.length].iter().map(|id| *id as u32).collect();
@@ -125,6 +140,6 @@ fn every_case_has_transformers_numbers() -> Result<(), Box<dyn std::error::Error
         }
     }
     wrong.sort();
-    assert!(cases >= 26 && wrong.is_empty(), "{cases} cases\n{}", wrong.join("\n"));
+    assert!(cases >= 33 && wrong.is_empty(), "{cases} cases\n{}", wrong.join("\n"));
     Ok(())
 }

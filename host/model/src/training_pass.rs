@@ -101,8 +101,10 @@ impl Model {
         let mut kept: Vec<Option<BlockSaved>> = Vec::with_capacity(self.weights.blocks.len());
         let mut x = self.embedded(&documents.tokens, adapter)?;
         if let Some(noise) = &how.noise {
-            // It is noise on the table's rows, which a family may multiply.
-            let noise = Noise { alpha: noise.alpha * self.config().multipliers.embedding, ..*noise };
+            // It is noise on what the table gives, which a family may multiply.
+            let within = self.config().model_type.scales_its_table();
+            let factor = if within { 1.0 } else { self.config().multipliers.embedding };
+            let noise = Noise { alpha: noise.alpha * factor, ..*noise };
             neftune::add(&noise, &x, &documents.documents)?;
         }
         for (layer, block) in self.weights.blocks.iter().enumerate() {
@@ -153,8 +155,8 @@ impl Model {
                 None => return Ok(loss),
             }
         }
-        let factor = self.config().multipliers.embedding;
-        let dx = if factor == 1.0 { dx } else { residual::backward::<f32>(&dx, factor as f32)? };
+        let factor = self.embedding_factor();
+        let dx = if factor == 1.0 { dx } else { residual::backward::<f32>(&dx, factor)? };
         self.backward_embedding(&documents.tokens, &dx, adapter, gradients)?;
         Ok(loss)
     }

@@ -3,14 +3,16 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::block::{Block, HeadNorms};
-use super::linear::Linear;
+use super::linear::{Linear, Linears};
 use super::tensor_names::{EMBEDDING, HEAD, KEY_NORM, NORM, QUERY_NORM, layer_key};
-use super::{ModelConfig, ModelError, Projection};
+use super::{Architecture, BlockNorm, ModelConfig, ModelError, Projection};
 use hilora_kernels::linear::Weight;
 
 /// All weights of a model, or one f32 tensor for each of them: gradients and moments have the same shape.
 #[derive(Debug, Clone)]
 pub struct Weights {
+    /// Whose names the tensors have.
+    architecture: Architecture,
     /// The embedding, [vocabulary, hidden].
     pub embedding: Weight,
     pub(crate) blocks: Vec<Block>,
@@ -36,33 +38,31 @@ impl Weights {
         let embedding = weight(EMBEDDING, table, false)?;
         let mut blocks = Vec::with_capacity(config.num_hidden_layers);
         for layer in 0..config.num_hidden_layers {
-            let mut linears = Vec::with_capacity(Projection::ALL.len());
-            for projection in Projection::ALL {
+            let mut linears = Linears::default();
+            for &projection in config.projections() {
                 let (outputs, inputs) = config.projection_dims(projection);
                 let key = |part: &str| layer_key(layer, &format!("{}.{part}", projection.path()));
                 let bias = config.has_bias(projection).then(|| tensor(&key("bias"), &[outputs])).transpose()?;
-                linears.push(Linear { weight: weight(&key("weight"), [outputs, inputs], true)?, bias });
+                let weight = weight(&key("weight"), [outputs, inputs], true)?;
+                linears[projection.index()] = Some(Linear { weight, bias });
             }
-            let linears =
-                linears.try_into().map_err(|_| ModelError::Defect("a block has seven linear layers".to_owned()))?;
-            let mut head_norm = |name: &str| tensor(&layer_key(layer, name), &[config.head_dim]);
-            let head_norms = match config.model_type.has_head_norms() {
-                true => Some(HeadNorms { query: head_norm(QUERY_NORM)?, key: head_norm(KEY_NORM)? }),
-                false => None,
+            let head_norms = match config.query_key_norm_widths() {
+                Some([query, key]) => Some(HeadNorms {
+                    query: tensor(&layer_key(layer, QUERY_NORM), &[query])?,
+                    key: tensor(&layer_key(layer, KEY_NORM), &[key])?,
+                }),
+                None => None,
             };
-            blocks.push(Block {
-                input_norm: tensor(&layer_key(layer, "input_layernorm.weight"), &[config.hidden_size])?,
-                linears,
-                head_norms,
-                post_attention_norm: tensor(
-                    &layer_key(layer, "post_attention_layernorm.weight"),
-                    &[config.hidden_size],
-                )?,
-            });
+            let mut norms = [const { None }; BlockNorm::ALL.len()];
+            for norm in BlockNorm::ALL {
+                let Some(name) = config.model_type.norm_name(norm) else { continue };
+                norms[norm.index()] = Some(tensor(&layer_key(layer, name), &[config.hidden_size])?);
+            }
+            blocks.push(Block { norms, linears, head_norms });
         }
         let norm = tensor(NORM, &[config.hidden_size])?;
         let head = if config.tie_word_embeddings { None } else { Some(weight(HEAD, table, false)?) };
-        Ok(Self { embedding, blocks, norm, head })
+        Ok(Self { architecture: config.model_type, embedding, blocks, norm, head })
     }
 
     /// One f32 tensor of zeros on a device for every weight.
@@ -74,9 +74,9 @@ impl Weights {
     /// Bytes of the blocks' weights.
     pub fn block_bytes(&self) -> usize {
         let of_block = |block: &Block| {
-            let linears: usize = block.linears.iter().map(|linear| linear.weight.bytes()).sum();
-            let biases = block.linears.iter().filter_map(|linear| linear.bias.as_ref());
-            let norms = [&block.input_norm, &block.post_attention_norm].into_iter();
+            let linears: usize = block.linears().map(|linear| linear.weight.bytes()).sum();
+            let biases = block.linears().filter_map(|linear| linear.bias.as_ref());
+            let norms = block.norms.iter().flatten();
             linears + biases.chain(norms).map(|tensor| tensor.elem_count() * 4).sum::<usize>()
         };
         self.blocks.iter().map(of_block).sum()
@@ -87,14 +87,21 @@ impl Weights {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 
+    /// A norm of a block with its name in a checkpoint.
+    fn norm(&self, layer: usize, norm: BlockNorm) -> Option<(String, &Tensor)> {
+        let weight = self.blocks[layer].norms[norm.index()].as_ref()?;
+        Some((layer_key(layer, self.architecture.norm_name(norm)?), weight))
+    }
+
     /// Every f32 tensor with its name in a checkpoint; quantized weights are not among them.
     pub fn tensors(&self) -> Vec<(String, &Tensor)> {
         let mut tensors = Vec::new();
         tensors.extend(self.embedding.dense().map(|tensor| (EMBEDDING.to_owned(), tensor)));
         for (layer, block) in self.blocks.iter().enumerate() {
-            tensors.push((layer_key(layer, "input_layernorm.weight"), &block.input_norm));
+            let [first, others @ ..] = BlockNorm::ALL;
+            tensors.extend(self.norm(layer, first));
             for projection in Projection::ALL {
-                let linear = block.linear(projection);
+                let Some(linear) = &block.linears[projection.index()] else { continue };
                 let key = |part: &str| layer_key(layer, &format!("{}.{part}", projection.path()));
                 tensors.extend(linear.weight.dense().map(|tensor| (key("weight"), tensor)));
                 tensors.extend(linear.bias.as_ref().map(|tensor| (key("bias"), tensor)));
@@ -103,7 +110,7 @@ impl Weights {
                 tensors.push((layer_key(layer, QUERY_NORM), query));
                 tensors.push((layer_key(layer, KEY_NORM), key));
             }
-            tensors.push((layer_key(layer, "post_attention_layernorm.weight"), &block.post_attention_norm));
+            tensors.extend(others.into_iter().filter_map(|norm| self.norm(layer, norm)));
         }
         tensors.push((NORM.to_owned(), &self.norm));
         tensors.extend(self.head.as_ref().and_then(Weight::dense).map(|tensor| (HEAD.to_owned(), tensor)));

@@ -313,7 +313,8 @@ impl Costs<'_> {
         let parameters = self.parameters();
         // The audit looks at an adapter with another B.
         let of_audit = self.activation_bytes(audited) + 4.0 * parameters / 2.0;
-        let rope = model.max_position_embeddings * model.head_dim * size_of::<f32>();
+        let kinds = if model.sliding_rope_parameters.is_some() { 2 } else { 1 };
+        let rope = kinds * model.max_position_embeddings * model.rotary_dim * size_of::<f32>();
         let tables = if model.tie_word_embeddings { 1 } else { 2 };
         let tables = tables * model.vocab_size * model.hidden_size * self.calibration.table_element_bytes + rope;
         let mut plan = MemoryPlan {

@@ -4,6 +4,8 @@
 //! few that their scores have a bounded size, whatever the document's length. Scores and their gradients are products in
 //! f32, because the exponential magnifies what a rounding costs; all others are in T.
 
+use std::ops::Range;
+
 use candle_core::{Result, Tensor};
 
 use super::shape::{Backward, Document, Heads};
@@ -47,12 +49,17 @@ fn per_row(values: &Tensor, document: &Document, first: usize, count: usize, hea
 }
 
 /// S of some rows, [key heads, group · rows, seen], with −∞ where a row does not see.
-fn scores(q: &Tensor, k: &Tensor, sees: &[usize], heads: Heads) -> Result<Tensor> {
+fn scores(q: &Tensor, k: &Tensor, sees: &[Range<usize>], heads: Heads) -> Result<Tensor> {
     let scores = (widened(q)?.matmul(&widened(k)?.transpose(1, 2)?)? * f64::from(heads.scale))?;
     let (keys, _, seen) = scores.dims3()?;
     let count = sees.len();
-    let limits = indices(sees.iter().copied(), q)?.reshape((count, 1))?;
-    let visible = Tensor::arange(0u32, seen as u32, q.device())?.reshape((1, seen))?.broadcast_lt(&limits)?;
+    let columns = Tensor::arange(0u32, seen as u32, q.device())?.reshape((1, seen))?;
+    let ends = indices(sees.iter().map(|sees| sees.end), q)?.reshape((count, 1))?;
+    let mut visible = columns.broadcast_lt(&ends)?;
+    if heads.window.is_some() {
+        let starts = indices(sees.iter().map(|sees| sees.start), q)?.reshape((count, 1))?;
+        visible = (visible * columns.broadcast_ge(&starts)?)?;
+    }
     let scores = scores.reshape((keys, (), count, seen))?;
     let hidden = Tensor::full(f32::NEG_INFINITY, (), q.device())?.broadcast_as(scores.shape())?;
     let scores = visible.broadcast_as(scores.shape())?.where_cond(&scores, &hidden)?;
@@ -74,9 +81,9 @@ fn chunks(document: &Document, heads: Heads) -> impl Iterator<Item = (usize, usi
     (0..length).step_by(rows).map(move |first| (first, rows.min(length - first)))
 }
 
-/// How many rows each row of a chunk sees.
-fn sees(document: &Document, first: usize, count: usize) -> Vec<usize> {
-    (first..first + count).map(|row| document.sees(row)).collect()
+/// The rows that each row of a chunk sees.
+fn sees(document: &Document, first: usize, count: usize, heads: Heads) -> Vec<Range<usize>> {
+    (first..first + count).map(|row| document.sees(row, heads.window)).collect()
 }
 
 /// Returns (o, lse).
@@ -94,7 +101,8 @@ pub(super) fn forward<T: Element>(
         let (q, k, v) = (q?, k?, v?);
         for (first, count) in chunks(document, heads) {
             let seen = first + count;
-            let scores = scores(&q.rows(first, count)?, &k.rows(0, seen)?, &sees(document, first, count), heads)?;
+            let scores =
+                scores(&q.rows(first, count)?, &k.rows(0, seen)?, &sees(document, first, count, heads), heads)?;
             let (exponentials, totals, greatest) = exponentials(&scores)?;
             let probabilities = exponentials.broadcast_div(&totals)?.to_dtype(T::DTYPE)?;
             let at = document.rows.start + first;
@@ -128,7 +136,7 @@ pub(super) fn backward<T: Element>(
             let seen = first + count;
             let (q, d_o) = (q.rows(first, count)?, d_o.rows(first, count)?);
             let (k, v) = (k.rows(0, seen)?, v.rows(0, seen)?);
-            let scores = scores(&q, &k, &sees(document, first, count), heads)?;
+            let scores = scores(&q, &k, &sees(document, first, count, heads), heads)?;
             let p = scores.broadcast_sub(&per_row(lse, document, first, count, heads)?)?.exp()?;
             let dp = widened(&d_o)?.matmul(&widened(&v)?.transpose(1, 2)?)?;
             let delta = per_row(&deltas, document, first, count, heads)?;
@@ -187,8 +195,13 @@ pub(super) fn decode(
     let (k, v) = (cached(k)?, cached(v)?);
     let q = q.reshape((count * heads.keys, heads.group(), heads.dim))?;
     let scores = (q.matmul(&k.transpose(1, 2)?)? * f64::from(heads.scale))?;
-    let limits = indices(sequences.iter().map(|(_, seen)| *seen), &q)?.reshape((count, 1))?;
-    let visible = Tensor::arange(0u32, longest as u32, q.device())?.reshape((1, longest))?.broadcast_lt(&limits)?;
+    let columns = Tensor::arange(0u32, longest as u32, q.device())?.reshape((1, longest))?;
+    let ends = indices(sequences.iter().map(|(_, seen)| *seen), &q)?.reshape((count, 1))?;
+    let mut visible = columns.broadcast_lt(&ends)?;
+    if let Some(window) = heads.window {
+        let starts = sequences.iter().map(|(_, seen)| seen.saturating_sub(window));
+        visible = (visible * columns.broadcast_ge(&indices(starts, &q)?.reshape((count, 1))?)?)?;
+    }
     let visible = visible.reshape((count, 1, longest))?.broadcast_as((count, heads.queries, longest))?;
     let visible = visible.contiguous()?.reshape(scores.shape())?;
     let hidden = Tensor::full(f32::NEG_INFINITY, (), q.device())?.broadcast_as(scores.shape())?;

@@ -153,9 +153,10 @@ fn forward_job<T: Element>(
             let shape = Shape { rows: count, columns: seen, stride };
             product(operand(&queries, first), keys.first_columns(seen), shape, scores, heads.scale, Start::Zero);
             for (i, row) in scores.chunks_exact_mut(stride).enumerate() {
-                let (row, future) = row.split_at_mut(document.sees(first + i));
-                future.fill(0.0);
-                lse[(first + i) * group + member] = softmax(row);
+                let sees = document.sees(first + i, heads.window);
+                row[..sees.start].fill(0.0);
+                row[sees.end..].fill(0.0);
+                lse[(first + i) * group + member] = softmax(&mut row[sees]);
             }
             rounded(scores, probabilities);
             let target = &mut o[first * group * dim + member * dim..];
@@ -235,10 +236,12 @@ fn backward_job<T: Element>(
                 let row = first + i;
                 let at = row * q_rows.stride;
                 let lse = lse[(document.rows.start + row) * heads.queries + query_head];
-                let (p, p_future) = p.split_at_mut(document.sees(row));
-                let (ds, ds_future) = ds.split_at_mut(document.sees(row));
-                p_future.fill(0.0);
-                ds_future.fill(0.0);
+                let sees = document.sees(row, heads.window);
+                for unseen in [0..sees.start, sees.end..stride] {
+                    p[unseen.clone()].fill(0.0);
+                    ds[unseen].fill(0.0);
+                }
+                let (p, ds) = (&mut p[sees.clone()], &mut ds[sees]);
                 score_gradients(p, ds, lse, &do_rows.values[at..at + dim], &o_rows.values[at..at + dim], heads.scale);
             }
             let ds_rounded = &mut ds_rounded[..count * stride];
@@ -291,9 +294,10 @@ pub(super) fn decode(
     write("attention of one query", [&o], [q, k, v], |[o], [q, k, v]| {
         let rows = o.par_chunks_mut(query_width).zip(q.par_chunks(query_width)).zip(sequences).with_min_len(4);
         rows.for_each(|((o, q), (slot, seen))| {
-            let cache = slot * capacity * key_width..(slot * capacity + seen) * key_width;
+            let first = heads.window.map_or(0, |window| seen.saturating_sub(window));
+            let cache = (slot * capacity + first) * key_width..(slot * capacity + seen) * key_width;
             let (k, v) = (&k[cache.clone()], &v[cache]);
-            let mut scores = vec![0.0; *seen];
+            let mut scores = vec![0.0; seen - first];
             decode_row(q, k, v, &mut scores, heads, o);
         });
     })?;

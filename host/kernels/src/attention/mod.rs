@@ -1,7 +1,7 @@
 //! Causal attention with grouped queries, blocked by document.
 //!
 //! Within a document and a head of width d: S = s Q Kᵀ below and on the diagonal, with s = 1 / √d unless a model says
-//! otherwise, P = softmax(S), O = P V. Query heads h · group … (h + 1) · group − 1 share key and value head h.
+//! otherwise, P = softmax(S), O = P V; with a window w a row sees the last w rows alone. Query heads h · group … (h + 1) · group − 1 share key and value head h.
 //! q, o [rows, heads · d]; k, v [rows, key heads · d]. A row sees only rows of its own document: documents packed together
 //! get the numbers each gets alone.
 //!

@@ -15,12 +15,19 @@ pub struct Heads {
     pub dim: usize,
     /// What multiplies the scores.
     pub scale: f32,
+    /// How many of the last rows a row sees, itself among them; `None` if all.
+    pub window: Option<usize>,
 }
 
 impl Heads {
     /// Heads whose scores are divided by the root of their width.
     pub fn new(queries: usize, keys: usize, dim: usize) -> Self {
-        Self { queries, keys, dim, scale: 1.0 / (dim as f32).sqrt() }
+        Self { queries, keys, dim, scale: 1.0 / (dim as f32).sqrt(), window: None }
+    }
+
+    /// The widths of all queries, keys and values of a row.
+    pub fn widths(self) -> [usize; 3] {
+        [self.queries * self.dim, self.keys * self.dim, self.keys * self.dim]
     }
 
     /// Query heads that share a key head.
@@ -40,10 +47,12 @@ pub struct Document {
 }
 
 impl Document {
-    /// How many rows a row sees.
+    /// The rows that a row sees. Of a window that lies in the padding, the last row before it.
     #[inline]
-    pub(crate) fn sees(&self, row: usize) -> usize {
-        self.seen.min(row + 1)
+    pub(crate) fn sees(&self, row: usize, window: Option<usize>) -> Range<usize> {
+        let end = self.seen.min(row + 1);
+        let first = window.map_or(0, |window| (row + 1).saturating_sub(window));
+        first.min(end.saturating_sub(1))..end
     }
 }
 

@@ -18,7 +18,7 @@ use crate::philox::{Purpose, Sequence};
 use crate::place::{composites_are_forced, place, with_composites_on};
 use crate::rope::RopeTable;
 use crate::scratch::Scratch;
-use crate::{cross_entropy, dora, embedding, residual, rms_norm, swiglu};
+use crate::{columns, cross_entropy, dora, embedding, geglu, residual, rms_norm, swiglu};
 
 /// Whether composites are to be held against the bodies on a CUDA device, too; there must be one then.
 fn cuda_is_tested() -> bool {
@@ -204,7 +204,8 @@ fn attention_passes<T: Element>() -> Result<()> {
     // A document of one row, one longer than a block, and one whose last rows are padding.
     let documents =
         [Document { rows: 0..1, seen: 1 }, Document { rows: 1..72, seen: 71 }, Document { rows: 72..90, seen: 11 }];
-    for heads in [Heads::new(4, 2, 8), Heads::new(3, 1, 6), Heads { scale: 0.3, ..Heads::new(2, 2, 4) }] {
+    let windowed = Heads { window: Some(9), ..Heads::new(4, 2, 8) };
+    for heads in [Heads::new(4, 2, 8), windowed, Heads::new(3, 1, 6), Heads { scale: 0.3, ..Heads::new(2, 2, 4) }] {
         compare::<T>(&format!("attention of {heads:?}"), || {
             let (query, key) = (heads.queries * heads.dim, heads.keys * heads.dim);
             let (q, k, v) = (normal::<T>(&[90, query], 1)?, normal::<T>(&[90, key], 2)?, normal::<T>(&[90, key], 3)?);
@@ -235,7 +236,9 @@ fn the_cache_of_decoding_equals_the_bodies() -> Result<()> {
         attention::move_cache(&cache, &larger)?;
         let q = normal::<f32>(&[2, 32], 2)?;
         let o = attention::decode(&q, &larger, &larger, &[(0, 8), (2, 5)], heads)?;
-        Ok(vec![owned(&o)?, cache, larger])
+        let windowed = Heads { window: Some(6), ..heads };
+        let of_window = attention::decode(&q, &larger, &larger, &[(0, 8), (2, 5)], windowed)?;
+        Ok(vec![owned(&o)?, owned(&of_window)?, cache, larger])
     })
 }
 
@@ -348,18 +351,34 @@ fn elementwise<T: Element>() -> Result<()> {
         Ok(vec![owned(&y)?, owned(&rstd)?, dx, dw])
     })?;
     compare::<T>("rope", || {
-        let table = RopeTable::new(40, &[1.0, 0.3, 0.01], 1.2, &place())?;
         let positions: Vec<u32> = (0..33).chain(0..5).collect();
-        let (x, dx) = (normal::<T>(&[38, 12], 1)?, normal::<T>(&[38, 12], 2)?);
-        table.forward::<T>(&x, &positions)?;
-        table.backward::<T>(&dx, &positions)?;
-        Ok(vec![x, dx])
+        // Two heads of which all columns are rotary, and one of which two pairs of six are.
+        let mut results = Vec::new();
+        for (head_dim, frequencies) in [(6, &[1.0, 0.3, 0.01][..]), (12, &[1.0, 0.1])] {
+            let table = RopeTable::new(40, head_dim, frequencies, 1.2, &place())?;
+            let (x, dx) = (normal::<T>(&[38, 12], 1)?, normal::<T>(&[38, 12], 2)?);
+            table.forward::<T>(&x, &positions)?;
+            table.backward::<T>(&dx, &positions)?;
+            results.extend([x, dx]);
+        }
+        Ok(results)
     })?;
     compare::<T>("swiglu", || {
         let (gate, up, ds) = (normal::<T>(&[5, 33], 1)?, normal::<T>(&[5, 33], 2)?, normal::<T>(&[5, 33], 3)?);
         let product = swiglu::forward::<T>(&gate, &up)?;
         swiglu::backward::<T>(&ds, &gate, &up)?;
         Ok(vec![owned(&product)?, gate, up])
+    })?;
+    compare::<T>("geglu", || {
+        let (gate, up, ds) = (normal::<T>(&[5, 33], 1)?, normal::<T>(&[5, 33], 2)?, normal::<T>(&[5, 33], 3)?);
+        let product = geglu::forward::<T>(&gate, &up)?;
+        geglu::backward::<T>(&ds, &gate, &up)?;
+        Ok(vec![owned(&product)?, gate, up])
+    })?;
+    compare::<T>("columns", || {
+        let [first, second] = columns::split::<T, 2>(&normal::<T>(&[67, 30], 1)?, [11, 19])?;
+        let joined = columns::join::<T, 2>([&second, &first])?;
+        Ok(vec![owned(&first)?, owned(&second)?, owned(&joined)?])
     })?;
     compare::<T>("residual", || {
         let (x, y) = (normal::<T>(&[5, 33], 1)?, normal::<f32>(&[5, 33], 2)?);

@@ -1,5 +1,6 @@
-//! Rotary position embedding: in each head of width d, the pair (x_i, x_{i + d/2}) turns by the angle
-//! position · frequency_i. In place over x [rows, heads · d]; backward is the turn by the opposite angle.
+//! Rotary position embedding: in each head of width d, of which the first r columns are rotary, the pair (x_i, x_{i + r/2})
+//! turns by the angle position · frequency_i; the other columns stay. In place over x [rows, heads · d]; backward is the
+//! turn by the opposite angle.
 
 mod composite;
 mod cpu;
@@ -10,17 +11,25 @@ use rayon::prelude::*;
 use crate::element::Element;
 use crate::place::Body;
 
-/// Cosines and sines of every position, [positions, d / 2] each.
+/// Cosines and sines of every position, [positions, r / 2] each.
 #[derive(Debug, Clone)]
 pub struct RopeTable {
     cosines: Tensor,
     sines: Tensor,
+    /// The width of a head, d.
+    head_dim: usize,
 }
 
 impl RopeTable {
-    /// The table of all positions below `positions`, for one frequency per pair of a head, in radians per position. Cosines
-    /// and sines are multiplied with `amplitude`, so that a turn changes lengths, too.
-    pub fn new(positions: usize, frequencies: &[f32], amplitude: f32, device: &Device) -> Result<Self> {
+    /// The table of all positions below `positions`, for one frequency per rotary pair of a head, in radians per position.
+    /// Cosines and sines are multiplied with `amplitude`, so that a turn changes lengths, too.
+    pub fn new(
+        positions: usize,
+        head_dim: usize,
+        frequencies: &[f32],
+        amplitude: f32,
+        device: &Device,
+    ) -> Result<Self> {
         let half = frequencies.len();
         let angles: Vec<f64> = (0..positions)
             .flat_map(|position| frequencies.iter().map(move |frequency| f64::from(position as f32 * frequency)))
@@ -32,7 +41,7 @@ impl RopeTable {
                 device,
             )
         };
-        Ok(Self { cosines: table(f64::cos)?, sines: table(f64::sin)? })
+        Ok(Self { cosines: table(f64::cos)?, sines: table(f64::sin)?, head_dim })
     }
 
     /// Turns x by each row's position.
@@ -48,8 +57,8 @@ impl RopeTable {
     fn turn<T: Element>(&self, x: &Tensor, positions: &[u32], sign: f32) -> Result<()> {
         let table = (&self.cosines, &self.sines);
         match Body::of(x) {
-            Body::Cpu => cpu::turn::<T>(x, positions, table, sign),
-            Body::Composite | Body::Cuda => composite::turn(x, positions, table, sign),
+            Body::Cpu => cpu::turn::<T>(x, positions, table, self.head_dim, sign),
+            Body::Composite | Body::Cuda => composite::turn(x, positions, table, self.head_dim, sign),
         }
     }
 }
