@@ -8,6 +8,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use safetensors::Dtype;
 
+use super::base_modules::BaseModules;
 use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats};
 use super::lora_config::{BlockShape, ModuleShape, NAMED_BLOCKS};
 use super::{LoraConfig, ModelConfig, ModelError, ModuleToSave, Projection};
@@ -35,8 +36,8 @@ pub struct Adapter {
     config: Arc<LoraConfig>,
     /// Where it was loaded from, for errors.
     origin: PathBuf,
-    /// The layers of a block of its base.
-    projections: &'static [Projection],
+    /// What its base has.
+    modules: BaseModules,
     layers: Vec<Modules>,
     /// The trained copies of tables, [vocabulary, width] in f32 each. The base's own stay as they are.
     saved: [Option<Weight>; ModuleToSave::ALL.len()],
@@ -50,8 +51,13 @@ const BLOCKS_MAX: usize = 4096;
 const OTHER_BASE: &str = "was the adapter made for another base?";
 
 /// PEFT's name of a factor.
-fn key(layer: usize, projection: Projection, factor: char) -> String {
-    format!("base_model.model.model.layers.{layer}.{}.lora_{factor}.weight", projection.path())
+fn key(modules: BaseModules, layer: usize, projection: Projection, factor: char) -> String {
+    format!("base_model.model.{}.lora_{factor}.weight", modules.layer(layer, projection))
+}
+
+/// PEFT's name of a trained copy of a table.
+fn table_key(modules: BaseModules, module: ModuleToSave) -> String {
+    format!("base_model.model.{}.weight", modules.table(module))
 }
 
 /// A copy of a table in f32.
@@ -89,7 +95,7 @@ impl Adapter {
             })
         };
         let saved = |module: ModuleToSave| widened(tables(module));
-        let (config, layers) = (config.over(base.projections()), (base.num_hidden_layers, base.projections()));
+        let (config, layers) = (config.over(base.modules()), (base.num_hidden_layers, base.modules()));
         let adapter = Self::build(&config, layers, PathBuf::from("a new adapter"), module, saved)?;
         config.check_names(base).map_err(ModelError::input)?;
         if adapter.layers.iter().flatten().flatten().next().is_none() {
@@ -112,26 +118,26 @@ impl Adapter {
 
     fn build(
         config: &LoraConfig,
-        (layers, projections): (usize, &'static [Projection]),
+        (layers, modules): (usize, BaseModules),
         origin: PathBuf,
         module: impl Fn(usize, Projection, ModuleShape) -> Result<AdapterModule, ModelError>,
         table: impl Fn(ModuleToSave) -> Result<Tensor, ModelError>,
     ) -> Result<Self, ModelError> {
-        let blocks = config.blocks(layers, projections);
+        let blocks = config.blocks(layers, modules);
         let blocks = blocks.map_err(|problem| ModelError::config(&origin, problem))?;
         let mut layers = Vec::with_capacity(blocks.len());
         for (layer, block) in blocks.into_iter().enumerate() {
-            let mut modules = Modules::default();
+            let mut of_block = Modules::default();
             for (projection, shape) in Projection::ALL.into_iter().zip(block) {
-                modules[projection.index()] = shape.map(|shape| module(layer, projection, shape)).transpose()?;
+                of_block[projection.index()] = shape.map(|shape| module(layer, projection, shape)).transpose()?;
             }
-            layers.push(modules);
+            layers.push(of_block);
         }
         let mut saved: [Option<Weight>; ModuleToSave::ALL.len()] = Default::default();
         for module in ModuleToSave::ALL.into_iter().filter(|module| config.saves(*module)) {
             saved[module.index()] = Some(Weight::F32(table(module)?));
         }
-        Ok(Self { config: Arc::new(config.clone()), origin, projections, layers, saved })
+        Ok(Self { config: Arc::new(config.clone()), origin, modules, layers, saved })
     }
 
     /// The same shape, filled with zeros: where gradients and moments are kept.
@@ -177,29 +183,24 @@ impl Adapter {
             ));
         }
         let files = CheckpointFiles::open_file(&path)?;
-        let layer_of = |name: &str| -> Option<usize> {
-            name.strip_prefix("base_model.model.model.layers.")?.split('.').next()?.parse().ok()
-        };
+        // The files do not say what the base is; what they hold of it does.
+        let modules = BaseModules::of_adapter(files.names());
+        let layer_of = |name: &str| modules.block_of(name);
         if let Some(name) = files.names().find(|name| layer_of(name).is_some_and(|layer| layer >= BLOCKS_MAX)) {
             return Err(ModelError::UnexpectedTensor { path, tensor: name.to_owned() });
         }
         let layers = files.names().filter_map(layer_of).max().map_or(0, |last| last + 1);
-        // The files do not say what the base is; what they hold of a block does.
-        let is_of = |name: &str, projection: Projection| name.contains(&format!(".{}.", projection.path()));
-        let is_fused = |name: &str| is_of(name, Projection::QkvProj) || is_of(name, Projection::GateUpProj);
-        let projections: &'static [Projection] =
-            if files.names().any(is_fused) { &Projection::FUSED } else { &Projection::SEPARATE };
         if layers == 0 {
             // Of whatever base, a block of this number would have an update.
             let blocks = config
-                .blocks(NAMED_BLOCKS, &Projection::ALL)
+                .blocks(NAMED_BLOCKS, BaseModules { layers: &Projection::ALL, ..modules })
                 .map_err(|problem| ModelError::config(&config_path, problem))?;
             let first = blocks.iter().enumerate().find_map(|(layer, block)| {
                 let projection = Projection::ALL.into_iter().find(|projection| block[projection.index()].is_some())?;
                 Some((layer, projection))
             });
             let (layer, projection) = first.unwrap_or((0, Projection::QProj));
-            return Err(ModelError::MissingTensor { path, tensor: key(layer, projection, 'A') });
+            return Err(ModelError::MissingTensor { path, tensor: key(modules, layer, projection, 'A') });
         }
         let factor = |name: &str, rank_axis: usize, rank: usize| {
             let mut shape = files.shape(name)?;
@@ -210,16 +211,16 @@ impl Adapter {
             Ok::<_, ModelError>(Tensor::from_vec(values, shape, &Device::Cpu)?)
         };
         let module = |layer: usize, projection: Projection, ModuleShape { rank, scale }: ModuleShape| {
-            let (a, b) = (key(layer, projection, 'A'), key(layer, projection, 'B'));
+            let (a, b) = (key(modules, layer, projection, 'A'), key(modules, layer, projection, 'B'));
             Ok(AdapterModule { a: factor(&a, 0, rank)?, b: factor(&b, 1, rank)?, scale })
         };
         let table = |module: ModuleToSave| {
-            let name = module.adapter_key();
+            let name = table_key(modules, module);
             // Its shape, too, is checked when the base is known.
             let shape = files.shape(&name)?;
             Ok(Tensor::from_vec(files.floats(&name, &shape, OTHER_BASE)?, shape, &Device::Cpu)?)
         };
-        let adapter = Self::build(&config, (layers, projections), path.clone(), module, table)?;
+        let adapter = Self::build(&config, (layers, modules), path.clone(), module, table)?;
         let known: std::collections::BTreeSet<String> = adapter.tensors().map(|(name, _)| name).collect();
         match files.names().find(|name| !known.contains(*name)) {
             None => Ok(adapter),
@@ -243,7 +244,7 @@ impl Adapter {
 
     /// The same adapter for training on under another configuration, which may change its dropout alone.
     pub fn continued_with(self, config: &LoraConfig) -> Result<Self, ModelError> {
-        let config = &config.over(self.projections);
+        let config = &config.over(self.modules);
         let (mut ours, mut theirs) = (config.sorted(), self.config.sorted());
         for config in [&mut ours, &mut theirs] {
             config.lora_dropout = 0.0;
@@ -278,7 +279,7 @@ impl Adapter {
     /// Checks every tensor's shape against a base's.
     pub fn check_against(&self, config: &ModelConfig) -> Result<(), ModelError> {
         // Blocks behind the last that has an update may have none, as `layers_to_transform` says it.
-        let blocks = self.config.blocks(config.num_hidden_layers, config.projections());
+        let blocks = self.config.blocks(config.num_hidden_layers, config.modules());
         let blocks = blocks.map_err(|problem| ModelError::config(&self.origin, problem))?;
         let lacks = |block: &BlockShape| block.iter().any(Option::is_some);
         if self.layers.len() > config.num_hidden_layers || blocks.iter().skip(self.layers.len()).any(lacks) {
@@ -286,11 +287,18 @@ impl Adapter {
             let message = format!("expected updates for the base's {expected} layers, got {got}");
             return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
         }
+        if self.modules.wrapped != config.modules().wrapped {
+            let of = |wrapped: bool| if wrapped { "the text model of a wrapper" } else { "a text model" };
+            let (expected, got) = (of(config.modules().wrapped), of(self.modules.wrapped));
+            let message = format!("expected updates of {expected}, got those of {got}");
+            return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
+        }
         for (layer, (modules, block)) in self.layers.iter().zip(&blocks).enumerate() {
             for projection in Projection::ALL {
                 let Some(module) = &modules[projection.index()] else {
                     if block[projection.index()].is_some() {
-                        let message = format!("expected an update of {}, got none", projection.module_name(layer));
+                        let message =
+                            format!("expected an update of {}, got none", config.modules().layer(layer, projection));
                         return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
                     }
                     continue;
@@ -300,7 +308,7 @@ impl Adapter {
                     let message = format!(
                         "expected updates of the base's layers ({}), got one of {}",
                         names.join(", "),
-                        projection.module_name(layer)
+                        config.modules().layer(layer, projection)
                     );
                     return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
                 }
@@ -311,7 +319,7 @@ impl Adapter {
                     if tensor.dims() != expected {
                         return Err(ModelError::Shape {
                             path: self.origin.clone(),
-                            tensor: key(layer, projection, factor),
+                            tensor: key(self.modules, layer, projection, factor),
                             expected: expected.to_vec(),
                             got: tensor.dims().to_vec(),
                             hint: OTHER_BASE,
@@ -365,17 +373,18 @@ impl Adapter {
     fn tables(&self) -> impl Iterator<Item = (String, &Tensor)> {
         ModuleToSave::ALL
             .into_iter()
-            .filter_map(|module| Some((module.adapter_key(), self.saved(module).and_then(Weight::dense)?)))
+            .filter_map(|module| Some((table_key(self.modules, module), self.saved(module).and_then(Weight::dense)?)))
     }
 
     /// Every tensor with PEFT's name for it: the factors block by block, then the tables.
     pub fn tensors(&self) -> impl Iterator<Item = (String, &Tensor)> {
-        let factors = self.layers.iter().enumerate().flat_map(|(layer, modules)| {
+        let base = self.modules;
+        let factors = self.layers.iter().enumerate().flat_map(move |(layer, modules)| {
             Projection::ALL
                 .into_iter()
                 .filter_map(move |projection| Some((projection, modules[projection.index()].as_ref()?)))
                 .flat_map(move |(projection, module)| {
-                    [(key(layer, projection, 'A'), &module.a), (key(layer, projection, 'B'), &module.b)]
+                    [(key(base, layer, projection, 'A'), &module.a), (key(base, layer, projection, 'B'), &module.b)]
                 })
         });
         factors.chain(self.tables())

@@ -10,6 +10,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::base_modules::BaseModules;
 use super::module_names::{ModuleNames, ModulePattern, is_end};
 use super::{ModelConfig, ModelError, ModuleToSave, Projection};
 
@@ -155,6 +156,11 @@ pub(crate) type BlockShape = [Option<ModuleShape>; Projection::ALL.len()];
 /// Blocks among whose names a name or an expression of a configuration must match one.
 pub(crate) const NAMED_BLOCKS: usize = 256;
 
+/// The names of the layers of as many blocks as may be named.
+fn all_names(modules: BaseModules) -> impl Iterator<Item = String> {
+    (0..NAMED_BLOCKS).flat_map(move |block| modules.layers.iter().map(move |layer| modules.layer(block, *layer)))
+}
+
 impl LoraConfig {
     /// The factor of an update for which no pattern says otherwise: alpha / r, or alpha / sqrt(r) with rsLoRA.
     pub fn scale(&self) -> f32 {
@@ -166,14 +172,16 @@ impl LoraConfig {
         (alpha / if self.use_rslora { rank.sqrt() } else { rank }) as f32
     }
 
-    /// The same for blocks of these layers: all linear layers are those that the blocks have.
-    pub(crate) fn over(&self, layers: &[Projection]) -> Self {
-        Self { target_modules: self.target_modules.over(layers), ..self.clone() }
+    /// The same over the blocks of a base: all linear layers are those that the blocks have.
+    pub(crate) fn over(&self, modules: BaseModules) -> Self {
+        let target_modules = self.target_modules.over(modules, &self.layers_to_transform);
+        // An expression names its blocks itself.
+        let layers_to_transform = if modules.wrapped { Vec::new() } else { self.layers_to_transform.clone() };
+        Self { target_modules, layers_to_transform, ..self.clone() }
     }
 
-    /// The updates of a base with this many blocks of these layers, block by block; an expression that cannot be read is
-    /// told.
-    pub(crate) fn blocks(&self, count: usize, layers: &[Projection]) -> Result<Vec<BlockShape>, String> {
+    /// The updates of a base with this many blocks, block by block; an expression that cannot be read is told.
+    pub(crate) fn blocks(&self, count: usize, modules: BaseModules) -> Result<Vec<BlockShape>, String> {
         let of = |field: &'static str| move |problem: String| format!("{field}: {problem}");
         let targets = self.target_modules.matcher().map_err(of("target_modules"))?;
         let excluded = self.exclude_modules.as_ref().map(ModuleNames::matcher).transpose();
@@ -181,7 +189,7 @@ impl LoraConfig {
         let ranks = self.rank_pattern.matcher().map_err(of("rank_pattern"))?;
         let alphas = self.alpha_pattern.matcher().map_err(of("alpha_pattern"))?;
         let shape = |layer: usize, projection: Projection| {
-            let name = projection.module_name(layer);
+            let name = modules.layer(layer, projection);
             let is_transformed = self.layers_to_transform.is_empty() || self.layers_to_transform.contains(&layer);
             let is_excluded = excluded.as_ref().is_some_and(|excluded| excluded.matches(&name));
             if !is_transformed || is_excluded || !targets.matches(&name) {
@@ -192,7 +200,8 @@ impl LoraConfig {
             Some(ModuleShape { rank, scale: self.scale_of(rank, alpha) })
         };
         let shapes = |layer| {
-            Projection::ALL.map(|projection| layers.contains(&projection).then(|| shape(layer, projection)).flatten())
+            Projection::ALL
+                .map(|projection| modules.layers.contains(&projection).then(|| shape(layer, projection)).flatten())
         };
         Ok((0..count).map(shapes).collect())
     }
@@ -200,13 +209,10 @@ impl LoraConfig {
     /// Refuses the name of a layer that the base lacks, beside others: of a base with fused layers `q_proj` is none.
     pub(crate) fn check_names(&self, base: &ModelConfig) -> Result<(), String> {
         let ModuleNames::Named(ends) = &self.target_modules else { return Ok(()) };
-        let of = |layers: &[Projection]| {
-            let layers = layers.to_vec();
-            (0..NAMED_BLOCKS)
-                .flat_map(move |block| layers.clone().into_iter().map(move |layer| layer.module_name(block)))
-        };
-        let known = |end: &str, layers: &[Projection]| of(layers).any(|name| is_end(&name, end));
-        match ends.iter().find(|end| !known(end, base.projections()) && known(end, &Projection::ALL)) {
+        let own = base.modules();
+        let known = |end: &str, modules: BaseModules| all_names(modules).any(|name| is_end(&name, end));
+        let every = BaseModules { layers: &Projection::ALL, ..own };
+        match ends.iter().find(|end| !known(end, own) && known(end, every)) {
             None => Ok(()),
             Some(end) => {
                 let names: Vec<_> = base.projections().iter().map(ToString::to_string).collect();
@@ -227,9 +233,8 @@ impl LoraConfig {
     /// Every problem of this configuration.
     pub fn validate(&self) -> Vec<String> {
         let mut problems = self.problems();
-        let names: Vec<String> = (0..NAMED_BLOCKS)
-            .flat_map(|layer| Projection::ALL.map(|projection| projection.module_name(layer)))
-            .collect();
+        let of = |wrapped: bool| all_names(BaseModules { layers: &Projection::ALL, wrapped });
+        let names: Vec<String> = of(false).chain(of(true)).collect();
         let lists =
             [("target_modules", Some(&self.target_modules)), ("exclude_modules", self.exclude_modules.as_ref())];
         for (field, list) in lists.into_iter().filter_map(|(field, list)| Some((field, list?))) {
@@ -282,7 +287,7 @@ impl LoraConfig {
         for (key, alpha) in self.alpha_pattern.entries().filter(|(_, alpha)| !(alpha.is_finite() && *alpha > 0.0)) {
             problems.push(format!("lora.alpha_pattern.{key}: expected a positive number, got {alpha}"));
         }
-        if let Err(problem) = self.blocks(0, &[]) {
+        if let Err(problem) = self.blocks(0, BaseModules { layers: &[], wrapped: false }) {
             problems.push(format!("lora.{problem}"));
         }
         let unique: BTreeSet<_> = self.modules_to_save.iter().collect();
@@ -627,7 +632,7 @@ mod tests {
 
     /// Block and layer, rank and scale of every update in a base of four blocks.
     fn shapes(config: &LoraConfig) -> Result<Vec<(String, usize, f32)>, String> {
-        let blocks = config.blocks(4, &Projection::SEPARATE)?;
+        let blocks = config.blocks(4, BaseModules { layers: &Projection::SEPARATE, wrapped: false })?;
         let named = blocks.iter().enumerate().flat_map(|(layer, block)| {
             Projection::ALL.into_iter().zip(block).filter_map(move |(projection, shape)| {
                 let shape = (*shape)?;

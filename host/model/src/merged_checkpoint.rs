@@ -39,7 +39,7 @@ pub fn merge(
             let name = projection.weight_key(layer);
             let tensor = checkpoint.files.tensor(&name)?.of_shape(&[outputs, inputs], NOT_THIS_CONFIG)?;
             tensor.floats()?;
-            updates.insert(name, module);
+            updates.insert(tensor.name.to_owned(), module);
         }
     }
     let tables = MergedTables::new(&checkpoint, &adapter)?;
@@ -82,7 +82,9 @@ impl<'a> MergedTables<'a> {
 
     /// What stands in the place of a tensor of the base; `None` if it is no table, or one that stays.
     fn instead_of(&self, name: &str) -> Result<Option<Vec<(String, NewTensor<'a>)>>, ModelError> {
-        let Some(module) = ModuleToSave::ALL.into_iter().find(|module| module.weight_key() == name) else {
+        let Some(module) =
+            ModuleToSave::ALL.into_iter().find(|module| self.files.stored_name(module.weight_key()) == name)
+        else {
             return Ok(None);
         };
         let modules: &[ModuleToSave] = match (self.untied, module) {
@@ -98,7 +100,7 @@ impl<'a> MergedTables<'a> {
 
     /// A table in the type of the base's table `like`: the trained copy, or that table itself.
     fn table(&self, module: ModuleToSave, like: &'static str) -> Result<(String, NewTensor<'a>), ModelError> {
-        let (files, name) = (self.files, module.weight_key().to_owned());
+        let (files, name) = (self.files, self.files.stored_name(module.weight_key()).to_owned());
         let tensor = files.tensor(like)?;
         let Some(copy) = self.adapter.saved(module).and_then(Weight::dense) else {
             return Ok((name, NewTensor::copy_of(tensor)));
