@@ -22,7 +22,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 ROWS, LENGTH, VOCABULARY = 2, 20, 67
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -72,6 +72,26 @@ def phi_of_the_hub(config):
     config.update(rope_theta=1e4, partial_rotary_factor=0.5)
 
 
+def wrapped(text, vision, **extra):
+    """A wrapper of a text model and of a very small one for images."""
+    return dict(text_config=SHAPE | text, vision_config=vision, **extra)
+
+
+TOWER = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, image_size=8, patch_size=4)
+TEXT_ONLY = r"(?=.*language_model\.)(?:(?:.*\.)?(?:q_proj|v_proj|up_proj|down_proj))"
+WRAPPERS = ["gemma3", "mistral3", "llava", "qwen2_5_vl"]
+
+
+def flat(config):
+    """As the published files of Qwen2.5-VL are."""
+    text = config.pop("text_config")
+    rope = text.pop("rope_parameters")
+    text.pop("model_type")
+    for key, value in text.items():
+        config.setdefault(key, value)
+    config.update(rope_theta=rope["rope_theta"], rope_scaling=dict(type="mrope", mrope_section=rope["mrope_section"]))
+
+
 # name: (model_type, configuration, edit of config.json, adapter, edit of it after the numbers were made)
 CASES = {
     # What configurations say.
@@ -110,6 +130,20 @@ CASES = {
         rope_parameters=dict(full_attention=dict(rope_type="linear", factor=4.0, rope_theta=1e5),
                              sliding_attention=dict(rope_type="default", rope_theta=5e3))), None, {}),
     "gemma3_text_hub": ("gemma3_text", dict(num_key_value_heads=4, head_dim=8, sliding_window=7), gemma_of_the_hub, {}),
+    # Wrappers.
+    "gemma3": ("gemma3", wrapped(dict(model_type="gemma3_text", head_dim=8, sliding_window=7), TOWER,
+                                 mm_tokens_per_image=4, image_token_index=66, boi_token_index=65, eoi_token_index=64),
+               None, dict(target_modules=TEXT_ONLY)),
+    "mistral3": ("mistral3", wrapped(dict(model_type="mistral", head_dim=8, sliding_window=None), TOWER | dict(
+        model_type="pixtral", head_dim=8), tie_word_embeddings=False), None, dict(target_modules=TEXT_ONLY)),
+    "llava": ("llava", wrapped(dict(model_type="llama", head_dim=8), TOWER | dict(
+        model_type="clip_vision_model", projection_dim=8, vocab_size=67), image_token_index=66, vision_feature_layer=-1),
+              None, dict(target_modules=TEXT_ONLY)),
+    "qwen2_5_vl": ("qwen2_5_vl", wrapped(dict(rope_parameters=dict(rope_type="default", rope_theta=1e4,
+                                                                   mrope_section=[1, 1, 2])),
+                                         dict(depth=1, hidden_size=8, intermediate_size=8, num_heads=1, out_hidden_size=32,
+                                              patch_size=4, fullatt_block_indexes=[0])),
+                   flat, dict(target_modules=TEXT_ONLY)),
     # Adapters.
     "lora_layers": ("llama", dict(num_hidden_layers=3), None, dict(target_modules=["q_proj", "up_proj"],
                                                                 layers_to_transform=[1])),
@@ -225,18 +259,19 @@ def full_gradients(model, b):
 
 def make(folder, model_type, configuration, edit, adapter, edit_after=None):
     torch.manual_seed(3)
-    config = AutoConfig.for_model(model_type, **(SHAPE | configuration))
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float()
+    auto = AutoModelForImageTextToText if model_type in WRAPPERS else AutoModelForCausalLM
+    config = AutoConfig.for_model(model_type, **(configuration if model_type in WRAPPERS else SHAPE | configuration))
+    model = auto.from_config(config, attn_implementation="eager").float()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             draw = torch.randn_like(parameter) * 0.1
-            draw = draw + 1 if "norm" in name and model_type != "gemma3_text" else draw
+            draw = draw + 1 if "norm" in name and model_type not in ("gemma3_text", "gemma3") else draw
             parameter.copy_(draw.bfloat16())
     model.bfloat16().save_pretrained(folder / "model")
     (folder / "model" / "generation_config.json").unlink(missing_ok=True)
     rewrite(folder / "model" / "config.json", edit)
     # What the edited file says is what transformers computes.
-    model = AutoModelForCausalLM.from_pretrained(folder / "model", attn_implementation="eager", dtype=torch.float32)
+    model = auto.from_pretrained(folder / "model", attn_implementation="eager", dtype=torch.float32)
     full = full_gradients(model, batch()) if folder.name in FULL else {}
     model.requires_grad_(False)
     lora = dict(r=2, lora_alpha=6, lora_dropout=0.0, task_type="CAUSAL_LM", target_modules=PROJECTIONS)

@@ -14,6 +14,7 @@ use candle_core::{DType, Device, Tensor};
 use safetensors::Dtype;
 
 use super::adapter_module::{AdapterModule, Part, Target};
+use super::base_modules::BaseModules;
 use super::checkpoint::as_stored;
 use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats_of};
 use super::lora_config::{BlockShape, ModuleShape, NAMED_BLOCKS};
@@ -36,8 +37,8 @@ pub struct Adapter {
     config: Arc<LoraConfig>,
     /// Where it was loaded from, for errors.
     origin: PathBuf,
-    /// The layers of a block of its base.
-    projections: &'static [Projection],
+    /// What its base has.
+    modules: BaseModules,
     layers: Vec<Modules>,
     /// The updates of tables.
     tables: Tables<AdapterModule>,
@@ -53,6 +54,11 @@ const PICKLED_WEIGHTS: &str = "adapter_model.bin";
 /// No base has as many blocks: a tensor of a later one is refused before anything is made for the blocks before it.
 const BLOCKS_MAX: usize = 4096;
 const OTHER_BASE: &str = "was the adapter made for another base?";
+
+/// PEFT's name of a trained copy of a table.
+fn table_key(modules: BaseModules, module: ModuleToSave) -> String {
+    format!("base_model.model.{}.weight", modules.table(module))
+}
 
 /// A copy of a table in f32.
 pub(crate) fn widened(table: &Weight) -> Result<Tensor, ModelError> {
@@ -119,7 +125,7 @@ impl Adapter {
             Ok(module)
         };
         let saved = |module: ModuleToSave| widened(table_of(module));
-        let (config, layers) = (&config.over(base.projections()), (base.num_hidden_layers, base.projections()));
+        let (config, layers) = (&config.over(base.modules()), (base.num_hidden_layers, base.modules()));
         let mut adapter = Self::build(config, layers, PathBuf::from("a new adapter"), module, saved)?;
         config.check_names(base).map_err(ModelError::input)?;
         if adapter.modules().next().is_none() {
@@ -150,24 +156,24 @@ impl Adapter {
 
     fn build(
         config: &LoraConfig,
-        (layers, projections): (usize, &'static [Projection]),
+        (layers, modules): (usize, BaseModules),
         origin: PathBuf,
         module: impl Fn(Target, ModuleShape) -> Result<AdapterModule, ModelError>,
         table: impl Fn(ModuleToSave) -> Result<Tensor, ModelError>,
     ) -> Result<Self, ModelError> {
         let wrong = |problem| ModelError::config(&origin, problem);
-        let blocks = config.blocks(layers, projections).map_err(wrong)?;
+        let blocks = config.blocks(layers, modules).map_err(wrong)?;
         let mut layers = Vec::with_capacity(blocks.len());
         for (layer, block) in blocks.into_iter().enumerate() {
-            let mut modules = Modules::default();
+            let mut of_block = Modules::default();
             for (projection, shape) in Projection::ALL.into_iter().zip(block) {
                 let update = shape.map(|shape| module(Target::Layer(layer, projection), shape));
-                modules[projection.index()] = update.transpose()?;
+                of_block[projection.index()] = update.transpose()?;
             }
-            layers.push(modules);
+            layers.push(of_block);
         }
         let mut tables = Tables::default();
-        for (table, shape) in ModuleToSave::ALL.into_iter().zip(config.tables().map_err(wrong)?) {
+        for (table, shape) in ModuleToSave::ALL.into_iter().zip(config.tables(modules).map_err(wrong)?) {
             tables[table.index()] = shape.map(|shape| module(Target::Table(table), shape)).transpose()?;
         }
         let mut saved = Tables::default();
@@ -175,7 +181,7 @@ impl Adapter {
             saved[module.index()] = Some(Weight::F32(table(module)?));
         }
         let (config, base_tables) = (Arc::new(config.clone()), Tables::default());
-        Ok(Self { config, origin, projections, layers, tables, saved, base_tables })
+        Ok(Self { config, origin, modules, layers, tables, saved, base_tables })
     }
 
     /// The same shape, filled with zeros: where gradients and moments are kept.
@@ -222,30 +228,27 @@ impl Adapter {
         let config = LoraConfig::from_peft_json(&config_path, &text)?;
         let path = Self::weights_path(folder);
         let files = CheckpointFiles::open_file(&path)?;
-        let layer_of = |name: &str| -> Option<usize> {
-            name.strip_prefix("base_model.model.model.layers.")?.split('.').next()?.parse().ok()
-        };
+        // The files do not say what the base is; what they hold of it does.
+        let modules = BaseModules::of_adapter(files.names());
+        let layer_of = |name: &str| modules.block_of(name);
         if let Some(name) = files.names().find(|name| layer_of(name).is_some_and(|layer| layer >= BLOCKS_MAX)) {
             return Err(ModelError::UnexpectedTensor { path, tensor: name.to_owned() });
         }
         let layers = files.names().filter_map(layer_of).max().map_or(0, |last| last + 1);
         let wrong = |problem| ModelError::config(&config_path, problem);
-        let has_tables = config.tables().map_err(wrong)?.iter().any(Option::is_some);
-        // The files do not say what the base is; what they hold of a block does.
-        let is_of = |name: &str, projection: Projection| name.contains(&format!(".{}.", projection.path()));
-        let is_fused = |name: &str| is_of(name, Projection::QkvProj) || is_of(name, Projection::GateUpProj);
-        let projections: &'static [Projection] =
-            if files.names().any(is_fused) { &Projection::FUSED } else { &Projection::SEPARATE };
+        let has_tables = config.tables(modules).map_err(wrong)?.iter().any(Option::is_some);
         if layers == 0 {
             // Of whatever base, a block of this number would have an update.
-            let blocks = config.blocks(NAMED_BLOCKS, &Projection::ALL).map_err(wrong)?;
+            let every = BaseModules { layers: &Projection::ALL, ..modules };
+            let blocks = config.blocks(NAMED_BLOCKS, every).map_err(wrong)?;
             let first = blocks.iter().enumerate().find_map(|(layer, block)| {
                 let projection = Projection::ALL.into_iter().find(|projection| block[projection.index()].is_some())?;
                 Some((layer, projection))
             });
             if first.is_some() || !has_tables {
                 let (layer, projection) = first.unwrap_or((0, Projection::QProj));
-                return Err(ModelError::MissingTensor { path, tensor: Target::Layer(layer, projection).key(Part::A) });
+                let tensor = Target::Layer(layer, projection).key(modules, Part::A);
+                return Err(ModelError::MissingTensor { path, tensor });
             }
         }
         // The axes that are not the rank are the base's business; they are checked when the base is known.
@@ -259,22 +262,22 @@ impl Adapter {
             Ok::<_, ModelError>(Tensor::from_vec(values, shape, &Device::Cpu)?)
         };
         let module = |target: Target, ModuleShape { rank, scale }: ModuleShape| {
-            let vector = |part: Part| read(&target.key(part), 1, None);
+            let vector = |part: Part| read(&target.key(modules, part), 1, None);
             Ok(AdapterModule {
-                a: read(&target.key(Part::A), 2, Some((0, rank)))?,
-                b: read(&target.key(Part::B), 2, Some((1, rank)))?,
+                a: read(&target.key(modules, Part::A), 2, Some((0, rank)))?,
+                b: read(&target.key(modules, Part::B), 2, Some((1, rank)))?,
                 scale,
                 bias: config.lora_bias.then(|| vector(Part::Bias)).transpose()?,
                 magnitude: config.use_dora.then(|| vector(Part::Magnitude)).transpose()?,
             })
         };
         let table = |module: ModuleToSave| {
-            let name = module.adapter_key();
+            let name = table_key(modules, module);
             // Its shape, too, is checked when the base is known.
             let shape = files.shape(&name)?;
             Ok(Tensor::from_vec(files.floats(&name, &shape, OTHER_BASE)?, shape, &Device::Cpu)?)
         };
-        let mut adapter = Self::build(&config, (layers, projections), path.clone(), module, table)?;
+        let mut adapter = Self::build(&config, (layers, modules), path.clone(), module, table)?;
         for module in ModuleToSave::ALL {
             if let Some(name) = adapter.base_table_key(module).filter(|name| files.contains(name)) {
                 let shape = files.shape(&name)?;
@@ -318,7 +321,7 @@ impl Adapter {
 
     /// The same adapter for training on under another configuration, which may change its dropout alone.
     pub fn continued_with(self, config: &LoraConfig) -> Result<Self, ModelError> {
-        let config = &config.over(self.projections);
+        let config = &config.over(self.modules);
         let (mut ours, mut theirs) = (config.sorted(), self.config.sorted());
         for config in [&mut ours, &mut theirs] {
             config.lora_dropout = 0.0;
@@ -358,7 +361,7 @@ impl Adapter {
     /// Checks every tensor's shape against a base's.
     pub fn check_against(&self, config: &ModelConfig) -> Result<(), ModelError> {
         // Blocks behind the last that has an update may have none, as `layers_to_transform` says it.
-        let blocks = self.config.blocks(config.num_hidden_layers, config.projections());
+        let blocks = self.config.blocks(config.num_hidden_layers, config.modules());
         let blocks = blocks.map_err(|problem| ModelError::config(&self.origin, problem))?;
         let lacks = |block: &BlockShape| block.iter().any(Option::is_some);
         if self.layers.len() > config.num_hidden_layers || blocks.iter().skip(self.layers.len()).any(lacks) {
@@ -366,11 +369,17 @@ impl Adapter {
             let message = format!("expected updates for the base's {expected} layers, got {got}");
             return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
         }
+        if self.modules.wrapped != config.modules().wrapped {
+            let of = |wrapped: bool| if wrapped { "the text model of a wrapper" } else { "a text model" };
+            let (expected, got) = (of(config.modules().wrapped), of(self.modules.wrapped));
+            let message = format!("expected updates of {expected}, got those of {got}");
+            return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
+        }
         for (layer, (modules, block)) in self.layers.iter().zip(&blocks).enumerate() {
             for projection in Projection::ALL {
                 let is_there = modules[projection.index()].is_some();
                 if !is_there && block[projection.index()].is_some() {
-                    let message = format!("expected an update of {}, got none", projection.module_name(layer));
+                    let message = format!("expected an update of {}, got none", config.modules().layer(layer, projection));
                     return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
                 }
                 if is_there && !config.projections().contains(&projection) {
@@ -378,7 +387,7 @@ impl Adapter {
                     let message = format!(
                         "expected updates of the base's layers ({}), got one of {}",
                         names.join(", "),
-                        projection.module_name(layer)
+                        config.modules().layer(layer, projection)
                     );
                     return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
                 }
@@ -392,7 +401,7 @@ impl Adapter {
         for (target, module) in self.modules() {
             let rank = module.a.dim(0)?;
             for (part, tensor) in module.parts() {
-                hold(target.key(part), tensor.dims().to_vec(), target.shape(part, rank, config))?;
+                hold(target.key(self.modules, part), tensor.dims().to_vec(), target.shape(part, rank, config))?;
             }
         }
         for (tensor, table) in self.saved_tables().map(|(name, table)| (name, table.dims().to_vec())) {
@@ -457,7 +466,7 @@ impl Adapter {
     /// PEFT's name of a base's table; a file holds only those that have an update.
     fn base_table_key(&self, module: ModuleToSave) -> Option<String> {
         self.table_update(module)?;
-        Some(format!("base_model.model.{}.base_layer.weight", module.module_name()))
+        Some(format!("base_model.model.{}.base_layer.weight", self.modules.table(module)))
     }
 
     /// The base's tables with PEFT's names for them.
@@ -469,14 +478,15 @@ impl Adapter {
     fn saved_tables(&self) -> impl Iterator<Item = (String, &Tensor)> {
         ModuleToSave::ALL
             .into_iter()
-            .filter_map(|module| Some((module.adapter_key(), self.saved(module).and_then(Weight::dense)?)))
+            .filter_map(|module| Some((table_key(self.modules, module), self.saved(module).and_then(Weight::dense)?)))
     }
 
     /// Every trained tensor with PEFT's name for it: the updates block by block and those of tables, then the copies of tables.
     pub fn tensors(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        let base = self.modules;
         let updates = self
             .modules()
-            .flat_map(|(target, module)| module.parts().map(move |(part, tensor)| (target.key(part), tensor)));
+            .flat_map(move |(target, module)| module.parts().map(move |(part, tensor)| (target.key(base, part), tensor)));
         updates.chain(self.saved_tables())
     }
 }

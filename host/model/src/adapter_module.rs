@@ -5,6 +5,7 @@
 
 use candle_core::Tensor;
 
+use super::base_modules::BaseModules;
 use super::{ModelConfig, ModelError, ModuleToSave, Projection};
 use hilora_kernels::lora::Factors;
 
@@ -32,10 +33,10 @@ pub(crate) enum Part {
 
 impl Target {
     /// Its name in transformers' model.
-    pub(crate) fn module_name(self) -> String {
+    pub(crate) fn module_name(self, modules: BaseModules) -> String {
         match self {
-            Self::Layer(layer, projection) => projection.module_name(layer),
-            Self::Table(module) => module.module_name().to_owned(),
+            Self::Layer(layer, projection) => modules.layer(layer, projection),
+            Self::Table(module) => modules.table(module),
         }
     }
 
@@ -49,7 +50,7 @@ impl Target {
     }
 
     /// PEFT's name of a tensor of its update.
-    pub(crate) fn key(self, part: Part) -> String {
+    pub(crate) fn key(self, modules: BaseModules, part: Part) -> String {
         let is_embedding = self == Self::Table(ModuleToSave::EmbedTokens);
         let suffix = match part {
             Part::A if is_embedding => "lora_embedding_A",
@@ -59,7 +60,7 @@ impl Target {
             Part::Bias => "lora_B.bias",
             Part::Magnitude => "lora_magnitude_vector",
         };
-        format!("base_model.model.{}.{suffix}", self.module_name())
+        format!("base_model.model.{}.{suffix}", self.module_name(modules))
     }
 
     /// The shape of a tensor of its update.

@@ -32,7 +32,10 @@ impl Checkpoint {
     /// tied, and stores an output layer with other numbers, has two tables.
     pub(crate) fn open(folder: &Path) -> Result<Self, ModelError> {
         let mut config = ModelConfig::load(folder)?;
-        let files = CheckpointFiles::open_model(folder)?;
+        let mut files = CheckpointFiles::open_model(folder)?;
+        if config.wrapper.is_some() {
+            files = files.of_wrapper();
+        }
         if config.tie_word_embeddings && stores_another_output(&files)? {
             tracing::info!("{}: `{HEAD}` is not the embedding, so the two are not tied", folder.display());
             config.tie_word_embeddings = false;

@@ -14,6 +14,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::ModelError;
+use super::wrapper::text_name;
 use hilora_contract::artifact::{FileStamp, map_file};
 
 /// Names the shard of every tensor.
@@ -190,6 +191,8 @@ pub(crate) struct CheckpointFiles {
     path: PathBuf,
     files: Vec<OpenFile>,
     file_of: BTreeMap<String, usize>,
+    /// The stored names of a wrapper's text model, by its own.
+    stored_names: BTreeMap<String, String>,
 }
 
 impl CheckpointFiles {
@@ -238,7 +241,19 @@ impl CheckpointFiles {
         for (i, file) in files.iter().enumerate() {
             file_of.extend(file.metadata.tensors().into_keys().map(|name| (name, i)));
         }
-        Ok(Self { path, files, file_of })
+        Ok(Self { path, files, file_of, stored_names: BTreeMap::new() })
+    }
+
+    /// The same, whose tensors of a text model are also found by the names that they would have by themselves.
+    pub(crate) fn of_wrapper(mut self) -> Self {
+        self.stored_names =
+            self.file_of.keys().filter_map(|stored| Some((text_name(stored)?, stored.clone()))).collect();
+        self
+    }
+
+    /// The name by which a tensor is stored, or would be.
+    pub(crate) fn stored_name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.stored_names.get(name).map_or(name, String::as_str)
     }
 
     /// Refuses to go on if one of the files was changed since it was opened: their bytes are mapped.
@@ -248,7 +263,7 @@ impl CheckpointFiles {
 
     /// Whether a tensor is there.
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.file_of.contains_key(name)
+        self.file_of.contains_key(self.stored_name(name))
     }
 
     /// All names, sorted.
@@ -262,6 +277,7 @@ impl CheckpointFiles {
     }
 
     fn find(&self, name: &str) -> Result<(&OpenFile, &TensorInfo), ModelError> {
+        let name = self.stored_name(name);
         let missing = || ModelError::MissingTensor { path: self.path.clone(), tensor: name.to_owned() };
         let file = &self.files[*self.file_of.get(name).ok_or_else(missing)?];
         Ok((file, file.metadata.info(name).ok_or_else(missing)?))
@@ -269,6 +285,7 @@ impl CheckpointFiles {
 
     /// A tensor, mapped.
     pub(crate) fn tensor<'a>(&'a self, name: &'a str) -> Result<StoredTensor<'a>, ModelError> {
+        let name = self.stored_name(name);
         let (file, info) = self.find(name)?;
         Ok(StoredTensor { path: &file.path, name, dtype: info.dtype, shape: &info.shape, bytes: file.map(info)? })
     }

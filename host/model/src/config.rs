@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::architecture::{Activation, QueryKeyNorm};
-use super::{Architecture, BlockNorm, ModelError, Projection, Quantization, RopeParameters, end_tokens};
+use super::base_modules::BaseModules;
+use super::{Architecture, BlockNorm, ModelError, Projection, Quantization, RopeParameters, Wrapper, end_tokens};
 use hilora_kernels::attention::Heads;
 
 /// Which linear layers have biases.
@@ -68,6 +69,8 @@ impl Default for Multipliers {
 pub struct ModelConfig {
     /// The architecture.
     pub model_type: Architecture,
+    /// What the model is the text model of.
+    pub wrapper: Option<Wrapper>,
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width of the feed-forward network.
@@ -135,12 +138,22 @@ impl ModelConfig {
     pub fn parse(path: &Path, text: &str) -> Result<Self, ModelError> {
         let wrong = |message: String| ModelError::config(path, message);
         let value: Value = serde_json::from_str(text).map_err(|e| wrong(format!("not valid JSON: {e}")))?;
+        let wrapper = Wrapper::of(&value);
+        let value = match wrapper {
+            Some(wrapper) => wrapper.text_config(path, &value)?,
+            None => value,
+        };
         let fields = Fields { path, value: &value, model_type: None };
 
         let named = fields.text("model_type")?;
         let Some(model_type) = Architecture::ALL.into_iter().find(|known| known.model_type() == named) else {
-            let known = Architecture::ALL.map(|known| format!("\"{known}\"")).join(", ");
-            return Err(fields.wrong("model_type", &format!("one of {known}"), value.get("model_type")));
+            // A wrapper's own text model is none of them again.
+            let wrappers = if wrapper.is_none() { &Wrapper::ALL[..] } else { &[] };
+            let known = Architecture::ALL.into_iter().map(Architecture::model_type);
+            let known = known.chain(wrappers.iter().map(|wrapper| wrapper.model_type()));
+            let known: Vec<_> = known.map(|known| format!("\"{known}\"")).collect();
+            let field = if wrapper.is_none() { "model_type" } else { "text_config.model_type" };
+            return Err(fields.wrong(field, &format!("one of {}", known.join(", ")), value.get("model_type")));
         };
         let fields = Fields { model_type: Some(model_type), ..fields };
         fields.refuse_uncomputed(model_type)?;
@@ -177,6 +190,7 @@ impl ModelConfig {
         let (sliding_layers, sliding_window) = fields.windows(model_type, layers)?;
         Ok(Self {
             model_type,
+            wrapper,
             hidden_size,
             intermediate_size: fields.count("intermediate_size")?,
             num_hidden_layers: layers,
@@ -237,6 +251,11 @@ impl ModelConfig {
     /// The linear layers of a block.
     pub fn projections(&self) -> &'static [Projection] {
         self.model_type.projections()
+    }
+
+    /// What an adapter may update.
+    pub(crate) fn modules(&self) -> BaseModules {
+        BaseModules { layers: self.projections(), wrapped: self.wrapper.is_some() }
     }
 
     /// (out, in) of a projection.
@@ -600,8 +619,16 @@ mod tests {
             error.strip_prefix("config.json: ").map(str::to_owned)
         };
         let expected = |text: &str| Some(text.to_owned());
-        let known = r#""qwen2", "qwen3", "llama", "mistral", "seed_oss", "internlm3", "smollm3", "granite", "phi3", "olmo2", "olmo3", "gemma3_text""#;
-        assert_eq!(message("mamba", ""), expected(&format!(r#"model_type: expected one of {known}, got "mamba""#)));
+        let unknown = message("mamba", "").unwrap_or_default();
+        assert!(
+            unknown.starts_with(r#"model_type: expected one of "qwen2", "qwen3", "llama", "mistral", "#),
+            "{unknown}"
+        );
+        assert!(unknown.ends_with(r#""gemma3", "mistral3", "llava", "qwen2_5_vl", got "mamba""#), "{unknown}");
+        assert_eq!(message("gemma3", ""), expected("text_config: expected an object, got nothing"));
+        let unknown = message("mistral3", r#","text_config":{"model_type":"ministral3"}"#).unwrap_or_default();
+        assert!(unknown.starts_with("text_config.model_type: expected one of"), "{unknown}");
+        assert!(unknown.ends_with(r#""gemma3_text", got "ministral3""#), "{unknown}");
         assert_eq!(
             message("qwen3", r#","layer_types":["chunked_attention"]"#),
             expected(

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::checkpoint::Checkpoint;
 use super::checkpoint_files::{CheckpointFiles, INDEX, StoredTensor};
 use super::new_tensor::{NewTensor, write_tensors};
-use super::{ModelError, Quantization};
+use super::{ModelConfig, ModelError, Quantization};
 use hilora_contract::artifact::AtomicFolder;
 
 /// What was derived, or would be.
@@ -48,11 +48,14 @@ pub(crate) fn read_config(base: &Path) -> Result<Value, ModelError> {
 /// The base's config.json for a model with these tables: what says that embeddings are tied which are not is set right, so
 /// that every version of transformers reads two tables. `None` if it can stay as it is.
 pub(crate) fn config_of_tables(base: &Path, tied: bool) -> Result<Option<Value>, ModelError> {
-    let mut config = read_config(base)?;
-    if tied || config.get("tie_word_embeddings").and_then(Value::as_bool) != Some(true) {
+    if tied || !ModelConfig::load(base)?.tie_word_embeddings {
         return Ok(None);
     }
+    let mut config = read_config(base)?;
     config["tie_word_embeddings"] = false.into();
+    if let Some(text) = config.get_mut("text_config").and_then(Value::as_object_mut) {
+        text.insert("tie_word_embeddings".to_owned(), false.into());
+    }
     Ok(Some(config))
 }
 

@@ -15,7 +15,9 @@ mod projection;
 mod quantization;
 mod rope_parameters;
 mod tensor_names;
+mod wrapper;
 
+mod base_modules;
 mod lora_config;
 mod module_names;
 mod module_to_save;
@@ -91,6 +93,7 @@ pub use stored_type::StoredType;
 pub use tokenizer::Tokenizer;
 pub use training_pass::{Gradients, TrainingPass};
 pub use weights::Weights;
+pub use wrapper::Wrapper;
 
 // The tests of other crates read the same file, which names this crate as they do.
 #[cfg(test)]

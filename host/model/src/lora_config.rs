@@ -10,6 +10,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::base_modules::BaseModules;
 use super::module_names::{ModuleNames, ModulePattern, NameMatcher, PatternMatcher, is_end};
 use super::{ModelConfig, ModelError, ModuleToSave, Projection};
 
@@ -200,6 +201,12 @@ impl<'a> Matchers<'a> {
 /// Blocks among whose names a name or an expression of a configuration must match one.
 pub(crate) const NAMED_BLOCKS: usize = 256;
 
+/// The names of the layers of as many blocks as may be named.
+fn all_names(modules: BaseModules) -> impl Iterator<Item = String> {
+    let of_block = move |block| modules.layers.iter().map(move |layer| modules.layer(block, *layer));
+    (0..NAMED_BLOCKS).flat_map(of_block).chain(ModuleToSave::ALL.map(|module| modules.table(module)))
+}
+
 impl LoraConfig {
     /// The factor of an update for which no pattern says otherwise: alpha / r, or alpha / sqrt(r) with rsLoRA.
     pub fn scale(&self) -> f32 {
@@ -211,21 +218,24 @@ impl LoraConfig {
         (alpha / if self.use_rslora { rank.sqrt() } else { rank }) as f32
     }
 
-    /// The same for blocks of these layers: all linear layers are those that the blocks have.
-    pub(crate) fn over(&self, layers: &[Projection]) -> Self {
-        Self { target_modules: self.target_modules.over(layers), ..self.clone() }
+    /// The same over the blocks of a base: all linear layers are those that the blocks have.
+    pub(crate) fn over(&self, modules: BaseModules) -> Self {
+        let target_modules = self.target_modules.over(modules, &self.layers_to_transform);
+        // An expression names its blocks itself.
+        let layers_to_transform = if modules.wrapped { Vec::new() } else { self.layers_to_transform.clone() };
+        Self { target_modules, layers_to_transform, ..self.clone() }
     }
 
-    /// The updates of a base with this many blocks of these layers, block by block; an expression that cannot be read is
-    /// told.
-    pub(crate) fn blocks(&self, count: usize, layers: &[Projection]) -> Result<Vec<BlockShape>, String> {
+    /// The updates of a base with this many blocks, block by block; an expression that cannot be read is told.
+    pub(crate) fn blocks(&self, count: usize, modules: BaseModules) -> Result<Vec<BlockShape>, String> {
         let matchers = Matchers::of(self)?;
         let shape = |layer: usize, projection: Projection| {
             let is_transformed = self.layers_to_transform.is_empty() || self.layers_to_transform.contains(&layer);
-            matchers.shape(&projection.module_name(layer), is_transformed)
+            matchers.shape(&modules.layer(layer, projection), is_transformed)
         };
         let shapes = |layer| {
-            Projection::ALL.map(|projection| layers.contains(&projection).then(|| shape(layer, projection)).flatten())
+            Projection::ALL
+                .map(|projection| modules.layers.contains(&projection).then(|| shape(layer, projection)).flatten())
         };
         Ok((0..count).map(shapes).collect())
     }
@@ -233,13 +243,10 @@ impl LoraConfig {
     /// Refuses the name of a layer that the base lacks, beside others: of a base with fused layers `q_proj` is none.
     pub(crate) fn check_names(&self, base: &ModelConfig) -> Result<(), String> {
         let ModuleNames::Named(ends) = &self.target_modules else { return Ok(()) };
-        let of = |layers: &[Projection]| {
-            let layers = layers.to_vec();
-            (0..NAMED_BLOCKS)
-                .flat_map(move |block| layers.clone().into_iter().map(move |layer| layer.module_name(block)))
-        };
-        let known = |end: &str, layers: &[Projection]| of(layers).any(|name| is_end(&name, end));
-        match ends.iter().find(|end| !known(end, base.projections()) && known(end, &Projection::ALL)) {
+        let own = base.modules();
+        let known = |end: &str, modules: BaseModules| all_names(modules).any(|name| is_end(&name, end));
+        let every = BaseModules { layers: &Projection::ALL, ..own };
+        match ends.iter().find(|end| !known(end, own) && known(end, every)) {
             None => Ok(()),
             Some(end) => {
                 let names: Vec<_> = base.projections().iter().map(ToString::to_string).collect();
@@ -253,12 +260,19 @@ impl LoraConfig {
     }
 
     /// The updates of the tables outside the blocks; one of which a copy is trained has none.
-    pub(crate) fn tables(&self) -> Result<TableShapes, String> {
+    pub(crate) fn tables(&self, modules: BaseModules) -> Result<TableShapes, String> {
         let matchers = Matchers::of(self)?;
         Ok(ModuleToSave::ALL.map(|module| match self.saves(module) {
             true => None,
-            false => matchers.shape(module.module_name(), self.layers_to_transform.is_empty()),
+            false => matchers.shape(&modules.table(module), self.layers_to_transform.is_empty()),
         }))
+    }
+
+    /// The same where nothing says whether the base is the text model of a wrapper.
+    fn tables_of_any(&self) -> Result<TableShapes, String> {
+        let of = |wrapped: bool| self.tables(BaseModules { layers: &[], wrapped });
+        let (own, wrapped) = (of(false)?, of(true)?);
+        Ok(ModuleToSave::ALL.map(|module| own[module.index()].or(wrapped[module.index()])))
     }
 
     /// Whether PEFT writes the base's tables that have an update beside it: what it looks for are their names, or an
@@ -274,7 +288,7 @@ impl LoraConfig {
 
     /// The rank of a table's update.
     pub fn table_rank(&self, module: ModuleToSave) -> Option<usize> {
-        self.tables().ok()?[module.index()].map(|shape| shape.rank)
+        self.tables_of_any().ok()?[module.index()].map(|shape| shape.rank)
     }
 
     /// Whether a copy of a table is trained.
@@ -285,10 +299,8 @@ impl LoraConfig {
     /// Every problem of this configuration.
     pub fn validate(&self) -> Vec<String> {
         let mut problems = self.problems();
-        let names: Vec<String> = (0..NAMED_BLOCKS)
-            .flat_map(|layer| Projection::ALL.map(|projection| projection.module_name(layer)))
-            .chain(ModuleToSave::ALL.map(|module| module.module_name().to_owned()))
-            .collect();
+        let of = |wrapped: bool| all_names(BaseModules { layers: &Projection::ALL, wrapped });
+        let names: Vec<String> = of(false).chain(of(true)).collect();
         let lists =
             [("target_modules", Some(&self.target_modules)), ("exclude_modules", self.exclude_modules.as_ref())];
         for (field, list) in lists.into_iter().filter_map(|(field, list)| Some((field, list?))) {
@@ -341,7 +353,7 @@ impl LoraConfig {
         for (key, alpha) in self.alpha_pattern.entries().filter(|(_, alpha)| !(alpha.is_finite() && *alpha > 0.0)) {
             problems.push(format!("lora.alpha_pattern.{key}: expected a positive number, got {alpha}"));
         }
-        match self.tables() {
+        match self.tables_of_any() {
             Err(problem) => problems.push(format!("lora.{problem}")),
             Ok(tables) => {
                 let kinds = [(self.use_dora, "use_dora"), (self.lora_bias, "lora_bias")];
@@ -438,7 +450,7 @@ impl LoraConfig {
         let tying = fields.get("ensure_weight_tying").and_then(serde_json::Value::as_bool) == Some(true);
         let of_tables = [
             ("modules_to_save", !config.modules_to_save.is_empty(), "a saved copy"),
-            ("an update of a table", config.tables().map_err(wrong)?.iter().any(Option::is_some), "it"),
+            ("an update of a table", config.tables_of_any().map_err(wrong)?.iter().any(Option::is_some), "it"),
         ];
         if let Some((what, _, it)) = of_tables.into_iter().find(|(_, is_there, _)| tying && *is_there) {
             return Err(wrong(format!(
@@ -693,7 +705,7 @@ mod tests {
 
     /// Block and layer, rank and scale of every update in a base of four blocks.
     fn shapes(config: &LoraConfig) -> Result<Vec<(String, usize, f32)>, String> {
-        let blocks = config.blocks(4, &Projection::SEPARATE)?;
+        let blocks = config.blocks(4, BaseModules { layers: &Projection::SEPARATE, wrapped: false })?;
         let named = blocks.iter().enumerate().flat_map(|(layer, block)| {
             Projection::ALL.into_iter().zip(block).filter_map(move |(projection, shape)| {
                 let shape = (*shape)?;
@@ -737,7 +749,7 @@ mod tests {
     #[test]
     fn which_tables_get_an_update_is_pefts() -> Result<(), String> {
         let ranks = |keys: &str| -> Result<[Option<usize>; 2], String> {
-            Ok(read(keys)?.tables()?.map(|shape| shape.map(|shape| shape.rank)))
+            Ok(read(keys)?.tables_of_any()?.map(|shape| shape.map(|shape| shape.rank)))
         };
         assert_eq!(ranks(r#""target_modules":["q_proj","embed_tokens"]"#)?, [Some(4), None]);
         assert_eq!(ranks(r#""target_modules":["lm_head"],"rank_pattern":{"lm_head":2}"#)?, [None, Some(2)]);

@@ -14,6 +14,7 @@ use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG};
 use super::checkpoint_files::{CheckpointFiles, StoredTensor};
 use super::derived_checkpoint::{Derivation, DerivedCheckpoint, config_of_tables, refuse_quantized};
 use super::new_tensor::{Content, NewTensor};
+use super::tensor_names::layer_key;
 use super::{Adapter, AdapterModule, ModelError, ModuleToSave};
 use hilora_kernels::linear::{self, Weight};
 use hilora_kernels::{dora, residual};
@@ -44,9 +45,9 @@ pub fn merge(
         };
         let name = projection.weight_key(layer);
         floats(&name, &[outputs, inputs])?;
-        updates.insert(name, (module, Part::A));
+        updates.insert(checkpoint.files.stored_name(&name).to_owned(), (module, Part::A));
         if module.bias.is_some() {
-            let name = format!("{}.bias", projection.module_name(layer));
+            let name = layer_key(layer, &format!("{}.bias", projection.path()));
             if !checkpoint.config.has_bias(projection) {
                 return Err(ModelError::input_with_hint(
                     format!("lora_bias: expected a base with the bias {name} to merge into, got one without it"),
@@ -54,7 +55,7 @@ pub fn merge(
                 ));
             }
             floats(&name, &[outputs])?;
-            updates.insert(name, (module, Part::Bias));
+            updates.insert(checkpoint.files.stored_name(&name).to_owned(), (module, Part::Bias));
         }
     }
     let tables = MergedTables::new(&checkpoint, &adapter)?;
@@ -98,7 +99,9 @@ impl<'a> MergedTables<'a> {
 
     /// What stands in the place of a tensor of the base; `None` if it is no table, or one that stays.
     fn instead_of(&self, name: &str) -> Result<Option<Vec<(String, NewTensor<'a>)>>, ModelError> {
-        let Some(module) = ModuleToSave::ALL.into_iter().find(|module| module.weight_key() == name) else {
+        let Some(module) =
+            ModuleToSave::ALL.into_iter().find(|module| self.files.stored_name(module.weight_key()) == name)
+        else {
             return Ok(None);
         };
         let modules: &[ModuleToSave] = match (self.untied, module) {
@@ -114,7 +117,7 @@ impl<'a> MergedTables<'a> {
 
     /// A table in the type of the base's table `like`: the trained copy, that table with its update, or that table itself.
     fn table(&self, module: ModuleToSave, like: &'static str) -> Result<(String, NewTensor<'a>), ModelError> {
-        let (files, adapter, name) = (self.files, self.adapter, module.weight_key().to_owned());
+        let (files, adapter, name) = (self.files, self.adapter, self.files.stored_name(module.weight_key()).to_owned());
         let tensor = files.tensor(like)?;
         // Of tied tables the file may hold the one under either name.
         let other = ModuleToSave::ALL.into_iter().find_map(|other| adapter.base_table(other).filter(|_| self.untied));

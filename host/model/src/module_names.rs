@@ -12,6 +12,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Projection;
+use super::base_modules::BaseModules;
 
 /// Modules of a base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,10 +36,21 @@ impl ModuleNames {
         Self::from(Projection::SEPARATE.to_vec())
     }
 
-    /// The same over blocks of these layers: all linear layers are those that the blocks have, fused or not.
-    pub(crate) fn over(&self, layers: &[Projection]) -> Self {
+    /// The same over the blocks of a base: all linear layers are those that the blocks have, fused or not. Those of a wrapper
+    /// are named together with their model, since its other models have layers of the same names.
+    pub(crate) fn over(&self, modules: BaseModules, blocks: &[usize]) -> Self {
         let is_all = self.clone().sorted() == Self::all_linear();
-        if is_all { Self::from(layers.to_vec()).sorted() } else { self.clone() }
+        let names = if is_all { Self::from(modules.layers.to_vec()).sorted() } else { self.clone() };
+        if !modules.wrapped {
+            return names;
+        }
+        Self::Matching(match names.sorted() {
+            Self::Named(ends) => {
+                let ends: Vec<String> = ends.iter().map(|end| end.replace('.', r"\.")).collect();
+                modules.within(&format!(r"(?:.*\.)?(?:{})", ends.join("|")), blocks)
+            }
+            Self::Matching(pattern) => modules.within(&pattern, blocks),
+        })
     }
 
     /// Whether nothing is named.

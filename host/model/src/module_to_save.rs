@@ -43,9 +43,14 @@ impl ModuleToSave {
         }
     }
 
-    /// PEFT's name of its trained copy.
+    /// PEFT's name of its trained copy over a text model.
     pub fn adapter_key(self) -> String {
         format!("base_model.model.{}", self.weight_key())
+    }
+
+    /// Whether this is PEFT's name of its trained copy, whatever the base is part of.
+    pub fn is_adapter_key(self, name: &str) -> bool {
+        name.strip_suffix(&format!(".{self}.weight")).is_some_and(|start| start.starts_with("base_model.model"))
     }
 }
 

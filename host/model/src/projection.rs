@@ -71,11 +71,6 @@ impl Projection {
         self as usize
     }
 
-    /// Its name in transformers' model.
-    pub(crate) fn module_name(self, layer: usize) -> String {
-        layer_key(layer, self.path())
-    }
-
     /// Its weight's name in a checkpoint.
     pub(crate) fn weight_key(self, layer: usize) -> String {
         layer_key(layer, &format!("{}.weight", self.path()))

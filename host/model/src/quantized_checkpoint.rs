@@ -10,6 +10,7 @@ use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG, quantize};
 use super::checkpoint_files::StoredTensor;
 use super::derived_checkpoint::{Derivation, DerivedCheckpoint, config_of_tables, read_config, refuse_quantized};
 use super::new_tensor::{Content, NewTensor};
+use super::wrapper::text_name;
 use super::{ModelError, bitsandbytes};
 
 /// Quantizes a base as bitsandbytes does it and stores it: the blocks' linear layers in NF4 with double quantization, all
@@ -30,8 +31,8 @@ pub fn quantize_checkpoint(
         for &projection in checkpoint.config.projections() {
             let (outputs, inputs) = checkpoint.config.projection_dims(projection);
             let name = projection.weight_key(layer);
-            checkpoint.files.tensor(&name)?.of_shape(&[outputs, inputs], NOT_THIS_CONFIG)?;
-            quantized.insert(name);
+            let tensor = checkpoint.files.tensor(&name)?.of_shape(&[outputs, inputs], NOT_THIS_CONFIG)?;
+            quantized.insert(tensor.name.to_owned());
         }
     }
     let replace = |tensor: StoredTensor<'_>| -> Result<Option<Vec<(String, NewTensor<'_>)>>, ModelError> {
@@ -47,8 +48,24 @@ pub fn quantize_checkpoint(
         };
         Ok(Some(tensors.into_iter().map(made).collect()))
     };
-    let config = Some(quantized_config(base, checkpoint.config.tie_word_embeddings)?);
+    let mut config = quantized_config(base, checkpoint.config.tie_word_embeddings)?;
+    if checkpoint.config.wrapper.is_some() {
+        // transformers would look for codes in the other models' layers, too.
+        config["quantization_config"]["llm_int8_skip_modules"] = json!(other_models(&checkpoint));
+    }
+    let config = Some(config);
     Derivation { checkpoint: &checkpoint, base, output, dry_run, config }.run(&replace, on_tensor)
+}
+
+/// The models of a wrapper beside the text model, and its output layer, by their names in transformers' model.
+fn other_models(checkpoint: &Checkpoint) -> BTreeSet<String> {
+    let of_text = ["model.layers.", "model.embed_tokens.", "model.norm."];
+    let outside = |name: &&str| text_name(name).is_none() && !of_text.iter().any(|start| name.starts_with(start));
+    let name_of = |name: &str| {
+        let name = name.strip_prefix("model.").unwrap_or(name);
+        format!("model.{}", name.split('.').next().unwrap_or(name))
+    };
+    checkpoint.files.names().filter(outside).map(name_of).chain(["lm_head".to_owned()]).collect()
 }
 
 /// The base's config.json with what transformers needs to load bitsandbytes' layers.

@@ -122,10 +122,47 @@ fn check(case: &Path) -> Result<(), Box<dyn std::error::Error>> {
     assert!(done.is_some());
     hold("the merged model", &decoded(&Model::load(&merged, BasePrecision::F32)?, None, &tokens)?, expected)?;
 
+    if model.config().wrapper.is_some() {
+        check_wrapper(case, &model, &adapter)?;
+    }
     // An adapter that was written is read as the same.
     adapter.save(&merged, None)?;
     let again = Adapter::load(&merged)?;
     assert_eq!(again.config(), adapter.config());
+    Ok(())
+}
+
+/// Of a wrapper the text model alone is adapted, merged and quantized; all else stays as it is.
+fn check_wrapper(case: &Path, model: &Model, adapter: &Adapter) -> Result<(), Box<dyn std::error::Error>> {
+    // Named as PEFT names it, and no layer of the other models is meant.
+    let ends = ["down_proj", "q_proj", "up_proj", "v_proj"].map(str::to_owned);
+    let lora = LoraConfig { target_modules: ModuleNames::Named(ends.to_vec()), ..adapter.config().clone() };
+    let new = model.new_adapter(&lora, 1)?;
+    let names = |adapter: &Adapter| adapter.tensors().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!((new.config(), names(&new)), (adapter.config(), names(adapter)));
+
+    let (base, written) = (case.join("model"), tempfile::tempdir()?);
+    let (merged, quantized) = (written.path().join("merged"), written.path().join("quantized"));
+    let go_on = |_: usize, _: usize| std::ops::ControlFlow::Continue(());
+    let done = merge(&base, &case.join("adapter"), &merged, false, &go_on)?.ok_or("it was not merged")?;
+    assert_eq!(done.tensors_replaced, adapter.tensors().count() / 2);
+    let blocks = model.config().num_hidden_layers * model.config().projections().len();
+    let done = quantize_checkpoint(&base, &quantized, false, &go_on)?.ok_or("it was not quantized")?;
+    assert_eq!(done.tensors_replaced, blocks);
+    Model::load(&quantized, BasePrecision::Nf4)?;
+    let config: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(quantized.join("config.json"))?)?;
+    let skipped = config["quantization_config"]["llm_int8_skip_modules"].as_array().ok_or("nothing is skipped")?;
+    let base = CheckpointFiles::open_model(&base)?;
+    let others: Vec<&str> = base.names().filter(|name| name.starts_with("vis") || name.starts_with("multi")).collect();
+    assert!(others.len() > 5, "{others:?}");
+    for folder in [merged, quantized] {
+        let files = CheckpointFiles::open_model(&folder)?;
+        for &name in &others {
+            assert_eq!(files.tensor(name)?.bytes, base.tensor(name)?.bytes, "{name}");
+            let model = format!("model.{}", name.split('.').next().unwrap_or(name));
+            assert!(skipped.iter().any(|skipped| skipped.as_str() == Some(&model)), "{name}, {skipped:?}");
+        }
+    }
     Ok(())
 }
 
@@ -140,6 +177,6 @@ fn every_case_has_transformers_numbers() -> Result<(), Box<dyn std::error::Error
         }
     }
     wrong.sort();
-    assert!(cases >= 33 && wrong.is_empty(), "{cases} cases\n{}", wrong.join("\n"));
+    assert!(cases >= 38 && wrong.is_empty(), "{cases} cases\n{}", wrong.join("\n"));
     Ok(())
 }

@@ -47,7 +47,6 @@ impl Optimizer {
         loraplus_lr_ratio: f64,
         trained: &[(String, &Tensor)],
     ) -> Result<Self, TrainingError> {
-        let embedding = ModuleToSave::EmbedTokens.adapter_key();
         let moments = trained
             .iter()
             .map(|(name, tensor)| {
@@ -55,7 +54,7 @@ impl Optimizer {
                 let moments = match kind {
                     OptimizerKind::Adamw => Moments::Torch(tensor.zeros_like()?, tensor.zeros_like()?),
                     OptimizerKind::Adamw8bit | OptimizerKind::PagedAdamw8bit
-                        if elements >= ELEMENTS_MIN && *name != embedding =>
+                        if elements >= ELEMENTS_MIN && !ModuleToSave::EmbedTokens.is_adapter_key(name) =>
                     {
                         Moments::Bits8(Moment8bit::zeros(elements), Moment8bit::zeros(elements))
                     }

@@ -97,6 +97,11 @@ impl TrainingRun<'_> {
         };
         let model = model.computing_in(self.config.precision()?.computed)?;
         match self.config.mode {
+            TrainingMode::Full if model.config().wrapper.is_some() => {
+                let got =
+                    format!("mode full trains all weights, and {} is a wrapper of several models", folder.display());
+                Err(TrainingError::Config(vec![format!("training.mode: {got}; train an adapter (lora, qlora)")]))
+            }
             TrainingMode::Full => Learner::full(model, self.seed, &LearnerOptions::of(self.config)),
             TrainingMode::Lora | TrainingMode::Qlora => self.adapter_learner(model),
         }
