@@ -18,8 +18,11 @@ pub mod scratch;
 mod composite;
 pub mod matmul;
 
-pub mod awq;
 pub mod dynamic_map;
+mod look_up;
+pub mod scales;
+
+pub mod integer;
 pub mod nf4;
 
 pub mod linear;

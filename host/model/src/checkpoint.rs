@@ -1,24 +1,22 @@
 //! A checkpoint: a folder of the Hugging Face layout with `config.json` and safetensors, opened but not yet read.
 //!
 //! Weights are made from it one by one: a tensor is mapped, converted or quantized by all threads, and let go. Layers
-//! that the checkpoint holds in 4 bits stay mapped as they are.
+//! that the checkpoint holds quantized keep their codes: bitsandbytes' stay mapped, others are laid out anew.
 
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
-use safetensors::Dtype;
 
 use super::checkpoint_files::{CheckpointFiles, StoredFloats, StoredTensor};
 use super::tensor_names::{EMBEDDING, HEAD};
-use super::{BasePrecision, ModelConfig, ModelError, Quantization, bitsandbytes};
-use hilora_kernels::awq::{AwqMatrix, WORD};
+use super::{BasePrecision, ModelConfig, ModelError, Quantization, awq, bitsandbytes};
 use hilora_kernels::linear::Weight;
 use hilora_kernels::nf4::{self, BLOCK, Nf4Bytes, Nf4Matrix};
 
 pub(crate) const NOT_THIS_CONFIG: &str = "does config.json belong to this checkpoint?";
-const NOT_THIS_GROUP: &str = "does quantization_config.group_size belong to this checkpoint?";
+pub(crate) const NOT_THIS_GROUP: &str = "does quantization_config.group_size belong to this checkpoint?";
 
 /// An opened checkpoint.
 pub(crate) struct Checkpoint {
@@ -105,34 +103,7 @@ impl Checkpoint {
                 Ok(bitsandbytes::read(&self.files, name, shape)?.map(|matrix| Weight::Nf4(Box::new(matrix))))
             }
             Quantization::Awq { group_size } => {
-                if self.files.contains(name) {
-                    return Ok(None);
-                }
-                let (rows, columns) = (shape[0], shape[1]);
-                let group = group_size.unwrap_or(columns);
-                if !rows.is_multiple_of(WORD) || !columns.is_multiple_of(group) {
-                    let message = format!(
-                        "tensor `{name}`: AWQ needs outputs in multiples of {WORD} and inputs in multiples of the group \
-                         {group}, got {shape:?}"
-                    );
-                    return Err(ModelError::config(&self.folder.join("config.json"), message));
-                }
-                let stem = name.strip_suffix("weight").unwrap_or(name);
-                let part = |part: &str, shape: [usize; 2], dtype, expected, hint| {
-                    let name = format!("{stem}{part}");
-                    Ok::<_, ModelError>(
-                        self.files.tensor(&name)?.of_type(dtype, expected)?.of_shape(&shape, hint)?.bytes,
-                    )
-                };
-                let (words, groups) = (rows / WORD, columns / group);
-                let matrix = AwqMatrix::new(
-                    (rows, columns),
-                    group,
-                    part("qweight", [columns, words], Dtype::I32, "I32", NOT_THIS_CONFIG)?,
-                    part("qzeros", [groups, words], Dtype::I32, "I32", NOT_THIS_GROUP)?,
-                    part("scales", [groups, rows], Dtype::F16, "F16", NOT_THIS_GROUP)?,
-                );
-                Ok(Some(Weight::Awq(Box::new(matrix))))
+                Ok(awq::read(&self.files, name, shape, group_size)?.map(|matrix| Weight::Integer(Box::new(matrix))))
             }
         }
     }
@@ -211,6 +182,7 @@ mod tests {
     use crate::new_tensor::{Content, NewTensor, write_tensors};
     use crate::small_model::{SMALL_CONFIG, small_model};
     use crate::{ComputeDevice, Model};
+    use safetensors::Dtype;
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
 

@@ -18,6 +18,7 @@ mod lora_config;
 mod module_names;
 mod module_to_save;
 
+mod awq;
 mod bitsandbytes;
 mod checkpoint;
 mod checkpoint_files;

@@ -6,9 +6,10 @@ use half::{bf16, f16};
 
 use super::weights::Weights;
 use super::{BasePrecision, ComputeType, Model, ModelConfig, ModelError, Quantization, StoredType};
-use hilora_kernels::awq::{AwqMatrix, WORD};
+use hilora_kernels::integer::{CodeWidth, Groups, IntegerCodes, IntegerMatrix, Zeros};
 use hilora_kernels::linear::Weight;
 use hilora_kernels::nf4::{BLOCK, NESTED_BLOCK, Nf4Bytes, Nf4Matrix};
+use hilora_kernels::scales::Scales;
 
 /// The shape of a skeleton.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl Model {
             &mut |_, shape, in_block| match (precision, quantization) {
                 (BasePrecision::F32, _) => dense(shape, StoredType::F32),
                 (BasePrecision::Bf16, _) => dense(shape, StoredType::Bf16),
-                (BasePrecision::Nf4, Quantization::Awq { group_size }) if in_block => awq(shape, group_size),
+                (BasePrecision::Nf4, Quantization::Awq { group_size }) if in_block => Ok(integers(shape, group_size)),
                 (BasePrecision::Nf4, _) if in_block => Ok(nf4(shape)),
                 (BasePrecision::Nf4, _) => dense(shape, stored),
             },
@@ -85,19 +86,12 @@ fn nf4([rows, columns]: [usize; 2]) -> Weight {
     Weight::Nf4(Box::new(Nf4Matrix::new(quantized, rows, columns)))
 }
 
-fn awq([rows, columns]: [usize; 2], group_size: Option<usize>) -> Result<Weight, ModelError> {
+fn integers([rows, columns]: [usize; 2], group_size: Option<usize>) -> Weight {
     let group = group_size.unwrap_or(columns);
-    if !rows.is_multiple_of(WORD) || !columns.is_multiple_of(group) {
-        let problem = format!("AWQ needs outputs in multiples of {WORD} and inputs in multiples of {group}");
-        return Err(ModelError::input(format!("a layer of [{rows}, {columns}]: {problem}")));
-    }
-    let scales = columns / group * rows;
-    let scale = f16::from_f32(2e-3).to_le_bytes();
-    Ok(Weight::Awq(Box::new(AwqMatrix::new(
-        (rows, columns),
-        group,
-        bytes(rows * columns / 2).into(),
-        bytes(scales / 2).into(),
-        scale.repeat(scales).into(),
-    ))))
+    let groups = columns.div_ceil(group);
+    let code = |row: usize, column: usize| ((row * 89 + column * 37) % 16) as u8;
+    let codes = |columns| IntegerCodes::new(CodeWidth::Four, rows, columns, code);
+    let scales = Scales::F16(vec![f16::from_f32(2e-3); rows * groups]);
+    let zeros = Zeros::Each(codes(groups));
+    Weight::Integer(Box::new(IntegerMatrix::new((rows, columns), codes(columns), scales, zeros, Groups::Even(group))))
 }

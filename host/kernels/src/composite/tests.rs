@@ -7,8 +7,8 @@ use super::widened;
 use crate::adamw::{self, AdamwStep, Rounding};
 use crate::adamw_8bit::{self, Moment8bit};
 use crate::attention::{self, Document, Heads};
-use crate::awq::AwqMatrix;
 use crate::element::Element;
+use crate::integer::{CodeWidth, Groups, IntegerCodes, IntegerMatrix, Zeros};
 use crate::linear::{self, Onto, Weight};
 use crate::lora::{self, Dropout, Factors, Inner, PreparedFactors};
 use crate::neftune::{self, Noise};
@@ -16,6 +16,7 @@ use crate::nf4::{BlockMaxima, Nf4Matrix, quantize};
 use crate::philox::{Purpose, Sequence};
 use crate::place::{composites_are_forced, place, with_composites_on};
 use crate::rope::RopeTable;
+use crate::scales::Scales;
 use crate::scratch::Scratch;
 use crate::{cross_entropy, embedding, residual, rms_norm, swiglu};
 
@@ -75,16 +76,24 @@ fn nf4(rows: usize, columns: usize) -> Result<Weight> {
     Ok(Weight::Nf4(Box::new(Nf4Matrix::new(bytes, rows, columns))))
 }
 
-fn awq(rows: usize, columns: usize, group: usize) -> Weight {
-    let bytes = |count: usize, seed: u64| -> Vec<u8> {
-        let mut numbers = Sequence::new(seed, Purpose::Weights, 1);
-        (0..count).map(|_| numbers.below(256) as u8).collect()
+/// A matrix of integers with zero points; `mapped` spreads the inputs of a group.
+fn integers(width: CodeWidth, rows: usize, columns: usize, group: usize, mapped: bool) -> Weight {
+    let count = columns.div_ceil(group);
+    let code =
+        |seed: usize| move |row: usize, column: usize| ((row * 89 + column * 37 + seed) * 2_654_435_761 >> 7) as u8;
+    let scales = (0..count * rows).map(|i| half::f16::from_f32(0.01 + (i % 7) as f32 * 0.003)).collect();
+    let groups = match mapped {
+        true => Groups::Map((0..columns).map(|column| (column * 5 % count) as u32).collect()),
+        false => Groups::Even(group),
     };
-    let scales: Vec<u8> = (0..columns / group * rows)
-        .flat_map(|i| half::f16::from_f32(0.01 + (i % 7) as f32 * 0.003).to_le_bytes())
-        .collect();
-    let (words, zeros) = (bytes(rows * columns / 2, 5), bytes(columns / group * rows / 2, 6));
-    Weight::Awq(Box::new(AwqMatrix::new((rows, columns), group, words.into(), zeros.into(), scales.into())))
+    let matrix = IntegerMatrix::new(
+        (rows, columns),
+        IntegerCodes::new(width, rows, columns, |row, column| code(5)(row, column) >> (8 - width.bits())),
+        Scales::F16(scales),
+        Zeros::Each(IntegerCodes::new(width, rows, count, |row, column| code(6)(row, column) >> (8 - width.bits()))),
+        groups,
+    );
+    Weight::Integer(Box::new(matrix))
 }
 
 /// The weights in every form, [24, 64] each.
@@ -95,7 +104,7 @@ fn weights() -> Result<Vec<(&'static str, Weight)>> {
         ("bf16", Weight::Bf16(dense.to_dtype(DType::BF16)?)),
         ("f16", Weight::F16(dense.to_dtype(DType::F16)?)),
         ("nf4", nf4(24, 64)?),
-        ("awq", awq(24, 64, 16)),
+        ("integers", integers(CodeWidth::Four, 24, 64, 16, false)),
     ])
 }
 
@@ -113,9 +122,16 @@ fn coded_matrices_have_the_bits_of_the_bodies() -> Result<()> {
         Weight::Nf4(Box::new(Nf4Matrix::from_parts(packed.into(), BlockMaxima::Plain(maxima), 19, 10)))
     };
     // More blocks than share a second-level maximum, and a byte 255.
-    for (name, weight) in
-        [("plain", plain), ("nested", nf4(160, 128)?), ("awq", awq(40, 96, 32)), ("odd", awq(8, 9, 3))]
-    {
+    let four = |rows, columns, group, mapped| integers(CodeWidth::Four, rows, columns, group, mapped);
+    for (name, weight) in [
+        ("plain", plain),
+        ("nested", nf4(160, 128)?),
+        ("integers", four(40, 96, 32, false)),
+        ("odd", four(8, 9, 3, false)),
+        ("short group", four(5, 9, 4, false)),
+        ("map", four(8, 48, 16, true)),
+        ("8 bits", integers(CodeWidth::Eight, 7, 24, 8, false)),
+    ] {
         let (rows, columns) = weight.dims()?;
         let body = weight.with_rows(|source| {
             let mut values = vec![0.0; rows * columns];

@@ -1,27 +1,23 @@
-//! A 4-bit matrix as tensors on a device: NF4 or AWQ, dequantized as a whole for each product.
+//! A quantized matrix as tensors on a device, dequantized as a whole for each product.
 //!
 //! w = v(code) · s for NF4, with v the 16 codes of the format and s the maximum of a block of 64; w = (code − z) · s for
-//! AWQ, with z and s of a row's group. Both hold two codes a byte, row by row, the first in the high nibble: AWQ's words
-//! are laid out anew on upload. The values have the bits that the CPU's bodies read.
+//! integers, with z and s of a row's group. Codes are laid out as in the CPU's memory, and the values have the bits that the
+//! CPU's bodies read.
 
-use candle_core::{DType, Device, Result, Tensor};
-use rayon::prelude::*;
+use candle_core::{DType, Device, Result, Shape, Tensor};
 
-use crate::awq::{AwqMatrix, SHIFTS, WORD};
+use crate::integer::{CodeWidth, Groups, IntegerMatrix, Zeros};
 use crate::nf4::{BLOCK, BlockMaxima, CODES, NESTED_BLOCK, Nf4Matrix};
 
-/// Rows of one upload of AWQ codes that one thread lays out: two words of them, so that whole bytes are its own.
-const LAID_OUT_ROWS: usize = 2 * WORD;
-
-/// A matrix [rows, columns] in 4 bits.
+/// A matrix [rows, columns] in 4 or 8 bits.
 #[derive(Debug, Clone)]
 pub struct CodedMatrix {
     rows: usize,
     columns: usize,
-    /// u8 [elements / 2], rounded up to whole blocks in NF4.
+    /// u8 [bytes], rounded up to whole blocks in NF4.
     packed: Tensor,
-    /// What the two codes of a byte stand for, f32 [256, 2].
-    pairs: Tensor,
+    /// What the code or the two codes of a byte stand for, f32 [256, codes].
+    values: Tensor,
     scales: Scales,
 }
 
@@ -40,8 +36,22 @@ enum Scales {
         /// f32 [256].
         map: Tensor,
     },
-    /// AWQ's, f32 [rows, groups, 1] each.
-    Groups { group: usize, scales: Tensor, zeros: Tensor },
+    /// Those of integers, [rows, groups], and their zero points in u8, of the same shape or one for all.
+    Groups { scales: Tensor, zeros: Tensor, group: InputGroup },
+}
+
+/// Where the scale of an input is.
+#[derive(Debug, Clone)]
+enum InputGroup {
+    /// All groups are of this size.
+    Size(usize),
+    /// The group of each input, u32 [columns].
+    Map(Tensor),
+}
+
+/// What every byte stands for.
+fn single(values: [f32; 256], device: &Device) -> Result<Tensor> {
+    Tensor::from_slice(&values, (256, 1), device)
 }
 
 /// What the two nibbles of every byte stand for.
@@ -75,43 +85,35 @@ impl CodedMatrix {
             },
         };
         let packed = padded(matrix.packed(), blocks * BLOCK / 2)?;
-        Ok(Self { rows, columns, packed, pairs: pairs(CODES, device)?, scales })
+        Ok(Self { rows, columns, packed, values: pairs(CODES, device)?, scales })
     }
 
-    /// Uploads an AWQ matrix.
-    pub(crate) fn of_awq(matrix: &AwqMatrix, device: &Device) -> Result<Self> {
-        let (rows, columns, group) = (matrix.rows(), matrix.columns(), matrix.group());
-        let words = rows / WORD;
-        let mut packed = vec![0u8; rows * columns / 2];
-        packed.par_chunks_mut(LAID_OUT_ROWS * columns / 2).enumerate().for_each(|(strip, target)| {
-            for local in 0..2 * target.len() / columns {
-                let row = strip * LAID_OUT_ROWS + local;
-                let shift = SHIFTS[row % WORD];
-                for (input, word) in matrix.packed()[row / WORD..].iter().step_by(words).enumerate() {
-                    let (at, code) = (local * columns + input, (u32::from_le_bytes(*word) >> shift & 15) as u8);
-                    target[at / 2] |= if at.is_multiple_of(2) { code << 4 } else { code };
-                }
-            }
-        });
-        let groups = columns / group;
-        let of_groups = |value: &dyn Fn(usize, usize) -> f32| {
-            let values: Vec<f32> = (0..rows).flat_map(|row| (0..groups).map(move |group| value(group, row))).collect();
-            Tensor::from_vec(values, (rows, groups, 1), device)
+    /// Uploads a matrix of integers.
+    pub(crate) fn of_integer(matrix: &IntegerMatrix, device: &Device) -> Result<Self> {
+        let (rows, columns, groups) = (matrix.rows(), matrix.columns(), matrix.group_count());
+        let u8s = |bytes: &[u8]| Tensor::from_slice(bytes, bytes.len(), device);
+        let values = match matrix.codes().width() {
+            CodeWidth::Four => pairs(std::array::from_fn(|code| code as f32), device)?,
+            CodeWidth::Eight => single(std::array::from_fn(|code| code as f32), device)?,
         };
         let scales = Scales::Groups {
-            group,
-            scales: of_groups(&|group, row| matrix.scale(group, row))?,
-            zeros: of_groups(&|group, row| matrix.zero(group, row) as f32)?,
+            scales: matrix.scales().uploaded((rows, groups), device)?,
+            zeros: match matrix.zeros() {
+                Zeros::Same(zero) => u8s(&[*zero])?.reshape((1, 1))?,
+                Zeros::Each(zeros) => {
+                    let each: Vec<u8> = (0..zeros.len()).map(|at| zeros.get(at)).collect();
+                    u8s(&each)?.reshape((rows, groups))?
+                }
+            },
+            group: match matrix.groups() {
+                Groups::Even(size) if size * groups == columns => InputGroup::Size(*size),
+                Groups::Even(size) => {
+                    InputGroup::Map(Tensor::from_iter((0..columns).map(|column| (column / size) as u32), device)?)
+                }
+                Groups::Map(map) => InputGroup::Map(Tensor::from_slice(map, columns, device)?),
+            },
         };
-        let count = packed.len();
-        let codes = std::array::from_fn(|code| code as f32);
-        Ok(Self {
-            rows,
-            columns,
-            packed: Tensor::from_vec(packed, count, device)?,
-            pairs: pairs(codes, device)?,
-            scales,
-        })
+        Ok(Self { rows, columns, packed: u8s(matrix.codes().bytes())?, values, scales })
     }
 
     /// (rows, columns).
@@ -124,9 +126,10 @@ impl CodedMatrix {
         let scales = match &self.scales {
             Scales::Maxima(maxima) => vec![maxima],
             Scales::NestedMaxima { codes, absmax, map, .. } => vec![codes, absmax, map],
-            Scales::Groups { scales, zeros, .. } => vec![scales, zeros],
+            Scales::Groups { scales, zeros, group: InputGroup::Size(_) } => vec![scales, zeros],
+            Scales::Groups { scales, zeros, group: InputGroup::Map(map) } => vec![scales, zeros, map],
         };
-        let tensors = [&self.packed, &self.pairs].into_iter().chain(scales);
+        let tensors = [&self.packed, &self.values].into_iter().chain(scales);
         tensors.map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes()).sum()
     }
 
@@ -137,7 +140,7 @@ impl CodedMatrix {
 
     /// The weights in f32, [rows, columns].
     pub(crate) fn dequantized(&self) -> Result<Tensor> {
-        let values = look_up(&self.pairs, &self.packed)?;
+        let values = look_up(&self.values, &self.packed)?;
         let of_blocks = |maxima: &Tensor| {
             let blocks = values.elem_count() / BLOCK;
             let weights = values.reshape((blocks, BLOCK))?.broadcast_mul(&maxima.narrow(0, 0, blocks)?)?;
@@ -150,11 +153,22 @@ impl CodedMatrix {
                 let centred = look_up(map, codes)?.reshape(((), NESTED_BLOCK))?.broadcast_mul(absmax)?;
                 of_blocks(&centred.affine(1.0, *offset)?.reshape(((), 1))?)
             }
-            Scales::Groups { group, scales, zeros } => values
-                .reshape((self.rows, self.columns / group, *group))?
-                .broadcast_sub(zeros)?
-                .broadcast_mul(scales)?
-                .reshape((self.rows, self.columns)),
+            Scales::Groups { scales, zeros, group } => {
+                let values = values.flatten_all()?.narrow(0, 0, self.rows * self.columns)?;
+                let (scales, zeros) = (scales.to_dtype(DType::F32)?, zeros.to_dtype(DType::F32)?);
+                let (shape, scales, zeros) = match group {
+                    InputGroup::Size(size) => {
+                        let shape = (self.rows, self.columns / size, *size);
+                        (Shape::from(shape), scales.unsqueeze(2)?, zeros.unsqueeze(2)?)
+                    }
+                    InputGroup::Map(map) => {
+                        let zeros = if zeros.dim(1)? > 1 { zeros.index_select(map, 1)? } else { zeros };
+                        (Shape::from((self.rows, self.columns)), scales.index_select(map, 1)?, zeros)
+                    }
+                };
+                let weights = values.reshape(shape)?.broadcast_sub(&zeros)?.broadcast_mul(&scales)?;
+                weights.reshape((self.rows, self.columns))
+            }
         }
     }
 }

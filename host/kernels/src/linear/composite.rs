@@ -14,7 +14,7 @@ pub(crate) fn dense_of_type(weight: &Weight, dtype: DType) -> Result<Tensor> {
     match weight {
         Weight::F32(weight) | Weight::Bf16(weight) | Weight::F16(weight) => weight.to_dtype(dtype),
         Weight::Coded(weight) => weight.dequantized()?.to_dtype(dtype),
-        Weight::Nf4(_) | Weight::Awq(_) => candle_core::bail!("linear: the weight was not uploaded"),
+        Weight::Nf4(_) | Weight::Integer(_) => candle_core::bail!("linear: the weight was not uploaded"),
     }
 }
 

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use half::bf16;
 
 use super::codes::{BLOCK, CODES, NESTED_BLOCK};
-use super::look_up::{look_up, look_up_block_bf16, look_up_block_f32};
 use super::quantize::Nf4Bytes;
 use crate::dynamic_map::dynamic_map;
 use crate::element::Element;
+use crate::look_up::{look_up_bf16, look_up_f32};
 use crate::matmul::RowSource;
 
 /// The absolute maximum of every block of a matrix.
@@ -95,12 +95,6 @@ impl Nf4Matrix {
         }
     }
 
-    /// The bytes of elements from `at` on if they are all of a block.
-    fn whole_block(&self, at: usize, length: usize) -> Option<&[u8; BLOCK / 2]> {
-        let whole = at.is_multiple_of(BLOCK) && length == BLOCK;
-        if whole { self.packed()[at / 2..].first_chunk() } else { None }
-    }
-
     /// Hands over block by block: its maximum, the first element, and where its values go.
     fn blocks<T>(&self, row: usize, column: usize, target: &mut [T], mut body: impl FnMut(f32, usize, &mut [T])) {
         let first = row * self.columns + column;
@@ -125,21 +119,13 @@ impl RowSource for Nf4Matrix {
 
     fn read(&self, row: usize, column: usize, target: &mut [f32]) {
         self.blocks(row, column, target, |maximum, at, target| {
-            let values = CODES.map(|code| code * maximum);
-            match self.whole_block(at, target.len()) {
-                Some(bytes) => look_up_block_f32(&values, bytes, target),
-                None => look_up(&values, self.packed(), at, target),
-            }
+            look_up_f32(&CODES.map(|code| code * maximum), self.packed(), at, target);
         });
     }
 
     fn read_bf16(&self, row: usize, column: usize, target: &mut [bf16]) {
         self.blocks(row, column, target, |maximum, at, target| {
-            let values = CODES.map(|code| bf16::narrow(code * maximum));
-            match self.whole_block(at, target.len()) {
-                Some(bytes) => look_up_block_bf16(&values, bytes, target),
-                None => look_up(&values, self.packed(), at, target),
-            }
+            look_up_bf16(&CODES.map(|code| bf16::narrow(code * maximum)), self.packed(), at, target);
         });
     }
 }

@@ -10,7 +10,6 @@
 
 mod cascade_sum;
 mod codes;
-mod look_up;
 mod matrix;
 mod quantize;
 
