@@ -22,6 +22,7 @@ pub mod dynamic_map;
 mod look_up;
 pub mod scales;
 
+pub mod float8;
 pub mod integer;
 pub mod nf4;
 

@@ -1,27 +1,41 @@
-//! A matrix as AutoAWQ stores it (`version: gemm`): the transpose of a Hugging Face weight, in groups of g inputs.
+//! A matrix as AutoAWQ stores it, in groups of g inputs.
 //!
-//! `X.qweight` i32 [in, out / 8]; `X.qzeros` i32 [in / g, out / 8]; `X.scales` f16 [in / g, out]. Nibble n of a word holds
-//! output 8 c + [0, 2, 4, 6, 1, 3, 5, 7][n].
+//! `version: gemm`, the transpose of a Hugging Face weight: `X.qweight` i32 [in, out / 8]; `X.qzeros` i32 [in / g, out / 8];
+//! `X.scales` f16 [in / g, out]. Nibble n of a word holds output 8 c + [0, 2, 4, 6, 1, 3, 5, 7][n].
+//!
+//! `version: gemv`: `X.qweight` i32 [out, in / 8]; `X.qzeros` i32 [out, n]; `X.scales` f16 [out, 8 n], with nibbles in their
+//! order and n the words that the zero points of a row take, rounded up to 2 for groups of 64 and to 4 for groups of 32.
 
-use half::f16;
 use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
 
 use super::ModelError;
 use super::checkpoint::{NOT_THIS_CONFIG, NOT_THIS_GROUP};
 use super::checkpoint_files::CheckpointFiles;
+use super::stored_integers::{Words, check_multiple, scales};
 use hilora_kernels::integer::{CodeWidth, Groups, IntegerCodes, IntegerMatrix, Zeros};
-use hilora_kernels::scales::Scales;
 
-/// Outputs in a word.
+/// How AutoAWQ lays a matrix out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AwqVersion {
+    /// Input by input.
+    Gemm,
+    /// Output by output.
+    Gemv,
+}
+
+/// Codes in a word.
 const WORD: usize = 8;
-/// The shift that brings output 8 c + j of a word to its lowest bits.
-const SHIFTS: [u32; WORD] = [0, 16, 4, 20, 8, 24, 12, 28];
+/// The nibble that holds output 8 c + j of a word.
+const NIBBLES: [usize; WORD] = [0, 4, 1, 5, 2, 6, 3, 7];
 
 /// Reads the matrix of a layer; `None` if this checkpoint holds it as floats.
 pub(crate) fn read(
     files: &CheckpointFiles,
     name: &str,
     [rows, columns]: [usize; 2],
+    version: AwqVersion,
     group_size: Option<usize>,
 ) -> Result<Option<IntegerMatrix>, ModelError> {
     if files.contains(name) {
@@ -29,34 +43,54 @@ pub(crate) fn read(
     }
     let group = group_size.unwrap_or(columns);
     let stem = name.strip_suffix("weight").unwrap_or(name);
-    let names = [format!("{stem}qweight"), format!("{stem}qzeros"), format!("{stem}scales")];
-    let [qweight, qzeros, scales] = names.each_ref().map(|name| files.tensor(name));
-    let qweight = qweight?.of_type(Dtype::I32, "I32")?;
-    if !rows.is_multiple_of(WORD) || !columns.is_multiple_of(group) {
-        return Err(qweight.wrong(&format!(
-            "AWQ needs outputs in multiples of {WORD} and inputs in multiples of the group {group}, got {:?}",
-            [rows, columns]
-        )));
-    }
-    let (words, groups) = (rows / WORD, columns / group);
-    let qweight = qweight.of_shape(&[columns, words], NOT_THIS_CONFIG)?;
-    let qzeros = qzeros?.of_type(Dtype::I32, "I32")?.of_shape(&[groups, words], NOT_THIS_GROUP)?;
-    let scales = scales?.of_type(Dtype::F16, "F16")?.of_shape(&[groups, rows], NOT_THIS_GROUP)?;
-    let transposed = |packed: &[u8], columns: usize| {
-        let packed: &[[u8; 4]] = packed.as_chunks().0;
-        IntegerCodes::new(CodeWidth::Four, rows, columns, |row, column| {
-            (u32::from_le_bytes(packed[column * words + row / WORD]) >> SHIFTS[row % WORD] & 15) as u8
-        })
+    let part = |part: &str| format!("{stem}{part}");
+    let (qweight_name, qzeros_name, scales_name) = (part("qweight"), part("qzeros"), part("scales"));
+    let qweight = files.tensor(&qweight_name)?;
+    check_multiple(&qweight, "outputs", rows, WORD)?;
+    check_multiple(&qweight, "inputs", columns, WORD)?;
+    check_multiple(&qweight, "inputs", columns, group)?;
+    let groups = columns / group;
+    let words = |name: &str, shape, hint| Words::read(files, name, shape, CodeWidth::Four, hint);
+    let stored =
+        |shape: [usize; 2]| files.tensor(&scales_name)?.of_type(Dtype::F16, "F16")?.of_shape(&shape, NOT_THIS_GROUP);
+    let codes =
+        |columns, code: &(dyn Fn(usize, usize) -> u8 + Sync)| IntegerCodes::new(CodeWidth::Four, rows, columns, code);
+    let (codes, zeros, scales) = match version {
+        AwqVersion::Gemm => {
+            let across = rows / WORD;
+            let qweight = words(&qweight_name, [columns, across], NOT_THIS_CONFIG)?;
+            let qzeros = words(&qzeros_name, [groups, across], NOT_THIS_GROUP)?;
+            let transposed = |words: &Words, row: usize, column: usize| {
+                words.code(column * across + row / WORD, NIBBLES[row % WORD])
+            };
+            let order = |at: usize| at % groups * rows + at / groups;
+            (
+                IntegerCodes::new(CodeWidth::Four, rows, columns, |row, column| transposed(&qweight, row, column)),
+                codes(groups, &|row, group| transposed(&qzeros, row, group)),
+                scales(&stored([groups, rows])?, rows * groups, order)?,
+            )
+        }
+        AwqVersion::Gemv => {
+            let multiple = match group {
+                32 => 4,
+                64 => 2,
+                _ => 1,
+            };
+            let (across, width) = (columns / WORD, groups.div_ceil(WORD).next_multiple_of(multiple));
+            let qweight = words(&qweight_name, [rows, across], NOT_THIS_CONFIG)?;
+            let qzeros = words(&qzeros_name, [rows, width], NOT_THIS_GROUP)?;
+            let order = |at: usize| at / groups * width * WORD + at % groups;
+            (
+                IntegerCodes::new(CodeWidth::Four, rows, columns, |row, column| {
+                    qweight.code(row * across + column / WORD, column % WORD)
+                }),
+                codes(groups, &|row, group| qzeros.code(row * width + group / WORD, group % WORD)),
+                scales(&stored([rows, width * WORD])?, rows * groups, order)?,
+            )
+        }
     };
-    let stored: &[[u8; 2]] = scales.bytes.as_chunks().0;
-    let scale = |at: usize| f16::from_le_bytes(stored[at % groups * rows + at / groups]);
-    Ok(Some(IntegerMatrix::new(
-        (rows, columns),
-        transposed(&qweight.bytes, columns),
-        Scales::F16((0..rows * groups).map(scale).collect()),
-        Zeros::Each(transposed(&qzeros.bytes, groups)),
-        Groups::Even(group),
-    )))
+    let matrix = IntegerMatrix::new((rows, columns), codes, scales, Zeros::Each(zeros), Groups::Even(group));
+    Ok(Some(matrix))
 }
 
 #[cfg(test)]
@@ -72,7 +106,7 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/oracle/qwen2");
         let files = CheckpointFiles::open_model(&folder.join("awq"))?;
         let (name, shape) = ("model.layers.1.mlp.down_proj.weight", [64, 128]);
-        let matrix = read(&files, name, shape, Some(32))?.ok_or("it is stored as floats")?;
+        let matrix = read(&files, name, shape, AwqVersion::Gemm, Some(32))?.ok_or("it is stored as floats")?;
         let reference = CheckpointFiles::open_file(&folder.join("awq.safetensors"))?;
         let expected = reference.floats(&format!("dequantized.{name}"), &shape, "")?;
         // Parts that begin and end within groups, and whole rows.

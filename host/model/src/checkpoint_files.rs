@@ -15,6 +15,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::ModelError;
 use hilora_contract::artifact::{FileStamp, map_file};
+use hilora_kernels::float8::Float8;
 
 /// Names the shard of every tensor.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -123,6 +124,8 @@ impl<'a> StoredTensor<'a> {
             Dtype::F32 => StoredFloats::F32(self.bytes.as_chunks().0),
             Dtype::BF16 => StoredFloats::Bf16(self.bytes.as_chunks().0),
             Dtype::F16 => StoredFloats::F16(self.bytes.as_chunks().0),
+            Dtype::F8_E4M3 => StoredFloats::Float8(Float8::E4m3, &self.bytes),
+            Dtype::F8_E5M2 => StoredFloats::Float8(Float8::E5m2, &self.bytes),
             _ => return Err(self.wrong_type("F32, BF16 or F16")),
         })
     }
@@ -134,6 +137,7 @@ pub(crate) enum StoredFloats<'a> {
     F32(&'a [[u8; 4]]),
     Bf16(&'a [[u8; 2]]),
     F16(&'a [[u8; 2]]),
+    Float8(Float8, &'a [u8]),
 }
 
 impl StoredFloats<'_> {
@@ -142,6 +146,7 @@ impl StoredFloats<'_> {
         match self {
             Self::F32(values) => values.len(),
             Self::Bf16(values) | Self::F16(values) => values.len(),
+            Self::Float8(_, values) => values.len(),
         }
     }
 
@@ -152,6 +157,9 @@ impl StoredFloats<'_> {
             Self::F32(values) => widen(&values[range], target, f32::from_le_bytes),
             Self::Bf16(values) => widen(&values[range], target, |bytes| bf16::from_le_bytes(bytes).to_f32()),
             Self::F16(values) => widen(&values[range], target, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Self::Float8(format, values) => {
+                target.iter_mut().zip(&values[range]).for_each(|(target, code)| *target = format.widen(*code));
+            }
         }
     }
 

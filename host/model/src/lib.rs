@@ -18,10 +18,16 @@ mod lora_config;
 mod module_names;
 mod module_to_save;
 
+mod checkpoint_files;
+mod stored_integers;
+
 mod awq;
 mod bitsandbytes;
+mod compressed_tensors;
+mod gptq;
+mod stored_float8;
+
 mod checkpoint;
-mod checkpoint_files;
 mod precision;
 
 mod adapter;
@@ -56,6 +62,7 @@ mod probe;
 mod skeleton;
 
 pub use adapter::{Adapter, AdapterModule};
+pub use awq::AwqVersion;
 pub use base_files::BaseFiles;
 pub use block::DropoutKey;
 pub use causal_lm::Model;
@@ -80,6 +87,7 @@ pub use quantization::Quantization;
 pub use quantized_checkpoint::quantize_checkpoint;
 pub use rope_parameters::{RopeParameters, RopeScaling};
 pub use skeleton::SkeletonShape;
+pub use stored_float8::ScaleBlock;
 pub use stored_type::StoredType;
 pub use tokenizer::Tokenizer;
 pub use training_pass::{Gradients, TrainingPass};
@@ -93,6 +101,8 @@ extern crate self as hilora_model;
 #[allow(dead_code, reason = "not every crate that includes the file uses all of it")]
 mod small_model;
 
+#[cfg(test)]
+mod quantized_cases;
 #[cfg(test)]
 mod reference_cases;
 

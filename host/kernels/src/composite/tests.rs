@@ -8,11 +8,12 @@ use crate::adamw::{self, AdamwStep, Rounding};
 use crate::adamw_8bit::{self, Moment8bit};
 use crate::attention::{self, Document, Heads};
 use crate::element::Element;
+use crate::float8::{Float8, Float8Matrix};
 use crate::integer::{CodeWidth, Groups, IntegerCodes, IntegerMatrix, Zeros};
 use crate::linear::{self, Onto, Weight};
 use crate::lora::{self, Dropout, Factors, Inner, PreparedFactors};
 use crate::neftune::{self, Noise};
-use crate::nf4::{BlockMaxima, Nf4Matrix, quantize};
+use crate::nf4::{BlockFormat, BlockMaxima, FP4_CODES, Nf4Matrix, quantize};
 use crate::philox::{Purpose, Sequence};
 use crate::place::{composites_are_forced, place, with_composites_on};
 use crate::rope::RopeTable;
@@ -96,6 +97,14 @@ fn integers(width: CodeWidth, rows: usize, columns: usize, group: usize, mapped:
     Weight::Integer(Box::new(matrix))
 }
 
+/// A matrix of float8 with a scale for each block.
+fn float8(rows: usize, columns: usize, block: (usize, usize)) -> Weight {
+    let codes: Vec<u8> = (0..rows * columns).map(|at| (at * 89 % 120 + at % 2 * 128) as u8).collect();
+    let scales = (0..rows.div_ceil(block.0) * columns.div_ceil(block.1)).map(|at| 1e-3 + at as f32 * 1e-4).collect();
+    let matrix = Float8Matrix::new((rows, columns), Float8::E4m3, codes.into(), Scales::F32(scales), block);
+    Weight::Float8(Box::new(matrix))
+}
+
 /// The weights in every form, [24, 64] each.
 fn weights() -> Result<Vec<(&'static str, Weight)>> {
     let dense = (normal::<f32>(&[24, 64], 3)? * 0.1)?;
@@ -105,6 +114,8 @@ fn weights() -> Result<Vec<(&'static str, Weight)>> {
         ("f16", Weight::F16(dense.to_dtype(DType::F16)?)),
         ("nf4", nf4(24, 64)?),
         ("integers", integers(CodeWidth::Four, 24, 64, 16, false)),
+        ("mapped integers", integers(CodeWidth::Four, 24, 64, 16, true)),
+        ("float8", float8(24, 64, (16, 16))),
     ])
 }
 
@@ -116,21 +127,28 @@ fn here(weight: &Weight) -> Result<Weight> {
 #[test]
 fn coded_matrices_have_the_bits_of_the_bodies() -> Result<()> {
     let plain = {
-        let maxima: Vec<f32> = (0..3).map(|i| 0.5 + i as f32).collect();
         let packed: Vec<u8> = (0..95).map(|i| (i * 37 % 256) as u8).collect();
         // 190 elements: the last block is not whole.
-        Weight::Nf4(Box::new(Nf4Matrix::from_parts(packed.into(), BlockMaxima::Plain(maxima), 19, 10)))
+        move |format: BlockFormat| {
+            let maxima = (0..190usize.div_ceil(format.block)).map(|i| 0.5 + i as f32).collect();
+            let packed = packed.clone().into();
+            Weight::Nf4(Box::new(Nf4Matrix::from_parts(format, packed, BlockMaxima::Plain(maxima), 19, 10)))
+        }
     };
     // More blocks than share a second-level maximum, and a byte 255.
     let four = |rows, columns, group, mapped| integers(CodeWidth::Four, rows, columns, group, mapped);
     for (name, weight) in [
-        ("plain", plain),
+        ("plain", plain(BlockFormat::default())),
+        ("fp4", plain(BlockFormat { codes: FP4_CODES, block: 32 })),
         ("nested", nf4(160, 128)?),
         ("integers", four(40, 96, 32, false)),
         ("odd", four(8, 9, 3, false)),
         ("short group", four(5, 9, 4, false)),
         ("map", four(8, 48, 16, true)),
         ("8 bits", integers(CodeWidth::Eight, 7, 24, 8, false)),
+        ("float8 of a tensor", float8(9, 20, (9, 20))),
+        ("float8 of rows", float8(9, 20, (1, 20))),
+        ("float8 of blocks", float8(9, 20, (4, 8))),
     ] {
         let (rows, columns) = weight.dims()?;
         let body = weight.with_rows(|source| {

@@ -1,13 +1,14 @@
 //! A quantized matrix as tensors on a device, dequantized as a whole for each product.
 //!
-//! w = v(code) · s for NF4, with v the 16 codes of the format and s the maximum of a block of 64; w = (code − z) · s for
-//! integers, with z and s of a row's group. Codes are laid out as in the CPU's memory, and the values have the bits that the
+//! w = v(code) · s for NF4, with v the 16 codes of the format and s the maximum of a block; w = (code − z) · s for
+//! integers, with z and s of a row's group; w = v(code) · s for float8, with v its numbers and s of a block. Codes are laid out as in the CPU's memory, and the values have the bits that the
 //! CPU's bodies read.
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 
+use crate::float8::Float8Matrix;
 use crate::integer::{CodeWidth, Groups, IntegerMatrix, Zeros};
-use crate::nf4::{BLOCK, BlockMaxima, CODES, NESTED_BLOCK, Nf4Matrix};
+use crate::nf4::{BlockMaxima, NESTED_BLOCK, Nf4Matrix};
 
 /// A matrix [rows, columns] in 4 or 8 bits.
 #[derive(Debug, Clone)]
@@ -25,9 +26,10 @@ pub struct CodedMatrix {
 #[derive(Debug, Clone)]
 enum Scales {
     /// A maximum per block of NF4, f32 [blocks, 1].
-    Maxima(Tensor),
+    Maxima { maxima: Tensor, block: usize },
     /// The maxima of NF4, quantized themselves.
     NestedMaxima {
+        block: usize,
         /// u8 [nested blocks · 256].
         codes: Tensor,
         /// f32 [nested blocks, 1].
@@ -38,6 +40,8 @@ enum Scales {
     },
     /// Those of integers, [rows, groups], and their zero points in u8, of the same shape or one for all.
     Groups { scales: Tensor, zeros: Tensor, group: InputGroup },
+    /// Those of float8, [blocks down, blocks across], and the block of each row and column if there is more than one.
+    Blocks { scales: Tensor, rows: Option<Tensor>, columns: Option<Tensor> },
 }
 
 /// Where the scale of an input is.
@@ -69,23 +73,27 @@ impl CodedMatrix {
     /// Uploads an NF4 matrix.
     pub(crate) fn of_nf4(matrix: &Nf4Matrix, device: &Device) -> Result<Self> {
         let (rows, columns) = (matrix.rows(), matrix.columns());
-        let blocks = (rows * columns).div_ceil(BLOCK);
+        let block = matrix.format().block;
+        let blocks = (rows * columns).div_ceil(block);
         let padded = |bytes: &[u8], length: usize| {
             let mut padded = bytes.to_vec();
             padded.resize(length, 0);
             Tensor::from_vec(padded, length, device)
         };
         let scales = match matrix.maxima() {
-            BlockMaxima::Plain(maxima) => Scales::Maxima(Tensor::from_slice(maxima, (blocks, 1), device)?),
+            BlockMaxima::Plain(maxima) => {
+                Scales::Maxima { maxima: Tensor::from_slice(maxima, (blocks, 1), device)?, block }
+            }
             BlockMaxima::Nested { codes, absmax, offset, map } => Scales::NestedMaxima {
+                block,
                 codes: padded(codes, absmax.len() * NESTED_BLOCK)?,
                 absmax: Tensor::from_slice(absmax, (absmax.len(), 1), device)?,
                 offset: f64::from(*offset),
                 map: Tensor::from_slice(&map[..], 256, device)?,
             },
         };
-        let packed = padded(matrix.packed(), blocks * BLOCK / 2)?;
-        Ok(Self { rows, columns, packed, values: pairs(CODES, device)?, scales })
+        let packed = padded(matrix.packed(), blocks * block / 2)?;
+        Ok(Self { rows, columns, packed, values: pairs(matrix.format().codes, device)?, scales })
     }
 
     /// Uploads a matrix of integers.
@@ -116,6 +124,23 @@ impl CodedMatrix {
         Ok(Self { rows, columns, packed: u8s(matrix.codes().bytes())?, values, scales })
     }
 
+    /// Uploads a matrix of float8.
+    pub(crate) fn of_float8(matrix: &Float8Matrix, device: &Device) -> Result<Self> {
+        let (rows, columns, block) = (matrix.rows(), matrix.columns(), matrix.block());
+        let (down, across) = (rows.div_ceil(block.0), columns.div_ceil(block.1));
+        let map = |blocks: usize, length: usize, size: usize| {
+            (blocks > 1).then(|| Tensor::from_iter((0..length).map(|at| (at / size) as u32), device)).transpose()
+        };
+        let scales = Scales::Blocks {
+            scales: matrix.scales().uploaded((down, across), device)?,
+            rows: map(down, rows, block.0)?,
+            columns: map(across, columns, block.1)?,
+        };
+        let values = single(std::array::from_fn(|code| matrix.format().widen(code as u8)), device)?;
+        let packed = Tensor::from_slice(matrix.codes(), rows * columns, device)?;
+        Ok(Self { rows, columns, packed, values, scales })
+    }
+
     /// (rows, columns).
     pub(crate) fn dims(&self) -> (usize, usize) {
         (self.rows, self.columns)
@@ -124,10 +149,11 @@ impl CodedMatrix {
     /// What it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
         let scales = match &self.scales {
-            Scales::Maxima(maxima) => vec![maxima],
+            Scales::Maxima { maxima, .. } => vec![maxima],
             Scales::NestedMaxima { codes, absmax, map, .. } => vec![codes, absmax, map],
             Scales::Groups { scales, zeros, group: InputGroup::Size(_) } => vec![scales, zeros],
             Scales::Groups { scales, zeros, group: InputGroup::Map(map) } => vec![scales, zeros, map],
+            Scales::Blocks { scales, rows, columns } => [scales].into_iter().chain(rows).chain(columns).collect(),
         };
         let tensors = [&self.packed, &self.values].into_iter().chain(scales);
         tensors.map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes()).sum()
@@ -141,17 +167,17 @@ impl CodedMatrix {
     /// The weights in f32, [rows, columns].
     pub(crate) fn dequantized(&self) -> Result<Tensor> {
         let values = look_up(&self.values, &self.packed)?;
-        let of_blocks = |maxima: &Tensor| {
-            let blocks = values.elem_count() / BLOCK;
-            let weights = values.reshape((blocks, BLOCK))?.broadcast_mul(&maxima.narrow(0, 0, blocks)?)?;
+        let of_blocks = |maxima: &Tensor, block: usize| {
+            let blocks = values.elem_count() / block;
+            let weights = values.reshape((blocks, block))?.broadcast_mul(&maxima.narrow(0, 0, blocks)?)?;
             weights.flatten_all()?.narrow(0, 0, self.rows * self.columns)?.reshape((self.rows, self.columns))
         };
         match &self.scales {
-            Scales::Maxima(maxima) => of_blocks(maxima),
-            Scales::NestedMaxima { codes, absmax, offset, map } => {
+            Scales::Maxima { maxima, block } => of_blocks(maxima, *block),
+            Scales::NestedMaxima { block, codes, absmax, offset, map } => {
                 // A product and a sum with a rounding each, as bitsandbytes has it.
                 let centred = look_up(map, codes)?.reshape(((), NESTED_BLOCK))?.broadcast_mul(absmax)?;
-                of_blocks(&centred.affine(1.0, *offset)?.reshape(((), 1))?)
+                of_blocks(&centred.affine(1.0, *offset)?.reshape(((), 1))?, *block)
             }
             Scales::Groups { scales, zeros, group } => {
                 let values = values.flatten_all()?.narrow(0, 0, self.rows * self.columns)?;
@@ -168,6 +194,16 @@ impl CodedMatrix {
                 };
                 let weights = values.reshape(shape)?.broadcast_sub(&zeros)?.broadcast_mul(&scales)?;
                 weights.reshape((self.rows, self.columns))
+            }
+            Scales::Blocks { scales, rows, columns } => {
+                let mut scales = scales.to_dtype(DType::F32)?;
+                if let Some(rows) = rows {
+                    scales = scales.index_select(rows, 0)?;
+                }
+                if let Some(columns) = columns {
+                    scales = scales.index_select(columns, 1)?;
+                }
+                values.reshape((self.rows, self.columns))?.broadcast_mul(&scales)
             }
         }
     }

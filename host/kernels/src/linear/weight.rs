@@ -4,6 +4,7 @@ use candle_core::{Device, Result, Tensor, bail};
 use half::{bf16, f16};
 
 use super::coded_matrix::CodedMatrix;
+use crate::float8::Float8Matrix;
 use crate::integer::IntegerMatrix;
 use crate::launch::read;
 use crate::matmul::{Dense, RowSource};
@@ -19,10 +20,12 @@ pub enum Weight {
     Bf16(Tensor),
     /// 16 bits, of which 5 are the exponent.
     F16(Tensor),
-    /// 4 bits, quantiles of a normal distribution.
+    /// 4 bits of bitsandbytes, which stand for sixteen values.
     Nf4(Box<Nf4Matrix>),
     /// 4 or 8 bits, evenly spaced.
     Integer(Box<IntegerMatrix>),
+    /// 8 bits, floats with scales.
+    Float8(Box<Float8Matrix>),
     /// One of these on another device.
     Coded(Box<CodedMatrix>),
 }
@@ -58,6 +61,7 @@ impl Weight {
             Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => weight.dims2(),
             Self::Nf4(weight) => Ok((weight.rows(), weight.columns())),
             Self::Integer(weight) => Ok((weight.rows(), weight.columns())),
+            Self::Float8(weight) => Ok((weight.rows(), weight.columns())),
             Self::Coded(weight) => Ok(weight.dims()),
         }
     }
@@ -70,11 +74,12 @@ impl Weight {
             }
             Self::Nf4(weight) => weight.bytes(),
             Self::Integer(weight) => weight.bytes(),
+            Self::Float8(weight) => weight.bytes(),
             Self::Coded(weight) => weight.bytes(),
         }
     }
 
-    /// The weight in the memory of a device; 4 bits stay 4 bits.
+    /// The weight in the memory of a device; codes stay codes.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         if device.is_cpu() { Ok(self.clone()) } else { self.uploaded(device) }
     }
@@ -87,6 +92,7 @@ impl Weight {
             Self::F16(weight) => Self::F16(weight.to_device(device)?),
             Self::Nf4(weight) => Self::Coded(Box::new(CodedMatrix::of_nf4(weight, device)?)),
             Self::Integer(weight) => Self::Coded(Box::new(CodedMatrix::of_integer(weight, device)?)),
+            Self::Float8(weight) => Self::Coded(Box::new(CodedMatrix::of_float8(weight, device)?)),
             Self::Coded(weight) => Self::Coded(weight.clone()),
         })
     }
@@ -95,7 +101,7 @@ impl Weight {
     pub fn dense(&self) -> Option<&Tensor> {
         match self {
             Self::F32(weight) => Some(weight),
-            Self::Bf16(_) | Self::F16(_) | Self::Nf4(_) | Self::Integer(_) | Self::Coded(_) => None,
+            Self::Bf16(_) | Self::F16(_) | Self::Nf4(_) | Self::Integer(_) | Self::Float8(_) | Self::Coded(_) => None,
         }
     }
 
@@ -103,7 +109,7 @@ impl Weight {
     pub fn device(&self) -> &Device {
         match self {
             Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => weight.device(),
-            Self::Nf4(_) | Self::Integer(_) => &Device::Cpu,
+            Self::Nf4(_) | Self::Integer(_) | Self::Float8(_) => &Device::Cpu,
             Self::Coded(weight) => weight.device(),
         }
     }
@@ -113,7 +119,7 @@ impl Weight {
         match self {
             Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => Body::of(weight),
             // The CPU's body reads codes as they lie in memory, and nothing else does.
-            Self::Nf4(_) | Self::Integer(_) => Body::Cpu,
+            Self::Nf4(_) | Self::Integer(_) | Self::Float8(_) => Body::Cpu,
             Self::Coded(weight) => match Body::on(weight.device()) {
                 Body::Cpu | Body::Composite => Body::Composite,
                 Body::Cuda => Body::Cuda,
@@ -136,6 +142,7 @@ impl Weight {
             }
             Self::Nf4(weight) => Ok(body(&**weight)),
             Self::Integer(weight) => Ok(body(&**weight)),
+            Self::Float8(weight) => Ok(body(&**weight)),
             Self::Coded(_) => bail!("linear: the weight is laid out for composites"),
         }
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use half::bf16;
 
-use super::codes::{BLOCK, CODES, NESTED_BLOCK};
+use super::codes::{BlockFormat, NESTED_BLOCK};
 use super::quantize::Nf4Bytes;
 use crate::dynamic_map::dynamic_map;
 use crate::element::Element;
@@ -31,6 +31,7 @@ pub enum BlockMaxima {
 /// A quantized matrix.
 #[derive(Debug, Clone)]
 pub struct Nf4Matrix {
+    format: BlockFormat,
     rows: usize,
     columns: usize,
     packed: Bytes,
@@ -46,12 +47,17 @@ impl Nf4Matrix {
             offset: bytes.nested_offset,
             map: Box::new(dynamic_map()),
         };
-        Self::from_parts(bytes.packed.into(), maxima, rows, columns)
+        Self::from_parts(BlockFormat::default(), bytes.packed.into(), maxima, rows, columns)
     }
 
     /// A matrix [rows, columns] from the parts of a checkpoint: two elements a byte, and a maximum per block.
-    pub fn from_parts(packed: Bytes, maxima: BlockMaxima, rows: usize, columns: usize) -> Self {
-        Self { rows, columns, packed, maxima }
+    pub fn from_parts(format: BlockFormat, packed: Bytes, maxima: BlockMaxima, rows: usize, columns: usize) -> Self {
+        Self { format, rows, columns, packed, maxima }
+    }
+
+    /// What its codes stand for.
+    pub(crate) fn format(&self) -> &BlockFormat {
+        &self.format
     }
 
     /// Number of rows.
@@ -83,7 +89,7 @@ impl Nf4Matrix {
         &self.maxima
     }
 
-    /// What multiplies the codes of a block of 64 elements, counted over the flattened matrix.
+    /// What multiplies the codes of a block, counted over the flattened matrix.
     #[inline]
     pub(crate) fn block_maximum(&self, block: usize) -> f32 {
         match &self.maxima {
@@ -97,12 +103,12 @@ impl Nf4Matrix {
 
     /// Hands over block by block: its maximum, the first element, and where its values go.
     fn blocks<T>(&self, row: usize, column: usize, target: &mut [T], mut body: impl FnMut(f32, usize, &mut [T])) {
-        let first = row * self.columns + column;
+        let (first, block) = (row * self.columns + column, self.format.block);
         let mut done = 0;
         while done < target.len() {
             let at = first + done;
-            let length = (BLOCK - at % BLOCK).min(target.len() - done);
-            body(self.block_maximum(at / BLOCK), at, &mut target[done..done + length]);
+            let length = (block - at % block).min(target.len() - done);
+            body(self.block_maximum(at / block), at, &mut target[done..done + length]);
             done += length;
         }
     }
@@ -119,13 +125,13 @@ impl RowSource for Nf4Matrix {
 
     fn read(&self, row: usize, column: usize, target: &mut [f32]) {
         self.blocks(row, column, target, |maximum, at, target| {
-            look_up_f32(&CODES.map(|code| code * maximum), self.packed(), at, target);
+            look_up_f32(&self.format.codes.map(|code| code * maximum), self.packed(), at, target);
         });
     }
 
     fn read_bf16(&self, row: usize, column: usize, target: &mut [bf16]) {
         self.blocks(row, column, target, |maximum, at, target| {
-            look_up_bf16(&CODES.map(|code| bf16::narrow(code * maximum)), self.packed(), at, target);
+            look_up_bf16(&self.format.codes.map(|code| bf16::narrow(code * maximum)), self.packed(), at, target);
         });
     }
 }
