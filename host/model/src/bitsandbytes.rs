@@ -37,6 +37,11 @@ struct NestedState {
     nested_offset: f64,
 }
 
+/// Whether this checkpoint holds a matrix in 4 bits.
+pub(crate) fn is_quantized(files: &CheckpointFiles, name: &str) -> bool {
+    [NF4_STATE, FP4_STATE].iter().any(|state| files.contains(&format!("{name}.{state}")))
+}
+
 /// Reads a matrix; `None` if this checkpoint holds it as floats.
 pub(crate) fn read(files: &CheckpointFiles, name: &str, shape: [usize; 2]) -> Result<Option<Nf4Matrix>, ModelError> {
     let part = |part: &str| format!("{name}.{part}");

@@ -100,6 +100,18 @@ impl Checkpoint {
         }
     }
 
+    /// Whether the checkpoint holds a linear layer quantized.
+    pub(crate) fn is_quantized(&self, name: &str) -> Result<bool, ModelError> {
+        Ok(match self.config.quantization {
+            Quantization::None => false,
+            Quantization::BitsAndBytes { .. } => bitsandbytes::is_quantized(&self.files, name),
+            Quantization::Float8 { .. } => stored_float8::format(self.files.tensor(name)?.dtype).is_some(),
+            Quantization::Awq { .. } | Quantization::Gptq { .. } | Quantization::PackQuantized { .. } => {
+                !self.files.contains(name)
+            }
+        })
+    }
+
     /// A linear layer that the checkpoint holds quantized.
     fn quantized(&self, name: &str, shape: [usize; 2]) -> Result<Option<Weight>, ModelError> {
         let files = &self.files;

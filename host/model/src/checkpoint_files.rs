@@ -269,6 +269,12 @@ impl CheckpointFiles {
         Ok(self.find(name)?.1.shape.clone())
     }
 
+    /// The size of a tensor in bytes.
+    pub(crate) fn byte_count(&self, name: &str) -> Result<u64, ModelError> {
+        let (start, end) = self.find(name)?.1.data_offsets;
+        Ok((end - start) as u64)
+    }
+
     fn find(&self, name: &str) -> Result<(&OpenFile, &TensorInfo), ModelError> {
         let missing = || ModelError::MissingTensor { path: self.path.clone(), tensor: name.to_owned() };
         let file = &self.files[*self.file_of.get(name).ok_or_else(missing)?];

@@ -71,7 +71,9 @@ pub use checkpointing::Checkpointing;
 pub use config::{Architecture, ModelConfig};
 pub use decode::DecodeSession;
 pub use derived_checkpoint::DerivedCheckpoint;
-pub use description::{AdapterDescription, BaseDescription, Description, TensorLine, Tensors, TypeTotal};
+pub use description::{
+    AdapterDescription, BaseDescription, Description, TensorLine, Tensors, TypeTotal, stored_block_bytes,
+};
 pub use device::{ComputeDevice, DeviceChoice};
 pub use error::{ModelError, blame_of_operation};
 pub use generation::{Generation, GenerationOptions, GenerationRequest, GenerationSink, generate};

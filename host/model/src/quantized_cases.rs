@@ -73,6 +73,74 @@ fn every_case_has_transformers_numbers() -> Outcome {
     Ok(())
 }
 
+/// Merging makes a base of floats: dequantized weights, adapted or not, rounded to bf16.
+#[test]
+fn merging_dequantizes() -> Outcome {
+    for case in ["gptq", "compressed_channel", "bitsandbytes_32", "fp8"] {
+        let (model, folder_of_adapter, written) =
+            (folder().join(case).join("model"), folder().join("adapter"), tempfile::tempdir()?);
+        let output = written.path().join("merged");
+        let go_on = |_: usize, _: usize| std::ops::ControlFlow::Continue(());
+        merge(&model, &folder_of_adapter, &output, false, &go_on)?.ok_or("it was ended")?;
+        let files = CheckpointFiles::open_model(&output)?;
+        assert!(files.names().all(|name| name.ends_with("weight") || name.ends_with("bias")), "{case}");
+        let merged = Model::load(&output, BasePrecision::F32)?;
+        assert_eq!(merged.config().quantization, Quantization::None);
+
+        let expected = CheckpointFiles::open_file(&folder().join(case).join("expected.safetensors"))?;
+        let dequantized = expected.floats("dequantized", &[8, 64], "")?;
+        let up = files.floats("model.layers.0.mlp.up_proj.weight", &[64, 64], "")?;
+        let rounded: Vec<f32> = dequantized.iter().map(|x| half::bf16::from_f32(*x).to_f32()).collect();
+        assert_eq!(up[..8 * 64], rounded, "{case}");
+        // The first row of the batch is not padded.
+        let batch = ProbeBatch::load(&folder().join("batch.safetensors"))?;
+        let tokens: Vec<u32> = batch.input_ids[..batch.length].iter().map(|id| *id as u32).collect();
+        let (mut documents, rows) = (PackedDocuments::default(), Vec::from_iter(0..batch.length));
+        documents.push(&tokens, |_| true);
+        let got = merged.logits(&*merged.hidden(&documents, None)?, &rows, None)?;
+        let logits = expected.floats("logits", &expected.shape("logits")?, "")?;
+        let distance = relative(&got, &logits[..got.len()]);
+        assert!(distance < 1e-2, "{case}: the merged model's logits are off by {distance:e}");
+    }
+    Ok(())
+}
+
+/// A base of float8 without scales is one of floats.
+#[test]
+fn float8_without_scales_is_read_as_floats() -> Outcome {
+    let written = tempfile::tempdir()?;
+    let model = small_model::small_model(4)?;
+    model.save_weights(written.path(), Dtype::F32)?;
+    std::fs::write(written.path().join("config.json"), small_model::SMALL_CONFIG)?;
+    let files = CheckpointFiles::open_model(written.path())?;
+    let (mut coded, mut widened) = (BTreeMap::new(), BTreeMap::new());
+    for name in files.names() {
+        let tensor = files.tensor(name)?;
+        let (shape, count) = (tensor.shape.to_vec(), tensor.shape.iter().product::<usize>());
+        // Numbers below 2 of both signs.
+        let codes: Vec<u8> = (0..count).map(|i| (i * 37 % 251) as u8 & 0xbf).collect();
+        let format = hilora_kernels::float8::Float8::E4m3;
+        let floats = codes.iter().flat_map(|code| format.widen(*code).to_le_bytes()).collect();
+        widened.insert(name.to_owned(), made(Dtype::F32, &shape, floats));
+        coded.insert(name.to_owned(), made(Dtype::F8_E4M3, &shape, codes));
+    }
+    let logits = |tensors| -> Result<Vec<f32>, ModelError> {
+        let other = tempfile::tempdir().map_err(|e| ModelError::Defect(e.to_string()))?;
+        let path = other.path().join("model.safetensors");
+        write_tensors(&path, &path, tensors)?;
+        std::fs::copy(written.path().join("config.json"), other.path().join("config.json"))
+            .map_err(|e| ModelError::Defect(e.to_string()))?;
+        let mut documents = PackedDocuments::default();
+        documents.push(&[3, 1, 4, 1, 5], |_| true);
+        let model = Model::load(other.path(), BasePrecision::Nf4)?;
+        model.logits(&*model.hidden(&documents, None)?, &[0, 4], None)
+    };
+    let (got, expected) = (logits(coded)?, logits(widened)?);
+    assert!(got.iter().all(|value| value.is_finite()));
+    assert_eq!(got, expected);
+    Ok(())
+}
+
 /// What is said of a copy of a case with one tensor changed, or without it.
 fn refusal(case: &str, name: &str, change: impl Fn(NewTensor<'_>) -> Option<NewTensor<'_>>) -> Result<String, String> {
     let read = |e: &dyn std::fmt::Display| e.to_string();
