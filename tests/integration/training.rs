@@ -156,6 +156,7 @@ fn plan_of_32b() -> Result<(), Failed> {
     fs::write(base.path().join("config.json"), config_of_32b().to_string())?;
     let config = RunConfig::load(&repository().join("configs/python_lora.yaml"))?;
     let request = PlanRequest {
+        block_bytes: None,
         model: &ModelConfig::load(base.path())?,
         stored: StoredType::load(base.path())?,
         training: &config.training,

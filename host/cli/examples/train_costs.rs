@@ -89,6 +89,7 @@ fn planned(
     let request = PlanRequest {
         model: &ModelConfig::load(&base)?,
         stored: StoredType::load(&base)?,
+        block_bytes: None,
         training: &training,
         compute,
         lora: adapter.config(),

@@ -122,7 +122,7 @@ enum ModelCommand {
     Inspect(model_inspect::InspectCommand),
     /// Store a base in 4 bits as bitsandbytes does, so that it is there in seconds
     Quantize(model_quantize::QuantizeCommand),
-    /// Merge an adapter into an unquantized base
+    /// Merge an adapter into a base
     Merge(model_merge::MergeCommand),
     /// Write logits, loss and LoRA gradients of one batch, in the layout of PEFT's names
     Probe(model_probe::ProbeCommand),

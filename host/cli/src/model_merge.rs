@@ -1,4 +1,4 @@
-//! `hilora-host model merge`: an adapter into the weights of an unquantized base.
+//! `hilora-host model merge`: an adapter into the weights of a base.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use hilora_hub::{Hub, ModelFiles};
 use hilora_model::merge;
 use hilora_run::{RunObserver, model_folder};
 
-/// Merge an adapter into an unquantized base: a model that needs no adapter beside it.
+/// Merge an adapter into a base: a model that needs no adapter beside it.
 #[derive(Debug, Args)]
 pub(super) struct MergeCommand {
-    /// The base's folder in the Hugging Face layout, or a model of the hub as owner/name; unquantized
+    /// The base's folder in the Hugging Face layout, or a model of the hub as owner/name; if it is quantized, the merged model is in bf16
     #[arg(long)]
     base: PathBuf,
     /// The adapter's folder in PEFT's layout

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use hilora_model::{ModelConfig, StoredType, Tokenizer};
+use hilora_model::{ModelConfig, StoredType, Tokenizer, stored_block_bytes};
 use hilora_run::metrics::resident_bytes;
 use hilora_run::{DataFile, Run, memory_bytes, read_rows, tokenize, training_rows};
 use hilora_trainer::{CALIBRATION_PARTS, PlanRequest, TrainingPlan, TrainingSample, Validation, plan};
@@ -55,9 +55,11 @@ pub(super) fn show_plan(run: &Run, console: &Console) -> Result<ExitStatus> {
         None => None,
     };
     let bar = console.progress().bar("plan: calibrate", CALIBRATION_PARTS, "parts");
+    let model = ModelConfig::load(&base)?;
     let request = PlanRequest {
-        model: &ModelConfig::load(&base)?,
+        model: &model,
         stored: StoredType::load(&base)?,
+        block_bytes: stored_block_bytes(&base, &model),
         training: &config.training,
         compute: config.training.precision()?.computed,
         lora: &config.lora,

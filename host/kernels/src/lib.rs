@@ -18,8 +18,12 @@ pub mod scratch;
 mod composite;
 pub mod matmul;
 
-pub mod awq;
 pub mod dynamic_map;
+mod look_up;
+pub mod scales;
+
+pub mod float8;
+pub mod integer;
 pub mod nf4;
 
 pub mod dora;

@@ -71,13 +71,13 @@ pub(crate) fn widened(table: &Weight) -> Result<Tensor, ModelError> {
     Ok(Tensor::from_vec(values, (rows, columns), table.device())?)
 }
 
-/// A table as its file holds it: values and the type that keeps them; `None` of 4 bits.
+/// A table as its file holds it: values and the type that keeps them; `None` of one that is quantized.
 fn stored(table: &Weight) -> Result<Option<(Vec<f32>, Dtype)>, ModelError> {
     let (tensor, dtype) = match table {
         Weight::F32(tensor) => (tensor, Dtype::F32),
         Weight::Bf16(tensor) => (tensor, Dtype::BF16),
         Weight::F16(tensor) => (tensor, Dtype::F16),
-        Weight::Nf4(_) | Weight::Awq(_) | Weight::Coded(_) => return Ok(None),
+        Weight::Nf4(_) | Weight::Integer(_) | Weight::Float8(_) | Weight::Coded(_) => return Ok(None),
     };
     Ok(Some((tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?, dtype)))
 }
@@ -111,12 +111,15 @@ impl Adapter {
                 (zeros(&[rank, inputs])?, Tensor::from_vec(b, (outputs, rank), &Device::Cpu)?)
             } else {
                 let bound = 1.0 / (inputs as f64).sqrt();
-                let a: Vec<f32> = (0..rank * inputs).map(|_| ((2.0 * numbers.uniform() - 1.0) * bound) as f32).collect();
+                let a: Vec<f32> =
+                    (0..rank * inputs).map(|_| ((2.0 * numbers.uniform() - 1.0) * bound) as f32).collect();
                 (Tensor::from_vec(a, (rank, inputs), &Device::Cpu)?, zeros(&[outputs, rank])?)
             };
             let bias = config.lora_bias.then(|| zeros(&[outputs])).transpose()?;
             let mut module = AdapterModule { a, b, scale, bias, magnitude: None };
-            if config.use_dora && let Target::Layer(layer, projection) = target {
+            if config.use_dora
+                && let Target::Layer(layer, projection) = target
+            {
                 let weight = &weights.blocks[layer].linear(projection)?.weight;
                 let there = module.mapped(&|tensor| Ok(tensor.to_device(weight.device())?))?;
                 let norms: Vec<f32> = dora::norms(weight, there.factors())?.to_vec1()?;
@@ -205,7 +208,10 @@ impl Adapter {
 
     /// The same adapter with another tensor in the place of each factor that begins as zeros: B, and of an embedding A. All
     /// else is shared with this one.
-    pub fn with_zeros(&self, mut replace: impl FnMut(&Tensor) -> Result<Tensor, ModelError>) -> Result<Self, ModelError> {
+    pub fn with_zeros(
+        &self,
+        mut replace: impl FnMut(&Tensor) -> Result<Tensor, ModelError>,
+    ) -> Result<Self, ModelError> {
         let mut adapter = self.clone();
         for module in adapter.layers.iter_mut().flatten().flatten() {
             module.b = replace(&module.b)?;
@@ -280,8 +286,9 @@ impl Adapter {
         let mut adapter = Self::build(&config, (layers, modules), path.clone(), module, table)?;
         for module in ModuleToSave::ALL {
             if let Some(name) = adapter.base_table_key(module).filter(|name| files.contains(name)) {
-                let shape = files.shape(&name)?;
-                adapter.base_tables[module.index()] = Some(as_stored(&files.tensor(&name)?, &shape)?);
+                let tensor = files.tensor(&name)?;
+                let shape = tensor.shape.try_into().map_err(|_| tensor.wrong("expected a table of two axes"))?;
+                adapter.base_tables[module.index()] = Some(as_stored(tensor, shape)?);
             }
         }
         let known: BTreeSet<String> = adapter.tensors().map(|(name, _)| name).collect();
@@ -379,7 +386,8 @@ impl Adapter {
             for projection in Projection::ALL {
                 let is_there = modules[projection.index()].is_some();
                 if !is_there && block[projection.index()].is_some() {
-                    let message = format!("expected an update of {}, got none", config.modules().layer(layer, projection));
+                    let message =
+                        format!("expected an update of {}, got none", config.modules().layer(layer, projection));
                     return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
                 }
                 if is_there && !config.projections().contains(&projection) {
@@ -395,7 +403,8 @@ impl Adapter {
         }
         let hold = |tensor: String, got: Vec<usize>, expected: Vec<usize>| {
             let path = self.origin.clone();
-            let wrong = ModelError::Shape { path, tensor, expected: expected.clone(), got: got.clone(), hint: OTHER_BASE };
+            let wrong =
+                ModelError::Shape { path, tensor, expected: expected.clone(), got: got.clone(), hint: OTHER_BASE };
             if got == expected { Ok(()) } else { Err(wrong) }
         };
         for (target, module) in self.modules() {
@@ -437,9 +446,9 @@ impl Adapter {
     /// Every update: block by block, then those of tables.
     pub(crate) fn modules(&self) -> impl Iterator<Item = (Target, &AdapterModule)> {
         let layers = self.layers.iter().enumerate().flat_map(|(layer, modules)| {
-            Projection::ALL.into_iter().map(move |projection| {
-                (Target::Layer(layer, projection), modules[projection.index()].as_ref())
-            })
+            Projection::ALL
+                .into_iter()
+                .map(move |projection| (Target::Layer(layer, projection), modules[projection.index()].as_ref()))
         });
         let tables = ModuleToSave::ALL.into_iter().map(|module| (Target::Table(module), self.table_update(module)));
         layers.chain(tables).filter_map(|(target, module)| Some((target, module?)))
@@ -471,7 +480,9 @@ impl Adapter {
 
     /// The base's tables with PEFT's names for them.
     fn named_base_tables(&self) -> impl Iterator<Item = (String, &Weight)> {
-        ModuleToSave::ALL.into_iter().filter_map(|module| Some((self.base_table_key(module)?, self.base_table(module)?)))
+        ModuleToSave::ALL
+            .into_iter()
+            .filter_map(|module| Some((self.base_table_key(module)?, self.base_table(module)?)))
     }
 
     /// The trained copies of tables with PEFT's names for them.
@@ -484,9 +495,9 @@ impl Adapter {
     /// Every trained tensor with PEFT's name for it: the updates block by block and those of tables, then the copies of tables.
     pub fn tensors(&self) -> impl Iterator<Item = (String, &Tensor)> {
         let base = self.modules;
-        let updates = self
-            .modules()
-            .flat_map(move |(target, module)| module.parts().map(move |(part, tensor)| (target.key(base, part), tensor)));
+        let updates = self.modules().flat_map(move |(target, module)| {
+            module.parts().map(move |(part, tensor)| (target.key(base, part), tensor))
+        });
         updates.chain(self.saved_tables())
     }
 }

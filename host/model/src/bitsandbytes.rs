@@ -1,8 +1,8 @@
 //! A 4-bit matrix as it stands in a checkpoint of bitsandbytes: six tensors, or four if its block maxima are in f32.
 //!
-//! `X` u8 [elements / 2, 1], or the same bytes as another type (`bnb_4bit_quant_storage`); `X.absmax` u8 [blocks], f32 if it is not nested; `X.quant_map` f32 [16];
-//! `X.nested_absmax` f32 [blocks / 256]; `X.nested_quant_map` f32 [256]; `X.quant_state.bitsandbytes__nf4`: JSON as u8.
-//! Other block sizes and the type FP4 are refused by name.
+//! `X` u8 [elements / 2, 1], or the same bytes as another type (`bnb_4bit_quant_storage`); `X.absmax` u8 [blocks], f32 if
+//! it is not nested; `X.quant_map` f32 [16]; `X.nested_absmax` f32 [blocks / 256]; `X.nested_quant_map` f32 [256];
+//! `X.quant_state.bitsandbytes__nf4`, or `…__fp4`: JSON as u8, which names the block size, too.
 
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::ModelError;
 use super::checkpoint_files::{CheckpointFiles, StoredTensor};
 use hilora_kernels::dynamic_map::dynamic_map;
-use hilora_kernels::nf4::{BLOCK, BlockMaxima, CODES, NESTED_BLOCK, Nf4Bytes, Nf4Matrix};
+use hilora_kernels::nf4::{BLOCK, BlockFormat, BlockMaxima, CODES, FP4_CODES, NESTED_BLOCK, Nf4Bytes, Nf4Matrix};
 
 const NF4_STATE: &str = "quant_state.bitsandbytes__nf4";
 const FP4_STATE: &str = "quant_state.bitsandbytes__fp4";
+/// Elements that may share a maximum.
+const BLOCK_SIZES: [usize; 8] = [32, 64, 128, 256, 512, 1024, 2048, 4096];
 const OTHER_STATE: &str = "the parts of a quantized matrix must belong together; fetch the checkpoint again";
 
 /// What the JSON beside a matrix says.
@@ -35,16 +37,22 @@ struct NestedState {
     nested_offset: f64,
 }
 
+/// Whether this checkpoint holds a matrix in 4 bits.
+pub(crate) fn is_quantized(files: &CheckpointFiles, name: &str) -> bool {
+    [NF4_STATE, FP4_STATE].iter().any(|state| files.contains(&format!("{name}.{state}")))
+}
+
 /// Reads a matrix; `None` if this checkpoint holds it as floats.
 pub(crate) fn read(files: &CheckpointFiles, name: &str, shape: [usize; 2]) -> Result<Option<Nf4Matrix>, ModelError> {
     let part = |part: &str| format!("{name}.{part}");
-    if files.contains(&part(FP4_STATE)) {
-        return Err(files.tensor(name)?.wrong("expected bitsandbytes' type nf4, got fp4"));
-    }
-    let state_name = part(NF4_STATE);
-    if !files.contains(&state_name) {
+    let types = [(NF4_STATE, "nf4", CODES), (FP4_STATE, "fp4", FP4_CODES)];
+    let Some((state_name, kind, codes)) = types
+        .map(|(state, kind, codes)| (part(state), kind, codes))
+        .into_iter()
+        .find(|(state, ..)| files.contains(state))
+    else {
         return Ok(None);
-    }
+    };
     let state_tensor = files.tensor(&state_name)?.of_type(Dtype::U8, "U8")?;
     let state: QuantState =
         serde_json::from_slice(&state_tensor.bytes).map_err(|e| state_tensor.wrong(&format!("not its JSON: {e}")))?;
@@ -54,15 +62,18 @@ pub(crate) fn read(files: &CheckpointFiles, name: &str, shape: [usize; 2]) -> Re
         }
         Err(state_tensor.wrong(&format!("{field}: expected {expected}, got {got}")))
     };
-    expect("quant_type", &state.quant_type, "nf4")?;
-    expect("blocksize", &state.blocksize.to_string(), &BLOCK.to_string())?;
+    expect("quant_type", &state.quant_type, kind)?;
+    let block = state.blocksize;
+    if !BLOCK_SIZES.contains(&block) {
+        expect("blocksize", &block.to_string(), "a power of two from 32 to 4096")?;
+    }
     expect("shape", &format!("{:?}", state.shape), &format!("{shape:?}"))?;
     let elements = shape[0] * shape[1];
-    let blocks = elements.div_ceil(BLOCK);
+    let blocks = elements.div_ceil(block);
 
-    let codes = floats(files, &part("quant_map"), CODES.len())?;
-    if codes.iter().zip(CODES).any(|(got, expected)| got.to_bits() != expected.to_bits()) {
-        return Err(files.tensor(&part("quant_map"))?.wrong("expected the 16 codes of nf4, got others"));
+    let stored = floats(files, &part("quant_map"), codes.len())?;
+    if stored.iter().zip(codes).any(|(got, expected)| *got != expected) {
+        return Err(files.tensor(&part("quant_map"))?.wrong(&format!("expected the 16 codes of {kind}, got others")));
     }
     let packed = files.tensor(name)?;
     let size = match packed.dtype {
@@ -91,7 +102,7 @@ pub(crate) fn read(files: &CheckpointFiles, name: &str, shape: [usize; 2]) -> Re
             }
         }
     };
-    Ok(Some(Nf4Matrix::from_parts(packed, maxima, shape[0], shape[1])))
+    Ok(Some(Nf4Matrix::from_parts(BlockFormat { codes, block }, packed, maxima, shape[0], shape[1])))
 }
 
 fn floats(files: &CheckpointFiles, name: &str, count: usize) -> Result<Vec<f32>, ModelError> {

@@ -1,24 +1,27 @@
 //! A checkpoint: a folder of the Hugging Face layout with `config.json` and safetensors, opened but not yet read.
 //!
 //! Weights are made from it one by one: a tensor is mapped, converted or quantized by all threads, and let go. Layers
-//! that the checkpoint holds in 4 bits stay mapped as they are.
+//! that the checkpoint holds quantized keep their codes: bitsandbytes' stay mapped, others are laid out anew.
 
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
-use safetensors::Dtype;
 
 use super::checkpoint_files::{CheckpointFiles, StoredFloats, StoredTensor};
+use super::compressed_tensors::PackedFormat;
+use super::gptq::GptqFormat;
 use super::tensor_names::{EMBEDDING, HEAD};
-use super::{BasePrecision, ModelConfig, ModelError, Quantization, bitsandbytes};
-use hilora_kernels::awq::{AwqMatrix, WORD};
+use super::{
+    BasePrecision, ModelConfig, ModelError, Quantization, awq, bitsandbytes, compressed_tensors, gptq, stored_float8,
+};
+use hilora_kernels::integer::{CodeWidth, IntegerMatrix};
 use hilora_kernels::linear::Weight;
 use hilora_kernels::nf4::{self, BLOCK, Nf4Bytes, Nf4Matrix};
 
 pub(crate) const NOT_THIS_CONFIG: &str = "does config.json belong to this checkpoint?";
-const NOT_THIS_GROUP: &str = "does quantization_config.group_size belong to this checkpoint?";
+pub(crate) const NOT_THIS_GROUP: &str = "does quantization_config.group_size belong to this checkpoint?";
 
 /// An opened checkpoint.
 pub(crate) struct Checkpoint {
@@ -68,7 +71,7 @@ impl Checkpoint {
     }
 
     /// A matrix; `in_block` says whether it is one of a block's linear layers. They alone are quantized here, beside them a
-    /// checkpoint may hold its output layer in 4 bits.
+    /// checkpoint may hold its output layer quantized.
     pub(crate) fn matrix(
         &self,
         name: &str,
@@ -85,59 +88,56 @@ impl Checkpoint {
         let is_elsewhere = name == EMBEDDING && self.config.tie_word_embeddings && !self.files.contains(name);
         let name = if is_elsewhere && self.files.contains(HEAD) { HEAD } else { name };
         let tensor = self.files.tensor(name)?.of_shape(&shape, NOT_THIS_CONFIG)?;
-        let values = tensor.floats()?;
+        let values = || tensor.floats();
         match (precision, self.config.quantization) {
-            (BasePrecision::F32, _) => Ok(Weight::F32(Tensor::from_vec(values.to_vec(), &shape, &Device::Cpu)?)),
+            (BasePrecision::F32, _) => Ok(Weight::F32(Tensor::from_vec(values()?.to_vec(), &shape, &Device::Cpu)?)),
             (BasePrecision::Bf16, _) => {
-                Ok(Weight::Bf16(Tensor::from_vec(convert(values, bf16::from_f32), &shape, &Device::Cpu)?))
+                Ok(Weight::Bf16(Tensor::from_vec(convert(values()?, bf16::from_f32), &shape, &Device::Cpu)?))
             }
             (BasePrecision::Nf4, Quantization::None) if in_block => {
                 Ok(Weight::Nf4(Box::new(Nf4Matrix::new(quantize(&tensor)?, shape[0], shape[1]))))
             }
             // Tables keep the type of the checkpoint: nothing is lost, and they are the largest tensors there are. So
             // do layers that were left out of the quantization.
-            (BasePrecision::Nf4, _) => as_stored(&tensor, &shape),
+            (BasePrecision::Nf4, _) => as_stored(tensor, shape),
         }
     }
 
-    /// A linear layer that the checkpoint holds in 4 bits.
+    /// Whether the checkpoint holds a linear layer quantized.
+    pub(crate) fn is_quantized(&self, name: &str) -> Result<bool, ModelError> {
+        Ok(match self.config.quantization {
+            Quantization::None => false,
+            Quantization::BitsAndBytes { .. } => bitsandbytes::is_quantized(&self.files, name),
+            Quantization::Float8 { .. } => stored_float8::format(self.files.tensor(name)?.dtype).is_some(),
+            Quantization::Awq { .. } | Quantization::Gptq { .. } | Quantization::PackQuantized { .. } => {
+                !self.files.contains(name)
+            }
+        })
+    }
+
+    /// A linear layer that the checkpoint holds quantized.
     fn quantized(&self, name: &str, shape: [usize; 2]) -> Result<Option<Weight>, ModelError> {
-        match self.config.quantization {
-            Quantization::None => Ok(None),
-            Quantization::BitsAndBytes => {
-                Ok(bitsandbytes::read(&self.files, name, shape)?.map(|matrix| Weight::Nf4(Box::new(matrix))))
+        let files = &self.files;
+        let integers = |matrix: Option<IntegerMatrix>| matrix.map(|matrix| Weight::Integer(Box::new(matrix)));
+        let width = |bits: u8| if bits == 8 { CodeWidth::Eight } else { CodeWidth::Four };
+        Ok(match self.config.quantization {
+            Quantization::None => None,
+            Quantization::BitsAndBytes { .. } => {
+                bitsandbytes::read(files, name, shape)?.map(|matrix| Weight::Nf4(Box::new(matrix)))
             }
-            Quantization::Awq { group_size } => {
-                if self.files.contains(name) {
-                    return Ok(None);
-                }
-                let (rows, columns) = (shape[0], shape[1]);
-                let group = group_size.unwrap_or(columns);
-                if !rows.is_multiple_of(WORD) || !columns.is_multiple_of(group) {
-                    let message = format!(
-                        "tensor `{name}`: AWQ needs outputs in multiples of {WORD} and inputs in multiples of the group \
-                         {group}, got {shape:?}"
-                    );
-                    return Err(ModelError::config(&self.folder.join("config.json"), message));
-                }
-                let stem = name.strip_suffix("weight").unwrap_or(name);
-                let part = |part: &str, shape: [usize; 2], dtype, expected, hint| {
-                    let name = format!("{stem}{part}");
-                    Ok::<_, ModelError>(
-                        self.files.tensor(&name)?.of_type(dtype, expected)?.of_shape(&shape, hint)?.bytes,
-                    )
-                };
-                let (words, groups) = (rows / WORD, columns / group);
-                let matrix = AwqMatrix::new(
-                    (rows, columns),
-                    group,
-                    part("qweight", [columns, words], Dtype::I32, "I32", NOT_THIS_CONFIG)?,
-                    part("qzeros", [groups, words], Dtype::I32, "I32", NOT_THIS_GROUP)?,
-                    part("scales", [groups, rows], Dtype::F16, "F16", NOT_THIS_GROUP)?,
-                );
-                Ok(Some(Weight::Awq(Box::new(matrix))))
+            Quantization::Awq { version, group_size } => integers(awq::read(files, name, shape, version, group_size)?),
+            Quantization::Gptq { bits, group_size, zeros_less_one, .. } => {
+                let format = GptqFormat { width: width(bits), group_size, zeros_less_one };
+                integers(gptq::read(files, name, shape, format)?)
             }
-        }
+            Quantization::PackQuantized { bits, group_size, symmetric } => {
+                let format = PackedFormat { width: width(bits), group_size, symmetric };
+                integers(compressed_tensors::read(files, name, shape, format)?)
+            }
+            Quantization::Float8 { scales } => {
+                stored_float8::read(files, name, shape, scales)?.map(|matrix| Weight::Float8(Box::new(matrix)))
+            }
+        })
     }
 }
 
@@ -186,12 +186,18 @@ pub(crate) fn quantize(tensor: &StoredTensor<'_>) -> Result<Nf4Bytes, ModelError
 }
 
 /// A dense matrix in the type that its file has.
-pub(crate) fn as_stored(tensor: &StoredTensor<'_>, shape: &[usize]) -> Result<Weight, ModelError> {
+pub(crate) fn as_stored(tensor: StoredTensor<'_>, shape: [usize; 2]) -> Result<Weight, ModelError> {
+    if let Some(format) = stored_float8::format(tensor.dtype) {
+        return Ok(Weight::Float8(Box::new(stored_float8::unscaled(tensor, shape, format))));
+    }
+    let shape = &shape[..];
     let values = tensor.floats()?;
     // Widening to f32 and rounding back is exact.
     Ok(match values {
         StoredFloats::F32(_) => Weight::F32(Tensor::from_vec(values.to_vec(), shape, &Device::Cpu)?),
         StoredFloats::Bf16(_) => Weight::Bf16(Tensor::from_vec(convert(values, bf16::from_f32), shape, &Device::Cpu)?),
+        // It is kept as it is, above.
+        StoredFloats::Float8(..) => return Err(tensor.wrong_type("F32, BF16 or F16")),
         StoredFloats::F16(_) => Weight::F16(Tensor::from_vec(convert(values, f16::from_f32), shape, &Device::Cpu)?),
     })
 }
@@ -215,6 +221,7 @@ mod tests {
     use crate::new_tensor::{Content, NewTensor, write_tensors};
     use crate::small_model::{SMALL_CONFIG, small_model};
     use crate::{ComputeDevice, Model};
+    use safetensors::Dtype;
 
     type Outcome = Result<(), Box<dyn std::error::Error>>;
 

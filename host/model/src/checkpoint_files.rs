@@ -2,6 +2,7 @@
 //!
 //! A file is opened by its header; tensors are mapped one at a time, so that a checkpoint is never in memory twice.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -16,6 +17,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use super::ModelError;
 use super::wrapper::text_name;
 use hilora_contract::artifact::{FileStamp, map_file};
+use hilora_kernels::float8::Float8;
 
 /// Names the shard of every tensor.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
@@ -124,6 +126,8 @@ impl<'a> StoredTensor<'a> {
             Dtype::F32 => StoredFloats::F32(self.bytes.as_chunks().0),
             Dtype::BF16 => StoredFloats::Bf16(self.bytes.as_chunks().0),
             Dtype::F16 => StoredFloats::F16(self.bytes.as_chunks().0),
+            Dtype::F8_E4M3 => StoredFloats::Float8(Float8::E4m3, &self.bytes),
+            Dtype::F8_E5M2 => StoredFloats::Float8(Float8::E5m2, &self.bytes),
             _ => return Err(self.wrong_type("F32, BF16 or F16")),
         })
     }
@@ -135,6 +139,7 @@ pub(crate) enum StoredFloats<'a> {
     F32(&'a [[u8; 4]]),
     Bf16(&'a [[u8; 2]]),
     F16(&'a [[u8; 2]]),
+    Float8(Float8, &'a [u8]),
 }
 
 impl StoredFloats<'_> {
@@ -143,6 +148,7 @@ impl StoredFloats<'_> {
         match self {
             Self::F32(values) => values.len(),
             Self::Bf16(values) | Self::F16(values) => values.len(),
+            Self::Float8(_, values) => values.len(),
         }
     }
 
@@ -153,6 +159,9 @@ impl StoredFloats<'_> {
             Self::F32(values) => widen(&values[range], target, f32::from_le_bytes),
             Self::Bf16(values) => widen(&values[range], target, |bytes| bf16::from_le_bytes(bytes).to_f32()),
             Self::F16(values) => widen(&values[range], target, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Self::Float8(format, values) => {
+                target.iter_mut().zip(&values[range]).for_each(|(target, code)| *target = format.widen(*code));
+            }
         }
     }
 
@@ -256,6 +265,14 @@ impl CheckpointFiles {
         self.stored_names.get(name).map_or(name, String::as_str)
     }
 
+    /// The name that a stored tensor would have in a text model by itself.
+    pub(crate) fn own_name<'a>(&self, stored: &'a str) -> Cow<'a, str> {
+        match text_name(stored) {
+            Some(own) if self.stored_names.contains_key(&own) => own.into(),
+            _ => stored.into(),
+        }
+    }
+
     /// Refuses to go on if one of the files was changed since it was opened: their bytes are mapped.
     pub(crate) fn check(&self) -> Result<(), ModelError> {
         self.files.iter().try_for_each(|file| ModelError::of_change(&file.stamp))
@@ -274,6 +291,12 @@ impl CheckpointFiles {
     /// A tensor's shape.
     pub(crate) fn shape(&self, name: &str) -> Result<Vec<usize>, ModelError> {
         Ok(self.find(name)?.1.shape.clone())
+    }
+
+    /// The size of a tensor in bytes.
+    pub(crate) fn byte_count(&self, name: &str) -> Result<u64, ModelError> {
+        let (start, end) = self.find(name)?.1.data_offsets;
+        Ok((end - start) as u64)
     }
 
     fn find(&self, name: &str) -> Result<(&OpenFile, &TensorInfo), ModelError> {

@@ -59,7 +59,7 @@ pub(crate) fn config_of_tables(base: &Path, tied: bool) -> Result<Option<Value>,
     Ok(Some(config))
 }
 
-/// Refuses a base in 4 bits.
+/// Refuses a quantized base.
 pub(crate) fn refuse_quantized(checkpoint: &Checkpoint, base: &Path, hint: &str) -> Result<(), ModelError> {
     match checkpoint.config.quantization {
         Quantization::None => Ok(()),
@@ -71,8 +71,18 @@ pub(crate) fn refuse_quantized(checkpoint: &Checkpoint, base: &Path, hint: &str)
     }
 }
 
-/// What stands in the place of a tensor of the base; `None` if it is copied.
-pub(crate) type Replace<'a> = dyn Fn(StoredTensor<'a>) -> Result<Option<Vec<(String, NewTensor<'a>)>>, ModelError> + 'a;
+/// What stands in the place of a tensor of the base.
+pub(crate) enum Instead<'a> {
+    /// The tensor itself.
+    Copy,
+    /// Others.
+    New(Vec<(String, NewTensor<'a>)>),
+    /// Nothing: it was a part of what another tensor made way for.
+    Nothing,
+}
+
+/// Says what stands in the place of a tensor of the base.
+pub(crate) type Replace<'a> = dyn Fn(StoredTensor<'a>) -> Result<Instead<'a>, ModelError> + 'a;
 
 /// A checkpoint that is to be derived.
 pub(crate) struct Derivation<'a> {
@@ -99,7 +109,7 @@ impl<'a> Derivation<'a> {
         let created = if dry_run { None } else { Some(AtomicFolder::create(output)) };
         let folder = created.transpose().map_err(|e| ModelError::writing(output, e))?;
         let total = checkpoint.files.names().count();
-        let (mut replaced, mut copied, mut shards) = (0, 0, 0);
+        let (mut done, mut replaced, mut copied, mut shards) = (0, 0, 0, 0);
         let mut weight_map = BTreeMap::new();
         let mut total_size = 0;
         for (path, names) in checkpoint.files.shards() {
@@ -108,16 +118,18 @@ impl<'a> Derivation<'a> {
             let mut tensors = BTreeMap::new();
             for name in names {
                 match replace(checkpoint.files.tensor(name)?)? {
-                    Some(new) => {
+                    Instead::New(new) => {
                         replaced += 1;
                         tensors.extend(new);
                     }
-                    None => {
+                    Instead::Nothing => {}
+                    Instead::Copy => {
                         copied += 1;
                         tensors.insert(name.to_owned(), NewTensor::copy_of(checkpoint.files.tensor(name)?));
                     }
                 }
-                if on_tensor(replaced + copied, total).is_break() {
+                done += 1;
+                if on_tensor(done, total).is_break() {
                     return Ok(None);
                 }
             }

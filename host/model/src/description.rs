@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::checkpoint::Checkpoint;
 use super::checkpoint_files::CheckpointFiles;
+use super::tensor_names::BLOCKS;
 use super::{Adapter, ModelConfig, ModelError, ModuleToSave, Quantization};
 
 /// What a folder holds.
@@ -132,6 +133,15 @@ impl BaseDescription {
         };
         Ok(Self { folder: folder.to_owned(), config: checkpoint.config, parameters, memory_bytes, tensors })
     }
+}
+
+/// Bytes of the blocks' weights in a folder whose checkpoint is quantized, which they take in memory, too: what was left as
+/// floats is counted as it is. `None` if it is not quantized, or its files are not there.
+pub fn stored_block_bytes(folder: &Path, config: &ModelConfig) -> Option<u64> {
+    let quantized = config.quantization != Quantization::None;
+    let files = quantized.then(|| CheckpointFiles::open_model(folder).ok()).flatten()?;
+    let of_blocks = files.names().filter(|name| name.starts_with(BLOCKS));
+    of_blocks.map(|name| files.byte_count(name)).sum::<Result<u64, ModelError>>().ok()
 }
 
 impl AdapterDescription {

@@ -22,9 +22,16 @@ mod lora_config;
 mod module_names;
 mod module_to_save;
 
-mod bitsandbytes;
-mod checkpoint;
 mod checkpoint_files;
+mod stored_integers;
+
+mod awq;
+mod bitsandbytes;
+mod compressed_tensors;
+mod gptq;
+mod stored_float8;
+
+mod checkpoint;
 mod precision;
 
 mod adapter_module;
@@ -64,6 +71,7 @@ mod skeleton;
 pub use adapter::Adapter;
 pub use adapter_module::AdapterModule;
 pub use architecture::Architecture;
+pub use awq::AwqVersion;
 pub use base_files::BaseFiles;
 pub use block::DropoutKey;
 pub(crate) use block_norm::BlockNorm;
@@ -73,7 +81,9 @@ pub use checkpointing::Checkpointing;
 pub use config::ModelConfig;
 pub use decode::DecodeSession;
 pub use derived_checkpoint::DerivedCheckpoint;
-pub use description::{AdapterDescription, BaseDescription, Description, TensorLine, Tensors, TypeTotal};
+pub use description::{
+    AdapterDescription, BaseDescription, Description, TensorLine, Tensors, TypeTotal, stored_block_bytes,
+};
 pub use device::{ComputeDevice, DeviceChoice};
 pub use error::{ModelError, blame_of_operation};
 pub use generation::{Generation, GenerationOptions, GenerationRequest, GenerationSink, generate};
@@ -89,6 +99,7 @@ pub use quantization::Quantization;
 pub use quantized_checkpoint::quantize_checkpoint;
 pub use rope_parameters::{RopeParameters, RopeScaling};
 pub use skeleton::SkeletonShape;
+pub use stored_float8::ScaleBlock;
 pub use stored_type::StoredType;
 pub use tokenizer::Tokenizer;
 pub use training_pass::{Gradients, TrainingPass};
@@ -103,6 +114,8 @@ extern crate self as hilora_model;
 #[allow(dead_code, reason = "not every crate that includes the file uses all of it")]
 mod small_model;
 
+#[cfg(test)]
+mod quantized_cases;
 #[cfg(test)]
 mod reference_cases;
 

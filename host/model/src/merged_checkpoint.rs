@@ -6,22 +6,24 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
+use rayon::prelude::*;
 use safetensors::Dtype;
+use serde_json::Value;
 
 use super::adapter::widened;
 use super::adapter_module::{Part, Target};
 use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG};
 use super::checkpoint_files::{CheckpointFiles, StoredTensor};
-use super::derived_checkpoint::{Derivation, DerivedCheckpoint, config_of_tables, refuse_quantized};
+use super::derived_checkpoint::{Derivation, DerivedCheckpoint, Instead, config_of_tables, read_config};
 use super::new_tensor::{Content, NewTensor};
 use super::tensor_names::layer_key;
-use super::{Adapter, AdapterModule, ModelError, ModuleToSave};
+use super::{Adapter, AdapterModule, BasePrecision, ModelError, ModuleToSave, Quantization};
 use hilora_kernels::linear::{self, Weight};
 use hilora_kernels::{dora, residual};
 
-/// Merges an adapter into an unquantized base: W + scale · B A, with the magnitudes of a DoRA as the norms of its rows, or
-/// the trained copy of a table, rounded to the type that W has in the checkpoint. Tied embeddings of which one was trained are
-/// two tables afterwards.
+/// Merges an adapter into a base: W + scale · B A, with the magnitudes of a DoRA as the norms of its rows, or the trained copy
+/// of a table, rounded to the type that W has in the checkpoint. Tied embeddings of which one was trained are two tables
+/// afterwards. Quantized layers, adapted or not, are dequantized and rounded to bf16: what is written is a base of floats.
 ///
 /// Nothing is written with `dry_run`. `on_tensor` is told how many of the base's tensors are done, of how many, and may end the
 /// work; then nothing is left, and the result is `None`.
@@ -33,9 +35,9 @@ pub fn merge(
     on_tensor: &dyn Fn(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<DerivedCheckpoint>, ModelError> {
     let checkpoint = Checkpoint::open(base)?;
-    refuse_quantized(&checkpoint, base, "merge into the checkpoint of floats that it was made from")?;
     let adapter = Adapter::load(adapter)?;
     adapter.check_against(&checkpoint.config)?;
+    let quantized = QuantizedLayers::new(&checkpoint)?;
     let mut updates = BTreeMap::new();
     for (target, module) in adapter.modules() {
         let Target::Layer(layer, projection) = target else { continue };
@@ -44,7 +46,9 @@ pub fn merge(
             checkpoint.files.tensor(name)?.of_shape(shape, NOT_THIS_CONFIG)?.floats().map(|_| ())
         };
         let name = projection.weight_key(layer);
-        floats(&name, &[outputs, inputs])?;
+        if !checkpoint.is_quantized(&name)? {
+            floats(&name, &[outputs, inputs])?;
+        }
         updates.insert(checkpoint.files.stored_name(&name).to_owned(), (module, Part::A));
         if module.bias.is_some() {
             let name = layer_key(layer, &format!("{}.bias", projection.path()));
@@ -59,20 +63,120 @@ pub fn merge(
         }
     }
     let tables = MergedTables::new(&checkpoint, &adapter)?;
-    let replace = |tensor: StoredTensor<'_>| -> Result<Option<Vec<(String, NewTensor<'_>)>>, ModelError> {
+    let replace = |tensor: StoredTensor<'_>| -> Result<Instead<'_>, ModelError> {
         if let Some(new) = tables.instead_of(tensor.name)? {
-            return Ok(Some(new));
+            return Ok(Instead::New(new));
         }
-        let Some((module, part)) = updates.get(tensor.name).copied() else { return Ok(None) };
+        if let Some(instead) = quantized.instead_of(tensor.name, &updates) {
+            return Ok(instead);
+        }
+        let Some((module, part)) = updates.get(tensor.name).copied() else { return Ok(Instead::Copy) };
         let name = tensor.name.to_owned();
         let (dtype, shape, bytes) = (tensor.dtype, tensor.shape.to_vec(), tensor.bytes.len());
         drop(tensor);
         let (files, key) = (&checkpoint.files, name.clone());
         let content = Content::Computed(Box::new(move || merged(files.tensor(&key)?, module, part)));
-        Ok(Some(vec![(name, NewTensor { dtype, shape, bytes, content })]))
+        Ok(Instead::New(vec![(name, NewTensor { dtype, shape, bytes, content })]))
     };
-    let config = config_of_tables(base, checkpoint.config.tie_word_embeddings && !tables.untied)?;
+    let mut config = config_of_tables(base, checkpoint.config.tie_word_embeddings && !tables.untied)?;
+    if checkpoint.config.quantization != Quantization::None {
+        config = Some(config_of_floats(config.map_or_else(|| read_config(base), Ok)?));
+    }
     Derivation { checkpoint: &checkpoint, base, output, dry_run, config }.run(&replace, on_tensor)
+}
+
+/// A quantized base's config.json for a base of floats.
+fn config_of_floats(mut config: Value) -> Value {
+    if let Some(fields) = config.as_object_mut() {
+        fields.remove("quantization_config");
+        let name = if fields.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };
+        fields.insert(name.to_owned(), "bfloat16".into());
+    }
+    config
+}
+
+/// A layer that a base holds quantized.
+struct QuantizedLayer {
+    /// The name of its weight in a text model by itself.
+    key: String,
+    /// The name under which a base of floats would store it.
+    name: String,
+    shape: [usize; 2],
+}
+
+/// The quantized layers of a base.
+struct QuantizedLayers<'a> {
+    checkpoint: &'a Checkpoint,
+    /// By the name of each of their tensors. The first of a layer makes way for its weight, the others for nothing.
+    tensors: BTreeMap<String, Option<QuantizedLayer>>,
+}
+
+impl<'a> QuantizedLayers<'a> {
+    fn new(checkpoint: &'a Checkpoint) -> Result<Self, ModelError> {
+        let (config, files) = (&checkpoint.config, &checkpoint.files);
+        let mut layers: Vec<(String, [usize; 2])> = (0..config.num_hidden_layers)
+            .flat_map(|layer| config.projections().iter().map(move |projection| (layer, *projection)))
+            .map(|(layer, projection)| (projection.weight_key(layer), config.projection_dims(projection).into()))
+            .collect();
+        if !config.tie_word_embeddings {
+            layers.push((ModuleToSave::LmHead.weight_key().to_owned(), [config.vocab_size, config.hidden_size]));
+        }
+        let mut tensors = BTreeMap::new();
+        for (key, shape) in layers {
+            if !checkpoint.is_quantized(&key)? {
+                continue;
+            }
+            let stem = key.strip_suffix("weight").unwrap_or(&key).to_owned();
+            let part_of = |stored: &str| Some(files.own_name(stored).strip_prefix(&stem)?.to_owned());
+            let parts = files.names().filter_map(|stored| Some((stored, part_of(stored)?)));
+            let mut parts = parts.filter(|(_, part)| part != "bias");
+            // Without any the error is that the weight is missing.
+            let Some((first, part)) = parts.next() else {
+                return Err(files.tensor(&key).err().unwrap_or_else(|| defect(&key)));
+            };
+            tensors.extend(parts.map(|(stored, _)| (stored.to_owned(), None)));
+            let name = format!("{}weight", first.strip_suffix(&part).unwrap_or(first));
+            tensors.insert(first.to_owned(), Some(QuantizedLayer { key, name, shape }));
+        }
+        Ok(Self { checkpoint, tensors })
+    }
+
+    /// What stands in the place of a tensor of the base, if it is a quantized layer's.
+    fn instead_of(
+        &'a self,
+        tensor: &str,
+        updates: &BTreeMap<String, (&'a AdapterModule, Part)>,
+    ) -> Option<Instead<'a>> {
+        let Some(layer) = self.tensors.get(tensor)? else { return Some(Instead::Nothing) };
+        let module = updates.get(self.checkpoint.files.stored_name(&layer.key)).map(|(module, _)| *module);
+        let content = Content::Computed(Box::new(move || dequantized(self.checkpoint, layer, module)));
+        let shape = layer.shape.to_vec();
+        let new = NewTensor { dtype: Dtype::BF16, bytes: shape.iter().product::<usize>() * 2, shape, content };
+        Some(Instead::New(vec![(layer.name.clone(), new)]))
+    }
+}
+
+fn defect(name: &str) -> ModelError {
+    ModelError::Defect(format!("`{name}` is there and has no tensors"))
+}
+
+/// The bytes of a quantized layer's weight in bf16, with its update.
+fn dequantized(
+    checkpoint: &Checkpoint,
+    layer: &QuantizedLayer,
+    module: Option<&AdapterModule>,
+) -> Result<Vec<u8>, ModelError> {
+    let QuantizedLayer { key, name, shape } = layer;
+    let weight = checkpoint.matrix(key, *shape, true, BasePrecision::Nf4)?;
+    let mut values = weight.with_rows(|rows| {
+        let mut values = vec![0.0; shape[0] * shape[1]];
+        values.par_chunks_mut(shape[1]).enumerate().for_each(|(row, values)| rows.read(row, 0, values));
+        values
+    })?;
+    if let Some(module) = module {
+        values = updated(values, shape, module)?;
+    }
+    narrowed(Dtype::BF16, &values, &|message| ModelError::input(format!("tensor `{name}`: {message}")))
 }
 
 /// The tables of a merged model: those that an adapter changes, its trained copies and the base's own.
@@ -129,7 +233,7 @@ impl<'a> MergedTables<'a> {
         let run = Box::new(move || {
             let tensor = files.tensor(like)?;
             if let Some(copy) = adapter.saved(module).and_then(Weight::dense) {
-                return narrowed(&tensor, &copy.flatten_all()?.to_vec1()?);
+                return narrowed(tensor.dtype, &copy.flatten_all()?.to_vec1()?, &|message| tensor.wrong(message));
             }
             let values = match base {
                 Some(base) => widened(base)?,
@@ -140,7 +244,7 @@ impl<'a> MergedTables<'a> {
                 let (rows, columns) = if module == ModuleToSave::EmbedTokens { (a, &b) } else { (&b, a) };
                 linear::backward_weight::<f32>(rows, columns, update.scale, &values)?;
             }
-            narrowed(&tensor, &values.flatten_all()?.to_vec1()?)
+            narrowed(tensor.dtype, &values.flatten_all()?.to_vec1()?, &|message| tensor.wrong(message))
         });
         Ok((name, NewTensor { dtype, shape, bytes, content: Content::Computed(run) }))
     }
@@ -153,34 +257,42 @@ fn changes(adapter: &Adapter, module: ModuleToSave) -> bool {
 
 /// The weight of a layer with its update, or its bias.
 fn merged(tensor: StoredTensor<'_>, module: &AdapterModule, part: Part) -> Result<Vec<u8>, ModelError> {
-    let values = Tensor::from_vec(tensor.floats()?.to_vec(), tensor.shape, &Device::Cpu)?;
-    if part == Part::Bias {
-        if let Some(bias) = &module.bias {
+    let values = tensor.floats()?.to_vec();
+    let values = match (part, &module.bias) {
+        (Part::Bias, Some(bias)) => {
+            let values = Tensor::from_vec(values, tensor.shape, &Device::Cpu)?;
             residual::forward::<f32>(bias, module.scale, &values)?;
+            values.to_vec1()?
         }
-        return narrowed(&tensor, &values.to_vec1()?);
-    }
-    // The norms are those of the base and the update together.
-    let norms = module.magnitude.as_ref().map(|_| dora::norms(&Weight::F32(values.clone()), module.factors()));
-    let norms = norms.transpose()?;
-    linear::backward_weight::<f32>(&module.b.t()?.contiguous()?, &module.a, module.scale, &values)?;
-    let values = match module.magnitude.as_ref().zip(norms) {
-        Some((magnitude, norms)) => values.broadcast_mul(&(magnitude / &*norms)?.unsqueeze(1)?)?,
-        None => values,
+        _ => updated(values, tensor.shape, module)?,
     };
-    narrowed(&tensor, &values.flatten_all()?.to_vec1()?)
+    narrowed(tensor.dtype, &values, &|message| tensor.wrong(message))
 }
 
-/// The bytes of merged values in the type of the tensor that they replace.
-fn narrowed(tensor: &StoredTensor<'_>, values: &[f32]) -> Result<Vec<u8>, ModelError> {
-    let bytes: Vec<u8> = match tensor.dtype {
+/// W + scale · B A, with the magnitudes of a DoRA as the norms of its rows.
+fn updated(values: Vec<f32>, shape: &[usize], module: &AdapterModule) -> Result<Vec<f32>, ModelError> {
+    let weight = Tensor::from_vec(values, shape, &Device::Cpu)?;
+    // The norms are those of the base and the update together.
+    let norms = module.magnitude.as_ref().map(|_| dora::norms(&Weight::F32(weight.clone()), module.factors()));
+    let norms = norms.transpose()?;
+    linear::backward_weight::<f32>(&module.b.t()?.contiguous()?, &module.a, module.scale, &weight)?;
+    let weight = match module.magnitude.as_ref().zip(norms) {
+        Some((magnitude, norms)) => weight.broadcast_mul(&(magnitude / &*norms)?.unsqueeze(1)?)?,
+        None => weight,
+    };
+    Ok(weight.flatten_all()?.to_vec1()?)
+}
+
+/// The bytes of merged values in the type of what they replace.
+fn narrowed(dtype: Dtype, values: &[f32], wrong: &dyn Fn(&str) -> ModelError) -> Result<Vec<u8>, ModelError> {
+    let bytes: Vec<u8> = match dtype {
         Dtype::BF16 => values.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
         Dtype::F16 => values.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
         _ => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
     };
-    let range = if tensor.dtype == Dtype::F16 { f16::MAX.to_f32() } else { f32::MAX };
+    let range = if dtype == Dtype::F16 { f16::MAX.to_f32() } else { f32::MAX };
     match values.iter().find(|x| x.abs() > range || x.is_nan()) {
         None => Ok(bytes),
-        Some(value) => Err(tensor.wrong(&format!("the merged weight {value} is not within {:?}", tensor.dtype))),
+        Some(value) => Err(wrong(&format!("the merged weight {value} is not within {dtype:?}"))),
     }
 }

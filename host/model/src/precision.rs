@@ -9,7 +9,7 @@ pub enum BasePrecision {
     /// 16 bits, rounded to nearest even on load.
     Bf16,
     /// The blocks' linear layers in 4 bits with double quantization, exactly as bitsandbytes makes them; a checkpoint
-    /// that is in 4 bits already stays as it is. All else keeps the checkpoint's type.
+    /// that is quantized already stays as it is. All else keeps the checkpoint's type.
     Nf4,
 }
 

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG, quantize};
 use super::checkpoint_files::StoredTensor;
-use super::derived_checkpoint::{Derivation, DerivedCheckpoint, config_of_tables, read_config, refuse_quantized};
+use super::derived_checkpoint::{
+    Derivation, DerivedCheckpoint, Instead, config_of_tables, read_config, refuse_quantized,
+};
 use super::new_tensor::{Content, NewTensor};
 use super::wrapper::text_name;
 use super::{ModelError, bitsandbytes};
@@ -25,7 +27,7 @@ pub fn quantize_checkpoint(
     on_tensor: &dyn Fn(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<DerivedCheckpoint>, ModelError> {
     let checkpoint = Checkpoint::open(base)?;
-    refuse_quantized(&checkpoint, base, "a base in 4 bits is used as it is")?;
+    refuse_quantized(&checkpoint, base, "a quantized base is used as it is")?;
     let mut quantized = BTreeSet::new();
     for layer in 0..checkpoint.config.num_hidden_layers {
         for &projection in checkpoint.config.projections() {
@@ -35,18 +37,18 @@ pub fn quantize_checkpoint(
             quantized.insert(tensor.name.to_owned());
         }
     }
-    let replace = |tensor: StoredTensor<'_>| -> Result<Option<Vec<(String, NewTensor<'_>)>>, ModelError> {
+    let replace = |tensor: StoredTensor<'_>| -> Result<Instead<'_>, ModelError> {
         if !quantized.contains(tensor.name) {
-            return Ok(None);
+            return Ok(Instead::Copy);
         }
         if dry_run {
-            return Ok(Some(Vec::new()));
+            return Ok(Instead::New(Vec::new()));
         }
         let tensors = bitsandbytes::tensors(&tensor, quantize(&tensor)?)?;
         let made = |(name, dtype, shape, bytes): bitsandbytes::OwnedTensor| {
             (name, NewTensor { dtype, shape, bytes: bytes.len(), content: Content::Made(bytes) })
         };
-        Ok(Some(tensors.into_iter().map(made).collect()))
+        Ok(Instead::New(tensors.into_iter().map(made).collect()))
     };
     let mut config = quantized_config(base, checkpoint.config.tie_word_embeddings)?;
     if checkpoint.config.wrapper.is_some() {

@@ -5,10 +5,12 @@ use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 
 use super::weights::Weights;
-use super::{BasePrecision, ComputeType, Model, ModelConfig, ModelError, Quantization, StoredType};
-use hilora_kernels::awq::{AwqMatrix, WORD};
+use super::{BasePrecision, ComputeType, Model, ModelConfig, ModelError, Quantization, ScaleBlock, StoredType};
+use hilora_kernels::float8::{Float8, Float8Matrix};
+use hilora_kernels::integer::{CodeWidth, Groups, IntegerCodes, IntegerMatrix, Zeros};
 use hilora_kernels::linear::Weight;
-use hilora_kernels::nf4::{BLOCK, NESTED_BLOCK, Nf4Bytes, Nf4Matrix};
+use hilora_kernels::nf4::{BLOCK, BlockFormat, BlockMaxima, NESTED_BLOCK, Nf4Bytes, Nf4Matrix};
+use hilora_kernels::scales::Scales;
 
 /// The shape of a skeleton.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +48,7 @@ impl Model {
             &mut |_, shape, in_block| match (precision, quantization) {
                 (BasePrecision::F32, _) => dense(shape, StoredType::F32),
                 (BasePrecision::Bf16, _) => dense(shape, StoredType::Bf16),
-                (BasePrecision::Nf4, Quantization::Awq { group_size }) if in_block => awq(shape, group_size),
-                (BasePrecision::Nf4, _) if in_block => Ok(nf4(shape)),
+                (BasePrecision::Nf4, quantization) if in_block => Ok(quantized(shape, quantization)),
                 (BasePrecision::Nf4, _) => dense(shape, stored),
             },
         )?;
@@ -74,30 +75,64 @@ fn bytes(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index * 37 % 251) as u8).collect()
 }
 
-fn nf4([rows, columns]: [usize; 2]) -> Weight {
+fn nf4([rows, columns]: [usize; 2], double_quant: bool) -> Weight {
     let blocks = (rows * columns).div_ceil(BLOCK);
-    let quantized = Nf4Bytes {
-        packed: bytes((rows * columns).div_ceil(2)),
-        absmax: bytes(blocks),
-        nested_absmax: vec![1e-3; blocks.div_ceil(NESTED_BLOCK)],
-        nested_offset: 0.02,
+    let packed = bytes((rows * columns).div_ceil(2));
+    let matrix = if double_quant {
+        let (absmax, nested_absmax) = (bytes(blocks), vec![1e-3; blocks.div_ceil(NESTED_BLOCK)]);
+        Nf4Matrix::new(Nf4Bytes { packed, absmax, nested_absmax, nested_offset: 0.02 }, rows, columns)
+    } else {
+        let maxima = BlockMaxima::Plain(vec![0.02; blocks]);
+        Nf4Matrix::from_parts(BlockFormat::default(), packed.into(), maxima, rows, columns)
     };
-    Weight::Nf4(Box::new(Nf4Matrix::new(quantized, rows, columns)))
+    Weight::Nf4(Box::new(matrix))
 }
 
-fn awq([rows, columns]: [usize; 2], group_size: Option<usize>) -> Result<Weight, ModelError> {
-    let group = group_size.unwrap_or(columns);
-    if !rows.is_multiple_of(WORD) || !columns.is_multiple_of(group) {
-        let problem = format!("AWQ needs outputs in multiples of {WORD} and inputs in multiples of {group}");
-        return Err(ModelError::input(format!("a layer of [{rows}, {columns}]: {problem}")));
+/// A linear layer as a quantized checkpoint holds it; without one, quantized on load.
+fn quantized(shape: [usize; 2], quantization: Quantization) -> Weight {
+    let width = |bits: u8| if bits == 8 { CodeWidth::Eight } else { CodeWidth::Four };
+    match quantization {
+        Quantization::None => nf4(shape, true),
+        Quantization::BitsAndBytes { double_quant } => nf4(shape, double_quant),
+        Quantization::Awq { group_size, .. } => integers(shape, CodeWidth::Four, group_size, false, false),
+        Quantization::Gptq { bits, group_size, desc_act, .. } => {
+            integers(shape, width(bits), group_size, false, desc_act)
+        }
+        Quantization::PackQuantized { bits, group_size, symmetric } => {
+            integers(shape, width(bits), group_size, symmetric, false)
+        }
+        Quantization::Float8 { scales } => float8(shape, scales),
     }
-    let scales = columns / group * rows;
-    let scale = f16::from_f32(2e-3).to_le_bytes();
-    Ok(Weight::Awq(Box::new(AwqMatrix::new(
-        (rows, columns),
-        group,
-        bytes(rows * columns / 2).into(),
-        bytes(scales / 2).into(),
-        scale.repeat(scales).into(),
-    ))))
+}
+
+fn integers(
+    [rows, columns]: [usize; 2],
+    width: CodeWidth,
+    group_size: Option<usize>,
+    symmetric: bool,
+    mapped: bool,
+) -> Weight {
+    let group = group_size.unwrap_or(columns);
+    let groups = columns.div_ceil(group);
+    let code = |row: usize, column: usize| ((row * 89 + column * 37) % 16) as u8;
+    let codes = |columns| IntegerCodes::new(width, rows, columns, code);
+    let scales = Scales::F16(vec![f16::from_f32(2e-3); rows * groups]);
+    let zeros = if symmetric { Zeros::Same(8) } else { Zeros::Each(codes(groups)) };
+    let of_input = match mapped {
+        true => Groups::Map((0..columns).map(|column| (column * 37 % groups) as u32).collect()),
+        false => Groups::Even(group),
+    };
+    Weight::Integer(Box::new(IntegerMatrix::new((rows, columns), codes(columns), scales, zeros, of_input)))
+}
+
+fn float8([rows, columns]: [usize; 2], scales: ScaleBlock) -> Weight {
+    let block = match scales {
+        ScaleBlock::Tensor => (rows, columns),
+        ScaleBlock::Channel => (1, columns),
+        ScaleBlock::Block(down, across) => (down, across),
+    };
+    // Small numbers of both signs.
+    let codes: Vec<u8> = bytes(rows * columns).into_iter().map(|byte| byte & 0xbf).collect();
+    let scales = Scales::F32(vec![2e-2; rows.div_ceil(block.0) * columns.div_ceil(block.1)]);
+    Weight::Float8(Box::new(Float8Matrix::new((rows, columns), Float8::E4m3, codes.into(), scales, block)))
 }

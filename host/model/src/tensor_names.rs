@@ -1,5 +1,7 @@
 //! The names of a model's tensors in a checkpoint.
 
+/// What the names of the blocks' tensors begin with.
+pub(crate) const BLOCKS: &str = "model.layers.";
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 pub(crate) const NORM: &str = "model.norm.weight";
 pub(crate) const HEAD: &str = "lm_head.weight";

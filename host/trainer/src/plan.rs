@@ -28,6 +28,8 @@ pub struct PlanRequest<'a> {
     pub model: &'a ModelConfig,
     /// The type of the base's floats.
     pub stored: StoredType,
+    /// Bytes of a quantized base's blocks, if its files are there; else config.json says what they take.
+    pub block_bytes: Option<u64>,
     /// How it is trained.
     pub training: &'a TrainingConfig,
     /// The type of activations and products.
@@ -319,7 +321,10 @@ impl Costs<'_> {
         let tables = tables * model.vocab_size * model.hidden_size * self.calibration.table_element_bytes + rope;
         let mut plan = MemoryPlan {
             process: self.request.process_bytes + UNCOUNTED_BYTES,
-            blocks: self.calibration.weights.of_layers(self.layers()) as u64,
+            blocks: self
+                .request
+                .block_bytes
+                .unwrap_or_else(|| self.calibration.weights.of_layers(self.layers()) as u64),
             tables: tables as u64,
             adapter: (8.0 * parameters) as u64,
             optimizer: self.optimizer_bytes() as u64,

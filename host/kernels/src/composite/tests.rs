@@ -7,16 +7,18 @@ use super::widened;
 use crate::adamw::{self, AdamwStep, Rounding};
 use crate::adamw_8bit::{self, Moment8bit};
 use crate::attention::{self, Document, Heads};
-use crate::awq::AwqMatrix;
 use crate::cross_entropy::Trained;
 use crate::element::Element;
+use crate::float8::{Float8, Float8Matrix};
+use crate::integer::{CodeWidth, Groups, IntegerCodes, IntegerMatrix, Zeros};
 use crate::linear::{self, Onto, Weight};
 use crate::lora::{self, Dropout, Factors, Inner, PreparedFactors};
 use crate::neftune::{self, Noise};
-use crate::nf4::{BlockMaxima, Nf4Matrix, quantize};
+use crate::nf4::{BlockFormat, BlockMaxima, FP4_CODES, Nf4Matrix, quantize};
 use crate::philox::{Purpose, Sequence};
 use crate::place::{composites_are_forced, place, with_composites_on};
 use crate::rope::RopeTable;
+use crate::scales::Scales;
 use crate::scratch::Scratch;
 use crate::{columns, cross_entropy, dora, embedding, geglu, residual, rms_norm, swiglu};
 
@@ -76,16 +78,32 @@ fn nf4(rows: usize, columns: usize) -> Result<Weight> {
     Ok(Weight::Nf4(Box::new(Nf4Matrix::new(bytes, rows, columns))))
 }
 
-fn awq(rows: usize, columns: usize, group: usize) -> Weight {
-    let bytes = |count: usize, seed: u64| -> Vec<u8> {
-        let mut numbers = Sequence::new(seed, Purpose::Weights, 1);
-        (0..count).map(|_| numbers.below(256) as u8).collect()
+/// A matrix of integers with zero points; `mapped` spreads the inputs of a group.
+fn integers(width: CodeWidth, rows: usize, columns: usize, group: usize, mapped: bool) -> Weight {
+    let count = columns.div_ceil(group);
+    let code =
+        |seed: usize| move |row: usize, column: usize| ((row * 89 + column * 37 + seed) * 2_654_435_761 >> 7) as u8;
+    let scales = (0..count * rows).map(|i| half::f16::from_f32(0.01 + (i % 7) as f32 * 0.003)).collect();
+    let groups = match mapped {
+        true => Groups::Map((0..columns).map(|column| (column * 5 % count) as u32).collect()),
+        false => Groups::Even(group),
     };
-    let scales: Vec<u8> = (0..columns / group * rows)
-        .flat_map(|i| half::f16::from_f32(0.01 + (i % 7) as f32 * 0.003).to_le_bytes())
-        .collect();
-    let (words, zeros) = (bytes(rows * columns / 2, 5), bytes(columns / group * rows / 2, 6));
-    Weight::Awq(Box::new(AwqMatrix::new((rows, columns), group, words.into(), zeros.into(), scales.into())))
+    let matrix = IntegerMatrix::new(
+        (rows, columns),
+        IntegerCodes::new(width, rows, columns, |row, column| code(5)(row, column) >> (8 - width.bits())),
+        Scales::F16(scales),
+        Zeros::Each(IntegerCodes::new(width, rows, count, |row, column| code(6)(row, column) >> (8 - width.bits()))),
+        groups,
+    );
+    Weight::Integer(Box::new(matrix))
+}
+
+/// A matrix of float8 with a scale for each block.
+fn float8(rows: usize, columns: usize, block: (usize, usize)) -> Weight {
+    let codes: Vec<u8> = (0..rows * columns).map(|at| (at * 89 % 120 + at % 2 * 128) as u8).collect();
+    let scales = (0..rows.div_ceil(block.0) * columns.div_ceil(block.1)).map(|at| 1e-3 + at as f32 * 1e-4).collect();
+    let matrix = Float8Matrix::new((rows, columns), Float8::E4m3, codes.into(), Scales::F32(scales), block);
+    Weight::Float8(Box::new(matrix))
 }
 
 /// The weights in every form, [24, 64] each.
@@ -96,7 +114,9 @@ fn weights() -> Result<Vec<(&'static str, Weight)>> {
         ("bf16", Weight::Bf16(dense.to_dtype(DType::BF16)?)),
         ("f16", Weight::F16(dense.to_dtype(DType::F16)?)),
         ("nf4", nf4(24, 64)?),
-        ("awq", awq(24, 64, 16)),
+        ("integers", integers(CodeWidth::Four, 24, 64, 16, false)),
+        ("mapped integers", integers(CodeWidth::Four, 24, 64, 16, true)),
+        ("float8", float8(24, 64, (16, 16))),
     ])
 }
 
@@ -108,15 +128,29 @@ fn here(weight: &Weight) -> Result<Weight> {
 #[test]
 fn coded_matrices_have_the_bits_of_the_bodies() -> Result<()> {
     let plain = {
-        let maxima: Vec<f32> = (0..3).map(|i| 0.5 + i as f32).collect();
         let packed: Vec<u8> = (0..95).map(|i| (i * 37 % 256) as u8).collect();
         // 190 elements: the last block is not whole.
-        Weight::Nf4(Box::new(Nf4Matrix::from_parts(packed.into(), BlockMaxima::Plain(maxima), 19, 10)))
+        move |format: BlockFormat| {
+            let maxima = (0..190usize.div_ceil(format.block)).map(|i| 0.5 + i as f32).collect();
+            let packed = packed.clone().into();
+            Weight::Nf4(Box::new(Nf4Matrix::from_parts(format, packed, BlockMaxima::Plain(maxima), 19, 10)))
+        }
     };
     // More blocks than share a second-level maximum, and a byte 255.
-    for (name, weight) in
-        [("plain", plain), ("nested", nf4(160, 128)?), ("awq", awq(40, 96, 32)), ("odd", awq(8, 9, 3))]
-    {
+    let four = |rows, columns, group, mapped| integers(CodeWidth::Four, rows, columns, group, mapped);
+    for (name, weight) in [
+        ("plain", plain(BlockFormat::default())),
+        ("fp4", plain(BlockFormat { codes: FP4_CODES, block: 32 })),
+        ("nested", nf4(160, 128)?),
+        ("integers", four(40, 96, 32, false)),
+        ("odd", four(8, 9, 3, false)),
+        ("short group", four(5, 9, 4, false)),
+        ("map", four(8, 48, 16, true)),
+        ("8 bits", integers(CodeWidth::Eight, 7, 24, 8, false)),
+        ("float8 of a tensor", float8(9, 20, (9, 20))),
+        ("float8 of rows", float8(9, 20, (1, 20))),
+        ("float8 of blocks", float8(9, 20, (4, 8))),
+    ] {
         let (rows, columns) = weight.dims()?;
         let body = weight.with_rows(|source| {
             let mut values = vec![0.0; rows * columns];
@@ -274,8 +308,7 @@ fn updated_losses<T: Element>() -> Result<()> {
             let (da, db) = (normal::<f32>(&[rank, 16], 5)?, normal::<f32>(&[vocabulary, rank], 6)?);
             let dt = Scratch::zeros::<T>(t.shape(), t.device())?;
             let trained = Trained::Update { dt: &dt, db: &db };
-            let (loss, dh) =
-                cross_entropy::forward_backward::<T>(&h, &weight, Some(&update), &targets, 0.01, trained)?;
+            let (loss, dh) = cross_entropy::forward_backward::<T>(&h, &weight, Some(&update), &targets, 0.01, trained)?;
             let alone = cross_entropy::forward::<T>(&h, &weight, Some(&update), &targets)?;
             assert_eq!(alone.to_bits(), loss.to_bits());
             lora::backward_a::<T>(&dt, &h, factors, dropout, &da)?;

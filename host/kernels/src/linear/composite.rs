@@ -1,5 +1,5 @@
-//! The linear layer as a composite. A weight in another type than the activations, or in 4
-//! bits, is converted for the product and let go.
+//! The linear layer as a composite. A weight in another type than the activations, or
+//! quantized, is converted for the product and let go.
 
 use candle_core::{DType, Result, Tensor};
 
@@ -14,7 +14,9 @@ pub(crate) fn dense_of_type(weight: &Weight, dtype: DType) -> Result<Tensor> {
     match weight {
         Weight::F32(weight) | Weight::Bf16(weight) | Weight::F16(weight) => weight.to_dtype(dtype),
         Weight::Coded(weight) => weight.dequantized()?.to_dtype(dtype),
-        Weight::Nf4(_) | Weight::Awq(_) => candle_core::bail!("linear: the weight was not uploaded"),
+        Weight::Nf4(_) | Weight::Integer(_) | Weight::Float8(_) => {
+            candle_core::bail!("linear: the weight was not uploaded")
+        }
     }
 }
 

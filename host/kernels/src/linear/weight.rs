@@ -1,10 +1,11 @@
-//! The weight of a linear layer, in f32, 16 bits or 4, in the memory of any device.
+//! The weight of a linear layer, in f32, 16 bits or quantized, in the memory of any device.
 
 use candle_core::{Device, Result, Tensor, bail};
 use half::{bf16, f16};
 
 use super::coded_matrix::CodedMatrix;
-use crate::awq::AwqMatrix;
+use crate::float8::Float8Matrix;
+use crate::integer::IntegerMatrix;
 use crate::launch::read;
 use crate::matmul::{Dense, RowSource};
 use crate::nf4::Nf4Matrix;
@@ -19,11 +20,13 @@ pub enum Weight {
     Bf16(Tensor),
     /// 16 bits, of which 5 are the exponent.
     F16(Tensor),
-    /// 4 bits, quantiles of a normal distribution.
+    /// 4 bits of bitsandbytes, which stand for sixteen values.
     Nf4(Box<Nf4Matrix>),
-    /// 4 bits, evenly spaced.
-    Awq(Box<AwqMatrix>),
-    /// Either of these on another device.
+    /// 4 or 8 bits, evenly spaced.
+    Integer(Box<IntegerMatrix>),
+    /// 8 bits, floats with scales.
+    Float8(Box<Float8Matrix>),
+    /// One of these on another device.
     Coded(Box<CodedMatrix>),
 }
 
@@ -57,7 +60,8 @@ impl Weight {
         match self {
             Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => weight.dims2(),
             Self::Nf4(weight) => Ok((weight.rows(), weight.columns())),
-            Self::Awq(weight) => Ok((weight.rows(), weight.columns())),
+            Self::Integer(weight) => Ok((weight.rows(), weight.columns())),
+            Self::Float8(weight) => Ok((weight.rows(), weight.columns())),
             Self::Coded(weight) => Ok(weight.dims()),
         }
     }
@@ -69,12 +73,13 @@ impl Weight {
                 weight.elem_count() * weight.dtype().size_in_bytes()
             }
             Self::Nf4(weight) => weight.bytes(),
-            Self::Awq(weight) => weight.bytes(),
+            Self::Integer(weight) => weight.bytes(),
+            Self::Float8(weight) => weight.bytes(),
             Self::Coded(weight) => weight.bytes(),
         }
     }
 
-    /// The weight in the memory of a device; 4 bits stay 4 bits.
+    /// The weight in the memory of a device; codes stay codes.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         if device.is_cpu() { Ok(self.clone()) } else { self.uploaded(device) }
     }
@@ -86,7 +91,8 @@ impl Weight {
             Self::Bf16(weight) => Self::Bf16(weight.to_device(device)?),
             Self::F16(weight) => Self::F16(weight.to_device(device)?),
             Self::Nf4(weight) => Self::Coded(Box::new(CodedMatrix::of_nf4(weight, device)?)),
-            Self::Awq(weight) => Self::Coded(Box::new(CodedMatrix::of_awq(weight, device)?)),
+            Self::Integer(weight) => Self::Coded(Box::new(CodedMatrix::of_integer(weight, device)?)),
+            Self::Float8(weight) => Self::Coded(Box::new(CodedMatrix::of_float8(weight, device)?)),
             Self::Coded(weight) => Self::Coded(weight.clone()),
         })
     }
@@ -95,7 +101,7 @@ impl Weight {
     pub fn dense(&self) -> Option<&Tensor> {
         match self {
             Self::F32(weight) => Some(weight),
-            Self::Bf16(_) | Self::F16(_) | Self::Nf4(_) | Self::Awq(_) | Self::Coded(_) => None,
+            Self::Bf16(_) | Self::F16(_) | Self::Nf4(_) | Self::Integer(_) | Self::Float8(_) | Self::Coded(_) => None,
         }
     }
 
@@ -103,7 +109,7 @@ impl Weight {
     pub fn device(&self) -> &Device {
         match self {
             Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => weight.device(),
-            Self::Nf4(_) | Self::Awq(_) => &Device::Cpu,
+            Self::Nf4(_) | Self::Integer(_) | Self::Float8(_) => &Device::Cpu,
             Self::Coded(weight) => weight.device(),
         }
     }
@@ -112,8 +118,8 @@ impl Weight {
     pub(crate) fn body(&self) -> Body {
         match self {
             Self::F32(weight) | Self::Bf16(weight) | Self::F16(weight) => Body::of(weight),
-            // The CPU's body reads 4 bits as they come from a checkpoint, and nothing else does.
-            Self::Nf4(_) | Self::Awq(_) => Body::Cpu,
+            // The CPU's body reads codes as they lie in memory, and nothing else does.
+            Self::Nf4(_) | Self::Integer(_) | Self::Float8(_) => Body::Cpu,
             Self::Coded(weight) => match Body::on(weight.device()) {
                 Body::Cpu | Body::Composite => Body::Composite,
                 Body::Cuda => Body::Cuda,
@@ -135,7 +141,8 @@ impl Weight {
                 read::<f16, 1, _>("linear", [weight], |[values]| body(&F16Rows { values, rows, columns }))
             }
             Self::Nf4(weight) => Ok(body(&**weight)),
-            Self::Awq(weight) => Ok(body(&**weight)),
+            Self::Integer(weight) => Ok(body(&**weight)),
+            Self::Float8(weight) => Ok(body(&**weight)),
             Self::Coded(_) => bail!("linear: the weight is laid out for composites"),
         }
     }

@@ -1,6 +1,6 @@
 //! The constants of the format: its 16 values and the sizes of its blocks.
 
-/// Elements that share one maximum.
+/// Elements that share one maximum, unless a checkpoint says otherwise.
 pub const BLOCK: usize = 64;
 /// Maxima that share one second-level maximum.
 pub const NESTED_BLOCK: usize = 256;
@@ -32,3 +32,30 @@ pub const CODES: [f32; 16] = {
     }
     codes
 };
+/// The 16 values of FP4, bitsandbytes' other type of 4 bits, in the order of its bit patterns.
+pub const FP4_CODES: [f32; 16] = {
+    const TWELFTHS: [f32; 8] = [0.0, 0.0625, 8.0, 12.0, 4.0, 6.0, 2.0, 3.0];
+    let mut codes = [0.0; 16];
+    let mut i = 0;
+    while i < 8 {
+        codes[i] = TWELFTHS[i] / 12.0;
+        codes[i + 8] = -codes[i];
+        i += 1;
+    }
+    codes
+};
+
+/// What the codes stand for, and how many of them share a maximum.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BlockFormat {
+    /// The 16 values.
+    pub codes: [f32; 16],
+    /// Elements of a block, an even number.
+    pub block: usize,
+}
+
+impl Default for BlockFormat {
+    fn default() -> Self {
+        Self { codes: CODES, block: BLOCK }
+    }
+}

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use half::bf16;
 
-use super::codes::{BLOCK, CODES, NESTED_BLOCK};
-use super::look_up::{look_up, look_up_block_bf16, look_up_block_f32};
+use super::codes::{BlockFormat, NESTED_BLOCK};
 use super::quantize::Nf4Bytes;
 use crate::dynamic_map::dynamic_map;
 use crate::element::Element;
+use crate::look_up::{look_up_bf16, look_up_f32};
 use crate::matmul::RowSource;
 
 /// The absolute maximum of every block of a matrix.
@@ -31,6 +31,7 @@ pub enum BlockMaxima {
 /// A quantized matrix.
 #[derive(Debug, Clone)]
 pub struct Nf4Matrix {
+    format: BlockFormat,
     rows: usize,
     columns: usize,
     packed: Bytes,
@@ -46,12 +47,17 @@ impl Nf4Matrix {
             offset: bytes.nested_offset,
             map: Box::new(dynamic_map()),
         };
-        Self::from_parts(bytes.packed.into(), maxima, rows, columns)
+        Self::from_parts(BlockFormat::default(), bytes.packed.into(), maxima, rows, columns)
     }
 
     /// A matrix [rows, columns] from the parts of a checkpoint: two elements a byte, and a maximum per block.
-    pub fn from_parts(packed: Bytes, maxima: BlockMaxima, rows: usize, columns: usize) -> Self {
-        Self { rows, columns, packed, maxima }
+    pub fn from_parts(format: BlockFormat, packed: Bytes, maxima: BlockMaxima, rows: usize, columns: usize) -> Self {
+        Self { format, rows, columns, packed, maxima }
+    }
+
+    /// What its codes stand for.
+    pub(crate) fn format(&self) -> &BlockFormat {
+        &self.format
     }
 
     /// Number of rows.
@@ -83,7 +89,7 @@ impl Nf4Matrix {
         &self.maxima
     }
 
-    /// What multiplies the codes of a block of 64 elements, counted over the flattened matrix.
+    /// What multiplies the codes of a block, counted over the flattened matrix.
     #[inline]
     pub(crate) fn block_maximum(&self, block: usize) -> f32 {
         match &self.maxima {
@@ -95,20 +101,14 @@ impl Nf4Matrix {
         }
     }
 
-    /// The bytes of elements from `at` on if they are all of a block.
-    fn whole_block(&self, at: usize, length: usize) -> Option<&[u8; BLOCK / 2]> {
-        let whole = at.is_multiple_of(BLOCK) && length == BLOCK;
-        if whole { self.packed()[at / 2..].first_chunk() } else { None }
-    }
-
     /// Hands over block by block: its maximum, the first element, and where its values go.
     fn blocks<T>(&self, row: usize, column: usize, target: &mut [T], mut body: impl FnMut(f32, usize, &mut [T])) {
-        let first = row * self.columns + column;
+        let (first, block) = (row * self.columns + column, self.format.block);
         let mut done = 0;
         while done < target.len() {
             let at = first + done;
-            let length = (BLOCK - at % BLOCK).min(target.len() - done);
-            body(self.block_maximum(at / BLOCK), at, &mut target[done..done + length]);
+            let length = (block - at % block).min(target.len() - done);
+            body(self.block_maximum(at / block), at, &mut target[done..done + length]);
             done += length;
         }
     }
@@ -125,21 +125,13 @@ impl RowSource for Nf4Matrix {
 
     fn read(&self, row: usize, column: usize, target: &mut [f32]) {
         self.blocks(row, column, target, |maximum, at, target| {
-            let values = CODES.map(|code| code * maximum);
-            match self.whole_block(at, target.len()) {
-                Some(bytes) => look_up_block_f32(&values, bytes, target),
-                None => look_up(&values, self.packed(), at, target),
-            }
+            look_up_f32(&self.format.codes.map(|code| code * maximum), self.packed(), at, target);
         });
     }
 
     fn read_bf16(&self, row: usize, column: usize, target: &mut [bf16]) {
         self.blocks(row, column, target, |maximum, at, target| {
-            let values = CODES.map(|code| bf16::narrow(code * maximum));
-            match self.whole_block(at, target.len()) {
-                Some(bytes) => look_up_block_bf16(&values, bytes, target),
-                None => look_up(&values, self.packed(), at, target),
-            }
+            look_up_bf16(&self.format.codes.map(|code| bf16::narrow(code * maximum)), self.packed(), at, target);
         });
     }
 }

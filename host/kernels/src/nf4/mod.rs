@@ -6,15 +6,15 @@
 //! The first element of a pair stands in the high nibble. A weight takes 4.13 bits.
 //!
 //! Quantization happens once, on load or before; nothing here is trained. A matrix that was quantized before may have
-//! its maxima in f32 instead, and its bytes may be those of a mapped file.
+//! its maxima in f32 instead, blocks of another size, or the sixteen values of FP4, and its bytes may be those of a mapped
+//! file.
 
 mod cascade_sum;
 mod codes;
-mod look_up;
 mod matrix;
 mod quantize;
 
-pub use self::codes::{BLOCK, CODES, NESTED_BLOCK};
+pub use self::codes::{BLOCK, BlockFormat, CODES, FP4_CODES, NESTED_BLOCK};
 pub use self::matrix::{BlockMaxima, Nf4Matrix};
 pub use self::quantize::{Nf4Bytes, quantize};
 
@@ -52,6 +52,27 @@ mod tests {
                 matrix.read(row, column, &mut one);
                 assert_eq!(got.to_bits(), one[0].to_bits(), "{row}, {column}");
                 assert_eq!(rounded.to_bits(), bf16::narrow(one[0]).to_bits(), "{row}, {column}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_blocks_and_codes_are_read_as_they_say() {
+        let (rows, columns) = (7usize, 90usize);
+        let packed: Vec<u8> = (0..rows * columns / 2).map(|i| (i * 37 % 256) as u8).collect();
+        for (codes, block) in [(CODES, 32), (CODES, 128), (FP4_CODES, 64), (FP4_CODES, 4096)] {
+            let maxima: Vec<f32> = (0..(rows * columns).div_ceil(block)).map(|i| 0.5 + i as f32).collect();
+            let format = BlockFormat { codes, block };
+            let maxima_kept = BlockMaxima::Plain(maxima.clone());
+            let matrix = Nf4Matrix::from_parts(format, packed.clone().into(), maxima_kept, rows, columns);
+            let mut got = vec![0.0; columns];
+            for row in 0..rows {
+                matrix.read(row, 0, &mut got);
+                for (column, got) in got.iter().enumerate() {
+                    let at = row * columns + column;
+                    let nibble = packed[at / 2] >> (4 * (1 - at % 2)) & 15;
+                    assert_eq!(*got, codes[usize::from(nibble)] * maxima[at / block], "{block}, {row}, {column}");
+                }
             }
         }
     }

@@ -1,16 +1,19 @@
-//! The look-up of codes: two elements a byte, as the sixteen values of their block.
+//! The look-up of 4-bit codes: two elements a byte, as sixteen values that belong to a block or a group of them.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
 use half::bf16;
 
-use super::codes::BLOCK;
 #[cfg(target_arch = "x86_64")]
 use crate::processor::{InstructionSet, instruction_set};
 
+/// Elements that a step of the vector look-up takes.
+#[cfg(target_arch = "x86_64")]
+const CHUNK: usize = 32;
+
 /// Looks up elements from `at` on among the values of their block.
-pub(super) fn look_up<T: Copy>(values: &[T; 16], packed: &[u8], at: usize, target: &mut [T]) {
+fn look_up<T: Copy>(values: &[T; 16], packed: &[u8], at: usize, target: &mut [T]) {
     if at.is_multiple_of(2) {
         let (pairs, rest) = target.as_chunks_mut::<2>();
         let bytes = &packed[at / 2..];
@@ -26,27 +29,27 @@ pub(super) fn look_up<T: Copy>(values: &[T; 16], packed: &[u8], at: usize, targe
     }
 }
 
-/// `look_up` of a whole block.
-pub(super) fn look_up_block_f32(values: &[f32; 16], bytes: &[u8; BLOCK / 2], target: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if instruction_set() != InstructionSet::Baseline {
-        assert_eq!(target.len(), BLOCK, "a whole block");
-        // SAFETY: the processor has AVX2, and the target is a block long.
-        return unsafe { look_up_block_f32_avx2(values, bytes, target) };
-    }
-    look_up(values, bytes, 0, target);
+/// `look_up` by vector instructions, as far as they go: 32 elements at a time from an even one on.
+macro_rules! look_up_by_vectors {
+    ($name:ident, $element:ty, $avx2:ident) => {
+        /// Looks up elements from `at` on.
+        pub(crate) fn $name(values: &[$element; 16], packed: &[u8], at: usize, target: &mut [$element]) {
+            #[cfg(target_arch = "x86_64")]
+            if at.is_multiple_of(2) && target.len() >= CHUNK && instruction_set() != InstructionSet::Baseline {
+                let (chunks, rest) = target.as_chunks_mut::<CHUNK>();
+                let bytes = packed[at / 2..].as_chunks::<{ CHUNK / 2 }>().0;
+                assert!(bytes.len() >= chunks.len(), "a byte for every two elements");
+                // SAFETY: the processor has AVX2.
+                unsafe { $avx2(values, &bytes[..chunks.len()], chunks) };
+                return look_up(values, packed, at + chunks.len() * CHUNK, rest);
+            }
+            look_up(values, packed, at, target);
+        }
+    };
 }
 
-/// `look_up` of a whole block.
-pub(super) fn look_up_block_bf16(values: &[bf16; 16], bytes: &[u8; BLOCK / 2], target: &mut [bf16]) {
-    #[cfg(target_arch = "x86_64")]
-    if instruction_set() != InstructionSet::Baseline {
-        assert_eq!(target.len(), BLOCK, "a whole block");
-        // SAFETY: the processor has AVX2, and the target is a block long.
-        return unsafe { look_up_block_bf16_avx2(values, bytes, target) };
-    }
-    look_up(values, bytes, 0, target);
-}
+look_up_by_vectors!(look_up_f32, f32, look_up_f32_avx2);
+look_up_by_vectors!(look_up_bf16, bf16, look_up_bf16_avx2);
 
 /// Sixteen bytes as 32 nibbles, the high one of each byte first.
 #[cfg(target_arch = "x86_64")]
@@ -58,18 +61,15 @@ fn nibbles(bytes: __m128i) -> [__m128i; 2] {
     [_mm_unpacklo_epi8(high, low), _mm_unpackhi_epi8(high, low)]
 }
 
-/// # Safety
-/// The processor has AVX2; the target is 64 elements long.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn look_up_block_f32_avx2(values: &[f32; 16], bytes: &[u8; BLOCK / 2], target: &mut [f32]) {
-    // SAFETY: sixteen values are two registers of eight; the block's bytes are two of sixteen, and its elements, by the
-    // caller's promise, eight of eight.
+fn look_up_f32_avx2(values: &[f32; 16], bytes: &[[u8; CHUNK / 2]], target: &mut [[f32; CHUNK]]) {
+    // SAFETY: sixteen values are two registers of eight; sixteen bytes are one, and 32 elements are four of eight.
     unsafe {
         let (lower, upper) = (_mm256_loadu_ps(values.as_ptr()), _mm256_loadu_ps(values.as_ptr().add(8)));
-        let mut target = target.as_mut_ptr();
-        for half in bytes.chunks_exact(16) {
-            for indices in nibbles(_mm_loadu_si128(half.as_ptr().cast())) {
+        for (bytes, target) in bytes.iter().zip(target) {
+            let mut target = target.as_mut_ptr();
+            for indices in nibbles(_mm_loadu_si128(bytes.as_ptr().cast())) {
                 for indices in [indices, _mm_unpackhi_epi64(indices, indices)] {
                     let indices = _mm256_cvtepu8_epi32(indices);
                     let first = _mm256_permutevar8x32_ps(lower, indices);
@@ -84,21 +84,18 @@ unsafe fn look_up_block_f32_avx2(values: &[f32; 16], bytes: &[u8; BLOCK / 2], ta
     }
 }
 
-/// # Safety
-/// The processor has AVX2; the target is 64 elements long.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn look_up_block_bf16_avx2(values: &[bf16; 16], bytes: &[u8; BLOCK / 2], target: &mut [bf16]) {
+fn look_up_bf16_avx2(values: &[bf16; 16], bytes: &[[u8; CHUNK / 2]], target: &mut [[bf16; CHUNK]]) {
     let low_bytes = values.map(|value| value.to_bits() as u8);
     let high_bytes = values.map(|value| (value.to_bits() >> 8) as u8);
-    // SAFETY: sixteen bytes are a register; the block's bytes are two of them, and its elements, by the caller's promise,
-    // eight.
+    // SAFETY: sixteen bytes are a register, and 32 elements are four of eight.
     unsafe {
         let low_bytes = _mm_loadu_si128(low_bytes.as_ptr().cast());
         let high_bytes = _mm_loadu_si128(high_bytes.as_ptr().cast());
-        let mut target = target.as_mut_ptr().cast::<__m128i>();
-        for half in bytes.chunks_exact(16) {
-            for indices in nibbles(_mm_loadu_si128(half.as_ptr().cast())) {
+        for (bytes, target) in bytes.iter().zip(target) {
+            let mut target = target.as_mut_ptr().cast::<__m128i>();
+            for indices in nibbles(_mm_loadu_si128(bytes.as_ptr().cast())) {
                 let (low, high) = (_mm_shuffle_epi8(low_bytes, indices), _mm_shuffle_epi8(high_bytes, indices));
                 _mm_storeu_si128(target, _mm_unpacklo_epi8(low, high));
                 _mm_storeu_si128(target.add(1), _mm_unpackhi_epi8(low, high));
