@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use safetensors::Dtype;
 
+use super::adapter_module::Target;
 use super::block::{DropoutKey, Pass};
 use super::checkpoint::Checkpoint;
 use super::checkpoint_files::{NamedFloats, write_floats};
@@ -140,7 +141,12 @@ impl Model {
 
     /// A new adapter for this model, whose update begins at zero.
     pub fn new_adapter(&self, lora: &LoraConfig, seed: u64) -> Result<Adapter, ModelError> {
-        Adapter::new(lora, &self.config, &self.weights, seed)
+        let weight_of = |target: Target| match target {
+            Target::Layer(layer, projection) => &self.weights.blocks[layer].linear(projection).weight,
+            Target::Table(ModuleToSave::EmbedTokens) => &self.weights.embedding,
+            Target::Table(ModuleToSave::LmHead) => self.weights.output(),
+        };
+        Adapter::new(lora, &self.config, weight_of, seed)
     }
 
     /// The embedding that a pass uses: the adapter's copy if it has one.

@@ -270,7 +270,8 @@ mod tests {
     use super::*;
     use crate::small_model::{perturbed, perturbed_adapter, small_lora, small_model};
     use crate::{
-        Generation, GenerationOptions, GenerationRequest, GenerationSink, LoraConfig, ModuleNames, ModuleToSave, generate,
+        Generation, GenerationOptions, GenerationRequest, GenerationSink, LoraConfig, ModuleNames, ModuleToSave,
+        generate,
     };
 
     fn prompts() -> Vec<Vec<u32>> {

@@ -21,7 +21,11 @@ mod module_to_save;
 mod bitsandbytes;
 mod checkpoint;
 mod checkpoint_files;
+mod pickle;
+mod pickled_weights;
 mod precision;
+mod tensor_place;
+mod zip_archive;
 
 mod adapter_module;
 

@@ -785,7 +785,10 @@ mod tests {
             (r#""use_dora":true"#, "use_dora: expected false beside an update of embed_tokens, got true"),
             (r#""lora_bias":true"#, "lora_bias: expected false beside an update of embed_tokens, got true"),
             (r#""use_dora":true,"lora_bias":true"#, "use_dora: expected false beside"),
-            (r#""ensure_weight_tying":true"#, "ensure_weight_tying: expected false beside an update of a table, got true"),
+            (
+                r#""ensure_weight_tying":true"#,
+                "ensure_weight_tying: expected false beside an update of a table, got true",
+            ),
         ] {
             let error = read(&format!("{tables},{keys}")).err().unwrap_or_default();
             assert!(error.starts_with(&format!("adapter_config.json: {expected}")), "{error}");

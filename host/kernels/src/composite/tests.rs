@@ -271,8 +271,7 @@ fn updated_losses<T: Element>() -> Result<()> {
             let (da, db) = (normal::<f32>(&[rank, 16], 5)?, normal::<f32>(&[vocabulary, rank], 6)?);
             let dt = Scratch::zeros::<T>(t.shape(), t.device())?;
             let trained = Trained::Update { dt: &dt, db: &db };
-            let (loss, dh) =
-                cross_entropy::forward_backward::<T>(&h, &weight, Some(&update), &targets, 0.01, trained)?;
+            let (loss, dh) = cross_entropy::forward_backward::<T>(&h, &weight, Some(&update), &targets, 0.01, trained)?;
             let alone = cross_entropy::forward::<T>(&h, &weight, Some(&update), &targets)?;
             assert_eq!(alone.to_bits(), loss.to_bits());
             lora::backward_a::<T>(&dt, &h, factors, dropout, &da)?;
