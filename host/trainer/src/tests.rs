@@ -1,5 +1,6 @@
 //! Whole runs over a small model: what is resumed, damaged, stopped early or NaN.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -211,7 +212,7 @@ fn adapters_of_other_kinds_learn_and_resume_to_the_same_bytes() -> Result<(), Bo
         let (resumed, _) = run(base.path(), &next, &lora, work.path(), usize::MAX)?;
         assert!(resumed[0] < losses[0] - 0.1, "begins at {}, where the first began at {}", resumed[0], losses[0]);
         let (first, second) = (output(whole.path(), name)?, output(work.path(), name)?);
-        let names = |bytes: &[u8]| -> Result<Vec<String>, safetensors::SafeTensorError> {
+        let names = |bytes: &[u8]| -> Result<BTreeSet<String>, safetensors::SafeTensorError> {
             Ok(SafeTensors::deserialize(bytes)?.names().into_iter().map(str::to_owned).collect())
         };
         assert_eq!(names(&first)?, names(&second)?);
