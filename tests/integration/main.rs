@@ -10,6 +10,7 @@ use hilora_contract::plugin::PluginError;
 use hilora_wasm::{HostOptions, PluginHost};
 use libtest_mimic::{Arguments, Failed, Trial};
 
+mod adapter_kinds;
 mod architecture;
 mod chat_template;
 mod command_line;
@@ -117,5 +118,6 @@ fn main() {
     trials.extend(plugins::trials());
     trials.extend(sandbox::trials());
     trials.extend(saved_modules::trials());
+    trials.extend(adapter_kinds::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -225,7 +225,8 @@ pub(crate) fn trajectory(base: BasePrecision, adapter: &str, reference: &str) ->
     learner.adapter().ok_or("no adapter")?.save(folder.path(), None)?;
     let got = Numbers::load(folder.path().join("adapter_model.safetensors"))?;
     let expected = Numbers::load(fixture(&format!("qwen2/{reference}.safetensors")))?;
-    assert_eq!(got.names()?, expected.names()?);
+    let is_trained = |name: &String| !name.ends_with(".base_layer.weight");
+    assert_eq!(got.names()?.into_iter().filter(is_trained).collect::<Vec<_>>(), expected.names()?);
     for name in expected.names()? {
         let error = relative(&got.floats(&name)?, &expected.floats(&name)?);
         if error > 1e-3 {

@@ -142,9 +142,9 @@ fn wrong_adapters() -> Result<(), Failed> {
     refuse("\"ensure_weight_tying\": false", "\"ensure_weight_tying\": true", &tying)
 }
 
-/// Takes steps from a new adapter and saves it.
-fn train(architecture: &str, modules: &[&str], output: &Path) -> Result<(), Failed> {
-    let lora: LoraConfig = serde_json::from_value(json!({"r": 4, "lora_alpha": 8, "modules_to_save": modules}))?;
+/// Takes steps from a new adapter of this configuration and saves it.
+pub(crate) fn train(architecture: &str, lora: Value, output: &Path) -> Result<(), Failed> {
+    let lora: LoraConfig = serde_json::from_value(lora)?;
     let model = Model::load(&base(architecture), BasePrecision::F32)?;
     let mut learner = Learner::new_adapter(model, &lora, 5, &LearnerOptions::default())?;
     let options =
@@ -159,7 +159,7 @@ fn train(architecture: &str, modules: &[&str], output: &Path) -> Result<(), Fail
 fn peft_loads_what_was_trained(python: PathBuf) -> Result<(), Failed> {
     for (architecture, _, modules) in ADAPTERS {
         let folder = tempfile::tempdir()?;
-        train(architecture, modules, folder.path())?;
+        train(architecture, json!({"r": 4, "lora_alpha": 8, "modules_to_save": modules}), folder.path())?;
         let model = base(architecture);
         let got = python_logits(&python, architecture, &model, Some(folder.path()))?;
         close(&got, &run_probe(architecture, &model, folder.path(), "f32", "f32")?.floats("logits")?)?;

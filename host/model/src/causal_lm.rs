@@ -7,6 +7,7 @@ use half::bf16;
 use safetensors::Dtype;
 
 use super::ModuleToSave;
+use super::adapter_module::Target;
 use super::block::{DropoutKey, Pass, effective};
 use super::checkpoint::Checkpoint;
 use super::checkpoint_files::{NamedFloats, write_floats};
@@ -138,7 +139,14 @@ impl Model {
 
     /// A new adapter for this model, whose update begins at zero.
     pub fn new_adapter(&self, lora: &LoraConfig, seed: u64) -> Result<Adapter, ModelError> {
-        Adapter::new(lora, &self.config, &self.weights, seed)
+        let weight_of = |target: Target| {
+            Ok(match target {
+                Target::Layer(layer, projection) => &self.weights.blocks[layer].linear(projection)?.weight,
+                Target::Table(ModuleToSave::EmbedTokens) => &self.weights.embedding,
+                Target::Table(ModuleToSave::LmHead) => self.weights.output(),
+            })
+        };
+        Adapter::new(lora, &self.config, weight_of, seed)
     }
 
     /// The embedding that a pass uses: the adapter's copy if it has one.

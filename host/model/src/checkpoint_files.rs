@@ -1,4 +1,5 @@
-//! The safetensors files of a checkpoint: one file, or shards behind `model.safetensors.index.json`.
+//! The safetensors files of a checkpoint: one file, or shards behind `model.safetensors.index.json`. An adapter's file may be
+//! a pickle (`pickled_weights`).
 //!
 //! A file is opened by its header; tensors are mapped one at a time, so that a checkpoint is never in memory twice.
 
@@ -14,32 +15,46 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::ModelError;
+use super::tensor_place::TensorPlace;
 use super::wrapper::text_name;
+use super::{ModelError, pickled_weights};
 use hilora_contract::artifact::{FileStamp, map_file};
 use hilora_kernels::float8::Float8;
 
 /// Names the shard of every tensor.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
+/// How the name of a pickle ends.
+const PICKLED_ENDING: &str = "bin";
+/// The files of a base that was pickled.
+const PICKLED_BASES: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-/// One safetensors file.
+/// One file.
 struct OpenFile {
     path: PathBuf,
     file: File,
     /// What the file system said of it before it was opened.
     stamp: FileStamp,
-    /// Where the tensors' bytes begin.
-    data_start: u64,
-    metadata: Metadata,
+    tensors: BTreeMap<String, TensorPlace>,
 }
 
 impl OpenFile {
     fn open(path: &Path) -> Result<Self, ModelError> {
         let io = |e| ModelError::reading(path, e);
-        let broken = |message: String| ModelError::Safetensors { path: path.to_owned(), message };
         let stamp = FileStamp::of(path).map_err(io)?;
         let mut file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
+        let tensors = if path.extension().is_some_and(|ending| ending == PICKLED_ENDING) {
+            pickled_weights::places(&file, length)
+                .map_err(|message| ModelError::Pickle { path: path.to_owned(), message })?
+        } else {
+            Self::safetensors(path, &mut file, length)?
+        };
+        Ok(Self { path: path.to_owned(), file, stamp, tensors })
+    }
+
+    fn safetensors(path: &Path, file: &mut File, length: u64) -> Result<BTreeMap<String, TensorPlace>, ModelError> {
+        let io = |e| ModelError::reading(path, e);
+        let broken = |message: String| ModelError::Safetensors { path: path.to_owned(), message };
         let mut size = [0; 8];
         file.read_exact(&mut size)
             .map_err(|_| broken(format!("{length} bytes are fewer than its header's length takes")))?;
@@ -48,7 +63,7 @@ impl OpenFile {
             return Err(broken(format!("its header ends at byte {header_end}, but the file has {length} bytes")));
         }
         let mut header = Vec::new();
-        (&file).take(header_end - 8).read_to_end(&mut header).map_err(io)?;
+        (&*file).take(header_end - 8).read_to_end(&mut header).map_err(io)?;
         let metadata: Metadata =
             serde_json::from_slice(&header).map_err(|e| broken(format!("its header is not one: {e}")))?;
         for (name, info) in metadata.tensors() {
@@ -66,13 +81,20 @@ impl OpenFile {
         if expected != length {
             return Err(broken(format!("expected {expected} bytes, got {length}")));
         }
-        Ok(Self { path: path.to_owned(), file, stamp, data_start: header_end, metadata })
+        let place = |(name, info): (String, &TensorInfo)| {
+            let (start, end) = info.data_offsets;
+            let (start, bytes, shape) = (header_end + start as u64, end - start, info.shape.clone());
+            (name, TensorPlace { dtype: info.dtype, shape, start, bytes, strides: None })
+        };
+        Ok(metadata.tensors().into_iter().map(place).collect())
     }
 
-    fn map(&self, info: &TensorInfo) -> Result<Bytes, ModelError> {
-        let (start, end) = info.data_offsets;
-        map_file(&self.file, self.data_start + start as u64, end - start)
-            .map_err(|e| ModelError::reading(&self.path, e))
+    fn map(&self, place: &TensorPlace) -> Result<Bytes, ModelError> {
+        let bytes = map_file(&self.file, place.start, place.bytes).map_err(|e| ModelError::reading(&self.path, e))?;
+        Ok(match &place.strides {
+            None => bytes,
+            Some(strides) => place.gathered(&bytes, strides).into(),
+        })
     }
 }
 
@@ -209,6 +231,14 @@ impl CheckpointFiles {
     pub(crate) fn open_model(folder: &Path) -> Result<Self, ModelError> {
         let index = folder.join(INDEX);
         if !Self::is_sharded(folder) {
+            let pickled = PICKLED_BASES.map(|name| folder.join(name)).into_iter().find(|path| path.exists());
+            if let Some(path) = pickled.filter(|_| !folder.join("model.safetensors").exists()) {
+                return Err(ModelError::config_with_hint(
+                    &path,
+                    "expected the weights of a base in model.safetensors, got a pickle; only an adapter's is read",
+                    "load it with transformers and write it with `save_pretrained`, which makes safetensors of it",
+                ));
+            }
             return Self::open_files(folder.join("model.safetensors"), vec![folder.join("model.safetensors")]);
         }
         let text = std::fs::read_to_string(&index).map_err(|e| ModelError::reading(&index, e))?;
@@ -248,7 +278,7 @@ impl CheckpointFiles {
         let files = paths.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let mut file_of = BTreeMap::new();
         for (i, file) in files.iter().enumerate() {
-            file_of.extend(file.metadata.tensors().into_keys().map(|name| (name, i)));
+            file_of.extend(file.tensors.keys().map(|name| (name.clone(), i)));
         }
         Ok(Self { path, files, file_of, stored_names: BTreeMap::new() })
     }
@@ -295,22 +325,21 @@ impl CheckpointFiles {
 
     /// The size of a tensor in bytes.
     pub(crate) fn byte_count(&self, name: &str) -> Result<u64, ModelError> {
-        let (start, end) = self.find(name)?.1.data_offsets;
-        Ok((end - start) as u64)
+        Ok(self.find(name)?.1.bytes as u64)
     }
 
-    fn find(&self, name: &str) -> Result<(&OpenFile, &TensorInfo), ModelError> {
+    fn find(&self, name: &str) -> Result<(&OpenFile, &TensorPlace), ModelError> {
         let name = self.stored_name(name);
         let missing = || ModelError::MissingTensor { path: self.path.clone(), tensor: name.to_owned() };
         let file = &self.files[*self.file_of.get(name).ok_or_else(missing)?];
-        Ok((file, file.metadata.info(name).ok_or_else(missing)?))
+        Ok((file, file.tensors.get(name).ok_or_else(missing)?))
     }
 
     /// A tensor, mapped.
     pub(crate) fn tensor<'a>(&'a self, name: &'a str) -> Result<StoredTensor<'a>, ModelError> {
         let name = self.stored_name(name);
-        let (file, info) = self.find(name)?;
-        Ok(StoredTensor { path: &file.path, name, dtype: info.dtype, shape: &info.shape, bytes: file.map(info)? })
+        let (file, place) = self.find(name)?;
+        Ok(StoredTensor { path: &file.path, name, dtype: place.dtype, shape: &place.shape, bytes: file.map(place)? })
     }
 
     /// A tensor of floats, widened to f32, whose shape must be the expected one.

@@ -57,6 +57,14 @@ pub enum ModelError {
         /// What its header or length says.
         message: String,
     },
+    /// A file is not what torch.save writes of tensors, or says more than that.
+    #[error("{path}: not weights that torch.save wrote: {message}")]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// Tensors cannot be put into a safetensors file.
     #[error("{path}: cannot be made a safetensors file: {message}")]
     Unserializable {
@@ -206,6 +214,7 @@ impl Fault for ModelError {
             Self::Config { problem, .. } => problem.blame(),
             Self::Input(problem) => problem.blame(),
             Self::Safetensors { .. }
+            | Self::Pickle { .. }
             | Self::MissingShard { .. }
             | Self::MissingTensor { .. }
             | Self::Shape { .. }
@@ -231,6 +240,10 @@ impl Fault for ModelError {
                  this again"
             }
             Self::Safetensors { .. } => "the file may be truncated; copy it again",
+            Self::Pickle { .. } => {
+                "nothing of a pickle is run here; load the adapter with PEFT and write it with `save_pretrained`, which makes \
+                 safetensors of it"
+            }
             Self::MissingShard { .. } => "the download may be incomplete; fetch the checkpoint again",
             Self::MissingTensor { .. } => "does config.json belong to this checkpoint?",
             Self::Shape { hint, .. } => hint,

@@ -23,6 +23,8 @@ mod module_names;
 mod module_to_save;
 
 mod checkpoint_files;
+mod pickle;
+mod pickled_weights;
 mod stored_integers;
 
 mod awq;
@@ -33,6 +35,8 @@ mod stored_float8;
 
 mod checkpoint;
 mod precision;
+mod tensor_place;
+mod zip_archive;
 
 mod adapter_module;
 

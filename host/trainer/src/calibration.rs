@@ -15,6 +15,7 @@ use super::batches::{MicroBatch, pack};
 use super::learner::{Learner, LearnerOptions, StepOptions};
 use super::{TrainingConfig, TrainingError, TrainingSample};
 use hilora_kernels::attention::{self, Document, Heads};
+use hilora_kernels::cross_entropy::Trained;
 use hilora_kernels::element::Element;
 use hilora_kernels::scratch::{self, Scratch};
 use hilora_kernels::{cross_entropy, in_pool};
@@ -311,7 +312,8 @@ impl Calibrated<'_> {
             let targets = vec![0; rows];
             let weight = model.weights.output();
             let seconds = fastest(|| {
-                cross_entropy::forward_backward::<T>(&h, weight, &targets, 1.0, None).map_err(ModelError::from)?;
+                cross_entropy::forward_backward::<T>(&h, weight, None, &targets, 1.0, Trained::Nothing)
+                    .map_err(ModelError::from)?;
                 Ok(())
             })?;
             Ok::<_, TrainingError>([rows as f64, seconds])

@@ -1,5 +1,6 @@
 //! Whole runs over a small model: what is resumed, damaged, stopped early or NaN.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::*;
 use crate::small_model::{SMALL_CONFIG, small_lora, small_model};
 use hilora_contract::artifact::{ContentHash, hash_of_artifact};
 use hilora_contract::fault::{BadInput, Blame, Fault};
-use hilora_model::{BaseFiles, ComputeDevice, ComputeType, LoraConfig, ModelError, ModuleToSave};
+use hilora_model::{BaseFiles, ComputeDevice, ComputeType, LoraConfig, ModelError, ModuleNames, ModuleToSave};
 
 fn config(mode: TrainingMode) -> TrainingConfig {
     let keys = r#""gradient_accumulation_steps":2,"warmup_ratio":0.1,"weight_decay":0.01,"save_steps":2"#;
@@ -176,6 +177,56 @@ fn checkpointed_blocks_give_the_same_bytes() -> Result<(), Box<dyn std::error::E
         run(base.path(), &config, &lora, again.path(), usize::MAX)?;
         assert_eq!(output(kept.path(), file)?, output(again.path(), file)?, "{mode:?}");
     }
+    Ok(())
+}
+
+/// Updates of tables, magnitudes, and biases of B.
+fn other_kinds() -> [LoraConfig; 3] {
+    let tables = ModuleNames::Named(["v_proj", "embed_tokens", "lm_head"].map(str::to_owned).to_vec());
+    let plain = LoraConfig { lora_dropout: 0.2, ..small_lora() };
+    [
+        LoraConfig { target_modules: tables, r: 48, ..plain.clone() },
+        LoraConfig { use_dora: true, ..plain.clone() },
+        LoraConfig { lora_bias: true, ..plain },
+    ]
+}
+
+#[test]
+fn adapters_of_other_kinds_learn_and_resume_to_the_same_bytes() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, name) = (base()?, "adapter_model.safetensors");
+    for lora in other_kinds() {
+        let (whole, parts) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let config = TrainingConfig { optim: OptimizerKind::Adamw8bit, ..config(TrainingMode::Qlora) };
+        let (losses, _) = run(base.path(), &config, &lora, whole.path(), usize::MAX)?;
+        assert!(losses[11] < losses[0] - 0.1, "{losses:?}");
+        run(base.path(), &config, &lora, parts.path(), 5)?;
+        let (_, outcome) = run(base.path(), &config, &lora, parts.path(), usize::MAX)?;
+        assert_eq!(outcome.resumed_from, Some(5));
+        assert_eq!(output(whole.path(), name)?, output(parts.path(), name)?);
+        let (again, checkpointed) = (tempfile::tempdir()?, TrainingConfig { gradient_checkpointing: true, ..config });
+        run(base.path(), &checkpointed, &lora, again.path(), usize::MAX)?;
+        assert_eq!(output(whole.path(), name)?, output(again.path(), name)?);
+        // A run goes on from the adapter, and its tables of the base are carried along.
+        let next = TrainingConfig { init_adapter: Some(whole.path().join("output")), ..checkpointed };
+        let work = tempfile::tempdir()?;
+        let (resumed, _) = run(base.path(), &next, &lora, work.path(), usize::MAX)?;
+        assert!(resumed[0] < losses[0] - 0.1, "begins at {}, where the first began at {}", resumed[0], losses[0]);
+        let (first, second) = (output(whole.path(), name)?, output(work.path(), name)?);
+        let names = |bytes: &[u8]| -> Result<BTreeSet<String>, safetensors::SafeTensorError> {
+            Ok(SafeTensors::deserialize(bytes)?.names().into_iter().map(str::to_owned).collect())
+        };
+        assert_eq!(names(&first)?, names(&second)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_rate_of_lora_plus_is_refused_beside_an_update_of_the_embedding() -> Result<(), Box<dyn std::error::Error>> {
+    let (base, work) = (base()?, tempfile::tempdir()?);
+    let [tables, ..] = other_kinds();
+    let config = TrainingConfig { loraplus_lr_ratio: Some(8.0), ..config(TrainingMode::Lora) };
+    let error = run(base.path(), &config, &tables, work.path(), 1).err().ok_or("it was trained")?.to_string();
+    assert!(error.contains("training.loraplus_lr_ratio: expected none beside an update of embed_tokens"), "{error}");
     Ok(())
 }
 
