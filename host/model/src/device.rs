@@ -243,6 +243,18 @@ mod tests {
         passes_agree("qwen2/awq", BasePrecision::Nf4, ComputeType::F32, false)
     }
 
+    /// Fused layers and heads that are rotary in part; norms of what a block adds; windows, GELU and a table with a factor.
+    #[test]
+    fn composites_of_every_kind_of_block_equal_the_bodies() -> Result<(), ModelError> {
+        for case in ["phi3_longrope", "olmo3", "gemma3_text"] {
+            let base = format!("families/{case}/model");
+            passes_agree(&base, BasePrecision::F32, ComputeType::F32, true)?;
+            passes_agree(&base, BasePrecision::Nf4, ComputeType::F32, false)?;
+            passes_agree(&base, BasePrecision::Nf4, ComputeType::Bf16, false)?;
+        }
+        Ok(())
+    }
+
     #[test]
     fn decoding_by_composites_equals_the_bodies() -> Result<(), ModelError> {
         let load = || Model::load(&fixture("qwen3/model"), BasePrecision::Nf4);

@@ -44,7 +44,7 @@ pub struct LoraConfig {
     #[serde(default)]
     pub lora_dropout: f64,
     /// The linear layers that get an update: a list of names or of their ends (`q_proj`, `layers.0.mlp.up_proj`), a regular
-    /// expression that matches whole names, or `all-linear` for all seven of every block. The tables `embed_tokens` and
+    /// expression that matches whole names, or `all-linear` for all of every block. The tables `embed_tokens` and
     /// `lm_head` may be among them.
     #[serde(default = "ModuleNames::all_linear", deserialize_with = "target_modules")]
     #[schemars(with = "TargetModules")]

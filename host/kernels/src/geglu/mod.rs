@@ -7,6 +7,8 @@
 mod composite;
 mod cpu;
 
+use std::f64::consts::{FRAC_2_SQRT_PI, SQRT_2};
+
 use candle_core::{Result, Tensor};
 
 use crate::element::Element;
@@ -14,7 +16,7 @@ use crate::place::Body;
 use crate::scratch::Scratch;
 
 /// 2 √(2 / π).
-const TWICE_ROOT: f32 = 1.595_769_1;
+const TWICE_ROOT: f32 = (FRAC_2_SQRT_PI * SQRT_2) as f32;
 const CUBIC: f32 = 0.044_715;
 
 /// Returns s.
