@@ -33,6 +33,7 @@ fn look_up<T: Copy>(values: &[T; 16], packed: &[u8], at: usize, target: &mut [T]
 macro_rules! look_up_by_vectors {
     ($name:ident, $element:ty, $avx2:ident) => {
         /// Looks up elements from `at` on.
+        #[inline]
         pub(crate) fn $name(values: &[$element; 16], packed: &[u8], at: usize, target: &mut [$element]) {
             #[cfg(target_arch = "x86_64")]
             if at.is_multiple_of(2) && target.len() >= CHUNK && instruction_set() != InstructionSet::Baseline {
@@ -41,6 +42,9 @@ macro_rules! look_up_by_vectors {
                 assert!(bytes.len() >= chunks.len(), "a byte for every two elements");
                 // SAFETY: the processor has AVX2.
                 unsafe { $avx2(values, &bytes[..chunks.len()], chunks) };
+                if rest.is_empty() {
+                    return;
+                }
                 return look_up(values, packed, at + chunks.len() * CHUNK, rest);
             }
             look_up(values, packed, at, target);

@@ -82,7 +82,7 @@ fn nf4(rows: usize, columns: usize) -> Result<Weight> {
 fn integers(width: CodeWidth, rows: usize, columns: usize, group: usize, mapped: bool) -> Weight {
     let count = columns.div_ceil(group);
     let code =
-        |seed: usize| move |row: usize, column: usize| ((row * 89 + column * 37 + seed) * 2_654_435_761 >> 7) as u8;
+        |seed: usize| move |row: usize, column: usize| (((row * 89 + column * 37 + seed) * 2_654_435_761) >> 7) as u8;
     let scales = (0..count * rows).map(|i| half::f16::from_f32(0.01 + (i % 7) as f32 * 0.003)).collect();
     let groups = match mapped {
         true => Groups::Map((0..columns).map(|column| (column * 5 % count) as u32).collect()),

@@ -50,7 +50,7 @@ pub const FP4_CODES: [f32; 16] = {
 pub struct BlockFormat {
     /// The 16 values.
     pub codes: [f32; 16],
-    /// Elements of a block, an even number.
+    /// Elements of a block, a power of two.
     pub block: usize,
 }
 

@@ -52,6 +52,7 @@ impl Nf4Matrix {
 
     /// A matrix [rows, columns] from the parts of a checkpoint: two elements a byte, and a maximum per block.
     pub fn from_parts(format: BlockFormat, packed: Bytes, maxima: BlockMaxima, rows: usize, columns: usize) -> Self {
+        assert!(format.block.is_power_of_two() && format.block > 1, "a block is a power of two");
         Self { format, rows, columns, packed, maxima }
     }
 
@@ -103,12 +104,14 @@ impl Nf4Matrix {
 
     /// Hands over block by block: its maximum, the first element, and where its values go.
     fn blocks<T>(&self, row: usize, column: usize, target: &mut [T], mut body: impl FnMut(f32, usize, &mut [T])) {
-        let (first, block) = (row * self.columns + column, self.format.block);
+        // A shift, where a division would be felt: this is done for every block of every product.
+        let (first, block, shift) =
+            (row * self.columns + column, self.format.block, self.format.block.trailing_zeros());
         let mut done = 0;
         while done < target.len() {
             let at = first + done;
-            let length = (block - at % block).min(target.len() - done);
-            body(self.block_maximum(at / block), at, &mut target[done..done + length]);
+            let length = (block - (at & (block - 1))).min(target.len() - done);
+            body(self.block_maximum(at >> shift), at, &mut target[done..done + length]);
             done += length;
         }
     }
