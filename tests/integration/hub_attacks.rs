@@ -619,7 +619,11 @@ fn offline() -> Result<(), Failed> {
             let link = hub.model().join("snapshots").join(COMMIT).join(name);
             let _none = fs::remove_file(&link);
             symlink(target, &link)?;
-            hub.ends(2, &alone, &[name, "expected a link to a blob of the model, found a symbolic link to `", target])?;
+            hub.ends(
+                2,
+                &alone,
+                &[name, "expected a link to a blob of the repository, found a symbolic link to `", target],
+            )?;
         }
     }
     let hub = filled()?;

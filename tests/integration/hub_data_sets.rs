@@ -104,7 +104,7 @@ fn commit_is_an_input() -> Result<(), Failed> {
     let (config, run) = (folder.path().join("config.yaml"), folder.path().join("run"));
     fs::write(
         &config,
-        "adapter_name: python-lora\nbase_model: examples/tiny-base\nlora: {r: 4}\n\
+        "adapter_name: python-lora\nbase_model: examples/tiny-base\nlora: {r: 4, lora_alpha: 8}\n\
          training: {mode: qlora, num_epochs: 1, batch_size: 4, learning_rate: 1e-3, max_seq_length: 256}\n\
          data:\n  source: jsonl\n  files: ['hf://datasets/tiny/rows']\n  evaluation_files: ['hf://datasets/tiny/rows?split=test']\n  \
          domains: [python, data_structures, math, algorithms, policy]\n",
@@ -146,6 +146,13 @@ fn refusals() -> Result<(), Failed> {
     refuse(&hub, &format!("{rows}@v2"), &[], &["has no data set `tiny/rows` at `v2`", "hint:"])?;
     refuse(&hub, &format!("{rows}?split=dev"), &[], &["no split `dev`; expected one of `test`, `train`", "hint:"])?;
     refuse(&hub, &format!("{rows}/none"), &[], &["nothing in it is called `none`", "it consists of `README.md`"])?;
+    let absent = format!("{rows}@{COMMIT}/data/none.jsonl");
+    refuse(
+        &hub,
+        &absent,
+        &[],
+        &["the data set `tiny/rows`: it has no file `data/none.jsonl` at that commit", "hint:"],
+    )?;
     refuse(&hub, "hf://rows", &[], &["`hf://rows`: it does not begin with `hf://datasets/`; expected hf://datasets/"])?;
     hub.mirror().is_gated = true;
     refuse(&hub, rows, &[], &["refuses `tiny/rows` (HTTP 401), asked without a token", "hint: set HF_TOKEN"])?;

@@ -384,7 +384,7 @@ def main(folder):
     for row in rows:
         if not row.fate and row.index in unrouted:
             row.fate = "domain-not-taken"
-    split(rows, groups, manifest["seed"], config["eval_fraction"])
+    split(rows, groups, manifest["seed"], config.get("eval_fraction", 0.1))
     sets = []
     for one in config.get("decontaminate", []):
         problems = read(one["files"], one["options"])

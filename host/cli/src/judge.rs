@@ -11,13 +11,13 @@ use std::sync::Arc;
 use clap::value_parser;
 use serde_json::json;
 
-use super::checker_arguments::CheckerArguments;
+use super::checker_argument;
 use super::console::Console;
 use super::failure::{ExitStatus, Failure, Result, StreamError};
 use super::judge_batch::BatchArguments;
 use super::judge_worker::WorkerArguments;
 use hilora_contract::artifact::write_standard_output;
-use hilora_contract::dataset::TestCase;
+use hilora_contract::dataset::{ProblemChecker, TestCase};
 use hilora_contract::plugin::{Decision, LimitKind, RunReport, SolutionRunner, Termination};
 use hilora_contract::terminal::{visible, visible_json, visible_message};
 use hilora_judge::{Judge, MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, run_limits};
@@ -59,8 +59,15 @@ pub(super) struct RunArguments {
     /// What the program is expected to write: whether it did is said on standard error (exit code 3 if not)
     #[arg(long, value_name = "FILE")]
     pub expected: Option<PathBuf>,
-    #[command(flatten)]
-    pub checker: CheckerArguments,
+    #[arg(
+        long,
+        value_name = "NAME|JSON",
+        default_value = "lines",
+        requires = "expected",
+        value_parser = checker_argument::named,
+        help = checker_argument::HELP
+    )]
+    pub checker: ProblemChecker,
     /// The memory limit in MiB, beside what the interpreter takes: from 64 to 1024
     #[arg(long, default_value_t = 512, value_parser = value_parser!(u64).range(MEMORY_LIMIT_MIB_BOUNDS))]
     pub memory_limit_mib: u64,
@@ -93,7 +100,7 @@ impl RunArguments {
         let host = PluginHost::new(&HostOptions::default())?;
         let runner: Arc<dyn SolutionRunner> = host.runner(&self.runner)?;
         let judge = Judge::new(runner.clone(), 1).with_checkers(Arc::new(CheckerFolder::new(host, "plugins".into())));
-        let checker = self.checker.open(&judge)?;
+        let checker = checker_argument::open(&self.checker, &judge)?;
         let mut stdin = Vec::new();
         io::stdin().lock().read_to_end(&mut stdin).map_err(StreamError::Input)?;
         let limits = run_limits(Some(self.time_limit_ms), Some(self.memory_limit_mib << 20));

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::checker_arguments::CheckerArguments;
+use super::checker_argument;
 use super::console::Console;
 use super::failure::{ExitStatus, Failure, Result};
 use super::interrupt::InterruptGuard;
@@ -13,6 +13,7 @@ use super::judge_worker::worker_command;
 use super::progress::{Bar, Progress};
 use super::stages::interrupted;
 use hilora_contract::artifact::ContentHash;
+use hilora_contract::dataset::ProblemChecker;
 use hilora_judge::{Batch, BatchEnd, BatchFiles, BatchObserver, BatchOptions, Difference, Judge, Refusal, Summary};
 use hilora_run::{RunError, available_cores, worker_pool};
 use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
@@ -34,8 +35,14 @@ pub(super) struct BatchArguments {
     /// Judgements to hold against this run's (exit code 3 if they differ)
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
-    #[command(flatten)]
-    checker: CheckerArguments,
+    #[arg(
+        long,
+        value_name = "NAME|JSON",
+        default_value = "lines",
+        value_parser = checker_argument::named,
+        help = checker_argument::HELP
+    )]
+    checker: ProblemChecker,
     /// Let no clock of the machine decide: only fuel, memory and output have limits
     #[arg(long)]
     reproducible: bool,
@@ -55,7 +62,7 @@ impl BatchArguments {
             .with_checkers(Arc::new(CheckerFolder::new(host, "plugins".into())));
         let files =
             BatchFiles { programs: &self.programs, output: self.output.as_deref(), replay: self.replay.as_deref() };
-        let checker = self.checker.open(&judge)?;
+        let checker = checker_argument::open(&self.checker, &judge)?;
         let options = BatchOptions { checker, reproducible: self.reproducible, made_by: this_program()? };
         let batch = Batch::open(&judge, files, options)?;
         if batch.found() > 0 {

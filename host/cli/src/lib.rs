@@ -43,7 +43,7 @@ mod model_probe;
 mod model_quantize;
 mod plugin;
 
-mod checker_arguments;
+mod checker_argument;
 mod completions;
 
 use console::Console;

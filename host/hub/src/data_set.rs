@@ -34,6 +34,11 @@ impl Hub {
     ) -> Result<Vec<DataSetFile>, HubError> {
         let cache = self.environment.cache()?;
         let id = &address.id;
+        if let Some(file) = address.file().filter(|file| is_of_rows(&file.name) && !file.name.contains(['*', '?', '[']))
+        {
+            // It is plainly a file, and always the same: whoever reads it says if it is not there.
+            return Ok(vec![file]);
+        }
         if let Some(file) = address.file()
             && kept_listing(&cache, id, &file.commit)?.is_some_and(|listing| listing.has(&file.name))
         {

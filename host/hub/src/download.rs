@@ -12,7 +12,7 @@ use super::cache::{CachedRepository, Snapshot};
 use super::checksum::checksum;
 use super::client::{Client, RequestError, number};
 use super::error::shown;
-use super::names::{Commit, ETag, RepositoryId};
+use super::names::{Commit, ETag, RepositoryId, RepositoryKind};
 use super::retry::{Passing, again};
 use super::{HubError, OnBytes};
 
@@ -280,12 +280,16 @@ fn needed_bytes(repository: &CachedRepository, missing: &[Announced]) -> Result<
 }
 
 /// What a failed request means to who wanted that file of a repository.
-pub(crate) fn failed(client: &Client, id: &RepositoryId, file: &str, error: RequestError) -> HubError {
-    let (id, endpoint, file) = (id.as_str().to_owned(), client.endpoint(), file.to_owned());
+pub(crate) fn failed(client: &Client, repository: &RepositoryId, file: &str, error: RequestError) -> HubError {
+    let (id, endpoint, file) = (repository.as_str().to_owned(), client.endpoint(), file.to_owned());
     match error {
         RequestError::Status { status: status @ (401 | 403), by_hub: true } => {
             let how = if client.has_token() { "with a token" } else { "without a token" };
             HubError::Refused { id, endpoint, status, how }
+        }
+        RequestError::Status { status: 404, by_hub: true } if repository.kind() == RepositoryKind::DataSet => {
+            let (message, hint) = (format!("it has no file `{file}` at that commit"), "is the name right?".to_owned());
+            HubError::NoDataFiles { id, message, hint }
         }
         RequestError::Answer(message) => HubError::Answer { id, endpoint, file, message },
         error @ (RequestError::Status { .. } | RequestError::Broken(_)) => {

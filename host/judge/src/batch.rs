@@ -702,7 +702,7 @@ mod tests {
         let found = verdicts(judge(checker)?);
         assert_eq!(found, BTreeMap::from([(Verdict::Accepted, 1), (Verdict::WrongAnswer, 1)]));
         let output = folder.output();
-        let receipts: Vec<&str> = output.lines().filter(|line| line.contains("0.001")).collect();
+        let receipts: Vec<&str> = output.lines().filter(|line| line.contains("absolute_tolerance")).collect();
         assert!(receipts.len() == 1 && receipts[0].contains(r#""id":"none""#), "{output}");
         assert_eq!(verdicts(judge(Checker::default())?), BTreeMap::from([(Verdict::WrongAnswer, 2)]));
         Ok(())

@@ -160,6 +160,9 @@ pub(super) fn make(
     if finished { verifying.finish(key).map(Some) } else { Ok(None) }
 }
 
+/// Which source some rows are of, and the rows with their numbers in it.
+type SourceBatch = (usize, Vec<(u64, LoadedRow)>);
+
 /// The rows on their way.
 struct Verifying<'a> {
     /// `None` if nothing is to be run.
@@ -186,7 +189,7 @@ impl Verifying<'_> {
     fn take_all(
         &mut self,
         sources: &[OrderedSource<'_>],
-        batches: Receiver<Result<(usize, Vec<(u64, LoadedRow)>), PrepareError>>,
+        batches: Receiver<Result<SourceBatch, PrepareError>>,
         total: Option<u64>,
         stop: &dyn Fn() -> bool,
         progress: &(dyn Fn(PrepareProgress) + Sync),

@@ -327,7 +327,7 @@ fn where_no_row_tells_a_layout_the_first_that_cannot_be_read_are_named() {
     for (name, text, words) in [
         ("pretty.jsonl", "{\n  \"prompt\": 1\n}\n", "pretty.jsonl line 1: not JSON: EOF"),
         ("latin.csv", "question,answer\nQ,Gr\u{fc}n\n", "latin.csv line 2: "),
-        ("lists.json", "[[1], [2]]", "lists.json row 0: expected a JSON object, got a list"),
+        ("lists.json", "[[1], [2]]", "lists.json line 1: expected a JSON object, got a list"),
     ] {
         let bytes = text.chars().map(|c| c as u8).collect();
         let read = read_to_end::<Jsonl>(vec![SourceFile::from_bytes(name, bytes)], "{}", 4);
