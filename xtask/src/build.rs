@@ -14,7 +14,7 @@ use wasm_encoder::{CustomSection, Section};
 
 use crate::lint::LintingCompiler;
 use crate::program::{run, target_folder, write_if_changed};
-use crate::static_link::static_link;
+use crate::static_link::{Changes, STACK_BYTES, static_link};
 use crate::{announce, c_compiler, python};
 
 /// What guests are built for.
@@ -36,6 +36,8 @@ pub(crate) const RUST_PLUGINS: [&str; 10] = [
 ];
 /// The plugin that is written in Python.
 const PYTHON_PLUGIN: &str = "python-runner";
+/// The functions of libm that it is linked with.
+const PYTHON_LIBM: &str = "hilora-python-libm";
 /// The custom section that the host reads a manifest from.
 const MANIFEST_SECTION: &str = "hilora:manifest";
 
@@ -71,6 +73,7 @@ pub(crate) fn native_packages(repository: &Path) -> Result<Vec<String>> {
 /// The packages that are built for the guests' target, with those that only tests load and the example.
 pub(crate) fn guest_packages(repository: &Path) -> Result<Vec<String>> {
     let mut packages = test_guests(repository)?;
+    packages.push(PYTHON_LIBM.to_owned());
     packages.extend([&SHARED_PACKAGES[..], &RUST_PLUGINS].concat().into_iter().map(str::to_owned));
     Ok(packages)
 }
@@ -135,6 +138,7 @@ fn build_rust_guests(repository: &Path, with_test_guests: bool, lints: Option<&L
         built.extend(test_guests(repository)?.into_iter().map(|name| (name, target.join("guests"))));
     }
     let mut packages: Vec<_> = built.iter().map(|(name, _)| name.clone()).collect();
+    packages.push(PYTHON_LIBM.to_owned());
     if lints.is_some() {
         packages = guest_packages(repository)?;
     }
@@ -174,7 +178,10 @@ fn build_python_runner(repository: &Path) -> Result<()> {
         .args(["componentize", "--python-path", ".", "app", "--output"])
         .arg(&component))?;
     let linked = fs::read(&component).with_context(|| format!("cannot read {}", component.display()))?;
-    let mut packed = static_link(&linked).context("cannot link the Python runner")?;
+    let libm = target_folder(repository).join(TARGET).join(PROFILE).join("hilora_python_libm.wasm");
+    let libm = fs::read(&libm).with_context(|| format!("cannot read {}", libm.display()))?;
+    let changes = Changes { stack_bytes: STACK_BYTES, libm: &libm };
+    let mut packed = static_link(&linked, Some(&changes)).context("cannot link the Python runner")?;
     let manifest = fs::read(source.join("plugin.toml")).context("cannot read the Python runner's plugin.toml")?;
     CustomSection { name: MANIFEST_SECTION.into(), data: (&manifest[..]).into() }.append_to(&mut packed);
     write_if_changed(&output, &packed)?;
@@ -185,6 +192,7 @@ fn build_python_runner(repository: &Path) -> Result<()> {
 fn python_inputs(repository: &Path, source: &Path) -> Result<Vec<u8>> {
     let mut files: Vec<PathBuf> =
         ["app.py", "plugin.toml", "requirements.txt"].into_iter().map(|name| source.join(name)).collect();
+    files.push(target_folder(repository).join(TARGET).join(PROFILE).join("hilora_python_libm.wasm"));
     for folder in [
         repository.join("wit"),
         source.join("wit"),

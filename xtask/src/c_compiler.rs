@@ -1,7 +1,7 @@
 //! A C compiler for the guests: zig, installed from PyPI into a virtual environment under `target/`.
 //!
-//! Guests are Rust but for zstd and QuickJS, which are C and need a compiler and headers that know WebAssembly. Only commands that
-//! build guests get it; the host is built with the machine's own.
+//! Guests are Rust but for zstd, QuickJS and CORE-MATH, which are C and need a compiler and headers that know WebAssembly.
+//! Only commands that build guests get it; the host is built with the machine's own.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,9 +18,16 @@ pub(crate) fn provide(repository: &Path, command: &mut Command) -> Result<()> {
     let environment = python::environment(repository, "c-compiler-venv", &repository.join("xtask/c_compiler.txt"))?;
     let folder = target_folder(repository).join("c-compiler");
     // cargo names the target in a way that zig does not know; the wrapper names it itself.
-    let compiler = r#"for argument do
+    // CORE-MATH asks how numbers are rounded and notes what was inexact, for which WebAssembly has no words: there is one
+    // way. Its build would also name the building machine's processor.
+    let compiler = r#"ROUNDING='-DFE_DOWNWARD=1 -DFE_UPWARD=2 -DFE_TOWARDZERO=3 -DFE_UNDERFLOW=0 -DFE_OVERFLOW=0 -DFE_INEXACT=0 -DFE_INVALID=0 -DFE_DIVBYZERO=0 -Dprintf=no_printf -Dexit=no_exit'
+for argument do
     shift
-    case "$argument" in --target=*) ;; *) set -- "$@" "$argument" ;; esac
+    case "$argument" in
+    --target=* | -march=*) ;;
+    vendor/src/binary*) set -- "$@" $ROUNDING "$argument" ;;
+    *) set -- "$@" "$argument" ;;
+    esac
 done
 set -- cc -target wasm32-wasi -g0 "$@""#;
     let archiver = r#"set -- ar "$@""#;

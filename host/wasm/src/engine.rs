@@ -11,8 +11,9 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy};
 use super::memory::{MemoryImage, MemoryPool, StackPool};
 use hilora_contract::plugin::PluginError;
 
-/// Stack for WebAssembly frames. Freeing a chain of 3×10⁵ tuples needs this much; only what is touched is resident.
-const WASM_STACK_BYTES: usize = 128 << 20;
+/// Stack for WebAssembly frames: eight times the C stack of the Python runner, of which its calls through C take a half or
+/// a quarter as much, so that CPython ends a recursion before this does. Only what is touched is resident.
+const WASM_STACK_BYTES: usize = 384 << 20;
 /// What host functions may use of the same stack.
 const HOST_STACK_BYTES: usize = 2 << 20;
 
@@ -21,6 +22,8 @@ fn settings() -> Config {
     config
         // Metering's slow path is seldom taken, and says so.
         .wasm_branch_hinting(true)
+        // A product and a sum rounded once, on every processor: the digits of a result are the same everywhere.
+        .relaxed_simd_deterministic(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(WASM_STACK_BYTES + HOST_STACK_BYTES)
         // A backtrace of 10⁵ frames says nothing to a person and takes longer than the run.

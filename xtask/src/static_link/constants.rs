@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
-use wasmparser::{ConstExpr, ElementItems, ElementKind, ExternalKind, Operator};
+use wasmparser::{ConstExpr, Data, DataKind, ElementItems, ElementKind, ExternalKind, Operator};
 
 use super::layout::{Layout, Target};
 
@@ -97,6 +97,14 @@ impl Constants {
             }
         }
         Ok(stack.pop())
+    }
+
+    /// Where a data segment stands in memory.
+    pub(super) fn place(&self, layout: &Layout<'_>, instance: u32, segment: &Data<'_>) -> Result<i32> {
+        let DataKind::Active { offset_expr, .. } = &segment.kind else {
+            bail!("a passive data segment, which is copied into memory at run time");
+        };
+        self.value(layout, instance, offset_expr)?.context("the place of a data segment is not known")
     }
 
     fn fill_table(&mut self, layout: &Layout<'_>) -> Result<()> {

@@ -1,12 +1,12 @@
 //! A component as a list of definitions, and what each of its core definitions is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
 use wasmparser::{
-    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentType, Encoding, ExternalKind, Instance, KnownCustom,
-    Parser, Payload,
+    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentType, Encoding, ExternalKind, FuncType, Instance,
+    KnownCustom, Parser, Payload, ValType,
 };
 
 use super::module::Module;
@@ -53,6 +53,8 @@ pub(super) struct Layout<'a> {
     pub(super) linked: Vec<(u32, Module<'a>)>,
     /// The instances that stay.
     pub(super) kept: BTreeSet<u32>,
+    /// Functions that are called wherever a linked module's function of that name was.
+    replaced: BTreeMap<&'a str, Target>,
 }
 
 impl<'a> Layout<'a> {
@@ -67,6 +69,7 @@ impl<'a> Layout<'a> {
             globals: Vec::new(),
             linked: Vec::new(),
             kept: BTreeSet::new(),
+            replaced: BTreeMap::new(),
         };
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(component) {
@@ -181,6 +184,29 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
+    /// Links one more module, which imports the memory alone, and calls its functions of numbers in the place of those that
+    /// have the same names. Returns the number of its instance.
+    pub(super) fn replace(&mut self, bytes: &'a [u8]) -> Result<u32> {
+        let mut module = Module::read(bytes)?;
+        let alone = [ExternalKind::Func, ExternalKind::Table, ExternalKind::Global];
+        ensure!(
+            module.elements.is_empty() && alone.iter().all(|kind| module.import_count(*kind) == 0),
+            "the module of functions needs more than memory"
+        );
+        // Nothing is called through it. What starts it fills with zeros what is zero.
+        module.tables.clear();
+        let instance = u32::try_from(self.instances.len())?;
+        for (name, (kind, index)) in &module.exports {
+            let is_of_numbers =
+                |kind: &FuncType| kind.params().iter().chain(kind.results()).all(|of| *of == ValType::F64);
+            if *kind == ExternalKind::Func && is_of_numbers(module.function_type(*index)?) {
+                self.replaced.insert(*name, Target::Local { instance, index: *index });
+            }
+        }
+        self.linked.push((instance, module));
+        Ok(instance)
+    }
+
     fn has_table_of(&self, instance: u32, outside: &BTreeSet<u32>) -> bool {
         let Instance::FromExports(exports) = &self.instances[instance as usize] else { return false };
         exports.iter().any(|export| {
@@ -236,6 +262,11 @@ impl<'a> Layout<'a> {
         if let Some(module) = self.module(instance) {
             let (found, index) = *module.exports.get(name).with_context(|| format!("no export `{name}`"))?;
             ensure!(found == kind, "the export `{name}` is of another kind");
+            if kind == ExternalKind::Func
+                && let Some(replacement) = self.replaced.get(name)
+            {
+                return Ok(*replacement);
+            }
             return self.local(instance, kind, index);
         }
         let Instance::FromExports(exports) = &self.instances[instance as usize] else {

@@ -11,15 +11,16 @@ use std::fmt::Display;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use wasm_encoder::reencode::{self, Reencode, RoundtripReencoder};
 use wasm_encoder::{
-    CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportKind, ExportSection,
+    CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportKind, ExportSection, Function,
     FunctionSection, GlobalSection, ImportSection, Instruction, MemorySection, Module, NameMap, NameSection,
     TableSection, TypeSection,
 };
-use wasmparser::{DataKind, ElementItems, ElementKind, ExternalKind, FuncType, Operator};
+use wasmparser::{ElementItems, ElementKind, ExternalKind, FuncType, Operator};
 
 use super::constants::Constants;
 use super::layout::{Layout, Target};
 use super::reachable;
+use super::stack::Stack;
 
 type Error = reencode::Error<anyhow::Error>;
 
@@ -63,13 +64,15 @@ struct Numbers<'a> {
     local_types: BTreeMap<u32, Vec<u32>>,
 }
 
-pub(super) fn merge(layout: &Layout<'_>) -> Result<Merged> {
+/// `stack` says how large the C stack is to be, if not as it is, and which instance has its memory where the stack was.
+pub(super) fn merge(layout: &Layout<'_>, stack: Option<(u32, u32)>) -> Result<Merged> {
     let memories: usize = layout.linked.iter().map(|(_, module)| module.memories.len()).sum();
     let tables: usize = layout.linked.iter().map(|(_, module)| module.tables.len()).sum();
     ensure!(memories == 1 && tables == 1, "expected one memory and one table, found {memories} and {tables}");
 
     let reachable = reachable::functions(layout)?;
     let constants = Constants::of(layout, &reachable)?;
+    let stack = stack.map(|(bytes, tenant)| Stack::of(layout, &constants, bytes, tenant)).transpose()?;
     let mut module = Module::new();
     let mut types = TypeSection::new();
     let mut numbers = Numbers {
@@ -88,7 +91,8 @@ pub(super) fn merge(layout: &Layout<'_>) -> Result<Merged> {
     let mut globals = GlobalSection::new();
     let mut names = NameMap::new();
     let imported = numbers.number_functions(&mut types, &mut imports, &mut functions, &mut names)?;
-    numbers.number_globals(&mut globals)?;
+    numbers.number_globals(&mut globals, stack.as_ref())?;
+    let wrappers = stack.as_ref().map(|stack| numbers.wrap(stack, &mut types, &mut functions)).transpose()?;
 
     let mut tables = TableSection::new();
     let mut memories = MemorySection::new();
@@ -101,7 +105,9 @@ pub(super) fn merge(layout: &Layout<'_>) -> Result<Merged> {
             scope.parse_table(&mut tables, table.clone()).map_err(wrong)?;
         }
         for memory in &linked.memories {
-            memories.memory(scope.memory_type(*memory).map_err(wrong)?);
+            let mut memory = scope.memory_type(*memory).map_err(wrong)?;
+            memory.minimum += stack.as_ref().map_or(0, |stack| stack.pages);
+            memories.memory(memory);
         }
         let first = linked.import_count(ExternalKind::Func);
         for (number, body) in (first..).zip(&linked.bodies) {
@@ -111,12 +117,14 @@ pub(super) fn merge(layout: &Layout<'_>) -> Result<Merged> {
             scope.parse_function_body(&mut code, body.clone()).map_err(wrong)?;
         }
         for segment in &linked.data {
-            let DataKind::Active { offset_expr, .. } = &segment.kind else {
-                bail!("a passive data segment, which is copied into memory at run time");
-            };
-            let offset = numbers.constants.value(layout, *instance, offset_expr)?;
-            let offset = offset.context("the place of a data segment is not known")?;
-            data.active(0, &ConstExpr::i32_const(offset), segment.data.iter().copied());
+            let offset = numbers.constants.place(layout, *instance, segment)?;
+            // What the snapshot left on the old stack is nothing.
+            let skipped = stack.as_ref().map_or(0, |stack| stack.left_over(*instance, offset, segment.data.len()));
+            let rest = &segment.data[skipped..];
+            if !rest.is_empty() || skipped == 0 {
+                let offset = offset + i32::try_from(skipped)?;
+                data.active(0, &ConstExpr::i32_const(offset), rest.iter().copied());
+            }
         }
         for element in &linked.elements {
             ensure!(
@@ -132,6 +140,13 @@ pub(super) fn merge(layout: &Layout<'_>) -> Result<Merged> {
                 elements.declared(Elements::Functions(declared.into()));
             }
         }
+    }
+    for body in wrappers.iter().flatten() {
+        code.function(body);
+    }
+    if let Some(stack) = &stack {
+        // It stands above what the snapshot has there.
+        data.active(0, &ConstExpr::i32_const(stack.limits.0), stack.limits.1);
     }
     numbers.write_table(&mut elements)?;
     let (exported, exports) = numbers.exports()?;
@@ -217,7 +232,7 @@ impl Numbers<'_> {
         Ok(imported)
     }
 
-    fn number_globals(&mut self, section: &mut GlobalSection) -> Result<()> {
+    fn number_globals(&mut self, section: &mut GlobalSection, stack: Option<&Stack>) -> Result<()> {
         let layout = self.layout;
         for (instance, module) in &layout.linked {
             let first = module.import_count(ExternalKind::Global);
@@ -227,11 +242,37 @@ impl Numbers<'_> {
                     continue;
                 }
                 let place = u32::try_from(self.globals.len())?;
-                Scope { numbers: self, instance: *instance }.parse_global(section, global.clone()).map_err(wrong)?;
+                let mut scope = Scope { numbers: self, instance: *instance };
+                match stack.filter(|stack| stack.pointer == target) {
+                    Some(stack) => {
+                        let kind = scope.global_type(global.ty).map_err(wrong)?;
+                        section.global(kind, &ConstExpr::i32_const(stack.top));
+                    }
+                    None => scope.parse_global(section, global.clone()).map_err(wrong)?,
+                }
                 self.globals.insert(target, place);
             }
         }
         Ok(())
+    }
+
+    /// Puts functions around those that free objects and set the limit of the stack; returns their bodies, which come last.
+    fn wrap(
+        &mut self,
+        stack: &Stack,
+        types: &mut TypeSection,
+        functions: &mut FunctionSection,
+    ) -> Result<[Function; 2]> {
+        let pointer = self.globals.get(&stack.pointer).copied().context("the stack pointer is a constant")?;
+        let bodies = stack.wrappers(pointer, self.function(stack.frees)?, self.function(stack.sets_limit)?);
+        for (place, target) in (u32::try_from(self.functions.len())?..).zip([stack.frees, stack.sets_limit]) {
+            let Target::Local { instance, index } = target else { bail!("a function of CPython is outside") };
+            let kind = self.layout.module(instance).context("a module that is not linked")?.function_type(index)?;
+            Stack::check(kind)?;
+            functions.function(self.type_number(types, kind)?);
+            self.functions.insert(target, place);
+        }
+        Ok(bodies)
     }
 
     /// The table as data: runs of neighbouring slots.

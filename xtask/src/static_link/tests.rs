@@ -48,7 +48,7 @@ const LINKED: &str = r#"
 "#;
 
 fn linked() -> Result<Vec<u8>> {
-    static_link(&wat::parse_str(LINKED)?)
+    static_link(&wat::parse_str(LINKED)?, None)
 }
 
 /// The text of a component's only core module.
@@ -102,7 +102,7 @@ fn what_is_not_fixed_is_refused() -> Result<()> {
     let refused = |from: &str, to: &str| -> Result<String> {
         let text = LINKED.replacen(from, to, 1);
         assert_ne!(text, LINKED);
-        Ok(format!("{:#}", static_link(&wat::parse_str(text)?).expect_err("it is not fixed")))
+        Ok(format!("{:#}", static_link(&wat::parse_str(text)?, None).expect_err("it is not fixed")))
     };
     let sets_a_slot =
         "local.get 0 local.get 1 i32.const 2 call_indirect (type $binary) i32.const 0 ref.null func table.set 0";
@@ -133,7 +133,73 @@ fn what_is_not_fixed_is_refused() -> Result<()> {
         let error = refused(run, &format!("{outside} {run}"))?;
         assert!(error.contains(expected), "{error}");
     }
-    assert!(static_link(b"\0asm\x01\0\0\0").is_err());
-    assert!(static_link(b"no component").is_err());
+    assert!(static_link(b"\0asm\x01\0\0\0", None).is_err());
+    assert!(static_link(b"no component", None).is_err());
+    Ok(())
+}
+
+/// The same with a stack of one page, CPython's three addresses at 1040, and the function that frees objects.
+fn with_a_stack() -> String {
+    LINKED
+        .replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 2)")
+        .replace("\"stack\"", "\"__stack_pointer\"")
+        .replace("(i32.const 900)", "(i32.const 65536)")
+        .replace(
+            "(data (i32.const 1030)",
+            "(data (i32.const 1040) \"\\00\\00\\01\\00\\00\\40\\00\\00\\00\\20\\00\\00\") (data (i32.const 1030)",
+        )
+        .replace(
+            "(func $unused",
+            "(func $frees (export \"_Py_Dealloc\") (param i32) (if (local.get 0) (then (call $frees (i32.const 0)))))
+             (func $sets (export \"Py_SetRecursionLimit\") (param i32) (i32.store (i32.const 0) (local.get 0)))
+             (func $unused",
+        )
+        .replace(
+            "(call $later (i32.load",
+            "(call $frees (i32.const 1)) (call $sets (i32.const 2)) (call $later (i32.load",
+        )
+}
+
+/// A libm that halves instead of doubling, with a constant where the stack was.
+fn libm() -> Result<Vec<u8>> {
+    Ok(wat::parse_str(
+        r#"(module (import "env" "memory" (memory 1)) (data (i32.const 80) "\3f")
+             (func (export "double") (param f64) (result f64) (f64.div (local.get 0) (f64.const 2)))
+             (func (export "later") (param i32)))"#,
+    )?)
+}
+
+fn changes(libm: &[u8]) -> Changes<'_> {
+    Changes { stack_bytes: 3 << 20, libm }
+}
+
+#[test]
+fn the_stack_moves_to_the_end_of_memory_and_freeing_takes_a_part_of_it() -> Result<()> {
+    let linked = static_link(&wat::parse_str(with_a_stack())?, Some(&changes(&libm()?)))?;
+    let text = module_text(&linked)?;
+    assert!(text.contains("(memory (;0;) 50)"), "{text}");
+    // The stack ends where memory does, and the limits are two margins and one above its beginning.
+    assert!(text.contains("(global (;0;) (mut i32) i32.const 3276800)"), "{text}");
+    assert!(text.contains(r#"(i32.const 1040) "\00\002\00\00@\22\00\00 \22\00")"#), "{text}");
+    // Both calls go to the function around, and that to the one inside.
+    assert!(text.contains("i32.const 256\n      i32.sub\n      global.set 0"), "{text}");
+    assert_eq!(text.matches("call $frees").count(), 1, "{text}");
+    assert_eq!(text.matches("call $sets").count(), 1, "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_stack_that_is_not_known_is_refused() -> Result<()> {
+    let refused = |text: String| -> Result<String> {
+        Ok(format!("{:#}", static_link(&wat::parse_str(text)?, Some(&changes(&libm()?))).expect_err("it is not known")))
+    };
+    assert!(refused(LINKED.to_owned())?.contains("no module exports `__stack_pointer`"));
+    let error = refused(with_a_stack().replace("\\00\\40\\00\\00", "\\00\\50\\00\\00"))?;
+    assert!(error.contains("nothing holds the limits"), "{error}");
+    let twice = with_a_stack().replace(
+        "(data (i32.const 1030)",
+        "(data (i32.const 2048) \"\\00\\00\\01\\00\\00\\40\\00\\00\\00\\20\\00\\00\") (data (i32.const 1030)",
+    );
+    assert!(refused(twice)?.contains("more than one place"));
     Ok(())
 }
