@@ -62,7 +62,7 @@ mod tests {
                 noise: None,
                 checkpointing,
             };
-            let into = Gradients::Adapter(adapter.zeros_like()?);
+            let into = Gradients::Adapter(Box::new(adapter.zeros_like()?));
             let loss = model.forward_backward(&documents, Some(&adapter), how, &into)?;
             let Gradients::Adapter(into) = &into else { return Ok((loss, Vec::new())) };
             let values = |adapter: &Adapter| -> candle_core::Result<Vec<Vec<f32>>> {

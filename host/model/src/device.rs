@@ -164,7 +164,7 @@ mod tests {
         checkpointing: bool,
     ) -> Result<Numbers, ModelError> {
         let gradients = match adapter {
-            Some(adapter) => Gradients::Adapter(adapter.zeros_like()?),
+            Some(adapter) => Gradients::Adapter(Box::new(adapter.zeros_like()?)),
             None => Gradients::Full(Box::new(Weights::zeros(model.config(), model.device())?)),
         };
         let how = TrainingPass {

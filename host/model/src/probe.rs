@@ -126,7 +126,7 @@ pub fn probe(model: &Model, adapter: &Adapter, batch: &ProbeBatch) -> Result<Pro
     let rows: Vec<usize> = (0..documents.tokens.len()).collect();
     let logits = model.logits(&hidden, &rows, Some(adapter))?;
 
-    let gradients = Gradients::Adapter(adapter.zeros_like()?);
+    let gradients = Gradients::Adapter(Box::new(adapter.zeros_like()?));
     let targets = documents.targets.len() as f64;
     let how = TrainingPass { scale: (1.0 / targets) as f32, dropout: None, noise: None, checkpointing: None };
     let loss = model.forward_backward(&documents, Some(adapter), how, &gradients)? / targets;

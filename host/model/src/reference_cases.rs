@@ -64,7 +64,7 @@ fn hold_with_dropout(
     let dropout = Some(DropoutKey { seed: 3, micro_batch: 9 });
     for checkpointing in [None, Some(Checkpointing::default())] {
         let how = TrainingPass { scale: (1.0 / targets) as f32, dropout, noise: None, checkpointing };
-        let gradients = Gradients::Adapter(adapter.zeros_like()?);
+        let gradients = Gradients::Adapter(Box::new(adapter.zeros_like()?));
         let loss = model.forward_backward(&documents, Some(adapter), how, &gradients)? / targets;
         hold("the loss with dropout", &[loss as f32], &expected.floats("loss", &[1], "")?)?;
         let Gradients::Adapter(gradients) = &gradients else { return Err("not an adapter's".into()) };

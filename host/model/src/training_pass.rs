@@ -18,7 +18,7 @@ use hilora_kernels::{embedding, lora, neftune, residual, rms_norm};
 /// Where a training pass adds its gradients.
 pub enum Gradients {
     /// To the adapter's tensors.
-    Adapter(Adapter),
+    Adapter(Box<Adapter>),
     /// To all weights.
     Full(Box<Weights>),
 }
@@ -248,7 +248,7 @@ mod tests {
             let adapter = perturbed_adapter(model)?;
             let noise = Some(Noise { seed: 5, micro_batch: 3, alpha });
             let how = TrainingPass { scale: 1.0, dropout: None, noise, checkpointing: None };
-            let gradients = Gradients::Adapter(adapter.zeros_like()?);
+            let gradients = Gradients::Adapter(Box::new(adapter.zeros_like()?));
             model.forward_backward(&documents, Some(&adapter), how, &gradients)
         };
         let factor = Model::random(multiplied, 5, ComputeDevice::Cpu)?;

@@ -119,7 +119,7 @@ impl Learner {
     ) -> Result<Self, TrainingError> {
         adapter.check_against(model.config())?;
         let adapter = adapter.to_device(model.device())?;
-        let gradients = Gradients::Adapter(adapter.zeros_like()?);
+        let gradients = Gradients::Adapter(Box::new(adapter.zeros_like()?));
         Self::new(model, Some(adapter), gradients, seed, options)
     }
 

@@ -104,7 +104,7 @@ mod tests {
         let call = |id: &str| ToolCall { id: Some(id.to_owned()), name: "f".to_owned(), arguments: "{}".to_owned() };
         let answer = |id: &str| Message { tool_call_id: Some(id.to_owned()), ..Message::new(Role::Tool, "r") };
         let calls = Message { tool_calls: vec![call("a"), call("b")], ..Message::new(Role::Assistant, "") };
-        let check = |rest: &[Message]| check_answers(&[&[calls.clone()], rest].concat());
+        let check = |rest: &[Message]| check_answers(&[std::slice::from_ref(&calls), rest].concat());
         assert_eq!(check(&[answer("a"), answer("b")]), Ok(()));
         assert_eq!(check(&[Message::new(Role::Tool, "r")]), Ok(()));
         assert!(check(&[answer("b")]).is_err_and(|message| message.contains("expected `a`")));
