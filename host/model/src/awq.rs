@@ -10,8 +10,7 @@ use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
 use super::ModelError;
-use super::checkpoint::{NOT_THIS_CONFIG, NOT_THIS_GROUP};
-use super::checkpoint_files::CheckpointFiles;
+use super::checkpoint_files::{CheckpointFiles, NOT_THIS_CONFIG, NOT_THIS_GROUP};
 use super::stored_integers::{Words, check_multiple, scales};
 use hilora_kernels::integer::{CodeWidth, Groups, IntegerCodes, IntegerMatrix, Zeros};
 

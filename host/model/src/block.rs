@@ -189,7 +189,7 @@ impl Adapter {
     /// The update of the output layer; its mask is that of a module behind the last block's.
     pub(crate) fn head_update(&self, dropout: Option<DropoutKey>) -> Option<Update<'_>> {
         let module = self.table_update(ModuleToSave::LmHead)?;
-        Some(Update { module, dropout: self.dropout(dropout, self.layer_count(), Projection::ALL.len()) })
+        Some(Update { module, dropout: self.dropout(dropout, self.layer_count(), Projection::SEPARATE.len()) })
     }
 
     /// What decides the mask of a module.

@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::checkpoint_files::{CheckpointFiles, StoredFloats, StoredTensor};
+use super::checkpoint_files::{CheckpointFiles, NOT_THIS_CONFIG, StoredFloats, StoredTensor};
 use super::compressed_tensors::PackedFormat;
 use super::gptq::GptqFormat;
 use super::tensor_names::{EMBEDDING, HEAD};
@@ -19,9 +19,6 @@ use super::{
 use hilora_kernels::integer::{CodeWidth, IntegerMatrix};
 use hilora_kernels::linear::Weight;
 use hilora_kernels::nf4::{self, BLOCK, Nf4Bytes, Nf4Matrix};
-
-pub(crate) const NOT_THIS_CONFIG: &str = "does config.json belong to this checkpoint?";
-pub(crate) const NOT_THIS_GROUP: &str = "does quantization_config.group_size belong to this checkpoint?";
 
 /// An opened checkpoint.
 pub(crate) struct Checkpoint {

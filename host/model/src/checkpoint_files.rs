@@ -21,6 +21,8 @@ use super::{ModelError, pickled_weights};
 use hilora_contract::artifact::{FileStamp, map_file};
 use hilora_kernels::float8::Float8;
 
+pub(crate) const NOT_THIS_CONFIG: &str = "does config.json belong to this checkpoint?";
+pub(crate) const NOT_THIS_GROUP: &str = "does quantization_config.group_size belong to this checkpoint?";
 /// Names the shard of every tensor.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 /// How the name of a pickle ends.

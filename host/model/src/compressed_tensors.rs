@@ -8,8 +8,7 @@
 use safetensors::Dtype;
 
 use super::ModelError;
-use super::checkpoint::{NOT_THIS_CONFIG, NOT_THIS_GROUP};
-use super::checkpoint_files::CheckpointFiles;
+use super::checkpoint_files::{CheckpointFiles, NOT_THIS_CONFIG, NOT_THIS_GROUP};
 use super::stored_integers::{Words, codes_per_word, groups, scales};
 use hilora_kernels::integer::{CodeWidth, IntegerCodes, IntegerMatrix, Zeros};
 

@@ -6,8 +6,7 @@
 //! stored less one, each word as a whole: a borrow goes to its neighbour, and adding one brings it back.
 
 use super::ModelError;
-use super::checkpoint::{NOT_THIS_CONFIG, NOT_THIS_GROUP};
-use super::checkpoint_files::CheckpointFiles;
+use super::checkpoint_files::{CheckpointFiles, NOT_THIS_CONFIG, NOT_THIS_GROUP};
 use super::stored_integers::{Words, check_multiple, code_of, codes_per_word, groups, scales};
 use hilora_kernels::integer::{CodeWidth, IntegerCodes, IntegerMatrix, Zeros};
 

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::adapter::widened;
 use super::adapter_module::{Part, Target};
-use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG};
-use super::checkpoint_files::{CheckpointFiles, StoredTensor};
+use super::checkpoint::Checkpoint;
+use super::checkpoint_files::{CheckpointFiles, NOT_THIS_CONFIG, StoredTensor};
 use super::derived_checkpoint::{Derivation, DerivedCheckpoint, Instead, config_of_tables, read_config};
 use super::new_tensor::{Content, NewTensor};
 use super::tensor_names::layer_key;

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::checkpoint::{Checkpoint, NOT_THIS_CONFIG, quantize};
-use super::checkpoint_files::StoredTensor;
+use super::checkpoint::{Checkpoint, quantize};
+use super::checkpoint_files::{NOT_THIS_CONFIG, StoredTensor};
 use super::derived_checkpoint::{
     Derivation, DerivedCheckpoint, Instead, config_of_tables, read_config, refuse_quantized,
 };

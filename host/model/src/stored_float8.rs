@@ -8,8 +8,7 @@ use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
 use super::ModelError;
-use super::checkpoint::NOT_THIS_CONFIG;
-use super::checkpoint_files::{CheckpointFiles, StoredTensor};
+use super::checkpoint_files::{CheckpointFiles, NOT_THIS_CONFIG, StoredTensor};
 use super::stored_integers::scales;
 use hilora_kernels::float8::{Float8, Float8Matrix};
 use hilora_kernels::scales::Scales;

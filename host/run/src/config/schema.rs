@@ -12,7 +12,7 @@ pub fn run_config_schema() -> Value {
 }
 
 /// Keys of PEFT and TRL that are known here and not computed, and why.
-const NOT_COMPUTED: [(&str, &str); 1] = [("lora.use_dora", "DoRA is not computed")];
+const NOT_COMPUTED: [(&str, &str); 1] = [("lora.use_qalora", "QA-LoRA is not computed")];
 
 /// Every unknown and every missing key of a configuration and every value of a wrong type, by its path.
 pub(super) fn wrong_keys(schema: &Value, config: &Value) -> Vec<String> {
@@ -113,7 +113,7 @@ mod tests {
     fn every_wrong_key_is_named_at_once() {
         let config = json!({
             "adapter_name": "x-lora", "base_model": "base", "sed": 1,
-            "lora": {"r": 4, "alpha": 8, "use_dora": true},
+            "lora": {"r": 4, "alpha": 8, "use_qalora": true},
             "training": {"num_epochs": 1, "batch_size": 1, "learning_rate": 1e-3, "max_seq_length": 8, "lr": 2},
             "data": {"domains": ["math"], "decontaminate": [{"name": "a", "source": "s", "files": [], "path": 1}]},
             "validation": {"eval_step": 1},
@@ -125,7 +125,7 @@ mod tests {
             [
                 "data.decontaminate[0].path",
                 "lora.alpha",
-                "lora.use_dora",
+                "lora.use_qalora",
                 "lora.lora_alpha",
                 "sed",
                 "training.lr",
@@ -133,7 +133,7 @@ mod tests {
                 "validation.eval_steps"
             ]
         );
-        assert!(problems[2].contains("DoRA is not computed"), "{problems:?}");
+        assert!(problems[2].contains("QA-LoRA is not computed"), "{problems:?}");
         assert!(problems[4].contains("expected one of adapter_name, base_model"), "{problems:?}");
     }
 
