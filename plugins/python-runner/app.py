@@ -189,7 +189,9 @@ def exit_code(request):
 def print_exception(error):
     """Writes a traceback, where that can still be done: the program may have closed or broken anything."""
     try:
-        traceback.print_exception(error)
+        # As CPython's own, which shows the last calls alone: of a hundred thousand, each line would be looked up.
+        limit = None if hasattr(sys, "tracebacklimit") else -1000
+        traceback.print_exception(error, limit=limit)
     except BaseException:
         # There is nowhere left to say it.
         pass

@@ -335,6 +335,10 @@ fn wrong_checkpoints() -> Result<(), Failed> {
     let folder = altered("qwen2/model", "config.json", "\"intermediate_size\": 128", "\"intermediate_size\": 192")?;
     expect(load(&folder), &["mlp.gate_proj.weight", "expected shape [192, 64], got [128, 64]", "hint:"])?;
     let folder = altered("qwen2/model", "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3")?;
+    expect(load(&folder), &["layer_types: expected a kind for each of 3 layers"])?;
+    let config = folder.path().join("config.json");
+    let text = fs::read_to_string(&config)?.replace("\"layer_types\": [", "\"layer_types\": [\"full_attention\",");
+    fs::write(&config, text)?;
     expect(load(&folder), &["the tensor `model.layers.2.", "is missing", "hint:"])?;
     let folder = altered("qwen2/model", "config.json", "qwen2\"", "mamba\"")?;
     expect(load(&folder), &["model_type: expected one of \"qwen2\", ", "got \"mamba\""])?;
