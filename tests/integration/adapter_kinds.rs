@@ -1,5 +1,5 @@
-//! Adapters that are more than low-rank updates of the blocks' layers, against transformers and PEFT: updates of both tables,
-//! magnitudes (DoRA), and biases of B. The unit test `reference_cases` of the model holds more of them.
+//! Adapters that are more than low-rank updates of the blocks' layers, against transformers and PEFT: updates of both
+//! tables, magnitudes (DoRA), and biases of B. The unit test `reference_cases` of the model holds more of them.
 //!
 //! tests/oracle/adapter_kinds.py made the adapters and numbers, tests/oracle/pickles.py those as torch.save writes them.
 

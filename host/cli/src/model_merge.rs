@@ -15,7 +15,8 @@ use hilora_run::{RunObserver, model_folder};
 /// Merge an adapter into a base: a model that needs no adapter beside it.
 #[derive(Debug, Args)]
 pub(super) struct MergeCommand {
-    /// The base's folder in the Hugging Face layout, or a model of the hub as owner/name; if it is quantized, the merged model is in bf16
+    /// The base's folder in the Hugging Face layout, or a model of the hub as owner/name; if it is quantized, the merged
+    /// model is in bf16
     #[arg(long)]
     base: PathBuf,
     /// The adapter's folder in PEFT's layout

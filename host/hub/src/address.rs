@@ -5,8 +5,8 @@
 //! hf://datasets/OWNER/NAME[@REVISION][?config=NAME][&split=NAME]
 //! ```
 //!
-//! The first form is that of Hugging Face's own file system; FILES is a file, a folder or a pattern. The second leaves to the
-//! data set which files a split has. No path begins so. An address that names a commit and a file is a `DataSetFile`.
+//! The first form is that of Hugging Face's own file system; FILES is a file, a folder or a pattern. The second leaves to
+//! the data set which files a split has. No path begins so. An address that names a commit and a file is a `DataSetFile`.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! The listing: what a repository consists of, by the hub's word and by that of its own index. Both are read within bounds, and
-//! every name in them is held to its form.
+//! The listing: what a repository consists of, by the hub's word and by that of its own index. Both are read within bounds,
+//! and every name in them is held to its form.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! The names that become parts of paths and of URLs: of a repository, a revision, a commit, a blob and a file. Whoever says them, they are
-//! held to their form here, and what is not of that form never reaches a path.
+//! The names that become parts of paths and of URLs: of a repository, a revision, a commit, a blob and a file. Whoever says
+//! them, they are held to their form here, and what is not of that form never reaches a path.
 
 use std::fmt;
 

@@ -3,8 +3,8 @@
 //! `base_model.model.model.embed_tokens.lora_embedding_{A,B}`; for the tables that are trained whole
 //! `base_model.model.{model.embed_tokens,lm_head}.weight` [vocabulary, width].
 //!
-//! A file may hold tables of the base, too: PEFT writes those that have an update. They take the place of the base's, as they
-//! do when PEFT loads them.
+//! A file may hold tables of the base, too: PEFT writes those that have an update. They take the place of the base's, as
+//! they do when PEFT loads them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -82,9 +82,9 @@ fn stored(table: &Weight) -> Result<Option<(Vec<f32>, Dtype)>, ModelError> {
 }
 
 impl Adapter {
-    /// A new adapter for a base, whose weight of each target `weight_of` lends: A uniform in ±1/√in as PEFT draws it, B zero,
-    /// so that the update begins at zero, and of an embedding A zero and B normal; magnitudes begin as the norms that they
-    /// divide by, copies of tables as the base's.
+    /// A new adapter for a base, whose weight of each target `weight_of` lends: A uniform in ±1/√in as PEFT draws it, B
+    /// zero, so that the update begins at zero, and of an embedding A zero and B normal; magnitudes begin as the norms that
+    /// they divide by, copies of tables as the base's.
     pub(crate) fn new<'a>(
         config: &LoraConfig,
         base: &ModelConfig,
@@ -485,7 +485,8 @@ impl Adapter {
             .filter_map(|module| Some((table_key(self.modules, module), self.saved(module).and_then(Weight::dense)?)))
     }
 
-    /// Every trained tensor with PEFT's name for it: the updates block by block and those of tables, then the copies of tables.
+    /// Every trained tensor with PEFT's name for it: the updates block by block and those of tables, then the copies of
+    /// tables.
     pub fn tensors(&self) -> impl Iterator<Item = (String, &Tensor)> {
         let base = self.modules;
         let updates = self.modules().flat_map(move |(target, module)| {

@@ -64,8 +64,8 @@ impl Model {
         Self::assemble(checkpoint.config, weights, device)
     }
 
-    /// A model with weights drawn from a seed: linear layers and the embedding normal, norms one in effect, biases zero. The seed
-    /// gives the same weights on every device.
+    /// A model with weights drawn from a seed: linear layers and the embedding normal, norms one in effect, biases zero.
+    /// The seed gives the same weights on every device.
     pub fn random(config: ModelConfig, seed: u64, device: ComputeDevice) -> Result<Self, ModelError> {
         let device = device.open()?;
         let deviation = config.initializer_range;

@@ -1,5 +1,5 @@
-//! The safetensors files of a checkpoint: one file, or shards behind `model.safetensors.index.json`. An adapter's file may be
-//! a pickle (`pickled_weights`).
+//! The safetensors files of a checkpoint: one file, or shards behind `model.safetensors.index.json`. An adapter's file may
+//! be a pickle (`pickled_weights`).
 //!
 //! A file is opened by its header; tensors are mapped one at a time, so that a checkpoint is never in memory twice.
 

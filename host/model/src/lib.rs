@@ -2,8 +2,8 @@
 //! tokenizer, its chat template, and generation with a key-value cache.
 //!
 //! One decoder block serves all families: biases, query and key norms, rotary embedding, factors on the way and tied
-//! embeddings are data. Forward and backward are written out per block over the operations of `kernels`; candle's autograd is never used. This
-//! module optimizes nothing (that is `trainer`) and has never heard of plugins.
+//! embeddings are data. Forward and backward are written out per block over the operations of `kernels`; candle's autograd
+//! is never used. This module optimizes nothing (that is `trainer`) and has never heard of plugins.
 
 mod error;
 

@@ -1,8 +1,8 @@
 //! The configuration of a LoRA adapter, in PEFT's words: y = W x + (alpha / r) B A dropout(x).
 //!
 //! Which layers get an update, and of which rank, may differ from block to block, and the two tables outside the blocks may
-//! have one, too. Beside the updates, whole tables may be trained (`modules_to_save`). PEFT's other adapters (QA-LoRA, PiSSA,
-//! trained biases of the base, other saved modules) are refused by name, never ignored.
+//! have one, too. Beside the updates, whole tables may be trained (`modules_to_save`). PEFT's other adapters (QA-LoRA,
+//! PiSSA, trained biases of the base, other saved modules) are refused by name, never ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

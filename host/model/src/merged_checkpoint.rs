@@ -21,12 +21,13 @@ use super::{Adapter, AdapterModule, BasePrecision, ModelError, ModuleToSave, Qua
 use hilora_kernels::linear::{self, Weight};
 use hilora_kernels::{dora, residual};
 
-/// Merges an adapter into a base: W + scale · B A, with the magnitudes of a DoRA as the norms of its rows, or the trained copy
-/// of a table, rounded to the type that W has in the checkpoint. Tied embeddings of which one was trained are two tables
-/// afterwards. Quantized layers, adapted or not, are dequantized and rounded to bf16: what is written is a base of floats.
+/// Merges an adapter into a base: W + scale · B A, with the magnitudes of a DoRA as the norms of its rows, or the trained
+/// copy of a table, rounded to the type that W has in the checkpoint. Tied embeddings of which one was trained are two
+/// tables afterwards. Quantized layers, adapted or not, are dequantized and rounded to bf16: what is written is a base of
+/// floats.
 ///
-/// Nothing is written with `dry_run`. `on_tensor` is told how many of the base's tensors are done, of how many, and may end the
-/// work; then nothing is left, and the result is `None`.
+/// Nothing is written with `dry_run`. `on_tensor` is told how many of the base's tensors are done, of how many, and may end
+/// the work; then nothing is left, and the result is `None`.
 pub fn merge(
     base: &Path,
     adapter: &Path,

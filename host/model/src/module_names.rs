@@ -36,8 +36,8 @@ impl ModuleNames {
         Self::from(Projection::SEPARATE.to_vec())
     }
 
-    /// The same over the blocks of a base: all linear layers are those that the blocks have, fused or not. Those of a wrapper
-    /// are named together with their model, since its other models have layers of the same names.
+    /// The same over the blocks of a base: all linear layers are those that the blocks have, fused or not. Those of a
+    /// wrapper are named together with their model, since its other models have layers of the same names.
     pub(crate) fn over(&self, modules: BaseModules, blocks: &[usize]) -> Self {
         let is_all = self.clone().sorted() == Self::all_linear();
         let names = if is_all { Self::from(modules.layers.to_vec()).sorted() } else { self.clone() };

@@ -1,8 +1,9 @@
-//! What `torch.save` makes of a dictionary of tensors: a program for a stack machine. Nothing of it is run. The few steps that
-//! make tensors are followed, and what they name must be one of a short list; every other step and every other name is refused.
+//! What `torch.save` makes of a dictionary of tensors: a program for a stack machine. Nothing of it is run. The few steps
+//! that make tensors are followed, and what they name must be one of a short list; every other step and every other name is
+//! refused.
 //!
-//! Values are shared, not copied, a tuple holds few others inside each other, and of a dictionary only the tensors are kept: so
-//! what is made is never more than the program is long.
+//! Values are shared, not copied, a tuple holds few others inside each other, and of a dictionary only the tensors are
+//! kept: so what is made is never more than the program is long.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;

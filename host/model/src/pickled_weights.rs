@@ -1,5 +1,5 @@
-//! Weights as `torch.save` writes them: a zip archive with a pickle that says which tensor is which part of which storage, and
-//! a member for each storage. The pickle is followed, never run (`pickle`).
+//! Weights as `torch.save` writes them: a zip archive with a pickle that says which tensor is which part of which storage,
+//! and a member for each storage. The pickle is followed, never run (`pickle`).
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -18,8 +18,8 @@ use super::{ModelError, bitsandbytes};
 /// Quantizes a base as bitsandbytes does it and stores it: the blocks' linear layers in NF4 with double quantization, all
 /// else as it is. What is written can be mapped, and transformers loads it too.
 ///
-/// Nothing is written with `dry_run`. `on_tensor` is told how many of the base's tensors are done, of how many, and may end the
-/// work; then nothing is left, and the result is `None`.
+/// Nothing is written with `dry_run`. `on_tensor` is told how many of the base's tensors are done, of how many, and may end
+/// the work; then nothing is left, and the result is `None`.
 pub fn quantize_checkpoint(
     base: &Path,
     output: &Path,

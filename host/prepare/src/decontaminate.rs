@@ -45,8 +45,8 @@ const TEXTS_PER_CHUNK: usize = 1024;
 /// A shorter measured problem is found only where a training problem asks nothing else.
 const WHOLE_WORDS_MIN: usize = 8;
 
-/// Decides against every training entry that shares something with an evaluation set or with the entries that are held
-/// out. `own` is the report on the latter, `boilerplate` the data set's; `in_other_words` says whether they are looked for in
+/// Decides against every training entry that shares something with an evaluation set or with the entries that are held out.
+/// `own` is the report on the latter, `boilerplate` the data set's; `in_other_words` says whether they are looked for in
 /// other words, too, as sets are: they were not made together with the rows then.
 pub(super) fn decontaminate(
     entries: &mut Entries,

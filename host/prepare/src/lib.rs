@@ -1,7 +1,7 @@
 //! The data path: from the files of a dataset to what one specialist learns from and is measured on.
 //!
-//! load → verify → classify → deduplicate → route → split → decontaminate → weigh → write. Every row that the loader reads ends
-//! with exactly one fate, accepted or skipped with a reason, and the manifest lists them all. The same files, plugins,
+//! load → verify → classify → deduplicate → route → split → decontaminate → weigh → write. Every row that the loader reads
+//! ends with exactly one fate, accepted or skipped with a reason, and the manifest lists them all. The same files, plugins,
 //! config and seed give the same bytes at any number of workers. Nothing here knows WebAssembly, tokens or tensors.
 
 mod config;

@@ -1,7 +1,7 @@
 //! Weights: how often the training rows of a source are trained on.
 //!
-//! Of a source with n training rows and the weight w, each row is trained on ⌊w⌋ times, and the nearest whole number to
-//! (w − ⌊w⌋) n of them once more. Those are the first in the order of the SHA-256 of three parts, each preceded by its length
+//! Of a source with n training rows and the weight w, each row is trained on ⌊w⌋ times, and the nearest whole number to (w
+//! − ⌊w⌋) n of them once more. Those are the first in the order of the SHA-256 of three parts, each preceded by its length
 //! in eight bytes: the word `weight`, the seed in eight bytes, and the row's identifier. What is trained on no time is left
 //! out and named. A row's number of times depends neither on other sources nor on the order of the files.
 

@@ -1,9 +1,9 @@
 //! A run: one configuration, one folder, and the stages that fill it.
 //!
-//! [`Run::open`] reads the configuration, places the plugins and takes the folder. [`main_job`] lists the stages of the whole
-//! job, and each stage is a value of its own ([`PrepareStage`], [`TrainStage`], …); [`drive`] runs any list of them, skips
-//! what has not changed, and asks for every precondition before the first. Nothing here prints: a [`RunObserver`] is told
-//! what goes on and says when to stop.
+//! [`Run::open`] reads the configuration, places the plugins and takes the folder. [`main_job`] lists the stages of the
+//! whole job, and each stage is a value of its own ([`PrepareStage`], [`TrainStage`], …); [`drive`] runs any list of them,
+//! skips what has not changed, and asks for every precondition before the first. Nothing here prints: a [`RunObserver`] is
+//! told what goes on and says when to stop.
 //!
 //! ```no_run
 //! use hilora_judge::workers::WorkerCommand;

@@ -1,7 +1,7 @@
-//! Source files: what `data.files` names. A path is a file, a folder, which stands for the files of rows in and below it, or
-//! a pattern with `*`, `**`, `?` and `[…]`; `hf://datasets/OWNER/NAME` names files of the hub (`hub_files`). Names that begin with a dot are left out of folders and patterns, and below a
-//! folder or `**` links to folders are not followed. The files come in the order of the list, those of one entry by name,
-//! so that the same folder is the same rows everywhere.
+//! Source files: what `data.files` names. A path is a file, a folder, which stands for the files of rows in and below it,
+//! or a pattern with `*`, `**`, `?` and `[…]`; `hf://datasets/OWNER/NAME` names files of the hub (`hub_files`). Names that
+//! begin with a dot are left out of folders and patterns, and below a folder or `**` links to folders are not followed. The
+//! files come in the order of the list, those of one entry by name, so that the same folder is the same rows everywhere.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
@@ -46,8 +46,8 @@ pub fn source_files(entries: &[PathBuf], is_kept: bool) -> Result<Vec<PathBuf>, 
     Ok(files)
 }
 
-/// Whether a path under `train_file` names what a source reads, and no rows that `prepare` wrote: a folder, a pattern, a table,
-/// columns, an archive, a list, or lines of rows without a domain.
+/// Whether a path under `train_file` names what a source reads, and no rows that `prepare` wrote: a folder, a pattern, a
+/// table, columns, an archive, a list, or lines of rows without a domain.
 pub(crate) fn is_source(path: &Path) -> bool {
     if is_of_the_hub(path) {
         return true;

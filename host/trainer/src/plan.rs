@@ -271,8 +271,8 @@ impl Costs<'_> {
         self.calibration.loss_results.at(tokens) + (logits * size_of::<f32>()) as f64
     }
 
-    /// Bytes of the largest measurement of held-out rows. Answers for pass@1 are decoded with widened weights; what is cached
-    /// of them depends on how long they are.
+    /// Bytes of the largest measurement of held-out rows. Answers for pass@1 are decoded with widened weights; what is
+    /// cached of them depends on how long they are.
     fn validation_bytes(&self, validation: &Validation<'_>) -> Result<f64, TrainingError> {
         let (training, vocabulary) = (self.request.training, self.request.model.vocab_size);
         let samples = FittedSamples::new(validation.samples, training.max_seq_length)?;

@@ -1,5 +1,5 @@
-//! Layouts: how well-known datasets lay their rows out, told by the fields of a file's first rows. A layout is a mapping like
-//! any other, which the options could have named; nothing is guessed from what stands in a text.
+//! Layouts: how well-known datasets lay their rows out, told by the fields of a file's first rows. A layout is a mapping
+//! like any other, which the options could have named; nothing is guessed from what stands in a text.
 
 use hilora_dataset_formats::json::{Fields, Json};
 use hilora_dataset_formats::records::beginning;

@@ -16,8 +16,9 @@ use wasmparser::{ExternalKind, FuncType, ValType};
 use super::constants::Constants;
 use super::layout::{Layout, Target};
 
-/// The Python runner's C stack, of which a program gets what its recursion limit asks for: a generator that sums another takes 400 bytes of it, so 10⁵ levels have room. Such calls
-/// take two to four times as much of WebAssembly's own stack, and the host has eight times as much.
+/// The Python runner's C stack, of which a program gets what its recursion limit asks for: a generator that sums another
+/// takes 400 bytes of it, so 10⁵ levels have room. Such calls take two to four times as much of WebAssembly's own stack,
+/// and the host has eight times as much.
 pub(crate) const STACK_BYTES: u32 = 48 << 20;
 /// The name of the stack pointer in the modules that wit-component links.
 const STACK_POINTER: &str = "__stack_pointer";

@@ -11,8 +11,9 @@
 //!                                                    ../../blobs/<2 digits>/<64 digits>
 //! ```
 //!
-//! A data set's folder is `datasets--<owner>--<name>`. What models share is found, and never made here. The folder of the cache itself is the user's and may be a link. Below
-//! it no link is followed: each is read, held to its form, and what it names is looked up where that belongs.
+//! A data set's folder is `datasets--<owner>--<name>`. What models share is found, and never made here. The folder of the
+//! cache itself is the user's and may be a link. Below it no link is followed: each is read, held to its form, and what it
+//! names is looked up where that belongs.
 
 mod folder;
 

@@ -1,9 +1,9 @@
 //! Causal attention with grouped queries, blocked by document.
 //!
 //! Within a document and a head of width d: S = s Q Kᵀ below and on the diagonal, with s = 1 / √d unless a model says
-//! otherwise, P = softmax(S), O = P V; with a window w a row sees the last w rows alone. Query heads h · group … (h + 1) · group − 1 share key and value head h.
-//! q, o [rows, heads · d]; k, v [rows, key heads · d]. A row sees only rows of its own document: documents packed together
-//! get the numbers each gets alone.
+//! otherwise, P = softmax(S), O = P V; with a window w a row sees the last w rows alone. Query heads h · group … (h + 1) ·
+//! group − 1 share key and value head h. q, o [rows, heads · d]; k, v [rows, key heads · d]. A row sees only rows of its
+//! own document: documents packed together get the numbers each gets alone.
 //!
 //! Only the log-sum-exp of each row, lse [rows, heads], is saved. Backward computes P = exp(S − lse) again, block of
 //! queries by block of queries: dV += Pᵀ dO, dP = dO Vᵀ, dS = s P · (dP − Σ dO · O), dQ = dS K, dK += dSᵀ Q.

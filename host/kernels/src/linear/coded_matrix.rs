@@ -1,8 +1,8 @@
 //! A quantized matrix as tensors on a device, dequantized as a whole for each product.
 //!
 //! w = v(code) · s for NF4, with v the 16 codes of the format and s the maximum of a block; w = (code − z) · s for
-//! integers, with z and s of a row's group; w = v(code) · s for float8, with v its numbers and s of a block. Codes are laid out as in the CPU's memory, and the values have the bits that the
-//! CPU's bodies read.
+//! integers, with z and s of a row's group; w = v(code) · s for float8, with v its numbers and s of a block. Codes are laid
+//! out as in the CPU's memory, and the values have the bits that the CPU's bodies read.
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 

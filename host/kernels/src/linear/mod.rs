@@ -1,8 +1,8 @@
 //! The linear layer: y = x Wᵀ + b, with x [rows, in], W [out, in], b [out], y [rows, out].
 //!
-//! W is dense in f32, bf16 or f16, or quantized (NF4, integers, float8); it is converted to the type of x while it is packed for the
-//! product. Backward: dx += dy W; for trained weights dW += dyᵀ x and db += Σ_rows dy. A frozen weight never gets a
-//! gradient product.
+//! W is dense in f32, bf16 or f16, or quantized (NF4, integers, float8); it is converted to the type of x while it is
+//! packed for the product. Backward: dx += dy W; for trained weights dW += dyᵀ x and db += Σ_rows dy. A frozen weight never
+//! gets a gradient product.
 
 mod coded_matrix;
 mod onto;
