@@ -33,12 +33,11 @@ pub mod lora;
 pub mod attention;
 pub mod columns;
 pub mod embedding;
-pub mod geglu;
+pub mod glu;
 pub mod residual;
 pub mod rms_norm;
 pub mod rope;
 pub mod softmax;
-pub mod swiglu;
 
 pub mod cross_entropy;
 

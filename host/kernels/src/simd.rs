@@ -19,23 +19,23 @@ macro_rules! vectorized {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
             fn avx512 $(<$($generic: $bound),*>)? ($($argument: $type),*) $(-> $result)? {
-                body($($argument),*)
+                body$(::<$($generic),*>)?($($argument),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             fn avx2 $(<$($generic: $bound),*>)? ($($argument: $type),*) $(-> $result)? {
-                body($($argument),*)
+                body$(::<$($generic),*>)?($($argument),*)
             }
 
             match $crate::processor::instruction_set() {
                 // SAFETY: the processor has just been asked for these features.
                 #[cfg(target_arch = "x86_64")]
-                $crate::processor::InstructionSet::Avx512 => unsafe { avx512($($argument),*) },
+                $crate::processor::InstructionSet::Avx512 => unsafe { avx512$(::<$($generic),*>)?($($argument),*) },
                 // SAFETY: the processor has just been asked for these features.
                 #[cfg(target_arch = "x86_64")]
-                $crate::processor::InstructionSet::Avx2 => unsafe { avx2($($argument),*) },
-                $crate::processor::InstructionSet::Baseline => body($($argument),*),
+                $crate::processor::InstructionSet::Avx2 => unsafe { avx2$(::<$($generic),*>)?($($argument),*) },
+                $crate::processor::InstructionSet::Baseline => body$(::<$($generic),*>)?($($argument),*),
             }
         }
     };

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{BlockNorm, Projection};
+use hilora_kernels::glu::Activation;
 
 /// A family of models, by its name in a `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,25 +38,6 @@ pub enum Architecture {
     /// Gemma 3, with four norms a block, most of which have windows.
     #[serde(rename = "gemma3_text")]
     Gemma3,
-}
-
-/// The function in a feed-forward network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Activation {
-    /// x · σ(x).
-    Silu,
-    /// The GELU that is written with a hyperbolic tangent.
-    GeluTanh,
-}
-
-impl Activation {
-    /// Its name in a `config.json`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Silu => "silu",
-            Self::GeluTanh => "gelu_pytorch_tanh",
-        }
-    }
 }
 
 /// What a norm of queries and keys is as wide as.

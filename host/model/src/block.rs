@@ -8,15 +8,15 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::architecture::Activation;
 use super::linear::{InputGradient, Linear, LinearGradients, Linears, Saved, Update};
 use super::rope_tables::RopeTables;
 use super::{Adapter, BlockNorm, ModelConfig, ModuleToSave, Projection};
 use hilora_kernels::attention::{self, Document};
 use hilora_kernels::element::Element;
+use hilora_kernels::glu::Activation;
 use hilora_kernels::lora::Dropout;
 use hilora_kernels::scratch::Scratch;
-use hilora_kernels::{columns, geglu, residual, rms_norm, swiglu};
+use hilora_kernels::{columns, residual, rms_norm};
 
 /// The weights of a block.
 #[derive(Debug, Clone)]
@@ -112,24 +112,6 @@ impl Unnormed {
         let dx = Scratch::zeros::<T>(self.x.shape(), self.x.device())?;
         rms_norm::backward::<T>(dy, &self.x, weight, &self.rstd, &dx)?;
         Ok(dx)
-    }
-}
-
-impl Activation {
-    /// f(gate) · up.
-    pub(crate) fn forward<T: Element>(self, gate: &Tensor, up: &Tensor) -> Result<Scratch> {
-        match self {
-            Self::Silu => swiglu::forward::<T>(gate, up),
-            Self::GeluTanh => geglu::forward::<T>(gate, up),
-        }
-    }
-
-    /// Replaces gate and up by their gradients.
-    fn backward<T: Element>(self, ds: &Tensor, gate: &Tensor, up: &Tensor) -> Result<()> {
-        match self {
-            Self::Silu => swiglu::backward::<T>(ds, gate, up),
-            Self::GeluTanh => geglu::backward::<T>(ds, gate, up),
-        }
     }
 }
 

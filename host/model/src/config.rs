@@ -10,10 +10,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::architecture::{Activation, QueryKeyNorm};
+use super::architecture::QueryKeyNorm;
 use super::base_modules::BaseModules;
 use super::{Architecture, BlockNorm, ModelError, Projection, Quantization, RopeParameters, Wrapper, end_tokens};
 use hilora_kernels::attention::Heads;
+use hilora_kernels::glu::Activation;
 
 /// Which linear layers have biases.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ use crate::attention::{self, Document, Heads};
 use crate::cross_entropy::Trained;
 use crate::element::Element;
 use crate::float8::{Float8, Float8Matrix};
+use crate::glu::Activation;
 use crate::integer::{CodeWidth, Groups, IntegerCodes, IntegerMatrix, Zeros};
 use crate::linear::{self, Onto, Weight};
 use crate::lora::{self, Dropout, Factors, Inner, PreparedFactors};
@@ -20,7 +21,7 @@ use crate::place::{composites_are_forced, place, with_composites_on};
 use crate::rope::RopeTable;
 use crate::scales::Scales;
 use crate::scratch::Scratch;
-use crate::{columns, cross_entropy, dora, embedding, geglu, residual, rms_norm, swiglu};
+use crate::{columns, cross_entropy, dora, embedding, residual, rms_norm};
 
 /// Whether composites are to be held against the bodies on a CUDA device, too; there must be one then.
 fn cuda_is_tested() -> bool {
@@ -396,18 +397,14 @@ fn elementwise<T: Element>() -> Result<()> {
         }
         Ok(results)
     })?;
-    compare::<T>("swiglu", || {
-        let (gate, up, ds) = (normal::<T>(&[5, 33], 1)?, normal::<T>(&[5, 33], 2)?, normal::<T>(&[5, 33], 3)?);
-        let product = swiglu::forward::<T>(&gate, &up)?;
-        swiglu::backward::<T>(&ds, &gate, &up)?;
-        Ok(vec![owned(&product)?, gate, up])
-    })?;
-    compare::<T>("geglu", || {
-        let (gate, up, ds) = (normal::<T>(&[5, 33], 1)?, normal::<T>(&[5, 33], 2)?, normal::<T>(&[5, 33], 3)?);
-        let product = geglu::forward::<T>(&gate, &up)?;
-        geglu::backward::<T>(&ds, &gate, &up)?;
-        Ok(vec![owned(&product)?, gate, up])
-    })?;
+    for activation in [Activation::Silu, Activation::GeluTanh] {
+        compare::<T>(activation.name(), || {
+            let (gate, up, ds) = (normal::<T>(&[5, 33], 1)?, normal::<T>(&[5, 33], 2)?, normal::<T>(&[5, 33], 3)?);
+            let product = activation.forward::<T>(&gate, &up)?;
+            activation.backward::<T>(&ds, &gate, &up)?;
+            Ok(vec![owned(&product)?, gate, up])
+        })?;
+    }
     compare::<T>("columns", || {
         let [first, second] = columns::split::<T, 2>(&normal::<T>(&[67, 30], 1)?, [11, 19])?;
         let joined = columns::join::<T, 2>([&second, &first])?;
