@@ -61,13 +61,7 @@ fn table_key(modules: BaseModules, module: ModuleToSave) -> String {
 
 /// A copy of a table in f32.
 pub(crate) fn widened(table: &Weight) -> Result<Tensor, ModelError> {
-    let (rows, columns) = table.dims()?;
-    let values = table.with_rows(|source| {
-        let mut values = vec![0.0; rows * columns];
-        values.chunks_mut(columns).enumerate().for_each(|(row, values)| source.read(row, 0, values));
-        values
-    })?;
-    Ok(Tensor::from_vec(values, (rows, columns), table.device())?)
+    Ok(Tensor::from_vec(table.widened()?, table.dims()?, table.device())?)
 }
 
 /// A table as its file holds it: values and the type that keeps them; `None` of one that is quantized.

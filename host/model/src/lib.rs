@@ -22,9 +22,13 @@ mod lora_config;
 mod module_names;
 mod module_to_save;
 
-mod checkpoint_files;
+mod tensor_place;
+mod zip_archive;
+
 mod pickle;
 mod pickled_weights;
+
+mod checkpoint_files;
 mod stored_integers;
 
 mod awq;
@@ -35,8 +39,6 @@ mod stored_float8;
 
 mod checkpoint;
 mod precision;
-mod tensor_place;
-mod zip_archive;
 
 mod adapter_module;
 
@@ -65,6 +67,7 @@ mod derived_checkpoint;
 mod merged_checkpoint;
 mod new_tensor;
 mod quantized_checkpoint;
+mod quantized_layers;
 mod stored_type;
 mod trained_checkpoint;
 

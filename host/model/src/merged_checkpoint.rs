@@ -6,7 +6,6 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
-use rayon::prelude::*;
 use safetensors::Dtype;
 use serde_json::Value;
 
@@ -16,8 +15,9 @@ use super::checkpoint::Checkpoint;
 use super::checkpoint_files::{CheckpointFiles, NOT_THIS_CONFIG, StoredTensor};
 use super::derived_checkpoint::{Derivation, DerivedCheckpoint, Instead, config_of_tables, read_config};
 use super::new_tensor::{Content, NewTensor};
+use super::quantized_layers::QuantizedLayers;
 use super::tensor_names::layer_key;
-use super::{Adapter, AdapterModule, BasePrecision, ModelError, ModuleToSave, Quantization};
+use super::{Adapter, AdapterModule, ModelError, ModuleToSave, Quantization};
 use hilora_kernels::linear::{self, Weight};
 use hilora_kernels::{dora, residual};
 
@@ -68,7 +68,7 @@ pub fn merge(
         if let Some(new) = tables.instead_of(tensor.name)? {
             return Ok(Instead::New(new));
         }
-        if let Some(instead) = quantized.instead_of(tensor.name, &updates) {
+        if let Some(instead) = dequantized(&quantized, tensor.name, &updates) {
             return Ok(instead);
         }
         let Some((module, part)) = updates.get(tensor.name).copied() else { return Ok(Instead::Copy) };
@@ -96,88 +96,24 @@ fn config_of_floats(mut config: Value) -> Value {
     config
 }
 
-/// A layer that a base holds quantized.
-struct QuantizedLayer {
-    /// The name of its weight in a text model by itself.
-    key: String,
-    /// The name under which a base of floats would store it.
-    name: String,
-    shape: [usize; 2],
-}
-
-/// The quantized layers of a base.
-struct QuantizedLayers<'a> {
-    checkpoint: &'a Checkpoint,
-    /// By the name of each of their tensors. The first of a layer makes way for its weight, the others for nothing.
-    tensors: BTreeMap<String, Option<QuantizedLayer>>,
-}
-
-impl<'a> QuantizedLayers<'a> {
-    fn new(checkpoint: &'a Checkpoint) -> Result<Self, ModelError> {
-        let (config, files) = (&checkpoint.config, &checkpoint.files);
-        let mut layers: Vec<(String, [usize; 2])> = (0..config.num_hidden_layers)
-            .flat_map(|layer| config.projections().iter().map(move |projection| (layer, *projection)))
-            .map(|(layer, projection)| (projection.weight_key(layer), config.projection_dims(projection).into()))
-            .collect();
-        if !config.tie_word_embeddings {
-            layers.push((ModuleToSave::LmHead.weight_key().to_owned(), [config.vocab_size, config.hidden_size]));
+/// What stands in the place of a tensor of the base, if it is a quantized layer's.
+fn dequantized<'a>(
+    quantized: &'a QuantizedLayers<'a>,
+    tensor: &str,
+    updates: &BTreeMap<String, (&'a AdapterModule, Part)>,
+) -> Option<Instead<'a>> {
+    let Some(layer) = quantized.of(tensor)? else { return Some(Instead::Nothing) };
+    let module = updates.get(quantized.stored_weight(layer)).map(|(module, _)| *module);
+    let content = Content::Computed(Box::new(move || {
+        let mut values = quantized.values(layer)?;
+        if let Some(module) = module {
+            values = updated(values, &layer.shape, module)?;
         }
-        let mut tensors = BTreeMap::new();
-        for (key, shape) in layers {
-            if !checkpoint.is_quantized(&key)? {
-                continue;
-            }
-            let stem = key.strip_suffix("weight").unwrap_or(&key).to_owned();
-            let part_of = |stored: &str| Some(files.own_name(stored).strip_prefix(&stem)?.to_owned());
-            let parts = files.names().filter_map(|stored| Some((stored, part_of(stored)?)));
-            let mut parts = parts.filter(|(_, part)| part != "bias");
-            // Without any the error is that the weight is missing.
-            let Some((first, part)) = parts.next() else {
-                return Err(files.tensor(&key).err().unwrap_or_else(|| defect(&key)));
-            };
-            tensors.extend(parts.map(|(stored, _)| (stored.to_owned(), None)));
-            let name = format!("{}weight", first.strip_suffix(&part).unwrap_or(first));
-            tensors.insert(first.to_owned(), Some(QuantizedLayer { key, name, shape }));
-        }
-        Ok(Self { checkpoint, tensors })
-    }
-
-    /// What stands in the place of a tensor of the base, if it is a quantized layer's.
-    fn instead_of(
-        &'a self,
-        tensor: &str,
-        updates: &BTreeMap<String, (&'a AdapterModule, Part)>,
-    ) -> Option<Instead<'a>> {
-        let Some(layer) = self.tensors.get(tensor)? else { return Some(Instead::Nothing) };
-        let module = updates.get(self.checkpoint.files.stored_name(&layer.key)).map(|(module, _)| *module);
-        let content = Content::Computed(Box::new(move || dequantized(self.checkpoint, layer, module)));
-        let shape = layer.shape.to_vec();
-        let new = NewTensor { dtype: Dtype::BF16, bytes: shape.iter().product::<usize>() * 2, shape, content };
-        Some(Instead::New(vec![(layer.name.clone(), new)]))
-    }
-}
-
-fn defect(name: &str) -> ModelError {
-    ModelError::Defect(format!("`{name}` is there and has no tensors"))
-}
-
-/// The bytes of a quantized layer's weight in bf16, with its update.
-fn dequantized(
-    checkpoint: &Checkpoint,
-    layer: &QuantizedLayer,
-    module: Option<&AdapterModule>,
-) -> Result<Vec<u8>, ModelError> {
-    let QuantizedLayer { key, name, shape } = layer;
-    let weight = checkpoint.matrix(key, *shape, true, BasePrecision::Nf4)?;
-    let mut values = weight.with_rows(|rows| {
-        let mut values = vec![0.0; shape[0] * shape[1]];
-        values.par_chunks_mut(shape[1]).enumerate().for_each(|(row, values)| rows.read(row, 0, values));
-        values
-    })?;
-    if let Some(module) = module {
-        values = updated(values, shape, module)?;
-    }
-    narrowed(Dtype::BF16, &values, &|message| ModelError::input(format!("tensor `{name}`: {message}")))
+        narrowed(Dtype::BF16, &values, &|message| ModelError::input(format!("tensor `{}`: {message}", layer.name)))
+    }));
+    let shape = layer.shape.to_vec();
+    let new = NewTensor { dtype: Dtype::BF16, bytes: shape.iter().product::<usize>() * 2, shape, content };
+    Some(Instead::New(vec![(layer.name.clone(), new)]))
 }
 
 /// The tables of a merged model: those that an adapter changes, its trained copies and the base's own.

@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Result, Tensor, bail};
 use half::{bf16, f16};
+use rayon::prelude::*;
 
 use super::coded_matrix::CodedMatrix;
 use crate::float8::Float8Matrix;
@@ -145,5 +146,15 @@ impl Weight {
             Self::Float8(weight) => Ok(body(&**weight)),
             Self::Coded(_) => bail!("linear: the weight is laid out for composites"),
         }
+    }
+
+    /// Its elements in f32, row by row.
+    pub fn widened(&self) -> Result<Vec<f32>> {
+        let (rows, columns) = self.dims()?;
+        self.with_rows(|source| {
+            let mut values = vec![0.0; rows * columns];
+            values.par_chunks_mut(columns).enumerate().for_each(|(row, values)| source.read(row, 0, values));
+            values
+        })
     }
 }
