@@ -105,32 +105,48 @@ impl RunArguments {
         io::stdin().lock().read_to_end(&mut stdin).map_err(StreamError::Input)?;
         let limits = run_limits(Some(self.time_limit_ms), Some(self.memory_limit_mib << 20));
         let report = runner.run(&code, None, &stdin, &limits)?;
+        let code = exit_code(&report.termination);
+        let decision = match expected.filter(|_| code == 0) {
+            None => None,
+            // A checker may look at the input, too.
+            Some(output) => {
+                let test = TestCase { input: String::from_utf8_lossy(&stdin).into_owned(), output };
+                Some(checker.decide(&test, &report.stdout)?)
+            }
+        };
         if json {
-            write_json(&report)?;
+            write_json(&report, decision.as_ref())?;
         } else {
             write_standard_output(&shown(&report.stdout, io::stdout().is_terminal()))?;
             let mut said = shown(&report.stderr, io::stderr().is_terminal()).into_owned();
             if let Some(stopped) = stopped(&report.termination) {
                 said.extend_from_slice(format!("stopped by the host: {}\n", visible_message(&stopped)).as_bytes());
             }
+            if let Some(decision) = &decision {
+                let (verdict, why) = (verdict_of(decision), why(decision));
+                said.extend_from_slice(format!("{checker:?}: {verdict}{}\n", visible_message(&why)).as_bytes());
+            }
             // If nobody reads standard error, the exit code still tells how the program ended.
             let _unread = io::stderr().lock().write_all(&said);
         }
-        let code = exit_code(&report.termination);
-        let Some(output) = expected.filter(|_| code == 0) else { return Ok(code) };
-        // A checker may look at the input, too.
-        let test = TestCase { input: String::from_utf8_lossy(&stdin).into_owned(), output };
-        Ok(match checker.decide(&test, &report.stdout)? {
-            Decision::Accepted => {
-                console.note(&format!("{checker:?}: accepted"));
-                code
-            }
-            Decision::Rejected(why) => {
-                let why = if why.is_empty() { why } else { format!(": {}", visible_message(&why)) };
-                console.note(&format!("{checker:?}: wrong answer{why}"));
-                ExitStatus::Differs.code()
-            }
-        })
+        let is_wrong = matches!(decision, Some(Decision::Rejected(_)));
+        Ok(if is_wrong { ExitStatus::Differs.code() } else { code })
+    }
+}
+
+/// What a checker says, as judgements spell it.
+fn verdict_of(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Accepted => "accepted",
+        Decision::Rejected(_) => "wrong-answer",
+    }
+}
+
+/// Why a checker says so, where it tells.
+fn why(decision: &Decision) -> String {
+    match decision {
+        Decision::Rejected(why) if !why.is_empty() => format!(": {why}"),
+        Decision::Accepted | Decision::Rejected(_) => String::new(),
     }
 }
 
@@ -160,7 +176,7 @@ fn stopped(termination: &Termination) -> Option<String> {
     }
 }
 
-fn write_json(report: &RunReport) -> Result<()> {
+fn write_json(report: &RunReport, decision: Option<&Decision>) -> Result<()> {
     let termination = match &report.termination {
         Termination::Exited(code) => json!({ "kind": "exited", "code": code }),
         Termination::Raised { exception, message } => {
@@ -172,7 +188,7 @@ fn write_json(report: &RunReport) -> Result<()> {
         Termination::Trapped { message } => json!({ "kind": "trapped", "message": message }),
         Termination::Unfinished { message } => json!({ "kind": "unfinished", "message": message }),
     };
-    let value = json!({
+    let mut value = json!({
         "termination": termination,
         "stdout": String::from_utf8_lossy(&report.stdout),
         "stderr": String::from_utf8_lossy(&report.stderr),
@@ -181,6 +197,9 @@ fn write_json(report: &RunReport) -> Result<()> {
         "wall_time_us": report.wall_time_us,
         "memory_bytes": report.memory_bytes,
     });
+    if let Some(decision) = decision {
+        value["verdict"] = verdict_of(decision).into();
+    }
     let text = serde_json::to_string_pretty(&value).map_err(StreamError::Json)?;
     Ok(write_standard_output(format!("{}\n", visible_json(&text)).as_bytes())?)
 }

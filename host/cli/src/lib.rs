@@ -86,7 +86,7 @@ pub struct OutputArguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Load, verify, classify, deduplicate, split and decontaminate a dataset
+    /// Load, verify, classify, deduplicate, split, decontaminate and weigh a dataset
     Prepare(prepare::PrepareCommand),
     /// Ask a model for the reasoning behind each training solution
     Enrich(enrich::EnrichCommand),

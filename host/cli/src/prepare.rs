@@ -8,7 +8,7 @@ use super::failure::{ExitStatus, Result};
 use super::job_arguments::JobArguments;
 use super::stages::run_stage;
 
-/// Load, verify, classify, deduplicate, split and decontaminate a dataset.
+/// Load, verify, classify, deduplicate, split, decontaminate and weigh a dataset.
 #[derive(Debug, Args)]
 pub(super) struct PrepareCommand {
     #[command(flatten)]

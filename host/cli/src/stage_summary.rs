@@ -57,6 +57,7 @@ fn prepared(manifest: &PrepareManifest) -> String {
                 "weight {weight}: {train_rows} train on {train_examples} examples, {left_out} left out, {repeated} repeated"
             ),
         };
+        let name = if name.is_empty() { "data.files" } else { name };
         text.push_str(&format!("\n  {rows:>6}  rows of `{name}`, {told}"));
     }
     if !manifest.config.verify {

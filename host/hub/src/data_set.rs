@@ -66,9 +66,11 @@ impl Hub {
             }
         })?;
         let files: Vec<DataSetFile> = files.into_iter().map(file).collect();
-        match found.is_whole {
+        // Who names one file wants no other.
+        let is_one = files.iter().map(|file| Some(&file.name)).eq([address.files.as_ref()]);
+        match found.is_whole || is_one {
             true => Ok(files),
-            false => all_shards(&cache, files),
+            false => all_shards(&cache, &names, files),
         }
     }
 
@@ -244,15 +246,16 @@ fn by_commit(files: &[DataSetFile]) -> BTreeMap<(&RepositoryId, &Commit), Vec<&s
     commits
 }
 
-/// Refuses shards of which some are missing, where nobody has kept how many there are but their own names.
-fn all_shards(cache: &Path, files: Vec<DataSetFile>) -> Result<Vec<DataSetFile>, HubError> {
+/// Refuses shards of which the cache lacks some, where nobody has kept how many there are but the names of those that it
+/// has. Which of them are wanted is another matter.
+fn all_shards(cache: &Path, cached: &[&str], files: Vec<DataSetFile>) -> Result<Vec<DataSetFile>, HubError> {
     for file in &files {
         let Some((begin, rest)) = file.name.split_once("-of-") else { continue };
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
         let (Some((begin, _)), Ok(shards)) = (begin.rsplit_once('-'), digits.parse::<usize>()) else { continue };
         let (end, begin) = (format!("-of-{rest}"), format!("{begin}-"));
-        let is_shard = |other: &&DataSetFile| other.name.starts_with(&begin) && other.name.ends_with(&end);
-        if files.iter().filter(is_shard).count() != shards {
+        let is_shard = |other: &&&str| other.starts_with(&begin) && other.ends_with(&end);
+        if cached.iter().filter(is_shard).count() != shards {
             return Err(HubError::not_cached(&file.id, cache, &format!("one of the {shards} shards {begin}*{end}")));
         }
     }
@@ -268,10 +271,16 @@ mod tests {
         let file =
             |name: &str| DataSetFile::parse(&format!("hf://datasets/a/b@{}/{name}", "0".repeat(40))).ok_or("no file");
         let both = vec![file("data/train-00000-of-00002.parquet")?, file("data/train-00001-of-00002.parquet")?];
-        assert_eq!(all_shards(Path::new("c"), both.clone())?.len(), 2);
-        let error = all_shards(Path::new("c"), both[..1].to_vec()).expect_err("one is missing").to_string();
+        let names: Vec<&str> = both.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(all_shards(Path::new("c"), &names, both.clone())?.len(), 2);
+        assert_eq!(all_shards(Path::new("c"), &names, both[..1].to_vec())?.len(), 1, "one may be wanted alone");
+        let error =
+            all_shards(Path::new("c"), &names[..1], both[..1].to_vec()).expect_err("one is missing").to_string();
         assert!(error.contains("one of the 2 shards data/train-*-of-00002.parquet"), "{error}");
-        assert_eq!(all_shards(Path::new("c"), vec![file("state-of-the-art.jsonl")?])?.len(), 1);
+        assert_eq!(
+            all_shards(Path::new("c"), &["state-of-the-art.jsonl"], vec![file("state-of-the-art.jsonl")?])?.len(),
+            1
+        );
         Ok(())
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! `training`, `valid`, `val`, `dev`, `testing`, `eval` and `evaluation` are other words for the three usual splits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use glob::{MatchOptions, Pattern};
 use serde::Deserialize;
@@ -140,10 +140,10 @@ pub(crate) fn files_of_path(
     }
     let below = format!("{path}/");
     let mut found: Vec<&str> = names.iter().copied().filter(|name| name.starts_with(&below)).collect();
-    match found.is_empty() {
-        true => found = matching(path, names)?,
-        false => found.retain(|name| is_of_rows(name)),
+    if found.is_empty() {
+        found = matching(path, names)?;
     }
+    found.retain(|name| is_of_rows(name));
     match found.is_empty() {
         true => Err(no_rows(&format!("nothing in it is called `{}`, or no file of rows", shown(path)), names)),
         false => Ok(found.into_iter().map(str::to_owned).collect()),
@@ -184,11 +184,10 @@ fn splits_of_card(card: &Card, rows: &[&str], config: Option<&str>) -> Result<Sp
             Patterns::One(pattern) => std::slice::from_ref(pattern),
             Patterns::Many(patterns) => patterns,
         };
-        let mut found: Vec<String> = Vec::new();
+        let (mut found, mut had) = (Vec::new(), HashSet::new());
         for pattern in patterns {
             let new = matching(&in_folder(pattern), &within)?.into_iter();
-            let new: Vec<String> = new.filter(|name| !found.iter().any(|had| had == name)).map(str::to_owned).collect();
-            found.extend(new);
+            found.extend(new.filter(|name| had.insert(*name)).map(str::to_owned));
         }
         Ok(found)
     };
@@ -210,11 +209,14 @@ fn splits_of_card(card: &Card, rows: &[&str], config: Option<&str>) -> Result<Sp
 
 /// Without a card, a configuration is a folder at the root.
 fn splits_of_folder(rows: &[&str], config: Option<&str>) -> Result<Splits, Unfound> {
-    let folders: BTreeSet<&str> = rows.iter().filter_map(|name| Some(name.split_once('/')?.0)).collect();
+    let mut folders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (folder, name) in rows.iter().filter_map(|name| Some((name.split_once('/')?.0, *name))) {
+        folders.entry(folder).or_default().push(name);
+    }
     if let Some(config) = config {
         let within: Vec<&str> = rows.iter().copied().filter(|name| below(name, config).is_some()).collect();
         return match within.is_empty() {
-            true => Err(no_config(Some(config), &folders.into_iter().collect::<Vec<_>>())),
+            true => Err(no_config(Some(config), &folders.into_keys().collect::<Vec<_>>())),
             false => Ok(splits_by_name(&within, config)),
         };
     }
@@ -222,12 +224,11 @@ fn splits_of_folder(rows: &[&str], config: Option<&str>) -> Result<Splits, Unfou
         return Ok(splits);
     }
     // Several folders that each have splits are several data sets, and nobody said which is meant.
-    let has_splits = |folder: &&str| {
-        let within: Vec<&str> = rows.iter().copied().filter(|name| below(name, folder).is_some()).collect();
-        word_of(folder).is_none() && by_word(&within, folder).is_some()
-    };
-    let configs: Vec<&str> = folders.iter().copied().filter(has_splits).collect();
-    match configs.len() > 1 && rows.iter().all(|name| configs.iter().any(|folder| below(name, folder).is_some())) {
+    let has_splits =
+        |(folder, within): &(&&str, &Vec<&str>)| word_of(folder).is_none() && by_word(within, folder).is_some();
+    let (configs, of_configs): (Vec<&str>, Vec<usize>) =
+        folders.iter().filter(has_splits).map(|(folder, within)| (*folder, within.len())).unzip();
+    match configs.len() > 1 && of_configs.iter().sum::<usize>() == rows.len() {
         true => Err(no_config(None, &configs)),
         false => Ok(splits_by_name(rows, "")),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::entry::{Decision, Entry};
 use super::error::{PrepareError, SHOWN_MAX};
-use super::fate::{Fate, Fates, RowFate, Side};
+use super::fate::{Fate, Fates, RowFate, Side, Skip};
 use super::inputs::PrepareInputs;
 use super::manifest::{Counts, SideCounts, SkippedReason, counts, skipped_by_reason};
 use super::verified::VerifiedSummary;
@@ -49,6 +49,32 @@ pub(super) fn account(summary: &VerifiedSummary, entries: &[Entry]) -> Result<Ac
     let fates = fates.close(summary.rows)?;
     let counts = counts(&fates, summary.programs_judged);
     Ok(Account { counts, skipped: skipped_by_reason(&fates), fates, sides })
+}
+
+/// Why there is nothing to measure on: the evaluation files are read first, and none of their rows is held out.
+pub(super) fn nothing_to_measure(summary: &VerifiedSummary, entries: &[Entry]) -> PrepareError {
+    let rows = summary.rows_of_sources.first().copied().unwrap_or(0);
+    let mut skipped: Vec<RowFate> = summary.skipped.iter().filter(|row| row.row < rows).cloned().collect();
+    skipped.extend(entries.iter().filter(|entry| entry.row < rows).filter_map(|entry| match &entry.decision {
+        Decision::Skipped(Skip { reason, detail, .. }) => {
+            let fate = Fate::Skipped { reason: (*reason).to_owned(), detail: detail.clone() };
+            Some(RowFate { row: entry.row, id: Some(entry.id.clone()), fate })
+        }
+        _ => None,
+    }));
+    skipped.sort_by_key(|row| row.row);
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut first = Vec::new();
+    for row in &skipped {
+        let Fate::Skipped { reason, detail } = &row.fate else { continue };
+        *reasons.entry(reason).or_default() += 1;
+        if first.len() < SHOWN_MAX {
+            first.push(skipped_words(row.row, row.id.as_deref(), reason, detail));
+        }
+    }
+    let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let skipped = if reasons.is_empty() { "none skipped".to_owned() } else { reasons.join(", ") };
+    PrepareError::NothingToMeasure { rows, skipped, first }
 }
 
 /// Why there is too little to train on.

@@ -63,8 +63,9 @@ pub(super) fn decontaminate(
         own: entry.own,
         stems: entry.stems,
         policy: entry.policy,
-        // Rows whose programs resemble each other are on one side.
-        code: Vec::new(),
+        // Rows of one data set whose programs resemble each other are on one side; what is given to be measured on is
+        // held against as a set is.
+        code: if in_other_words { entry.code.clone() } else { Vec::new() },
     });
     sets.push(EvaluationSet { report: own, problems: problems.collect(), boilerplate, in_other_words });
 

@@ -93,6 +93,16 @@ pub enum PrepareError {
         /// The first rows that were skipped, each with its reason and what was found.
         first: Vec<String>,
     },
+    /// The evaluation files have nothing to measure on.
+    #[error("data.evaluation_files have no row to measure on ({rows} rows: {skipped}){}", listed(first))]
+    NothingToMeasure {
+        /// Rows read.
+        rows: u64,
+        /// Reasons with their counts.
+        skipped: String,
+        /// The first rows that were skipped, each with its reason and what was found.
+        first: Vec<String>,
+    },
     /// The rows are more than the config allows.
     #[error("{files}: expected at most {limit} {what} (data.{key}), got {got}")]
     TooLarge {
@@ -138,6 +148,7 @@ impl Fault for PrepareError {
             | Self::SourceMismatch { .. }
             | Self::TooFewExamples { .. }
             | Self::EmptyEvaluationSet { .. }
+            | Self::NothingToMeasure { .. }
             | Self::TooLarge { .. } => Blame::User,
             Self::SourceFile { error, .. } => Blame::of_reading(error),
             Self::PhaseFile(error) => error.blame(),
@@ -163,6 +174,10 @@ impl Fault for PrepareError {
             Self::EmptyEvaluationSet { .. } => {
                 "a check against nothing would say that everything is clean: correct its files and options, or leave \
                  it out of `data.decontaminate`"
+                    .to_owned()
+            }
+            Self::NothingToMeasure { .. } => {
+                "mend the rows, or say by `data.evaluation_source` and `data.evaluation_options` how they are read"
                     .to_owned()
             }
             Self::TooLarge { key, .. } => format!("raise `data.{key}` if the files are meant to be so large"),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::account::{Account, account, too_few};
+use super::account::{Account, account, nothing_to_measure, too_few};
 use super::classified::Classified;
 use super::config::EVALUATION_FILES;
 use super::decontaminate::decontaminate;
@@ -135,6 +135,9 @@ pub fn prepare(
     match is_given {
         true => hold_out(&mut entries.rows, &is_measured),
         false => split(&mut entries.rows, inputs.seed, config.held_out_fraction()),
+    }
+    if is_given && !entries.rows.iter().any(|entry| entry.decision == Decision::Accepted(Side::Eval)) {
+        return Err(nothing_to_measure(&verified.summary, &entries.rows));
     }
     let own = DecontaminatedSet::named(if is_given { EVALUATION_FILES } else { OWN_SET });
     let mut decontamination = decontaminate(&mut entries, sets, own, boilerplate, is_given)?;

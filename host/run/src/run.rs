@@ -109,7 +109,7 @@ fn take_train_file_as_source(data: &mut DataConfig) -> Result<(), RunError> {
             train.display(),
             eval.display()
         );
-        return Err(BadInput::with_hint(message, "leave `data.eval_file` out, or prepare the rows of both").into());
+        return Err(BadInput::with_hint(message, "leave `data.eval_file` out, name what is to be held out under `data.evaluation_files`, or prepare the rows of both").into());
     }
     data.source = ANY_LAYOUT.to_owned();
     data.files = vec![train];

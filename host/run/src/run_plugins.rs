@@ -55,7 +55,16 @@ impl RunPlugins {
         }
         let source = match &config.plugins.loader {
             // Of several sources, the run's loader reads those whose format it serves.
-            Some(loader) if !config.data.sources.is_empty() => host.loader(loader)?.describe()?.source,
+            Some(loader) if !config.data.sources.is_empty() => {
+                let serves = host.loader(loader)?.describe()?.source;
+                let mut read = config.data.sources.iter().filter(|source| source.loader.is_none());
+                if !read.any(|source| source.source == serves) {
+                    let message = format!("{} serves `{serves}`, which no source of data.sources is", loader.display());
+                    let hint = "set the `source` of one to it; `loader` of a source is for that source alone";
+                    return Err(BadInput::with_hint(message, hint).into());
+                }
+                serves
+            }
             _ => config.data.source.clone(),
         };
         Ok(Self {

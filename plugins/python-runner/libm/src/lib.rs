@@ -119,7 +119,7 @@ fn half_exponential(x: f64) -> f64 {
 extern "C" fn sinh(x: f64) -> f64 {
     let size = x.abs();
     if !size.is_finite() || size < LINEAR {
-        return x + x * 0.0;
+        return x;
     }
     let half = 0.5_f64.copysign(x);
     if size >= EXPONENTIAL_ALONE {
