@@ -3,7 +3,7 @@
 //! Its name says that it is ours and what it is to become. Its maker holds a lock on it, which ends with the process
 //! however that ends, so that what a killed process left can be told from what somebody is writing.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -43,31 +43,40 @@ fn prefix_of(path: &Path) -> String {
 
 /// Begins a file that is to stand at `path`, in the same folder.
 pub(super) fn begin_file(path: &Path) -> io::Result<NamedTempFile> {
-    let file = Builder::new()
-        .prefix(&prefix_of(path))
-        .rand_bytes(RANDOM_LETTERS)
-        .permissions(Permissions::from_mode(FILE_MODE))
-        .tempfile_in(folder_of(path))?;
-    lock(file.as_file());
-    Ok(file)
+    loop {
+        let file = Builder::new()
+            .prefix(&prefix_of(path))
+            .rand_bytes(RANDOM_LETTERS)
+            .permissions(Permissions::from_mode(FILE_MODE))
+            .tempfile_in(folder_of(path))?;
+        if is_held(file.as_file(), file.path()) {
+            return Ok(file);
+        }
+    }
 }
 
 /// Begins a folder that is to stand at `path`, beside it; the file is the lock.
 pub(super) fn begin_folder(path: &Path, mode: u32) -> io::Result<(TempDir, File)> {
-    let folder = Builder::new()
-        .prefix(&prefix_of(path))
-        .rand_bytes(RANDOM_LETTERS)
-        .permissions(Permissions::from_mode(mode))
-        .tempdir_in(folder_of(path))?;
-    let held = File::open(folder.path())?;
-    lock(&held);
-    Ok((folder, held))
+    loop {
+        let folder = Builder::new()
+            .prefix(&prefix_of(path))
+            .rand_bytes(RANDOM_LETTERS)
+            .permissions(Permissions::from_mode(mode))
+            .tempdir_in(folder_of(path))?;
+        match File::open(folder.path()) {
+            Ok(held) if is_held(&held, folder.path()) => return Ok((folder, held)),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
-/// Holds it as long as it is open. On a file system without locks this does nothing, and what a kill leaves there stays,
-/// because it cannot be told from what is being written.
-fn lock(file: &File) {
-    drop(file.try_lock());
+/// Holds a partial as long as it is open. `false` if another process, which found it before it was held, took it for
+/// what a killed one left. On a file system without locks this does nothing, and what a kill leaves there stays, because
+/// it cannot be told from what is being written.
+fn is_held(file: &File, path: &Path) -> bool {
+    !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && fs::symlink_metadata(path).is_ok()
 }
 
 /// Removes what killed processes left in this folder, not below it: files and folders that were on their way. What
@@ -118,6 +127,9 @@ fn is_random(end: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
     use super::super::{AtomicFile, AtomicFolder, write_atomic};
     use super::*;
 
@@ -167,5 +179,32 @@ mod tests {
             assert_eq!(fs::read_dir(folder.path())?.count(), 4 - 2 * index, "{}", path.display());
         }
         Ok(())
+    }
+
+    /// Processes come and go beside each other: one that begins removes what was left, and never what another has only
+    /// just made and does not hold yet.
+    #[test]
+    fn what_was_only_just_made_is_not_lost_to_another_process() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let removers = [(); 2].map(|()| {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        remove_partial_files(folder.path())?;
+                    }
+                    Ok(())
+                })
+            });
+            let path = folder.path().join("train.jsonl");
+            let written = (0..500).try_for_each(|_| {
+                let (file, (folder, _held)) = (begin_file(&path)?, begin_folder(&path, FOLDER_MODE)?);
+                fs::metadata(file.path()).and(fs::metadata(folder.path())).map(drop)
+            });
+            is_over.store(true, Ordering::Relaxed);
+            let removed: io::Result<()> =
+                removers.into_iter().try_for_each(|remover| remover.join().expect("no panic"));
+            written.and(removed)
+        })
     }
 }
