@@ -17,6 +17,7 @@ use super::adapter_module::{AdapterModule, Part, Target};
 use super::base_modules::BaseModules;
 use super::checkpoint::as_stored;
 use super::checkpoint_files::{CheckpointFiles, NamedFloats, write_floats_of};
+use super::config::BLOCKS_MAX;
 use super::lora_config::{BlockShape, ModuleShape, NAMED_BLOCKS};
 use super::{LoraConfig, ModelConfig, ModelError, ModuleToSave, Projection};
 use hilora_contract::artifact::write_atomic;
@@ -50,8 +51,6 @@ pub struct Adapter {
 const WEIGHTS: &str = "adapter_model.safetensors";
 /// What older versions of PEFT wrote.
 const PICKLED_WEIGHTS: &str = "adapter_model.bin";
-/// No base has as many blocks: a tensor of a later one is refused before anything is made for the blocks before it.
-const BLOCKS_MAX: usize = 4096;
 const OTHER_BASE: &str = "was the adapter made for another base?";
 
 /// PEFT's name of a trained copy of a table.
@@ -115,9 +114,9 @@ impl Adapter {
             Ok(module)
         };
         let saved = |module: ModuleToSave| widened(weight_of(Target::Table(module))?);
+        config.check_names(base).map_err(ModelError::input)?;
         let (config, layers) = (&config.over(base.modules()), (base.num_hidden_layers, base.modules()));
         let mut adapter = Self::build(config, layers, PathBuf::from("a new adapter"), module, saved)?;
-        config.check_names(base).map_err(ModelError::input)?;
         if adapter.modules().next().is_none() {
             let layers = base.num_hidden_layers;
             return Err(ModelError::input(format!(
@@ -222,7 +221,7 @@ impl Adapter {
         let path = Self::weights_path(folder);
         let files = CheckpointFiles::open_file(&path)?;
         // The files do not say what the base is; what they hold of it does.
-        let modules = BaseModules::of_adapter(files.names());
+        let modules = BaseModules::of_adapter(config.target_modules.expression(), files.names());
         let layer_of = |name: &str| modules.block_of(name);
         if let Some(name) = files.names().find(|name| layer_of(name).is_some_and(|layer| layer >= BLOCKS_MAX)) {
             return Err(ModelError::UnexpectedTensor { path, tensor: name.to_owned() });
@@ -316,7 +315,7 @@ impl Adapter {
     /// The same adapter for training on under another configuration, which may change its dropout alone.
     pub fn continued_with(self, config: &LoraConfig) -> Result<Self, ModelError> {
         let config = &config.over(self.modules);
-        let (mut ours, mut theirs) = (config.sorted(), self.config.sorted());
+        let (mut ours, mut theirs) = (config.sorted(), self.config.over(self.modules).sorted());
         for config in [&mut ours, &mut theirs] {
             config.lora_dropout = 0.0;
         }
@@ -363,7 +362,10 @@ impl Adapter {
             let message = format!("expected updates for the base's {expected} layers, got {got}");
             return Err(ModelError::config_with_hint(&self.origin, message, OTHER_BASE));
         }
-        if self.modules.wrapped != config.modules().wrapped {
+        // The output layer's name is the same in both.
+        let tells = self.modules().any(|(target, _)| target != Target::Table(ModuleToSave::LmHead))
+            || self.saved(ModuleToSave::EmbedTokens).is_some();
+        if tells && self.modules.wrapped != config.modules().wrapped {
             let of = |wrapped: bool| if wrapped { "the text model of a wrapper" } else { "a text model" };
             let (expected, got) = (of(config.modules().wrapped), of(self.modules.wrapped));
             let message = format!("expected updates of {expected}, got those of {got}");

@@ -16,6 +16,9 @@ use super::{Architecture, BlockNorm, ModelError, Projection, Quantization, RopeP
 use hilora_kernels::attention::Heads;
 use hilora_kernels::glu::Activation;
 
+/// No base has as many blocks: more are refused before anything is made for each.
+pub(crate) const BLOCKS_MAX: usize = 4096;
+
 /// Which linear layers have biases.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Biases {
@@ -159,6 +162,10 @@ impl ModelConfig {
         let fields = Fields { model_type: Some(model_type), ..fields };
         fields.refuse_uncomputed(model_type)?;
         let layers = fields.count("num_hidden_layers")?;
+        if layers > BLOCKS_MAX {
+            let expected = format!("at most {BLOCKS_MAX}");
+            return Err(fields.wrong("num_hidden_layers", &expected, value.get("num_hidden_layers")));
+        }
         let heads = fields.count("num_attention_heads")?;
         let key_value_heads = match value.get("num_key_value_heads") {
             None => model_type.default_key_value_heads().unwrap_or(heads),
@@ -656,6 +663,10 @@ mod tests {
             message("smollm3", r#","no_rope_layers":[1,0]"#),
             expected("no_rope_layers: expected 0 or 1 for each of 1 layers, got [1,0]")
         );
+        // Nothing is made for each of so many.
+        let many = json("").replace("qwen2", "mistral").replace("layers\":1", "layers\":1000000000000000");
+        let many = ModelConfig::parse(Path::new("config.json"), &many).unwrap_err().to_string();
+        assert_eq!(many, "config.json: num_hidden_layers: expected at most 4096, got 1000000000000000");
     }
 
     #[test]

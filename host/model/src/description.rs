@@ -140,7 +140,8 @@ impl BaseDescription {
 pub fn stored_block_bytes(folder: &Path, config: &ModelConfig) -> Option<u64> {
     let quantized = config.quantization != Quantization::None;
     let files = quantized.then(|| CheckpointFiles::open_model(folder).ok()).flatten()?;
-    let of_blocks = files.names().filter(|name| name.starts_with(BLOCKS));
+    let files = if config.modules().wrapped { files.of_wrapper() } else { files };
+    let of_blocks = files.names().filter(|name| files.own_name(name).starts_with(BLOCKS));
     of_blocks.map(|name| files.byte_count(name)).sum::<Result<u64, ModelError>>().ok()
 }
 

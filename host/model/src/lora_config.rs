@@ -242,8 +242,8 @@ impl LoraConfig {
 
     /// Refuses the name of a layer that the base lacks, beside others: of a base with fused layers `q_proj` is none.
     pub(crate) fn check_names(&self, base: &ModelConfig) -> Result<(), String> {
-        let ModuleNames::Named(ends) = &self.target_modules else { return Ok(()) };
         let own = base.modules();
+        let ModuleNames::Named(ends) = &self.target_modules.of_layers(own.layers) else { return Ok(()) };
         let known = |end: &str, modules: BaseModules| all_names(modules).any(|name| is_end(&name, end));
         let every = BaseModules { layers: &Projection::ALL, ..own };
         match ends.iter().find(|end| !known(end, own) && known(end, every)) {
@@ -275,8 +275,8 @@ impl LoraConfig {
         Ok(ModuleToSave::ALL.map(|module| own[module.index()].or(wrapped[module.index()])))
     }
 
-    /// Whether PEFT writes the base's tables that have an update beside it: what it looks for are their names, or an
-    /// expression that matches one.
+    /// Whether PEFT writes the base's tables beside their updates: what it looks for are their names in a list; an expression
+    /// that leads to an update of one matches it.
     pub(crate) fn saves_base_tables(&self) -> bool {
         match &self.target_modules {
             ModuleNames::Named(names) => {

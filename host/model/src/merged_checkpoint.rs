@@ -65,19 +65,19 @@ pub fn merge(
     }
     let tables = MergedTables::new(&checkpoint, &adapter)?;
     let replace = |tensor: StoredTensor<'_>| -> Result<Instead<'_>, ModelError> {
+        if let Some(instead) = dequantized(&quantized, tensor.name, &updates, &adapter) {
+            return Ok(instead);
+        }
         if let Some(new) = tables.instead_of(tensor.name)? {
             return Ok(Instead::New(new));
         }
-        if let Some(instead) = dequantized(&quantized, tensor.name, &updates) {
-            return Ok(instead);
-        }
         let Some((module, part)) = updates.get(tensor.name).copied() else { return Ok(Instead::Copy) };
         let name = tensor.name.to_owned();
-        let (dtype, shape, bytes) = (tensor.dtype, tensor.shape.to_vec(), tensor.bytes.len());
+        let (dtype, shape) = (merged_type(tensor.dtype), tensor.shape.to_vec());
         drop(tensor);
         let (files, key) = (&checkpoint.files, name.clone());
         let content = Content::Computed(Box::new(move || merged(files.tensor(&key)?, module, part)));
-        Ok(Instead::New(vec![(name, NewTensor { dtype, shape, bytes, content })]))
+        Ok(Instead::New(vec![(name, computed(dtype, shape, content))]))
     };
     let mut config = config_of_tables(base, checkpoint.config.tie_word_embeddings && !tables.untied)?;
     if checkpoint.config.quantization != Quantization::None {
@@ -96,24 +96,39 @@ fn config_of_floats(mut config: Value) -> Value {
     config
 }
 
-/// What stands in the place of a tensor of the base, if it is a quantized layer's.
+/// The type of a merged weight: that of the base's, or bf16 where that is one of 8 bits.
+fn merged_type(dtype: Dtype) -> Dtype {
+    if matches!(dtype, Dtype::F32 | Dtype::F16) { dtype } else { Dtype::BF16 }
+}
+
+fn computed(dtype: Dtype, shape: Vec<usize>, content: Content<'_>) -> NewTensor<'_> {
+    let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+    NewTensor { dtype, shape, bytes, content }
+}
+
+/// What stands in the place of a tensor of the base, if it is a quantized layer's. An output layer may have its own table in
+/// the adapter.
 fn dequantized<'a>(
     quantized: &'a QuantizedLayers<'a>,
     tensor: &str,
     updates: &BTreeMap<String, (&'a AdapterModule, Part)>,
+    adapter: &'a Adapter,
 ) -> Option<Instead<'a>> {
     let Some(layer) = quantized.of(tensor)? else { return Some(Instead::Nothing) };
-    let module = updates.get(quantized.stored_weight(layer)).map(|(module, _)| *module);
+    let head = ModuleToSave::LmHead;
+    let (table, module) = if layer.key == head.weight_key() {
+        (adapter.saved(head).or(adapter.base_table(head)), adapter.table_update(head))
+    } else {
+        (None, updates.get(quantized.stored_weight(layer)).map(|(module, _)| *module))
+    };
     let content = Content::Computed(Box::new(move || {
-        let mut values = quantized.values(layer)?;
+        let mut values = table.map_or_else(|| quantized.values(layer), |table| Ok(table.widened()?))?;
         if let Some(module) = module {
             values = updated(values, &layer.shape, module)?;
         }
         narrowed(Dtype::BF16, &values, &|message| ModelError::input(format!("tensor `{}`: {message}", layer.name)))
     }));
-    let shape = layer.shape.to_vec();
-    let new = NewTensor { dtype: Dtype::BF16, bytes: shape.iter().product::<usize>() * 2, shape, content };
-    Some(Instead::New(vec![(layer.name.clone(), new)]))
+    Some(Instead::New(vec![(layer.name.clone(), computed(Dtype::BF16, layer.shape.to_vec(), content))]))
 }
 
 /// The tables of a merged model: those that an adapter changes, its trained copies and the base's own.
@@ -122,20 +137,27 @@ struct MergedTables<'a> {
     adapter: &'a Adapter,
     /// Whether one table becomes two.
     untied: bool,
+    /// Under whose name the file holds tied embeddings.
+    tied: ModuleToSave,
 }
 
 impl<'a> MergedTables<'a> {
     /// Checks the tables that are copied or replaced.
     fn new(checkpoint: &'a Checkpoint, adapter: &'a Adapter) -> Result<Self, ModelError> {
         let (config, files) = (&checkpoint.config, &checkpoint.files);
+        let is_there = |module: &ModuleToSave| files.contains(module.weight_key());
+        let tied = ModuleToSave::ALL.into_iter().find(is_there).unwrap_or(ModuleToSave::EmbedTokens);
         let changed = ModuleToSave::ALL.into_iter().filter(|module| changes(adapter, *module));
         for module in changed {
-            let like = if config.tie_word_embeddings { ModuleToSave::EmbedTokens } else { module };
+            let like = if config.tie_word_embeddings { tied } else { module };
+            if like == ModuleToSave::LmHead && checkpoint.is_quantized(like.weight_key())? {
+                continue;
+            }
             let tensor = files.tensor(like.weight_key())?;
             tensor.of_shape(&[config.vocab_size, config.hidden_size], NOT_THIS_CONFIG)?.floats()?;
         }
         let untied = config.tie_word_embeddings && ModuleToSave::ALL.into_iter().any(|module| changes(adapter, module));
-        Ok(Self { files, adapter, untied })
+        Ok(Self { files, adapter, untied, tied })
     }
 
     /// What stands in the place of a tensor of the base; `None` if it is no table, or one that stays.
@@ -146,9 +168,9 @@ impl<'a> MergedTables<'a> {
             return Ok(None);
         };
         let modules: &[ModuleToSave] = match (self.untied, module) {
-            (true, ModuleToSave::EmbedTokens) => &ModuleToSave::ALL,
+            (true, module) if module == self.tied => &ModuleToSave::ALL,
             // If the embeddings were tied, nobody read what stands here.
-            (true, ModuleToSave::LmHead) => &[],
+            (true, _) => &[],
             (false, module) if changes(self.adapter, module) => &[module],
             (false, _) => return Ok(None),
         };
@@ -166,11 +188,11 @@ impl<'a> MergedTables<'a> {
         if !changes(adapter, module) && base.is_none() {
             return Ok((name, NewTensor::copy_of(tensor)));
         }
-        let (dtype, shape, bytes) = (tensor.dtype, tensor.shape.to_vec(), tensor.bytes.len());
+        let (dtype, shape) = (merged_type(tensor.dtype), tensor.shape.to_vec());
         let run = Box::new(move || {
             let tensor = files.tensor(like)?;
             if let Some(copy) = adapter.saved(module).and_then(Weight::dense) {
-                return narrowed(tensor.dtype, &copy.flatten_all()?.to_vec1()?, &|message| tensor.wrong(message));
+                return narrowed(dtype, &copy.flatten_all()?.to_vec1()?, &|message| tensor.wrong(message));
             }
             let values = match base {
                 Some(base) => widened(base)?,
@@ -181,9 +203,9 @@ impl<'a> MergedTables<'a> {
                 let (rows, columns) = if module == ModuleToSave::EmbedTokens { (a, &b) } else { (&b, a) };
                 linear::backward_weight::<f32>(rows, columns, update.scale, &values)?;
             }
-            narrowed(tensor.dtype, &values.flatten_all()?.to_vec1()?, &|message| tensor.wrong(message))
+            narrowed(dtype, &values.flatten_all()?.to_vec1()?, &|message| tensor.wrong(message))
         });
-        Ok((name, NewTensor { dtype, shape, bytes, content: Content::Computed(run) }))
+        Ok((name, computed(dtype, shape, Content::Computed(run))))
     }
 }
 
@@ -203,7 +225,7 @@ fn merged(tensor: StoredTensor<'_>, module: &AdapterModule, part: Part) -> Resul
         }
         _ => updated(values, tensor.shape, module)?,
     };
-    narrowed(tensor.dtype, &values, &|message| tensor.wrong(message))
+    narrowed(merged_type(tensor.dtype), &values, &|message| tensor.wrong(message))
 }
 
 /// W + scale · B A, with the magnitudes of a DoRA as the norms of its rows.

@@ -11,8 +11,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Projection;
 use super::base_modules::BaseModules;
+use super::{ModuleToSave, Projection};
 
 /// Modules of a base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,18 +39,33 @@ impl ModuleNames {
     /// The same over the blocks of a base: all linear layers are those that the blocks have, fused or not. Those of a
     /// wrapper are named together with their model, since its other models have layers of the same names.
     pub(crate) fn over(&self, modules: BaseModules, blocks: &[usize]) -> Self {
-        let is_all = self.clone().sorted() == Self::all_linear();
-        let names = if is_all { Self::from(modules.layers.to_vec()).sorted() } else { self.clone() };
+        let names = self.of_layers(modules.layers);
         if !modules.wrapped {
             return names;
         }
+        let head = modules.table(ModuleToSave::LmHead);
+        let means_head = names.matcher().is_ok_and(|matcher| matcher.matches(&head));
         Self::Matching(match names.sorted() {
             Self::Named(ends) => {
                 let ends: Vec<String> = ends.iter().map(|end| end.replace('.', r"\.")).collect();
-                modules.within(&format!(r"(?:.*\.)?(?:{})", ends.join("|")), blocks)
+                modules.within(&format!(r"(?:.*\.)?(?:{})", ends.join("|")), blocks, means_head)
             }
-            Self::Matching(pattern) => modules.within(&pattern, blocks),
+            Self::Matching(pattern) => modules.within(&pattern, blocks, means_head),
         })
+    }
+
+    /// The same for blocks of these layers: all linear layers are those.
+    pub(crate) fn of_layers(&self, layers: &[Projection]) -> Self {
+        let is_all = self.clone().sorted() == Self::all_linear();
+        if is_all { Self::from(layers.to_vec()).sorted() } else { self.clone() }
+    }
+
+    /// The expression, if it is one.
+    pub(crate) fn expression(&self) -> Option<&str> {
+        match self {
+            Self::Named(_) => None,
+            Self::Matching(expression) => Some(expression),
+        }
     }
 
     /// Whether nothing is named.
@@ -254,6 +269,26 @@ mod tests {
         let again: ModulePattern<usize> = serde_json::from_str(&serde_json::to_string(&pattern)?)?;
         assert_eq!(again, pattern);
         assert!(serde_json::from_str::<ModulePattern<usize>>("null")?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn within_a_wrapper_the_text_model_and_the_output_layer_are_meant() -> Result<(), String> {
+        let wrapped = BaseModules { layers: &Projection::SEPARATE, wrapped: true };
+        let named = |names: &[&str]| ModuleNames::Named(names.iter().map(|name| (*name).to_owned()).collect());
+        for (names, head) in [
+            (named(&["q_proj", "lm_head"]), true),
+            (named(&["q_proj"]), false),
+            (ModuleNames::Matching(".*(q_proj|head)".to_owned()), true),
+        ] {
+            let over = names.over(wrapped, &[]);
+            let matcher = over.matcher()?;
+            assert!(matcher.matches("model.language_model.layers.0.self_attn.q_proj"), "{over}");
+            assert!(!matcher.matches("model.vision_tower.layers.0.self_attn.q_proj"), "{over}");
+            assert_eq!(matcher.matches("lm_head"), head, "{over}");
+            assert_eq!(over.over(wrapped, &[]), over);
+            assert!(!names.over(wrapped, &[1]).matcher()?.matches("lm_head"), "it is of no block");
+        }
         Ok(())
     }
 }

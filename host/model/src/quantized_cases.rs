@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use candle_core::Tensor;
 use safetensors::Dtype;
 
+use super::checkpoint::Checkpoint;
 use super::checkpoint_files::CheckpointFiles;
 use super::new_tensor::{Content, NewTensor, write_tensors};
 use super::*;
@@ -98,6 +100,43 @@ fn merging_dequantizes() -> Outcome {
         let logits = expected.floats("logits", &expected.shape("logits")?, "")?;
         let distance = relative(&got, &logits[..got.len()]);
         assert!(distance < 1e-2, "{case}: the merged model's logits are off by {distance:e}");
+    }
+    Ok(())
+}
+
+/// An update of an output layer that is quantized itself is merged into what that stands for.
+#[test]
+fn a_quantized_output_layer_is_merged_with_its_update() -> Outcome {
+    let heads = std::fs::read_dir(folder())?.filter_map(|entry| Some(entry.ok()?.path().join("model")));
+    let heads: Vec<PathBuf> = heads
+        .filter(|model| Checkpoint::open(model).is_ok_and(|base| base.is_quantized("lm_head.weight").unwrap_or(false)))
+        .collect();
+    assert!(!heads.is_empty());
+    for folder in heads {
+        let model = Model::load(&folder, BasePrecision::Nf4)?;
+        let lora = r#"{"r":2,"lora_alpha":4,"target_modules":["lm_head"]}"#;
+        let adapter = model.new_adapter(&serde_json::from_str(lora)?, 1)?;
+        // B is not zero.
+        for (_, tensor) in adapter.tensors().filter(|(name, _)| name.contains("lora_B")) {
+            let values: Vec<f32> = (0..tensor.elem_count()).map(|i| (i % 7) as f32 / 64.0 - 0.04).collect();
+            tensor.slice_set(&Tensor::from_vec(values, tensor.shape(), tensor.device())?, 0, 0)?;
+        }
+        let written = tempfile::tempdir()?;
+        let (saved, output) = (written.path().join("adapter"), written.path().join("merged"));
+        std::fs::create_dir(&saved)?;
+        adapter.save(&saved, Some("base"))?;
+        merge(&folder, &saved, &output, false, &|_, _| std::ops::ControlFlow::Continue(()))?.ok_or("it was ended")?;
+        let merged = Model::load(&output, BasePrecision::F32)?;
+        let mut documents = PackedDocuments::default();
+        documents.push(&[3, 1, 4, 1, 5], |_| true);
+        let logits = |model: &Model, adapter: Option<&Adapter>| -> Result<Vec<f32>, ModelError> {
+            model.logits(&*model.hidden(&documents, adapter)?, &[0, 4], adapter)
+        };
+        let (got, expected) = (logits(&merged, None)?, logits(&model, Some(&adapter))?);
+        let plain = logits(&model, None)?;
+        assert!(relative(&expected, &plain) > 0.05, "the update is felt");
+        let distance = relative(&got, &expected);
+        assert!(distance < 1e-2, "{}: off by {distance:e}", folder.display());
     }
     Ok(())
 }

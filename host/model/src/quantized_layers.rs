@@ -9,7 +9,7 @@ use super::{BasePrecision, ModelError, ModuleToSave};
 /// A layer that a base holds quantized.
 pub(crate) struct QuantizedLayer {
     /// The name of its weight in a text model by itself.
-    key: String,
+    pub(crate) key: String,
     /// The name under which a base of floats would store it.
     pub(crate) name: String,
     /// [out, in]

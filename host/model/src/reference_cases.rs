@@ -140,6 +140,17 @@ fn check_wrapper(case: &Path, model: &Model, adapter: &Adapter) -> Result<(), Bo
     let new = model.new_adapter(&lora, 1)?;
     let names = |adapter: &Adapter| adapter.tensors().map(|(name, _)| name).collect::<Vec<_>>();
     assert_eq!((new.config(), names(&new)), (adapter.config(), names(adapter)));
+    // The output layer, which stands outside of the text model, is meant where it is named, and trained on.
+    let with_head = LoraConfig { target_modules: ModuleNames::Named(vec!["lm_head".to_owned()]), ..lora.clone() };
+    let new = model.new_adapter(&with_head, 1)?;
+    assert_eq!(names(&new), ["A", "B"].map(|part| format!("base_model.model.lm_head.lora_{part}.weight")));
+    let saved = tempfile::tempdir()?;
+    new.save(saved.path(), Some("base"))?;
+    let loaded = Adapter::load(saved.path())?;
+    loaded.check_against(model.config())?;
+    loaded.continued_with(&with_head)?;
+    let unknown = LoraConfig { target_modules: ModuleNames::Named(vec!["qkv_proj".to_owned()]), ..lora };
+    assert!(model.new_adapter(&unknown, 1).is_err(), "no layer of the text model has that name");
 
     let (base, written) = (case.join("model"), tempfile::tempdir()?);
     let (merged, quantized) = (written.path().join("merged"), written.path().join("quantized"));
