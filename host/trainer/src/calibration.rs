@@ -196,7 +196,9 @@ impl Calibrated<'_> {
         let shape = SkeletonShape { layers, vocabulary: self.vocabulary(), positions: DOCUMENT };
         let precision = self.training.base_precision()?;
         let model = Model::skeleton(self.model, shape, precision, self.stored, self.compute)?;
-        Learner::new_adapter(model, self.lora, 0, &LearnerOptions::of(self.training))
+        // Of few blocks, none may be one that the configuration names: the time is that of blocks with an update.
+        let lora = LoraConfig { layers_to_transform: Vec::new(), ..self.lora.clone() };
+        Learner::new_adapter(model, &lora, 0, &LearnerOptions::of(self.training))
     }
 
     /// How many tokens the two passes have, so that all of them together take about the budget.
