@@ -352,9 +352,11 @@ fn killed() -> Result<(), Failed> {
     let command = |run: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
         command.current_dir(repository()).args(["prepare", "--quiet", "--config"]).arg(&config);
-        command.arg("--run").arg(folder.path().join(run)).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg("--run").arg(folder.path().join(run)).stdout(Stdio::null());
         command
     };
+    let said = folder.path().join("said");
+    let words = || fs::read_to_string(&said).unwrap_or_default();
     let started = Instant::now();
     assert!(command("undisturbed").status()?.success());
     let whole = started.elapsed();
@@ -372,7 +374,7 @@ fn killed() -> Result<(), Failed> {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let moment = whole.mul_f64((mixed >> 40) as f64 / (1_u64 << 24) as f64 * 0.25);
-        let mut child = command("killed").spawn()?;
+        let mut child = command("killed").stderr(fs::File::create(&said)?).spawn()?;
         let deadline = Instant::now() + moment;
         while Instant::now() < deadline && child.try_wait()?.is_none() {
             std::thread::sleep(Duration::from_millis(2));
@@ -385,7 +387,7 @@ fn killed() -> Result<(), Failed> {
             }
             // Each run goes on where the killed one stopped, until one gets to the end: then all begins anew.
             Some(status) => {
-                assert!(status.success(), "a run after {kills} kills ended with {status}");
+                assert!(status.success(), "a run after {kills} kills ended with {status}: {}", words());
                 check(kills)?;
                 fs::remove_dir_all(folder.path().join("killed"))?;
             }

@@ -606,4 +606,24 @@ mod tests {
         assert_eq!(found.skip("").detail, "a program is a solution of `m` of set");
         Ok(())
     }
+
+    #[test]
+    fn a_program_that_solves_what_is_given_to_be_measured_on_removes() -> Result<(), PrepareError> {
+        let code = "def longest(values, limit):\n    best = 0\n    for start in range(len(values)):\n        best += 1\n    return best\n";
+        let more = (0..40).map(|n| format!("def helper_{n}(a):\n    return a * {n}\n")).collect::<String>();
+        let (solution, answer) = (format!("```python\n{code}```"), format!("```python\n{more}{code}```"));
+        let removed = |is_given: bool| -> Result<bool, PrepareError> {
+            let mut rows = fakes::conversations(&[&["Find it.", &solution], &["Write a lot.", &answer]])?;
+            for (entry, side) in rows.rows.iter_mut().zip([Side::Eval, Side::Train]) {
+                entry.decision = Decision::Accepted(side);
+            }
+            let boilerplate = rows.find_boilerplate()?;
+            decontaminate(&mut rows, Vec::new(), DecontaminatedSet::named("own"), boilerplate, is_given)?;
+            Ok(matches!(rows.rows[1].decision, Decision::Contaminated(_)))
+        };
+        assert!(removed(true)?);
+        // Of one data set, what resembles a held-out row as a whole is on its side already.
+        assert!(!removed(false)?);
+        Ok(())
+    }
 }

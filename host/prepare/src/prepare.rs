@@ -639,8 +639,13 @@ mod tests {
         let mut untested = problem("untested", "77");
         (untested.tests, untested.solutions) = (Vec::new().into(), Vec::new());
         let proof = LoadedRow::Problem(problem_with("proof", "A proof.", &["print(88)"], &[("", "88")]));
+        let alone = vec![LoadedRow::Problem(untested.clone())];
         let measured = vec![unsolved("p0", "3"), unsolved("t1", "500"), proof, LoadedRow::Problem(untested)];
         let rows = [problems("p", 0..8), problems("q", 20..24)];
+        let none = Sources { run: Run::new(Vec::new()), weights: [1.0, 2.0], rows: rows.clone(), measured: alone };
+        let refused = none.prepare().expect_err("nothing can be measured").to_string();
+        let expected = "data.evaluation_files have no row to measure on (1 rows: 1 no-tests)\n  - no-tests: ";
+        assert!(refused.starts_with(expected), "{refused}");
         let sources = Sources { run: Run::new(Vec::new()), weights: [1.0, 2.0], rows, measured };
         let manifest = sources.prepare()?.manifest;
         let counts = manifest.counts;
