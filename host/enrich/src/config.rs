@@ -5,8 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{EndpointConfig, EndpointError, completions_url, is_variable_name, shown_url};
 use hilora_contract::artifact::ContentHash;
+use hilora_endpoint::{EndpointConfig, EndpointError, completions_url, is_variable_name, shown_url};
 
 /// The `enrich` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -14,7 +14,6 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::config::EnrichConfig;
-use super::endpoint::{CallEnd, Endpoint, EndpointError};
 use super::error::EnrichError;
 use super::hidden_tests::HiddenTests;
 use super::record::{TraceRecord, TracedAnswer};
@@ -22,6 +21,7 @@ use super::request::TraceRequest;
 use super::screening::screen;
 use hilora_contract::artifact::{AtomicFile, ContentHash, Line, Lines};
 use hilora_contract::dataset::{Example, Lesson};
+use hilora_endpoint::{CallEnd, Endpoint, EndpointError};
 
 /// An endpoint that has refused this many requests of a run and answered none is asked no more.
 const REFUSALS_MAX: usize = 8;

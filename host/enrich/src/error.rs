@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use hilora_contract::artifact::{FileError, JsonLinesError};
 use hilora_contract::fault::{Blame, Fault};
-
-use super::endpoint::EndpointError;
+use hilora_endpoint::EndpointError;
 
 /// Why traces cannot be collected. What had been answered until then is recorded.
 #[derive(Debug, thiserror::Error)]

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::Completion;
 use super::error::EnrichError;
 use hilora_contract::artifact::{ContentHash, FileError, JsonRow, RecordFile, RecordRows};
+use hilora_endpoint::Completion;
 
 /// An endpoint's answer to one request, as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,19 +6,19 @@ use reqwest::Url;
 
 /// An endpoint's settings as plain values.
 #[derive(Debug, Clone)]
-pub(crate) struct EndpointConfig {
+pub struct EndpointConfig {
     /// Where requests are posted.
-    pub(crate) url: Url,
+    pub url: Url,
     /// The environment variable that holds the key.
-    pub(crate) api_key_env: String,
+    pub api_key_env: String,
     /// How often a call that failed in passing is made again.
-    pub(crate) retries: u32,
+    pub retries: u32,
     /// How long one call may take.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
 }
 
 /// The address that is asked, or what was expected of `base_url`.
-pub(crate) fn completions_url(base_url: &str) -> Result<Url, &'static str> {
+pub fn completions_url(base_url: &str) -> Result<Url, &'static str> {
     let url = Url::parse(base_url).map_err(|_| "an address such as `https://api.openai.com/v1`")?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err("an http or https address");
@@ -40,13 +40,13 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 }
 
 /// Whether an environment variable can have this name.
-pub(crate) fn is_variable_name(text: &str) -> bool {
+pub fn is_variable_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// The address for a message: what stands before an `@` may be a password, what follows a `?` a key.
-pub(crate) fn shown_url(text: &str) -> &str {
+pub fn shown_url(text: &str) -> &str {
     let text = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
     text.split_once('?').map_or(text, |(address, _)| address)
 }

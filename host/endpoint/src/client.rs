@@ -21,12 +21,12 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// The most characters of a server's words in a message.
 const WORDS_MAX: usize = 400;
 /// The finish reason of what a model or its server would not answer.
-pub(crate) const REFUSAL: &str = "refusal";
+pub const REFUSAL: &str = "refusal";
 /// How often a waiting call looks whether it shall stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// An endpoint, ready to be asked.
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     client: Client,
     url: Url,
     key: Option<String>,
@@ -35,24 +35,29 @@ pub(crate) struct Endpoint {
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Completion {
+pub struct Completion {
     /// The message's text.
-    pub(crate) text: Option<String>,
+    pub text: Option<String>,
     /// Why the endpoint ended it.
-    pub(crate) finish_reason: Option<String>,
+    pub finish_reason: Option<String>,
     /// Tokens of the prompt, as the endpoint counts them.
-    pub(crate) prompt_tokens: u64,
+    pub prompt_tokens: u64,
     /// Tokens of the answer.
-    pub(crate) completion_tokens: u64,
+    pub completion_tokens: u64,
 }
 
 /// How a call ended.
-pub(crate) enum CallEnd {
+pub enum CallEnd {
     /// With an answer.
     Answered(Completion),
     /// With a refusal that may be about this request alone (its length, its content), as an answer that says so and as
     /// the error that it is if every request is refused.
-    Refused { answer: Completion, error: EndpointError },
+    Refused {
+        /// The refusal as an answer.
+        answer: Completion,
+        /// The refusal as an error.
+        error: EndpointError,
+    },
     /// Before another attempt, because the run is stopping.
     Stopped,
     /// With an error that stops the run.
@@ -112,7 +117,7 @@ enum ErrorWords {
 
 impl Endpoint {
     /// The endpoint of a config, with the key from the environment.
-    pub(crate) fn new(config: EndpointConfig) -> Result<Self, EndpointError> {
+    pub fn new(config: EndpointConfig) -> Result<Self, EndpointError> {
         let EndpointConfig { url, api_key_env: variable, retries, timeout } = config;
         let local = is_loopback(&url);
 
@@ -140,7 +145,7 @@ impl Endpoint {
 
     /// Posts a request's body until there is an answer, the call may not be made again, or `stopping` is set. `key` is the
     /// request's own name.
-    pub(crate) async fn ask(&self, key: &ContentHash, body: &str, stopping: &AtomicBool) -> CallEnd {
+    pub async fn ask(&self, key: &ContentHash, body: &str, stopping: &AtomicBool) -> CallEnd {
         let mut failed = 0;
         loop {
             let (message, wait) = match self.attempt(body).await {
@@ -290,7 +295,7 @@ mod tests {
     use super::*;
 
     fn endpoint(base_url: &str) -> Result<Endpoint, EndpointError> {
-        let url = super::super::config::completions_url(base_url).map_err(EndpointError::BadAddress)?;
+        let url = crate::config::completions_url(base_url).map_err(EndpointError::BadAddress)?;
         let api_key_env = "HILORA_TEST_NO_SUCH_KEY".to_owned();
         Endpoint::new(EndpointConfig { url, api_key_env, retries: 0, timeout: Duration::from_secs(1) })
     }
