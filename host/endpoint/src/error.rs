@@ -45,6 +45,9 @@ pub enum EndpointError {
         /// The last failure.
         message: String,
     },
+    /// The task of a call ended without an outcome.
+    #[error("a call ended without an outcome: {0}")]
+    LostCall(String),
 }
 
 impl Fault for EndpointError {
@@ -56,6 +59,7 @@ impl Fault for EndpointError {
             Self::NoAnswer { .. } => Blame::Machine,
             // Sockets, threads, certificates.
             Self::Client(_) => Blame::Machine,
+            Self::LostCall(_) => Blame::Ours,
         }
     }
 
@@ -66,7 +70,8 @@ impl Fault for EndpointError {
             | Self::BadKey { .. }
             | Self::Client(_)
             | Self::Refused { .. }
-            | Self::NoAnswer { .. } => Vec::new(),
+            | Self::NoAnswer { .. }
+            | Self::LostCall(_) => Vec::new(),
         }
     }
 }
