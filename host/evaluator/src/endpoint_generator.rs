@@ -154,16 +154,24 @@ impl Generator for EndpointGenerator {
             waiting: groups(requests, self.samples_per_request),
             open: BTreeMap::new(),
             calls: 0,
-            is_answered: sink.has_any(),
+            is_answered: false,
             refusals: Vec::new(),
             first_refusal: None,
             failed: None,
             sink,
         };
         endpoint.make_calls(self.concurrency, &mut asking)?;
-        let Asking { failed, refusals, first_refusal, .. } = asking;
-        let refused = first_refusal.filter(|_| !refusals.is_empty()).map(EvaluatorError::from);
-        failed.or(refused).map_or(Ok(()), Err)
+        let Asking { failed, refusals, first_refusal, waiting, open, sink, .. } = asking;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let was_stopped = !(waiting.is_empty() && open.is_empty());
+        match first_refusal.filter(|_| !refusals.is_empty() && !was_stopped) {
+            // The few that were left of an earlier run may all be such prompts.
+            Some(_) if sink.has_any() => sink.accept_all(refusals),
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -191,7 +199,7 @@ struct Asking<'a> {
     /// The requests of each call that is open.
     open: BTreeMap<usize, Vec<usize>>,
     calls: usize,
-    /// Whether the endpoint has answered any request.
+    /// Whether the endpoint has answered any request of this run; what an earlier one was answered may come of another.
     is_answered: bool,
     /// Requests that it refused before it answered any, with its words.
     refusals: Vec<(usize, Completion)>,
