@@ -18,7 +18,7 @@ const FENCED_PACKAGES: [(&str, &[&str]); 7] = [
     ("wasmparser", &["wasm"]),
     ("candle-core", &["kernels", "model", "trainer"]),
     ("sqlx", &["registry"]),
-    ("reqwest", &["enrich"]),
+    ("reqwest", &["endpoint"]),
     ("ureq", &["hub"]),
     ("indicatif", &["cli"]),
 ];

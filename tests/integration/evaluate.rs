@@ -76,7 +76,8 @@ impl Generator for FakeModel {
             let text = if self.right_only { answers[0] } else { answers[*turn] };
             *turn += 1;
             let end = CompletionEnd::Stopped;
-            sink.accept(index, Completion { text: text.to_owned(), tokens: text.len() as u64 / 4, end })?;
+            let (text, tokens) = (text.to_owned(), text.len() as u64 / 4);
+            sink.accept(index, Completion { text, tokens, end, log_probabilities: None })?;
         }
         Ok(())
     }

@@ -1,12 +1,10 @@
 //! The `enrich` section of a config: which endpoint writes the reasoning traces, and how it is asked.
 
-use std::time::Duration;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{EndpointConfig, EndpointError, completions_url, is_variable_name, shown_url};
 use hilora_contract::artifact::ContentHash;
+use hilora_endpoint::{Api, EndpointConfig, EndpointError, EndpointKeys};
 
 /// The `enrich` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -67,38 +65,18 @@ fn default_timeout_seconds() -> u64 {
     120
 }
 
-/// The most calls that may be open at once: each holds a connection.
-const CONCURRENCY_MAX: usize = 1024;
-
 impl EnrichConfig {
     /// Everything that is wrong with the values, each as one sentence that names its key.
     pub fn validate(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if let Err(why) = completions_url(&self.base_url) {
-            problems.push(format!("enrich.base_url is `{}`, expected {why}", shown_url(&self.base_url)));
-        }
+        let mut problems = self.endpoint_keys().validate();
         if self.model.trim().is_empty() {
             problems.push("enrich.model is empty, expected a name".to_owned());
-        }
-        if !is_variable_name(&self.api_key_env) {
-            // The value is not shown: it may be the key itself.
-            let expected = "expected the name of an environment variable (letters, digits and `_`), not a key";
-            problems.push(format!("enrich.api_key_env is not valid, {expected}"));
         }
         if !(0.0..=2.0).contains(&self.temperature) {
             problems.push(format!("enrich.temperature is {}, expected 0 to 2", self.temperature));
         }
         if self.max_tokens == 0 {
             problems.push("enrich.max_tokens is 0, expected at least 1".to_owned());
-        }
-        if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
-            problems.push(format!("enrich.concurrency is {}, expected 1 to {CONCURRENCY_MAX}", self.concurrency));
-        }
-        if self.retries > 20 {
-            problems.push(format!("enrich.retries is {}, expected at most 20", self.retries));
-        }
-        if !(1..=86_400).contains(&self.timeout_seconds) {
-            problems.push(format!("enrich.timeout_seconds is {}, expected 1 to 86400", self.timeout_seconds));
         }
         for (key, price) in
             [("input", self.price_per_million_input_tokens), ("output", self.price_per_million_output_tokens)]
@@ -126,12 +104,18 @@ impl EnrichConfig {
 
     /// How the endpoint is asked.
     pub(super) fn endpoint(&self) -> Result<EndpointConfig, EndpointError> {
-        Ok(EndpointConfig {
-            url: completions_url(&self.base_url).map_err(EndpointError::BadAddress)?,
-            api_key_env: self.api_key_env.clone(),
+        self.endpoint_keys().config(Api::Chat)
+    }
+
+    fn endpoint_keys(&self) -> EndpointKeys<'_> {
+        EndpointKeys {
+            section: "enrich",
+            base_url: &self.base_url,
+            api_key_env: &self.api_key_env,
+            concurrency: self.concurrency,
             retries: self.retries,
-            timeout: Duration::from_secs(self.timeout_seconds),
-        })
+            timeout_seconds: self.timeout_seconds,
+        }
     }
 }
 

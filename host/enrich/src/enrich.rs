@@ -6,15 +6,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::task::JoinSet;
 
 use super::config::EnrichConfig;
-use super::endpoint::{CallEnd, Endpoint, EndpointError};
 use super::error::EnrichError;
 use super::hidden_tests::HiddenTests;
 use super::record::{TraceRecord, TracedAnswer};
@@ -22,14 +17,10 @@ use super::request::TraceRequest;
 use super::screening::screen;
 use hilora_contract::artifact::{AtomicFile, ContentHash, Line, Lines};
 use hilora_contract::dataset::{Example, Lesson};
+use hilora_endpoint::{Call, CallEnd, Caller, Demand, Endpoint};
 
 /// An endpoint that has refused this many requests of a run and answered none is asked no more.
 const REFUSALS_MAX: usize = 8;
-/// How often the run looks whether it shall stop.
-const STOP_POLL: Duration = Duration::from_millis(50);
-/// How long calls that are open when the run stops are waited for: they are paid for, but a service manager kills what
-/// has not stopped after a while.
-const STOP_GRACE: Duration = Duration::from_secs(4);
 
 /// The files of one enrichment.
 pub struct EnrichFiles<'a> {
@@ -110,8 +101,9 @@ pub fn enrich(
     let Survey { rows, tests, mut report } = survey(config, files, &record)?;
     let requests = unanswered(&rows, &record);
     if !requests.is_empty() {
-        let calls = Calls { config, requests: &requests, stop, on_progress };
-        calls.make(&mut record, &mut report)?;
+        let mut calls =
+            Calls { config, requests: &requests, stop, on_progress, record: &mut record, report: &mut report };
+        calls.make()?;
         report.cost = config.cost(report.prompt_tokens, report.completion_tokens);
     }
     if report.calls_answered < report.calls {
@@ -190,110 +182,96 @@ struct Calls<'a> {
     requests: &'a [&'a Example],
     stop: &'a dyn Fn() -> bool,
     on_progress: &'a dyn Fn(EnrichProgress),
+    record: &'a mut TraceRecord,
+    report: &'a mut EnrichReport,
 }
 
-impl Calls<'_> {
-    /// Makes them, no more at once than the config allows, and records each answer.
-    fn make(&self, record: &mut TraceRecord, report: &mut EnrichReport) -> Result<(), EnrichError> {
-        let endpoint = Arc::new(Endpoint::new(self.config.endpoint()?)?);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| EndpointError::Client(error.to_string()))?;
-        runtime.block_on(self.make_all(&endpoint, record, report))
-    }
+/// How far they are.
+struct Making<'a, 'b> {
+    calls: &'b mut Calls<'a>,
+    next: usize,
+    is_stopped: bool,
+    failure: Option<EnrichError>,
+    refusals: Refusals,
+}
 
-    async fn make_all(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        record: &mut TraceRecord,
-        report: &mut EnrichReport,
-    ) -> Result<(), EnrichError> {
-        let stopping = Arc::new(AtomicBool::new(false));
-        let mut waiting = self.requests.iter();
-        let mut open: JoinSet<(ContentHash, CallEnd)> = JoinSet::new();
-        let mut stopped_at = None;
-        let mut failure = None;
-        let mut refusals = Refusals::default();
-        self.tell(report);
-        loop {
-            if failure.is_some() || (self.stop)() {
-                stopping.store(true, Ordering::SeqCst);
-            }
-            if stopping.load(Ordering::SeqCst) && stopped_at.get_or_insert_with(Instant::now).elapsed() > STOP_GRACE {
-                // What is still open is not waited for; it is asked again the next time.
-                open.abort_all();
-                break;
-            }
-            while !stopping.load(Ordering::SeqCst) && open.len() < self.config.concurrency {
-                let Some(example) = waiting.next() else { break };
-                let request = TraceRequest::of(example, self.config);
-                let (endpoint, stopping) = (endpoint.clone(), stopping.clone());
-                open.spawn(async move { (request.key, endpoint.ask(&request.key, &request.body, &stopping).await) });
-            }
-            if open.is_empty() {
-                break;
-            }
-            let Ok(mut ended) = tokio::time::timeout(STOP_POLL, open.join_next()).await else { continue };
-            let mut answers = Vec::new();
-            // Whatever else has ended by now shares one write.
-            while let Some(end) = ended {
-                match end {
-                    Ok((key, CallEnd::Answered(answer))) => answers.push(TracedAnswer::new(key, answer)),
-                    Ok((key, CallEnd::Refused { answer, error })) => {
-                        refusals.add(TracedAnswer::new(key, answer), error.into());
-                    }
-                    Ok((_, CallEnd::Stopped)) => {}
-                    Ok((_, CallEnd::Failed(error))) => drop(failure.get_or_insert(error.into())),
-                    Err(error) => drop(failure.get_or_insert(EnrichError::LostCall(error.to_string()))),
-                }
-                ended = open.try_join_next();
-            }
-            // One answer of this run shows that requests are served, so what was refused is about its row. Answers of
-            // earlier runs do not: the endpoint may be another.
-            if !answers.is_empty() || report.calls_answered > 0 {
-                answers.append(&mut refusals.answers);
-            } else if refusals.answers.len() >= REFUSALS_MAX {
-                failure = failure.or(refusals.first.take());
-            }
-            self.record(answers, record, report)?;
-        }
+impl<'a> Calls<'a> {
+    /// Makes them, no more at once than the config allows, and records each answer.
+    fn make(&mut self) -> Result<(), EnrichError> {
+        let endpoint = Endpoint::new(self.config.endpoint()?)?;
+        let concurrency = self.config.concurrency;
+        self.tell();
+        let refusals = Refusals::default();
+        let mut making = Making { calls: self, next: 0, is_stopped: false, failure: None, refusals };
+        endpoint.make_calls(concurrency, &mut making)?;
+        let Making { is_stopped, failure, mut refusals, .. } = making;
         // The few that were left of an earlier run may all be such rows.
-        let all_asked = failure.is_none() && !stopping.load(Ordering::SeqCst);
-        if all_asked && report.answers_reused > 0 {
-            self.record(std::mem::take(&mut refusals.answers), record, report)?;
+        if failure.is_none() && !is_stopped && self.report.answers_reused > 0 {
+            self.keep(std::mem::take(&mut refusals.answers))?;
         }
         let refused = if refusals.answers.is_empty() { None } else { refusals.first };
         failure.or(refused).map_or(Ok(()), Err)
     }
 
-    fn record(
-        &self,
-        answers: Vec<TracedAnswer>,
-        record: &mut TraceRecord,
-        report: &mut EnrichReport,
-    ) -> Result<(), EnrichError> {
+    fn keep(&mut self, answers: Vec<TracedAnswer>) -> Result<(), EnrichError> {
         if answers.is_empty() {
             return Ok(());
         }
-        report.calls_answered += answers.len();
+        self.report.calls_answered += answers.len();
         // A server may claim any number.
         for answer in &answers {
-            report.prompt_tokens = report.prompt_tokens.saturating_add(answer.prompt_tokens);
-            report.completion_tokens = report.completion_tokens.saturating_add(answer.completion_tokens);
+            self.report.prompt_tokens = self.report.prompt_tokens.saturating_add(answer.prompt_tokens);
+            self.report.completion_tokens = self.report.completion_tokens.saturating_add(answer.completion_tokens);
         }
-        record.append(answers)?;
-        self.tell(report);
+        self.record.append(answers)?;
+        self.tell();
         Ok(())
     }
 
-    fn tell(&self, report: &EnrichReport) {
+    fn tell(&self) {
+        let EnrichReport { prompt_tokens, completion_tokens, .. } = *self.report;
         (self.on_progress)(EnrichProgress {
-            answered: report.calls_answered as u64,
-            calls: report.calls as u64,
-            tokens: report.prompt_tokens.saturating_add(report.completion_tokens),
-            cost: self.config.cost(report.prompt_tokens, report.completion_tokens),
+            answered: self.report.calls_answered as u64,
+            calls: self.report.calls as u64,
+            tokens: prompt_tokens.saturating_add(completion_tokens),
+            cost: self.config.cost(prompt_tokens, completion_tokens),
         });
+    }
+}
+
+impl Caller for Making<'_, '_> {
+    fn next_call(&mut self) -> Option<Call> {
+        let example = self.calls.requests.get(self.next)?;
+        let TraceRequest { key, body } = TraceRequest::of(example, self.calls.config);
+        self.next += 1;
+        Some(Call { number: self.next - 1, key, body, demand: Demand::Readable })
+    }
+
+    fn take(&mut self, ended: Vec<(Call, CallEnd)>) {
+        let mut answers = Vec::new();
+        for (Call { key, .. }, end) in ended {
+            match end {
+                CallEnd::Answered(answer) => answers.push(TracedAnswer::new(key, answer)),
+                CallEnd::Refused { answer, error } => self.refusals.add(TracedAnswer::new(key, answer), error.into()),
+                CallEnd::Stopped => {}
+                CallEnd::Failed(error) => drop(self.failure.get_or_insert(error.into())),
+            }
+        }
+        // One answer of this run shows that requests are served, so what was refused is about its row. Answers of
+        // earlier runs do not: the endpoint may be another.
+        if !answers.is_empty() || self.calls.report.calls_answered > 0 {
+            answers.append(&mut self.refusals.answers);
+        } else if self.refusals.answers.len() >= REFUSALS_MAX {
+            self.failure = self.failure.take().or(self.refusals.first.take());
+        }
+        if let Err(error) = self.calls.keep(answers) {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    fn stops(&mut self) -> bool {
+        self.is_stopped = self.is_stopped || self.failure.is_some() || (self.calls.stop)();
+        self.is_stopped
     }
 }
 

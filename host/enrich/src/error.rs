@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use hilora_contract::artifact::{FileError, JsonLinesError};
 use hilora_contract::fault::{Blame, Fault};
-
-use super::endpoint::EndpointError;
+use hilora_endpoint::EndpointError;
 
 /// Why traces cannot be collected. What had been answered until then is recorded.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +28,6 @@ pub enum EnrichError {
     /// The endpoint gives no answer.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// The task of a call ended without an outcome.
-    #[error("a call ended without an outcome: {0}")]
-    LostCall(String),
 }
 
 impl Fault for EnrichError {
@@ -41,7 +37,6 @@ impl Fault for EnrichError {
             Self::Rows(error) => error.blame(),
             Self::NoTests { .. } => Blame::User,
             Self::Endpoint(error) => error.blame(),
-            Self::LostCall(_) => Blame::Ours,
         }
     }
 
@@ -55,7 +50,6 @@ impl Fault for EnrichError {
                 error.hints().into_iter().chain([recorded]).collect()
             }
             Self::Endpoint(error) => error.hints(),
-            Self::LostCall(_) => Vec::new(),
         }
     }
 }

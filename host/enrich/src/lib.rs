@@ -2,13 +2,11 @@
 //! OpenAI-compatible endpoint.
 //!
 //! Every answer that arrived is recorded before anything else happens with it, so a kill repeats no call whose answer was
-//! recorded. What the record holds is judged anew at each run: a better rule for what is a trace costs no call. This is
-//! the only crate that knows OpenAI's JSON as a client, and the only one that names `reqwest`; it knows no plugin, no
-//! tokenizer and no config but its own section.
+//! recorded. What the record holds is judged anew at each run: a better rule for what is a trace costs no call. It knows
+//! no plugin, no tokenizer and no config but its own section; `hilora_endpoint` makes the calls.
 
 mod config;
 
-mod endpoint;
 mod request;
 
 mod record;
@@ -20,7 +18,6 @@ mod enrich;
 mod error;
 
 pub use config::EnrichConfig;
-pub use endpoint::EndpointError;
 pub use enrich::{EnrichFiles, EnrichProgress, EnrichReport, enrich, plan};
 pub use error::EnrichError;
 pub use hidden_tests::HiddenTests;

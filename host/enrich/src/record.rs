@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::Completion;
 use super::error::EnrichError;
 use hilora_contract::artifact::{ContentHash, FileError, JsonRow, RecordFile, RecordRows};
+use hilora_endpoint::Answer;
 
 /// An endpoint's answer to one request, as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +35,11 @@ impl JsonRow for TracedAnswer {
 
 impl TracedAnswer {
     /// What is recorded of a call.
-    pub(super) fn new(key: ContentHash, completion: Completion) -> Self {
-        let Completion { text, finish_reason, prompt_tokens, completion_tokens } = completion;
+    pub(super) fn new(key: ContentHash, answer: Answer) -> Self {
+        let Answer { choices, prompt_tokens, completion_tokens } = answer;
+        // One was asked for.
+        let (text, finish_reason) =
+            choices.into_iter().next().map_or((None, None), |choice| (choice.text, choice.finish_reason));
         Self { key, text, finish_reason, prompt_tokens, completion_tokens }
     }
 }

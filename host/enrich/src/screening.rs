@@ -14,9 +14,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::REFUSAL;
 use super::record::TracedAnswer;
 use hilora_contract::dataset::{Example, TestCase};
+use hilora_endpoint::REFUSAL;
 
 /// The fewest characters of prose in a trace, white space left out.
 const PROSE_CHARACTERS_MIN: usize = 80;

@@ -12,16 +12,21 @@ pub enum CompletionEnd {
     Cut,
     /// It never began: the model's context has no room for prompt and answer.
     PromptTooLong,
+    /// It never began: the endpoint refuses this request, though it answers others.
+    Refused,
 }
 
 /// A completion.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Completion {
-    /// Its text, without the stop token.
+    /// Its text, without the stop token; of a refused request, the endpoint's words.
     pub text: String,
     /// Its length in tokens.
     pub tokens: u64,
     /// How it ended.
     pub end: CompletionEnd,
+    /// The log-probability of each of its tokens, where they were asked for and given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_probabilities: Option<Vec<f64>>,
 }

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::endpoint_config::EndpointGeneratorConfig;
+
 /// How many answers are drawn, how, and which pass@k is estimated from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -17,11 +19,21 @@ pub struct EvaluationConfig {
     pub max_new_tokens: usize,
     /// The k of each pass@k that is reported beside pass@1.
     pub k: Vec<u32>,
+    /// An OpenAI-compatible endpoint that answers for base and adapter; without it the run's own models do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generator: Option<EndpointGeneratorConfig>,
 }
 
 impl Default for EvaluationConfig {
     fn default() -> Self {
-        Self { samples_per_problem: 4, temperature: 0.2, top_p: 0.95, max_new_tokens: 512, k: vec![1, 4] }
+        Self {
+            samples_per_problem: 4,
+            temperature: 0.2,
+            top_p: 0.95,
+            max_new_tokens: 512,
+            k: vec![1, 4],
+            generator: None,
+        }
     }
 }
 
@@ -47,6 +59,7 @@ impl EvaluationConfig {
         if self.max_new_tokens == 0 {
             problems.push("evaluation.max_new_tokens: expected at least 1, got 0".to_owned());
         }
+        problems.extend(self.generator.iter().flat_map(EndpointGeneratorConfig::validate));
         for &k in &self.k {
             if k == 0 || k > samples {
                 problems.push(format!("evaluation.k: expected 1 to samples_per_problem ({samples}), got {k}"));
@@ -70,8 +83,14 @@ mod tests {
 
     #[test]
     fn says_every_problem_at_once() {
-        let config =
-            EvaluationConfig { samples_per_problem: 3, temperature: 0.0, top_p: 0.0, max_new_tokens: 0, k: vec![1, 4] };
+        let config = EvaluationConfig {
+            samples_per_problem: 3,
+            temperature: 0.0,
+            top_p: 0.0,
+            max_new_tokens: 0,
+            k: vec![1, 4],
+            generator: None,
+        };
         assert_eq!(config.validate().len(), 4);
         assert!(EvaluationConfig::default().validate().is_empty());
     }

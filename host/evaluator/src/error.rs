@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use hilora_contract::artifact::FileError;
 use hilora_contract::fault::{Blame, Fault};
 use hilora_contract::plugin::{PluginError, PluginIdentity};
+use hilora_endpoint::EndpointError;
 use hilora_judge::JudgeError;
 use hilora_model::ModelError;
 
@@ -99,6 +100,19 @@ pub enum EvaluatorError {
         /// Who failed.
         failed: Blame,
     },
+    /// An endpoint cannot be asked, or refuses to answer anything.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The endpoint failed to give too many answers; a rate that counts them as wrong would not be the model's.
+    #[error("{answers} answers did not come; the first, to `{id}`: {detail}")]
+    NotAnswered {
+        /// How many.
+        answers: usize,
+        /// The first one's problem.
+        id: String,
+        /// What happened.
+        detail: String,
+    },
     /// Two measurements are not of the same problems with the same number of samples.
     #[error("the two evaluations do not match: {what}: expected {expected}, got {got}")]
     Mismatch {
@@ -155,6 +169,8 @@ impl Fault for EvaluatorError {
             | Self::Figure { .. }
             | Self::Syntax { .. } => Blame::User,
             Self::NotJudged { failed, .. } => *failed,
+            Self::Endpoint(error) => error.blame(),
+            Self::NotAnswered { .. } => Blame::Machine,
             Self::Count { .. } => Blame::Ours,
         }
     }
@@ -174,7 +190,8 @@ impl Fault for EvaluatorError {
             }
             Self::NothingToTime { .. } => "a base with a longer context, or shorter problems",
             Self::Figure { .. } => "`hilora-host evaluate` measures anew what was edited",
-            Self::NotJudged { .. } => "what was drawn and judged is kept: run it again",
+            Self::Endpoint(error) => return error.hints(),
+            Self::NotJudged { .. } | Self::NotAnswered { .. } => "what was drawn and judged is kept: run it again",
             Self::Prompts { .. }
             | Self::TooFewExamples { .. }
             | Self::NoTest { .. }

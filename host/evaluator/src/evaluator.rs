@@ -1,22 +1,28 @@
 //! The evaluator: draws answers to held-out problems, has them judged, and makes an evaluation of it.
 //!
-//! Drawing and judging follow each other, each with a clock of its own. Both look into the sample record first and add to
-//! it what they find as they find it.
+//! An answer is judged while others are drawn. Both drawing and judging look into the sample record first and add to it what
+//! they find as they find it; the record, and what is made of it, do not depend on which was faster.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock};
+use std::{panic, thread};
 
 use super::completion::{Completion, CompletionEnd};
 use super::config::EvaluationConfig;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome, check_problems};
-use super::failures::{FORMATTER_FAILED, Failures, is_of_one_answer};
+use super::failures::{FORMATTER_FAILED, Failures, NOT_ANSWERED, is_of_one_answer};
 use super::generator::{CompletionSink, Generator, SampleRequest};
-use super::judging::{Answer, judge_answers};
+use super::judged_answer::JudgedAnswer;
+use super::judging::{Answer, Judging, lock};
 use super::sample_record::SampleRecord;
 use super::sampling::{prompts, stream};
 use super::watch::{Subject, Watch, Work};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{EvaluationProblem, ProblemText, Segment, SegmentKind};
-use hilora_contract::plugin::PromptFormatter;
-use hilora_judge::Judge;
+use hilora_contract::plugin::{PromptFormatter, Sequence};
+use hilora_endpoint::EndpointError;
+use hilora_judge::{Judge, UNDECIDED_MAX, Verdict};
 
 /// Everything but the model that makes an evaluation.
 #[derive(Clone, Copy)]
@@ -64,19 +70,69 @@ impl Evaluator<'_> {
         watch: &Watch<'_>,
     ) -> Result<Option<Evaluation>, EvaluatorError> {
         check_problems(problems)?;
-        let Some(completions) = self.draw(candidate, problems, samples, watch)? else { return Ok(None) };
-        let per_problem = self.config.samples_per_problem as usize;
-        let codes = self.extract(&completions)?;
-        let answers: Vec<Answer<'_>> = codes
+        let texts: Vec<ProblemText> = problems.iter().map(|problem| problem.text.clone()).collect();
+        let prompts = prompts(self.formatter, self.specialist, &texts)?;
+        let per_problem = self.config.samples_per_problem;
+        let requests: Vec<SampleRequest<'_>> = prompts
             .iter()
-            .enumerate()
-            .filter_map(|(index, code)| Some(Answer { problem: &problems[index / per_problem], code: code.text()? }))
+            .zip(&texts)
+            .flat_map(|(Sequence { messages, segments }, text)| {
+                let stream = |sample| stream(&text.id, sample);
+                (0..per_problem).map(move |sample| SampleRequest { segments, messages, stream: stream(sample) })
+            })
             .collect();
-        let work = Work::Judge(candidate.subject);
-        let Some(judged) = judge_answers(self.judge, &answers, work, samples, watch)? else { return Ok(None) };
-        let mut judged = judged.into_iter();
+        let settings = candidate.generator.settings();
+        let keys: Vec<ContentHash> =
+            requests.iter().map(|request| completion_key(candidate, settings, request, samples)).collect();
+        let codes: Vec<OnceLock<Code>> = requests.iter().map(|_| OnceLock::new()).collect();
+
+        let samples = Mutex::new(samples);
+        let judging = Judging::new(self.judge, &samples, watch);
+        let drawing = Drawing {
+            formatter: self.formatter,
+            problems,
+            per_problem: per_problem as usize,
+            keys,
+            drawn: requests.iter().map(|_| None).collect(),
+            codes: &codes,
+            asked: Vec::new(),
+            lost: Vec::new(),
+            failures: Failures::of(requests.len()),
+            samples: &samples,
+            judging: &judging,
+            watch,
+        };
+        let drawn = thread::scope(|scope| {
+            let worker = scope.spawn(|| judging.run());
+            // However drawing ends, judging does not wait for more.
+            let _abandons = Abandons(&judging);
+            let drawn = drawing.draw(candidate, &requests);
+            if matches!(drawn, Ok(Some(_))) {
+                judging.announce(Work::Judge(candidate.subject));
+                let judged = worker.join();
+                watch.observer.end();
+                if let Err(panicked) = judged {
+                    panic::resume_unwind(panicked);
+                }
+            }
+            drawn
+        })?;
+        let judged = judging.finish()?;
+        let (Some(drawn), Some(judged)) = (drawn, judged) else { return Ok(None) };
+        self.outcomes(problems, drawn, &codes, judged)
+    }
+
+    /// What became of every answer.
+    fn outcomes(
+        &self,
+        problems: &[EvaluationProblem],
+        drawn: Vec<Drawn>,
+        codes: &[OnceLock<Code>],
+        mut judged: BTreeMap<usize, JudgedAnswer>,
+    ) -> Result<Option<Evaluation>, EvaluatorError> {
+        let per_problem = self.config.samples_per_problem as usize;
         let mut outcomes = Vec::with_capacity(problems.len());
-        let mut drawn = completions.into_iter().zip(codes);
+        let mut drawn = drawn.into_iter().zip(codes).enumerate();
         for problem in problems {
             let mut outcome = ProblemOutcome {
                 id: problem.text.id.clone(),
@@ -84,74 +140,48 @@ impl Evaluator<'_> {
                 domain: problem.domain.clone(),
                 samples: Vec::with_capacity(per_problem),
             };
-            for (completion, code) in drawn.by_ref().take(per_problem) {
-                let judgement = code.text().and_then(|_| judged.next());
-                let (verdict, error) = match (judgement, code) {
-                    (Some(judged), _) => (Some(judged.verdict), judged.error),
-                    (None, Code::Unknown) => (None, Some(FORMATTER_FAILED.to_owned())),
-                    (None, _) if completion.end == CompletionEnd::PromptTooLong => {
-                        (None, Some("prompt-too-long".to_owned()))
-                    }
-                    (None, _) => (None, Some("no-code".to_owned())),
-                };
-                let cut = completion.end == CompletionEnd::Cut;
-                let Completion { text, tokens, .. } = completion;
-                outcome.samples.push(SampleOutcome { completion: text, tokens, cut, verdict, error });
+            for (index, (drawn, code)) in drawn.by_ref().take(per_problem) {
+                outcome.samples.push(match drawn {
+                    Drawn::Completion(completion) => sample(completion, code.get(), judged.remove(&index)),
+                    Drawn::Lost => SampleOutcome {
+                        completion: String::new(),
+                        tokens: 0,
+                        cut: false,
+                        verdict: Some(Verdict::InternalError),
+                        error: Some(NOT_ANSWERED.to_owned()),
+                    },
+                });
             }
             outcomes.push(outcome);
         }
         Ok(Some(Evaluation::of_outcomes(outcomes, &self.config.every_k())?))
     }
+}
 
-    /// The code in each completion.
-    fn extract(&self, completions: &[Completion]) -> Result<Vec<Code>, EvaluatorError> {
-        let mut failures = Failures::of(completions.len());
-        let mut codes = Vec::with_capacity(completions.len());
-        for completion in completions {
-            codes.push(match self.formatter.extract_solution(&completion.text) {
-                Ok(Some(text)) => Code::Found(text),
-                Ok(None) => Code::None,
-                Err(error) if is_of_one_answer(&error) && failures.tolerates() => {
-                    tracing::warn!("{error}; the completion counts as an error");
-                    Code::Unknown
-                }
-                Err(error) => return Err(error.into()),
-            });
+/// What became of one completion.
+fn sample(completion: Completion, code: Option<&Code>, judged: Option<JudgedAnswer>) -> SampleOutcome {
+    let Completion { text, tokens, end, .. } = completion;
+    let (verdict, error) = match (judged, code) {
+        (Some(judged), _) => (Some(judged.verdict), judged.error),
+        (None, Some(Code::Unknown)) => (None, Some(FORMATTER_FAILED.to_owned())),
+        (None, _) => {
+            let cause = match end {
+                CompletionEnd::PromptTooLong => "prompt-too-long",
+                CompletionEnd::Refused => "refused",
+                CompletionEnd::Stopped | CompletionEnd::Cut => "no-code",
+            };
+            (None, Some(cause.to_owned()))
         }
-        Ok(codes)
-    }
+    };
+    SampleOutcome { completion: text, tokens, cut: end == CompletionEnd::Cut, verdict, error }
+}
 
-    /// Every problem's completions, problem by problem.
-    fn draw(
-        &self,
-        candidate: &Candidate<'_>,
-        problems: &[EvaluationProblem],
-        samples: &mut SampleRecord,
-        watch: &Watch<'_>,
-    ) -> Result<Option<Vec<Completion>>, EvaluatorError> {
-        let texts: Vec<ProblemText> = problems.iter().map(|problem| problem.text.clone()).collect();
-        let prompts = prompts(self.formatter, self.specialist, &texts)?;
-        let requests: Vec<SampleRequest<'_>> = prompts
-            .iter()
-            .zip(&texts)
-            .flat_map(|(prompt, text)| {
-                (0..self.config.samples_per_problem)
-                    .map(|sample| SampleRequest { segments: &prompt.segments, stream: stream(&text.id, sample) })
-            })
-            .collect();
-        let settings = candidate.generator.settings();
-        let keys = requests.iter().map(|request| completion_key(candidate, settings, request, samples)).collect();
-        let mut drawing = Drawing::new(keys, samples, watch);
-        watch.observer.begin(Work::Draw(candidate.subject), requests.len() as u64);
-        let drawn = drawing.missing_from(candidate.generator, &requests);
-        watch.observer.end();
-        drawn?;
-        let completions: Vec<Completion> = drawing.completions.into_iter().flatten().collect();
-        match completions.len() {
-            whole if whole == requests.len() => Ok(Some(completions)),
-            _ if watch.stops() => Ok(None),
-            got => Err(EvaluatorError::Count { what: "completions", expected: requests.len(), got }),
-        }
+/// Ends judging when drawing is left, however it is left.
+struct Abandons<'a>(&'a Judging<'a>);
+
+impl Drop for Abandons<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 
@@ -187,55 +217,149 @@ fn completion_key(
         SegmentKind::Control => &b"control"[..],
         SegmentKind::Content => b"content",
     };
+    let messages = serde_json::to_vec(request.messages).expect("plain structs with text keys always serialize");
     let prompt = request.segments.iter().flat_map(|segment| [kind(segment), segment.text.as_bytes()]);
-    samples.key(decides.into_iter().chain(prompt))
+    samples.key(decides.into_iter().chain([&messages[..]]).chain(prompt))
 }
 
-/// Completions as they come: from the record, then from the generator and into the record.
+/// What came of a request.
+enum Drawn {
+    Completion(Completion),
+    /// The machine's failure in place of an answer.
+    Lost,
+}
+
+/// Completions as they come: from the record, then from the generator and into the record; each is handed on to be judged.
 struct Drawing<'a> {
+    formatter: &'a dyn PromptFormatter,
+    problems: &'a [EvaluationProblem],
+    per_problem: usize,
     keys: Vec<ContentHash>,
-    completions: Vec<Option<Completion>>,
+    drawn: Vec<Option<Drawn>>,
+    /// The code in each completion.
+    codes: &'a [OnceLock<Code>],
     /// What the generator was asked for, by its place among all requests.
     asked: Vec<usize>,
-    samples: &'a mut SampleRecord,
+    /// What was lost, by its place, and how.
+    lost: Vec<(usize, String)>,
+    /// Of the formatter, on completions.
+    failures: Failures,
+    samples: &'a Mutex<&'a mut SampleRecord>,
+    judging: &'a Judging<'a>,
     watch: &'a Watch<'a>,
 }
 
 impl<'a> Drawing<'a> {
-    fn new(keys: Vec<ContentHash>, samples: &'a mut SampleRecord, watch: &'a Watch<'a>) -> Self {
-        let completions: Vec<Option<Completion>> = keys.iter().map(|key| samples.completion(*key)).collect();
-        let asked = (0..keys.len()).filter(|request| completions[*request].is_none()).collect();
-        Self { keys, completions, asked, samples, watch }
+    /// Draws what the record does not know. `None` if the watch, or a failure to judge, ended it early.
+    fn draw(
+        mut self,
+        candidate: &Candidate<'_>,
+        requests: &[SampleRequest<'_>],
+    ) -> Result<Option<Vec<Drawn>>, EvaluatorError> {
+        let observer = self.watch.observer;
+        observer.begin(Work::Draw(candidate.subject), requests.len() as u64);
+        let drawn = self.draw_missing(candidate.generator, requests);
+        observer.end();
+        drawn?;
+        let drawn: Vec<Drawn> = self.drawn.into_iter().flatten().collect();
+        match drawn.len() {
+            whole if whole == requests.len() => Ok(Some(drawn)),
+            _ if self.watch.stops() || self.judging.has_failed() => Ok(None),
+            got => Err(EvaluatorError::Count { what: "completions", expected: requests.len(), got }),
+        }
     }
 
-    fn missing_from(
+    fn draw_missing(
         &mut self,
         generator: &dyn Generator,
         requests: &[SampleRequest<'_>],
     ) -> Result<(), EvaluatorError> {
+        for request in 0..requests.len() {
+            let known = lock(self.samples).completion(self.keys[request]);
+            match known {
+                Some(completion) => self.hand_on(request, completion)?,
+                None => self.asked.push(request),
+            }
+        }
         self.watch.observer.advance((requests.len() - self.asked.len()) as u64);
         if self.asked.is_empty() {
             return Ok(());
         }
         let missing: Vec<SampleRequest<'_>> = self.asked.iter().map(|request| requests[*request]).collect();
         generator.generate(&missing, self)?;
-        self.samples.sync()
+        lock(self.samples).sync()
+    }
+
+    /// Looks for the code in a completion, and has it judged.
+    fn hand_on(&mut self, request: usize, completion: Completion) -> Result<(), EvaluatorError> {
+        let code = match completion.end {
+            CompletionEnd::Refused => Code::None,
+            CompletionEnd::Stopped | CompletionEnd::Cut | CompletionEnd::PromptTooLong => {
+                self.extract(&completion.text)?
+            }
+        };
+        self.drawn[request] = Some(Drawn::Completion(completion));
+        let problem = &self.problems[request / self.per_problem];
+        match self.codes[request].get_or_init(|| code).text() {
+            Some(code) => self.judging.take(request, Answer { problem, code }),
+            None => Ok(()),
+        }
+    }
+
+    fn extract(&mut self, completion: &str) -> Result<Code, EvaluatorError> {
+        match self.formatter.extract_solution(completion) {
+            Ok(Some(text)) => Ok(Code::Found(text)),
+            Ok(None) => Ok(Code::None),
+            Err(error) if is_of_one_answer(&error) && self.failures.tolerates() => {
+                tracing::warn!("{error}; the completion counts as an error");
+                Ok(Code::Unknown)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
 impl CompletionSink for Drawing<'_> {
     fn accept(&mut self, request: usize, completion: Completion) -> Result<(), EvaluatorError> {
-        let request = self.asked[request];
+        self.accept_all(vec![(request, completion)])
+    }
+
+    fn accept_all(&mut self, completions: Vec<(usize, Completion)>) -> Result<(), EvaluatorError> {
         (self.watch.check_model)()?;
-        self.samples.add_completion(self.keys[request], &completion)?;
-        if self.completions[request].replace(completion).is_none() {
-            self.watch.observer.advance(1);
+        let keyed = completions.iter().map(|(request, completion)| (self.keys[self.asked[*request]], completion));
+        lock(self.samples).add_completions(keyed)?;
+        for (request, completion) in completions {
+            let request = self.asked[request];
+            if self.drawn[request].is_none() {
+                self.watch.observer.advance(1);
+                self.hand_on(request, completion)?;
+            }
         }
         Ok(())
     }
 
+    fn lose(&mut self, request: usize, failure: EndpointError) -> Result<(), EvaluatorError> {
+        let request = self.asked[request];
+        let id = |request: usize| self.problems[request / self.per_problem].text.id.clone();
+        tracing::warn!("an answer to `{}` is lost: {failure}", id(request));
+        self.lost.push((request, failure.to_string()));
+        if self.lost.len() > UNDECIDED_MAX
+            && let Some((first, detail)) = self.lost.first()
+        {
+            let (id, detail) = (id(*first), detail.clone());
+            return Err(EvaluatorError::NotAnswered { answers: self.lost.len(), id, detail });
+        }
+        self.drawn[request] = Some(Drawn::Lost);
+        self.watch.observer.advance(1);
+        Ok(())
+    }
+
     fn wants_more(&mut self) -> bool {
-        !self.watch.stops()
+        !self.watch.stops() && !self.judging.has_failed()
+    }
+
+    fn has_any(&self) -> bool {
+        self.drawn.iter().any(|drawn| matches!(drawn, Some(Drawn::Completion(_))))
     }
 }
 
@@ -244,9 +368,7 @@ mod tests {
     use super::*;
     use crate::fakes::{FATAL_COMPLETION, FakeFormatter, FakeGenerator, doubling_problem, fake_judge};
     use crate::watch::Observer;
-    use hilora_judge::Verdict;
-    use std::collections::BTreeMap;
-    use std::sync::{Mutex, PoisonError};
+    use std::sync::PoisonError;
 
     const ANSWERS: [&str; 8] =
         ["CODE:double", "CODE:six", "CODE:raise", "CODE:loop", "CODE:unfinished", "CODE:numpy", "no idea", ""];

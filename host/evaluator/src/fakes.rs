@@ -16,6 +16,7 @@ use hilora_contract::plugin::{
     FUEL_PER_SECOND, FormatterLesson, LimitKind, PluginError, PluginIdentity, PluginKind, PromptFormatter, RunLimits,
     RunReport, RunnerInfo, Sequence, SolutionRunner, Termination,
 };
+use hilora_endpoint::EndpointError;
 use hilora_judge::{Judge, Verdict};
 
 /// A problem of which the first `correct` of `samples` answers were right and the rest wrong.
@@ -180,7 +181,7 @@ impl<F: Fn(&str, u64) -> String> Generator for FakeGenerator<F> {
             }
             let text = (self.0)(&request.segments[0].text, request.stream);
             let end = if text.is_empty() { CompletionEnd::PromptTooLong } else { CompletionEnd::Stopped };
-            sink.accept(index, Completion { tokens: text.len() as u64, text, end })?;
+            sink.accept(index, Completion { tokens: text.len() as u64, text, end, log_probabilities: None })?;
         }
         Ok(())
     }
@@ -224,7 +225,15 @@ impl CompletionSink for Collected {
         Ok(())
     }
 
+    fn lose(&mut self, _request: usize, failure: EndpointError) -> Result<(), EvaluatorError> {
+        Err(failure.into())
+    }
+
     fn wants_more(&mut self) -> bool {
         true
+    }
+
+    fn has_any(&self) -> bool {
+        self.0.iter().any(Option::is_some)
     }
 }

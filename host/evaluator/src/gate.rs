@@ -73,7 +73,7 @@ pub struct GateMeasurements {
     pub pass_at_1: f64,
     /// Its improvement over the base, in points.
     pub improvement_points: f64,
-    /// How much longer it decodes a token, as a fraction of the base's time.
+    /// How much longer it decodes a token, as a fraction of the base's time; not a number where it was not measured.
     pub latency_increase: f64,
     /// Its answers without runnable code, or that crash, as a fraction.
     pub error_rate: f64,
@@ -115,6 +115,7 @@ impl GateRuleName {
     /// A value in this rule's unit.
     fn show(self, value: f64) -> String {
         match self {
+            Self::LatencyIncrease if value.is_nan() => "not measured".to_owned(),
             Self::PassAt1 => format!("{value:.3}"),
             Self::Improvement => format!("{value:+.1} points"),
             Self::LatencyIncrease => format!("{:+.1} %", 100.0 * value),
@@ -235,5 +236,8 @@ mod tests {
              \x20 answers that do not run below 5.0 %                 4.9 %   passed\n\
              the gate says no: decode time over the base"
         );
+        let decision = GateConfig::default().decide(&GateMeasurements { latency_increase: f64::NAN, ..GOOD });
+        let rule = "  decode time over the base below +10.0 %     not measured   FAILED\n";
+        assert!(decision.to_string().contains(rule), "{decision}");
     }
 }

@@ -5,13 +5,16 @@ use std::time::Duration;
 use super::completion::Completion;
 use super::error::EvaluatorError;
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::Segment;
+use hilora_contract::dataset::{Message, Segment};
+use hilora_endpoint::EndpointError;
 
 /// A prompt to complete.
 #[derive(Debug, Clone, Copy)]
 pub struct SampleRequest<'a> {
     /// The prompt, as the formatter lays it out.
     pub segments: &'a [Segment],
+    /// The same prompt as messages, for whoever lays it out itself.
+    pub messages: &'a [Message],
     /// Names the random stream.
     pub stream: u64,
 }
@@ -21,8 +24,20 @@ pub trait CompletionSink {
     /// Takes the completion of the request with this index.
     fn accept(&mut self, request: usize, completion: Completion) -> Result<(), EvaluatorError>;
 
+    /// Takes completions that came together, which are kept together.
+    fn accept_all(&mut self, completions: Vec<(usize, Completion)>) -> Result<(), EvaluatorError> {
+        completions.into_iter().try_for_each(|(request, completion)| self.accept(request, completion))
+    }
+
+    /// Takes the machine's failure in place of a completion. Nothing is known of this answer, which is not the model's
+    /// doing; an error if there are too many of them to say anything of the model.
+    fn lose(&mut self, request: usize, failure: EndpointError) -> Result<(), EvaluatorError>;
+
     /// Whether to go on; what has not ended by then is lost.
     fn wants_more(&mut self) -> bool;
+
+    /// Whether this generator has completed anything yet, now or in an earlier run.
+    fn has_any(&self) -> bool;
 }
 
 /// Completes prompts. A completion depends on its request and on nothing else that is drawn.

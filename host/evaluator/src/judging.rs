@@ -1,8 +1,12 @@
 //! Judging: which answers are right, and why the others are errors. A program that answers the same problem twice is
 //! judged once; verdicts repeat exactly, so the second run could only say the same.
+//!
+//! Answers are taken one by one, while others are still drawn. What has to be run waits in a queue that the judge's workers
+//! empty meanwhile. It holds no more programs than answers were asked for, so that drawing never waits for judging. When
+//! which verdict comes decides nothing of the result.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::error::EvaluatorError;
 use super::judged_answer::JudgedAnswer;
@@ -11,7 +15,9 @@ use super::watch::{Watch, Work};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::EvaluationProblem;
 use hilora_contract::fault::Blame;
-use hilora_judge::{Judge, Judgement, StopAt, Submission, UNDECIDED_MAX, calibrated, run_limits, tested_code};
+use hilora_judge::{
+    Judge, JudgeError, Judgement, StopAt, Submission, UNDECIDED_MAX, calibrated, run_limits, tested_code,
+};
 
 /// A program that claims to solve a problem.
 #[derive(Clone, Copy)]
@@ -29,108 +35,216 @@ pub(crate) fn judge_answers(
     samples: &mut SampleRecord,
     watch: &Watch<'_>,
 ) -> Result<Option<Vec<JudgedAnswer>>, EvaluatorError> {
-    watch.observer.begin(work, answers.len() as u64);
-    let judged = judge_programs(judge, answers, samples, watch);
+    let samples = Mutex::new(samples);
+    let judging = Judging::new(judge, &samples, watch);
+    for (number, answer) in answers.iter().enumerate() {
+        judging.take(number, *answer)?;
+    }
+    judging.announce(work);
+    judging.run();
     watch.observer.end();
-    judged
+    let Some(mut judged) = judging.finish()? else { return Ok(None) };
+    Ok(Some((0..answers.len()).filter_map(|number| judged.remove(&number)).collect()))
 }
 
-fn judge_programs(
-    judge: &Judge,
-    answers: &[Answer<'_>],
-    samples: &mut SampleRecord,
-    watch: &Watch<'_>,
-) -> Result<Option<Vec<JudgedAnswer>>, EvaluatorError> {
-    let programs = Programs::of(answers);
-    let mut keys = Keys::new(judge);
-    let keys: Vec<ContentHash> = programs.distinct.iter().map(|program| keys.of(program, samples)).collect();
-    let mut judged: Vec<Option<JudgedAnswer>> = keys.iter().map(|key| samples.judged(*key)).collect();
-    let unknown: Vec<usize> = (0..judged.len()).filter(|program| judged[*program].is_none()).collect();
-    watch.observer.advance((answers.len() - unknown.len()) as u64);
-    // The judge asks for a stop only while programs run, and a few short ones may be through before it does.
-    if !unknown.is_empty() && watch.stops() {
-        return Ok(None);
-    }
-    let submissions = unknown
-        .iter()
-        .map(|program| submission(judge, &programs.distinct[*program]))
-        .collect::<Result<Vec<Submission>, _>>()?;
-    let keeping = Mutex::new(Keeping { samples, failed: None });
-    let on_judged = |index: usize, judgement: &Judgement| {
-        let mut keeping = keeping.lock().unwrap_or_else(PoisonError::into_inner);
-        keeping.keep(keys[unknown[index]], judgement);
-        watch.observer.advance(1);
-    };
-    let is_stopped = || watch.stops() || keeping.lock().unwrap_or_else(PoisonError::into_inner).cannot_write();
-    let judgements = judge.judge_until(&submissions, StopAt::FirstFailure, &is_stopped, &on_judged);
-    let Keeping { samples, failed } = keeping.into_inner().unwrap_or_else(PoisonError::into_inner);
-    samples.sync()?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    let mut undecided = Vec::new();
-    for (program, judgement) in unknown.iter().zip(judgements?) {
-        let Some(judgement) = judgement else { return Ok(None) };
-        judged[*program] = Some(JudgedAnswer::of(&judgement));
-        if !judgement.is_settled() {
-            undecided.push(judgement);
-        }
-    }
-    if let Some(first) = undecided.first().filter(|_| undecided.len() > UNDECIDED_MAX) {
-        let (failed, detail) = first.undecided().unwrap_or((Blame::Ours, "no test was run"));
-        let (id, detail) = (first.id.clone(), detail.to_owned());
-        return Err(EvaluatorError::NotJudged { programs: undecided.len(), id, detail, failed });
-    }
-    let judged: Vec<JudgedAnswer> = judged.into_iter().flatten().collect();
-    if judged.len() != programs.distinct.len() {
-        return Err(EvaluatorError::Count { what: "judgements", expected: programs.distinct.len(), got: judged.len() });
-    }
-    Ok(Some(programs.of_answer.into_iter().map(|program| judged[program].clone()).collect()))
+/// Answers that are judged as they come.
+pub(crate) struct Judging<'a> {
+    judge: &'a Judge,
+    samples: &'a Mutex<&'a mut SampleRecord>,
+    watch: &'a Watch<'a>,
+    state: Mutex<State<'a>>,
+    /// The queue has changed.
+    changed: Condvar,
 }
 
-/// Puts judgements into the record as they are made.
-struct Keeping<'a> {
-    samples: &'a mut SampleRecord,
+struct State<'a> {
+    keys: Keys<'a>,
+    /// The different programs, by problem and code.
+    place_of_program: HashMap<(&'a str, ContentHash), usize>,
+    programs: Vec<Program>,
+    /// Each answer's program.
+    program_of_answer: BTreeMap<usize, usize>,
+    /// Programs that have to be run.
+    queue: VecDeque<(usize, Submission)>,
+    /// Answers of which everything is known.
+    done: u64,
+    /// Whether the observer is told of them.
+    is_announced: bool,
+    /// Whether no more answers come.
+    is_whole: bool,
+    is_abandoned: bool,
     failed: Option<EvaluatorError>,
 }
 
-impl Keeping<'_> {
-    /// What says nothing of its program is not kept: it is asked again.
-    fn keep(&mut self, key: ContentHash, judgement: &Judgement) {
-        if judgement.is_settled()
-            && let Err(error) = self.samples.add_judged(key, &JudgedAnswer::of(judgement))
+/// One of the different programs.
+struct Program {
+    key: ContentHash,
+    /// The first answer that has it, by its number.
+    first: usize,
+    judged: Option<JudgedAnswer>,
+    /// The judgement, if it says nothing of the program.
+    undecided: Option<Judgement>,
+}
+
+impl<'a> Judging<'a> {
+    pub(crate) fn new(judge: &'a Judge, samples: &'a Mutex<&'a mut SampleRecord>, watch: &'a Watch<'a>) -> Self {
+        let state = State {
+            keys: Keys::new(judge),
+            place_of_program: HashMap::new(),
+            programs: Vec::new(),
+            program_of_answer: BTreeMap::new(),
+            queue: VecDeque::new(),
+            done: 0,
+            is_announced: false,
+            is_whole: false,
+            is_abandoned: false,
+            failed: None,
+        };
+        Self { judge, samples, watch, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Takes an answer by its number. What neither another answer nor the sample record tells of its program is run.
+    pub(crate) fn take(&self, number: usize, answer: Answer<'a>) -> Result<(), EvaluatorError> {
+        let mut state = self.state();
+        let program = (answer.problem.text.id.as_str(), ContentHash::of(answer.code.as_bytes()));
+        if let Some(place) = state.place_of_program.get(&program).copied() {
+            state.program_of_answer.insert(number, place);
+            let first = &mut state.programs[place].first;
+            *first = number.min(*first);
+            self.count(&mut state);
+            return Ok(());
+        }
+        let (key, judged) = {
+            let mut samples = lock(self.samples);
+            let key = state.keys.of(&answer, &samples);
+            (key, samples.judged(key))
+        };
+        let place = state.programs.len();
+        match &judged {
+            Some(_) => self.count(&mut state),
+            None => state.queue.push_back((place, submission(self.judge, &answer)?)),
+        }
+        state.programs.push(Program { key, first: number, judged, undecided: None });
+        state.place_of_program.insert(program, place);
+        state.program_of_answer.insert(number, place);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Says that no more answers come, and tells the observer how far judging is from now on.
+    pub(crate) fn announce(&self, work: Work) {
+        let mut state = self.state();
+        self.watch.observer.begin(work, state.program_of_answer.len() as u64);
+        self.watch.observer.advance(state.done);
+        (state.is_announced, state.is_whole) = (true, true);
+        // The judge asks for a stop only while programs run, and a few short ones may be through before it does.
+        if state.done < state.program_of_answer.len() as u64 && self.watch.stops() {
+            state.is_abandoned = true;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Judges nothing more.
+    pub(crate) fn abandon(&self) {
+        self.state().is_abandoned = true;
+        self.changed.notify_all();
+    }
+
+    /// Whether it was given up, so that nothing that is drawn would be judged.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.state().failed.is_some()
+    }
+
+    /// Judges what is taken, until no more answers come or it is abandoned.
+    pub(crate) fn run(&self) {
+        let is_stopped = || {
+            // While answers are drawn, who draws them asks the watch, and abandons this.
+            let asks = {
+                let state = self.state();
+                if state.is_abandoned {
+                    return true;
+                }
+                state.is_announced
+            };
+            let stops = asks && self.watch.stops();
+            if stops {
+                self.abandon();
+            }
+            stops
+        };
+        self.judge.judge_from(&|| self.next(), StopAt::FirstFailure, &is_stopped, &|place, judgement| {
+            self.keep(place, judgement);
+        });
+    }
+
+    /// What was found of each answer, by its number; `None` if it was abandoned.
+    pub(crate) fn finish(&self) -> Result<Option<BTreeMap<usize, JudgedAnswer>>, EvaluatorError> {
+        lock(self.samples).sync()?;
+        let mut state = self.state();
+        if let Some(error) = state.failed.take() {
+            return Err(error);
+        }
+        let State { programs, program_of_answer, .. } = &*state;
+        let mut undecided: Vec<&Program> = programs.iter().filter(|program| program.undecided.is_some()).collect();
+        undecided.sort_by_key(|program| program.first);
+        if programs.iter().any(|program| program.judged.is_none()) {
+            return Ok(None);
+        }
+        if let Some(first) = undecided.first().filter(|_| undecided.len() > UNDECIDED_MAX) {
+            let judgement = first.undecided.as_ref();
+            let (failed, detail) = judgement.and_then(Judgement::undecided).unwrap_or((Blame::Ours, "no test was run"));
+            let id = judgement.map(|judgement| judgement.id.clone()).unwrap_or_default();
+            return Err(EvaluatorError::NotJudged { programs: undecided.len(), id, detail: detail.to_owned(), failed });
+        }
+        let of_program = |place: usize| programs[place].judged.clone();
+        Ok(Some(program_of_answer.iter().filter_map(|(number, place)| Some((*number, of_program(*place)?))).collect()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<'a>> {
+        lock(&self.state)
+    }
+
+    /// Counts one more answer of which everything is known.
+    fn count(&self, state: &mut State<'a>) {
+        state.done += 1;
+        if state.is_announced {
+            self.watch.observer.advance(1);
+        }
+    }
+
+    /// The next program to run, waited for.
+    fn next(&self) -> Option<(usize, Submission)> {
+        let waits = |state: &mut State<'a>| state.queue.is_empty() && !state.is_whole && !state.is_abandoned;
+        let mut state = self.changed.wait_while(self.state(), waits).unwrap_or_else(PoisonError::into_inner);
+        if state.is_abandoned { None } else { state.queue.pop_front() }
+    }
+
+    /// Puts a judgement into the record as it is made. What says nothing of its program is not kept: it is asked again.
+    fn keep(&self, place: usize, judgement: Result<Judgement, JudgeError>) {
+        let mut state = self.state();
+        let kept = judgement.map_err(EvaluatorError::from).and_then(|judgement| {
+            let judged = JudgedAnswer::of(&judgement);
+            if judgement.is_settled() {
+                lock(self.samples).add_judged(state.programs[place].key, &judged)?;
+            } else {
+                state.programs[place].undecided = Some(judgement);
+            }
+            state.programs[place].judged = Some(judged);
+            self.count(&mut state);
+            Ok(())
+        });
+        // A run that was ended because judging was abandoned is an error of its runner, and nobody's fault.
+        if let Err(error) = kept
+            && !state.is_abandoned
         {
-            self.failed.get_or_insert(error);
+            (state.failed, state.is_abandoned) = (Some(error), true);
+            self.changed.notify_all();
         }
-    }
-
-    /// Whether going on would find what cannot be kept.
-    fn cannot_write(&self) -> bool {
-        self.failed.is_some()
     }
 }
 
-/// The different programs among some answers.
-struct Programs<'a> {
-    distinct: Vec<Answer<'a>>,
-    /// The place among them of each answer's program.
-    of_answer: Vec<usize>,
-}
-
-impl<'a> Programs<'a> {
-    fn of(answers: &[Answer<'a>]) -> Self {
-        let mut place_of_program: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        let mut distinct = Vec::new();
-        let mut of_answer = Vec::with_capacity(answers.len());
-        for answer in answers {
-            let place = *place_of_program.entry((&answer.problem.text.id, answer.code)).or_insert_with(|| {
-                distinct.push(*answer);
-                distinct.len() - 1
-            });
-            of_answer.push(place);
-        }
-        Self { distinct, of_answer }
-    }
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The record's keys of programs. A problem's tests may be large, so each problem is hashed once.

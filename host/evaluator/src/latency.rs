@@ -58,21 +58,37 @@ impl TimedDecoder for ModelDecoder<'_> {
     }
 }
 
-/// The decode times of a base and an adapter.
+/// The decode times of a base and an adapter. Where nothing was timed, none of them is a number (`null` in JSON).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
     /// The base's median, in microseconds a token.
+    #[serde(deserialize_with = "number_or_none")]
     pub base_us: f64,
     /// The adapter's median, in microseconds a token.
+    #[serde(deserialize_with = "number_or_none")]
     pub adapter_us: f64,
     /// How much longer the adapter takes, as a fraction of the base's time.
+    #[serde(deserialize_with = "number_or_none")]
     pub increase: f64,
     /// The tokens that were timed, of each.
     pub tokens: u64,
 }
 
+/// `null` is what JSON has for a number that is none.
+fn number_or_none<'de, D: serde::Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
+}
+
 impl Latency {
+    /// Of models whose decoding cannot be timed, such as those behind an endpoint. It passes no gate.
+    pub const NOT_MEASURED: Self = Self { base_us: f64::NAN, adapter_us: f64::NAN, increase: f64::NAN, tokens: 0 };
+
+    /// Whether anything was timed.
+    pub fn is_measured(&self) -> bool {
+        self.tokens > 0
+    }
+
     /// Times both on every prompt, `tokens_per_prompt` tokens after each. `None` if the watch ended it early.
     pub fn measure(
         base: &mut dyn TimedDecoder,
@@ -132,6 +148,11 @@ impl Latency {
     /// Reads `latency.json`. An increase that does not follow from the two times is refused.
     pub fn read(path: &Path) -> Result<Self, EvaluatorError> {
         let latency: Self = read_json(path)?;
+        if !latency.is_measured()
+            && [latency.base_us, latency.adapter_us, latency.increase].iter().all(|us| us.is_nan())
+        {
+            return Ok(Self::NOT_MEASURED);
+        }
         let refused = |figure: &str, expected: String, got: f64| EvaluatorError::Figure {
             path: path.to_owned(),
             figure: figure.to_owned(),
@@ -172,6 +193,22 @@ fn median_us(mut times: Vec<Duration>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_measured_is_read_back_as_that_and_a_half_of_it_is_refused() -> Result<(), EvaluatorError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("latency.json");
+        Latency::NOT_MEASURED.write(&path)?;
+        let read = Latency::read(&path)?;
+        assert!(!read.is_measured() && read.increase.is_nan());
+        let text = std::fs::read_to_string(&path).expect("it was written");
+        for (from, to) in [("\"tokens\": 0", "\"tokens\": 9"), ("\"increase\": null", "\"increase\": 0.0")] {
+            assert!(text.contains(from), "{text}");
+            std::fs::write(&path, text.replace(from, to)).expect("it can be written");
+            assert!(matches!(Latency::read(&path), Err(EvaluatorError::Figure { .. })), "{to}");
+        }
+        Ok(())
+    }
     use std::cell::RefCell;
 
     /// A fake that writes down when it is called and takes as long as it is told.

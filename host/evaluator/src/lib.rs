@@ -11,6 +11,8 @@ mod evaluator;
 mod watch;
 
 mod completion;
+mod endpoint_config;
+mod endpoint_generator;
 mod generator;
 mod sampling;
 
@@ -49,6 +51,8 @@ pub use breakdown::{Breakdown, GroupScore};
 pub use comparison::Comparison;
 pub use completion::{Completion, CompletionEnd};
 pub use config::EvaluationConfig;
+pub use endpoint_config::{EndpointGeneratorConfig, Side};
+pub use endpoint_generator::EndpointGenerator;
 pub use error::EvaluatorError;
 pub use evaluation::{Evaluation, ProblemOutcome, SampleOutcome};
 pub use evaluator::{Candidate, Evaluator};

@@ -11,7 +11,7 @@ use super::comparison::Comparison;
 use super::error::EvaluatorError;
 use super::evaluation::Evaluation;
 use super::evaluator::{Candidate, Evaluator};
-use super::generator::TimedGenerator;
+use super::generator::{Generator, TimedGenerator};
 use super::latency::{Latency, PROMPTS, ROOM_TOKENS, TOKENS_PER_PROMPT};
 use super::nearest_copy::NearestCopy;
 use super::record::{Controls, EvaluationRecord};
@@ -27,7 +27,9 @@ use hilora_judge::UNDECIDED_MAX;
 #[derive(Clone, Copy)]
 pub struct MeasuredModel<'a> {
     /// Completes prompts.
-    pub generator: &'a dyn TimedGenerator,
+    pub generator: &'a dyn Generator,
+    /// The same generator, if its decoding can be timed token by token.
+    pub timed: Option<&'a dyn TimedGenerator>,
     /// The hash of everything but prompts, settings and program that decides a completion: the base's and the adapter's
     /// files, how they are loaded and where they compute.
     pub content: ContentHash,
@@ -75,10 +77,18 @@ impl Measurement<'_> {
         let measured = self.measure(samples, watch)?;
         let Some((record, latency)) = measured else { return Ok(MeasurementOutcome::Interrupted) };
         // Each model's answers may have had a handful.
+        let unanswered = record.unanswered();
         let undecided = record.undecided_programs();
-        if let Some((id, _)) = undecided.first().filter(|_| undecided.len() > UNDECIDED_MAX) {
-            let (id, detail) = ((*id).to_owned(), "the warnings say how".to_owned());
-            return Err(EvaluatorError::NotJudged { programs: undecided.len(), id, detail, failed: Blame::Machine });
+        let undecided_ids = || undecided.iter().map(|(id, _)| *id).chain(unanswered.iter().copied());
+        let id = undecided_ids().next().filter(|_| undecided.len() + unanswered.len() > UNDECIDED_MAX);
+        if let Some(id) = id {
+            let (id, detail) = (id.to_owned(), "the warnings say how".to_owned());
+            return Err(EvaluatorError::NotJudged {
+                programs: undecided_ids().count(),
+                id,
+                detail,
+                failed: Blame::Machine,
+            });
         }
         samples.keep_used()?;
         Ok(MeasurementOutcome::Measured { record: Box::new(record), latency })
@@ -127,8 +137,11 @@ impl Measurement<'_> {
         self.evaluator.evaluate(&candidate, self.problems, samples, watch)
     }
 
-    /// Times decoding after the first prompts that leave room for it.
+    /// Times decoding after the first prompts that leave room for it. Where it cannot be timed, that is what is told.
     fn latency(&self, watch: &Watch<'_>) -> Result<Option<Latency>, EvaluatorError> {
+        let (Some(base), Some(adapter)) = (self.base.timed, self.adapter.timed) else {
+            return Ok(Some(Latency::NOT_MEASURED));
+        };
         let mut timed = Vec::new();
         for problem in self.problems {
             if timed.len() == PROMPTS {
@@ -136,10 +149,10 @@ impl Measurement<'_> {
             }
             let text = std::slice::from_ref(&problem.text);
             for prompt in prompts(self.evaluator.formatter, self.evaluator.specialist, text)? {
-                timed.extend(self.base.generator.prompt_tokens(&prompt.segments, ROOM_TOKENS)?);
+                timed.extend(base.prompt_tokens(&prompt.segments, ROOM_TOKENS)?);
             }
         }
-        let (mut base, mut adapter) = (self.base.generator.decoder()?, self.adapter.generator.decoder()?);
+        let (mut base, mut adapter) = (base.decoder()?, adapter.decoder()?);
         Latency::measure(&mut *base, &mut *adapter, &timed, TOKENS_PER_PROMPT, watch)
     }
 }
@@ -177,7 +190,9 @@ mod tests {
             })
         };
         let (base, adapter, shuffled) = (generator(2), generator(6), generator(1));
-        let model = |generator, name: &[u8]| MeasuredModel { generator, content: ContentHash::of(name) };
+        fn model<'a>(generator: &'a dyn TimedGenerator, name: &[u8]) -> MeasuredModel<'a> {
+            MeasuredModel { generator, timed: Some(generator), content: ContentHash::of(name) }
+        }
         let measurement = Measurement {
             adapter_name: "python-lora",
             made_from: BTreeMap::new(),
@@ -241,8 +256,12 @@ mod tests {
                 seed: 3,
                 evaluator: Evaluator { formatter: &formatter, judge: &judge, specialist: "python", config: &config },
                 problems: &problems,
-                base: MeasuredModel { generator: &base, content: ContentHash::of(b"base") },
-                adapter: MeasuredModel { generator: &adapter, content: ContentHash::of(b"adapter") },
+                base: MeasuredModel { generator: &base, timed: Some(&base), content: ContentHash::of(b"base") },
+                adapter: MeasuredModel {
+                    generator: &adapter,
+                    timed: Some(&adapter),
+                    content: ContentHash::of(b"adapter"),
+                },
                 shuffled_answers: None,
                 nearest_copy: None,
             };

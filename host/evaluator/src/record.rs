@@ -10,7 +10,8 @@ use super::breakdown::Breakdown;
 use super::comparison::Comparison;
 use super::config::EvaluationConfig;
 use super::error::EvaluatorError;
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, SampleOutcome};
+use super::failures::NOT_ANSWERED;
 use super::json_file::write_json;
 use super::nearest_copy::NearestCopy;
 use hilora_judge::Verdict;
@@ -58,16 +59,26 @@ impl EvaluationRecord {
 
     /// The different programs among them: the problem, and the completion that has it.
     pub fn undecided_programs(&self) -> BTreeSet<(&str, &str)> {
-        self.undecided_answers().collect()
+        let unanswered: BTreeSet<&str> = self.unanswered().into_iter().collect();
+        self.undecided_answers().filter(|(id, text)| !(text.is_empty() && unanswered.contains(id))).collect()
+    }
+
+    /// The problems of answers that never came, one for each.
+    pub fn unanswered(&self) -> Vec<&str> {
+        let outcomes = self.evaluations().flat_map(|evaluation| &evaluation.outcomes);
+        let lost = |sample: &&SampleOutcome| sample.error.as_deref() == Some(NOT_ANSWERED);
+        outcomes.flat_map(|outcome| outcome.samples.iter().filter(lost).map(|_| outcome.id.as_str())).collect()
+    }
+
+    fn evaluations(&self) -> impl Iterator<Item = &Evaluation> {
+        [&self.comparison.base, &self.comparison.adapter].into_iter().chain(&self.controls.shuffled_answers)
     }
 
     fn undecided_answers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let Controls { shuffled_answers, nearest_copy } = &self.controls;
-        let evaluations = [&self.comparison.base, &self.comparison.adapter].into_iter().chain(shuffled_answers);
-        let copied = nearest_copy.iter().flat_map(|copy| &copy.neighbours);
+        let copied = self.controls.nearest_copy.iter().flat_map(|copy| &copy.neighbours);
         let copied = copied.filter(|copy| copy.verdict == Verdict::InternalError);
         // A copied program stands in the training data, not here.
-        evaluations.flat_map(Evaluation::undecided).chain(copied.map(|copy| (copy.id.as_str(), "")))
+        self.evaluations().flat_map(Evaluation::undecided).chain(copied.map(|copy| (copy.id.as_str(), "")))
     }
 
     /// The figures without the answers, for a registry's row.

@@ -43,6 +43,8 @@ pub struct SampleRecord {
     program: ContentHash,
     known: HashMap<ContentHash, Entry>,
     used: HashSet<ContentHash>,
+    /// Whether the file has its lines in the order of their keys, each once.
+    is_settled: bool,
     file: Option<RecordFile>,
 }
 
@@ -53,13 +55,20 @@ impl SampleRecord {
         for damaged in &found.damaged {
             tracing::warn!("{damaged}; its answer is drawn or judged again");
         }
+        let is_settled = found.rows.is_sorted_by(|one, next| one.key < next.key);
         let known = found.rows.into_iter().map(|Line { key, entry }| (key, entry)).collect();
-        Ok(Self { program, known, used: HashSet::new(), file: Some(file) })
+        Ok(Self { program, known, used: HashSet::new(), is_settled, file: Some(file) })
     }
 
     /// A record that keeps nothing, for a model that will not be measured again.
     pub fn forgetful() -> Self {
-        Self { program: ContentHash::of(b""), known: HashMap::new(), used: HashSet::new(), file: None }
+        Self {
+            program: ContentHash::of(b""),
+            known: HashMap::new(),
+            used: HashSet::new(),
+            is_settled: true,
+            file: None,
+        }
     }
 
     /// The key of what these parts decide.
@@ -89,23 +98,37 @@ impl SampleRecord {
         }
     }
 
-    /// Adds a completion. It outlives the process when this returns, and a power cut after the next `sync`.
-    pub(crate) fn add_completion(&mut self, key: ContentHash, completion: &Completion) -> Result<(), EvaluatorError> {
-        if self.file.is_some() { self.add(key, Entry::Completion(completion.clone())) } else { Ok(()) }
+    /// Adds completions that came together. They outlive the process when this returns, and a power cut after the next
+    /// `sync`; a kill keeps all of them or none.
+    pub(crate) fn add_completions<'a>(
+        &mut self,
+        completions: impl Iterator<Item = (ContentHash, &'a Completion)>,
+    ) -> Result<(), EvaluatorError> {
+        if self.file.is_none() {
+            return Ok(());
+        }
+        self.add(
+            completions.map(|(key, completion)| Line { key, entry: Entry::Completion(completion.clone()) }).collect(),
+        )
     }
 
     /// Adds what was found of an answer; it lasts as a completion does.
     pub(crate) fn add_judged(&mut self, key: ContentHash, judged: &JudgedAnswer) -> Result<(), EvaluatorError> {
-        if self.file.is_some() { self.add(key, Entry::Judged(judged.clone())) } else { Ok(()) }
+        if self.file.is_none() {
+            return Ok(());
+        }
+        self.add(vec![Line { key, entry: Entry::Judged(judged.clone()) }])
     }
 
-    fn add(&mut self, key: ContentHash, entry: Entry) -> Result<(), EvaluatorError> {
-        let line = Line { key, entry };
+    fn add(&mut self, lines: Vec<Line>) -> Result<(), EvaluatorError> {
         if let Some(file) = &mut self.file {
-            file.append([&line].into_iter())?;
+            file.append(lines.iter())?;
         }
-        self.known.insert(key, line.entry);
-        self.used.insert(key);
+        self.is_settled = false;
+        for Line { key, entry } in lines {
+            self.known.insert(key, entry);
+            self.used.insert(key);
+        }
         Ok(())
     }
 
@@ -114,10 +137,10 @@ impl SampleRecord {
         Ok(self.file.as_mut().map_or(Ok(()), RecordFile::sync)?)
     }
 
-    /// Leaves only what was asked for or added since the record was opened, so that the file does not grow from one
-    /// measurement to the next.
+    /// Leaves only what was asked for or added since the record was opened, in the order of the keys: the file does not grow
+    /// from one measurement to the next, and is the same bytes whenever answers came and however often it was killed.
     pub(crate) fn keep_used(&mut self) -> Result<(), EvaluatorError> {
-        if self.used.len() == self.known.len() {
+        if self.is_settled && self.used.len() == self.known.len() {
             return Ok(());
         }
         self.known.retain(|key, _| self.used.contains(key));
@@ -126,6 +149,7 @@ impl SampleRecord {
             self.known.iter().map(|(key, entry)| Line { key: *key, entry: entry.clone() }).collect();
         lines.sort_by_key(|line| line.key);
         *file = RecordFile::write(file.path(), lines.iter())?;
+        self.is_settled = true;
         Ok(())
     }
 }
@@ -138,7 +162,7 @@ mod tests {
     use std::fs;
 
     fn completion(text: &str) -> Completion {
-        Completion { text: text.to_owned(), tokens: 1, end: CompletionEnd::Stopped }
+        Completion { text: text.to_owned(), tokens: 1, end: CompletionEnd::Stopped, log_probabilities: None }
     }
 
     fn program() -> ContentHash {
@@ -152,7 +176,7 @@ mod tests {
         let mut record = SampleRecord::open(folder.path(), program())?;
         let keys = [&b"1"[..], b"2", b"3"].map(|part| record.key([part]));
         let judged = JudgedAnswer { verdict: Verdict::RuntimeError, error: Some("KeyError".to_owned()) };
-        record.add_completion(keys[0], &completion("one\nline"))?;
+        record.add_completions([(keys[0], &completion("one\nline"))].into_iter())?;
         record.add_judged(keys[1], &judged)?;
         let whole = fs::read(&path).expect("the record is there");
         let first = whole.iter().position(|byte| *byte == b'\n').expect("two lines") + 1;
@@ -161,7 +185,7 @@ mod tests {
             let mut record = SampleRecord::open(folder.path(), program())?;
             assert_eq!(record.completion(keys[0]), (cut >= first).then(|| completion("one\nline")), "cut at {cut}");
             assert_eq!(record.judged(keys[1]), (cut == whole.len()).then(|| judged.clone()), "cut at {cut}");
-            record.add_completion(keys[2], &completion("three"))?;
+            record.add_completions([(keys[2], &completion("three"))].into_iter())?;
             let mut record = SampleRecord::open(folder.path(), program())?;
             assert_eq!(record.completion(keys[0]).is_some(), cut >= first, "cut at {cut}");
             assert_eq!(record.completion(keys[2]), Some(completion("three")), "cut at {cut}");
@@ -176,7 +200,7 @@ mod tests {
         let mut record = SampleRecord::open(folder.path(), program())?;
         let keys = [&b"1"[..], b"2", b"3"].map(|part| record.key([part]));
         for (key, text) in keys.iter().zip(["one", "print(2)", "three"]) {
-            record.add_completion(*key, &completion(text))?;
+            record.add_completions([(*key, &completion(text))].into_iter())?;
         }
         // A program that nobody drew.
         let text = fs::read_to_string(&path).expect("the record is there");
@@ -192,12 +216,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut record = SampleRecord::open(folder.path(), program())?;
         let keys = [&b"1"[..], b"2", b"3"].map(|part| record.key([part]));
-        record.add_completion(keys[0], &completion("one"))?;
-        record.add_completion(keys[1], &completion("two"))?;
+        record.add_completions([(keys[0], &completion("one"))].into_iter())?;
+        record.add_completions([(keys[1], &completion("two"))].into_iter())?;
         let mut record = SampleRecord::open(folder.path(), program())?;
         record.completion(keys[1]);
         record.keep_used()?;
-        record.add_completion(keys[2], &completion("three"))?;
+        record.add_completions([(keys[2], &completion("three"))].into_iter())?;
         let mut record = SampleRecord::open(folder.path(), program())?;
         assert_eq!(
             keys.map(|key| record.completion(key).map(|found| found.text)),
@@ -211,7 +235,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut record = SampleRecord::open(folder.path(), program())?;
         let key = record.key([&b"1"[..]]);
-        record.add_completion(key, &completion("one"))?;
+        record.add_completions([(key, &completion("one"))].into_iter())?;
         let other = SampleRecord::open(folder.path(), ContentHash::of(b"another program"))?;
         assert_ne!(other.key([&b"1"[..]]), key);
         Ok(())

@@ -79,7 +79,7 @@ impl Generator for ModelGenerator<'_> {
                 }
                 None => {
                     let end = CompletionEnd::PromptTooLong;
-                    sink.accept(index, Completion { text: String::new(), tokens: 0, end })?;
+                    sink.accept(index, Completion { text: String::new(), tokens: 0, end, log_probabilities: None })?;
                 }
             }
         }
@@ -114,7 +114,7 @@ impl GenerationSink for Decoded<'_> {
     fn accept(&mut self, request: usize, generation: Generation) {
         let accepted = self.tokenizer.decode(&generation.tokens).map_err(EvaluatorError::from).and_then(|text| {
             let end = if generation.finished { CompletionEnd::Stopped } else { CompletionEnd::Cut };
-            let completion = Completion { text, tokens: generation.tokens.len() as u64, end };
+            let completion = Completion { text, tokens: generation.tokens.len() as u64, end, log_probabilities: None };
             self.sink.accept(self.requests[request], completion)
         });
         if let Err(error) = accepted {
@@ -227,8 +227,11 @@ mod tests {
         let adapter = perturbed_adapter(&model)?;
         let config = EvaluationConfig { max_new_tokens: 12, temperature: 1.0, ..EvaluationConfig::default() };
         let prompts = [content("print the sum"), content(&"x".repeat(117)), content("sort"), content("reverse a line")];
-        let mut requests: Vec<SampleRequest<'_>> =
-            prompts.iter().zip(1..).map(|(segments, stream)| SampleRequest { segments, stream }).collect();
+        let mut requests: Vec<SampleRequest<'_>> = prompts
+            .iter()
+            .zip(1..)
+            .map(|(segments, stream)| SampleRequest { segments, messages: &[], stream })
+            .collect();
         let complete = |requests: &[SampleRequest<'_>], adapter, rows| {
             let generator = ModelGenerator::new(&model, adapter, &tokenizer, &formatter, &config, 5, rows)?;
             let mut collected = Collected::of(requests.len());
@@ -255,7 +258,7 @@ mod tests {
         let (tokenizer, formatter) = (tokenizer()?, FakeFormatter::new());
         let config = EvaluationConfig { max_new_tokens: 12, temperature: 0.0, ..EvaluationConfig::default() };
         let prompt = content("print the sum");
-        let requests = [SampleRequest { segments: &prompt, stream: 1 }];
+        let requests = [SampleRequest { segments: &prompt, messages: &[], stream: 1 }];
         let complete = |ends: &[u32]| {
             let text = SMALL_CONFIG.trim_end().strip_suffix('}').expect("an object").to_owned();
             let text = format!("{text}, \"eos_token_id\": {ends:?}}}");

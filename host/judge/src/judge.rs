@@ -267,9 +267,7 @@ impl Judge {
         let next = AtomicUsize::new(0);
         let ended = AtomicBool::new(false);
         let workers = self.workers.min(submissions.len());
-        let working = Working { threads: Mutex::new(workers), changed: Condvar::new() };
         let work = || {
-            let _leaves = Leaves(&working);
             while !ended.load(Ordering::Relaxed) {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(submission) = submissions.get(index) else { break };
@@ -281,13 +279,55 @@ impl Judge {
                 *slots[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(judged);
             }
         };
+        let stopped = self.work_until(workers, &work, is_stopped, &|| ended.store(true, Ordering::Relaxed));
+        let judged = slots.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+        if stopped {
+            // A run that was ended is an error of its runner, and nobody's fault.
+            return Ok(judged.map(|judged| judged.and_then(Result::ok)).collect());
+        }
+        // Indices are handed out in order, so every slot before the first error is filled.
+        judged.map(Option::transpose).collect()
+    }
+
+    /// Judges what `next` gives, which waits for it where there is none yet and answers `None` once there will be none.
+    /// `on_judged` is told of each judgement by the name that `next` gave it. Once `is_stopped` says so, which the calling
+    /// thread asks it many times a second, the runner ends what is under way; what it says of that is nobody's fault, and
+    /// `next` is to answer `None`.
+    pub fn judge_from<N>(
+        &self,
+        next: &(dyn Fn() -> Option<(N, Submission)> + Sync),
+        stop_at: StopAt,
+        is_stopped: &dyn Fn() -> bool,
+        on_judged: &(dyn Fn(N, Result<Judgement, JudgeError>) + Sync),
+    ) {
+        let work = || {
+            while let Some((name, submission)) = next() {
+                on_judged(name, self.judge(&submission, stop_at));
+            }
+        };
+        self.work_until(self.workers, &work, is_stopped, &|| {});
+    }
+
+    /// Works on this many threads until all of them are through; whether it was stopped before. `stop` is to end the work.
+    fn work_until(
+        &self,
+        workers: usize,
+        work: &(dyn Fn() + Sync),
+        is_stopped: &dyn Fn() -> bool,
+        stop: &dyn Fn(),
+    ) -> bool {
+        let working = Working { threads: Mutex::new(workers), changed: Condvar::new() };
+        let work = || {
+            let _leaves = Leaves(&working);
+            work();
+        };
         let mut stopped = false;
         thread::scope(|scope| {
             let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
             while working.any_after(STOP_INTERVAL) {
                 stopped = stopped || is_stopped();
                 if stopped {
-                    ended.store(true, Ordering::Relaxed);
+                    stop();
                     // Told again until all threads are here: one of them may just have begun a run.
                     self.runner.stop();
                 }
@@ -298,13 +338,7 @@ impl Judge {
                 }
             }
         });
-        let judged = slots.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
-        if stopped {
-            // A run that was ended is an error of its runner, and nobody's fault.
-            return Ok(judged.map(|judged| judged.and_then(Result::ok)).collect());
-        }
-        // Indices are handed out in order, so every slot before the first error is filled.
-        judged.map(Option::transpose).collect()
+        stopped
     }
 }
 

@@ -8,15 +8,17 @@ use hilora_contract::artifact::{ContentHash, FileError, StageInputs, hash_of_art
 use hilora_contract::dataset::{EvaluationProblem, Example};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{OutputCheckers, PluginKind, PromptFormatter, SolutionRunner};
+use hilora_endpoint::Api;
 use hilora_evaluator::{
-    EvaluationConfig, EvaluationRecord, Evaluator, Latency, MeasuredModel, Measurement, MeasurementOutcome,
-    ModelGenerator, SampleRecord, Watch,
+    EndpointGenerator, EndpointGeneratorConfig, EvaluationConfig, EvaluationRecord, Evaluator, Latency, MeasuredModel,
+    Measurement, MeasurementOutcome, ModelGenerator, SampleRecord, Side, Watch,
 };
 use hilora_judge::Judge;
-use hilora_model::{Adapter, BaseFiles, Tokenizer};
+use hilora_model::{Adapter, BaseFiles, ChatTemplateSource, ModelError, Tokenizer};
 use hilora_trainer::TrainingConfig;
 
 use super::base_model::load_base;
+use super::config::RunConfig;
 use super::data_check::DataCheck;
 use super::data_files::DataFile;
 use super::error::RunError;
@@ -43,15 +45,10 @@ pub struct EvaluateWork {
     specialist: String,
     seed: u64,
     evaluation: EvaluationConfig,
-    training: TrainingConfig,
+    models: Models,
     made_from: BTreeMap<String, String>,
     problems: Vec<EvaluationProblem>,
     examples: Option<Vec<Example>>,
-    base: PathBuf,
-    base_files: BaseFiles,
-    adapter: HashedFolder,
-    shuffled: Option<HashedFolder>,
-    contents: Contents,
     formatter: Box<dyn PromptFormatter>,
     runner: Arc<dyn SolutionRunner>,
     checkers: Arc<dyn OutputCheckers>,
@@ -60,6 +57,24 @@ pub struct EvaluateWork {
     stages: PathBuf,
     record_file: PathBuf,
     latency_file: PathBuf,
+}
+
+/// Whose answers are measured.
+enum Models {
+    /// The run's own base and adapters.
+    Own(Box<OwnModels>),
+    /// Those of an endpoint, which reads no file of this run.
+    Endpoint(EndpointGeneratorConfig),
+}
+
+/// The run's own models, before they are in memory.
+struct OwnModels {
+    training: TrainingConfig,
+    base: PathBuf,
+    base_files: BaseFiles,
+    adapter: HashedFolder,
+    shuffled: Option<HashedFolder>,
+    contents: Contents,
 }
 
 /// A folder and the hash that it was found with.
@@ -157,7 +172,12 @@ fn adapter_folder(run: &Run, answers: Answers) -> Result<HashedFolder, RunError>
 }
 
 /// What made the measurement, without the program's own hash: the record is the same bytes for the same inputs.
-fn made_from(inputs: &StageInputs, check: &DataCheck, named: Option<&Path>) -> BTreeMap<String, String> {
+fn made_from(
+    inputs: &StageInputs,
+    check: &DataCheck,
+    named: Option<&Path>,
+    models: &Models,
+) -> BTreeMap<String, String> {
     let program = InputName::Program.to_string();
     // A name is told as it is, and not as a hash.
     let named_adapter = InputName::NamedAdapter.to_string();
@@ -170,7 +190,29 @@ fn made_from(inputs: &StageInputs, check: &DataCheck, named: Option<&Path>) -> B
     if let Some(words) = check.words() {
         made_from.insert(InputName::TrainingDataCheck.to_string(), words.to_owned());
     }
+    if let Models::Endpoint(EndpointGeneratorConfig { base_url, base_model, adapter_model, adapter_base_url, .. }) =
+        models
+    {
+        let adapter_url = adapter_base_url.as_ref().unwrap_or(base_url);
+        made_from.insert("base model".to_owned(), format!("`{base_model}` of the endpoint {base_url}"));
+        made_from.insert("adapter".to_owned(), format!("`{adapter_model}` of the endpoint {adapter_url}"));
+    }
     made_from
+}
+
+/// The check of the data that the measured adapter learned from, of which nobody here knows anything if it is an
+/// endpoint's.
+fn data_check(run: &Run, observer: &dyn RunObserver) -> Result<DataCheck, RunError> {
+    if run.config.evaluation.generator.is_some() { Ok(DataCheck::Unknown) } else { DataCheck::of(run, observer) }
+}
+
+/// Whose template lays out prompts. An endpoint that chats lays out messages by its own, and the text that another one gets
+/// is the formatter's or the base's.
+fn template(config: &RunConfig) -> ChatTemplateSource {
+    match &config.evaluation.generator {
+        Some(endpoint) if endpoint.api == Api::Chat => ChatTemplateSource::Formatter,
+        Some(_) | None => config.chat_template,
+    }
 }
 
 impl Stage for EvaluateStage {
@@ -186,25 +228,29 @@ impl Stage for EvaluateStage {
     }
 
     fn check(&self, run: &Run, ahead: &[StageName], observer: &dyn RunObserver) -> Result<(), RunError> {
-        if !ahead.contains(&StageName::Train) {
+        let of_endpoint = run.config.evaluation.generator.is_some();
+        if of_endpoint && run.named_adapter.is_some() {
+            let message = "`--adapter` names a folder, and by `evaluation.generator` an endpoint answers";
+            return Err(BadInput::with_hint(message, "`evaluation.generator.adapter_model` names its adapter").into());
+        }
+        if !of_endpoint && !ahead.contains(&StageName::Train) {
             adapter_folder(run, Answers::Own)?;
         }
         if run.data.are_given() {
             run.prepared(DataFile::Tests)?;
-            if has_problems(run) && run.named_adapter.is_none() {
+            if has_problems(run) && run.named_adapter.is_none() && !of_endpoint {
                 DataCheck::of_given(run, observer)?;
             }
         } else if !ahead.contains(&StageName::Prepare) {
             run.prepared(DataFile::Tests)?;
         }
         run.plugins.runner()?;
-        run.plugins.formatter(run.config.chat_template, || run.base.description(observer))?;
+        run.plugins.formatter(template(&run.config), || run.base.description(observer))?;
         Ok(())
     }
 
     fn key(&self, run: &Run, observer: &dyn RunObserver) -> Result<Option<StageKey>, RunError> {
-        let adapter = adapter_folder(run, Answers::Own)?;
-        let check = DataCheck::of(run, observer)?;
+        let check = data_check(run, observer)?;
         let config = &run.config;
         let section = (
             &config.evaluation,
@@ -218,18 +264,23 @@ impl Stage for EvaluateStage {
         let section = serde_json::to_vec(&section).map_err(|error| RunError::record("the evaluation", error))?;
         let mut key = run.stage_key();
         key.insert(&InputName::Config, ContentHash::of(&section));
-        key.insert(&InputName::BaseModel, run.base.hash(observer)?);
-        key.insert(&InputName::Adapter, adapter.hash);
-        if config.controls.shuffled_answers {
-            key.insert(&InputName::ShuffledAdapter, adapter_folder(run, Answers::Shuffled)?.hash);
+        // What an endpoint answers with is known by its name alone, which stands in the section.
+        if config.evaluation.generator.is_none() {
+            let adapter = adapter_folder(run, Answers::Own)?;
+            key.insert(&InputName::BaseModel, run.base.hash(observer)?);
+            key.insert(&InputName::Adapter, adapter.hash);
+            if config.controls.shuffled_answers {
+                key.insert(&InputName::ShuffledAdapter, adapter_folder(run, Answers::Shuffled)?.hash);
+            }
+            if run.named_adapter.is_some() {
+                let path = adapter.path.as_os_str().as_encoded_bytes();
+                key.insert(&InputName::NamedAdapter, ContentHash::of(path));
+            }
         }
         key.insert(&InputName::EvaluationProblems, run.hash_of(&run.data.path(DataFile::Tests))?);
         key.insert(&InputName::TrainingData, run.hash_of(&run.data.path(DataFile::Train))?);
         for kind in [PluginKind::PromptFormatter, PluginKind::SolutionRunner] {
             key.insert(&InputName::Plugin(kind), run.plugins.hash(kind)?);
-        }
-        if run.named_adapter.is_some() {
-            key.insert(&InputName::NamedAdapter, ContentHash::of(adapter.path.as_os_str().as_encoded_bytes()));
         }
         if let Some(words) = check.words() {
             key.insert(&InputName::TrainingDataCheck, ContentHash::of(words.as_bytes()));
@@ -239,45 +290,27 @@ impl Stage for EvaluateStage {
 
     fn inputs(&self, run: &Run, key: Option<&StageKey>, observer: &dyn RunObserver) -> Result<EvaluateWork, RunError> {
         let config = &run.config;
-        let check = DataCheck::of(run, observer)?;
+        let check = data_check(run, observer)?;
         let key = key.cloned().unwrap_or_default();
-        let controls = config.controls;
-        // What the key names is what is measured, or nothing is: it is held against this hash once it is in memory.
-        let hashed = |answers, name| match key.get(&name) {
-            Some(hash) => adapter_path(run, answers).map(|(path, _)| HashedFolder { path, hash }),
-            None => adapter_folder(run, answers),
+        let models = match &config.evaluation.generator {
+            Some(endpoint) => Models::Endpoint(endpoint.clone()),
+            None => Models::Own(Box::new(OwnModels::of(run, &key, observer)?)),
         };
-        let adapter = hashed(Answers::Own, InputName::Adapter)?;
-        let shuffled =
-            controls.shuffled_answers.then(|| hashed(Answers::Shuffled, InputName::ShuffledAdapter)).transpose()?;
-        let base_hash = run.base.hash(observer)?;
-        let device = config.training.device.choose()?.name();
-        let how = serde_json::to_vec(&(config.training.mode, device, config.chat_template))
-            .map_err(|error| RunError::record("the measurement", error))?;
-        let content = |adapter: Option<ContentHash>| {
-            let adapter: Vec<u8> = adapter.map(|hash| hash.as_bytes().to_vec()).unwrap_or_default();
-            ContentHash::of_parts([base_hash.as_bytes(), &how, &adapter])
-        };
-        let shuffled_content = shuffled.as_ref().map(|folder| content(Some(folder.hash)));
+        let template = template(config);
         Ok(EvaluateWork {
             adapter_name: config.adapter_name.clone(),
             specialist: config.specialist_type().to_owned(),
             seed: config.seed,
             evaluation: config.evaluation.clone(),
-            training: config.training.clone(),
-            made_from: made_from(key.inputs(), &check, run.named_adapter.as_deref()),
+            made_from: made_from(key.inputs(), &check, run.named_adapter.as_deref(), &models),
+            models,
             problems: read_rows(&run.data.path(DataFile::Tests))?,
-            examples: if controls.nearest_copy { Some(read_rows(&run.data.path(DataFile::Train))?) } else { None },
-            base: run.base.folder(observer)?.to_owned(),
-            base_files: run.base.files(observer)?.clone(),
-            contents: Contents {
-                base: content(None),
-                adapter: content(Some(adapter.hash)),
-                shuffled: shuffled_content,
+            examples: if config.controls.nearest_copy {
+                Some(read_rows(&run.data.path(DataFile::Train))?)
+            } else {
+                None
             },
-            adapter,
-            shuffled,
-            formatter: run.formatter(observer)?,
+            formatter: run.plugins.formatter(template, || run.base.folder(observer).map(Path::to_owned))?,
             runner: run.plugins.runner()?,
             checkers: run.plugins.checkers()?,
             workers: run.workers,
@@ -319,12 +352,71 @@ impl HashedFolder {
     }
 }
 
+impl OwnModels {
+    fn of(run: &Run, key: &StageKey, observer: &dyn RunObserver) -> Result<Self, RunError> {
+        let config = &run.config;
+        // What the key names is what is measured, or nothing is: it is held against this hash once it is in memory.
+        let hashed = |answers, name| match key.get(&name) {
+            Some(hash) => adapter_path(run, answers).map(|(path, _)| HashedFolder { path, hash }),
+            None => adapter_folder(run, answers),
+        };
+        let adapter = hashed(Answers::Own, InputName::Adapter)?;
+        let wants_shuffled = config.controls.shuffled_answers;
+        let shuffled = wants_shuffled.then(|| hashed(Answers::Shuffled, InputName::ShuffledAdapter)).transpose()?;
+        let base_hash = run.base.hash(observer)?;
+        let device = config.training.device.choose()?.name();
+        let how = serde_json::to_vec(&(config.training.mode, device, config.chat_template))
+            .map_err(|error| RunError::record("the measurement", error))?;
+        let content = |adapter: Option<ContentHash>| {
+            let adapter: Vec<u8> = adapter.map(|hash| hash.as_bytes().to_vec()).unwrap_or_default();
+            ContentHash::of_parts([base_hash.as_bytes(), &how, &adapter])
+        };
+        Ok(Self {
+            training: config.training.clone(),
+            base: run.base.folder(observer)?.to_owned(),
+            base_files: run.base.files(observer)?.clone(),
+            contents: Contents {
+                base: content(None),
+                adapter: content(Some(adapter.hash)),
+                shuffled: shuffled.as_ref().map(|folder| content(Some(folder.hash))),
+            },
+            adapter,
+            shuffled,
+        })
+    }
+}
+
+/// Measured models, with their control if there is one.
+struct MeasuredModels<'a> {
+    base: MeasuredModel<'a>,
+    adapter: MeasuredModel<'a>,
+    shuffled_answers: Option<MeasuredModel<'a>>,
+}
+
 impl EvaluateWork {
     fn measure(&self, observer: &dyn RunObserver) -> Result<MeasurementOutcome, RunError> {
-        let formatter = &*self.formatter;
-        let tokenizer = Tokenizer::load(&self.base)?;
-        let model = load_base(observer, |on_weight| self.training.load_base(&self.base, on_weight))?;
-        let judge = Judge::new(self.runner.clone(), self.workers).with_checkers(self.checkers.clone());
+        match &self.models {
+            Models::Own(models) => self.measure_own(models, observer),
+            Models::Endpoint(endpoint) => self.measure_endpoint(endpoint, observer),
+        }
+    }
+
+    fn measure_endpoint(
+        &self,
+        endpoint: &EndpointGeneratorConfig,
+        observer: &dyn RunObserver,
+    ) -> Result<MeasurementOutcome, RunError> {
+        let generator = |side| EndpointGenerator::new(endpoint, side, &self.evaluation, &*self.formatter, self.seed);
+        let (base, adapter) = (generator(Side::Base)?, generator(Side::Adapter)?);
+        let base = MeasuredModel { generator: &base, timed: None, content: base.content() };
+        let adapter = MeasuredModel { generator: &adapter, timed: None, content: adapter.content() };
+        self.run_measurement(MeasuredModels { base, adapter, shuffled_answers: None }, &|| Ok(()), observer)
+    }
+
+    fn measure_own(&self, models: &OwnModels, observer: &dyn RunObserver) -> Result<MeasurementOutcome, RunError> {
+        let OwnModels { training, base, base_files, adapter, shuffled, contents } = models;
+        let tokenizer = Tokenizer::load(base)?;
+        let model = load_base(observer, |on_weight| training.load_base(base, on_weight))?;
         let adapter_of = |folder: &HashedFolder| -> Result<Adapter, RunError> {
             let adapter = Adapter::load(&folder.path)?.to_device(model.device())?;
             // It is in memory now: what it was hashed as is what is measured.
@@ -332,36 +424,56 @@ impl EvaluateWork {
             adapter.check_against(model.config())?;
             Ok(adapter)
         };
-        let adapter = adapter_of(&self.adapter)?;
-        let shuffled = self.shuffled.as_ref().map(adapter_of).transpose()?;
+        let adapter = adapter_of(adapter)?;
+        let shuffled = shuffled.as_ref().map(adapter_of).transpose()?;
+        let formatter = &*self.formatter;
         let generator = |adapter| {
             ModelGenerator::new(&model, adapter, &tokenizer, formatter, &self.evaluation, self.seed, BATCH_ROWS_MAX)
         };
         let (base_generator, adapter_generator) = (generator(None)?, generator(Some(&adapter))?);
         let shuffled_generator = shuffled.as_ref().map(|adapter| generator(Some(adapter))).transpose()?;
+        fn measured<'a>(generator: &'a ModelGenerator<'a>, content: ContentHash) -> MeasuredModel<'a> {
+            MeasuredModel { generator, timed: Some(generator), content }
+        }
+        let models = MeasuredModels {
+            base: measured(&base_generator, contents.base),
+            adapter: measured(&adapter_generator, contents.adapter),
+            shuffled_answers: shuffled_generator
+                .as_ref()
+                .zip(contents.shuffled)
+                .map(|(generator, content)| measured(generator, content)),
+        };
+        let outcome = self.run_measurement(models, &|| base_files.check(), observer)?;
+        // The decode times are of the same files.
+        base_files.check()?;
+        Ok(outcome)
+    }
+
+    fn run_measurement(
+        &self,
+        models: MeasuredModels<'_>,
+        check_model: &(dyn Fn() -> Result<(), ModelError> + Sync),
+        observer: &dyn RunObserver,
+    ) -> Result<MeasurementOutcome, RunError> {
+        let formatter = &*self.formatter;
+        let judge = Judge::new(self.runner.clone(), self.workers).with_checkers(self.checkers.clone());
+        let MeasuredModels { base, adapter, shuffled_answers } = models;
         let measurement = Measurement {
             adapter_name: &self.adapter_name,
             made_from: self.made_from.clone(),
             seed: self.seed,
             evaluator: Evaluator { formatter, judge: &judge, specialist: &self.specialist, config: &self.evaluation },
             problems: &self.problems,
-            base: MeasuredModel { generator: &base_generator, content: self.contents.base },
-            adapter: MeasuredModel { generator: &adapter_generator, content: self.contents.adapter },
-            shuffled_answers: shuffled_generator
-                .as_ref()
-                .zip(self.contents.shuffled)
-                .map(|(generator, content)| MeasuredModel { generator, content }),
+            base,
+            adapter,
+            shuffled_answers,
             nearest_copy: self.examples.as_deref(),
         };
         let mut samples = SampleRecord::open(&self.stages, self.program)?;
         let watch = MeasurementWatch::new(observer);
         let should_stop = || observer.stop_requested();
-        let check_model = || self.base_files.check();
-        let watch = Watch { observer: &watch, should_stop: &should_stop, check_model: &check_model };
-        let outcome = measurement.run(&mut samples, &watch)?;
-        // The decode times are of the same files.
-        self.base_files.check()?;
-        Ok(outcome)
+        let watch = Watch { observer: &watch, should_stop: &should_stop, check_model };
+        Ok(measurement.run(&mut samples, &watch)?)
     }
 }
 

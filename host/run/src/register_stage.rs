@@ -89,15 +89,21 @@ impl Stage for RegisterStage {
     fn run(&self, work: RegisterWork, _observer: &dyn RunObserver) -> Result<StageEnd, RunError> {
         let Measured { record, latency, problems } = &work.measured;
         require_judged(record)?;
+        let decision = work.gate.decide(&GateMeasurements::of(&record.comparison, latency));
         let measured = record.made_from.get(&InputName::Adapter.to_string());
-        if measured.is_none_or(|measured| *measured != work.adapter.to_string()) {
+        let of_endpoint = record.config.generator.is_some();
+        if of_endpoint && decision.passed {
+            let message = "the evaluation is of an endpoint's answers, which prove nothing of the adapter's files";
+            let hint = "without `evaluation.generator`, `hilora-host evaluate` measures the adapter itself";
+            return Err(BadInput::with_hint(message, hint).into());
+        }
+        if !of_endpoint && measured.is_none_or(|measured| *measured != work.adapter.to_string()) {
             let (folder, got) = (work.adapter_folder.display(), work.adapter);
             let expected = measured.map_or("none", String::as_str);
             let message =
                 format!("{folder} is not the adapter that was measured: expected the hash {expected}, got {got}");
             return Err(BadInput::with_hint(message, "`hilora-host evaluate` measures what is there now").into());
         }
-        let decision = work.gate.decide(&GateMeasurements::of(&record.comparison, latency));
         let mut registered = None;
         if decision.passed {
             let content = VersionContent {

@@ -68,6 +68,9 @@ fn pass_rows(comparison: &Comparison) -> Vec<String> {
 }
 
 fn latency_row(latency: &Latency) -> String {
+    if !latency.is_measured() {
+        return row("decode time a token", "not measured", "not measured", "");
+    }
     let us = |value: f64| format!("{value:.0} µs");
     let difference = format!("{:+.1} %", 100.0 * latency.increase);
     row("decode time a token", &us(latency.base_us), &us(latency.adapter_us), &difference)

@@ -79,10 +79,14 @@ fn cards(report: &Report<'_>) -> Markup {
                 "do not run", &percent(comparison.adapter.error_rate.value),
                 &format!("base {}", percent(comparison.base.error_rate.value)),
             ))
-            (card(
-                "decode time", &format!("{:+.1} %", 100.0 * report.latency.increase),
-                &format!("{:.0} µs a token, base {:.0} µs", report.latency.adapter_us, report.latency.base_us),
-            ))
+            @if report.latency.is_measured() {
+                (card(
+                    "decode time", &format!("{:+.1} %", 100.0 * report.latency.increase),
+                    &format!("{:.0} µs a token, base {:.0} µs", report.latency.adapter_us, report.latency.base_us),
+                ))
+            } @else {
+                (card("decode time", "–", "not measured"))
+            }
         }
     }
 }

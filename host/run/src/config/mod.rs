@@ -194,6 +194,12 @@ impl RunConfig {
         problems.extend(self.enrich.iter().flat_map(EnrichConfig::validate));
         problems.extend(self.evaluation.validate());
         problems.extend(self.gate.validate());
+        if self.evaluation.generator.is_some() && self.controls.shuffled_answers {
+            problems.push(
+                "controls.shuffled_answers: expected false with evaluation.generator: no endpoint serves that adapter"
+                    .to_owned(),
+            );
+        }
         problems
     }
 

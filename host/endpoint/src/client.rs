@@ -11,48 +11,40 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::config::{EndpointConfig, is_loopback};
+use super::answer::{Answer, Demand};
+use super::call::Call;
+use super::config::{Api, EndpointConfig, is_loopback};
 use super::error::EndpointError;
 use super::retry::{RETRY_AFTER_MAX, backoff, retry_after};
-use hilora_contract::artifact::ContentHash;
 
 /// The most bytes of an answer; far more than any `max_tokens` gives.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// The most characters of a server's words in a message.
 const WORDS_MAX: usize = 400;
-/// The finish reason of what a model or its server would not answer.
-pub(crate) const REFUSAL: &str = "refusal";
 /// How often a waiting call looks whether it shall stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// An endpoint, ready to be asked.
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     client: Client,
+    api: Api,
     url: Url,
     key: Option<String>,
     retries: u32,
 }
 
-/// An answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Completion {
-    /// The message's text.
-    pub(crate) text: Option<String>,
-    /// Why the endpoint ended it.
-    pub(crate) finish_reason: Option<String>,
-    /// Tokens of the prompt, as the endpoint counts them.
-    pub(crate) prompt_tokens: u64,
-    /// Tokens of the answer.
-    pub(crate) completion_tokens: u64,
-}
-
 /// How a call ended.
-pub(crate) enum CallEnd {
+pub enum CallEnd {
     /// With an answer.
-    Answered(Completion),
+    Answered(Answer),
     /// With a refusal that may be about this request alone (its length, its content), as an answer that says so and as
     /// the error that it is if every request is refused.
-    Refused { answer: Completion, error: EndpointError },
+    Refused {
+        /// The refusal as an answer.
+        answer: Answer,
+        /// The refusal as an error.
+        error: EndpointError,
+    },
     /// Before another attempt, because the run is stopping.
     Stopped,
     /// With an error that stops the run.
@@ -61,7 +53,7 @@ pub(crate) enum CallEnd {
 
 /// How one attempt ended.
 enum Attempt {
-    Answered(Completion),
+    Answered(Answer),
     /// It may go better the next time, which the server may have set.
     Passing {
         message: String,
@@ -71,30 +63,6 @@ enum Attempt {
         status: StatusCode,
         message: String,
     },
-}
-
-#[derive(Deserialize)]
-struct CompletionBody {
-    choices: Vec<Choice>,
-    usage: Option<Usage>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    message: AnswerMessage,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct AnswerMessage {
-    content: Option<String>,
-    refusal: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Usage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -112,8 +80,8 @@ enum ErrorWords {
 
 impl Endpoint {
     /// The endpoint of a config, with the key from the environment.
-    pub(crate) fn new(config: EndpointConfig) -> Result<Self, EndpointError> {
-        let EndpointConfig { url, api_key_env: variable, retries, timeout } = config;
+    pub fn new(config: EndpointConfig) -> Result<Self, EndpointError> {
+        let EndpointConfig { api, url, api_key_env: variable, retries, timeout } = config;
         let local = is_loopback(&url);
 
         let key = std::env::var(&variable).ok().map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
@@ -135,22 +103,27 @@ impl Endpoint {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| EndpointError::Client(chain(&error)))?;
-        Ok(Self { client, url, key, retries })
+        Ok(Self { client, api, url, key, retries })
     }
 
-    /// Posts a request's body until there is an answer, the call may not be made again, or `stopping` is set. `key` is the
-    /// request's own name.
-    pub(crate) async fn ask(&self, key: &ContentHash, body: &str, stopping: &AtomicBool) -> CallEnd {
+    /// Where requests go, for a message.
+    pub fn url(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// Posts a call's body until there is an answer, the call may not be made again, or `stopping` is set.
+    pub(crate) async fn ask(&self, call: &Call, stopping: &AtomicBool) -> CallEnd {
+        let Call { key, body, .. } = call;
         let mut failed = 0;
         loop {
-            let (message, wait) = match self.attempt(body).await {
+            let (message, wait) = match self.attempt(body, call.demand).await {
                 Attempt::Answered(answer) => return CallEnd::Answered(answer),
                 Attempt::Refused { status, message } => {
                     let of_request = matches!(
                         status,
                         StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY
                     );
-                    let answer = refused(message.clone());
+                    let answer = Answer::refused(message.clone());
                     let (url, status) = (self.url.to_string(), status.as_u16());
                     let error = EndpointError::Refused { url, status, message };
                     return if of_request { CallEnd::Refused { answer, error } } else { CallEnd::Failed(error) };
@@ -185,7 +158,7 @@ impl Endpoint {
         }
     }
 
-    async fn attempt(&self, body: &str) -> Attempt {
+    async fn attempt(&self, body: &str, demand: Demand) -> Attempt {
         let passing = |message: String| Attempt::Passing { message, wait: None };
         let response = match self.client.post(self.url.clone()).body(body.to_owned()).send().await {
             Ok(response) => response,
@@ -202,7 +175,8 @@ impl Endpoint {
             Err(message) => return passing(self.words(&message)),
         };
         if status.is_success() {
-            return match answer(&body) {
+            let answer = Answer::read(self.api, &body).and_then(|answer| demand.check(answer));
+            return match answer {
                 Ok(answer) => Attempt::Answered(answer),
                 Err(why) => passing(self.words(&format!("status {status} with an answer that cannot be read: {why}"))),
             };
@@ -245,27 +219,6 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, String> {
     Ok(body)
 }
 
-fn answer(body: &[u8]) -> Result<Completion, String> {
-    let completion: CompletionBody = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let choice = completion.choices.into_iter().next().ok_or("it has no choices")?;
-    let (prompt_tokens, completion_tokens) =
-        completion.usage.map_or((None, None), |usage| (usage.prompt_tokens, usage.completion_tokens));
-    // Some servers send an empty refusal beside an answer.
-    let refusal = choice.message.refusal.filter(|words| !words.trim().is_empty());
-    let finish_reason = if refusal.is_some() { Some(REFUSAL.to_owned()) } else { choice.finish_reason };
-    Ok(Completion {
-        text: choice.message.content.or(refusal),
-        finish_reason,
-        prompt_tokens: prompt_tokens.unwrap_or(0),
-        completion_tokens: completion_tokens.unwrap_or(0),
-    })
-}
-
-/// What stands for the answer to a request that the endpoint refuses.
-fn refused(message: String) -> Completion {
-    Completion { text: Some(message), finish_reason: Some(REFUSAL.to_owned()), prompt_tokens: 0, completion_tokens: 0 }
-}
-
 /// An error with its causes; the outermost alone says only that sending failed.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -290,9 +243,9 @@ mod tests {
     use super::*;
 
     fn endpoint(base_url: &str) -> Result<Endpoint, EndpointError> {
-        let url = super::super::config::completions_url(base_url).map_err(EndpointError::BadAddress)?;
+        let url = Api::Chat.url(base_url).map_err(EndpointError::BadAddress)?;
         let api_key_env = "HILORA_TEST_NO_SUCH_KEY".to_owned();
-        Endpoint::new(EndpointConfig { url, api_key_env, retries: 0, timeout: Duration::from_secs(1) })
+        Endpoint::new(EndpointConfig { api: Api::Chat, url, api_key_env, retries: 0, timeout: Duration::from_secs(1) })
     }
 
     #[test]

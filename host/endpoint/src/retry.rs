@@ -13,10 +13,10 @@ use hilora_contract::artifact::ContentHash;
 const DELAY_FIRST: Duration = Duration::from_secs(1);
 const DELAY_MAX: Duration = Duration::from_secs(60);
 /// A server that asks for a longer pause is not waited for: the run stops and says so.
-pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 
 /// How long to wait before attempt `failed + 1`, after `failed` attempts (at least one).
-pub(super) fn backoff(key: &ContentHash, failed: u32) -> Duration {
+pub(crate) fn backoff(key: &ContentHash, failed: u32) -> Duration {
     let exponent = failed.saturating_sub(1).min(16);
     let whole = DELAY_FIRST.saturating_mul(1 << exponent).min(DELAY_MAX);
     let spread = ContentHash::of_parts([key.to_string().as_bytes(), &failed.to_le_bytes()]).to_string();
@@ -25,7 +25,7 @@ pub(super) fn backoff(key: &ContentHash, failed: u32) -> Duration {
 }
 
 /// What a `Retry-After` header asks for: seconds, or a date such as `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds));

@@ -6,12 +6,12 @@ use hilora_contract::fault::{Blame, Fault};
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// The address is none that can be asked.
-    #[error("enrich.base_url is no address that can be asked, expected {0}")]
+    #[error("the base address cannot be asked, expected {0}")]
     BadAddress(&'static str),
     /// The endpoint wants a key and none is known.
     #[error("the environment variable {variable} is not set, expected the API key for {host}")]
     NoKey {
-        /// `enrich.api_key_env`.
+        /// The variable that the config names.
         variable: String,
         /// The endpoint's host.
         host: String,
@@ -19,7 +19,7 @@ pub enum EndpointError {
     /// The key cannot be sent.
     #[error("the environment variable {variable} holds a line break or another character that no key may have")]
     BadKey {
-        /// `enrich.api_key_env`.
+        /// The variable that the config names.
         variable: String,
     },
     /// The client cannot be made.
@@ -45,6 +45,9 @@ pub enum EndpointError {
         /// The last failure.
         message: String,
     },
+    /// The task of a call ended without an outcome.
+    #[error("a call ended without an outcome: {0}")]
+    LostCall(String),
 }
 
 impl Fault for EndpointError {
@@ -56,6 +59,7 @@ impl Fault for EndpointError {
             Self::NoAnswer { .. } => Blame::Machine,
             // Sockets, threads, certificates.
             Self::Client(_) => Blame::Machine,
+            Self::LostCall(_) => Blame::Ours,
         }
     }
 
@@ -66,7 +70,8 @@ impl Fault for EndpointError {
             | Self::BadKey { .. }
             | Self::Client(_)
             | Self::Refused { .. }
-            | Self::NoAnswer { .. } => Vec::new(),
+            | Self::NoAnswer { .. }
+            | Self::LostCall(_) => Vec::new(),
         }
     }
 }
