@@ -85,6 +85,7 @@ impl Evaluator<'_> {
                 samples: Vec::with_capacity(per_problem),
             };
             for (completion, code) in drawn.by_ref().take(per_problem) {
+                let program = code.text().map(SampleOutcome::program_of);
                 let judgement = code.text().and_then(|_| judged.next());
                 let (verdict, error) = match (judgement, code) {
                     (Some(judged), _) => (Some(judged.verdict), judged.error),
@@ -96,7 +97,7 @@ impl Evaluator<'_> {
                 };
                 let cut = completion.end == CompletionEnd::Cut;
                 let Completion { text, tokens, .. } = completion;
-                outcome.samples.push(SampleOutcome { completion: text, tokens, cut, verdict, error });
+                outcome.samples.push(SampleOutcome { completion: text, tokens, cut, verdict, error, program });
             }
             outcomes.push(outcome);
         }

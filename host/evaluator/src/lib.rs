@@ -19,8 +19,10 @@ mod judged_answer;
 mod judging;
 mod sample_record;
 
+mod distributions;
 mod evaluation;
 mod interval;
+mod paired_test;
 mod pass_at_k;
 mod seeded_stream;
 
@@ -58,8 +60,8 @@ pub use interval::Estimate;
 pub use latency::{Latency, ModelDecoder};
 pub use measurement::{MeasuredModel, Measurement, MeasurementOutcome};
 pub use nearest_copy::{NearestCopy, Neighbour};
-pub use pass_at_k::pass_at_k;
-pub use record::{Controls, EvaluationRecord};
+pub use pass_at_k::{pass_all_k, pass_at_k};
+pub use record::{Controls, EvaluationRecord, STATISTICS};
 pub use report::Report;
 pub use sample_record::SampleRecord;
 pub use sampling::{ModelGenerator, prompts, stop_tokens};

@@ -112,7 +112,7 @@ mod tests {
     use crate::fakes::{doubling_problem, outcome};
     use crate::{
         Breakdown, Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, EvaluatorError, GateConfig,
-        GateMeasurements, Latency, Report,
+        GateMeasurements, Latency, Report, STATISTICS,
     };
     use hilora_contract::dataset::{Attribute, EvaluationProblem};
 
@@ -135,15 +135,16 @@ mod tests {
 
     #[test]
     fn shows_every_figure_with_its_interval() -> Result<(), EvaluatorError> {
-        let comparison = Comparison::of(evaluation([0, 1, 0, 4, 0])?, evaluation([4, 3, 2, 3, 0])?, 5)?;
+        let comparison = Comparison::of(evaluation([0, 1, 0, 4, 0])?, evaluation([4, 3, 2, 3, 0])?)?;
         let latency = Latency { base_us: 412.4, adapter_us: 498.6, increase: 0.209, tokens: 600 };
         let gate = GateConfig::default().decide(&GateMeasurements::of(&comparison, &latency));
         let record = EvaluationRecord {
+            statistics: STATISTICS,
             adapter_name: "python-lora".to_owned(),
             made_from: [("base model".to_owned(), "ab12".to_owned())].into(),
             seed: 5,
             config: EvaluationConfig::default(),
-            breakdowns: Breakdown::all(&comparison, &problems(), None, 5),
+            breakdowns: Breakdown::all(&comparison, &problems(), None),
             comparison,
             controls: Controls { shuffled_answers: Some(evaluation([0, 0, 1, 0, 0])?), nearest_copy: None },
         };

@@ -1,0 +1,1 @@
+//! Intervals against independent computations, and what they cover.
