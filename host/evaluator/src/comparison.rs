@@ -1,6 +1,8 @@
 //! A comparison: a base and its adapter on the same problems, with the same seeds. The difference is paired by
 //! problem, which is far sharper than two intervals side by side. Neither the interval nor the test draws anything.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::EvaluatorError;
@@ -49,6 +51,17 @@ impl Comparison {
             base,
             adapter,
         })
+    }
+}
+
+impl Comparison {
+    /// Each domain's improvement, in points.
+    pub(crate) fn improvement_by_domain(&self) -> BTreeMap<String, Estimate> {
+        let mut domains: BTreeMap<String, Vec<Pair<'_>>> = BTreeMap::new();
+        for pair in self.base.outcomes.iter().zip(&self.adapter.outcomes) {
+            domains.entry(pair.0.domain.to_string()).or_default().push(pair);
+        }
+        domains.into_iter().map(|(domain, pairs)| (domain, improvement_points(&pairs))).collect()
     }
 }
 

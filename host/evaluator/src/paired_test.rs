@@ -6,7 +6,8 @@
 //! ```
 //!
 //! over all signs, computed exactly and not by draws. With one answer a problem this is McNemar's exact test with the
-//! mid-p value (Fagerland, Lydersen and Laake 2013). Problems that are equal decide nothing.
+//! mid-p value (Fagerland, Lydersen and Laake 2013). Problems that are equal decide nothing; if
+//! all are, p is 1.
 //!
 //! Holm's adjustment (1979) of several p values keeps the probability that any of them is below 5 % by chance alone at
 //! 5 %, however they depend on each other.
@@ -14,6 +15,9 @@
 /// The two-sided mid-p value of the sign-flip test of these whole differences.
 pub(crate) fn sign_flip_p_value(differences: impl Iterator<Item = i64>) -> f64 {
     let differences: Vec<i64> = differences.filter(|difference| *difference != 0).collect();
+    if differences.is_empty() {
+        return 1.0;
+    }
     let observed = differences.iter().sum::<i64>().unsigned_abs();
     let span: usize = differences.iter().map(|difference| difference.unsigned_abs() as usize).sum();
     // The probability of each sum, from −span to span, after some of the differences.
@@ -48,4 +52,50 @@ pub(crate) fn holm(p_values: &[f64]) -> Vec<f64> {
         adjusted[index] = greatest;
     }
     adjusted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize)]
+    struct Rows {
+        sign_flips: Vec<SignFlips>,
+        holm: Vec<Holm>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct SignFlips {
+        differences: Vec<i64>,
+        p_value: f64,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Holm {
+        p_values: Vec<f64>,
+        adjusted: Vec<f64>,
+    }
+
+    /// `tests/oracle/intervals.py` made the rows: all signs one by one, statsmodels' exact McNemar test less half of the
+    /// probability of what was measured, and statsmodels' Holm.
+    #[test]
+    fn equals_the_enumeration_of_all_signs_and_statsmodels() {
+        let rows: Rows = serde_json::from_str(include_str!("../../../tests/data/intervals.json")).expect("rows");
+        assert!(rows.sign_flips.len() > 20 && !rows.holm.is_empty());
+        for SignFlips { differences, p_value } in rows.sign_flips {
+            let got = sign_flip_p_value(differences.iter().copied());
+            assert!((got - p_value).abs() < 1e-12, "{differences:?}: expected {p_value}, got {got}");
+        }
+        for Holm { p_values, adjusted } in rows.holm {
+            let got = holm(&p_values);
+            assert!(got.iter().zip(&adjusted).all(|(got, expected)| (got - expected).abs() < 1e-15), "{got:?}");
+        }
+        assert_eq!((sign_flip_p_value([0, 0].into_iter()), holm(&[])), (1.0, Vec::new()));
+    }
+
+    #[test]
+    fn many_differences_are_no_burden() {
+        let p_value = sign_flip_p_value((0..3_000).map(|index| if index % 2 == 0 { 1 } else { -1 }));
+        assert!(p_value > 0.98 && p_value < 1.0, "{p_value}");
+    }
 }
