@@ -3,8 +3,8 @@
     python3 -m venv VENV && VENV/bin/pip install numpy==2.* scipy==1.17.1 statsmodels==0.15.0
     VENV/bin/python tests/oracle/intervals.py
 
-Blaker's interval is the hull of the acceptable points of a fine grid, by scipy's binomial probabilities. Korn's and
-Graubard's comes of scipy's beta and t quantiles. Tango's comes of scipy's root finder over a score statistic whose
+Blaker's interval is the hull of the acceptable points of a fine grid, by scipy's binomial probabilities. Clopper's and
+Pearson's over problems' scores comes of scipy's beta quantiles. Tango's comes of scipy's root finder over a score statistic whose
 constrained likelihood is maximised numerically. Sign flips are enumerated one by one; those of single answers are also
 statsmodels' exact McNemar test. Holm's adjustment is statsmodels'.
 """
@@ -38,17 +38,10 @@ def blaker(right, n):
     return grid[inside[0]], grid[inside[-1]]
 
 
-def korn_graubard(scores, answers):
-    n, mean = len(scores), np.mean(scores)
-    variance = np.var(scores, ddof=1)
-    if mean in (0, 1):
-        worth = n
-    else:
-        worth = n * mean * (1 - mean) / variance * (Z / stats.t.ppf(0.975, n - 1)) ** 2
-    worth = min(max(worth, n), n * answers)
-    right = mean * worth
-    low = stats.beta.ppf(0.025, right, worth - right + 1) if right > 0 else 0.0
-    high = stats.beta.ppf(0.975, right + 1, worth - right) if right < worth else 1.0
+def clopper_pearson(scores):
+    n, right = len(scores), float(np.sum(scores))
+    low = stats.beta.ppf(0.025, right, n - right + 1) if right > 0 else 0.0
+    high = stats.beta.ppf(0.975, right + 1, n - right) if right < n else 1.0
     return low, high
 
 
@@ -94,15 +87,15 @@ def main():
     for n, answers in [(5, 4), (10, 2), (20, 5), (50, 4), (300, 5), (12, 10)]:
         for centre in (0.05, 0.4, 0.9):
             rates = random.beta(2 * centre, 2 * (1 - centre), n)
-            clusters.append(((random.binomial(answers, rates) / answers).tolist(), answers))
-    clusters += [([0.0] * 5, 4), ([1.0] * 5, 4), ([0.5] * 5, 4)]
+            clusters.append((random.binomial(answers, rates) / answers).tolist())
+    clusters = [one for one in clusters if set(one) - {0.0, 1.0}] + [[0.5] * 5]
     pairs = [(g, l, n) for n in (5, 10, 50, 300) for g, l in [(0, 0), (1, 0), (0, 2), (3, 1), (2, 2), (n // 2, n // 5), (n, 0)]]
     flips = [random.integers(-3, 4, size).tolist() for size in (1, 2, 3, 4, 6, 8, 10) for _ in range(2)]
     flips = [one for one in flips if any(one)]
     rows = {
         "singles": [dict(zip(("right", "of", "low", "high"), (x, n, *map(float, blaker(x, n))))) for x, n in singles],
         "clusters": [
-            dict(zip(("scores", "answers", "low", "high"), (s, a, *map(float, korn_graubard(s, a))))) for s, a in clusters
+            dict(zip(("scores", "low", "high"), (s, *map(float, clopper_pearson(s))))) for s in clusters
         ],
         "pairs": [dict(zip(("gained", "lost", "of", "low", "high"), (g, l, n, *map(float, tango(g, l, n))))) for g, l, n in pairs],
         "sign_flips": [{"differences": one, "p_value": sign_flips(one)} for one in flips]

@@ -91,10 +91,9 @@ impl Breakdown {
 }
 
 fn score(group: String, ids: Vec<String>, pairs: &[Pair<'_>]) -> GroupScore {
-    let answers = pairs.first().map_or(1, |(base, _)| base.samples.len()) as f64;
     let pass_at_1 = |pick: fn(&Pair<'_>) -> f64| {
         let scores: Vec<f64> = pairs.iter().map(pick).collect();
-        Estimate::of_scores(scores.iter().sum::<f64>() / scores.len().max(1) as f64, &scores, answers)
+        Estimate::of_scores(scores.iter().sum::<f64>() / scores.len().max(1) as f64, &scores)
     };
     let p_value = p_value(pairs);
     GroupScore {

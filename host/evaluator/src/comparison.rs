@@ -74,8 +74,7 @@ pub(crate) fn improvement_points(pairs: &[Pair<'_>]) -> Estimate {
     let gained: i64 = pairs.iter().map(gained_answers).sum();
     let answers: usize = pairs.iter().map(|(base, _)| base.samples.len()).sum();
     let mean = if answers == 0 { 0.0 } else { gained as f64 / answers as f64 };
-    let answers_each = answers as f64 / pairs.len().max(1) as f64;
-    let estimate = Estimate::of_paired_differences(mean, &differences, answers_each).in_points();
+    let estimate = Estimate::of_paired_differences(mean, &differences).in_points();
     // Whole numbers until the one division: a gain of exactly 5 points is 5.0, not a hair above it.
     Estimate { value: if answers == 0 { 0.0 } else { 100.0 * gained as f64 / answers as f64 }, ..estimate }
 }

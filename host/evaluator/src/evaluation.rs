@@ -178,17 +178,15 @@ impl Evaluation {
                     got: samples_per_problem,
                 })
             };
-            // A score of k answers is one draw of as many as do not share any.
-            let draws = samples as f64 / f64::from(k.max(1));
             let scores = scores_by(pass_at_k)?;
             if k == 1 {
                 // Rounded once, so that a threshold compares exactly.
                 let mean = correct as f64 / (outcomes.len() as u64 * samples) as f64;
-                pass_at.insert(k, Estimate::of_scores(mean, &scores, draws));
+                pass_at.insert(k, Estimate::of_scores(mean, &scores));
             } else {
-                pass_at.insert(k, Estimate::of_scores(mean(&scores), &scores, draws));
+                pass_at.insert(k, Estimate::of_scores(mean(&scores), &scores));
                 let scores = scores_by(pass_all_k)?;
-                pass_all.insert(k, Estimate::of_scores(mean(&scores), &scores, draws));
+                pass_all.insert(k, Estimate::of_scores(mean(&scores), &scores));
             }
         }
         let votes: Option<Vec<bool>> = outcomes.iter().map(ProblemOutcome::majority).collect();
@@ -206,7 +204,7 @@ impl Evaluation {
             majority: votes.map(|votes| {
                 Estimate::of_count(votes.iter().filter(|right| **right).count() as u64, votes.len() as u64)
             }),
-            error_rate: Estimate::of_scores(error_rate, &error_shares, samples as f64),
+            error_rate: Estimate::of_scores(error_rate, &error_shares),
             errors,
             verdicts: count(all().map(|sample| verdict_word(sample.verdict))),
             cut: all().filter(|sample| sample.cut).count() as u64,

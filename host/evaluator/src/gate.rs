@@ -345,10 +345,10 @@ mod tests {
         assert_eq!(
             decision.to_string(),
             "  pass@1 above 0.350                                  0.360   passed\n\
-             \x20 improvement, lower end above +5.0 points       +5.1 points   passed\n\
+             \x20 improvement, lower end above +5.0 points      +5.1 points   passed\n\
              \x20 decode time over the base below +10.0 %           +27.0 %   FAILED\n\
              \x20 answers that do not run below 5.0 %                 4.9 %   passed\n\
-             \x20 each domain's upper end above +0.0 points      +0.1 points   passed\n\
+             \x20 each domain's upper end above +0.0 points     +0.1 points   passed\n\
              \x20 2 answers need a module that the sandbox lacks; they count as errors\n\
              the gate says no: decode time over the base"
         );

@@ -24,7 +24,6 @@ struct Single {
 #[derive(Debug, serde::Deserialize)]
 struct Cluster {
     scores: Vec<f64>,
-    answers: f64,
     low: f64,
     high: f64,
 }
@@ -42,7 +41,7 @@ struct Pair {
 #[test]
 fn equals_what_scipy_computes() {
     let rows: Rows = serde_json::from_str(ROWS).expect("the rows parse");
-    assert!(rows.singles.len() > 25 && rows.clusters.len() > 20 && rows.pairs.len() > 20);
+    assert!(rows.singles.len() > 25 && rows.clusters.len() > 12 && rows.pairs.len() > 20);
     for row in rows.singles {
         let got = Estimate::of_count(row.right, row.of);
         // The oracle's grid has a step of 5e-5.
@@ -50,7 +49,7 @@ fn equals_what_scipy_computes() {
     }
     for row in rows.clusters {
         let mean = row.scores.iter().sum::<f64>() / row.scores.len() as f64;
-        let got = Estimate::of_scores(mean, &row.scores, row.answers);
+        let got = Estimate::of_scores(mean, &row.scores);
         assert!((got.low - row.low).abs() < 1e-9 && (got.high - row.high).abs() < 1e-9, "{row:?}: {got:?}");
     }
     for row in rows.pairs {
@@ -61,12 +60,12 @@ fn equals_what_scipy_computes() {
 
 #[test]
 fn no_interval_is_a_point() {
-    for (scores, answers) in [(vec![0.5; 5], 4.0), (vec![0.0; 3], 4.0), (vec![1.0; 1], 2.0), (vec![1.0; 5], 1.0)] {
-        let got = Estimate::of_scores(scores[0], &scores, answers);
+    for scores in [vec![0.5; 5], vec![0.0; 3], vec![1.0; 1], vec![1.0; 5]] {
+        let got = Estimate::of_scores(scores[0], &scores);
         assert!(got.high - got.low > 0.2, "{scores:?}: {got:?}");
     }
-    for (differences, answers) in [(vec![0.0; 5], 1.0), (vec![0.0; 5], 4.0), (vec![0.5; 5], 2.0), (vec![1.0; 5], 4.0)] {
-        let got = Estimate::of_paired_differences(differences[0], &differences, answers);
+    for differences in [[0.0; 5], [0.5; 5], [-0.25; 5], [1.0; 5]] {
+        let got = Estimate::of_paired_differences(differences[0], &differences);
         assert!(got.high - got.low > 0.2 && got.low <= got.value && got.value <= got.high, "{differences:?}: {got:?}");
     }
     assert_eq!(Estimate::of_count(0, 0), Estimate { value: 0.0, low: 0.0, high: 1.0 });
@@ -136,7 +135,7 @@ fn paired_truths() -> Vec<(f64, f64)> {
 /// A paired difference of single answers: every outcome by its probability, no draw.
 fn single_pairs(n: u64) -> Coverage {
     let intervals: Vec<Vec<(f64, f64)>> =
-        (0..=n).map(|gained| (0..=n - gained).map(|lost| tango(gained as f64, lost as f64, n as f64)).collect()).collect();
+        (0..=n).map(|gained| (0..=n - gained).map(|lost| difference_interval(gained as f64, lost as f64, n as f64)).collect()).collect();
     let covered: Vec<f64> = paired_truths()
         .into_iter()
         .map(|(gain, loss)| {
@@ -194,7 +193,7 @@ fn clustered_rates(n: usize, answers: u32, repetitions: u32) -> Coverage {
                     })
                     .collect();
                 let mean = scores.iter().sum::<f64>() / n as f64;
-                covers(Estimate::of_scores(mean, &scores, f64::from(answers)), rate)
+                covers(Estimate::of_scores(mean, &scores), rate)
             });
             covered.push(hits.count() as f64 / f64::from(repetitions));
         }
@@ -229,7 +228,7 @@ fn clustered_pairs(n: usize, answers: u32, repetitions: u32) -> Coverage {
                             })
                             .collect();
                         let mean = differences.iter().sum::<f64>() / n as f64;
-                        let interval = Estimate::of_paired_differences(mean, &differences, f64::from(answers));
+                        let interval = Estimate::of_paired_differences(mean, &differences);
                         covers(interval, adapter - base)
                     });
                     covered.push(hits.count() as f64 / f64::from(repetitions));
@@ -248,13 +247,13 @@ fn intervals_cover_what_they_say() {
         let rates = single_rates(n);
         assert!(rates.least >= 0.95 - 1e-9, "{n} problems: {}", rates.text());
     }
-    for n in [5, 10, 20, 50] {
+    for n in [5, 10, 20] {
         let pairs = single_pairs(n);
         assert!(pairs.least >= 0.93, "{n} problems: {}", pairs.text());
     }
     for n in [5, 20] {
-        let (rates, pairs) = (clustered_rates(n, 4, 400), clustered_pairs(n, 4, 400));
-        assert!(rates.least >= 0.915 && pairs.least >= 0.915, "{n}: {}; {}", rates.text(), pairs.text());
+        let (rates, pairs) = (clustered_rates(n, 5, 300), clustered_pairs(n, 5, 300));
+        assert!(rates.least >= 0.92 && pairs.least >= 0.915, "{n}: {}; {}", rates.text(), pairs.text());
     }
 }
 
@@ -267,9 +266,9 @@ fn coverage_table() {
         println!(
             "| {n} | {} | {} | {} | {} |",
             single_rates(n).text(),
-            clustered_rates(several, 5, 10_000).text(),
+            clustered_rates(several, 5, 2_000).text(),
             single_pairs(n).text(),
-            clustered_pairs(several, 5, 10_000).text()
+            clustered_pairs(several, 5, 2_000).text()
         );
     }
 }
