@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 use hilora_contract::artifact::{ContentHash, hash_of_artifact};
 use hilora_contract::dataset::Domain;
 use hilora_evaluator::{
-    Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, Latency, ProblemOutcome, SampleOutcome,
+    Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, Latency, ProblemOutcome, STATISTICS,
+    SampleOutcome,
 };
 use hilora_judge::Verdict;
 use hilora_registry::{Registry, VersionContent};
@@ -55,6 +56,7 @@ fn evaluation(correct: usize) -> Result<Evaluation, Failed> {
             cut: false,
             verdict: Some(if index < correct { Verdict::Accepted } else { Verdict::WrongAnswer }),
             error: None,
+            program: None,
         }],
     };
     Ok(Evaluation::of_outcomes((0..10).map(outcome).collect(), &[1])?)
@@ -63,11 +65,12 @@ fn evaluation(correct: usize) -> Result<Evaluation, Failed> {
 /// Writes `evaluation.json` and `latency.json` of an adapter that is this much slower than its base.
 pub(crate) fn write_run(folder: &Path, latency_increase: f64) -> Result<(), Failed> {
     let record = EvaluationRecord {
+        statistics: STATISTICS,
         adapter_name: "python-lora".to_owned(),
         made_from: BTreeMap::new(),
         seed: 1,
         config: EvaluationConfig { samples_per_problem: 1, k: vec![1], ..EvaluationConfig::default() },
-        comparison: Comparison::of(evaluation(1)?, evaluation(6)?, 1)?,
+        comparison: Comparison::of(evaluation(1)?, evaluation(6)?)?,
         breakdowns: Vec::new(),
         controls: Controls::default(),
     };
@@ -82,7 +85,13 @@ fn gate_decides() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     write_run(folder.path(), 0.05)?;
     let yes = expect_exit(&hilora(folder.path(), &["gate", "--evaluation", "evaluation.json"])?, 0)?;
-    expect_contains(&yes, &["python-lora", "pass@1 above 0.350", "+50.0 points   passed", "the gate says yes"])?;
+    expect_contains(&yes, &["python-lora", "pass@1 above 0.350", "improvement, lower end above +5.0 points", "passed", "the gate says yes"])?;
+
+    let decision: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.path().join("gate.json"))?)?;
+    let read: Vec<&String> = decision["read"].as_object().ok_or("no hashes")?.keys().collect();
+    if decision["decision"]["passed"] != true || read != ["evaluation.json", "latency.json"] {
+        return Err(format!("expected the decision and what it stands on, got {decision}").into());
+    }
 
     write_run(folder.path(), 0.25)?;
     let no = expect_exit(&hilora(folder.path(), &["gate", "--evaluation", "evaluation.json"])?, 3)?;

@@ -8,7 +8,7 @@ use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Domain, EvaluationProblem, Example, ProblemChecker, ProblemText, TestCase};
 use hilora_evaluator::{
     Comparison, Completion, CompletionEnd, CompletionSink, Controls, Evaluation, EvaluationConfig, EvaluationRecord,
-    Evaluator, EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Report, SampleRecord,
+    Evaluator, EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Report, STATISTICS, SampleRecord,
     SampleRequest, Watch,
 };
 use hilora_judge::{Judge, Verdict};
@@ -138,11 +138,12 @@ fn record(workers: usize) -> Result<EvaluationRecord, Failed> {
     let mut samples = SampleRecord::forgetful();
     let nearest_copy = NearestCopy::measure(&problems, &[example], &judge, &mut samples, &Watch::SILENT)?;
     Ok(EvaluationRecord {
+        statistics: STATISTICS,
         adapter_name: "python-lora".to_owned(),
         made_from: BTreeMap::new(),
         seed: 7,
         config: config.clone(),
-        comparison: Comparison::of(base, adapter, 7)?,
+        comparison: Comparison::of(base, adapter)?,
         breakdowns: Vec::new(),
         controls: Controls { shuffled_answers: None, nearest_copy },
     })
@@ -189,7 +190,7 @@ fn answers_are_counted() -> Result<(), Failed> {
 
     let latency = Latency { base_us: 100.0, adapter_us: 105.0, increase: 0.05, tokens: 10 };
     let decision = GateConfig::default().decide(&GateMeasurements::of(&record.comparison, &latency));
-    expect("the gate's summary", "the gate says no: answers that do not run".to_owned(), decision.summary())?;
+    expect("the gate's summary", "the gate says no: improvement, lower end, answers that do not run".to_owned(), decision.summary())?;
     let report = Report { record: &record, latency: &latency, decision: Some(&decision), problems: &problems() };
     let page = folder.path().join("report.html");
     report.write_html(&page)?;
@@ -210,7 +211,7 @@ fn gate_of_undecided() -> Result<(), Failed> {
     for sample in outcomes.iter_mut().flat_map(|outcome| &mut outcome.samples) {
         (sample.verdict, sample.error) = (Some(Verdict::InternalError), Some("not-judged".to_owned()));
     }
-    record.comparison = Comparison::of(Evaluation::of_outcomes(outcomes, &[1, 4])?, adapter, 7)?;
+    record.comparison = Comparison::of(Evaluation::of_outcomes(outcomes, &[1, 4])?, adapter)?;
     let path = folder.path().join("evaluation.json");
     record.write(&path)?;
     Latency { base_us: 100.0, adapter_us: 100.0, increase: 0.0, tokens: 10 }

@@ -18,7 +18,7 @@ use hilora_contract::plugin::{
     PluginError, PluginIdentity, PluginKind, RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination,
 };
 use hilora_evaluator::{
-    Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, ProblemOutcome, SampleOutcome,
+    Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, ProblemOutcome, STATISTICS, SampleOutcome,
 };
 use hilora_judge::workers::{Confinement, serve};
 use hilora_judge::{JudgedProgram, Program, Verdict};
@@ -138,14 +138,16 @@ fn evaluation() -> Result<Vec<u8>, Failed> {
                 cut: false,
                 verdict: Some(verdict),
                 error: None,
+                program: None,
             };
             let domain = Domain("python".to_owned());
             ProblemOutcome { id: format!("p{problem}"), title: "a".to_owned(), domain, samples: vec![sample] }
         };
         Evaluation::of_outcomes((0..2).map(outcome).collect(), &[1])
     };
-    let comparison = Comparison::of(evaluation(0)?, evaluation(1)?, 1)?;
+    let comparison = Comparison::of(evaluation(0)?, evaluation(1)?)?;
     Ok(serde_json::to_vec(&EvaluationRecord {
+        statistics: STATISTICS,
         adapter_name: "a".to_owned(),
         made_from: BTreeMap::new(),
         seed: 1,

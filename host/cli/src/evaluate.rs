@@ -8,6 +8,7 @@ use hilora_run::{EvaluateStage, Measured, StageState, drive};
 use serde::Serialize;
 
 use super::console::Console;
+use super::evaluation_plan::show_plan;
 use super::failure::{ExitStatus, Result};
 use super::job_arguments::JobArguments;
 use super::stage_summary::summary;
@@ -22,6 +23,21 @@ pub(super) struct EvaluateCommand {
     /// trained]
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
+    /// Tell what would be drawn, how long that may take and the smallest difference that it can show; load no model and
+    /// write nothing
+    #[arg(long)]
+    plan: bool,
+    /// The difference of pass@1 to plan for, in points [default: 5]
+    #[arg(long, value_name = "POINTS", requires = "plan", value_parser = points)]
+    wish: Option<f64>,
+}
+
+/// Reads a difference that problems can be planned for.
+fn points(text: &str) -> std::result::Result<f64, String> {
+    match text.parse() {
+        Ok(points) if (0.1..=100.0).contains(&points) => Ok(points),
+        _ => Err("expected points from 0.1 to 100".to_owned()),
+    }
 }
 
 /// What a machine reads.
@@ -35,6 +51,9 @@ struct Answer<'a> {
 
 impl EvaluateCommand {
     pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
+        if self.plan {
+            return show_plan(&self.job.open_to_read()?, self.wish, console);
+        }
         let run = self.job.open_with_adapter(self.adapter.clone())?;
         let observer = console.observer()?;
         for result in drive(&run, &[Box::new(EvaluateStage)], &observer)? {

@@ -1,5 +1,6 @@
 //! `hilora-host gate`: holds a finished evaluation to the gate again, without measuring anything. It believes no figure that
-//! does not follow from the samples in the same file.
+//! does not follow from the samples in the same file. The decision is written down beside the evaluation, with the hashes of
+//! what was read.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use serde::Serialize;
 
 use super::console::Console;
 use super::failure::{ExitStatus, Result};
-use hilora_evaluator::{EvaluationRecord, GateConfig, GateDecision, GateMeasurements, Latency};
+use hilora_evaluator::{EvaluationRecord, GateConfig, GateDecision, GateMeasurements, GateRecord, Latency};
 use hilora_run::config::RunConfig;
 use hilora_run::require_judged;
 
@@ -24,6 +25,9 @@ pub(super) struct GateCommand {
     /// The config with the thresholds [default: config.yaml beside the evaluation, or else the built-in thresholds]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Where the decision is written, with the hashes of what was read [default: gate.json beside the evaluation]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 /// What a machine reads.
@@ -40,22 +44,26 @@ impl GateCommand {
     pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
         let record = EvaluationRecord::read(&self.evaluation)?;
         require_judged(&record)?;
-        let latency = Latency::read(&self.latency.clone().unwrap_or_else(|| beside(&self.evaluation, "latency.json")))?;
-        let thresholds = self.thresholds()?;
+        let latency_file = self.latency.clone().unwrap_or_else(|| beside(&self.evaluation, "latency.json"));
+        let latency = Latency::read(&latency_file)?;
+        let config = self.config_file();
+        let thresholds = config.as_ref().map(|path| RunConfig::load(path)).transpose()?;
+        let thresholds = thresholds.map(|config| config.gate).unwrap_or_default();
         let decision = thresholds.decide(&GateMeasurements::of(&record.comparison, &latency));
         let status = if decision.passed { ExitStatus::Done } else { ExitStatus::GateRefused };
+        let read = [Some(&self.evaluation), Some(&latency_file), config.as_ref()];
+        let read: Vec<&Path> = read.into_iter().flatten().map(PathBuf::as_path).collect();
+        let output = self.output.clone().unwrap_or_else(|| beside(&self.evaluation, "gate.json"));
+        GateRecord::new(&record, thresholds, decision.clone(), &read)?.write(&output)?;
         let text = format!("{}\n{decision}", record.adapter_name);
         console.result(&Answer { adapter_name: record.adapter_name, thresholds, decision }, &text)?;
         Ok(status)
     }
 
-    fn thresholds(&self) -> Result<GateConfig> {
+    /// The config with the thresholds; none if the built-in ones hold.
+    fn config_file(&self) -> Option<PathBuf> {
         let of_run = beside(&self.evaluation, "config.yaml");
-        match &self.config {
-            Some(path) => Ok(RunConfig::load(path)?.gate),
-            None if of_run.is_file() => Ok(RunConfig::load(&of_run)?.gate),
-            None => Ok(GateConfig::default()),
-        }
+        self.config.clone().or_else(|| of_run.is_file().then_some(of_run))
     }
 }
 

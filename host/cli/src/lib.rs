@@ -23,10 +23,12 @@ mod stages;
 
 mod main_job;
 
+mod compare;
 mod config_command;
 mod data;
 mod enrich;
 mod evaluate;
+mod evaluation_plan;
 mod gate;
 mod prepare;
 mod registry;
@@ -94,6 +96,8 @@ enum Command {
     Train(train::TrainCommand),
     /// Measure the adapter and its base on the held-out problems
     Evaluate(evaluate::EvaluateCommand),
+    /// Compare two runs on the problems that both were measured on
+    Compare(compare::CompareCommand),
     /// Hold an evaluation to the gate (exit code 3 where it says no)
     Gate(gate::GateCommand),
     /// Look at the prepared data: rows as the model reads them, counts and lengths
@@ -172,6 +176,7 @@ impl Cli {
             Some(Command::Enrich(command)) => command.execute(console)?,
             Some(Command::Train(command)) => command.execute(console)?,
             Some(Command::Evaluate(command)) => command.execute(console)?,
+            Some(Command::Compare(command)) => command.execute(console)?,
             Some(Command::Gate(command)) => command.execute(console)?,
             Some(Command::Data(command)) => command.execute(console)?,
             Some(Command::Registry(command)) => command.execute(console)?,

@@ -1,15 +1,16 @@
 //! A breakdown: a comparison told apart by groups of problems, such as domains. Small groups have wide intervals; a
-//! breakdown explains a result and decides nothing.
+//! breakdown explains a result. Of many groups some differ by chance, so their p values are adjusted together, over all
+//! groups of all breakdowns.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::comparison::{Comparison, improvement_points};
-use super::evaluation::ProblemOutcome;
+use super::comparison::{Comparison, Pair, improvement_points, p_value};
 use super::facet::Facet;
 use super::interval::Estimate;
 use super::nearest_copy::NearestCopy;
+use super::paired_test::holm;
 use hilora_contract::dataset::EvaluationProblem;
 
 /// The scores of each group.
@@ -40,10 +41,13 @@ pub struct GroupScore {
     pub adapter: Estimate,
     /// The paired difference, in points.
     pub improvement_points: Estimate,
+    /// How likely a difference at least as great would be if neither were better (`paired_test`).
+    #[serde(default)]
+    pub p_value: f64,
+    /// The same, adjusted by Holm's method over all groups of the record.
+    #[serde(default)]
+    pub p_holm: f64,
 }
-
-/// A problem's outcomes with the base and with the adapter.
-type Pair<'a> = (&'a ProblemOutcome, &'a ProblemOutcome);
 
 impl Breakdown {
     /// A breakdown for each facet that tells the problems apart.
@@ -51,24 +55,31 @@ impl Breakdown {
         comparison: &Comparison,
         problems: &[EvaluationProblem],
         nearest: Option<&NearestCopy>,
-        seed: u64,
     ) -> Vec<Self> {
         let facets = Facet::all(problems, nearest).into_iter();
-        facets.map(|facet| Self::of(facet.name, facet.groups, comparison, seed)).collect()
+        Self::adjusted(facets.map(|facet| Self::of(facet.name, facet.groups, comparison)).collect())
     }
 
-    /// The scores of groups of problems, each given by its ids. An id that was not measured counts nowhere.
+    /// The same breakdowns with the p values of all their groups adjusted together.
+    pub(crate) fn adjusted(mut breakdowns: Vec<Self>) -> Vec<Self> {
+        let p_values: Vec<f64> = breakdowns.iter().flat_map(|one| &one.groups).map(|group| group.p_value).collect();
+        let groups = breakdowns.iter_mut().flat_map(|one| &mut one.groups);
+        groups.zip(holm(&p_values)).for_each(|(group, p_holm)| group.p_holm = p_holm);
+        breakdowns
+    }
+
+    /// The scores of groups of problems, each given by its ids. An id that was not measured counts nowhere. The p values
+    /// are those of each group alone until they are `adjusted`.
     pub fn of(
         by: String,
         groups: impl IntoIterator<Item = (String, Vec<String>)>,
         comparison: &Comparison,
-        seed: u64,
     ) -> Self {
         let pairs = comparison.base.outcomes.iter().zip(&comparison.adapter.outcomes);
         let pairs: HashMap<&str, Pair<'_>> = pairs.map(|pair| (pair.0.id.as_str(), pair)).collect();
         let groups = groups.into_iter().map(|(group, ids)| {
             let members: Vec<Pair<'_>> = ids.iter().filter_map(|id| pairs.get(id.as_str()).copied()).collect();
-            score(group, ids, &members, seed)
+            score(group, ids, &members)
         });
         Self { by, groups: groups.collect() }
     }
@@ -79,17 +90,21 @@ impl Breakdown {
     }
 }
 
-fn score(group: String, ids: Vec<String>, pairs: &[Pair<'_>], seed: u64) -> GroupScore {
-    let mean = |pick: fn(&Pair<'_>) -> f64| {
-        Estimate::of_mean(pairs.iter().map(pick).sum::<f64>() / pairs.len().max(1) as f64, pairs.len())
+fn score(group: String, ids: Vec<String>, pairs: &[Pair<'_>]) -> GroupScore {
+    let pass_at_1 = |pick: fn(&Pair<'_>) -> f64| {
+        let scores: Vec<f64> = pairs.iter().map(pick).collect();
+        Estimate::of_scores(scores.iter().sum::<f64>() / scores.len().max(1) as f64, &scores)
     };
+    let p_value = p_value(pairs);
     GroupScore {
         group,
         problems: pairs.len() as u64,
         ids,
-        base: mean(|(base, _)| base.score()),
-        adapter: mean(|(_, adapter)| adapter.score()),
-        improvement_points: improvement_points(pairs, seed),
+        base: pass_at_1(|(base, _)| base.score()),
+        adapter: pass_at_1(|(_, adapter)| adapter.score()),
+        improvement_points: improvement_points(pairs),
+        p_value,
+        p_holm: p_value,
     }
 }
 
@@ -106,10 +121,10 @@ mod tests {
             let outcomes = ["a", "b", "c"].iter().zip(right).map(|(id, c)| outcome(id, c, 2));
             Evaluation::of_outcomes(outcomes.collect(), &[1])
         };
-        let comparison = Comparison::of(evaluation([0, 1, 0])?, evaluation([2, 1, 2])?, 3)?;
+        let comparison = Comparison::of(evaluation([0, 1, 0])?, evaluation([2, 1, 2])?)?;
         let groups = [("easy", &["c"][..]), ("hard", &["a", "b", "not measured"])]
             .map(|(group, ids)| (group.to_owned(), ids.iter().map(|id| (*id).to_owned()).collect()));
-        let breakdown = Breakdown::of("difficulty".to_owned(), groups, &comparison, 3);
+        let breakdown = Breakdown::of("difficulty".to_owned(), groups, &comparison);
         let rows: Vec<_> = breakdown
             .groups
             .iter()

@@ -123,6 +123,16 @@ pub enum EvaluatorError {
         /// The adapter's.
         got: String,
     },
+    /// Two runs share no problem that can be compared.
+    #[error("{left} and {right} have no problem in common whose answers were all judged")]
+    NothingInCommon {
+        /// The first run.
+        left: String,
+        /// The second.
+        right: String,
+        /// Common problems of which an answer was not judged.
+        not_judged: usize,
+    },
     /// A figure in a file is not the one that follows from what the file was made from.
     #[error("{path}: {figure}: expected {expected}, which follows from {from}, got {got}", path = path.display())]
     Figure {
@@ -166,6 +176,7 @@ impl Fault for EvaluatorError {
             | Self::NothingToTime { .. }
             | Self::Answers { .. }
             | Self::Mismatch { .. }
+            | Self::NothingInCommon { .. }
             | Self::Figure { .. }
             | Self::Syntax { .. } => Blame::User,
             Self::NotJudged { failed, .. } => *failed,
@@ -189,6 +200,8 @@ impl Fault for EvaluatorError {
                  for this base"
             }
             Self::NothingToTime { .. } => "a base with a longer context, or shorter problems",
+            Self::NothingInCommon { not_judged: 0, .. } => "both must have been measured on the same problems, by id",
+            Self::NothingInCommon { .. } => "`hilora-host evaluate` asks again for answers that were not judged",
             Self::Figure { .. } => "`hilora-host evaluate` measures anew what was edited",
             Self::Endpoint(error) => return error.hints(),
             Self::NotJudged { .. } | Self::NotAnswered { .. } => "what was drawn and judged is kept: run it again",

@@ -4,17 +4,30 @@
 //! An answer is right when every test accepts it. An *error* is an answer that never ran to a comparison by its own
 //! fault: no code could be found in it, it needs a module that is not there, or it crashed. Wrong answers and answers
 //! over a limit are no errors. An answer that the formatter failed on, or that could not be judged, is counted as an error,
-//! too; if there are many, the evaluation ends (`failures`, `judging`).
+//! too; if there are many, the evaluation ends (`failures`, `judging`). Answers of which nothing is known, and those that
+//! need a module that the sandbox lacks, are also counted apart: they are not right, and nobody has shown that they are wrong.
+//!
+//! pass^k is the probability that k answers are all right. The majority's answer to a problem is the program that most of
+//! its answers are, but for blank lines and the ends of lines; of several the one that was drawn first. Answers without a
+//! program have no vote. Programs that do the same in other words count apart, because their outputs are not kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::EvaluatorError;
+use super::failures::FORMATTER_FAILED;
 use super::interval::Estimate;
-use super::pass_at_k::pass_at_k;
+use super::pass_at_k::{pass_all_k, pass_at_k};
+use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Domain, EvaluationProblem};
 use hilora_judge::Verdict;
+
+/// Hexadecimal digits that tell a program from others.
+const PROGRAM_DIGITS: usize = 16;
+
+/// A majority takes at least so many answers.
+const VOTERS_MIN: usize = 3;
 
 /// A measured model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +41,13 @@ pub struct Evaluation {
     pub correct: u64,
     /// pass@k by k, each the mean over problems.
     pub pass_at: BTreeMap<u32, Estimate>,
+    /// pass^k by k above 1: the probability that k answers are all right, the mean over problems.
+    #[serde(default)]
+    pub pass_all: BTreeMap<u32, Estimate>,
+    /// The fraction of problems whose majority's answer is right; none with fewer than three answers, or if it is not
+    /// known which of them are the same program.
+    #[serde(default)]
+    pub majority: Option<Estimate>,
     /// The fraction of answers that are errors.
     pub error_rate: Estimate,
     /// Errors by cause.
@@ -36,6 +56,12 @@ pub struct Evaluation {
     pub verdicts: BTreeMap<String, u64>,
     /// Answers that were cut at `max_new_tokens`.
     pub cut: u64,
+    /// Answers that the machine, a checker or a formatter kept from being judged.
+    #[serde(default)]
+    pub not_judged: u64,
+    /// Answers that need a module which the sandbox lacks.
+    #[serde(default)]
+    pub unsupported: u64,
     /// Every problem with its answers.
     pub outcomes: Vec<ProblemOutcome>,
 }
@@ -68,6 +94,26 @@ pub struct SampleOutcome {
     pub verdict: Option<Verdict>,
     /// Why it is an error, if it is one.
     pub error: Option<String>,
+    /// The beginning of the hash of its program without blank lines and the ends of lines; none if no code was found, or
+    /// in a record of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+}
+
+impl SampleOutcome {
+    /// What tells a program from others: `program`.
+    pub fn program_of(code: &str) -> String {
+        let lines: Vec<&str> = code.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        let mut hash = ContentHash::of(lines.join("\n").as_bytes()).to_string();
+        hash.truncate(PROGRAM_DIGITS);
+        hash
+    }
+
+    /// Whether nothing is known of the answer, because something else than the model failed on it.
+    pub(crate) fn is_not_judged(&self) -> bool {
+        let by_the_formatter = self.verdict.is_none() && self.error.as_deref() == Some(FORMATTER_FAILED);
+        self.verdict == Some(Verdict::InternalError) || by_the_formatter
+    }
 }
 
 impl ProblemOutcome {
@@ -79,6 +125,25 @@ impl ProblemOutcome {
     /// The fraction of answers that were right.
     pub fn score(&self) -> f64 {
         pass_at_k(self.samples.len() as u64, self.correct(), 1).unwrap_or(0.0)
+    }
+
+    /// The fraction of answers that are errors.
+    fn error_share(&self) -> f64 {
+        self.samples.iter().filter(|sample| sample.error.is_some()).count() as f64 / self.samples.len().max(1) as f64
+    }
+
+    /// Whether the majority's answer is right; `None` if it is not known which answers are the same program.
+    pub(crate) fn majority(&self) -> Option<bool> {
+        let mut votes: Vec<(&str, u64, bool)> = Vec::new();
+        for sample in self.samples.iter().filter(|sample| sample.verdict.is_some()) {
+            let program = sample.program.as_deref()?;
+            match votes.iter_mut().find(|(other, ..)| *other == program) {
+                Some((_, count, _)) => *count += 1,
+                None => votes.push((program, 1, sample.verdict == Some(Verdict::Accepted))),
+            }
+        }
+        let most = votes.iter().map(|(_, count, _)| *count).max();
+        Some(votes.iter().find(|(_, count, _)| Some(*count) == most).is_some_and(|(.., right)| *right))
     }
 }
 
@@ -101,36 +166,50 @@ impl Evaluation {
                 return Err(EvaluatorError::Answers { id: outcome.id.clone(), expected: expected.max(1), got });
             }
         }
-        let problems = outcomes.len();
         let correct: u64 = outcomes.iter().map(ProblemOutcome::correct).sum();
-        let answers = (problems * samples_per_problem) as f64;
-        let mut pass_at = BTreeMap::new();
+        let samples = samples_per_problem as u64;
+        let (mut pass_at, mut pass_all) = (BTreeMap::new(), BTreeMap::new());
         for &k in every_k {
-            let scores: Option<Vec<f64>> = outcomes
-                .iter()
-                .map(|outcome| pass_at_k(samples_per_problem as u64, outcome.correct(), u64::from(k)))
-                .collect();
-            let scores = scores.ok_or_else(|| EvaluatorError::Answers {
-                id: outcomes[0].id.clone(),
-                expected: k as usize,
-                got: samples_per_problem,
-            })?;
-            // pass@1 is rounded once, so that a threshold compares exactly.
-            let mean = if k == 1 { correct as f64 / answers } else { scores.iter().sum::<f64>() / problems as f64 };
-            pass_at.insert(k, Estimate::of_mean(mean, problems));
+            let scores_by = |estimator: fn(u64, u64, u64) -> Option<f64>| -> Result<Vec<f64>, EvaluatorError> {
+                let scores = outcomes.iter().map(|outcome| estimator(samples, outcome.correct(), u64::from(k)));
+                scores.collect::<Option<Vec<f64>>>().ok_or_else(|| EvaluatorError::Answers {
+                    id: outcomes[0].id.clone(),
+                    expected: k as usize,
+                    got: samples_per_problem,
+                })
+            };
+            let scores = scores_by(pass_at_k)?;
+            if k == 1 {
+                // Rounded once, so that a threshold compares exactly.
+                let mean = correct as f64 / (outcomes.len() as u64 * samples) as f64;
+                pass_at.insert(k, Estimate::of_scores(mean, &scores));
+            } else {
+                pass_at.insert(k, Estimate::of_scores(mean(&scores), &scores));
+                let scores = scores_by(pass_all_k)?;
+                pass_all.insert(k, Estimate::of_scores(mean(&scores), &scores));
+            }
         }
-        let samples = || outcomes.iter().flat_map(|outcome| &outcome.samples);
-        let errors = count(samples().filter_map(|sample| sample.error.clone()));
-        let error_rate = errors.values().sum::<u64>() as f64 / answers;
+        let votes: Option<Vec<bool>> = outcomes.iter().map(ProblemOutcome::majority).collect();
+        let votes = votes.filter(|_| samples_per_problem >= VOTERS_MIN);
+        let all = || outcomes.iter().flat_map(|outcome| &outcome.samples);
+        let errors = count(all().filter_map(|sample| sample.error.clone()));
+        let error_rate = errors.values().sum::<u64>() as f64 / (outcomes.len() as u64 * samples) as f64;
+        let error_shares: Vec<f64> = outcomes.iter().map(ProblemOutcome::error_share).collect();
         Ok(Self {
-            problems: problems as u64,
+            problems: outcomes.len() as u64,
             samples_per_problem: samples_per_problem as u32,
             correct,
             pass_at,
-            error_rate: Estimate::of_mean(error_rate, problems),
+            pass_all,
+            majority: votes.map(|votes| {
+                Estimate::of_count(votes.iter().filter(|right| **right).count() as u64, votes.len() as u64)
+            }),
+            error_rate: Estimate::of_scores(error_rate, &error_shares),
             errors,
-            verdicts: count(samples().map(|sample| verdict_word(sample.verdict))),
-            cut: samples().filter(|sample| sample.cut).count() as u64,
+            verdicts: count(all().map(|sample| verdict_word(sample.verdict))),
+            cut: all().filter(|sample| sample.cut).count() as u64,
+            not_judged: all().filter(|sample| sample.is_not_judged()).count() as u64,
+            unsupported: all().filter(|sample| sample.verdict == Some(Verdict::Unsupported)).count() as u64,
             outcomes,
         })
     }
@@ -145,6 +224,10 @@ impl Evaluation {
 /// A verdict's word, as it stands in every file and table.
 pub(crate) fn verdict_word(verdict: Option<Verdict>) -> String {
     verdict.map_or_else(|| "no-code".to_owned(), |verdict| verdict.to_string())
+}
+
+fn mean(scores: &[f64]) -> f64 {
+    scores.iter().sum::<f64>() / scores.len().max(1) as f64
 }
 
 /// How often each word occurs.
@@ -187,5 +270,54 @@ mod tests {
         assert!(matches!(check_problems(&twice), Err(EvaluatorError::DuplicateProblem { .. })));
         let uneven = vec![outcome("a", 1, 2), outcome("b", 1, 3)];
         assert!(matches!(Evaluation::of_outcomes(uneven, &[1]), Err(EvaluatorError::Answers { .. })));
+    }
+
+    #[test]
+    fn the_majority_is_the_program_that_most_answers_are() -> Result<(), EvaluatorError> {
+        let answers = |codes: [(&str, bool); 4]| {
+            let right = outcome("p", 1, 1).samples.remove(0);
+            let samples = codes.map(|(code, is_right)| SampleOutcome {
+                program: (!code.is_empty()).then(|| SampleOutcome::program_of(code)),
+                verdict: (!code.is_empty())
+                    .then_some(if is_right { Verdict::Accepted } else { Verdict::WrongAnswer }),
+                ..right.clone()
+            });
+            ProblemOutcome { samples: samples.to_vec(), ..outcome("p", 0, 0) }
+        };
+        let (right, spaced) = (("a = 1\nprint(a)", true), ("a = 1  \n\nprint(a)\n", true));
+        for (codes, expected) in [
+            ([("print(2)", false), right, spaced, ("print(3)", false)], true),
+            ([("print(2)", false), ("print(2)", false), right, ("", false)], false),
+            // A tie goes to what was drawn first, and what is no program has no vote.
+            ([("print(2)", false), right, ("", false), ("", false)], false),
+            ([("", false), right, ("", false), ("", false)], true),
+            ([("", false); 4], false),
+        ] {
+            assert_eq!(answers(codes).majority(), Some(expected), "{codes:?}");
+        }
+        // An older record does not tell the programs.
+        assert_eq!(outcome("p", 1, 4).majority(), None);
+        let of = |samples| Evaluation::of_outcomes(vec![ProblemOutcome { samples, ..outcome("p", 0, 0) }], &[1]);
+        let voted = answers([right; 4]).samples;
+        assert_eq!(of(voted.clone())?.majority.map(|majority| majority.value), Some(1.0));
+        assert_eq!(of(voted[..2].to_vec())?.majority, None);
+        Ok(())
+    }
+
+    #[test]
+    fn what_nobody_has_shown_to_be_wrong_is_counted_apart() -> Result<(), EvaluatorError> {
+        let mut problem = outcome("p", 1, 5);
+        for (sample, verdict, error) in [
+            (1, Some(Verdict::InternalError), "not-judged"),
+            (2, None, FORMATTER_FAILED),
+            (3, Some(Verdict::Unsupported), "no module `numpy`"),
+            (4, None, "no-code"),
+        ] {
+            problem.samples[sample].verdict = verdict;
+            problem.samples[sample].error = Some(error.to_owned());
+        }
+        let evaluation = Evaluation::of_outcomes(vec![problem], &[1])?;
+        assert_eq!((evaluation.not_judged, evaluation.unsupported, evaluation.correct), (2, 1, 1));
+        Ok(())
     }
 }

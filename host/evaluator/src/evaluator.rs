@@ -149,6 +149,7 @@ impl Evaluator<'_> {
                         cut: false,
                         verdict: Some(Verdict::InternalError),
                         error: Some(NOT_ANSWERED.to_owned()),
+                        program: None,
                     },
                 });
             }
@@ -173,7 +174,8 @@ fn sample(completion: Completion, code: Option<&Code>, judged: Option<JudgedAnsw
             (None, Some(cause.to_owned()))
         }
     };
-    SampleOutcome { completion: text, tokens, cut: end == CompletionEnd::Cut, verdict, error }
+    let program = code.and_then(Code::text).map(SampleOutcome::program_of);
+    SampleOutcome { completion: text, tokens, cut: end == CompletionEnd::Cut, verdict, error, program }
 }
 
 /// Ends judging when drawing is left, however it is left.

@@ -27,6 +27,7 @@ pub(super) fn outcome(id: &str, correct: usize, samples: usize) -> ProblemOutcom
         cut: false,
         verdict: Some(if index < correct { Verdict::Accepted } else { Verdict::WrongAnswer }),
         error: None,
+        program: None,
     };
     ProblemOutcome {
         id: id.to_owned(),

@@ -1,27 +1,45 @@
 //! An interval: how far a measured mean may be from the truth, at 95 % confidence. The unit that is drawn is the
 //! problem, never the sample: answers to one problem resemble each other.
 //!
-//! A mean of scores in [0, 1] gets Wilson's interval over the number of problems n, with z = 1.95996:
+//! n problems with one answer each, x of them right: **Blaker's** interval (2000), all rates p with
 //!
 //! ```text
-//! (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n)
+//! min(P(X ≥ x), P(X ≤ x)) + the greatest probability of the opposite tail that does not exceed it > 5 %
 //! ```
 //!
-//! A score in [0, 1] with mean p has at most the variance p(1−p) of a coin, so with several samples a problem the
-//! interval is wider than it must be, never narrower, and it keeps its width where every score is 0 or 1.
+//! It covers any true rate in at least 95 % of all samples, and lies within Clopper's and Pearson's.
 //!
-//! A paired difference gets the percentile bootstrap: problems are drawn with replacement from a seeded stream. Where
-//! every problem differs by the same amount the bootstrap sees no variance and the interval is a point.
+//! n problems with several answers each: **Clopper's and Pearson's** over the problems, with the mean p of their scores,
+//!
+//! ```text
+//! low, high = the beta quantiles  B(2.5 %; pn, n − pn + 1),  B(97.5 %; pn + 1, n − pn)
+//! ```
+//!
+//! A score in [0, 1] with mean p varies at most as a coin does, so this is wider than it must be where answers to one
+//! problem differ, never narrower. What scores vary is not made use of: a few problems that are always solved among many
+//! that are hardly ever solved decide the mean, and samples that miss them look certain (an interval by the variance, as
+//! Korn's and Graubard's, covers 74 % then).
+//!
+//! A paired difference d of n problems with one answer of each model: **Tango's** score interval (1998), all differences δ
+//! with |b − c − nδ| ≤ z √(n (2q + δ(1 − δ))), where b problems are gained, c lost, and q is the probability of a loss that is
+//! likeliest given δ. Where all problems that differ were gained, δ is nearly a rate, and the upper end is at least Clopper's
+//! and Pearson's of b in n (so for losses): without that, 5 problems cover 92 % at 90 points. With several answers
+//! each, b and c are the sums of the problems' gains and losses. No interval is ever a point.
+//!
+//! The documentation has a table of what each of them covers; `interval/tests.rs` makes it.
 
 use serde::{Deserialize, Serialize};
 
-use super::seeded_stream::SeededStream;
+use super::distributions::{beta_quantile, binomial_upper_tail, where_reached};
 
 /// The standard normal quantile at 0.975.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// Resamples of a bootstrap.
-const RESAMPLES: usize = 10_000;
+/// One minus the confidence.
+const ALPHA: f64 = 0.05;
+
+/// Steps in which the end of Blaker's interval is looked for between that of Clopper's and Pearson's and the estimate.
+const BLAKER_STEPS: u32 = 256;
 
 /// A value with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -36,62 +54,114 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// A mean of `count` scores in [0, 1] with Wilson's interval; with no scores the interval is [0, 1].
-    pub(crate) fn of_mean(mean: f64, count: usize) -> Self {
-        if count == 0 {
-            return Self { value: mean, low: 0.0, high: 1.0 };
+    /// The fraction `right / of` of single answers to different problems; with none the interval is [0, 1].
+    pub(crate) fn of_count(right: u64, of: u64) -> Self {
+        if of == 0 {
+            return Self { value: 0.0, low: 0.0, high: 1.0 };
         }
-        let n = count as f64;
-        let scale = 1.0 + Z * Z / n;
-        let centre = (mean + Z * Z / (2.0 * n)) / scale;
-        let half = Z / scale * (mean * (1.0 - mean) / n + Z * Z / (4.0 * n * n)).max(0.0).sqrt();
-        // At 0 and 1 the formula reaches the end exactly but for its rounding.
-        let low = if mean == 0.0 { 0.0 } else { (centre - half).max(0.0) };
-        let high = if mean == 1.0 { 1.0 } else { (centre + half).min(1.0) };
-        Self { value: mean, low, high }
+        let low = blaker_low(right, of);
+        // The upper end is the lower end of what was not right.
+        Self { value: right as f64 / of as f64, low, high: 1.0 - blaker_low(of - right, of) }
     }
 
-    /// The mean of paired differences with the bootstrap's interval.
-    pub(crate) fn of_paired_differences(mean: f64, differences: &[f64], seed: u64) -> Self {
+    /// A mean of problems' scores in [0, 1]; with none the interval is [0, 1].
+    pub(crate) fn of_scores(mean: f64, scores: &[f64]) -> Self {
+        let n = scores.len() as f64;
+        if scores.iter().all(|score| *score == 0.0 || *score == 1.0) {
+            let right = scores.iter().sum::<f64>().round() as u64;
+            return Self { value: mean, ..Self::of_count(right, scores.len() as u64) };
+        }
+        let right = mean * n;
+        Self {
+            value: mean,
+            low: if mean <= 0.0 { 0.0 } else { beta_quantile(right, n - right + 1.0, ALPHA / 2.0) },
+            high: if mean >= 1.0 { 1.0 } else { beta_quantile(right + 1.0, n - right, 1.0 - ALPHA / 2.0) },
+        }
+    }
+
+    /// The mean of paired differences in [−1, 1]; with none the interval is [−1, 1].
+    pub(crate) fn of_paired_differences(mean: f64, differences: &[f64]) -> Self {
+        let n = differences.len() as f64;
         if differences.is_empty() {
             return Self { value: mean, low: -1.0, high: 1.0 };
         }
-        let mut stream = SeededStream::new(seed);
-        let mut means: Vec<f64> = (0..RESAMPLES)
-            .map(|_| {
-                let sum: f64 = differences.iter().map(|_| differences[stream.below(differences.len())]).sum();
-                sum / differences.len() as f64
-            })
-            .collect();
-        means.sort_by(f64::total_cmp);
-        let quantile = |q: f64| means[((RESAMPLES - 1) as f64 * q).round() as usize];
-        Self { value: mean, low: quantile(0.025), high: quantile(0.975) }
+        let sum = |part: fn(f64) -> f64| differences.iter().map(|difference| part(*difference)).sum::<f64>();
+        let (low, high) = difference_interval(sum(|d| d.max(0.0)), sum(|d| (-d).max(0.0)), n);
+        Self { value: mean, low, high }
     }
+
+    /// The same in hundredths.
+    pub(crate) fn in_points(self) -> Self {
+        Self { value: 100.0 * self.value, low: 100.0 * self.low, high: 100.0 * self.high }
+    }
+}
+
+/// The lower end of Blaker's interval.
+fn blaker_low(right: u64, of: u64) -> f64 {
+    if right == 0 {
+        return 0.0;
+    }
+    let value = right as f64 / of as f64;
+    let start = beta_quantile(right as f64, (of - right) as f64 + 1.0, ALPHA / 2.0);
+    // Acceptability jumps, so the first rate that is acceptable is looked for from outside.
+    let step = |index: u32| start + (value - start) * f64::from(index) / f64::from(BLAKER_STEPS);
+    let acceptable = |rate: f64| acceptability(right, of, rate) > ALPHA;
+    let first = (1..=BLAKER_STEPS).find(|index| acceptable(step(*index))).unwrap_or(BLAKER_STEPS);
+    where_reached(step(first - 1), step(first), acceptable)
+}
+
+/// Blaker's acceptability of a rate that is below the measured one.
+fn acceptability(right: u64, of: u64, rate: f64) -> f64 {
+    let tail = binomial_upper_tail(of, rate, right);
+    let lower = |at_most: u64| 1.0 - binomial_upper_tail(of, rate, at_most + 1);
+    if lower(right) <= tail {
+        return 1.0;
+    }
+    // The greatest opposite tail that does not exceed this one, by halving: tails grow with the count.
+    let (mut none, mut too_many) = (None, right);
+    loop {
+        let low = none.map_or(0, |count: u64| count + 1);
+        if low >= too_many {
+            return tail + none.map_or(0.0, lower);
+        }
+        let middle = u64::midpoint(low, too_many);
+        if lower(middle) <= tail {
+            none = Some(middle);
+        } else {
+            too_many = middle;
+        }
+    }
+}
+
+/// The interval of (gained − lost) / n.
+fn difference_interval(gained: f64, lost: f64, n: f64) -> (f64, f64) {
+    let (low, high) = tango(gained, lost, n);
+    let furthest = |count: f64| beta_quantile(count + 1.0, n - count, 1.0 - ALPHA / 2.0);
+    if gained > 0.0 && lost <= 0.0 {
+        (low, high.max(furthest(gained)))
+    } else if lost > 0.0 && gained <= 0.0 {
+        (low.min(-furthest(lost)), high)
+    } else {
+        (low, high)
+    }
+}
+
+/// Tango's interval of (gained − lost) / n.
+fn tango(gained: f64, lost: f64, n: f64) -> (f64, f64) {
+    let difference = (gained - lost) / n;
+    let score = |delta: f64| {
+        let a = 2.0 * n;
+        let b = (2.0 * n - gained + lost) * delta - gained - lost;
+        let c = -lost * delta * (1.0 - delta);
+        let q = ((b * b - 4.0 * a * c).max(0.0).sqrt() - b) / (2.0 * a);
+        let variance = n * (2.0 * q + delta * (1.0 - delta));
+        let distance = gained - lost - n * delta;
+        if distance == 0.0 { 0.0 } else { distance / variance.max(f64::MIN_POSITIVE).sqrt() }
+    };
+    let low = where_reached(-1.0, difference, |delta| score(delta) <= Z);
+    let high = where_reached(difference, 1.0, |delta| score(delta) <= -Z);
+    (low, high)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
-    #[test]
-    fn equals_wilsons_published_intervals() {
-        for (right, n, low, high) in
-            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
-        {
-            let got = Estimate::of_mean(f64::from(right) / n as f64, n);
-            assert!((got.low - low).abs() < 5e-5 && (got.high - high).abs() < 5e-5, "{right}/{n}: {got:?}");
-        }
-        assert_eq!(Estimate::of_mean(1.0, 20).high, 1.0);
-    }
-
-    #[test]
-    fn the_bootstrap_agrees_with_the_normal_interval_of_many_differences() {
-        let differences: Vec<f64> = (0..400).map(|i| if i % 4 == 0 { 1.0 } else { 0.0 }).collect();
-        let got = Estimate::of_paired_differences(0.25, &differences, 11);
-        let half = Z * (0.25_f64 * 0.75 / 400.0).sqrt();
-        assert!((got.low - (0.25 - half)).abs() < 0.005, "{got:?}");
-        assert!((got.high - (0.25 + half)).abs() < 0.005, "{got:?}");
-        assert_eq!(got, Estimate::of_paired_differences(0.25, &differences, 11));
-    }
-}
+mod tests;

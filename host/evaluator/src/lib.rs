@@ -21,8 +21,10 @@ mod judged_answer;
 mod judging;
 mod sample_record;
 
+mod distributions;
 mod evaluation;
 mod interval;
+mod paired_test;
 mod pass_at_k;
 mod seeded_stream;
 
@@ -40,6 +42,9 @@ mod record;
 mod verification;
 
 mod gate;
+mod gate_record;
+mod power;
+mod run_comparison;
 mod report;
 
 mod error;
@@ -56,15 +61,18 @@ pub use endpoint_generator::EndpointGenerator;
 pub use error::EvaluatorError;
 pub use evaluation::{Evaluation, ProblemOutcome, SampleOutcome};
 pub use evaluator::{Candidate, Evaluator};
-pub use gate::{GateConfig, GateDecision, GateMeasurements, GateRule, GateRuleName};
+pub use gate::{GateConfig, GateDecision, GateMeasurements, GateRule, GateRuleName, ImprovementEnd};
+pub use gate_record::GateRecord;
 pub use generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
 pub use interval::Estimate;
 pub use latency::{Latency, ModelDecoder};
 pub use measurement::{MeasuredModel, Measurement, MeasurementOutcome};
 pub use nearest_copy::{NearestCopy, Neighbour};
-pub use pass_at_k::pass_at_k;
-pub use record::{Controls, EvaluationRecord};
+pub use pass_at_k::{pass_all_k, pass_at_k};
+pub use power::{LEVEL, MeasuredSpread, POWER, Power};
+pub use record::{Controls, EvaluationRecord, STATISTICS};
 pub use report::Report;
+pub use run_comparison::{ComparedRun, ComparedSide, RunComparison, SettingDifference};
 pub use sample_record::SampleRecord;
 pub use sampling::{ModelGenerator, prompts, stop_tokens};
 pub use shuffled::ShuffledAnswers;

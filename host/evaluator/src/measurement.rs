@@ -14,7 +14,7 @@ use super::evaluator::{Candidate, Evaluator};
 use super::generator::{Generator, TimedGenerator};
 use super::latency::{Latency, PROMPTS, ROOM_TOKENS, TOKENS_PER_PROMPT};
 use super::nearest_copy::NearestCopy;
-use super::record::{Controls, EvaluationRecord};
+use super::record::{Controls, EvaluationRecord, STATISTICS};
 use super::sample_record::SampleRecord;
 use super::sampling::prompts;
 use super::watch::{Subject, Watch};
@@ -101,7 +101,7 @@ impl Measurement<'_> {
     ) -> Result<Option<(EvaluationRecord, Latency)>, EvaluatorError> {
         let Some(base) = self.evaluate(Subject::Base, &self.base, samples, watch)? else { return Ok(None) };
         let Some(adapter) = self.evaluate(Subject::Adapter, &self.adapter, samples, watch)? else { return Ok(None) };
-        let comparison = Comparison::of(base, adapter, self.seed)?;
+        let comparison = Comparison::of(base, adapter)?;
         let mut controls = Controls::default();
         if let Some(shuffled) = &self.shuffled_answers {
             let evaluation = self.evaluate(Subject::ShuffledAnswers, shuffled, samples, watch)?;
@@ -115,11 +115,12 @@ impl Measurement<'_> {
         }
         let Some(latency) = self.latency(watch)? else { return Ok(None) };
         let record = EvaluationRecord {
+            statistics: STATISTICS,
             adapter_name: self.adapter_name.to_owned(),
             made_from: self.made_from.clone(),
             seed: self.seed,
             config: self.evaluator.config.clone(),
-            breakdowns: Breakdown::all(&comparison, self.problems, controls.nearest_copy.as_ref(), self.seed),
+            breakdowns: Breakdown::all(&comparison, self.problems, controls.nearest_copy.as_ref()),
             comparison,
             controls,
         };

@@ -98,7 +98,7 @@ impl NearestCopy {
         Self {
             problems: problems as u64,
             correct: correct as u64,
-            score: Estimate::of_mean(correct as f64 / problems.max(1) as f64, problems),
+            score: Estimate::of_count(correct as u64, problems as u64),
             neighbours,
         }
     }

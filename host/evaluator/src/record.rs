@@ -16,10 +16,17 @@ use super::json_file::write_json;
 use super::nearest_copy::NearestCopy;
 use hilora_judge::Verdict;
 
+/// By which statistics figures follow from samples: 2 since intervals cover what they say at any number of problems. A
+/// record that names none has Wilson's intervals and a bootstrap's.
+pub const STATISTICS: u32 = 2;
+
 /// The record of one evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationRecord {
+    /// `STATISTICS` of the program that computed the figures.
+    #[serde(default)]
+    pub statistics: u32,
     /// The adapter's name.
     pub adapter_name: String,
     /// What made the measurement, by name: hashes of models and data, plugins and their versions, the code's version.
@@ -88,6 +95,10 @@ impl EvaluationRecord {
                 "pass_at": evaluation.pass_at,
                 "error_rate": evaluation.error_rate,
                 "verdicts": evaluation.verdicts,
+                "pass_all": evaluation.pass_all,
+                "majority": evaluation.majority,
+                "not_judged": evaluation.not_judged,
+                "unsupported": evaluation.unsupported,
             })
         };
         serde_json::json!({
@@ -97,6 +108,7 @@ impl EvaluationRecord {
             "base": figures(&self.comparison.base),
             "adapter": figures(&self.comparison.adapter),
             "improvement_points": self.comparison.improvement_points,
+            "p_value": self.comparison.p_value,
             "shuffled_answers_pass_at_1": self.controls.shuffled_answers.as_ref().map(Evaluation::pass_at_1),
             "nearest_copy": self.controls.nearest_copy.as_ref().map(|copy| copy.score),
         })

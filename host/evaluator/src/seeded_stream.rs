@@ -1,7 +1,7 @@
 //! A seeded stream of random numbers: SplitMix64 (Steele, Lea and Flood 2014), whose sequence is fixed by its
 //! published constants and so outlives any package's change of algorithm.
 //!
-//! It draws resamples and permutations. It is no source of secrets, and generation has its own streams.
+//! It draws permutations, and what tests simulate. It is no source of secrets, and generation has its own streams.
 
 /// A reproducible stream.
 pub(crate) struct SeededStream {

@@ -1,5 +1,6 @@
 //! Verification of a record: every figure in it is computed again from its samples. What was edited, or measured by a
-//! program that counted otherwise, is refused by the name of its first figure that differs.
+//! program that counted otherwise, is refused by the name of its first figure that differs. A record by older statistics is
+//! held to what it tells but its intervals, and all its figures are computed by today's.
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, SampleOutcome};
 use super::json_file::read_json;
 use super::nearest_copy::NearestCopy;
-use super::record::{Controls, EvaluationRecord};
+use super::record::{Controls, EvaluationRecord, STATISTICS};
 use hilora_judge::Verdict;
 
 /// How far two computations of a figure may be apart by rounding, of its own size.
@@ -33,15 +34,25 @@ impl EvaluationRecord {
             expected,
             got,
         };
+        if self.statistics > STATISTICS {
+            let (expected, got) = (format!("at most {STATISTICS}"), self.statistics.to_string());
+            return Err(EvaluatorError::Figure {
+                path: path.to_owned(),
+                figure: "statistics".to_owned(),
+                from: "this program's version",
+                expected,
+                got,
+            });
+        }
         check_samples(&self).map_err(refused)?;
         let k = self.config.every_k();
         let again = |evaluation: &Evaluation| Evaluation::of_outcomes(evaluation.outcomes.clone(), &k);
-        let comparison = Comparison::of(again(&self.comparison.base)?, again(&self.comparison.adapter)?, self.seed)?;
+        let comparison = Comparison::of(again(&self.comparison.base)?, again(&self.comparison.adapter)?)?;
         let groups = |breakdown: &Breakdown| {
             let groups: Vec<_> = breakdown.groups.iter().map(|row| (row.group.clone(), row.ids.clone())).collect();
-            Breakdown::of(breakdown.by.clone(), groups, &comparison, self.seed)
+            Breakdown::of(breakdown.by.clone(), groups, &comparison)
         };
-        let breakdowns = self.breakdowns.iter().map(groups).collect();
+        let breakdowns = Breakdown::adjusted(self.breakdowns.iter().map(groups).collect());
         let controls = Controls {
             shuffled_answers: self.controls.shuffled_answers.as_ref().map(again).transpose()?,
             nearest_copy: self
@@ -50,12 +61,31 @@ impl EvaluationRecord {
                 .as_ref()
                 .map(|copy| NearestCopy::of_neighbours(copy.neighbours.clone())),
         };
-        let follows = Self { comparison, breakdowns, controls, ..self.clone() };
+        let follows = Self { statistics: STATISTICS, comparison, breakdowns, controls, ..self.clone() };
         let json = |record: &Self| serde_json::to_value(record).expect("plain structs with text keys always serialize");
-        match first_difference(&json(&follows), &json(&self), String::new()) {
+        let (mut expected, mut got) = (json(&follows), json(&self));
+        if self.statistics < STATISTICS {
+            [&mut expected, &mut got].into_iter().for_each(leave_out_new);
+        }
+        match first_difference(&expected, &got, String::new()) {
             Some(difference) => Err(refused(difference)),
             None => Ok(follows),
         }
+    }
+}
+
+/// Takes out of a record what older statistics did not compute, or computed otherwise.
+fn leave_out_new(record: &mut Value) {
+    const NEW: [&str; 9] = [
+        "statistics", "low", "high", "pass_all", "majority", "not_judged", "unsupported", "p_value", "p_holm",
+    ];
+    match record {
+        Value::Object(fields) => {
+            fields.retain(|key, _| !NEW.contains(&key.as_str()));
+            fields.values_mut().for_each(leave_out_new);
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_out_new),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -137,17 +167,18 @@ mod tests {
     }
 
     fn record() -> Result<EvaluationRecord, EvaluatorError> {
-        let comparison = Comparison::of(evaluation([0, 1, 2, 0])?, evaluation([4, 3, 2, 0])?, 9)?;
+        let comparison = Comparison::of(evaluation([0, 1, 2, 0])?, evaluation([4, 3, 2, 0])?)?;
         let mut problems: Vec<_> = ["a", "b", "c", "d"].map(doubling_problem).into();
         problems[0].domain = Domain("math".to_owned());
         let neighbour = |id: &str, verdict| Neighbour { id: id.to_owned(), example: 0, similarity: 0.5, verdict };
         let neighbours = vec![neighbour("a", Verdict::Accepted), neighbour("b", Verdict::WrongAnswer)];
         Ok(EvaluationRecord {
+            statistics: STATISTICS,
             adapter_name: "python-lora".to_owned(),
             made_from: BTreeMap::new(),
             seed: 9,
             config: EvaluationConfig { samples_per_problem: 4, ..EvaluationConfig::default() },
-            breakdowns: Breakdown::all(&comparison, &problems, None, 9),
+            breakdowns: Breakdown::all(&comparison, &problems, None),
             comparison,
             controls: Controls {
                 shuffled_answers: Some(evaluation([0, 0, 1, 0])?),
@@ -211,6 +242,41 @@ mod tests {
             let refused = edited(pointer, 77.into())?;
             assert!(refused.contains(follows) && refused.ends_with("got 77"), "{refused}");
         }
+        Ok(())
+    }
+
+    /// The fields that version 0.2 wrote, with its intervals.
+    #[test]
+    fn a_record_by_older_statistics_is_read_and_computed_anew() -> Result<(), EvaluatorError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("evaluation.json");
+        let mut json = serde_json::to_value(record()?).expect("a record is JSON");
+        leave_out_new(&mut json);
+        fn widen(value: &mut Value) {
+            match value {
+                Value::Object(fields) => {
+                    fields.values_mut().for_each(widen);
+                    if fields.contains_key("value") {
+                        fields.extend([("low".to_owned(), 0.0.into()), ("high".to_owned(), 1.0.into())]);
+                    }
+                }
+                Value::Array(items) => items.iter_mut().for_each(widen),
+                _ => {}
+            }
+        }
+        widen(&mut json);
+        let read = |json: &Value| {
+            std::fs::write(&path, json.to_string()).expect("the file can be written");
+            EvaluationRecord::read(&path)
+        };
+        assert_eq!(read(&json)?, record()?);
+        json["comparison"]["adapter"]["pass_at"]["1"]["value"] = 0.9.into();
+        let refused = read(&json).expect_err("a figure was edited").to_string();
+        assert!(refused.contains("comparison.adapter.pass_at.1.value: expected 0.5625"), "{refused}");
+        json["statistics"] = 3.into();
+        let refused = read(&json).expect_err("another program's").to_string();
+        let expected = "statistics: expected at most 2, which follows from this program's version, got 3";
+        assert!(refused.ends_with(expected), "{refused}");
         Ok(())
     }
 

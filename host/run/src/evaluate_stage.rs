@@ -116,6 +116,11 @@ impl Measured {
     pub fn record_file(run: &Run) -> PathBuf {
         run.folder.file(RECORD)
     }
+
+    /// Where the timings are.
+    pub fn latency_file(run: &Run) -> PathBuf {
+        run.folder.file(LATENCY)
+    }
 }
 
 /// Refuses to decide anything by a measurement in which answers were not judged: pass@k counts them as wrong.

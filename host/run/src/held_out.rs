@@ -171,7 +171,7 @@ mod tests {
         let rate = |verdicts: [Verdict; 2]| {
             let sample = |verdict| {
                 let completion = "print(1)".to_owned();
-                SampleOutcome { completion, tokens: 3, cut: false, verdict: Some(verdict), error: None }
+                SampleOutcome { completion, tokens: 3, cut: false, verdict: Some(verdict), error: None, program: None }
             };
             let (name, domain) = ("one".to_owned(), Domain("python".to_owned()));
             let samples = verdicts.into_iter().map(sample).collect();

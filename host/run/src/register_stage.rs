@@ -1,10 +1,10 @@
 //! The last stage: the gate decides, the report is written, and an adapter that passed becomes a version in the registry.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::fault::BadInput;
-use hilora_evaluator::{GateConfig, GateMeasurements, Report};
+use hilora_evaluator::{GateConfig, GateMeasurements, GateRecord, Report};
 use hilora_registry::{Registry, VersionContent};
 
 use super::data_check::DataCheck;
@@ -19,6 +19,7 @@ use super::stage_result::StageReport;
 use super::train_stage::Answers;
 
 const REPORT: &str = "report.html";
+const DECISION: &str = "gate.json";
 
 /// Holds the measurement to the gate and registers the adapter.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,9 @@ pub struct RegisterWork {
     registry: PathBuf,
     adapter_folder: PathBuf,
     report: PathBuf,
+    decision_file: PathBuf,
+    /// What the decision stands on: the measurement, its timings and the config.
+    read: Vec<PathBuf>,
     name: String,
     adapter: ContentHash,
     base_model: ContentHash,
@@ -72,6 +76,8 @@ impl Stage for RegisterStage {
             gate: run.config.gate,
             registry: run.registry.clone(),
             report: run.folder.file(REPORT),
+            decision_file: run.folder.file(DECISION),
+            read: vec![Measured::record_file(run), Measured::latency_file(run), run.folder.file("config.yaml")],
             name: run.config.adapter_name.clone(),
             adapter: run.hash_of(&adapter_folder)?,
             adapter_folder,
@@ -104,6 +110,8 @@ impl Stage for RegisterStage {
                 format!("{folder} is not the adapter that was measured: expected the hash {expected}, got {got}");
             return Err(BadInput::with_hint(message, "`hilora-host evaluate` measures what is there now").into());
         }
+        let read: Vec<&Path> = work.read.iter().map(PathBuf::as_path).collect();
+        GateRecord::new(record, work.gate, decision.clone(), &read)?.write(&work.decision_file)?;
         let mut registered = None;
         if decision.passed {
             let content = VersionContent {
@@ -142,28 +150,29 @@ mod tests {
     use hilora_contract::fault::{Blame, Fault};
     use hilora_evaluator::{
         Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, EvaluatorError, Latency, ProblemOutcome,
-        SampleOutcome,
+        STATISTICS, SampleOutcome,
     };
     use hilora_judge::Verdict;
 
     use crate::observer::Unwatched;
 
     /// An adapter that solves a problem, over a base whose answer has this verdict.
-    fn work(folder: &std::path::Path, of_base: Verdict) -> Result<RegisterWork, EvaluatorError> {
+    fn work(folder: &Path, of_base: Verdict) -> Result<RegisterWork, EvaluatorError> {
         let hash = ContentHash::of(b"adapter");
         let evaluation = |verdict| {
             let completion = "print(1)".to_owned();
-            let samples =
-                vec![SampleOutcome { completion, tokens: 3, cut: false, verdict: Some(verdict), error: None }];
+            let (tokens, cut, verdict, error, program) = (3, false, Some(verdict), None, None);
+            let samples = vec![SampleOutcome { completion, tokens, cut, verdict, error, program }];
             let (name, domain) = ("one".to_owned(), Domain("python".to_owned()));
             Evaluation::of_outcomes(vec![ProblemOutcome { id: name.clone(), title: name, domain, samples }], &[1])
         };
         let record = EvaluationRecord {
+            statistics: STATISTICS,
             adapter_name: "python-lora".to_owned(),
             made_from: BTreeMap::from([(InputName::Adapter.to_string(), hash.to_string())]),
             seed: 7,
             config: EvaluationConfig::default(),
-            comparison: Comparison::of(evaluation(of_base)?, evaluation(Verdict::Accepted)?, 7)?,
+            comparison: Comparison::of(evaluation(of_base)?, evaluation(Verdict::Accepted)?)?,
             breakdowns: Vec::new(),
             controls: Controls::default(),
         };
@@ -174,6 +183,8 @@ mod tests {
             registry: folder.join("registry.sqlite"),
             adapter_folder: folder.join("adapter"),
             report: folder.join(REPORT),
+            decision_file: folder.join(DECISION),
+            read: Vec::new(),
             name: "python-lora".to_owned(),
             adapter: hash,
             base_model: hash,

@@ -9,6 +9,9 @@ use crate::evaluation::Evaluation;
 use crate::interval::Estimate;
 use crate::latency::Latency;
 
+/// Groups with a smaller adjusted p value are marked.
+const MARKED_BELOW: f64 = 0.05;
+
 pub(super) fn render(report: &Report<'_>) -> String {
     let comparison = &report.record.comparison;
     let mut lines = vec![
@@ -20,23 +23,31 @@ pub(super) fn render(report: &Report<'_>) -> String {
         row("", "base", "adapter", "difference"),
     ];
     lines.extend(pass_rows(comparison));
+    lines.extend(repeated_rows(comparison));
     lines.push(row(
         "answers that do not run",
         &percent(comparison.base.error_rate.value),
         &percent(comparison.adapter.error_rate.value),
         "",
     ));
+    lines.extend(apart_rows(comparison));
     lines.push(latency_row(report.latency));
     lines.push(String::new());
     lines.push(format!(
-        "better on {} problems, worse on {}, equal on {}",
-        comparison.problems_better, comparison.problems_worse, comparison.problems_equal
+        "better on {} problems, worse on {}, equal on {}: {}",
+        comparison.problems_better,
+        comparison.problems_worse,
+        comparison.problems_equal,
+        p_value(comparison.p_value)
     ));
     lines.extend(control_lines(report));
     for breakdown in report.record.breakdowns.iter().filter(|breakdown| breakdown.groups.len() > 1) {
         lines.push(String::new());
         lines.push(row(&format!("pass@1 by {}", breakdown.by), "base", "adapter", "difference"));
         lines.extend(breakdown.groups.iter().map(group_row));
+        if breakdown.groups.iter().any(is_marked) {
+            lines.push(format!("  * p below {MARKED_BELOW}, adjusted over all groups (Holm)"));
+        }
         if breakdown.overlaps(comparison) {
             lines.push("  a problem counts in each of its groups".to_owned());
         }
@@ -67,6 +78,29 @@ fn pass_rows(comparison: &Comparison) -> Vec<String> {
         .collect()
 }
 
+/// What is asked of all answers to a problem together: whether every one of k is right, and what most of them say.
+fn repeated_rows(comparison: &Comparison) -> Vec<String> {
+    let (base, adapter) = (&comparison.base, &comparison.adapter);
+    let most = base.pass_all.last_key_value().zip(adapter.pass_all.last_key_value());
+    let all = most.map(|((k, base), (_, adapter))| row(&format!("pass^{k}, all right"), &fraction(base), &fraction(adapter), ""));
+    let votes = base.majority.zip(adapter.majority);
+    let votes = votes.map(|(base, adapter)| row("majority's answer", &fraction(&base), &fraction(&adapter), ""));
+    all.into_iter().chain(votes).collect()
+}
+
+/// Answers that count as not right though nobody has shown that they are wrong, where there are any.
+fn apart_rows(comparison: &Comparison) -> Vec<String> {
+    let (base, adapter) = (&comparison.base, &comparison.adapter);
+    [
+        ("  not judged, answers", base.not_judged, adapter.not_judged),
+        ("  module lacks, answers", base.unsupported, adapter.unsupported),
+    ]
+    .into_iter()
+    .filter(|(_, base, adapter)| base + adapter > 0)
+    .map(|(name, base, adapter)| row(name, &base.to_string(), &adapter.to_string(), ""))
+    .collect()
+}
+
 fn latency_row(latency: &Latency) -> String {
     if !latency.is_measured() {
         return row("decode time a token", "not measured", "not measured", "");
@@ -92,16 +126,27 @@ fn control_lines(report: &Report<'_>) -> Vec<String> {
 
 fn group_row(group: &GroupScore) -> String {
     let name = format!("  {} ({})", group.group, group.problems);
-    row(&name, &fraction(&group.base), &fraction(&group.adapter), &points(&group.improvement_points))
+    let mark = if is_marked(group) { " *" } else { "" };
+    let difference = points(&group.improvement_points) + mark;
+    row(&name, &fraction(&group.base), &fraction(&group.adapter), &difference)
+}
+
+fn is_marked(group: &GroupScore) -> bool {
+    group.p_holm < MARKED_BELOW
+}
+
+/// `p = 0.031`.
+pub(crate) fn p_value(p: f64) -> String {
+    if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
 }
 
 /// `0.655 [0.58, 0.72]`.
-pub(super) fn fraction(estimate: &Estimate) -> String {
+pub(crate) fn fraction(estimate: &Estimate) -> String {
     format!("{:.3} [{:.2}, {:.2}]", estimate.value, estimate.low, estimate.high)
 }
 
 /// `+49.3 points [41.0, 57.2]`.
-pub(super) fn points(estimate: &Estimate) -> String {
+pub(crate) fn points(estimate: &Estimate) -> String {
     format!("{:+.1} points [{:.1}, {:.1}]", estimate.value, estimate.low, estimate.high)
 }
 
@@ -115,7 +160,7 @@ mod tests {
     use crate::fakes::{doubling_problem, outcome};
     use crate::{
         Breakdown, Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, EvaluatorError, GateConfig,
-        GateMeasurements, Latency, Report,
+        GateMeasurements, Latency, Report, STATISTICS,
     };
     use hilora_contract::dataset::{Attribute, EvaluationProblem};
 
@@ -138,15 +183,16 @@ mod tests {
 
     #[test]
     fn shows_every_figure_with_its_interval() -> Result<(), EvaluatorError> {
-        let comparison = Comparison::of(evaluation([0, 1, 0, 4, 0])?, evaluation([4, 3, 2, 3, 0])?, 5)?;
+        let comparison = Comparison::of(evaluation([0, 1, 0, 4, 0])?, evaluation([4, 3, 2, 3, 0])?)?;
         let latency = Latency { base_us: 412.4, adapter_us: 498.6, increase: 0.209, tokens: 600 };
         let gate = GateConfig::default().decide(&GateMeasurements::of(&comparison, &latency));
         let record = EvaluationRecord {
+            statistics: STATISTICS,
             adapter_name: "python-lora".to_owned(),
             made_from: [("base model".to_owned(), "ab12".to_owned())].into(),
             seed: 5,
             config: EvaluationConfig::default(),
-            breakdowns: Breakdown::all(&comparison, &problems(), None, 5),
+            breakdowns: Breakdown::all(&comparison, &problems(), None),
             comparison,
             controls: Controls { shuffled_answers: Some(evaluation([0, 0, 1, 0, 0])?), nearest_copy: None },
         };

@@ -31,7 +31,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
         (cards(report))
         h2 { "pass@k" }
         (pass_bars(comparison))
-        p.soft { "Bars are means over problems, whiskers 95 % intervals (Wilson, over problems)." }
+        p.soft { "Bars are means over problems, whiskers 95 % intervals (over problems)." }
         @if let Some(gate) = report.decision { h2 { "Gate" } (gate_table(gate)) }
         h2 { "Controls" }
         (controls(report))

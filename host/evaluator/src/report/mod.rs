@@ -11,6 +11,7 @@ use std::path::Path;
 use super::error::EvaluatorError;
 use hilora_contract::artifact::write_atomic;
 
+pub(crate) use closing_table::{fraction, p_value, points};
 pub use contents::Report;
 
 impl Report<'_> {
