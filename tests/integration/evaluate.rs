@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Domain, EvaluationProblem, Example, ProblemChecker, ProblemText, TestCase};
+use hilora_contract::dataset::{AnswerForm, Domain, EvaluationProblem, Example, ProblemChecker, ProblemText, TestCase};
 use hilora_evaluator::{
     Comparison, Completion, CompletionEnd, CompletionSink, Controls, Evaluation, EvaluationConfig, EvaluationRecord,
     Evaluator, EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Report, SampleRecord,
@@ -99,6 +99,7 @@ fn problem(id: &str, tests: &[(&str, &str)]) -> EvaluationProblem {
         entry_point: None,
         test_code: None,
         checker: ProblemChecker::default(),
+        answer_form: AnswerForm::Program,
         attributes: Vec::new(),
         time_limit_ms: Some(1_000),
         memory_limit_bytes: None,
