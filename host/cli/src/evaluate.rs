@@ -8,12 +8,13 @@ use hilora_run::{EvaluateStage, Measured, StageState, drive};
 use serde::Serialize;
 
 use super::console::Console;
+use super::evaluate_completions::CompletionsArguments;
 use super::failure::{ExitStatus, Result};
 use super::job_arguments::JobArguments;
 use super::stage_summary::summary;
 use super::stages::{interrupted, is_interrupted};
 
-/// Measure the adapter and its base on the held-out problems.
+/// Measure the adapter and its base on the held-out problems, or completions of any model.
 #[derive(Debug, Args)]
 pub(super) struct EvaluateCommand {
     #[command(flatten)]
@@ -22,6 +23,8 @@ pub(super) struct EvaluateCommand {
     /// trained]
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
+    #[command(flatten)]
+    given: CompletionsArguments,
 }
 
 /// What a machine reads.
@@ -35,6 +38,9 @@ struct Answer<'a> {
 
 impl EvaluateCommand {
     pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
+        if self.given.are_given() {
+            return self.given.execute(&self.job, console);
+        }
         let run = self.job.open_with_adapter(self.adapter.clone())?;
         let observer = console.observer()?;
         for result in drive(&run, &[Box::new(EvaluateStage)], &observer)? {

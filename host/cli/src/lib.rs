@@ -27,6 +27,8 @@ mod config_command;
 mod data;
 mod enrich;
 mod evaluate;
+mod evaluate_completions;
+mod extract;
 mod gate;
 mod prepare;
 mod registry;
@@ -92,8 +94,10 @@ enum Command {
     Enrich(enrich::EnrichCommand),
     /// Train the adapter on the prepared data
     Train(train::TrainCommand),
-    /// Measure the adapter and its base on the held-out problems
-    Evaluate(evaluate::EvaluateCommand),
+    /// Measure the adapter and its base on the held-out problems, or completions of any model
+    Evaluate(Box<evaluate::EvaluateCommand>),
+    /// Find the program in each completion of a file
+    Extract(extract::ExtractCommand),
     /// Hold an evaluation to the gate (exit code 3 where it says no)
     Gate(gate::GateCommand),
     /// Look at the prepared data: rows as the model reads them, counts and lengths
@@ -172,6 +176,7 @@ impl Cli {
             Some(Command::Enrich(command)) => command.execute(console)?,
             Some(Command::Train(command)) => command.execute(console)?,
             Some(Command::Evaluate(command)) => command.execute(console)?,
+            Some(Command::Extract(command)) => command.execute(console)?,
             Some(Command::Gate(command)) => command.execute(console)?,
             Some(Command::Data(command)) => command.execute(console)?,
             Some(Command::Registry(command)) => command.execute(console)?,

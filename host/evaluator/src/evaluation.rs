@@ -22,7 +22,7 @@ use hilora_judge::Verdict;
 pub struct Evaluation {
     /// How many problems.
     pub problems: u64,
-    /// How many answers to each.
+    /// How many answers to each; the fewest, where they differ.
     pub samples_per_problem: u32,
     /// How many answers were right.
     pub correct: u64,
@@ -60,7 +60,7 @@ pub struct ProblemOutcome {
 pub struct SampleOutcome {
     /// The completion.
     pub completion: String,
-    /// Its length in tokens.
+    /// Its length in tokens; 0 where whoever drew it does not say.
     pub tokens: u64,
     /// Whether it was cut at `max_new_tokens`.
     pub cut: bool,
@@ -101,22 +101,34 @@ impl Evaluation {
                 return Err(EvaluatorError::Answers { id: outcome.id.clone(), expected: expected.max(1), got });
             }
         }
+        Self::of_uneven_outcomes(outcomes, every_k)
+    }
+
+    /// The rates of judged answers, of which each problem has its own number: at least one, and at least the largest k.
+    pub fn of_uneven_outcomes(outcomes: Vec<ProblemOutcome>, every_k: &[u32]) -> Result<Self, EvaluatorError> {
         let problems = outcomes.len();
+        let fewest = outcomes.iter().map(|outcome| outcome.samples.len()).min().ok_or(EvaluatorError::NoProblems)?;
+        let all: usize = outcomes.iter().map(|outcome| outcome.samples.len()).sum();
+        let is_even = all == fewest * problems;
         let correct: u64 = outcomes.iter().map(ProblemOutcome::correct).sum();
-        let answers = (problems * samples_per_problem) as f64;
+        let answers = all as f64;
         let mut pass_at = BTreeMap::new();
         for &k in every_k {
-            let scores: Option<Vec<f64>> = outcomes
-                .iter()
-                .map(|outcome| pass_at_k(samples_per_problem as u64, outcome.correct(), u64::from(k)))
-                .collect();
-            let scores = scores.ok_or_else(|| EvaluatorError::Answers {
-                id: outcomes[0].id.clone(),
-                expected: k as usize,
-                got: samples_per_problem,
-            })?;
+            let score = |outcome: &ProblemOutcome| {
+                let got = outcome.samples.len();
+                let score = pass_at_k(got as u64, outcome.correct(), u64::from(k));
+                score.ok_or_else(|| EvaluatorError::Answers {
+                    id: outcome.id.clone(),
+                    expected: (k as usize).max(1),
+                    got,
+                })
+            };
+            let scores: Vec<f64> = outcomes.iter().map(score).collect::<Result<_, _>>()?;
             // pass@1 is rounded once, so that a threshold compares exactly.
-            let mean = if k == 1 { correct as f64 / answers } else { scores.iter().sum::<f64>() / problems as f64 };
+            let mean = match k == 1 && is_even {
+                true => correct as f64 / answers,
+                false => scores.iter().sum::<f64>() / problems as f64,
+            };
             pass_at.insert(k, Estimate::of_mean(mean, problems));
         }
         let samples = || outcomes.iter().flat_map(|outcome| &outcome.samples);
@@ -124,7 +136,7 @@ impl Evaluation {
         let error_rate = errors.values().sum::<u64>() as f64 / answers;
         Ok(Self {
             problems: problems as u64,
-            samples_per_problem: samples_per_problem as u32,
+            samples_per_problem: fewest as u32,
             correct,
             pass_at,
             error_rate: Estimate::of_mean(error_rate, problems),

@@ -7,14 +7,15 @@ use super::completion::{Completion, CompletionEnd};
 use super::config::EvaluationConfig;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome, check_problems};
-use super::failures::{FORMATTER_FAILED, Failures, is_of_one_answer};
+use super::extraction::{Extraction, Extractor};
+use super::failures::FORMATTER_FAILED;
 use super::generator::{CompletionSink, Generator, SampleRequest};
 use super::judging::{Answer, judge_answers};
 use super::sample_record::SampleRecord;
 use super::sampling::{prompts, stream};
 use super::watch::{Subject, Watch, Work};
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{EvaluationProblem, ProblemText, Segment, SegmentKind};
+use hilora_contract::dataset::{AnswerForm, EvaluationProblem, ProblemText, Segment, SegmentKind};
 use hilora_contract::plugin::PromptFormatter;
 use hilora_judge::Judge;
 
@@ -66,7 +67,7 @@ impl Evaluator<'_> {
         check_problems(problems)?;
         let Some(completions) = self.draw(candidate, problems, samples, watch)? else { return Ok(None) };
         let per_problem = self.config.samples_per_problem as usize;
-        let codes = self.extract(&completions)?;
+        let codes = self.extract(problems, &completions)?;
         let answers: Vec<Answer<'_>> = codes
             .iter()
             .enumerate()
@@ -88,7 +89,7 @@ impl Evaluator<'_> {
                 let judgement = code.text().and_then(|_| judged.next());
                 let (verdict, error) = match (judgement, code) {
                     (Some(judged), _) => (Some(judged.verdict), judged.error),
-                    (None, Code::Unknown) => (None, Some(FORMATTER_FAILED.to_owned())),
+                    (None, Extraction::Failed) => (None, Some(FORMATTER_FAILED.to_owned())),
                     (None, _) if completion.end == CompletionEnd::PromptTooLong => {
                         (None, Some("prompt-too-long".to_owned()))
                     }
@@ -103,22 +104,20 @@ impl Evaluator<'_> {
         Ok(Some(Evaluation::of_outcomes(outcomes, &self.config.every_k())?))
     }
 
-    /// The code in each completion.
-    fn extract(&self, completions: &[Completion]) -> Result<Vec<Code>, EvaluatorError> {
-        let mut failures = Failures::of(completions.len());
-        let mut codes = Vec::with_capacity(completions.len());
-        for completion in completions {
-            codes.push(match self.formatter.extract_solution(&completion.text) {
-                Ok(Some(text)) => Code::Found(text),
-                Ok(None) => Code::None,
-                Err(error) if is_of_one_answer(&error) && failures.tolerates() => {
-                    tracing::warn!("{error}; the completion counts as an error");
-                    Code::Unknown
-                }
-                Err(error) => return Err(error.into()),
-            });
-        }
-        Ok(codes)
+    /// What is judged of each completion.
+    fn extract(
+        &self,
+        problems: &[EvaluationProblem],
+        completions: &[Completion],
+    ) -> Result<Vec<Extraction>, EvaluatorError> {
+        let mut extractor = Extractor::new(self.formatter, completions.len());
+        let per_problem = self.config.samples_per_problem as usize;
+        let found =
+            |(index, Completion { text, .. }): (usize, &Completion)| match problems[index / per_problem].answer_form {
+                AnswerForm::Program => Ok(extractor.extract(text)?),
+                AnswerForm::Text => Ok(Extraction::Found(text.clone())),
+            };
+        completions.iter().enumerate().map(found).collect()
     }
 
     /// Every problem's completions, problem by problem.
@@ -151,25 +150,6 @@ impl Evaluator<'_> {
             whole if whole == requests.len() => Ok(Some(completions)),
             _ if watch.stops() => Ok(None),
             got => Err(EvaluatorError::Count { what: "completions", expected: requests.len(), got }),
-        }
-    }
-}
-
-/// What a formatter found in a completion.
-enum Code {
-    /// A program.
-    Found(String),
-    /// Nothing.
-    None,
-    /// It failed on it.
-    Unknown,
-}
-
-impl Code {
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Found(text) => Some(text),
-            Self::None | Self::Unknown => None,
         }
     }
 }

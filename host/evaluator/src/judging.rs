@@ -5,13 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use super::error::EvaluatorError;
+use super::failures::is_of_one_answer;
 use super::judged_answer::JudgedAnswer;
 use super::sample_record::SampleRecord;
 use super::watch::{Watch, Work};
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::EvaluationProblem;
+use hilora_contract::dataset::{AnswerForm, EvaluationProblem};
 use hilora_contract::fault::Blame;
-use hilora_judge::{Judge, Judgement, StopAt, Submission, UNDECIDED_MAX, calibrated, run_limits, tested_code};
+use hilora_contract::plugin::Decision;
+use hilora_judge::{
+    Judge, Judgement, NO_ANSWER, StopAt, Submission, UNDECIDED_MAX, Verdict, calibrated, run_limits, tested_code,
+};
 
 /// A program that claims to solve a problem.
 #[derive(Clone, Copy)]
@@ -45,6 +49,11 @@ fn judge_programs(
     let mut keys = Keys::new(judge);
     let keys: Vec<ContentHash> = programs.distinct.iter().map(|program| keys.of(program, samples)).collect();
     let mut judged: Vec<Option<JudgedAnswer>> = keys.iter().map(|key| samples.judged(*key)).collect();
+    for (answer, judged) in programs.distinct.iter().zip(&mut judged) {
+        if answer.problem.answer_form == AnswerForm::Text {
+            *judged = Some(read(judge, answer)?);
+        }
+    }
     let unknown: Vec<usize> = (0..judged.len()).filter(|program| judged[*program].is_none()).collect();
     watch.observer.advance((answers.len() - unknown.len()) as u64);
     // The judge asks for a stop only while programs run, and a few short ones may be through before it does.
@@ -86,6 +95,21 @@ fn judge_programs(
         return Err(EvaluatorError::Count { what: "judgements", expected: programs.distinct.len(), got: judged.len() });
     }
     Ok(Some(programs.of_answer.into_iter().map(|program| judged[program].clone()).collect()))
+}
+
+/// Holds an answer in words against what is expected: it is read, and nothing runs.
+fn read(judge: &Judge, answer: &Answer<'_>) -> Result<JudgedAnswer, EvaluatorError> {
+    let problem = answer.problem;
+    let checker = judge.checker(&problem.text.id, &problem.checker)?;
+    let test = problem.tests.first().ok_or_else(|| EvaluatorError::NoTest { id: problem.text.id.clone() })?;
+    let (verdict, error) = match checker.decide(test, answer.code.as_bytes()) {
+        Ok(Decision::Accepted) => (Verdict::Accepted, None),
+        Ok(Decision::Rejected(why)) => (Verdict::WrongAnswer, (why == NO_ANSWER).then_some("no-answer")),
+        // What a checker fails on says nothing of the answer.
+        Err(error) if is_of_one_answer(&error) => (Verdict::InternalError, Some("not-judged")),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(JudgedAnswer { verdict, error: error.map(str::to_owned) })
 }
 
 /// Puts judgements into the record as they are made.
@@ -171,7 +195,6 @@ mod tests {
     use crate::fakes::{WORK_FUEL, counting_judge, doubling_problem, fake_judge};
     use crate::watch::Subject;
     use hilora_contract::dataset::{ProblemChecker, TestCase};
-    use hilora_judge::Verdict;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
