@@ -14,7 +14,7 @@ use super::job_arguments::JobArguments;
 use super::stage_summary::summary;
 use super::stages::{interrupted, is_interrupted};
 
-/// Measure the adapter and its base on the held-out problems, or completions of any model.
+/// Measure adapter and base on the held-out problems, or completions of any model.
 #[derive(Debug, Args)]
 pub(super) struct EvaluateCommand {
     #[command(flatten)]

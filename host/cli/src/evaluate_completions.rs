@@ -14,6 +14,7 @@ use super::stages::interrupted;
 
 /// What stands beside `--completions`.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Completions of any model")]
 pub(super) struct CompletionsArguments {
     /// Measure these completions of any model, and no adapter: one JSON object a line with id and completion or code, or the
     /// layout of LiveCodeBench's custom evaluator, of EvalPlus or of lm-evaluation-harness' samples; several of one problem

@@ -94,7 +94,7 @@ enum Command {
     Enrich(enrich::EnrichCommand),
     /// Train the adapter on the prepared data
     Train(train::TrainCommand),
-    /// Measure the adapter and its base on the held-out problems, or completions of any model
+    /// Measure adapter and base on the held-out problems, or completions of any model
     Evaluate(Box<evaluate::EvaluateCommand>),
     /// Find the program in each completion of a file
     Extract(extract::ExtractCommand),

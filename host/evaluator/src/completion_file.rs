@@ -46,7 +46,7 @@ pub enum CompletionLayout {
 impl fmt::Display for CompletionLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Plain => "id with completion or code",
+            Self::Plain => "plain",
             Self::LiveCodeBench => "LiveCodeBench's custom evaluator",
             Self::EvalPlus => "EvalPlus",
             Self::Harness => "lm-evaluation-harness' samples",

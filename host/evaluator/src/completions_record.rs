@@ -54,6 +54,15 @@ fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     text
 }
 
+/// A number of things: `1 answer`, `2 answers`.
+fn number_of(count: u64, thing: &str) -> String {
+    if count == 1 { format!("{count} {thing}") } else { format!("{count} {thing}s") }
+}
+
+fn are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
+}
+
 fn counted(counts: &BTreeMap<String, u64>) -> String {
     let each: Vec<String> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
     each.join(", ")
@@ -65,7 +74,8 @@ impl fmt::Display for CompletionsRecord {
         let Self { benchmark, completions, evaluation, .. } = self;
         let (least, most) = completions.answers_per_problem;
         let each = if least == most { format!("{least}") } else { format!("{least} to {most}") };
-        writeln!(f, "{benchmark}: {} problems, {each} answers each, 95 % intervals\n", evaluation.problems)?;
+        let (problems, plural) = (number_of(evaluation.problems, "problem"), if most == 1 { "" } else { "s" });
+        writeln!(f, "{benchmark}: {problems}, {each} answer{plural} each, 95 % intervals\n")?;
         for (k, estimate) in &evaluation.pass_at {
             let name = format!("pass@{k}");
             writeln!(f, "{name:<24} {:.3} [{:.2}, {:.2}]", estimate.value, estimate.low, estimate.high)?;
@@ -76,8 +86,8 @@ impl fmt::Display for CompletionsRecord {
         }
         let mut notes = Vec::new();
         if completions.not_judged > 0 {
-            let count = completions.not_judged;
-            notes.push(format!("{count} answers could not be judged, by no fault of theirs, and count as wrong"));
+            let which = number_of(completions.not_judged, "answer");
+            notes.push(format!("not judged, by no fault of theirs, and counted as wrong: {which}"));
         }
         if !completions.unsupported.is_empty() {
             let which = counted(&completions.unsupported);
@@ -86,24 +96,33 @@ impl fmt::Display for CompletionsRecord {
         if !completions.problems_without_answers.is_empty() {
             let names = &completions.problems_without_answers;
             let which = listed(names.iter().map(String::as_str));
-            notes.push(format!("{} problems have no answer and are in no rate: {which}", names.len()));
+            notes.push(format!(
+                "without an answer, and in no rate: {} ({which})",
+                number_of(names.len() as u64, "problem")
+            ));
         }
         if !completions.of_unknown_problems.is_empty() {
             let unknown = &completions.of_unknown_problems;
-            let (count, which) = (unknown.values().sum::<u64>(), listed(unknown.keys().map(String::as_str)));
-            notes.push(format!("{count} answers are to {} problems that are not here: {which}", unknown.len()));
+            let (count, which) = (unknown.values().sum(), listed(unknown.keys().map(String::as_str)));
+            let problems = number_of(unknown.len() as u64, "problem");
+            notes.push(format!(
+                "to {problems} that {} not here: {} ({which})",
+                are(unknown.len()),
+                number_of(count, "answer")
+            ));
         }
         if completions.repeated > 0 {
-            notes.push(format!("{} answers repeat another word for word, and count", completions.repeated));
+            let which = number_of(completions.repeated, "answer");
+            notes.push(format!("the same as another to its problem, word for word, and counted: {which}"));
         }
         if completions.of_other_filters > 0 {
-            let count = completions.of_other_filters;
-            notes.push(format!("{count} rows repeat the responses of others for another filter, and do not count"));
+            let which = number_of(completions.of_other_filters, "row");
+            notes.push(format!("the responses of others once more for another filter, not counted: {which}"));
         }
         if !self.skipped_problems.is_empty() {
             notes.push(format!("rows that are no problem: {}", counted(&self.skipped_problems)));
         }
-        notes.push(format!("completions as {} has them", completions.layout));
+        notes.push(format!("layout of the completions: {}", completions.layout));
         for what in ["prompt", "training data check"] {
             notes.extend(self.made_from.get(what).map(|words| format!("{what}: {words}")));
         }

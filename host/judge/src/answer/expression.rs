@@ -170,5 +170,5 @@ fn number_for(name: &str, point: u64) -> f64 {
         bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     // The upper bits of FNV are the mixed ones.
     let size = 0.5 + 1.5 * ((hash >> 11) as f64 / (1_u64 << 53) as f64);
-    if point % 2 == 0 { size } else { -size }
+    if point.is_multiple_of(2) { size } else { -size }
 }
