@@ -2,7 +2,7 @@
 //! `\boxed{…}`, behind the last `####`, behind the last "answer is" or "answer:", or a last line that is wholly a number or a
 //! formula. A number somewhere in a sentence is no answer.
 
-use super::value::is_formula;
+use super::equality::is_formula;
 
 /// Where a reasoning model's thoughts end; what it thought is no answer.
 const THOUGHT_END: &str = "</think>";

@@ -5,15 +5,22 @@
 //! sets and lists in any. A unit that one of them leaves out does not count. What cannot be read is compared as text: this
 //! module never guesses in favour of an answer, and rounds nothing.
 
-mod expression;
-mod final_answer;
-mod parser;
-mod ratio;
 mod token;
+
+mod ratio;
+
+mod expression;
+
 mod value;
 
+mod parser;
+
+mod equality;
+
+mod final_answer;
+
+pub use equality::answers_match;
 pub use final_answer::final_answer;
-pub use value::answers_match;
 
 #[cfg(test)]
 mod tests;
