@@ -115,6 +115,11 @@ fn reader_folder() -> Result<tempfile::TempDir, Failed> {
     for (file, row) in [("train", &lesson), ("eval", &lesson), ("tests", &problem)] {
         fs::write(data.join(format!("python_{file}.jsonl")), line(row))?;
     }
+    let completion = json!({"id": "p1", "completion": "```python\nprint(1)\n```"});
+    fs::write(folder.path().join("completions.jsonl"), line(&completion))?;
+    let sample = json!({"task_id": "HumanEval/1", "completion": "    return text.upper() + '!'"});
+    fs::write(folder.path().join("samples.jsonl"), line(&sample))?;
+    fs::copy(repository().join("tests/data/benchmarks/humaneval.jsonl"), folder.path().join("humaneval.jsonl"))?;
     command_line::write_run(&run, 0.05)?;
     command_line::register(folder.path(), &["weights"])?;
     let adapter = repository().join("tests/data/oracle/llama/adapter").canonicalize()?;

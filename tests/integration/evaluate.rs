@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Domain, EvaluationProblem, Example, ProblemChecker, ProblemText, TestCase};
+use hilora_contract::dataset::{AnswerForm, Domain, EvaluationProblem, Example, ProblemChecker, ProblemText, TestCase};
 use hilora_evaluator::{
     Comparison, Completion, CompletionEnd, CompletionSink, Controls, Evaluation, EvaluationConfig, EvaluationRecord,
-    Evaluator, EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Report, STATISTICS, SampleRecord,
-    SampleRequest, Watch,
+    Evaluator, EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Report, STATISTICS,
+    SampleRecord, SampleRequest, Watch,
 };
 use hilora_judge::{Judge, Verdict};
 use libtest_mimic::{Failed, Trial};
@@ -100,6 +100,7 @@ fn problem(id: &str, tests: &[(&str, &str)]) -> EvaluationProblem {
         entry_point: None,
         test_code: None,
         checker: ProblemChecker::default(),
+        answer_form: AnswerForm::Program,
         attributes: Vec::new(),
         time_limit_ms: Some(1_000),
         memory_limit_bytes: None,
@@ -190,7 +191,11 @@ fn answers_are_counted() -> Result<(), Failed> {
 
     let latency = Latency { base_us: 100.0, adapter_us: 105.0, increase: 0.05, tokens: 10 };
     let decision = GateConfig::default().decide(&GateMeasurements::of(&record.comparison, &latency));
-    expect("the gate's summary", "the gate says no: improvement, lower end, answers that do not run".to_owned(), decision.summary())?;
+    expect(
+        "the gate's summary",
+        "the gate says no: improvement, lower end, answers that do not run".to_owned(),
+        decision.summary(),
+    )?;
     let report = Report { record: &record, latency: &latency, decision: Some(&decision), problems: &problems() };
     let page = folder.path().join("report.html");
     report.write_html(&page)?;

@@ -603,7 +603,11 @@ fn bad_input() -> Result<(), Failed> {
         (program("a", "", &[("", "")], json!({"test": 1})), ["line 2", "got the key `test`", ""]),
         (
             program("a", "", &[("", "")], json!({"checker": "guess"})),
-            ["line 2", "the checker `guess`, which does not exist", "hint: expected `lines`, `tokens`, `float`"],
+            [
+                "line 2",
+                "the checker `guess`, which does not exist",
+                "hint: expected `lines`, `tokens`, `float`, `answer`",
+            ],
         ),
         (
             program("a", "", &[("", "")], json!({"language": "javascript"})),

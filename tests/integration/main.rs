@@ -14,6 +14,7 @@ mod adapter_kinds;
 mod architecture;
 mod chat_template;
 mod command_line;
+mod completions;
 mod data;
 mod datasets;
 mod documents;
@@ -96,6 +97,7 @@ fn main() {
     trials.extend(architecture::trials());
     trials.extend(chat_template::trials());
     trials.extend(command_line::trials());
+    trials.extend(completions::trials());
     trials.extend(datasets::trials());
     trials.extend(data::trials());
     trials.extend(documents::trials());

@@ -8,13 +8,14 @@ use hilora_run::{EvaluateStage, Measured, StageState, drive};
 use serde::Serialize;
 
 use super::console::Console;
+use super::evaluate_completions::CompletionsArguments;
 use super::evaluation_plan::show_plan;
 use super::failure::{ExitStatus, Result};
 use super::job_arguments::JobArguments;
 use super::stage_summary::summary;
 use super::stages::{interrupted, is_interrupted};
 
-/// Measure the adapter and its base on the held-out problems.
+/// Measure adapter and base on the held-out problems, or completions of any model.
 #[derive(Debug, Args)]
 pub(super) struct EvaluateCommand {
     #[command(flatten)]
@@ -23,6 +24,8 @@ pub(super) struct EvaluateCommand {
     /// trained]
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
+    #[command(flatten)]
+    given: CompletionsArguments,
     /// Tell what would be drawn, how long that may take and the smallest difference that it can show; load no model and
     /// write nothing
     #[arg(long)]
@@ -53,6 +56,9 @@ impl EvaluateCommand {
     pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
         if self.plan {
             return show_plan(&self.job.open_to_read()?, self.wish, console);
+        }
+        if self.given.are_given() {
+            return self.given.execute(&self.job, console);
         }
         let run = self.job.open_with_adapter(self.adapter.clone())?;
         let observer = console.observer()?;

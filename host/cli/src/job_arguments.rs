@@ -61,6 +61,16 @@ impl JobArguments {
         })
     }
 
+    /// The components that were given.
+    pub(crate) fn plugins(&self) -> &[PathBuf] {
+        &self.plugin
+    }
+
+    /// How many untrusted programs run at once, if that was given.
+    pub(crate) fn workers(&self) -> Option<NonZeroUsize> {
+        self.workers
+    }
+
     /// Opens the run and takes its folder.
     pub(crate) fn open(&self) -> Result<Run> {
         Ok(Run::open(&self.options()?)?)

@@ -28,7 +28,9 @@ mod config_command;
 mod data;
 mod enrich;
 mod evaluate;
+mod evaluate_completions;
 mod evaluation_plan;
+mod extract;
 mod gate;
 mod prepare;
 mod registry;
@@ -94,10 +96,12 @@ enum Command {
     Enrich(enrich::EnrichCommand),
     /// Train the adapter on the prepared data
     Train(train::TrainCommand),
-    /// Measure the adapter and its base on the held-out problems
-    Evaluate(evaluate::EvaluateCommand),
+    /// Measure adapter and base on the held-out problems, or completions of any model
+    Evaluate(Box<evaluate::EvaluateCommand>),
     /// Compare two runs on the problems that both were measured on
     Compare(compare::CompareCommand),
+    /// Find the program in each completion of a file
+    Extract(extract::ExtractCommand),
     /// Hold an evaluation to the gate (exit code 3 where it says no)
     Gate(gate::GateCommand),
     /// Look at the prepared data: rows as the model reads them, counts and lengths
@@ -177,6 +181,7 @@ impl Cli {
             Some(Command::Train(command)) => command.execute(console)?,
             Some(Command::Evaluate(command)) => command.execute(console)?,
             Some(Command::Compare(command)) => command.execute(console)?,
+            Some(Command::Extract(command)) => command.execute(console)?,
             Some(Command::Gate(command)) => command.execute(console)?,
             Some(Command::Data(command)) => command.execute(console)?,
             Some(Command::Registry(command)) => command.execute(console)?,

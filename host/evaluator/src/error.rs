@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hilora_contract::artifact::FileError;
+use hilora_contract::artifact::{FileError, JsonLinesError, WrongRow};
 use hilora_contract::fault::{Blame, Fault};
 use hilora_contract::plugin::{PluginError, PluginIdentity};
 use hilora_endpoint::EndpointError;
@@ -147,6 +147,40 @@ pub enum EvaluatorError {
         /// The figure that stands there.
         got: String,
     },
+    /// A row of a file of completions is not what it must be.
+    #[error(
+        "{}, {place}{}{}: expected {}, got {}",
+        path.display(),
+        if wrong.field.is_empty() { "" } else { ", " },
+        wrong.field,
+        wrong.expected,
+        wrong.got
+    )]
+    Completions {
+        /// The file.
+        path: PathBuf,
+        /// The line, or the item of a list.
+        place: String,
+        /// What is wrong.
+        wrong: WrongRow,
+    },
+    /// A file of completions has none.
+    #[error("there are no completions in {}", path.display())]
+    NoCompletions {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No completion is of a problem that is asked.
+    #[error("no completion is of a problem that is here: the first is of `{id}`, and the first problem is `{known}`")]
+    AllUnknown {
+        /// A problem that has a completion.
+        id: String,
+        /// A problem that is asked.
+        known: String,
+    },
+    /// A file of JSON lines cannot be read.
+    #[error(transparent)]
+    Lines(#[from] JsonLinesError),
     /// A file of a measurement cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -167,6 +201,7 @@ impl Fault for EvaluatorError {
             Self::Model(error) => error.blame(),
             Self::Judge(error) => error.blame(),
             Self::File(error) => error.blame(),
+            Self::Lines(error) => error.blame(),
             Self::Prompts { .. } => Blame::Plugin,
             Self::NoProblems
             | Self::TooFewExamples { .. }
@@ -174,6 +209,9 @@ impl Fault for EvaluatorError {
             | Self::DuplicateProblem { .. }
             | Self::UnknownStop { .. }
             | Self::NothingToTime { .. }
+            | Self::Completions { .. }
+            | Self::NoCompletions { .. }
+            | Self::AllUnknown { .. }
             | Self::Answers { .. }
             | Self::Mismatch { .. }
             | Self::NothingInCommon { .. }
@@ -192,6 +230,12 @@ impl Fault for EvaluatorError {
             Self::Model(error) => return error.hints(),
             Self::Judge(error) => return error.hints(),
             Self::File(error) => return error.hints(),
+            Self::Lines(error) => return error.hints(),
+            Self::Completions { .. } | Self::NoCompletions { .. } => {
+                "every row has the fields of the first: id with completion or code, or those of LiveCodeBench, EvalPlus or \
+                 lm-evaluation-harness"
+            }
+            Self::AllUnknown { .. } => "`--problems` and `--benchmark` name what the completions answer",
             Self::NoProblems => {
                 "a run's `data/<specialist>_tests.jsonl` holds them; its manifest says what became of each row"
             }

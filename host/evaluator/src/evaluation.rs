@@ -16,11 +16,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::error::EvaluatorError;
+use super::extraction::Extraction;
 use super::failures::FORMATTER_FAILED;
 use super::interval::Estimate;
 use super::pass_at_k::{pass_all_k, pass_at_k};
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Domain, EvaluationProblem};
+use hilora_contract::dataset::{AnswerForm, Domain, EvaluationProblem};
 use hilora_judge::Verdict;
 
 /// Hexadecimal digits that tell a program from others.
@@ -35,7 +36,7 @@ const VOTERS_MIN: usize = 3;
 pub struct Evaluation {
     /// How many problems.
     pub problems: u64,
-    /// How many answers to each.
+    /// How many answers to each; the fewest, where they differ.
     pub samples_per_problem: u32,
     /// How many answers were right.
     pub correct: u64,
@@ -86,7 +87,7 @@ pub struct ProblemOutcome {
 pub struct SampleOutcome {
     /// The completion.
     pub completion: String,
-    /// Its length in tokens.
+    /// Its length in tokens; 0 where whoever drew it does not say.
     pub tokens: u64,
     /// Whether it was cut at `max_new_tokens`.
     pub cut: bool,
@@ -101,12 +102,13 @@ pub struct SampleOutcome {
 }
 
 impl SampleOutcome {
-    /// What tells a program from others: `program`.
-    pub fn program_of(code: &str) -> String {
+    /// What tells a program from others: `program`. An answer in words is none.
+    pub(crate) fn program_of(found: &Extraction, form: AnswerForm) -> Option<String> {
+        let code = found.text().filter(|_| form == AnswerForm::Program)?;
         let lines: Vec<&str> = code.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
         let mut hash = ContentHash::of(lines.join("\n").as_bytes()).to_string();
         hash.truncate(PROGRAM_DIGITS);
-        hash
+        Some(hash)
     }
 
     /// Whether nothing is known of the answer, because something else than the model failed on it.
@@ -166,22 +168,34 @@ impl Evaluation {
                 return Err(EvaluatorError::Answers { id: outcome.id.clone(), expected: expected.max(1), got });
             }
         }
+        Self::of_uneven_outcomes(outcomes, every_k)
+    }
+
+    /// The rates of judged answers, of which each problem has its own number: at least one, and at least the largest k.
+    pub fn of_uneven_outcomes(outcomes: Vec<ProblemOutcome>, every_k: &[u32]) -> Result<Self, EvaluatorError> {
+        let problems = outcomes.len();
+        let fewest = outcomes.iter().map(|outcome| outcome.samples.len()).min().ok_or(EvaluatorError::NoProblems)?;
+        let answers: usize = outcomes.iter().map(|outcome| outcome.samples.len()).sum();
+        let is_even = answers == fewest * problems;
         let correct: u64 = outcomes.iter().map(ProblemOutcome::correct).sum();
-        let samples = samples_per_problem as u64;
         let (mut pass_at, mut pass_all) = (BTreeMap::new(), BTreeMap::new());
         for &k in every_k {
             let scores_by = |estimator: fn(u64, u64, u64) -> Option<f64>| -> Result<Vec<f64>, EvaluatorError> {
-                let scores = outcomes.iter().map(|outcome| estimator(samples, outcome.correct(), u64::from(k)));
-                scores.collect::<Option<Vec<f64>>>().ok_or_else(|| EvaluatorError::Answers {
-                    id: outcomes[0].id.clone(),
-                    expected: k as usize,
-                    got: samples_per_problem,
-                })
+                let score = |outcome: &ProblemOutcome| {
+                    let got = outcome.samples.len();
+                    let score = estimator(got as u64, outcome.correct(), u64::from(k));
+                    score.ok_or_else(|| EvaluatorError::Answers {
+                        id: outcome.id.clone(),
+                        expected: (k as usize).max(1),
+                        got,
+                    })
+                };
+                outcomes.iter().map(score).collect()
             };
             let scores = scores_by(pass_at_k)?;
             if k == 1 {
                 // Rounded once, so that a threshold compares exactly.
-                let mean = correct as f64 / (outcomes.len() as u64 * samples) as f64;
+                let mean = if is_even { correct as f64 / answers as f64 } else { mean(&scores) };
                 pass_at.insert(k, Estimate::of_scores(mean, &scores));
             } else {
                 pass_at.insert(k, Estimate::of_scores(mean(&scores), &scores));
@@ -190,14 +204,14 @@ impl Evaluation {
             }
         }
         let votes: Option<Vec<bool>> = outcomes.iter().map(ProblemOutcome::majority).collect();
-        let votes = votes.filter(|_| samples_per_problem >= VOTERS_MIN);
+        let votes = votes.filter(|_| fewest >= VOTERS_MIN);
         let all = || outcomes.iter().flat_map(|outcome| &outcome.samples);
         let errors = count(all().filter_map(|sample| sample.error.clone()));
-        let error_rate = errors.values().sum::<u64>() as f64 / (outcomes.len() as u64 * samples) as f64;
+        let error_rate = errors.values().sum::<u64>() as f64 / answers as f64;
         let error_shares: Vec<f64> = outcomes.iter().map(ProblemOutcome::error_share).collect();
         Ok(Self {
-            problems: outcomes.len() as u64,
-            samples_per_problem: samples_per_problem as u32,
+            problems: problems as u64,
+            samples_per_problem: fewest as u32,
             correct,
             pass_at,
             pass_all,
@@ -277,9 +291,11 @@ mod tests {
         let answers = |codes: [(&str, bool); 4]| {
             let right = outcome("p", 1, 1).samples.remove(0);
             let samples = codes.map(|(code, is_right)| SampleOutcome {
-                program: (!code.is_empty()).then(|| SampleOutcome::program_of(code)),
-                verdict: (!code.is_empty())
-                    .then_some(if is_right { Verdict::Accepted } else { Verdict::WrongAnswer }),
+                program: SampleOutcome::program_of(
+                    &if code.is_empty() { Extraction::None } else { Extraction::Found(code.to_owned()) },
+                    AnswerForm::Program,
+                ),
+                verdict: (!code.is_empty()).then_some(if is_right { Verdict::Accepted } else { Verdict::WrongAnswer }),
                 ..right.clone()
             });
             ProblemOutcome { samples: samples.to_vec(), ..outcome("p", 0, 0) }

@@ -11,7 +11,8 @@ use super::completion::{Completion, CompletionEnd};
 use super::config::EvaluationConfig;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome, check_problems};
-use super::failures::{FORMATTER_FAILED, Failures, NOT_ANSWERED, is_of_one_answer};
+use super::extraction::{Extraction, Extractor};
+use super::failures::{FORMATTER_FAILED, NOT_ANSWERED};
 use super::generator::{CompletionSink, Generator, SampleRequest};
 use super::judged_answer::JudgedAnswer;
 use super::judging::{Answer, Judging, lock};
@@ -19,7 +20,7 @@ use super::sample_record::SampleRecord;
 use super::sampling::{prompts, stream};
 use super::watch::{Subject, Watch, Work};
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{EvaluationProblem, ProblemText, Segment, SegmentKind};
+use hilora_contract::dataset::{AnswerForm, EvaluationProblem, ProblemText, Segment, SegmentKind};
 use hilora_contract::plugin::{PromptFormatter, Sequence};
 use hilora_endpoint::EndpointError;
 use hilora_judge::{Judge, UNDECIDED_MAX, Verdict};
@@ -84,12 +85,12 @@ impl Evaluator<'_> {
         let settings = candidate.generator.settings();
         let keys: Vec<ContentHash> =
             requests.iter().map(|request| completion_key(candidate, settings, request, samples)).collect();
-        let codes: Vec<OnceLock<Code>> = requests.iter().map(|_| OnceLock::new()).collect();
+        let codes: Vec<OnceLock<Extraction>> = requests.iter().map(|_| OnceLock::new()).collect();
 
         let samples = Mutex::new(samples);
         let judging = Judging::new(self.judge, &samples, watch);
         let drawing = Drawing {
-            formatter: self.formatter,
+            extractor: Extractor::new(self.formatter, requests.len()),
             problems,
             per_problem: per_problem as usize,
             keys,
@@ -97,7 +98,6 @@ impl Evaluator<'_> {
             codes: &codes,
             asked: Vec::new(),
             lost: Vec::new(),
-            failures: Failures::of(requests.len()),
             samples: &samples,
             judging: &judging,
             watch,
@@ -127,7 +127,7 @@ impl Evaluator<'_> {
         &self,
         problems: &[EvaluationProblem],
         drawn: Vec<Drawn>,
-        codes: &[OnceLock<Code>],
+        codes: &[OnceLock<Extraction>],
         mut judged: BTreeMap<usize, JudgedAnswer>,
     ) -> Result<Option<Evaluation>, EvaluatorError> {
         let per_problem = self.config.samples_per_problem as usize;
@@ -142,7 +142,7 @@ impl Evaluator<'_> {
             };
             for (index, (drawn, code)) in drawn.by_ref().take(per_problem) {
                 outcome.samples.push(match drawn {
-                    Drawn::Completion(completion) => sample(completion, code.get(), judged.remove(&index)),
+                    Drawn::Completion(completion) => sample(problem, completion, code.get(), judged.remove(&index)),
                     Drawn::Lost => SampleOutcome {
                         completion: String::new(),
                         tokens: 0,
@@ -160,11 +160,16 @@ impl Evaluator<'_> {
 }
 
 /// What became of one completion.
-fn sample(completion: Completion, code: Option<&Code>, judged: Option<JudgedAnswer>) -> SampleOutcome {
+fn sample(
+    problem: &EvaluationProblem,
+    completion: Completion,
+    code: Option<&Extraction>,
+    judged: Option<JudgedAnswer>,
+) -> SampleOutcome {
     let Completion { text, tokens, end, .. } = completion;
     let (verdict, error) = match (judged, code) {
         (Some(judged), _) => (Some(judged.verdict), judged.error),
-        (None, Some(Code::Unknown)) => (None, Some(FORMATTER_FAILED.to_owned())),
+        (None, Some(Extraction::Failed)) => (None, Some(FORMATTER_FAILED.to_owned())),
         (None, _) => {
             let cause = match end {
                 CompletionEnd::PromptTooLong => "prompt-too-long",
@@ -174,7 +179,7 @@ fn sample(completion: Completion, code: Option<&Code>, judged: Option<JudgedAnsw
             (None, Some(cause.to_owned()))
         }
     };
-    let program = code.and_then(Code::text).map(SampleOutcome::program_of);
+    let program = code.and_then(|code| SampleOutcome::program_of(code, problem.answer_form));
     SampleOutcome { completion: text, tokens, cut: end == CompletionEnd::Cut, verdict, error, program }
 }
 
@@ -184,25 +189,6 @@ struct Abandons<'a>(&'a Judging<'a>);
 impl Drop for Abandons<'_> {
     fn drop(&mut self) {
         self.0.abandon();
-    }
-}
-
-/// What a formatter found in a completion.
-enum Code {
-    /// A program.
-    Found(String),
-    /// Nothing.
-    None,
-    /// It failed on it.
-    Unknown,
-}
-
-impl Code {
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Found(text) => Some(text),
-            Self::None | Self::Unknown => None,
-        }
     }
 }
 
@@ -233,19 +219,17 @@ enum Drawn {
 
 /// Completions as they come: from the record, then from the generator and into the record; each is handed on to be judged.
 struct Drawing<'a> {
-    formatter: &'a dyn PromptFormatter,
+    extractor: Extractor<'a>,
     problems: &'a [EvaluationProblem],
     per_problem: usize,
     keys: Vec<ContentHash>,
     drawn: Vec<Option<Drawn>>,
     /// The code in each completion.
-    codes: &'a [OnceLock<Code>],
+    codes: &'a [OnceLock<Extraction>],
     /// What the generator was asked for, by its place among all requests.
     asked: Vec<usize>,
     /// What was lost, by its place, and how.
     lost: Vec<(usize, String)>,
-    /// Of the formatter, on completions.
-    failures: Failures,
     samples: &'a Mutex<&'a mut SampleRecord>,
     judging: &'a Judging<'a>,
     watch: &'a Watch<'a>,
@@ -294,29 +278,16 @@ impl<'a> Drawing<'a> {
 
     /// Looks for the code in a completion, and has it judged.
     fn hand_on(&mut self, request: usize, completion: Completion) -> Result<(), EvaluatorError> {
-        let code = match completion.end {
-            CompletionEnd::Refused => Code::None,
-            CompletionEnd::Stopped | CompletionEnd::Cut | CompletionEnd::PromptTooLong => {
-                self.extract(&completion.text)?
-            }
+        let problem = &self.problems[request / self.per_problem];
+        let code = match (completion.end, problem.answer_form) {
+            (CompletionEnd::Refused, _) => Extraction::None,
+            (_, AnswerForm::Program) => self.extractor.extract(&completion.text)?,
+            (_, AnswerForm::Text) => Extraction::Found(completion.text.clone()),
         };
         self.drawn[request] = Some(Drawn::Completion(completion));
-        let problem = &self.problems[request / self.per_problem];
         match self.codes[request].get_or_init(|| code).text() {
             Some(code) => self.judging.take(request, Answer { problem, code }),
             None => Ok(()),
-        }
-    }
-
-    fn extract(&mut self, completion: &str) -> Result<Code, EvaluatorError> {
-        match self.formatter.extract_solution(completion) {
-            Ok(Some(text)) => Ok(Code::Found(text)),
-            Ok(None) => Ok(Code::None),
-            Err(error) if is_of_one_answer(&error) && self.failures.tolerates() => {
-                tracing::warn!("{error}; the completion counts as an error");
-                Ok(Code::Unknown)
-            }
-            Err(error) => Err(error.into()),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::evaluation::{ProblemOutcome, SampleOutcome};
 use super::generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{
-    Domain, EvaluationProblem, Language, ProblemChecker, ProblemText, Segment, SegmentKind, TestCase,
+    AnswerForm, Domain, EvaluationProblem, Language, ProblemChecker, ProblemText, Segment, SegmentKind, TestCase,
 };
 use hilora_contract::plugin::{
     FUEL_PER_SECOND, FormatterLesson, LimitKind, PluginError, PluginIdentity, PluginKind, PromptFormatter, RunLimits,
@@ -53,6 +53,7 @@ pub(super) fn doubling_problem(id: &str) -> EvaluationProblem {
         entry_point: None,
         test_code: None,
         checker: ProblemChecker::default(),
+        answer_form: AnswerForm::Program,
         attributes: Vec::new(),
         time_limit_ms: None,
         memory_limit_bytes: None,

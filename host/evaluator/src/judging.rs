@@ -9,14 +9,17 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::error::EvaluatorError;
+use super::failures::is_of_one_answer;
 use super::judged_answer::JudgedAnswer;
 use super::sample_record::SampleRecord;
 use super::watch::{Watch, Work};
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::EvaluationProblem;
+use hilora_contract::dataset::{AnswerForm, EvaluationProblem};
 use hilora_contract::fault::Blame;
+use hilora_contract::plugin::Decision;
 use hilora_judge::{
-    Judge, JudgeError, Judgement, StopAt, Submission, UNDECIDED_MAX, calibrated, run_limits, tested_code,
+    Judge, JudgeError, Judgement, NO_ANSWER, StopAt, Submission, UNDECIDED_MAX, Verdict, calibrated, run_limits,
+    tested_code,
 };
 
 /// A program that claims to solve a problem.
@@ -117,7 +120,10 @@ impl<'a> Judging<'a> {
         let (key, judged) = {
             let mut samples = lock(self.samples);
             let key = state.keys.of(&answer, &samples);
-            (key, samples.judged(key))
+            match answer.problem.answer_form {
+                AnswerForm::Program => (key, samples.judged(key)),
+                AnswerForm::Text => (key, Some(read(self.judge, &answer)?)),
+            }
         };
         let place = state.programs.len();
         match &judged {
@@ -243,6 +249,21 @@ impl<'a> Judging<'a> {
     }
 }
 
+/// Holds an answer in words against what is expected: it is read, and nothing runs.
+fn read(judge: &Judge, answer: &Answer<'_>) -> Result<JudgedAnswer, EvaluatorError> {
+    let problem = answer.problem;
+    let checker = judge.checker(&problem.text.id, &problem.checker)?;
+    let test = problem.tests.first().ok_or_else(|| EvaluatorError::NoTest { id: problem.text.id.clone() })?;
+    let (verdict, error) = match checker.decide(test, answer.code.as_bytes()) {
+        Ok(Decision::Accepted) => (Verdict::Accepted, None),
+        Ok(Decision::Rejected(why)) => (Verdict::WrongAnswer, (why == NO_ANSWER).then_some("no-answer")),
+        // What a checker fails on says nothing of the answer.
+        Err(error) if is_of_one_answer(&error) => (Verdict::InternalError, Some("not-judged")),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(JudgedAnswer { verdict, error: error.map(str::to_owned) })
+}
+
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -285,7 +306,6 @@ mod tests {
     use crate::fakes::{WORK_FUEL, counting_judge, doubling_problem, fake_judge};
     use crate::watch::Subject;
     use hilora_contract::dataset::{ProblemChecker, TestCase};
-    use hilora_judge::Verdict;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 

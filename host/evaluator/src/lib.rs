@@ -16,7 +16,14 @@ mod endpoint_generator;
 mod generator;
 mod sampling;
 
+mod extraction;
 mod failures;
+mod identifier;
+
+mod completion_file;
+mod completions_record;
+mod given_answers;
+
 mod judged_answer;
 mod judging;
 mod sample_record;
@@ -44,8 +51,8 @@ mod verification;
 mod gate;
 mod gate_record;
 mod power;
-mod run_comparison;
 mod report;
+mod run_comparison;
 
 mod error;
 
@@ -55,15 +62,20 @@ mod fakes;
 pub use breakdown::{Breakdown, GroupScore};
 pub use comparison::Comparison;
 pub use completion::{Completion, CompletionEnd};
+pub use completion_file::{CompletionFile, CompletionLayout, GivenAnswer};
+pub use completions_record::CompletionsRecord;
 pub use config::EvaluationConfig;
 pub use endpoint_config::{EndpointGeneratorConfig, Side};
 pub use endpoint_generator::EndpointGenerator;
 pub use error::EvaluatorError;
 pub use evaluation::{Evaluation, ProblemOutcome, SampleOutcome};
 pub use evaluator::{Candidate, Evaluator};
+pub use extraction::{Extraction, Extractor};
 pub use gate::{GateConfig, GateDecision, GateMeasurements, GateRule, GateRuleName, ImprovementEnd};
 pub use gate_record::GateRecord;
 pub use generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
+pub use given_answers::{GivenAccount, GivenAnswers};
+pub use identifier::Identifier;
 pub use interval::Estimate;
 pub use latency::{Latency, ModelDecoder};
 pub use measurement::{MeasuredModel, Measurement, MeasurementOutcome};

@@ -51,7 +51,12 @@ pub struct SampleRecord {
 impl SampleRecord {
     /// The record in this folder, which is made if it is missing. What another program wrote is not used.
     pub fn open(folder: &Path, program: ContentHash) -> Result<Self, EvaluatorError> {
-        let (file, found) = RecordFile::open::<Line>(&folder.join(FILE_NAME))?;
+        Self::open_file(&folder.join(FILE_NAME), program)
+    }
+
+    /// The same with a name of its own.
+    pub fn open_file(path: &Path, program: ContentHash) -> Result<Self, EvaluatorError> {
+        let (file, found) = RecordFile::open::<Line>(path)?;
         for damaged in &found.damaged {
             tracing::warn!("{damaged}; its answer is drawn or judged again");
         }

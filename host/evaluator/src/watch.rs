@@ -15,6 +15,8 @@ pub enum Subject {
     ShuffledAnswers,
     /// A model that is measured by itself, such as one in training.
     HeldOut,
+    /// A model that somebody else asked.
+    Given,
 }
 
 impl fmt::Display for Subject {
@@ -24,6 +26,7 @@ impl fmt::Display for Subject {
             Self::Adapter => "adapter",
             Self::ShuffledAnswers => "shuffled",
             Self::HeldOut => "held out",
+            Self::Given => "completions",
         })
     }
 }

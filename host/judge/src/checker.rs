@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::answer::{answers_match, final_answer};
 use super::json_value::json_values_match;
 use super::lines::lines_match;
 use super::tokens::{Tolerance, tokens_match, tokens_nearly_match};
@@ -32,6 +33,8 @@ pub enum Checker {
     },
     /// As JSON values: what a called function returned.
     JsonValue,
+    /// As mathematical answers: the text's final one.
+    Answer,
     /// As a plugin says, for problems that have several right answers.
     Plugin {
         /// The plugin.
@@ -57,6 +60,7 @@ impl Checker {
                 let tolerance = Tolerance { absolute: absolute_tolerance, relative: relative_tolerance };
                 Self::Float { tolerance, ignore_case }
             }
+            ProblemChecker::Answer => Self::Answer,
             ProblemChecker::Plugin { ref name, ref options } => {
                 return Ok(plugins.find(name)?.map(|checker| Self::Plugin { checker, options: options.clone() }));
             }
@@ -71,6 +75,7 @@ impl Checker {
             Self::Tokens { ignore_case } => tokens_match(expected, actual, *ignore_case),
             Self::Float { tolerance, ignore_case } => tokens_nearly_match(expected, actual, *tolerance, *ignore_case),
             Self::JsonValue => json_values_match(expected, actual),
+            Self::Answer => return Ok(decide_answer(&test.output, actual)),
             Self::Plugin { checker, options } => return checker.check(test, actual, options),
         };
         Ok(if matches { Decision::Accepted } else { Decision::Rejected(String::new()) })
@@ -88,6 +93,31 @@ impl Checker {
     }
 }
 
+/// Why a text is rejected that gives no answer.
+pub const NO_ANSWER: &str = "no final answer";
+
+/// Holds the final answer of a text against what is expected, which may be a whole solution, too.
+fn decide_answer(expected: &str, actual: &[u8]) -> Decision {
+    let actual = String::from_utf8_lossy(actual);
+    let Some(answer) = final_answer(&actual) else { return Decision::Rejected(NO_ANSWER.to_owned()) };
+    let is_right = answers_match(expected, answer)
+        || final_answer(expected).is_some_and(|expected| answers_match(expected, answer));
+    match is_right {
+        true => Decision::Accepted,
+        false => Decision::Rejected(format!("the final answer is `{}`", shortened(answer))),
+    }
+}
+
+/// At most so many characters of an answer stand in a message.
+const SHOWN_MAX: usize = 80;
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 impl fmt::Debug for Checker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = match *self {
@@ -96,6 +126,7 @@ impl fmt::Debug for Checker {
             Self::Float { tolerance: Tolerance { absolute, relative }, ignore_case } => {
                 ProblemChecker::Float { absolute_tolerance: absolute, relative_tolerance: relative, ignore_case }
             }
+            Self::Answer => ProblemChecker::Answer,
             Self::JsonValue => return f.write_str("JSON value"),
             Self::Plugin { ref checker, .. } => return write!(f, "{}", checker.identity()),
         };
@@ -130,6 +161,10 @@ mod tests {
             (r#"{"name":"float","absolute_tolerance":0,"relative_tolerance":0.01}"#, "100", "101.1", false),
             (r#"{"name":"float","ignore_case":true}"#, "0.5 YES", "0.5 yes", true),
             (r#""float""#, "0.5 YES", "0.5 yes", false),
+            (r#""answer""#, "12", "3 times 4 is 12, so\n#### 12", true),
+            (r#""answer""#, "3 times 4 is 12, so\n#### 12", "The answer is 12.0.", true),
+            (r#""answer""#, "12", "3 times 4 is 12", false),
+            (r#""answer""#, "\\frac12", "so it is $\\boxed{0.5}$", true),
         ] {
             assert_eq!(decides(json, expected, actual)?, is_right, "{json} {expected:?} {actual:?}");
         }

@@ -149,7 +149,10 @@ impl Fault for JudgeError {
         match self {
             Self::EntryPoint { .. } => Vec::new(),
             Self::UnknownChecker { .. } => {
-                vec!["expected `lines`, `tokens`, `float`, or the name of an output checker under plugins/".to_owned()]
+                vec![
+                    "expected `lines`, `tokens`, `float`, `answer`, or the name of an output checker under plugins/"
+                        .to_owned(),
+                ]
             }
             Self::Plugin(error) | Self::Runner { error, .. } => error.hints(),
         }

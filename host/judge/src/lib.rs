@@ -127,6 +127,8 @@ mod tokens;
 
 mod json_value;
 
+mod answer;
+
 mod judge;
 
 pub mod workers;
@@ -152,8 +154,9 @@ mod error;
 #[cfg(test)]
 mod fakes;
 
+pub use answer::{answers_match, final_answer};
 pub use batch::{Batch, BatchEnd, BatchFiles, BatchObserver, BatchOptions, Refusal, Summary};
-pub use checker::Checker;
+pub use checker::{Checker, NO_ANSWER};
 pub use error::BatchError;
 pub use judge::{Judge, JudgeError, Judgement, StopAt, TestReport, UNDECIDED_MAX};
 pub use judged_program::{Finding, JudgedProgram, JudgedTest};

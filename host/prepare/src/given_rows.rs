@@ -86,7 +86,7 @@ fn material_of(row: u64, lesson: &Lesson) -> Material {
 
 #[cfg(test)]
 mod tests {
-    use hilora_contract::dataset::{Domain, ProblemChecker};
+    use hilora_contract::dataset::{AnswerForm, Domain, ProblemChecker};
 
     use super::*;
 
@@ -116,6 +116,7 @@ mod tests {
             entry_point: None,
             test_code: None,
             checker: ProblemChecker::default(),
+            answer_form: AnswerForm::Program,
             time_limit_ms: None,
             memory_limit_bytes: None,
             reference_fuel: None,

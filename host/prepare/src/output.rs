@@ -18,7 +18,7 @@ use super::verified::VerifiedFile;
 
 use hilora_contract::artifact::{AtomicFile, ContentHash, HashedFile};
 use hilora_contract::dataset::{
-    ConversationLesson, Domain, EvaluationProblem, Example, Lesson, PolicyLesson, ProblemTests,
+    AnswerForm, ConversationLesson, Domain, EvaluationProblem, Example, Lesson, PolicyLesson, ProblemTests,
 };
 
 /// Rows as they stand in a file.
@@ -230,6 +230,7 @@ fn evaluation_problem(
         entry_point: solved.entry_point,
         test_code: solved.test_code,
         checker: solved.checker,
+        answer_form: AnswerForm::Program,
         time_limit_ms: solved.time_limit_ms,
         memory_limit_bytes: solved.memory_limit_bytes,
         reference_fuel: solved.reference_fuel,

@@ -62,16 +62,21 @@ mod training_watch;
 mod data_check;
 mod evaluate_stage;
 
+mod benchmark;
+mod given_completions;
+
 mod register_stage;
 
 mod main_job;
 
 pub use base_model::{BaseModel, load_base, model_folder};
+pub use benchmark::{BENCHMARKS, Benchmark, BenchmarkProblems, DateWindow};
 pub use data_files::{DataFile, DataFiles};
 pub use enrich_stage::{EnrichStage, EnrichWork, training_rows};
 pub use environment::{Environment, available_cores, memory_bytes};
 pub use error::RunError;
 pub use evaluate_stage::{EvaluateStage, EvaluateWork, Measured, has_problems, require_judged};
+pub use given_completions::GivenCompletions;
 pub use held_out::HeldOutWork;
 pub use hub_files::local_files;
 pub use main_job::main_job;

@@ -7,6 +7,24 @@ use serde::{Deserialize, Serialize};
 
 use super::{Attribute, Domain, ProblemChecker, ProblemText, TestCase, shared_tests};
 
+/// What a model's answer to a problem is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerForm {
+    /// A program, which is run on every test.
+    #[default]
+    Program,
+    /// The text that it wrote, which the problem's checker holds against the one test's output. Nothing is run.
+    Text,
+}
+
+impl AnswerForm {
+    /// Whether it is the one of a problem that does not say.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A held-out problem.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +45,9 @@ pub struct EvaluationProblem {
     /// When an output is a right answer; what a called function returns is compared as a JSON value instead.
     #[serde(default, skip_serializing_if = "ProblemChecker::is_default")]
     pub checker: ProblemChecker,
+    /// What an answer is.
+    #[serde(default, skip_serializing_if = "AnswerForm::is_default")]
+    pub answer_form: AnswerForm,
     /// The dataset's own time limit, in milliseconds.
     pub time_limit_ms: Option<u64>,
     /// The dataset's own memory limit, in bytes.

@@ -18,7 +18,7 @@ pub mod shared_tests;
 
 pub use conversation::{Action, Conversation, PolicyExample};
 pub use domain::Domain;
-pub use evaluation_problem::EvaluationProblem;
+pub use evaluation_problem::{AnswerForm, EvaluationProblem};
 pub use example::Example;
 pub use language::{Language, LanguageError};
 pub use lesson::{ConversationLesson, Lesson, PolicyLesson};

@@ -5,6 +5,7 @@
 //!
 //! ```json
 //! "tokens"
+//! "answer"
 //! {"name": "lines", "ignore_case": true}
 //! {"name": "float", "absolute_tolerance": 1e-9, "relative_tolerance": 1e-9}
 //! {"name": "any-order-checker", "options": {"separator": ","}}
@@ -39,6 +40,8 @@ pub enum ProblemChecker {
         /// Whether ASCII letters that differ in case alone are the same in all other tokens.
         ignore_case: bool,
     },
+    /// As mathematical answers: the final answer of a text must say what is expected.
+    Answer,
     /// As an output checker decides.
     Plugin {
         /// The name in the plugin's manifest.
@@ -92,7 +95,7 @@ impl ProblemChecker {
     /// Refuses tolerances that are none and names that are no plugin's.
     pub fn check(&self) -> Result<(), ProblemCheckerError> {
         match self {
-            Self::Lines { .. } | Self::Tokens { .. } => Ok(()),
+            Self::Lines { .. } | Self::Tokens { .. } | Self::Answer => Ok(()),
             Self::Float { absolute_tolerance, relative_tolerance, .. } => {
                 let options = [("absolute_tolerance", absolute_tolerance), ("relative_tolerance", relative_tolerance)];
                 match options.into_iter().find(|(_, value)| !(value.is_finite() && **value >= 0.0)) {
@@ -146,7 +149,7 @@ impl TryFrom<Form> for ProblemChecker {
             ("absolute_tolerance", absolute_tolerance.is_some() && !is_float),
             ("relative_tolerance", relative_tolerance.is_some() && !is_float),
             ("ignore_case", ignore_case.is_some() && !is_text),
-            ("options", options.is_some() && is_text),
+            ("options", options.is_some() && (is_text || name == "answer")),
         ];
         if let Some((option, _)) = foreign.into_iter().find(|(_, given)| *given) {
             return Err(ProblemCheckerError::Option { name, option });
@@ -155,6 +158,7 @@ impl TryFrom<Form> for ProblemChecker {
         let checker = match name.as_str() {
             "lines" => Self::Lines { ignore_case },
             "tokens" => Self::Tokens { ignore_case },
+            "answer" => Self::Answer,
             "float" => Self::Float {
                 absolute_tolerance: absolute_tolerance.unwrap_or(TOLERANCE_DEFAULT),
                 relative_tolerance: relative_tolerance.unwrap_or(TOLERANCE_DEFAULT),
@@ -186,6 +190,7 @@ impl From<ProblemChecker> for Form {
                 ignore_case: some(ignore_case),
                 options: None,
             },
+            ProblemChecker::Answer => Options { name: "answer".to_owned(), ..Options::default() },
             ProblemChecker::Plugin { name, options } => {
                 let options = Some(options).filter(|options| !options.is_empty());
                 Options { name, options, ..Options::default() }
@@ -219,6 +224,7 @@ mod tests {
             r#""lines""#,
             r#""tokens""#,
             r#""float""#,
+            r#""answer""#,
             r#""any-order-checker""#,
             r#"{"name":"lines","ignore_case":true}"#,
             r#"{"name":"float","absolute_tolerance":1e-9,"relative_tolerance":0.0,"ignore_case":true}"#,
@@ -241,6 +247,8 @@ mod tests {
             (r#""../x""#, "got `../x`"),
             (r#""""#, "got ``"),
             (r#"{"name":"lines","absolute_tolerance":1}"#, "`lines` has no option `absolute_tolerance`"),
+            (r#"{"name":"answer","ignore_case":true}"#, "`answer` has no option `ignore_case`"),
+            (r#"{"name":"answer","options":{}}"#, "`answer` has no option `options`"),
             (r#"{"name":"tokens","options":{}}"#, "`tokens` has no option `options`"),
             (r#"{"name":"a-plugin","ignore_case":true}"#, "`a-plugin` has no option `ignore_case`"),
             (r#"{"name":"float","absolute_tolerance":-1}"#, "the absolute_tolerance -1, expected"),

@@ -1,0 +1,72 @@
+//! The final answer of a text: what a model says last, and says to be the answer. In this order: what stands in the last
+//! `\boxed{…}`, behind the last `####`, behind the last "answer is" or "answer:", or a last line that is wholly a number or a
+//! formula. A number somewhere in a sentence is no answer.
+
+use super::equality::is_formula;
+
+/// Where a reasoning model's thoughts end; what it thought is no answer.
+const THOUGHT_END: &str = "</think>";
+/// What GSM8K puts before an answer.
+const MARK: &str = "####";
+/// How sentences begin that say the answer.
+const PHRASES: [&str; 3] = ["answer is", "answer:", "answer :"];
+
+/// The final answer of a text; `None` if it has none.
+pub fn final_answer(text: &str) -> Option<&str> {
+    let said = text.rsplit_once(THOUGHT_END).map_or(text, |(_, said)| said);
+    let answer = boxed(said).or_else(|| marked(said)).or_else(|| phrased(said)).or_else(|| last_line(said))?;
+    let answer = trimmed(answer);
+    (!answer.is_empty()).then_some(answer)
+}
+
+/// What stands in the last box.
+fn boxed(text: &str) -> Option<&str> {
+    let (at, name) = ["\\boxed", "\\fbox"].iter().filter_map(|name| Some((text.rfind(name)?, *name))).max()?;
+    let rest = text[at + name.len()..].trim_start();
+    let Some(inner) = rest.strip_prefix('{') else {
+        // `\boxed 5`.
+        return rest.split(|c: char| c.is_whitespace() || c == '$').next();
+    };
+    let mut depth = 1_usize;
+    let mut is_escaped = false;
+    for (at, c) in inner.char_indices() {
+        match c {
+            '{' if !is_escaped => depth += 1,
+            '}' if !is_escaped => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(&inner[..at]);
+        }
+        is_escaped = c == '\\' && !is_escaped;
+    }
+    None
+}
+
+fn marked(text: &str) -> Option<&str> {
+    let at = text.rfind(MARK)?;
+    text[at + MARK.len()..].lines().next()
+}
+
+/// The rest of the sentence behind the last phrase.
+fn phrased(text: &str) -> Option<&str> {
+    // Only ASCII changes, so that places stay what they are.
+    let lower = text.to_ascii_lowercase();
+    let end = PHRASES.iter().filter_map(|phrase| Some(lower.rfind(phrase)? + phrase.len())).max()?;
+    let rest = text[end..].trim_start_matches([':', ' ', '*', '\n']);
+    let line = rest.lines().next()?;
+    // A point that ends a sentence has white space behind it, and one in a number has not.
+    Some(line.split_once(". ").map_or(line, |(sentence, _)| sentence))
+}
+
+fn last_line(text: &str) -> Option<&str> {
+    let line = trimmed(text.lines().rev().find(|line| !line.trim().is_empty())?);
+    is_formula(line).then_some(line)
+}
+
+/// Without what only sets the answer off.
+fn trimmed(answer: &str) -> &str {
+    let answer = answer.trim().trim_matches('*').trim();
+    let answer = if answer.ends_with("\\.") { answer } else { answer.trim_end_matches('.') };
+    answer.trim_end()
+}

@@ -1,0 +1,205 @@
+//! Given completions: the measurement of what somebody else's model answered to a benchmark or to prepared problems. There is
+//! no run and no config. What was judged is kept beside the record until that is written.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hilora_contract::artifact::{ContentHash, FileError, hash_of_artifact};
+use hilora_contract::dataset::{EvaluationProblem, Lesson};
+use hilora_contract::fault::BadInput;
+use hilora_contract::plugin::PluginKind;
+use hilora_evaluator::{CompletionFile, CompletionsRecord, GivenAnswers, SampleRecord, Watch};
+use hilora_judge::Judge;
+use hilora_judge::workers::WorkerCommand;
+use hilora_prepare::contaminated_rows;
+use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
+
+use super::benchmark::{Benchmark, BenchmarkProblems, DateWindow, name_of};
+use super::environment::available_cores;
+use super::error::RunError;
+use super::hub_files::local_files;
+use super::measurement_watch::MeasurementWatch;
+use super::observer::{RunObserver, Task};
+use super::program::program_hash;
+use super::rows::{read_rows, read_rows_watched};
+use super::run_plugins::{shipped_loader, worker_pool};
+use super::source_files::source_files;
+
+/// What the record's name adds to that of the output.
+const RECORD_SUFFIX: &str = ".judged";
+
+/// What is measured, and on what.
+#[derive(Debug, Clone)]
+pub struct GivenCompletions {
+    /// The completions.
+    pub completions: PathBuf,
+    /// The published benchmark that they answer; without it the problems are prepared already.
+    pub benchmark: Option<Benchmark>,
+    /// The files of the problems; where empty, those of the benchmark on the hub.
+    pub problems: Vec<PathBuf>,
+    /// The days of contests that count.
+    pub window: DateWindow,
+    /// Rows that the model was trained on, as `prepare` writes them, to be held against the problems.
+    pub trained_on: Option<PathBuf>,
+    /// The k of each pass@k.
+    pub k: Vec<u32>,
+    /// Components in the place of the shipped formatter and runner.
+    pub plugins: Vec<PathBuf>,
+    /// Programs that run at once.
+    pub workers: Option<NonZeroUsize>,
+    /// Where the record goes.
+    pub output: Option<PathBuf>,
+    /// What runs untrusted programs.
+    pub worker: WorkerCommand,
+}
+
+/// The components that serve.
+struct Components {
+    formatter: PathBuf,
+    runner: PathBuf,
+}
+
+impl GivenCompletions {
+    /// Measures, and writes the record if that is asked for. `None` if it was asked to stop; what was judged is kept then.
+    pub fn measure(&self, observer: &dyn RunObserver) -> Result<Option<CompletionsRecord>, RunError> {
+        let file = CompletionFile::read(&self.completions)?;
+        let host = PluginHost::new(&HostOptions::default())?;
+        let components = self.components(&host)?;
+        let files = self.files(observer)?;
+        let BenchmarkProblems { problems, skipped } = self.problems(&host, &files)?;
+        let made_from = self.made_from(&components, &files, &problems, observer)?;
+        let formatter = host.formatter(&components.formatter)?;
+        let runner = Arc::new(worker_pool(&host, &components.runner, &self.worker)?);
+        let workers = self.workers.map_or_else(available_cores, usize::from);
+        let judge = Judge::new(runner, workers).with_checkers(Arc::new(CheckerFolder::new(host, "plugins".into())));
+        let record_path = self.output.as_deref().map(record_path);
+        let mut samples = match &record_path {
+            Some(path) => SampleRecord::open_file(path, program_hash()?)?,
+            None => SampleRecord::forgetful(),
+        };
+        let progress = MeasurementWatch::new(observer);
+        let should_stop = || observer.stop_requested();
+        let watch = Watch { observer: &progress, should_stop: &should_stop, check_model: &|| Ok(()) };
+        let given = GivenAnswers { formatter: &*formatter, judge: &judge, problems: &problems, k: &self.k };
+        let Some((evaluation, completions)) = given.measure(file, &mut samples, &watch)? else { return Ok(None) };
+        let benchmark = match (self.benchmark, self.problems.first()) {
+            (Some(benchmark), _) => benchmark.name.to_owned(),
+            (None, file) => file.map(|file| name_of(file)).unwrap_or_default(),
+        };
+        let record = CompletionsRecord { benchmark, made_from, skipped_problems: skipped, completions, evaluation };
+        if let Some(output) = &self.output {
+            record.write(output)?;
+        }
+        // What could not be judged is asked for again by the next call, which repeats nothing else.
+        if let Some(path) = record_path.filter(|_| record.completions.not_judged == 0) {
+            drop(samples);
+            std::fs::remove_file(&path).map_err(|error| RunError::writing(&path, error))?;
+        }
+        Ok(Some(record))
+    }
+
+    /// The shipped components, or those that were given in their place.
+    fn components(&self, host: &PluginHost) -> Result<Components, RunError> {
+        let mut components =
+            Components { formatter: shipped_loader("chatml-formatter"), runner: shipped_loader("python-runner") };
+        for path in &self.plugins {
+            match host.inspect(path)?.identity.kind {
+                PluginKind::PromptFormatter => components.formatter = path.clone(),
+                PluginKind::SolutionRunner => components.runner = path.clone(),
+                kind @ (PluginKind::DatasetLoader | PluginKind::DomainClassifier | PluginKind::OutputChecker) => {
+                    let message = format!("{} is a {kind}, which judging completions has no place for", path.display());
+                    return Err(BadInput::with_hint(message, "a prompt-formatter or a solution-runner").into());
+                }
+            }
+        }
+        Ok(components)
+    }
+
+    fn files(&self, observer: &dyn RunObserver) -> Result<Vec<PathBuf>, RunError> {
+        let of_the_hub = || self.benchmark.map(|benchmark| PathBuf::from(benchmark.hub)).into_iter().collect();
+        let entries: Vec<PathBuf> = if self.problems.is_empty() { of_the_hub() } else { self.problems.clone() };
+        local_files(&source_files(&entries, true)?, observer)
+    }
+
+    fn problems(&self, host: &PluginHost, files: &[PathBuf]) -> Result<BenchmarkProblems, RunError> {
+        if let Some(benchmark) = self.benchmark {
+            return benchmark.problems(host, files, &self.window);
+        }
+        let mut problems = Vec::new();
+        for file in files {
+            problems.extend(read_rows::<EvaluationProblem>(file)?);
+        }
+        Ok(BenchmarkProblems { problems, skipped: BTreeMap::new() })
+    }
+
+    fn made_from(
+        &self,
+        components: &Components,
+        files: &[PathBuf],
+        problems: &[EvaluationProblem],
+        observer: &dyn RunObserver,
+    ) -> Result<BTreeMap<String, String>, RunError> {
+        let hash = |file: &Path| -> Result<ContentHash, RunError> {
+            Ok(hash_of_artifact(file).map_err(|error| FileError::reading(file, error))?)
+        };
+        let mut made_from = BTreeMap::new();
+        let mut put = |name: String, value: String| made_from.insert(name, value);
+        // What standard input held is gone.
+        if self.completions != Path::new("-") {
+            put("completions".to_owned(), hash(&self.completions)?.to_string());
+        }
+        for (number, file) in files.iter().enumerate() {
+            put(format!("problems {number} {}", name_of(file)), hash(file)?.to_string());
+        }
+        for (kind, file) in
+            [(PluginKind::PromptFormatter, &components.formatter), (PluginKind::SolutionRunner, &components.runner)]
+        {
+            put(kind.to_string(), hash(file)?.to_string());
+        }
+        let DateWindow { from, to } = &self.window;
+        for (name, day) in [("contests from", from), ("contests to", to)] {
+            if let Some(day) = day {
+                put(name.to_owned(), day.clone());
+            }
+        }
+        put("code version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        put("prompt".to_owned(), "as whoever drew the completions asked; no model was asked here".to_owned());
+        put("training data check".to_owned(), self.training_data_check(problems, observer)?);
+        Ok(made_from)
+    }
+
+    /// What is known of the problems in the data that the model was trained on.
+    fn training_data_check(
+        &self,
+        problems: &[EvaluationProblem],
+        observer: &dyn RunObserver,
+    ) -> Result<String, RunError> {
+        let Some(rows) = &self.trained_on else {
+            return Ok("unchecked: nothing here says what the model was trained on".to_owned());
+        };
+        let lessons: Vec<Lesson> = read_rows_watched(rows, observer)?;
+        let task = observer.begin(Task::brief("check the rows", "rows"));
+        let found = contaminated_rows(&lessons, problems)?;
+        task.finish();
+        let (rows, of) = (rows.display(), lessons.len());
+        Ok(match found.first() {
+            None => format!("none of the {of} rows of {rows} shares too much with the problems"),
+            Some(first) => {
+                let (count, row, reason) = (found.len(), first.row, &first.reason);
+                format!(
+                    "{count} of {of} rows of {rows} share too much with the problems; the first is row {row}: {reason}"
+                )
+            }
+        })
+    }
+}
+
+/// Where verdicts are kept until the record is written.
+fn record_path(output: &Path) -> PathBuf {
+    let mut path = OsString::from(output);
+    path.push(RECORD_SUFFIX);
+    path.into()
+}
