@@ -55,6 +55,7 @@ fn evaluation(correct: usize) -> Result<Evaluation, Failed> {
             cut: false,
             verdict: Some(if index < correct { Verdict::Accepted } else { Verdict::WrongAnswer }),
             error: None,
+            failed_test: None,
         }],
     };
     Ok(Evaluation::of_outcomes((0..10).map(outcome).collect(), &[1])?)

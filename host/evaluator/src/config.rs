@@ -17,11 +17,20 @@ pub struct EvaluationConfig {
     pub max_new_tokens: usize,
     /// The k of each pass@k that is reported beside pass@1.
     pub k: Vec<u32>,
+    /// Keeps of a wrong answer neither what was expected nor what came.
+    pub hide_expected: bool,
 }
 
 impl Default for EvaluationConfig {
     fn default() -> Self {
-        Self { samples_per_problem: 4, temperature: 0.2, top_p: 0.95, max_new_tokens: 512, k: vec![1, 4] }
+        Self {
+            samples_per_problem: 4,
+            temperature: 0.2,
+            top_p: 0.95,
+            max_new_tokens: 512,
+            k: vec![1, 4],
+            hide_expected: false,
+        }
     }
 }
 
@@ -70,8 +79,13 @@ mod tests {
 
     #[test]
     fn says_every_problem_at_once() {
-        let config =
-            EvaluationConfig { samples_per_problem: 3, temperature: 0.0, top_p: 0.0, max_new_tokens: 0, k: vec![1, 4] };
+        let config = EvaluationConfig {
+            samples_per_problem: 3,
+            temperature: 0.0,
+            top_p: 0.0,
+            max_new_tokens: 0,
+            ..EvaluationConfig::default()
+        };
         assert_eq!(config.validate().len(), 4);
         assert!(EvaluationConfig::default().validate().is_empty());
     }

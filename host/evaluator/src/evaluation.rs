@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::error::EvaluatorError;
+use super::failed_test::FailedTest;
 use super::interval::Estimate;
 use super::pass_at_k::pass_at_k;
 use hilora_contract::dataset::{Domain, EvaluationProblem};
@@ -68,6 +69,9 @@ pub struct SampleOutcome {
     pub verdict: Option<Verdict>,
     /// Why it is an error, if it is one.
     pub error: Option<String>,
+    /// The test that it did not pass, with the cause or with what was expected and what came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_test: Option<FailedTest>,
 }
 
 impl ProblemOutcome {

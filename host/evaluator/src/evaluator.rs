@@ -7,6 +7,7 @@ use super::completion::{Completion, CompletionEnd};
 use super::config::EvaluationConfig;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome, check_problems};
+use super::failed_test::bound_mismatches;
 use super::failures::{FORMATTER_FAILED, Failures, is_of_one_answer};
 use super::generator::{CompletionSink, Generator, SampleRequest};
 use super::judging::{Answer, judge_answers};
@@ -86,20 +87,21 @@ impl Evaluator<'_> {
             };
             for (completion, code) in drawn.by_ref().take(per_problem) {
                 let judgement = code.text().and_then(|_| judged.next());
-                let (verdict, error) = match (judgement, code) {
-                    (Some(judged), _) => (Some(judged.verdict), judged.error),
-                    (None, Code::Unknown) => (None, Some(FORMATTER_FAILED.to_owned())),
+                let (verdict, error, failed_test) = match (judgement, code) {
+                    (Some(judged), _) => (Some(judged.verdict), judged.error, judged.failed_test),
+                    (None, Code::Unknown) => (None, Some(FORMATTER_FAILED.to_owned()), None),
                     (None, _) if completion.end == CompletionEnd::PromptTooLong => {
-                        (None, Some("prompt-too-long".to_owned()))
+                        (None, Some("prompt-too-long".to_owned()), None)
                     }
-                    (None, _) => (None, Some("no-code".to_owned())),
+                    (None, _) => (None, Some("no-code".to_owned()), None),
                 };
                 let cut = completion.end == CompletionEnd::Cut;
                 let Completion { text, tokens, .. } = completion;
-                outcome.samples.push(SampleOutcome { completion: text, tokens, cut, verdict, error });
+                outcome.samples.push(SampleOutcome { completion: text, tokens, cut, verdict, error, failed_test });
             }
             outcomes.push(outcome);
         }
+        bound_mismatches(&mut outcomes);
         Ok(Some(Evaluation::of_outcomes(outcomes, &self.config.every_k())?))
     }
 

@@ -26,6 +26,7 @@ pub(super) fn outcome(id: &str, correct: usize, samples: usize) -> ProblemOutcom
         cut: false,
         verdict: Some(if index < correct { Verdict::Accepted } else { Verdict::WrongAnswer }),
         error: None,
+        failed_test: None,
     };
     ProblemOutcome {
         id: id.to_owned(),

@@ -14,6 +14,7 @@ mod completion;
 mod generator;
 mod sampling;
 
+mod failed_test;
 mod failures;
 mod judged_answer;
 mod judging;
@@ -52,6 +53,7 @@ pub use config::EvaluationConfig;
 pub use error::EvaluatorError;
 pub use evaluation::{Evaluation, ProblemOutcome, SampleOutcome};
 pub use evaluator::{Candidate, Evaluator};
+pub use failed_test::FailedTest;
 pub use gate::{GateConfig, GateDecision, GateMeasurements, GateRule, GateRuleName};
 pub use generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
 pub use interval::Estimate;

@@ -324,7 +324,9 @@ impl EvaluateWork {
         let formatter = &*self.formatter;
         let tokenizer = Tokenizer::load(&self.base)?;
         let model = load_base(observer, |on_weight| self.training.load_base(&self.base, on_weight))?;
-        let judge = Judge::new(self.runner.clone(), self.workers).with_checkers(self.checkers.clone());
+        let judge = Judge::new(self.runner.clone(), self.workers)
+            .with_checkers(self.checkers.clone())
+            .telling_expected(!self.evaluation.hide_expected);
         let adapter_of = |folder: &HashedFolder| -> Result<Adapter, RunError> {
             let adapter = Adapter::load(&folder.path)?.to_device(model.device())?;
             // It is in memory now: what it was hashed as is what is measured.

@@ -147,8 +147,14 @@ mod tests {
         let hash = ContentHash::of(b"adapter");
         let evaluation = |verdict| {
             let completion = "print(1)".to_owned();
-            let samples =
-                vec![SampleOutcome { completion, tokens: 3, cut: false, verdict: Some(verdict), error: None }];
+            let samples = vec![SampleOutcome {
+                completion,
+                tokens: 3,
+                cut: false,
+                verdict: Some(verdict),
+                error: None,
+                failed_test: None,
+            }];
             let (name, domain) = ("one".to_owned(), Domain("python".to_owned()));
             Evaluation::of_outcomes(vec![ProblemOutcome { id: name.clone(), title: name, domain, samples }], &[1])
         };
