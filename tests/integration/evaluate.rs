@@ -189,7 +189,8 @@ fn answers_are_counted() -> Result<(), Failed> {
     let latency = Latency { base_us: 100.0, adapter_us: 105.0, increase: 0.05, tokens: 10 };
     let decision = GateConfig::default().decide(&GateMeasurements::of(&record.comparison, &latency));
     expect("the gate's summary", "the gate says no: answers that do not run".to_owned(), decision.summary())?;
-    let report = Report { record: &record, latency: &latency, decision: Some(&decision), problems: &problems() };
+    let report =
+        Report { record: &record, latency: &latency, decision: Some(&decision), problems: &problems(), training: None };
     let page = folder.path().join("report.html");
     report.write_html(&page)?;
     let page = std::fs::read_to_string(page)?;

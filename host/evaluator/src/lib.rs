@@ -41,6 +41,8 @@ mod verification;
 mod gate;
 mod report;
 
+mod export;
+
 mod error;
 
 #[cfg(test)]
@@ -53,6 +55,7 @@ pub use config::EvaluationConfig;
 pub use error::EvaluatorError;
 pub use evaluation::{Evaluation, ProblemOutcome, SampleOutcome};
 pub use evaluator::{Candidate, Evaluator};
+pub use export::{Export, ExportedModel};
 pub use failed_test::FailedTest;
 pub use gate::{GateConfig, GateDecision, GateMeasurements, GateRule, GateRuleName};
 pub use generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
@@ -62,7 +65,7 @@ pub use measurement::{MeasuredModel, Measurement, MeasurementOutcome};
 pub use nearest_copy::{NearestCopy, Neighbour};
 pub use pass_at_k::pass_at_k;
 pub use record::{Controls, EvaluationRecord};
-pub use report::Report;
+pub use report::{Report, TrainingCurves};
 pub use sample_record::SampleRecord;
 pub use sampling::{ModelGenerator, prompts, stop_tokens};
 pub use shuffled::ShuffledAnswers;

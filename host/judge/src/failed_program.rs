@@ -6,11 +6,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::judged_program::JudgedProgram;
-use super::mismatch::{Excerpt, Mismatch};
+use super::mismatch::Mismatch;
 use super::verdict::Verdict;
-
-/// The most characters of one line of an output in a table.
-const LINE_CHARACTERS_MAX: usize = 60;
 
 /// A program that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,17 +46,6 @@ impl fmt::Display for FailedProgram {
             Some(mismatch) => write!(f, "\n{mismatch}"),
             None => Ok(()),
         }
-    }
-}
-
-/// Two lines, one of the expected output and one of what came, each where it parts from the other.
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = |name: &str, excerpt: &Excerpt| {
-            let Excerpt { line, column, .. } = excerpt;
-            format!("    {name:<9} {} (line {line}, column {column})", excerpt.line_of_difference(LINE_CHARACTERS_MAX))
-        };
-        write!(f, "{}\n{}", line("expected:", &self.expected), line("came:", &self.actual))
     }
 }
 

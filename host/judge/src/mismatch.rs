@@ -5,6 +5,8 @@
 //! that are not UTF-8 and the backslash itself stand as escapes (`\x1b`, `\u{202e}`, `\xff`, `\\`), line breaks and tabs
 //! as they are. The same outputs give the same excerpts.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use hilora_contract::terminal::is_obeyed;
@@ -21,6 +23,9 @@ const TAIL_BYTES: usize = 96;
 const GAP_BYTES_MAX: usize = 40;
 /// The most bytes of one excerpt.
 pub const EXCERPT_BYTES_MAX: usize = HEAD_BYTES + BEFORE_BYTES + FROM_BYTES + TAIL_BYTES + 2 * GAP_BYTES_MAX;
+
+/// The most characters of one line of an output in a table.
+const LINE_CHARACTERS_MAX: usize = 60;
 
 /// What was expected and what came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +87,24 @@ impl Excerpt {
         let before: String = before.chars().skip(left_out).collect();
         let line: String = before.chars().chain(from.chars()).take(characters_max).collect();
         if left_out > 0 { format!("…{line}") } else { line }
+    }
+}
+
+/// What stands before the difference and from there on.
+impl fmt::Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.before, self.from)
+    }
+}
+
+/// Two lines, one of the expected output and one of what came, each where it parts from the other.
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |name: &str, excerpt: &Excerpt| {
+            let Excerpt { line, column, .. } = excerpt;
+            format!("    {name:<9} {} (line {line}, column {column})", excerpt.line_of_difference(LINE_CHARACTERS_MAX))
+        };
+        write!(f, "{}\n{}", line("expected:", &self.expected), line("came:", &self.actual))
     }
 }
 

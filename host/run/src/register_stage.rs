@@ -10,6 +10,7 @@ use hilora_registry::{Registry, VersionContent};
 use super::data_check::DataCheck;
 use super::error::RunError;
 use super::evaluate_stage::{Measured, has_problems, require_judged};
+use super::metrics::training_curves;
 use super::observer::RunObserver;
 use super::registration::{RegisteredVersion, Registration};
 use super::run::Run;
@@ -31,6 +32,7 @@ pub struct RegisterWork {
     registry: PathBuf,
     adapter_folder: PathBuf,
     report: PathBuf,
+    metrics: PathBuf,
     name: String,
     adapter: ContentHash,
     base_model: ContentHash,
@@ -72,6 +74,7 @@ impl Stage for RegisterStage {
             gate: run.config.gate,
             registry: run.registry.clone(),
             report: run.folder.file(REPORT),
+            metrics: Answers::Own.watch_files(run).metrics,
             name: run.config.adapter_name.clone(),
             adapter: run.hash_of(&adapter_folder)?,
             adapter_folder,
@@ -119,7 +122,15 @@ impl Stage for RegisterStage {
                 already_there: registration.already_there,
             });
         }
-        let report = Report { record, latency, decision: Some(&decision), problems };
+        // The page lacks the curves rather than the run its version.
+        let training = match training_curves(&work.metrics) {
+            Ok(training) => Some(training),
+            Err(error) => {
+                tracing::warn!("the report has no training curves: {error}");
+                None
+            }
+        };
+        let report = Report { record, latency, decision: Some(&decision), problems, training: training.as_ref() };
         report.write_html(&work.report)?;
         let table = report.to_string();
         let registration = Registration { decision, registered, report: work.report, table };
@@ -174,6 +185,7 @@ mod tests {
             registry: folder.join("registry.sqlite"),
             adapter_folder: folder.join("adapter"),
             report: folder.join(REPORT),
+            metrics: folder.join("metrics.jsonl"),
             name: "python-lora".to_owned(),
             adapter: hash,
             base_model: hash,

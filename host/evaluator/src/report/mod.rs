@@ -3,7 +3,9 @@
 
 mod closing_table;
 mod contents;
+mod examples;
 mod html;
+mod training_curves;
 
 use std::fmt;
 use std::path::Path;
@@ -12,6 +14,7 @@ use super::error::EvaluatorError;
 use hilora_contract::artifact::write_atomic;
 
 pub use contents::Report;
+pub use training_curves::TrainingCurves;
 
 impl Report<'_> {
     /// The page.
