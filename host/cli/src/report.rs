@@ -24,8 +24,8 @@ pub(super) struct ReportCommand {
     /// The `evaluation.json` of a run; its timings, config, metrics and problems are looked for beside it
     #[arg(long, value_name = "FILE")]
     evaluation: PathBuf,
-    /// The held-out problems, for their statements and inputs [default: the file data/*_tests.jsonl beside the evaluation, if
-    /// there is one]
+    /// The held-out problems, for their statements and inputs [default: the file data/*_tests.jsonl beside the evaluation,
+    /// if there is one]
     #[arg(long, value_name = "FILE")]
     problems: Option<PathBuf>,
     /// Write the report as one HTML page (of any output `-` is standard output)

@@ -66,9 +66,9 @@ pub(super) fn examples(report: &Report<'_>) -> Markup {
         comparison.base.outcomes.iter().zip(&comparison.adapter.outcomes).collect();
     html! {
         p.soft {
-            "Of each kind at most " (SHOWN_OF_A_KIND) ", those with the greatest difference in right answers first, and among \
-            equals as the record has them. Where one side is better, a right answer of it stands beside a wrong one of the \
-            other. Bytes that are no plain text are escaped; " mark { "marked" } " is the first difference."
+            "Of each kind at most " (SHOWN_OF_A_KIND) ", those with the greatest difference in right answers first, and \
+            among equals as the record has them. Where one side is better, a right answer of it stands beside a wrong \
+            one of the other. Bytes that are no plain text are escaped; " mark { "marked" } " is the first difference."
         }
         @for kind in Kind::ALL {
             @let shown = chosen(&pairs, kind);

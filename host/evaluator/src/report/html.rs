@@ -72,8 +72,10 @@ fn cards(report: &Report<'_>) -> Markup {
     let improvement = &comparison.improvement_points;
     html! {
         div.cards {
-            (card("pass@1, base", &format!("{:.3}", comparison.base.pass_at_1().value), &interval(&comparison.base.pass_at_1())))
-            (card("pass@1, adapter", &format!("{:.3}", comparison.adapter.pass_at_1().value), &interval(&comparison.adapter.pass_at_1())))
+            @for (name, evaluation) in [("pass@1, base", &comparison.base), ("pass@1, adapter", &comparison.adapter)] {
+                @let estimate = evaluation.pass_at_1();
+                (card(name, &format!("{:.3}", estimate.value), &interval(&estimate)))
+            }
             (card(
                 "improvement", &format!("{:+.1}", improvement.value),
                 &format!("points [{:.1}, {:.1}], paired", improvement.low, improvement.high),
@@ -95,14 +97,27 @@ fn interval(estimate: &Estimate) -> String {
 }
 
 fn pass_section(comparison: &Comparison) -> Markup {
-    let rows = comparison
+    let rows: Vec<(u32, Estimate, Estimate)> = comparison
         .base
         .pass_at
         .iter()
-        .filter_map(|(k, base)| Some((format!("pass@{k}"), *base, *comparison.adapter.pass_at.get(k)?)));
+        .filter_map(|(k, base)| Some((*k, *base, *comparison.adapter.pass_at.get(k)?)))
+        .collect();
+    let named = rows.iter().map(|(k, base, adapter)| (format!("pass@{k}"), *base, *adapter));
     html! {
-        (bars("pass@k of the base and the adapter, with intervals", rows.collect()))
+        (bars("pass@k of the base and the adapter, with intervals", named.collect()))
         p.soft { "Bars are means over problems, whiskers 95 % intervals (over problems)." }
+        div.scroll { table {
+            tr { @for head in ["k", "base", "adapter", "difference"] { th scope="col" { (head) } } }
+            @for (k, base, adapter) in &rows {
+                tr {
+                    td { (k) }
+                    td { (fraction(base)) }
+                    td { (fraction(adapter)) }
+                    td { @if *k == 1 { (points(&comparison.improvement_points)) } }
+                }
+            }
+        } }
         p {
             "Better on " (comparison.problems_better) " problems, worse on " (comparison.problems_worse)
             ", equal on " (comparison.problems_equal) "."

@@ -1,8 +1,7 @@
-//! Pairs of bars on an axis from 0 to 1, with whiskers and a legend: one measurement beside another.
+//! Pairs of bars on an axis from 0 to 1, with whiskers and a legend: one measurement beside another. Whoever draws them puts
+//! a table of the same figures below.
 
 use maud::{Markup, html};
-
-use super::numbers;
 
 /// One bar.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,9 +45,6 @@ pub fn bar_pairs(label: &str, legend: [&str; 2], pairs: &[BarPair]) -> Markup {
             text x=(format!("{:.1}", x(bar.high.max(bar.value)) + 8.0)) y=(middle + 4.5) { (format!("{:.3}", bar.value)) }
         }
     };
-    let figures = |bar: &Bar| format!("{:.3} [{:.3}, {:.3}]", bar.value, bar.low, bar.high);
-    let rows: Vec<Vec<String>> =
-        pairs.iter().map(|pair| vec![pair.name.clone(), figures(&pair.first), figures(&pair.second)]).collect();
     html! {
         div.chart { svg viewBox=(format!("0 0 900 {}", bottom + 30.0)) role="img" aria-label=(label) {
             rect x=(LEFT) y="6" width="12" height="12" rx="2" fill="var(--base)" {}
@@ -67,7 +63,6 @@ pub fn bar_pairs(label: &str, legend: [&str; 2], pairs: &[BarPair]) -> Markup {
                 (bar(y + 20.0, &pair.second, "var(--adapter)"))
             }
         } }
-        (numbers(&["", legend[0], legend[1]], &rows))
     }
 }
 

@@ -85,7 +85,7 @@ pub fn line_chart(chart: &LineChart<'_>) -> Markup {
         } }
         @for (series, points) in &series {
             @let rows = thinned(points, ROWS_MAX);
-            (numbers(&["step", series.name], &rows.iter().map(|(step, value)| {
+            (numbers(series.name, &["step", series.name], &rows.iter().map(|(step, value)| {
                 vec![format!("{step:.0}"), text(*value)]
             }).collect::<Vec<_>>()))
         }

@@ -22,7 +22,7 @@ a:focus-visible, summary:focus-visible { outline: 2px solid var(--adapter); outl
   border: 1px solid currentColor; }
 .good { color: var(--good); }
 .bad { color: var(--bad); }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: 1rem; margin: 1.8rem 0 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 1rem; margin: 1.8rem 0 0; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem 1.1rem; }
 .card .figure { font-size: 1.6rem; font-weight: 650; line-height: 1.3; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
@@ -31,15 +31,16 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: left; padding: .45rem .9rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; color: var(--soft); font-size: .88rem; }
 td.number, th.number { text-align: right; }
-tbody th { font-weight: 400; color: var(--ink); font-size: 1rem; }
+th[scope=row] { font-weight: 400; color: var(--ink); font-size: 1rem; }
 .chart { overflow-x: auto; }
-svg { display: block; width: 100%; min-width: 36rem; height: auto; }
+svg { display: block; width: 100%; min-width: 30rem; height: auto; }
 svg text { font: 13px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: var(--ink); }
 svg .tick { fill: var(--soft); font-size: 12px; }
 details { border: 1px solid var(--line); border-radius: .6rem; padding: .7rem 1.1rem; margin: .7rem 0; }
 summary { cursor: pointer; font-weight: 600; }
 .numbers { border: 0; padding: 0; margin: .2rem 0 .8rem; }
 .numbers > summary { font-weight: 400; font-size: .88rem; color: var(--soft); }
+.example > summary .soft { font-weight: 400; }
 .answer { min-width: 0; }
 .name { margin: .7rem 0 0; font-size: .88rem; }
 mark { color: var(--bad); background: color-mix(in srgb, var(--bad) 18%, transparent); font-weight: 700;
