@@ -557,6 +557,27 @@ mod tests {
     }
 
     #[test]
+    fn the_first_that_failed_are_told_at_the_end() -> Result<(), BatchError> {
+        let mut programs: Vec<Value> = (0..9).map(|i| program(&format!("p{i}"), "echo")).collect();
+        programs[1]["code"] = json!("fail");
+        for wrong in &mut programs[2..] {
+            wrong["tests"] = json!([{ "input": "1", "output": "1" }, { "input": "1\n2", "output": "1\n3" }]);
+        }
+        let folder = Folder::with(&programs);
+        let failures = summary(folder.judge(&Arc::new(FakeRunner::new()), &never)?).failures;
+        let told: Vec<String> = failures.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), FAILURES_TOLD_MAX);
+        assert_eq!(told[0], "`p1`, test 1: runtime-error: ValueError: no");
+        let place = "(line 2, column 1)";
+        let second = format!("`p2`, test 2: wrong-answer\n    expected: 3 {place}\n    came:     2 {place}");
+        assert_eq!(told[1], second);
+        let line: Value = serde_json::from_str(folder.output().lines().nth(2).unwrap_or_default()).expect("a line");
+        assert_eq!(line["tests"][1]["mismatch"]["actual"]["from"], "2");
+        assert_eq!(line["tests"][0].get("mismatch"), None);
+        Ok(())
+    }
+
+    #[test]
     fn a_stopped_batch_keeps_what_is_judged() -> Result<(), BatchError> {
         let mut programs = [program("a", "echo"), program("b", "wait"), program("c", "echo"), program("d", "echo")];
         let folder = Folder::with(&programs);

@@ -460,6 +460,24 @@ mod tests {
     }
 
     #[test]
+    fn the_first_few_wrong_answers_are_kept_with_what_was_expected() -> Result<(), JudgeError> {
+        let tests = [("1", "1"), ("2", "20"), ("3", "4"), ("slow", "fast"), ("5", "6"), ("7", "8")];
+        let wrong = submission("a", "echo", &tests);
+        let outputs = |judgement: &Judgement| -> Vec<Option<(String, String)>> {
+            let side = |mismatch: &Mismatch| (mismatch.expected.to_string(), mismatch.actual.to_string());
+            judgement.tests.iter().map(|test| test.mismatch.as_ref().map(side)).collect()
+        };
+        let pair = |expected: &str, actual: &str| Some((expected.to_owned(), actual.to_owned()));
+        let judged = judge(1).judge(&wrong, StopAt::End)?;
+        assert_eq!(outputs(&judged), [None, pair("20", "2"), pair("4", "3"), pair("fast", "slow"), None, None]);
+        // A failure of another kind tells its cause alone, and one who wants none gets none.
+        let failed = judge(1).judge(&submission("b", "fail", &tests), StopAt::FirstFailure)?;
+        assert_eq!((outputs(&failed), failed.tests[0].detail.as_str()), (vec![None], "ValueError: no"));
+        assert_eq!(outputs(&judge(1).telling_expected(false).judge(&wrong, StopAt::End)?), vec![None; 6]);
+        Ok(())
+    }
+
+    #[test]
     fn tests_before_the_first_are_passed_over() -> Result<(), JudgeError> {
         let mut wrong = submission("a", "echo", &[("1", "2"), ("2", "2"), ("4", "4")]);
         wrong.first_test = 1;
