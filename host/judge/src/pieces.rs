@@ -1,12 +1,15 @@
 //! The comparison of two outputs that are cut into pieces: lines, or tokens.
 
+/// A piece of the expected text and one of what came, of which one may be lacking.
+pub(super) type Differing<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// The first pieces that are not the same, each the other's counterpart, of which one may be lacking; `None` if both have
 /// as many pieces, each the same as its counterpart.
 pub(super) fn first_difference<'a>(
     mut expected: impl Iterator<Item = &'a [u8]>,
     mut actual: impl Iterator<Item = &'a [u8]>,
     same: impl Fn(&[u8], &[u8]) -> bool,
-) -> Option<(Option<&'a [u8]>, Option<&'a [u8]>)> {
+) -> Option<Differing<'a>> {
     loop {
         match (expected.next(), actual.next()) {
             (None, None) => return None,
@@ -30,7 +33,7 @@ pub(super) fn bytes_difference(expected: &[u8], actual: &[u8]) -> Option<(usize,
 /// Where two pieces part, as places in the texts that they were cut out of; a text that lacks the piece parts at its end.
 pub(super) fn places(
     (expected, actual): (&[u8], &[u8]),
-    (expected_piece, actual_piece): (Option<&[u8]>, Option<&[u8]>),
+    (expected_piece, actual_piece): Differing<'_>,
     ignore_case: bool,
 ) -> (usize, usize) {
     let same_until = match (expected_piece, actual_piece) {

@@ -49,7 +49,7 @@ impl Kind {
     }
 
     /// The answer of one side that shows it: where the sides differ, a right one of the better and a wrong one of the other.
-    fn answer<'a>(self, outcome: &'a ProblemOutcome, is_adapter: bool) -> Option<&'a SampleOutcome> {
+    fn answer(self, outcome: &ProblemOutcome, is_adapter: bool) -> Option<&SampleOutcome> {
         let wants_right = match self {
             Self::Gained => is_adapter,
             Self::Lost => !is_adapter,
