@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("command_line::gate_exits_0_where_it_says_yes_and_3_where_no", gate_decides),
         Trial::test("command_line::gate_refuses_what_is_no_evaluation", gate_refuses_bad_input),
         Trial::test("command_line::gate_believes_no_figure_that_was_edited", gate_recomputes),
+        Trial::test("command_line::report_writes_all_that_was_asked_for_or_nothing", report_writes),
         Trial::test("command_line::registry_lists_and_shows", registry_lists_and_shows),
         Trial::test("command_line::registry_says_whose_files_are_gone_or_changed", registry_checks_files),
     ]
@@ -57,6 +58,7 @@ fn evaluation(correct: usize) -> Result<Evaluation, Failed> {
             verdict: Some(if index < correct { Verdict::Accepted } else { Verdict::WrongAnswer }),
             error: None,
             program: None,
+            failed_test: None,
         }],
     };
     Ok(Evaluation::of_outcomes((0..10).map(outcome).collect(), &[1])?)
@@ -126,6 +128,34 @@ fn gate_refuses_bad_input() -> Result<(), Failed> {
     let truncated = hilora(folder.path(), &["gate", "--evaluation", "evaluation.json"])?;
     expect_exit(&truncated, 2)?;
     expect_contains(&String::from_utf8_lossy(&truncated.stderr), &["error: evaluation.json: EOF"])
+}
+
+fn report_writes() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    write_run(folder.path(), 0.05)?;
+    let report =
+        |outputs: &[&str]| hilora(folder.path(), &[&["report", "--evaluation", "evaluation.json"], outputs].concat());
+    std::fs::write(folder.path().join("metrics.jsonl"), "{\"step\":1,\"loss\":2.5}\n{\"step\":2,\"loss\":1.5}\n")?;
+    expect_exit(&report(&["--page", "page.html", "--csv", "samples.csv", "--model", "base"])?, 0)?;
+    let page = std::fs::read_to_string(folder.path().join("page.html"))?;
+    expect_contains(&page, &["python-lora against its base", "training loss", "the gate says yes", "problem 1"])?;
+    let csv = std::fs::read_to_string(folder.path().join("samples.csv"))?;
+    expect_contains(&csv, &["base,problem 0,,python,1,accepted,", "adapter,problem 9,,python,1,wrong-answer,"])?;
+    // The second output cannot be written, so the first is not there either.
+    for (outputs, said) in [
+        (vec!["--csv", "new.csv", "--page", "absent/page.html"], "absent"),
+        (vec!["--csv", "new.csv", "--page", "evaluation.json"], "evaluation.json"),
+        (vec!["--csv", "new.csv", "--lm-eval", "-", "--inspect", "-"], "expected one output on standard output"),
+        (vec![], "required"),
+    ] {
+        let refused = report(&outputs)?;
+        expect_exit(&refused, 2)?;
+        expect_contains(&String::from_utf8_lossy(&refused.stderr), &[said])?;
+        if folder.path().join("new.csv").exists() {
+            return Err(format!("{outputs:?}: half of it was written").into());
+        }
+    }
+    Ok(())
 }
 
 fn gate_recomputes() -> Result<(), Failed> {

@@ -196,7 +196,8 @@ fn answers_are_counted() -> Result<(), Failed> {
         "the gate says no: improvement, lower end, answers that do not run".to_owned(),
         decision.summary(),
     )?;
-    let report = Report { record: &record, latency: &latency, decision: Some(&decision), problems: &problems() };
+    let report =
+        Report { record: &record, latency: &latency, decision: Some(&decision), problems: &problems(), training: None };
     let page = folder.path().join("report.html");
     report.write_html(&page)?;
     let page = std::fs::read_to_string(page)?;

@@ -139,6 +139,7 @@ fn evaluation() -> Result<Vec<u8>, Failed> {
                 verdict: Some(verdict),
                 error: None,
                 program: None,
+                failed_test: None,
             };
             let domain = Domain("python".to_owned());
             ProblemOutcome { id: format!("p{problem}"), title: "a".to_owned(), domain, samples: vec![sample] }

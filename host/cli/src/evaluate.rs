@@ -67,7 +67,7 @@ impl EvaluateCommand {
                 StageState::Unchanged | StageState::Ran(_) => {
                     let measured = Measured::read(&run)?;
                     let Measured { record, latency, problems } = &measured;
-                    let table = Report { record, latency, decision: None, problems }.to_string();
+                    let table = Report { record, latency, decision: None, problems, training: None }.to_string();
                     let unchanged = matches!(result.state, StageState::Unchanged);
                     console.result(&Answer { unchanged, measured: &measured }, &table)?;
                 }

@@ -20,7 +20,7 @@ use hilora_contract::artifact::write_standard_output;
 use hilora_contract::dataset::{ProblemChecker, TestCase};
 use hilora_contract::plugin::{Decision, LimitKind, RunReport, SolutionRunner, Termination};
 use hilora_contract::terminal::{visible, visible_json, visible_message};
-use hilora_judge::{Judge, MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, run_limits};
+use hilora_judge::{Judge, MEMORY_BYTES_BOUNDS, Mismatch, TIME_LIMIT_MS_BOUNDS, run_limits};
 use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 
 const MEMORY_LIMIT_MIB_BOUNDS: RangeInclusive<u64> =
@@ -68,6 +68,9 @@ pub(super) struct RunArguments {
         help = checker_argument::HELP
     )]
     pub checker: ProblemChecker,
+    /// Say of a wrong answer that it is wrong, and neither what was expected nor what came
+    #[arg(long, requires = "expected")]
+    pub hide_expected: bool,
     /// The memory limit in MiB, beside what the interpreter takes: from 64 to 1024
     #[arg(long, default_value_t = 512, value_parser = value_parser!(u64).range(MEMORY_LIMIT_MIB_BOUNDS))]
     pub memory_limit_mib: u64,
@@ -106,16 +109,19 @@ impl RunArguments {
         let limits = run_limits(Some(self.time_limit_ms), Some(self.memory_limit_mib << 20));
         let report = runner.run(&code, None, &stdin, &limits)?;
         let code = exit_code(&report.termination);
-        let decision = match expected.filter(|_| code == 0) {
-            None => None,
-            // A checker may look at the input, too.
-            Some(output) => {
-                let test = TestCase { input: String::from_utf8_lossy(&stdin).into_owned(), output };
-                Some(checker.decide(&test, &report.stdout)?)
+        // A checker may look at the input, too.
+        let test = expected
+            .filter(|_| code == 0)
+            .map(|output| TestCase { input: String::from_utf8_lossy(&stdin).into_owned(), output });
+        let decision = test.as_ref().map(|test| checker.decide(test, &report.stdout)).transpose()?;
+        let mismatch = match (&test, &decision) {
+            (Some(test), Some(Decision::Rejected(_))) if !self.hide_expected => {
+                Some(checker.mismatch(test.output.as_bytes(), &report.stdout))
             }
+            _ => None,
         };
         if json {
-            write_json(&report, decision.as_ref())?;
+            write_json(&report, decision.as_ref(), mismatch.as_ref())?;
         } else {
             write_standard_output(&shown(&report.stdout, io::stdout().is_terminal()))?;
             let mut said = shown(&report.stderr, io::stderr().is_terminal()).into_owned();
@@ -125,6 +131,9 @@ impl RunArguments {
             if let Some(decision) = &decision {
                 let (verdict, why) = (verdict_of(decision), why(decision));
                 said.extend_from_slice(format!("{checker:?}: {verdict}{}\n", visible_message(&why)).as_bytes());
+            }
+            if let Some(mismatch) = &mismatch {
+                said.extend_from_slice(format!("{mismatch}\n").as_bytes());
             }
             // If nobody reads standard error, the exit code still tells how the program ended.
             let _unread = io::stderr().lock().write_all(&said);
@@ -176,7 +185,7 @@ fn stopped(termination: &Termination) -> Option<String> {
     }
 }
 
-fn write_json(report: &RunReport, decision: Option<&Decision>) -> Result<()> {
+fn write_json(report: &RunReport, decision: Option<&Decision>, mismatch: Option<&Mismatch>) -> Result<()> {
     let termination = match &report.termination {
         Termination::Exited(code) => json!({ "kind": "exited", "code": code }),
         Termination::Raised { exception, message } => {
@@ -199,6 +208,14 @@ fn write_json(report: &RunReport, decision: Option<&Decision>) -> Result<()> {
     });
     if let Some(decision) = decision {
         value["verdict"] = verdict_of(decision).into();
+        if let Decision::Rejected(why) = decision
+            && !why.is_empty()
+        {
+            value["reason"] = why.as_str().into();
+        }
+    }
+    if let Some(mismatch) = mismatch {
+        value["mismatch"] = serde_json::to_value(mismatch).map_err(StreamError::Json)?;
     }
     let text = serde_json::to_string_pretty(&value).map_err(StreamError::Json)?;
     Ok(write_standard_output(format!("{}\n", visible_json(&text)).as_bytes())?)

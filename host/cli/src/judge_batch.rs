@@ -14,7 +14,9 @@ use super::progress::{Bar, Progress};
 use super::stages::interrupted;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::ProblemChecker;
-use hilora_judge::{Batch, BatchEnd, BatchFiles, BatchObserver, BatchOptions, Difference, Judge, Refusal, Summary};
+use hilora_judge::{
+    Batch, BatchEnd, BatchFiles, BatchObserver, BatchOptions, Difference, Judge, Refusal, Summary, Verdict,
+};
 use hilora_run::{RunError, available_cores, worker_pool};
 use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 
@@ -43,6 +45,10 @@ pub(super) struct BatchArguments {
         help = checker_argument::HELP
     )]
     checker: ProblemChecker,
+    /// Keep of a wrong answer neither what was expected nor what came [default: both, shortened, on the first three tests
+    /// that a program answers wrongly]
+    #[arg(long)]
+    hide_expected: bool,
     /// Let no clock of the machine decide: only fuel, memory and output have limits
     #[arg(long)]
     reproducible: bool,
@@ -59,7 +65,8 @@ impl BatchArguments {
         let host = PluginHost::new(&HostOptions::default())?;
         let workers = self.workers.map_or_else(available_cores, usize::from);
         let judge = Judge::new(Arc::new(worker_pool(&host, &self.runner, &worker_command())?), workers)
-            .with_checkers(Arc::new(CheckerFolder::new(host, "plugins".into())));
+            .with_checkers(Arc::new(CheckerFolder::new(host, "plugins".into())))
+            .telling_expected(!self.hide_expected);
         let files =
             BatchFiles { programs: &self.programs, output: self.output.as_deref(), replay: self.replay.as_deref() };
         let checker = checker_argument::open(&self.checker, &judge)?;
@@ -165,6 +172,18 @@ fn text(summary: &Summary, output: Option<&Path>) -> String {
     }
     if refused > 0 {
         text.push_str(&format!("\n  {refused:>6}  not judged: the reference solution does not pass the tests"));
+    }
+    if !summary.failures.is_empty() {
+        let failed: u64 =
+            summary.verdicts.iter().filter(|(verdict, _)| **verdict != Verdict::Accepted).map(|(_, count)| count).sum();
+        let shown = summary.failures.len();
+        text.push_str(&match failed - shown as u64 {
+            0 => "\nfailed:".to_owned(),
+            _ => format!("\nthe first {shown} that failed:"),
+        });
+        for failure in &summary.failures {
+            text.push_str(&format!("\n  {failure}"));
+        }
     }
     match summary.differences.as_deref() {
         None => {}

@@ -34,6 +34,7 @@ mod extract;
 mod gate;
 mod prepare;
 mod registry;
+mod report;
 mod train;
 mod training_plan;
 
@@ -104,6 +105,8 @@ enum Command {
     Extract(extract::ExtractCommand),
     /// Hold an evaluation to the gate (exit code 3 where it says no)
     Gate(gate::GateCommand),
+    /// Show an evaluation again: as a page, as a table, or as other tools read it
+    Report(report::ReportCommand),
     /// Look at the prepared data: rows as the model reads them, counts and lengths
     #[command(subcommand)]
     Data(data::DataCommand),
@@ -183,6 +186,7 @@ impl Cli {
             Some(Command::Compare(command)) => command.execute(console)?,
             Some(Command::Extract(command)) => command.execute(console)?,
             Some(Command::Gate(command)) => command.execute(console)?,
+            Some(Command::Report(command)) => command.execute(console)?,
             Some(Command::Data(command)) => command.execute(console)?,
             Some(Command::Registry(command)) => command.execute(console)?,
             // A program that ran in the sandbox has an exit code of its own.

@@ -22,6 +22,8 @@ pub struct EvaluationConfig {
     /// An OpenAI-compatible endpoint that answers for base and adapter; without it the run's own models do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generator: Option<EndpointGeneratorConfig>,
+    /// Keeps of a wrong answer neither what was expected nor what came.
+    pub hide_expected: bool,
 }
 
 impl Default for EvaluationConfig {
@@ -33,6 +35,7 @@ impl Default for EvaluationConfig {
             max_new_tokens: 512,
             k: vec![1, 4],
             generator: None,
+            hide_expected: false,
         }
     }
 }
@@ -89,7 +92,7 @@ mod tests {
             top_p: 0.0,
             max_new_tokens: 0,
             k: vec![1, 4],
-            generator: None,
+            ..EvaluationConfig::default()
         };
         assert_eq!(config.validate().len(), 4);
         assert!(EvaluationConfig::default().validate().is_empty());

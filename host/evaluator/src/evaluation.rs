@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EvaluatorError;
 use super::extraction::Extraction;
+use super::failed_test::FailedTest;
 use super::failures::FORMATTER_FAILED;
 use super::interval::Estimate;
 use super::pass_at_k::{pass_all_k, pass_at_k};
@@ -99,6 +100,9 @@ pub struct SampleOutcome {
     /// in a record of an older version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
+    /// The test that it did not pass, with the cause or with what was expected and what came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_test: Option<FailedTest>,
 }
 
 impl SampleOutcome {

@@ -12,6 +12,7 @@ use super::config::EvaluationConfig;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome, check_problems};
 use super::extraction::{Extraction, Extractor};
+use super::failed_test::bound_mismatches;
 use super::failures::{FORMATTER_FAILED, NOT_ANSWERED};
 use super::generator::{CompletionSink, Generator, SampleRequest};
 use super::judged_answer::JudgedAnswer;
@@ -150,11 +151,13 @@ impl Evaluator<'_> {
                         verdict: Some(Verdict::InternalError),
                         error: Some(NOT_ANSWERED.to_owned()),
                         program: None,
+                        failed_test: None,
                     },
                 });
             }
             outcomes.push(outcome);
         }
+        bound_mismatches(&mut outcomes);
         Ok(Some(Evaluation::of_outcomes(outcomes, &self.config.every_k())?))
     }
 }
@@ -167,20 +170,20 @@ fn sample(
     judged: Option<JudgedAnswer>,
 ) -> SampleOutcome {
     let Completion { text, tokens, end, .. } = completion;
-    let (verdict, error) = match (judged, code) {
-        (Some(judged), _) => (Some(judged.verdict), judged.error),
-        (None, Some(Extraction::Failed)) => (None, Some(FORMATTER_FAILED.to_owned())),
+    let (verdict, error, failed_test) = match (judged, code) {
+        (Some(judged), _) => (Some(judged.verdict), judged.error, judged.failed_test),
+        (None, Some(Extraction::Failed)) => (None, Some(FORMATTER_FAILED.to_owned()), None),
         (None, _) => {
             let cause = match end {
                 CompletionEnd::PromptTooLong => "prompt-too-long",
                 CompletionEnd::Refused => "refused",
                 CompletionEnd::Stopped | CompletionEnd::Cut => "no-code",
             };
-            (None, Some(cause.to_owned()))
+            (None, Some(cause.to_owned()), None)
         }
     };
     let program = code.and_then(|code| SampleOutcome::program_of(code, problem.answer_form));
-    SampleOutcome { completion: text, tokens, cut: end == CompletionEnd::Cut, verdict, error, program }
+    SampleOutcome { completion: text, tokens, cut: end == CompletionEnd::Cut, verdict, error, program, failed_test }
 }
 
 /// Ends judging when drawing is left, however it is left.

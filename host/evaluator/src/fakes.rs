@@ -28,6 +28,7 @@ pub(super) fn outcome(id: &str, correct: usize, samples: usize) -> ProblemOutcom
         verdict: Some(if index < correct { Verdict::Accepted } else { Verdict::WrongAnswer }),
         error: None,
         program: None,
+        failed_test: None,
     };
     ProblemOutcome {
         id: id.to_owned(),

@@ -12,6 +12,7 @@ use super::completion_file::{CompletionFile, CompletionLayout, GivenAnswer};
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome, check_problems};
 use super::extraction::{Extraction, Extractor};
+use super::failed_test::bound_mismatches;
 use super::failures::FORMATTER_FAILED;
 use super::judging::{Answer, judge_answers};
 use super::sample_record::SampleRecord;
@@ -84,10 +85,10 @@ impl GivenAnswers<'_> {
             let mut samples = Vec::with_capacity(answers.len());
             for (answer, (_, found)) in answers.iter().zip(found.by_ref()) {
                 let judgement = found.text().and_then(|_| judged.next());
-                let (verdict, error) = match (judgement, found) {
-                    (Some(judged), _) => (Some(judged.verdict), judged.error),
-                    (None, Extraction::Failed) => (None, Some(FORMATTER_FAILED.to_owned())),
-                    (None, _) => (None, Some("no-code".to_owned())),
+                let (verdict, error, failed_test) = match (judgement, found) {
+                    (Some(judged), _) => (Some(judged.verdict), judged.error, judged.failed_test),
+                    (None, Extraction::Failed) => (None, Some(FORMATTER_FAILED.to_owned()), None),
+                    (None, _) => (None, Some("no-code".to_owned()), None),
                 };
                 match (verdict, &error) {
                     (Some(Verdict::InternalError), _) => account.not_judged += 1,
@@ -99,11 +100,12 @@ impl GivenAnswers<'_> {
                 let completion = answer.words().to_owned();
                 // Who drew it does not say how long it is.
                 let program = SampleOutcome::program_of(found, problem.answer_form);
-                samples.push(SampleOutcome { completion, tokens: 0, cut: false, verdict, error, program });
+                samples.push(SampleOutcome { completion, tokens: 0, cut: false, verdict, error, program, failed_test });
             }
             let (id, title) = (problem.text.id.clone(), problem.text.title.clone());
             outcomes.push(ProblemOutcome { id, title, domain: problem.domain.clone(), samples });
         }
+        bound_mismatches(&mut outcomes);
         Ok(Some((Evaluation::of_uneven_outcomes(outcomes, &every_k)?, account)))
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::failed_test::FailedTest;
 use hilora_judge::{Judgement, Verdict};
 
 /// What was found of an answer.
@@ -11,6 +12,9 @@ pub(crate) struct JudgedAnswer {
     pub(crate) verdict: Verdict,
     /// The cause, if the answer is an error.
     pub(crate) error: Option<String>,
+    /// The test that it did not pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failed_test: Option<FailedTest>,
 }
 
 impl JudgedAnswer {
@@ -36,7 +40,7 @@ impl JudgedAnswer {
             | Verdict::MemoryLimit
             | Verdict::OutputLimit => None,
         };
-        Self { verdict, error }
+        Self { verdict, error, failed_test: FailedTest::of(judgement) }
     }
 }
 
@@ -58,6 +62,7 @@ mod tests {
             cpu_time_us: 1,
             wall_time_us: 1,
             stdout_bytes: 0,
+            mismatch: None,
         };
         Judgement { id: "p".to_owned(), verdict, tests: vec![test] }
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::error::EvaluatorError;
+use super::failed_test::FailedTest;
 use super::failures::is_of_one_answer;
 use super::judged_answer::JudgedAnswer;
 use super::sample_record::SampleRecord;
@@ -254,14 +255,22 @@ fn read(judge: &Judge, answer: &Answer<'_>) -> Result<JudgedAnswer, EvaluatorErr
     let problem = answer.problem;
     let checker = judge.checker(&problem.text.id, &problem.checker)?;
     let test = problem.tests.first().ok_or_else(|| EvaluatorError::NoTest { id: problem.text.id.clone() })?;
-    let (verdict, error) = match checker.decide(test, answer.code.as_bytes()) {
-        Ok(Decision::Accepted) => (Verdict::Accepted, None),
-        Ok(Decision::Rejected(why)) => (Verdict::WrongAnswer, (why == NO_ANSWER).then_some("no-answer")),
+    let decision = match checker.decide(test, answer.code.as_bytes()) {
+        Ok(decision) => decision,
         // What a checker fails on says nothing of the answer.
-        Err(error) if is_of_one_answer(&error) => (Verdict::InternalError, Some("not-judged")),
+        Err(error) if is_of_one_answer(&error) => {
+            let (verdict, error) = (Verdict::InternalError, Some("not-judged".to_owned()));
+            return Ok(JudgedAnswer { verdict, error, failed_test: None });
+        }
         Err(error) => return Err(error.into()),
     };
-    Ok(JudgedAnswer { verdict, error: error.map(str::to_owned) })
+    let Decision::Rejected(why) = decision else {
+        return Ok(JudgedAnswer { verdict: Verdict::Accepted, error: None, failed_test: None });
+    };
+    let (verdict, error) = (Verdict::WrongAnswer, (why == NO_ANSWER).then(|| "no-answer".to_owned()));
+    let outputs = (test.output.as_bytes(), answer.code.as_bytes());
+    let mismatch = judge.tells_expected().then(|| checker.mismatch(outputs.0, outputs.1));
+    Ok(JudgedAnswer { verdict, error, failed_test: Some(FailedTest { test: 1, detail: why, mismatch }) })
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -271,19 +280,22 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The record's keys of programs. A problem's tests may be large, so each problem is hashed once.
 struct Keys<'a> {
     runner: ContentHash,
+    /// Whether outputs of wrong answers are kept: what was found without them does not answer one who asks for them.
+    kind: &'static [u8],
     problems: HashMap<&'a str, ContentHash>,
 }
 
 impl<'a> Keys<'a> {
     fn new(judge: &Judge) -> Self {
-        Self { runner: judge.runner().identity().content, problems: HashMap::new() }
+        let kind: &[u8] = if judge.tells_expected() { b"verdict" } else { b"verdict without outputs" };
+        Self { runner: judge.runner().identity().content, kind, problems: HashMap::new() }
     }
 
     fn of(&mut self, answer: &Answer<'a>, samples: &SampleRecord) -> ContentHash {
         let problem = self.problems.entry(&answer.problem.text.id).or_insert_with(|| {
             ContentHash::of(&serde_json::to_vec(answer.problem).expect("plain structs with text keys always serialize"))
         });
-        samples.key([&b"verdict"[..], self.runner.as_bytes(), problem.as_bytes(), answer.code.as_bytes()])
+        samples.key([self.kind, self.runner.as_bytes(), problem.as_bytes(), answer.code.as_bytes()])
     }
 }
 
@@ -303,6 +315,7 @@ fn submission(judge: &Judge, answer: &Answer<'_>) -> Result<Submission, Evaluato
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failed_test::FailedTest;
     use crate::fakes::{WORK_FUEL, counting_judge, doubling_problem, fake_judge};
     use crate::watch::Subject;
     use hilora_contract::dataset::{ProblemChecker, TestCase};
@@ -368,7 +381,9 @@ mod tests {
         let runs = Arc::new(AtomicU64::new(0));
         let counting = counting_judge(&runs);
         let judged = judge(&counting, &[answer("double"), answer("crash"), answer("six")], &mut open()?)?;
-        let undecided = JudgedAnswer { verdict: Verdict::InternalError, error: Some("not-judged".to_owned()) };
+        let undecided = FailedTest { test: 1, detail: "signal 9".to_owned(), mismatch: None };
+        let (verdict, error) = (Verdict::InternalError, Some("not-judged".to_owned()));
+        let undecided = JudgedAnswer { verdict, error, failed_test: Some(undecided) };
         assert_eq!((judged.len(), &judged[1]), (3, &undecided), "one answer ends no evaluation");
 
         // `double` has two tests and `six` fails at its second; neither is run again.
@@ -377,6 +392,14 @@ mod tests {
         assert_eq!(runs.load(Ordering::Relaxed), before);
         let verdicts: Vec<Verdict> = judged.iter().map(|answer| answer.verdict).collect();
         assert_eq!(verdicts, [Verdict::WrongAnswer, Verdict::Accepted, Verdict::WrongAnswer]);
+        // What was expected and what came is known, too, unless nobody wants to know it: that is another question.
+        let outputs = |answers: &[JudgedAnswer]| {
+            let mismatch = answers[0].failed_test.as_ref().and_then(|failed| failed.mismatch.as_ref());
+            mismatch.map(|mismatch| (mismatch.expected.from.clone(), mismatch.actual.from.clone()))
+        };
+        assert_eq!(outputs(&judged), Some(("0".to_owned(), "6".to_owned())));
+        let hiding = counting_judge(&runs).telling_expected(false);
+        assert_eq!(outputs(&judge(&hiding, &[answer("six")], &mut open()?)?), None);
         // The judge may succeed another time, and another problem's tests are others.
         let asked = runs.load(Ordering::Relaxed);
         assert_eq!(judge(&counting, &[answer("crash")], &mut open()?)?, [undecided]);

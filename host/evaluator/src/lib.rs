@@ -17,6 +17,7 @@ mod generator;
 mod sampling;
 
 mod extraction;
+mod failed_test;
 mod failures;
 mod identifier;
 
@@ -54,6 +55,8 @@ mod power;
 mod report;
 mod run_comparison;
 
+mod export;
+
 mod error;
 
 #[cfg(test)]
@@ -70,7 +73,9 @@ pub use endpoint_generator::EndpointGenerator;
 pub use error::EvaluatorError;
 pub use evaluation::{Evaluation, ProblemOutcome, SampleOutcome};
 pub use evaluator::{Candidate, Evaluator};
+pub use export::{Export, ExportedModel};
 pub use extraction::{Extraction, Extractor};
+pub use failed_test::FailedTest;
 pub use gate::{GateConfig, GateDecision, GateMeasurements, GateRule, GateRuleName, ImprovementEnd};
 pub use gate_record::GateRecord;
 pub use generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
@@ -83,7 +88,7 @@ pub use nearest_copy::{NearestCopy, Neighbour};
 pub use pass_at_k::{pass_all_k, pass_at_k};
 pub use power::{LEVEL, MeasuredSpread, POWER, Power};
 pub use record::{Controls, EvaluationRecord, STATISTICS};
-pub use report::Report;
+pub use report::{Report, TrainingCurves};
 pub use run_comparison::{ComparedRun, ComparedSide, RunComparison, SettingDifference};
 pub use sample_record::SampleRecord;
 pub use sampling::{ModelGenerator, prompts, stop_tokens};

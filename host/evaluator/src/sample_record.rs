@@ -180,7 +180,8 @@ mod tests {
         let path = folder.path().join(FILE_NAME);
         let mut record = SampleRecord::open(folder.path(), program())?;
         let keys = [&b"1"[..], b"2", b"3"].map(|part| record.key([part]));
-        let judged = JudgedAnswer { verdict: Verdict::RuntimeError, error: Some("KeyError".to_owned()) };
+        let judged =
+            JudgedAnswer { verdict: Verdict::RuntimeError, error: Some("KeyError".to_owned()), failed_test: None };
         record.add_completions([(keys[0], &completion("one\nline"))].into_iter())?;
         record.add_judged(keys[1], &judged)?;
         let whole = fs::read(&path).expect("the record is there");

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::checker::Checker;
 use super::error::BatchError;
+use super::failed_program::FailedProgram;
 use super::judge::{Judge, JudgeError, Judgement, StopAt, UNDECIDED_MAX};
 use super::judged_program::JudgedProgram;
 use super::judgement_record::{JudgementRecord, Question};
@@ -31,6 +32,9 @@ use hilora_contract::plugin::{RunLimits, RunnerInfo};
 
 /// Programs that are in memory at once, with their tests.
 const PROGRAMS_PER_ROUND: usize = 256;
+
+/// How many programs that failed are told at the end, the first of them; all stand in the output.
+const FAILURES_TOLD_MAX: usize = 5;
 
 /// What the record's name adds to that of the output.
 const RECORD_SUFFIX: &str = ".judged";
@@ -93,6 +97,9 @@ pub struct Summary {
     pub programs: u64,
     /// How many of them got which verdict.
     pub verdicts: BTreeMap<Verdict, u64>,
+    /// The first few that failed, each with its first failed test.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailedProgram>,
     /// The programs that were not judged because of their reference solutions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refusal>,
@@ -285,7 +292,13 @@ impl<'a> Batch<'a> {
     fn asked(&self, checked: &Checked, code: &str, limits: RunLimits, question: Question) -> (Asked, Receipt) {
         let submission = checked.program.submission(code, checked.checker.clone(), limits);
         let receipt = Receipt::of(&submission, self.runner);
-        (Asked { submission, question: question.about(&receipt) }, receipt)
+        let question = question.about(&receipt);
+        // What was found without the outputs does not answer one who asks for them, nor the other way round.
+        let question = match self.judge.judge.tells_expected() {
+            true => question,
+            false => ContentHash::of_parts([&b"without outputs"[..], question.as_bytes()]),
+        };
+        (Asked { submission, question }, receipt)
     }
 
     /// What is asked about a program's reference solution.
@@ -359,6 +372,9 @@ impl<'a> Batch<'a> {
             };
             if let Some(verdict) = program.verdict {
                 *account.verdicts.entry(verdict).or_default() += 1;
+                if account.failures.len() < FAILURES_TOLD_MAX {
+                    account.failures.extend(FailedProgram::of(&program));
+                }
             }
             if let Some(replay) = &mut self.replay {
                 let before = replay.next().transpose()?.map(|row| row.value);
@@ -394,6 +410,7 @@ impl<'a> Batch<'a> {
         Ok(BatchEnd::Judged(Summary {
             programs: account.done,
             verdicts: account.verdicts,
+            failures: account.failures,
             refused: account.refused,
             differences: self.replay.is_some().then_some(account.differences),
         }))
@@ -410,6 +427,7 @@ impl<'a> Batch<'a> {
 struct Account {
     done: u64,
     verdicts: BTreeMap<Verdict, u64>,
+    failures: Vec<FailedProgram>,
     refused: Vec<Refusal>,
     differences: Vec<Difference>,
     /// The first program whose reference solution the machine failed on.
@@ -535,6 +553,27 @@ mod tests {
             assert_eq!(ran.len(), 14, "nothing ran twice");
             assert_eq!((folder.output(), folder.names()), (whole.output(), whole.names()));
         }
+        Ok(())
+    }
+
+    #[test]
+    fn the_first_that_failed_are_told_at_the_end() -> Result<(), BatchError> {
+        let mut programs: Vec<Value> = (0..9).map(|i| program(&format!("p{i}"), "echo")).collect();
+        programs[1]["code"] = json!("fail");
+        for wrong in &mut programs[2..] {
+            wrong["tests"] = json!([{ "input": "1", "output": "1" }, { "input": "1\n2", "output": "1\n3" }]);
+        }
+        let folder = Folder::with(&programs);
+        let failures = summary(folder.judge(&Arc::new(FakeRunner::new()), &never)?).failures;
+        let told: Vec<String> = failures.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), FAILURES_TOLD_MAX);
+        assert_eq!(told[0], "`p1`, test 1: runtime-error: ValueError: no");
+        let place = "(line 2, column 1)";
+        let second = format!("`p2`, test 2: wrong-answer\n    expected: 3 {place}\n    came:     2 {place}");
+        assert_eq!(told[1], second);
+        let line: Value = serde_json::from_str(folder.output().lines().nth(2).unwrap_or_default()).expect("a line");
+        assert_eq!(line["tests"][1]["mismatch"]["actual"]["from"], "2");
+        assert_eq!(line["tests"][0].get("mismatch"), None);
         Ok(())
     }
 

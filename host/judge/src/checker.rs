@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::answer::{answers_match, final_answer};
 use super::json_value::json_values_match;
-use super::lines::lines_match;
-use super::tokens::{Tolerance, tokens_match, tokens_nearly_match};
+use super::lines::lines_difference;
+use super::mismatch::Mismatch;
+use super::pieces::bytes_difference;
+use super::tokens::{Tolerance, tokens_difference};
 use hilora_contract::dataset::{ProblemChecker, TestCase};
 use hilora_contract::plugin::{CheckerOptions, Decision, OutputChecker, OutputCheckers, PluginError};
 
@@ -71,14 +73,36 @@ impl Checker {
     pub fn decide(&self, test: &TestCase, actual: &[u8]) -> Result<Decision, PluginError> {
         let expected = test.output.as_bytes();
         let matches = match self {
-            Self::Lines { ignore_case } => lines_match(expected, actual, *ignore_case),
-            Self::Tokens { ignore_case } => tokens_match(expected, actual, *ignore_case),
-            Self::Float { tolerance, ignore_case } => tokens_nearly_match(expected, actual, *tolerance, *ignore_case),
             Self::JsonValue => json_values_match(expected, actual),
             Self::Answer => return Ok(decide_answer(&test.output, actual)),
             Self::Plugin { checker, options } => return checker.check(test, actual, options),
+            Self::Lines { .. } | Self::Tokens { .. } | Self::Float { .. } => {
+                self.difference(expected, actual).is_none()
+            }
         };
         Ok(if matches { Decision::Accepted } else { Decision::Rejected(String::new()) })
+    }
+
+    /// What was expected and what came, of an output that it has rejected.
+    pub fn mismatch(&self, expected: &[u8], actual: &[u8]) -> Mismatch {
+        let ends = (expected.len(), actual.len());
+        let (of_expected, of_actual) = self.difference(expected, actual).unwrap_or(ends);
+        Mismatch::at((expected, of_expected), (actual, of_actual))
+    }
+
+    /// Where two outputs first differ, as places in both. A plugin's checker tells no place: what it may accept has any
+    /// number of forms, and so has a JSON value. There it is the first byte that differs beside white space.
+    fn difference(&self, expected: &[u8], actual: &[u8]) -> Option<(usize, usize)> {
+        match self {
+            Self::Lines { ignore_case } => lines_difference(expected, actual, *ignore_case),
+            Self::Tokens { ignore_case } => tokens_difference(expected, actual, None, *ignore_case),
+            Self::Float { tolerance, ignore_case } => {
+                tokens_difference(expected, actual, Some(*tolerance), *ignore_case)
+            }
+            // Its final answer is what counts, and stands at the end.
+            Self::Answer => None,
+            Self::JsonValue | Self::Plugin { .. } => bytes_difference(expected, actual),
+        }
     }
 
     /// Everything that decides of it, in words: its name with its options, or its plugin's hash with its options.

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::checker::Checker;
+use super::mismatch::Mismatch;
 use super::submission::Submission;
 use super::verdict::Verdict;
 use hilora_contract::dataset::{Language, ProblemChecker, TestCase};
@@ -43,6 +44,8 @@ pub struct TestReport {
     pub wall_time_us: u64,
     /// What it wrote to standard output, in bytes, up to the limit.
     pub stdout_bytes: u64,
+    /// What was expected and what came, on the first few tests with a wrong answer.
+    pub mismatch: Option<Mismatch>,
 }
 
 /// What is said of a submission.
@@ -73,6 +76,9 @@ impl Judgement {
         self.tests.iter().find_map(|test| Some((test.failed?, test.detail.as_str())))
     }
 }
+
+/// On how many tests of a program it is kept what was expected and what came: the first that it answers wrongly.
+pub const MISMATCHES_MAX: usize = 3;
 
 /// The most programs of a batch, a preparation or a measurement that the machine or a checker may keep from being judged:
 /// with more, what was counted over the others would say little, and it ends with an error.
@@ -164,6 +170,7 @@ pub struct Judge {
     runner: Arc<dyn SolutionRunner>,
     workers: usize,
     checkers: Arc<dyn OutputCheckers>,
+    tells_expected: bool,
     info: OnceLock<RunnerInfo>,
 }
 
@@ -171,12 +178,23 @@ impl Judge {
     /// A judge that runs at most `workers` programs at once; at least one. It knows the built-in checkers.
     pub fn new(runner: Arc<dyn SolutionRunner>, workers: usize) -> Self {
         let none = |_: &str| Ok(None);
-        Self { runner, workers: workers.max(1), checkers: Arc::new(none), info: OnceLock::new() }
+        let checkers = Arc::new(none);
+        Self { runner, workers: workers.max(1), checkers, tells_expected: true, info: OnceLock::new() }
     }
 
     /// The same judge with output checkers that problems can name.
     pub fn with_checkers(self, checkers: Arc<dyn OutputCheckers>) -> Self {
         Self { checkers, ..self }
+    }
+
+    /// The same judge, which keeps of a wrong answer what was expected and what came, or nothing of both.
+    pub fn telling_expected(self, tells_expected: bool) -> Self {
+        Self { tells_expected, ..self }
+    }
+
+    /// Whether it keeps of a wrong answer what was expected and what came.
+    pub fn tells_expected(&self) -> bool {
+        self.tells_expected
     }
 
     /// The runner.
@@ -216,12 +234,17 @@ impl Judge {
         let checker = self.comparison(submission)?;
         let entry_point = submission.entry_point.as_deref();
         let mut tests = Vec::with_capacity(submission.tests_to_run().len());
+        let mut mismatches_left = if self.tells_expected { MISMATCHES_MAX } else { 0 };
         for (index, test) in submission.tests.iter().enumerate().skip(submission.first_test) {
-            let report = self
+            let run = self
                 .runner
                 .run(&submission.code, entry_point, test.input.as_bytes(), &submission.limits)
                 .map_err(|error| JudgeError::Runner { submission: submission.id.clone(), test: index, error })?;
-            let report = test_report(&report, test, &checker);
+            let mut report = test_report(&run, test, &checker);
+            if report.verdict == Verdict::WrongAnswer && mismatches_left > 0 {
+                mismatches_left -= 1;
+                report.mismatch = Some(checker.mismatch(test.output.as_bytes(), &run.stdout));
+            }
             let verdict = report.verdict;
             tests.push(report);
             if stop_at.stops(verdict) {
@@ -407,6 +430,7 @@ fn test_report(report: &RunReport, test: &TestCase, checker: &Checker) -> TestRe
         cpu_time_us: report.cpu_time_us,
         wall_time_us: report.wall_time_us,
         stdout_bytes: report.stdout.len() as u64,
+        mismatch: None,
     }
 }
 
@@ -469,6 +493,24 @@ mod tests {
         assert_eq!(judge(1).judge(&wrong, StopAt::FirstFailure)?.tests.len(), 2);
         let whole = judge(1).judge(&wrong, StopAt::End)?;
         assert_eq!((whole.tests.len(), whole.verdict), (3, Verdict::WrongAnswer));
+        Ok(())
+    }
+
+    #[test]
+    fn the_first_few_wrong_answers_are_kept_with_what_was_expected() -> Result<(), JudgeError> {
+        let tests = [("1", "1"), ("2", "20"), ("3", "4"), ("slow", "fast"), ("5", "6"), ("7", "8")];
+        let wrong = submission("a", "echo", &tests);
+        let outputs = |judgement: &Judgement| -> Vec<Option<(String, String)>> {
+            let side = |mismatch: &Mismatch| (mismatch.expected.to_string(), mismatch.actual.to_string());
+            judgement.tests.iter().map(|test| test.mismatch.as_ref().map(side)).collect()
+        };
+        let pair = |expected: &str, actual: &str| Some((expected.to_owned(), actual.to_owned()));
+        let judged = judge(1).judge(&wrong, StopAt::End)?;
+        assert_eq!(outputs(&judged), [None, pair("20", "2"), pair("4", "3"), pair("fast", "slow"), None, None]);
+        // A failure of another kind tells its cause alone, and one who wants none gets none.
+        let failed = judge(1).judge(&submission("b", "fail", &tests), StopAt::FirstFailure)?;
+        assert_eq!((outputs(&failed), failed.tests[0].detail.as_str()), (vec![None], "ValueError: no"));
+        assert_eq!(outputs(&judge(1).telling_expected(false).judge(&wrong, StopAt::End)?), vec![None; 6]);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::judge::{Judgement, TestReport};
+use super::mismatch::Mismatch;
 use super::receipt::Receipt;
 use super::verdict::Verdict;
 
@@ -47,6 +48,9 @@ pub struct JudgedTest {
     pub stdout_bytes: u64,
     /// The exception with its message, the missing module, the limit or the checker's reason.
     pub detail: String,
+    /// What was expected and what came, on the first few tests with a wrong answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mismatch: Option<Mismatch>,
 }
 
 /// What was found of a program.
@@ -103,6 +107,7 @@ impl JudgedTest {
             memory_bytes: report.memory_bytes,
             stdout_bytes: report.stdout_bytes,
             detail: report.detail.clone(),
+            mismatch: report.mismatch.clone(),
         }
     }
 }

@@ -304,6 +304,7 @@ mod tests {
             memory_bytes: 1,
             stdout_bytes: 1,
             detail: String::new(),
+            mismatch: None,
         };
         Finding { verdict: Verdict::Accepted, tests: vec![test] }
     }

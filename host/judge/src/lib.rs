@@ -125,6 +125,8 @@ mod lines;
 mod pieces;
 mod tokens;
 
+mod mismatch;
+
 mod json_value;
 
 mod answer;
@@ -138,6 +140,8 @@ mod program;
 mod receipt;
 
 mod judged_program;
+
+mod failed_program;
 
 mod replay;
 
@@ -158,10 +162,12 @@ pub use answer::{answers_match, final_answer};
 pub use batch::{Batch, BatchEnd, BatchFiles, BatchObserver, BatchOptions, Refusal, Summary};
 pub use checker::{Checker, NO_ANSWER};
 pub use error::BatchError;
-pub use judge::{Judge, JudgeError, Judgement, StopAt, TestReport, UNDECIDED_MAX};
+pub use failed_program::FailedProgram;
+pub use judge::{Judge, JudgeError, Judgement, MISMATCHES_MAX, StopAt, TestReport, UNDECIDED_MAX};
 pub use judged_program::{Finding, JudgedProgram, JudgedTest};
 pub use judgement_record::{JudgementRecord, Question, RecordError};
 pub use limits::{MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, calibrated, reference_limits, run_limits};
+pub use mismatch::{EXCERPT_BYTES_MAX, Excerpt, Mismatch};
 pub use program::{Program, ProgramError};
 pub use receipt::Receipt;
 pub use replay::{Difference, difference};

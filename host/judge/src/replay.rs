@@ -28,12 +28,18 @@ pub fn difference(before: Option<&JudgedProgram>, now: &JudgedProgram) -> Option
         Some(before) => {
             let mut tests = before.tests.iter().map(facts).zip(now.tests.iter().map(facts)).enumerate();
             let differing = tests.find(|(_, (before, now))| before != now);
+            let mut outputs = before.tests.iter().zip(&now.tests).enumerate();
+            // A judgement that was made without them says nothing of its outputs.
+            let output = outputs.find_map(|(index, (before, now))| match (&before.mismatch, &now.mismatch) {
+                (Some(before), Some(now)) if before != now => Some(format!("test {}: another output", index + 1)),
+                _ => None,
+            });
             let count = (before.tests.len() != now.tests.len())
                 .then(|| format!("{} tests before, {} now", before.tests.len(), now.tests.len()));
             let test = |(index, (before, now)): (usize, (String, String))| {
                 format!("test {}: {before} before; {now} now", index + 1)
             };
-            differing.map(test).or(count)?
+            differing.map(test).or(output).or(count)?
         }
     };
     Some(Difference { id: now.id.clone(), what })

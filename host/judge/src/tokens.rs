@@ -9,7 +9,7 @@
 //!
 //! With 1e-6 for both, which is the default, that is what testlib's `rcmp6` says. Every other token, `nan` and `inf` among them, must be the same bytes.
 
-use super::pieces::{pieces_match, same_bytes};
+use super::pieces::{first_difference, places, same_bytes};
 
 /// How far apart two numbers may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,17 +26,22 @@ impl Tolerance {
     }
 }
 
-/// Whether both have the same tokens; with `ignore_case` in whatever case of ASCII letters.
-pub(super) fn tokens_match(expected: &[u8], actual: &[u8], ignore_case: bool) -> bool {
-    pieces_match(tokens(expected), tokens(actual), |expected, actual| same_bytes(expected, actual, ignore_case))
-}
-
-/// Whether both have the same tokens, decimal numbers within the tolerance.
-pub(super) fn tokens_nearly_match(expected: &[u8], actual: &[u8], tolerance: Tolerance, ignore_case: bool) -> bool {
-    pieces_match(tokens(expected), tokens(actual), |expected, actual| {
+/// Where both first have other tokens, decimal numbers within the tolerance if there is one, as places in both; with
+/// `ignore_case` in whatever case of ASCII letters. `None` if they have the same.
+pub(super) fn tokens_difference(
+    expected: &[u8],
+    actual: &[u8],
+    tolerance: Option<Tolerance>,
+    ignore_case: bool,
+) -> Option<(usize, usize)> {
+    let near = |tolerance: Tolerance, expected: &[u8], actual: &[u8]| {
+        decimal(expected).zip(decimal(actual)).is_some_and(|(a, b)| tolerance.allows(a, b))
+    };
+    let differing = first_difference(tokens(expected), tokens(actual), |expected, actual| {
         same_bytes(expected, actual, ignore_case)
-            || decimal(expected).zip(decimal(actual)).is_some_and(|(a, b)| tolerance.allows(a, b))
-    })
+            || tolerance.is_some_and(|tolerance| near(tolerance, expected, actual))
+    })?;
+    Some(places((expected, actual), differing, ignore_case))
 }
 
 fn tokens(output: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -56,11 +61,12 @@ mod tests {
     use super::*;
 
     fn tokens_match(expected: &[u8], actual: &[u8]) -> bool {
-        super::tokens_match(expected, actual, false)
+        tokens_difference(expected, actual, None, false).is_none()
     }
 
     fn tokens_nearly_match(expected: &[u8], actual: &[u8]) -> bool {
-        super::tokens_nearly_match(expected, actual, Tolerance { absolute: 1e-6, relative: 1e-6 }, false)
+        let tolerance = Tolerance { absolute: 1e-6, relative: 1e-6 };
+        tokens_difference(expected, actual, Some(tolerance), false).is_none()
     }
 
     #[test]

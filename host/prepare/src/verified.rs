@@ -105,7 +105,10 @@ pub(super) fn make(
     progress: &(dyn Fn(PrepareProgress) + Sync),
 ) -> Result<Option<VerifiedFile>, PrepareError> {
     let config = inputs.config;
-    let judge = Judge::new(inputs.runner.clone(), inputs.workers).with_checkers(inputs.checkers.clone());
+    // What wrong solutions wrote is looked at by nobody.
+    let judge = Judge::new(inputs.runner.clone(), inputs.workers)
+        .with_checkers(inputs.checkers.clone())
+        .telling_expected(false);
     let options = VerifyOptions {
         runner: inputs.runner.describe()?,
         solutions_max: config.max_solutions_per_problem,

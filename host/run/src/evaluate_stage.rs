@@ -461,7 +461,9 @@ impl EvaluateWork {
         observer: &dyn RunObserver,
     ) -> Result<MeasurementOutcome, RunError> {
         let formatter = &*self.formatter;
-        let judge = Judge::new(self.runner.clone(), self.workers).with_checkers(self.checkers.clone());
+        let judge = Judge::new(self.runner.clone(), self.workers)
+            .with_checkers(self.checkers.clone())
+            .telling_expected(!self.evaluation.hide_expected);
         let MeasuredModels { base, adapter, shuffled_answers } = models;
         let measurement = Measurement {
             adapter_name: &self.adapter_name,

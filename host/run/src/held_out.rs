@@ -101,7 +101,10 @@ impl<'a> HeldOut<'a> {
         let mut problems = None;
         if let Some(asked) = &work.problems {
             let read: Vec<EvaluationProblem> = read_rows(&asked.file)?;
-            let judge = Judge::new(asked.runner.clone(), asked.workers).with_checkers(asked.checkers.clone());
+            // Nothing but the rate is kept.
+            let judge = Judge::new(asked.runner.clone(), asked.workers)
+                .with_checkers(asked.checkers.clone())
+                .telling_expected(false);
             problems = (!read.is_empty()).then_some(Problems { work: asked, problems: read, formatter, judge });
         }
         Ok(Self { config: &work.config, samples, problems })
@@ -171,7 +174,15 @@ mod tests {
         let rate = |verdicts: [Verdict; 2]| {
             let sample = |verdict| {
                 let completion = "print(1)".to_owned();
-                SampleOutcome { completion, tokens: 3, cut: false, verdict: Some(verdict), error: None, program: None }
+                SampleOutcome {
+                    completion,
+                    tokens: 3,
+                    cut: false,
+                    verdict: Some(verdict),
+                    error: None,
+                    program: None,
+                    failed_test: None,
+                }
             };
             let (name, domain) = ("one".to_owned(), Domain("python".to_owned()));
             let samples = verdicts.into_iter().map(sample).collect();

@@ -10,6 +10,7 @@ use hilora_registry::{Registry, VersionContent};
 use super::data_check::DataCheck;
 use super::error::RunError;
 use super::evaluate_stage::{Measured, has_problems, require_judged};
+use super::metrics::training_curves;
 use super::observer::RunObserver;
 use super::registration::{RegisteredVersion, Registration};
 use super::run::Run;
@@ -35,6 +36,7 @@ pub struct RegisterWork {
     decision_file: PathBuf,
     /// What the decision stands on: the measurement, its timings and the config.
     read: Vec<PathBuf>,
+    metrics: PathBuf,
     name: String,
     adapter: ContentHash,
     base_model: ContentHash,
@@ -78,6 +80,7 @@ impl Stage for RegisterStage {
             report: run.folder.file(REPORT),
             decision_file: run.folder.file(DECISION),
             read: vec![Measured::record_file(run), Measured::latency_file(run), run.folder.file("config.yaml")],
+            metrics: Answers::Own.watch_files(run).metrics,
             name: run.config.adapter_name.clone(),
             adapter: run.hash_of(&adapter_folder)?,
             adapter_folder,
@@ -133,7 +136,15 @@ impl Stage for RegisterStage {
                 already_there: registration.already_there,
             });
         }
-        let report = Report { record, latency, decision: Some(&decision), problems };
+        // The page lacks the curves rather than the run its version.
+        let training = match training_curves(&work.metrics) {
+            Ok(training) => Some(training),
+            Err(error) => {
+                tracing::warn!("the report has no training curves: {error}");
+                None
+            }
+        };
+        let report = Report { record, latency, decision: Some(&decision), problems, training: training.as_ref() };
         report.write_html(&work.report)?;
         let table = report.to_string();
         let registration = Registration { decision, registered, report: work.report, table };
@@ -161,8 +172,15 @@ mod tests {
         let hash = ContentHash::of(b"adapter");
         let evaluation = |verdict| {
             let completion = "print(1)".to_owned();
-            let (tokens, cut, verdict, error, program) = (3, false, Some(verdict), None, None);
-            let samples = vec![SampleOutcome { completion, tokens, cut, verdict, error, program }];
+            let samples = vec![SampleOutcome {
+                completion,
+                tokens: 3,
+                cut: false,
+                verdict: Some(verdict),
+                error: None,
+                program: None,
+                failed_test: None,
+            }];
             let (name, domain) = ("one".to_owned(), Domain("python".to_owned()));
             Evaluation::of_outcomes(vec![ProblemOutcome { id: name.clone(), title: name, domain, samples }], &[1])
         };
@@ -185,6 +203,7 @@ mod tests {
             report: folder.join(REPORT),
             decision_file: folder.join(DECISION),
             read: Vec::new(),
+            metrics: folder.join("metrics.jsonl"),
             name: "python-lora".to_owned(),
             adapter: hash,
             base_model: hash,

@@ -96,7 +96,8 @@ impl Answers {
         }
     }
 
-    fn watch_files(self, run: &Run) -> WatchFiles {
+    /// Where the measurements of its training are kept.
+    pub(super) fn watch_files(self, run: &Run) -> WatchFiles {
         let (metrics, tensorboard) = match self {
             Self::Own => ("metrics.jsonl", "tensorboard"),
             Self::Shuffled => ("control/metrics.jsonl", "control/tensorboard"),

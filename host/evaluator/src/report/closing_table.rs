@@ -160,10 +160,11 @@ pub(super) fn percent(value: f64) -> String {
 mod tests {
     use crate::fakes::{doubling_problem, outcome};
     use crate::{
-        Breakdown, Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, EvaluatorError, GateConfig,
-        GateMeasurements, Latency, Report, STATISTICS,
+        Breakdown, Comparison, Controls, Evaluation, EvaluationConfig, EvaluationRecord, EvaluatorError, FailedTest,
+        GateConfig, GateMeasurements, Latency, ProblemOutcome, Report, STATISTICS, SampleOutcome, TrainingCurves,
     };
-    use hilora_contract::dataset::{Attribute, EvaluationProblem};
+    use hilora_contract::dataset::{Attribute, Domain, EvaluationProblem, TestCase};
+    use hilora_judge::{Mismatch, Verdict};
 
     const TITLES: [&str; 5] = ["sum 1", "sum 2", "sort 1", "sort <b>2</b>", "sort 3"];
 
@@ -197,7 +198,8 @@ mod tests {
             comparison,
             controls: Controls { shuffled_answers: Some(evaluation([0, 0, 1, 0, 0])?), nearest_copy: None },
         };
-        let report = Report { record: &record, latency: &latency, decision: Some(&gate), problems: &[] };
+        let report =
+            Report { record: &record, latency: &latency, decision: Some(&gate), problems: &[], training: None };
         let text = report.to_string();
         let golden = include_str!("../../../../tests/ui/closing_table.txt");
         if std::env::var_os("HILORA_BLESS").is_some() {
@@ -208,6 +210,62 @@ mod tests {
         }
         let page = report.html();
         assert!(page.contains("sort &lt;b&gt;2&lt;/b&gt;") && !page.contains("<b>2</b>") && !page.contains("<script"));
+        Ok(())
+    }
+
+    /// What a model, a program or a dataset may write to reach whoever opens the page.
+    const HOSTILE: &str = "</pre></script><img src=x onerror=alert(1)><script>alert(2)</script>\"'>\u{202e}\u{1b}[2J&";
+
+    #[test]
+    fn nothing_that_was_written_elsewhere_is_more_than_text_on_the_page() -> Result<(), EvaluatorError> {
+        let hostile = |verdict| {
+            let mismatch = Some(Mismatch::at((HOSTILE.as_bytes(), 3), (HOSTILE.as_bytes(), 9)));
+            let sample = SampleOutcome {
+                completion: HOSTILE.to_owned(),
+                tokens: 1,
+                cut: true,
+                verdict: Some(verdict),
+                error: Some(HOSTILE.to_owned()),
+                program: None,
+                failed_test: Some(FailedTest { test: 1, detail: HOSTILE.to_owned(), mismatch }),
+            };
+            let (id, domain) = (HOSTILE.to_owned(), Domain(HOSTILE.to_owned()));
+            let other = ProblemOutcome { id: "q".to_owned(), ..outcome("q", 0, 1) };
+            let outcomes = vec![ProblemOutcome { id, title: String::new(), domain, samples: vec![sample] }, other];
+            Evaluation::of_outcomes(outcomes, &[1])
+        };
+        let comparison = Comparison::of(hostile(Verdict::WrongAnswer)?, hostile(Verdict::Accepted)?)?;
+        let mut problem = doubling_problem(HOSTILE);
+        problem.tests = [TestCase { input: HOSTILE.to_owned(), output: HOSTILE.to_owned() }].into();
+        problem.domain = Domain(HOSTILE.to_owned());
+        let problems = [problem, doubling_problem("q")];
+        let record = EvaluationRecord {
+            statistics: STATISTICS,
+            adapter_name: HOSTILE.to_owned(),
+            made_from: [(HOSTILE.to_owned(), HOSTILE.to_owned())].into(),
+            seed: 5,
+            config: EvaluationConfig::default(),
+            breakdowns: Breakdown::all(&comparison, &problems, None),
+            comparison,
+            controls: Controls::default(),
+        };
+        let latency = Latency { base_us: 1.0, adapter_us: 1.0, increase: 0.0, tokens: 1 };
+        let gate = GateConfig::default().decide(&GateMeasurements::of(&record.comparison, &latency));
+        let training = TrainingCurves { loss: vec![(1.0, 2.0), (2.0, f64::NAN)], ..TrainingCurves::default() };
+        let page = Report {
+            record: &record,
+            latency: &latency,
+            decision: Some(&gate),
+            problems: &problems,
+            training: Some(&training),
+        }
+        .html();
+        for markup in ["<script", "<img", "\u{202e}", "\u{1b}", "NaN"] {
+            assert!(!page.contains(markup), "{markup:?} in {page}");
+        }
+        // An answer, an input and both outputs are there, as text.
+        assert!(page.matches("&lt;img src=x onerror=alert(1)&gt;").count() >= 8, "{page}");
+        assert!(page.contains("\\u{202e}\\x1b[2J&amp;") && page.contains("Gained"), "{page}");
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! What a report shows: a measurement, its timing and, if it was held to one, the gate's decision.
 
+use super::training_curves::TrainingCurves;
 use crate::gate::GateDecision;
 use crate::latency::Latency;
 use crate::record::EvaluationRecord;
@@ -15,4 +16,6 @@ pub struct Report<'a> {
     pub decision: Option<&'a GateDecision>,
     /// The problems' statements, for the page; a problem that is not here shows its title alone.
     pub problems: &'a [EvaluationProblem],
+    /// What the training measured of itself, for the page.
+    pub training: Option<&'a TrainingCurves>,
 }

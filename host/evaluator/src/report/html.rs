@@ -1,4 +1,5 @@
-//! The page: every figure with its interval, bars, verdicts, the gate, and some problems with both answers.
+//! The page: the gate, every figure with its interval, verdicts, timings, the training's curves, some problems with both
+//! answers, and what made it all.
 //!
 //! Answers are text that a model wrote; the template escapes all of it, and the page carries no script.
 
@@ -8,17 +9,15 @@ use maud::{Markup, html};
 
 use super::closing_table::{fraction, percent, points};
 use super::contents::Report;
+use super::examples::examples;
+use super::training_curves::TrainingCurves;
 use crate::breakdown::Breakdown;
 use crate::comparison::Comparison;
-use crate::evaluation::{Evaluation, ProblemOutcome, SampleOutcome, verdict_word};
+use crate::evaluation::Evaluation;
 use crate::gate::GateDecision;
 use crate::interval::Estimate;
-use hilora_contract::dataset::EvaluationProblem;
-use hilora_judge::Verdict;
+use hilora_pages::chart::{Bar, BarPair, LineChart, Series, bar_pairs, line_chart};
 use hilora_pages::page::{card, page};
-
-/// How many problems of each kind (gained, lost, unsolved) are shown.
-const SHOWN_OF_A_KIND: usize = 3;
 
 /// Groups beyond this make a table instead of bars.
 const BARS_MAX: usize = 12;
@@ -26,26 +25,30 @@ const BARS_MAX: usize = 12;
 pub(super) fn render(report: &Report<'_>) -> String {
     let record = report.record;
     let comparison = &record.comparison;
+    let training = report.training.filter(|curves| !curves.is_empty());
+    let breakdowns: Vec<&Breakdown> = record.breakdowns.iter().filter(|breakdown| breakdown.groups.len() > 1).collect();
+    let mut sections: Vec<(&str, String, Markup)> = Vec::new();
+    if let Some(gate) = report.decision {
+        sections.push(("gate", "Gate".to_owned(), gate_table(gate)));
+    }
+    sections.push(("pass-at-k", "pass@k".to_owned(), pass_section(comparison)));
+    for (index, breakdown) in breakdowns.into_iter().enumerate() {
+        let id = ["by-1", "by-2", "by-3", "by-4"].get(index).copied().unwrap_or("by-more");
+        sections.push((id, format!("By {}", breakdown.by), breakdown_section(breakdown, comparison)));
+    }
+    sections.push(("verdicts", "Verdicts".to_owned(), verdict_table(comparison)));
+    sections.push(("latency", "Latency".to_owned(), latency_table(report)));
+    sections.push(("controls", "Controls".to_owned(), controls(report)));
+    if let Some(curves) = training {
+        sections.push(("training", "Training".to_owned(), training_section(curves)));
+    }
+    sections.push(("examples", "Examples".to_owned(), examples(report)));
+    sections.push(("provenance", "Provenance".to_owned(), provenance(report)));
     let body = html! {
-        (head(report))
+        header { (head(report)) }
         (cards(report))
-        h2 { "pass@k" }
-        (pass_bars(comparison))
-        p.soft { "Bars are means over problems, whiskers 95 % intervals (over problems)." }
-        @if let Some(gate) = report.decision { h2 { "Gate" } (gate_table(gate)) }
-        h2 { "Controls" }
-        (controls(report))
-        @for breakdown in record.breakdowns.iter().filter(|breakdown| breakdown.groups.len() > 1) {
-            h2 { "pass@1 by " (breakdown.by) }
-            (breakdown_section(breakdown))
-            @if breakdown.overlaps(comparison) { p.soft { "A problem counts in each of its groups." } }
-        }
-        h2 { "Verdicts" }
-        (verdict_table(comparison))
-        h2 { "Some problems, with the first answer of each" }
-        (shown_problems(report))
-        h2 { "What made this" }
-        (origin_table(report))
+        nav aria-label="sections" { @for (id, title, _) in &sections { a href=(format!("#{id}")) { (title) } } }
+        @for (id, title, content) in &sections { section id=(id) { h2 { (title) } (content) } }
     };
     page(&format!("{} against its base", record.adapter_name), &body)
 }
@@ -69,8 +72,10 @@ fn cards(report: &Report<'_>) -> Markup {
     let improvement = &comparison.improvement_points;
     html! {
         div.cards {
-            (card("pass@1, base", &format!("{:.3}", comparison.base.pass_at_1().value), &interval(&comparison.base.pass_at_1())))
-            (card("pass@1, adapter", &format!("{:.3}", comparison.adapter.pass_at_1().value), &interval(&comparison.adapter.pass_at_1())))
+            @for (name, evaluation) in [("pass@1, base", &comparison.base), ("pass@1, adapter", &comparison.adapter)] {
+                @let estimate = evaluation.pass_at_1();
+                (card(name, &format!("{:.3}", estimate.value), &interval(&estimate)))
+            }
             (card(
                 "improvement", &format!("{:+.1}", improvement.value),
                 &format!("points [{:.1}, {:.1}], paired", improvement.low, improvement.high),
@@ -95,57 +100,46 @@ fn interval(estimate: &Estimate) -> String {
     format!("[{:.2}, {:.2}]", estimate.low, estimate.high)
 }
 
-fn pass_bars(comparison: &Comparison) -> Markup {
-    let rows = comparison
+fn pass_section(comparison: &Comparison) -> Markup {
+    let rows: Vec<(u32, Estimate, Estimate)> = comparison
         .base
         .pass_at
         .iter()
-        .filter_map(|(k, base)| Some((format!("pass@{k}"), *base, *comparison.adapter.pass_at.get(k)?)));
-    bars(&rows.collect::<Vec<_>>())
-}
-
-/// Two bars a row on an axis from 0 to 1, with whiskers and a legend.
-fn bars(rows: &[(String, Estimate, Estimate)]) -> Markup {
-    const LEFT: f64 = 180.0;
-    const WIDTH: f64 = 640.0;
-    const ROW: f64 = 58.0;
-    const TOP: f64 = 34.0;
-    let x = |value: f64| LEFT + WIDTH * value.clamp(0.0, 1.0);
-    let bottom = TOP + ROW * rows.len() as f64;
-    let bar = |y: f64, estimate: &Estimate, colour: &str| {
-        let middle = y + 9.0;
-        html! {
-            rect x=(LEFT) y=(y) width=(format!("{:.1}", x(estimate.value) - LEFT)) height="18" rx="2" fill=(colour) {}
-            line x1=(format!("{:.1}", x(estimate.low))) x2=(format!("{:.1}", x(estimate.high))) y1=(middle) y2=(middle)
-                stroke="var(--ink)" stroke-width="1.5" {}
-            text x=(format!("{:.1}", x(estimate.high.max(estimate.value)) + 8.0)) y=(middle + 4.5) { (format!("{:.3}", estimate.value)) }
-        }
-    };
+        .filter_map(|(k, base)| Some((*k, *base, *comparison.adapter.pass_at.get(k)?)))
+        .collect();
+    let named = rows.iter().map(|(k, base, adapter)| (format!("pass@{k}"), *base, *adapter));
     html! {
-        svg viewBox=(format!("0 0 900 {}", bottom + 30.0)) role="img" aria-label="bars of the base and the adapter" {
-            rect x=(LEFT) y="6" width="12" height="12" rx="2" fill="var(--base)" {}
-            text x=(LEFT + 18.0) y="16.5" { "base" }
-            rect x=(LEFT + 70.0) y="6" width="12" height="12" rx="2" fill="var(--adapter)" {}
-            text x=(LEFT + 88.0) y="16.5" { "adapter" }
-            @for tick in 0..=4 {
-                @let at = x(f64::from(tick) / 4.0);
-                line x1=(at) x2=(at) y1=(TOP) y2=(bottom) stroke="var(--line)" {}
-                text.tick x=(at) y=(bottom + 18.0) text-anchor="middle" { (f64::from(tick) / 4.0) }
+        (bars("pass@k of the base and the adapter, with intervals", named.collect()))
+        p.soft { "Bars are means over problems, whiskers 95 % intervals (over problems)." }
+        div.scroll { table {
+            tr { @for head in ["k", "base", "adapter", "difference"] { th scope="col" { (head) } } }
+            @for (k, base, adapter) in &rows {
+                tr {
+                    td { (k) }
+                    td { (fraction(base)) }
+                    td { (fraction(adapter)) }
+                    td { @if *k == 1 { (points(&comparison.improvement_points)) } }
+                }
             }
-            @for (index, (name, base, adapter)) in rows.iter().enumerate() {
-                @let y = TOP + ROW * index as f64 + 9.0;
-                text x=(LEFT - 12.0) y=(y + 24.0) text-anchor="end" { (name) }
-                (bar(y, base, "var(--base)"))
-                (bar(y + 20.0, adapter, "var(--adapter)"))
-            }
+        } }
+        p {
+            "Better on " (comparison.problems_better) " problems, worse on " (comparison.problems_worse)
+            ", equal on " (comparison.problems_equal) "."
         }
     }
+}
+
+/// One pair of bars a row.
+fn bars(label: &str, rows: Vec<(String, Estimate, Estimate)>) -> Markup {
+    let bar = |estimate: Estimate| Bar { value: estimate.value, low: estimate.low, high: estimate.high };
+    let pair = |(name, base, adapter)| BarPair { name, first: bar(base), second: bar(adapter) };
+    bar_pairs(label, ["base", "adapter"], &rows.into_iter().map(pair).collect::<Vec<_>>())
 }
 
 fn gate_table(gate: &GateDecision) -> Markup {
     html! {
         div.scroll { table {
-            tr { th { "rule" } th.number { "measured" } th { "" } }
+            tr { th scope="col" { "rule" } th.number scope="col" { "measured" } th scope="col" { "result" } }
             @for rule in &gate.rules {
                 tr {
                     td { (rule.demand()) }
@@ -162,7 +156,7 @@ fn controls(report: &Report<'_>) -> Markup {
     let adapter = report.record.comparison.adapter.pass_at_1();
     html! {
         div.scroll { table {
-            tr { th { "answers come from" } th { "pass@1" } }
+            tr { th scope="col" { "answers come from" } th scope="col" { "pass@1" } }
             tr { td { "the adapter" } td { (fraction(&adapter)) } }
             @if let Some(shuffled) = &controls.shuffled_answers {
                 tr { td { "an adapter trained on shuffled answers" } td { (fraction(&shuffled.pass_at_1())) } }
@@ -175,14 +169,19 @@ fn controls(report: &Report<'_>) -> Markup {
     }
 }
 
-fn breakdown_section(breakdown: &Breakdown) -> Markup {
+fn breakdown_section(breakdown: &Breakdown, comparison: &Comparison) -> Markup {
     html! {
+        p.soft { "pass@1 of the groups that the data tells of."
+            @if breakdown.overlaps(comparison) { " A problem counts in each of its groups." } }
         @if breakdown.groups.len() <= BARS_MAX {
             @let named = |name: &str, problems| format!("{name} ({problems})");
-            (bars(&breakdown.groups.iter().map(|row| (named(&row.group, row.problems), row.base, row.adapter)).collect::<Vec<_>>()))
+            @let label = format!("pass@1 of the base and the adapter by {}", breakdown.by);
+            @let rows = breakdown.groups.iter().map(|row| (named(&row.group, row.problems), row.base, row.adapter));
+            (bars(&label, rows.collect()))
         }
         div.scroll { table {
-            tr { th { (breakdown.by) } th.number { "problems" } th { "base" } th { "adapter" } th { "difference" } }
+            tr { th scope="col" { (breakdown.by) } th.number scope="col" { "problems" } th scope="col" { "base" }
+                th scope="col" { "adapter" } th scope="col" { "difference" } }
             @for row in &breakdown.groups {
                 tr {
                     td { (row.group) }
@@ -199,13 +198,13 @@ fn breakdown_section(breakdown: &Breakdown) -> Markup {
 fn verdict_table(comparison: &Comparison) -> Markup {
     html! {
         div.scroll { table {
-            tr { th { "verdict" } th.number { "base" } th.number { "adapter" } }
+            tr { th scope="col" { "verdict" } th.number scope="col" { "base" } th.number scope="col" { "adapter" } }
             (count_rows(comparison, |evaluation| &evaluation.verdicts))
         } }
         @if !(comparison.base.errors.is_empty() && comparison.adapter.errors.is_empty()) {
             p.soft { "Answers that do not run, by cause:" }
             div.scroll { table {
-                tr { th { "cause" } th.number { "base" } th.number { "adapter" } }
+                tr { th scope="col" { "cause" } th.number scope="col" { "base" } th.number scope="col" { "adapter" } }
                 (count_rows(comparison, |evaluation| &evaluation.errors))
             } }
         }
@@ -229,64 +228,65 @@ fn count_rows(
     }
 }
 
-/// Whether a problem is of a kind, by the number of right answers of the base and of the adapter.
-type Belongs = fn(u64, u64) -> bool;
-
-fn shown_problems(report: &Report<'_>) -> Markup {
-    let comparison = &report.record.comparison;
-    let pairs: Vec<_> = comparison.base.outcomes.iter().zip(&comparison.adapter.outcomes).collect();
-    let kinds: [(&str, Belongs); 3] = [
-        ("solved more often with the adapter", |base, adapter| adapter > base),
-        ("solved less often with the adapter", |base, adapter| adapter < base),
-        ("solved by neither", |base, adapter| base == 0 && adapter == 0),
-    ];
-    html! {
-        @for (kind, belongs) in kinds {
-            @let shown: Vec<_> = pairs.iter().filter(|(base, adapter)| belongs(base.correct(), adapter.correct())).collect();
-            @if !shown.is_empty() {
-                p.soft { (kind) ": " (shown.len()) " problems" }
-                @for (base, adapter) in shown.into_iter().take(SHOWN_OF_A_KIND) {
-                    (problem_details(report.problems, base, adapter))
-                }
-            }
-        }
-    }
-}
-
-fn problem_details(problems: &[EvaluationProblem], base: &ProblemOutcome, adapter: &ProblemOutcome) -> Markup {
-    let name = if base.title.is_empty() { &base.id } else { &base.title };
-    let solved = |outcome: &ProblemOutcome| format!("{} of {} right", outcome.correct(), outcome.samples.len());
-    html! {
-        details {
-            summary { (name) " " span.soft { "base " (solved(base)) ", adapter " (solved(adapter)) } }
-            @if let Some(problem) = problems.iter().find(|problem| problem.text.id == base.id) {
-                pre { (problem.text.statement) }
-            }
-            div.answers {
-                (answer("base", base.samples.first()))
-                (answer("adapter", adapter.samples.first()))
-            }
-        }
-    }
-}
-
-fn answer(who: &str, sample: Option<&SampleOutcome>) -> Markup {
-    html! {
-        @if let Some(sample) = sample {
-            @let colour = if sample.verdict == Some(Verdict::Accepted) { "good" } else { "bad" };
-            div {
-                div { (who) ": " span class=(colour) { (verdict_word(sample.verdict)) }
-                    @if let Some(error) = &sample.error { span.soft { " " (error) } } }
-                pre { (sample.completion) }
-            }
-        }
-    }
-}
-
-fn origin_table(report: &Report<'_>) -> Markup {
+fn latency_table(report: &Report<'_>) -> Markup {
+    let latency = report.latency;
     html! {
         div.scroll { table {
-            @for (name, value) in &report.record.made_from { tr { td { (name) } td { code { (value) } } } }
+            thead { tr { th scope="col" { "decode time a token" } th.number scope="col" { "base" }
+                th.number scope="col" { "adapter" } th.number scope="col" { "difference" } } }
+            tbody { tr {
+                th scope="row" { "median over " (latency.tokens) " tokens" }
+                td.number { (format!("{:.0} µs", latency.base_us)) }
+                td.number { (format!("{:.0} µs", latency.adapter_us)) }
+                td.number { (format!("{:+.1} %", 100.0 * latency.increase)) }
+            } }
         } }
+    }
+}
+
+fn training_section(curves: &TrainingCurves) -> Markup {
+    let series =
+        |name, colour, points: &Vec<(f64, f64)>, is_marked| Series { name, colour, points: points.clone(), is_marked };
+    let loss = [
+        series("training loss", "var(--adapter)", &curves.loss, false),
+        series("validation loss", "var(--good)", &curves.validation_loss, true),
+    ];
+    let rate = [series("learning rate", "var(--adapter)", &curves.learning_rate, false)];
+    let pass = [series("validation pass@1", "var(--good)", &curves.validation_pass_at_1, true)];
+    let chart = |label, series: &[Series], decimals, is_scientific| {
+        line_chart(&LineChart { label, series, decimals, is_scientific })
+    };
+    // Without a finite value there is no chart.
+    let charts = [
+        (
+            "Loss, mean cross-entropy of a target token in nats",
+            chart("training and validation loss by step", &loss, 3, false),
+        ),
+        ("Learning rate", chart("learning rate by step", &rate, 1, true)),
+        ("Validation pass@1", chart("validation pass@1 by step", &pass, 3, false)),
+    ];
+    html! {
+        @for (title, chart) in charts.iter().filter(|(_, chart)| !chart.0.is_empty()) { h3 { (title) } (chart) }
+    }
+}
+
+fn provenance(report: &Report<'_>) -> Markup {
+    let record = report.record;
+    let config = &record.config;
+    html! {
+        p.soft { "Hashes of what decided the measurement. The same inputs give the same record, byte for byte." }
+        div.scroll { table { tbody {
+            @for (name, value) in &record.made_from {
+                tr { th scope="row" { (name) } td { code { (value) } } }
+            }
+            tr { th scope="row" { "seed" } td { (record.seed) } }
+            tr {
+                th scope="row" { "answers" }
+                td {
+                    (config.samples_per_problem) " a problem, temperature " (config.temperature) ", top-p " (config.top_p)
+                    ", at most " (config.max_new_tokens) " tokens"
+                }
+            }
+        } } }
     }
 }

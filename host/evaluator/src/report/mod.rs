@@ -3,7 +3,9 @@
 
 mod closing_table;
 mod contents;
+mod examples;
 mod html;
+mod training_curves;
 
 use std::fmt;
 use std::path::Path;
@@ -13,6 +15,7 @@ use hilora_contract::artifact::write_atomic;
 
 pub(crate) use closing_table::{fraction, p_value, points};
 pub use contents::Report;
+pub use training_curves::TrainingCurves;
 
 impl Report<'_> {
     /// The page.
