@@ -85,7 +85,16 @@ fn gate_decides() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     write_run(folder.path(), 0.05)?;
     let yes = expect_exit(&hilora(folder.path(), &["gate", "--evaluation", "evaluation.json"])?, 0)?;
-    expect_contains(&yes, &["python-lora", "pass@1 above 0.350", "improvement, lower end above +5.0 points", "passed", "the gate says yes"])?;
+    expect_contains(
+        &yes,
+        &[
+            "python-lora",
+            "pass@1 above 0.350",
+            "improvement, lower end above +5.0 points",
+            "passed",
+            "the gate says yes",
+        ],
+    )?;
 
     let decision: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.path().join("gate.json"))?)?;
     let read: Vec<&String> = decision["read"].as_object().ok_or("no hashes")?.keys().collect();

@@ -8,8 +8,8 @@ use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Domain, EvaluationProblem, Example, ProblemChecker, ProblemText, TestCase};
 use hilora_evaluator::{
     Comparison, Completion, CompletionEnd, CompletionSink, Controls, Evaluation, EvaluationConfig, EvaluationRecord,
-    Evaluator, EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Report, STATISTICS, SampleRecord,
-    SampleRequest, Watch,
+    Evaluator, EvaluatorError, GateConfig, GateMeasurements, Generator, Latency, NearestCopy, Report, STATISTICS,
+    SampleRecord, SampleRequest, Watch,
 };
 use hilora_judge::{Judge, Verdict};
 use libtest_mimic::{Failed, Trial};
@@ -189,7 +189,11 @@ fn answers_are_counted() -> Result<(), Failed> {
 
     let latency = Latency { base_us: 100.0, adapter_us: 105.0, increase: 0.05, tokens: 10 };
     let decision = GateConfig::default().decide(&GateMeasurements::of(&record.comparison, &latency));
-    expect("the gate's summary", "the gate says no: improvement, lower end, answers that do not run".to_owned(), decision.summary())?;
+    expect(
+        "the gate's summary",
+        "the gate says no: improvement, lower end, answers that do not run".to_owned(),
+        decision.summary(),
+    )?;
     let report = Report { record: &record, latency: &latency, decision: Some(&decision), problems: &problems() };
     let page = folder.path().join("report.html");
     report.write_html(&page)?;

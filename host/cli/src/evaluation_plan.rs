@@ -145,7 +145,8 @@ impl EvaluationPlan {
 
 impl<T> Bounds<T> {
     fn lines(&self, show: impl Fn(&T) -> String) -> Vec<String> {
-        let measured = self.as_measured.as_ref().map(|value| (value, "if differences vary as in the run's last measurement"));
+        let measured =
+            self.as_measured.as_ref().map(|value| (value, "if differences vary as in the run's last measurement"));
         [
             (&self.most_cautious, "if answers to a problem are all alike, and the models right independently"),
             (&self.least, "if answers to a problem are as different as those to several"),
@@ -183,7 +184,9 @@ mod tests {
         assert!(text.contains("time: at most 5 s to draw them"), "{text}");
         let Bounds { most_cautious, least, as_measured } = plan.smallest_points;
         assert!(most_cautious > least && least > Some(0.0) && as_measured.is_none(), "{text}");
-        assert!(plan.problems_needed.most_cautious > 20 && plan.problems_needed.least < plan.problems_needed.most_cautious);
+        assert!(
+            plan.problems_needed.most_cautious > 20 && plan.problems_needed.least < plan.problems_needed.most_cautious
+        );
         let few = Sizes { problems: 4, samples_per_problem: 1, max_new_tokens: 1, has_control: false };
         let text = EvaluationPlan::of(&few, None, None, 5.0).text();
         assert!(text.contains("time: unknown") && text.contains("        none  if answers"), "{text}");

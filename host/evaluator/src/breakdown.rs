@@ -51,11 +51,7 @@ pub struct GroupScore {
 
 impl Breakdown {
     /// A breakdown for each facet that tells the problems apart.
-    pub fn all(
-        comparison: &Comparison,
-        problems: &[EvaluationProblem],
-        nearest: Option<&NearestCopy>,
-    ) -> Vec<Self> {
+    pub fn all(comparison: &Comparison, problems: &[EvaluationProblem], nearest: Option<&NearestCopy>) -> Vec<Self> {
         let facets = Facet::all(problems, nearest).into_iter();
         Self::adjusted(facets.map(|facet| Self::of(facet.name, facet.groups, comparison)).collect())
     }
@@ -70,11 +66,7 @@ impl Breakdown {
 
     /// The scores of groups of problems, each given by its ids. An id that was not measured counts nowhere. The p values
     /// are those of each group alone until they are `adjusted`.
-    pub fn of(
-        by: String,
-        groups: impl IntoIterator<Item = (String, Vec<String>)>,
-        comparison: &Comparison,
-    ) -> Self {
+    pub fn of(by: String, groups: impl IntoIterator<Item = (String, Vec<String>)>, comparison: &Comparison) -> Self {
         let pairs = comparison.base.outcomes.iter().zip(&comparison.adapter.outcomes);
         let pairs: HashMap<&str, Pair<'_>> = pairs.map(|pair| (pair.0.id.as_str(), pair)).collect();
         let groups = groups.into_iter().map(|(group, ids)| {

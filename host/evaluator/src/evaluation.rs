@@ -278,8 +278,7 @@ mod tests {
             let right = outcome("p", 1, 1).samples.remove(0);
             let samples = codes.map(|(code, is_right)| SampleOutcome {
                 program: (!code.is_empty()).then(|| SampleOutcome::program_of(code)),
-                verdict: (!code.is_empty())
-                    .then_some(if is_right { Verdict::Accepted } else { Verdict::WrongAnswer }),
+                verdict: (!code.is_empty()).then_some(if is_right { Verdict::Accepted } else { Verdict::WrongAnswer }),
                 ..right.clone()
             });
             ProblemOutcome { samples: samples.to_vec(), ..outcome("p", 0, 0) }

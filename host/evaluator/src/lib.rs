@@ -42,8 +42,8 @@ mod verification;
 mod gate;
 mod gate_record;
 mod power;
-mod run_comparison;
 mod report;
+mod run_comparison;
 
 mod error;
 

@@ -38,7 +38,16 @@ pub(crate) fn sign_flip_p_value(differences: impl Iterator<Item = i64>) -> f64 {
         probability = next;
     }
     let sums = probability.iter().enumerate().map(|(place, p)| (place.abs_diff(span) as u64, p));
-    sums.map(|(sum, p)| if sum > observed { *p } else if sum == observed { 0.5 * p } else { 0.0 }).sum()
+    sums.map(|(sum, p)| {
+        if sum > observed {
+            *p
+        } else if sum == observed {
+            0.5 * p
+        } else {
+            0.0
+        }
+    })
+    .sum()
 }
 
 /// The p values as Holm adjusts them, in their order.

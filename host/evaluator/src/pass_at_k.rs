@@ -72,7 +72,12 @@ mod tests {
             serde_json::from_str(include_str!("../../../tests/data/pass_at_k.json")).expect("the rows parse");
         for Row { n, c, k, value } in rows {
             let got = pass_all_k(n, n - c, k).expect("every row is defined");
-            assert!((got - (1.0 - value)).abs() <= 1e-14, "pass^{k} of {}/{n}: expected {}, got {got}", n - c, 1.0 - value);
+            assert!(
+                (got - (1.0 - value)).abs() <= 1e-14,
+                "pass^{k} of {}/{n}: expected {}, got {got}",
+                n - c,
+                1.0 - value
+            );
         }
         assert_eq!((pass_all_k(4, 1, 5), pass_all_k(4, 1, 0), pass_all_k(4, 5, 1)), (None, None, None));
     }

@@ -169,13 +169,15 @@ fn differences(left: &EvaluationRecord, right: &EvaluationRecord) -> Vec<Setting
     };
     let (told_left, told_right) = (told(left), told(right));
     let names: BTreeSet<&String> = told_left.keys().chain(told_right.keys()).collect();
-    let of = |told: &BTreeMap<String, String>, name: &String| told.get(name).cloned().unwrap_or_else(|| "none".to_owned());
+    let of =
+        |told: &BTreeMap<String, String>, name: &String| told.get(name).cloned().unwrap_or_else(|| "none".to_owned());
     let mut all: Vec<SettingDifference> = names
         .into_iter()
         .map(|name| SettingDifference { name: name.clone(), left: of(&told_left, name), right: of(&told_right, name) })
         .filter(|difference| difference.left != difference.right)
         .collect();
-    let ids = |record| -> HashSet<&str> { measured(record).0.outcomes.iter().map(|outcome| outcome.id.as_str()).collect() };
+    let ids =
+        |record| -> HashSet<&str> { measured(record).0.outcomes.iter().map(|outcome| outcome.id.as_str()).collect() };
     let (of_left, of_right) = (ids(left), ids(right));
     let alone = |one: &HashSet<&str>, other: &HashSet<&str>| format!("{} of its own", one.difference(other).count());
     if of_left != of_right {

@@ -76,9 +76,8 @@ impl EvaluationRecord {
 
 /// Takes out of a record what older statistics did not compute, or computed otherwise.
 fn leave_out_new(record: &mut Value) {
-    const NEW: [&str; 9] = [
-        "statistics", "low", "high", "pass_all", "majority", "not_judged", "unsupported", "p_value", "p_holm",
-    ];
+    const NEW: [&str; 9] =
+        ["statistics", "low", "high", "pass_all", "majority", "not_judged", "unsupported", "p_value", "p_holm"];
     match record {
         Value::Object(fields) => {
             fields.retain(|key, _| !NEW.contains(&key.as_str()));

@@ -151,7 +151,7 @@ mod tests {
     use crate::observer::Unwatched;
 
     /// An adapter that solves a problem, over a base whose answer has this verdict.
-    fn work(folder: &std::path::Path, of_base: Verdict) -> Result<RegisterWork, EvaluatorError> {
+    fn work(folder: &Path, of_base: Verdict) -> Result<RegisterWork, EvaluatorError> {
         let hash = ContentHash::of(b"adapter");
         let evaluation = |verdict| {
             let completion = "print(1)".to_owned();

@@ -120,8 +120,7 @@ fn paired_truths() -> Vec<(f64, f64)> {
     for base in RATES {
         for adapter in RATES {
             for correlation in [0.0, 0.3, 0.6, 0.9] {
-                let both = base * adapter
-                    + correlation * (base * (1.0 - base) * adapter * (1.0 - adapter)).sqrt();
+                let both = base * adapter + correlation * (base * (1.0 - base) * adapter * (1.0 - adapter)).sqrt();
                 let (gain, loss) = (adapter - both, base - both);
                 if gain >= 0.0 && loss >= 0.0 {
                     truths.push((gain, loss));
@@ -134,8 +133,9 @@ fn paired_truths() -> Vec<(f64, f64)> {
 
 /// A paired difference of single answers: every outcome by its probability, no draw.
 fn single_pairs(n: u64) -> Coverage {
-    let intervals: Vec<Vec<(f64, f64)>> =
-        (0..=n).map(|gained| (0..=n - gained).map(|lost| difference_interval(gained as f64, lost as f64, n as f64)).collect()).collect();
+    let intervals: Vec<Vec<(f64, f64)>> = (0..=n)
+        .map(|gained| (0..=n - gained).map(|lost| difference_interval(gained as f64, lost as f64, n as f64)).collect())
+        .collect();
     let covered: Vec<f64> = paired_truths()
         .into_iter()
         .map(|(gain, loss)| {
@@ -210,8 +210,8 @@ fn clustered_pairs(n: usize, answers: u32, repetitions: u32) -> Coverage {
         for adapter in [0.02, 0.1, 0.5, 0.9, 0.98] {
             for resemblance in RESEMBLANCES {
                 for correlation in [0.0, 0.7] {
-                    let both: f64 = base * adapter
-                        + correlation * (base * (1.0_f64 - base) * adapter * (1.0 - adapter)).sqrt();
+                    let both: f64 =
+                        base * adapter + correlation * (base * (1.0_f64 - base) * adapter * (1.0 - adapter)).sqrt();
                     if both > base.min(adapter) {
                         continue;
                     }

@@ -82,7 +82,8 @@ fn pass_rows(comparison: &Comparison) -> Vec<String> {
 fn repeated_rows(comparison: &Comparison) -> Vec<String> {
     let (base, adapter) = (&comparison.base, &comparison.adapter);
     let most = base.pass_all.last_key_value().zip(adapter.pass_all.last_key_value());
-    let all = most.map(|((k, base), (_, adapter))| row(&format!("pass^{k}, all right"), &fraction(base), &fraction(adapter), ""));
+    let all = most
+        .map(|((k, base), (_, adapter))| row(&format!("pass^{k}, all right"), &fraction(base), &fraction(adapter), ""));
     let votes = base.majority.zip(adapter.majority);
     let votes = votes.map(|(base, adapter)| row("majority's answer", &fraction(&base), &fraction(&adapter), ""));
     all.into_iter().chain(votes).collect()
