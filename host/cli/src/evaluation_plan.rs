@@ -128,7 +128,7 @@ impl EvaluationPlan {
             ),
             match self.seconds_max {
                 Some(seconds) => format!(
-                    "time: at most {} to draw them one after another, at the run's measured time a token; judging is not in it",
+                    "time: at most {} to draw them one after another, at the run's measured time a token, and then judging",
                     minutes(seconds)
                 ),
                 None => "time: unknown, because the run has not measured a decode time yet".to_owned(),
