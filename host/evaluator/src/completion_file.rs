@@ -146,7 +146,7 @@ impl Reading {
                 }
                 // `Mbpp/2` is the problem 2 of MBPP.
                 let id = task_id.to_string();
-                let number = id.rsplit_once('/').map(|(_, number)| number.to_owned());
+                let number = id.strip_prefix("Mbpp/").map(str::to_owned);
                 let names = std::iter::once(id).chain(number).collect();
                 let goes_on = program.is_none();
                 self.answers.push(GivenAnswer { names, completion, program, goes_on, question: None });
@@ -349,7 +349,7 @@ mod tests {
             (
                 "{\"task_id\": \"HumanEval/0\", \"solution\": \"x\"}\n{\"task_id\": \"Mbpp/2\", \"completion\": \"y\"}",
                 CompletionLayout::EvalPlus,
-                &["HumanEval/0|0 - x", "Mbpp/2|2 y - +"],
+                &["HumanEval/0 - x", "Mbpp/2|2 y - +"],
             ),
             (
                 "{\"doc_id\": 0, \"doc\": {\"question\": \"q\"}, \"resps\": [[\"so\\n#### 1\"]], \"filtered_resps\": [\"1\"], \"filter\": \"strict\"}\n\
