@@ -17,6 +17,7 @@ mod command_line;
 mod data;
 mod datasets;
 mod documents;
+mod endpoint_evaluate;
 mod enrich;
 mod evaluate;
 mod hub;
@@ -99,6 +100,7 @@ fn main() {
     trials.extend(datasets::trials());
     trials.extend(data::trials());
     trials.extend(documents::trials());
+    trials.extend(endpoint_evaluate::trials());
     trials.extend(enrich::trials());
     trials.extend(evaluate::trials());
     trials.extend(hub::trials());
