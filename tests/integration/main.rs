@@ -18,6 +18,7 @@ mod completions;
 mod data;
 mod datasets;
 mod documents;
+mod endpoint_evaluate;
 mod enrich;
 mod evaluate;
 mod hub;
@@ -101,6 +102,7 @@ fn main() {
     trials.extend(datasets::trials());
     trials.extend(data::trials());
     trials.extend(documents::trials());
+    trials.extend(endpoint_evaluate::trials());
     trials.extend(enrich::trials());
     trials.extend(evaluate::trials());
     trials.extend(hub::trials());

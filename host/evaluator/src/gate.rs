@@ -354,7 +354,7 @@ mod tests {
              the gate says no: decode time over the base"
         );
         let decision = GateConfig::default().decide(&GateMeasurements { latency_increase: f64::NAN, ..good() });
-        let rule = "  decode time over the base below +10.0 %     not measured   FAILED\n";
+        let rule = "  decode time over the base below +10.0 %      not measured   FAILED\n";
         assert!(decision.to_string().contains(rule), "{decision}");
     }
 }
