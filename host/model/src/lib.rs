@@ -56,6 +56,9 @@ mod checkpointing;
 mod document_loss;
 mod training_pass;
 
+mod inference_pass;
+mod key_value_blocks;
+
 mod decode;
 mod generation;
 
@@ -94,6 +97,8 @@ pub use description::{
 pub use device::{ComputeDevice, DeviceChoice};
 pub use error::{ModelError, blame_of_operation};
 pub use generation::{Generation, GenerationOptions, GenerationRequest, GenerationSink, generate};
+pub use inference_pass::{InferencePass, LogitRows, Span};
+pub use key_value_blocks::KeyValueBlocks;
 pub use lora_config::{LoraBias, LoraConfig, TaskType};
 pub use merged_checkpoint::merge;
 pub use module_names::{ModuleNames, ModulePattern};
@@ -121,6 +126,8 @@ extern crate self as hilora_model;
 #[allow(dead_code, reason = "not every crate that includes the file uses all of it")]
 mod small_model;
 
+#[cfg(test)]
+mod inference_pass_tests;
 #[cfg(test)]
 mod quantized_cases;
 #[cfg(test)]
