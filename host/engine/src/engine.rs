@@ -13,9 +13,9 @@ use super::request::{Request, RequestId};
 use super::sampler::{Drawn, draw};
 use super::scheduler::{Limits, Scheduler};
 use super::sequence::Sequence;
-use super::span::{LogitRows, Span};
 use super::stop_strings::{StopMatch, StopMatcher, TokenText};
 use super::usage::Usage;
+use hilora_model::{LogitRows, Span};
 
 /// Completes requests over one model.
 pub struct Engine<'t, F> {

@@ -6,9 +6,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::forward::Forward;
-use super::span::{LogitRows, Span};
 use super::stop_strings::TokenText;
-use hilora_model::ModelError;
+use hilora_model::{LogitRows, ModelError, Span};
 
 /// Tokens that a block of the fake holds.
 pub(crate) const BLOCK_TOKENS: usize = 4;

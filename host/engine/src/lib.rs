@@ -28,8 +28,6 @@ mod usage;
 
 mod scheduler;
 
-mod span;
-
 mod forward;
 
 mod engine;
@@ -37,14 +35,18 @@ mod engine;
 pub use engine::Engine;
 pub use error::EngineError;
 pub use event::{Completion, CompletionEnd, Event};
-pub use forward::Forward;
+pub use forward::{Forward, ModelForward};
 pub use request::{Request, RequestId};
 pub use sampler::LogProbabilities;
 pub use sampling_options::SamplingOptions;
 pub use scheduler::Limits;
-pub use span::{LogitRows, Span};
 pub use stop_strings::TokenText;
 pub use usage::Usage;
+
+#[cfg(test)]
+#[path = "../../../tests/support/small_model.rs"]
+#[allow(dead_code, reason = "not every crate that includes the file uses all of it")]
+mod small_model;
 
 #[cfg(test)]
 mod fake_model;

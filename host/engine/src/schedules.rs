@@ -2,16 +2,20 @@
 //! it gets alone, every step leaves the books in order, and the engine comes to an end.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 
 use super::engine::Engine;
 use super::error::EngineError;
 use super::event::{Completion, CompletionEnd, Event};
 use super::fake_model::{FakeModel, FakeText, LENGTH_MAX, VOCABULARY};
-use super::forward::Forward;
+use super::forward::{Forward, ModelForward};
 use super::request::{Request, RequestId};
 use super::sampling_options::SamplingOptions;
 use super::scheduler::Limits;
+use super::small_model::{perturbed_adapter, small_model};
+use hilora_kernels::cross_entropy::Normalization;
 use hilora_kernels::philox::{Purpose, Sequence};
+use hilora_model::PackedDocuments;
 
 const WIDE: Limits = Limits { blocks: 128, rows_max: 64, step_tokens_max: 4_096, waiting_max: 4_096 };
 
@@ -293,6 +297,73 @@ fn after_a_pass_that_failed_the_requests_go_on_with_the_same_tokens() -> Result<
     let whole = run(None)?;
     for failing in 1..=7 {
         assert_eq!(run(Some(failing))?, whole, "pass {failing}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_models_tokens_are_the_same_in_any_schedule_and_their_log_probabilities_the_trainers() -> Result<(), Box<dyn Error>>
+{
+    let model = small_model(3)?;
+    let adapter = perturbed_adapter(&model)?;
+    let request = |number: u32| {
+        let common = if number.is_multiple_of(2) { 40 } else { 3 };
+        let prompt = (0..common).chain((0..1 + number * 5).map(|i| (i * 7 + number) % 90)).collect();
+        let options = SamplingOptions {
+            max_new_tokens: 12,
+            temperature: 0.9,
+            top_p: 0.95,
+            seed: 5,
+            top_log_probabilities: Some(1),
+            ..SamplingOptions::default()
+        };
+        let adapter = number.is_multiple_of(3).then_some(0);
+        Request { prompt, adapter, streams: (0..3).map(|sample| u64::from(number * 2 + sample)).collect(), options }
+    };
+    let requests: Vec<Request> = (0..8).map(request).collect();
+    let run = |requests: &[Request], limits| {
+        let mut engine = Engine::new(ModelForward::new(&model, &[&adapter])?, None, limits)?;
+        let ids = requests.iter().map(|request| engine.admit(request.clone())).collect::<Result<Vec<_>, _>>()?;
+        let mut completions = finish(&mut engine)?;
+        assert_eq!(engine.free_blocks(), limits.blocks);
+        let of = |(id, request): (&RequestId, &Request)| -> Vec<Completion> {
+            (0..request.streams.len()).filter_map(|sample| completions.remove(&(*id, sample))).collect()
+        };
+        let completions: Vec<_> = ids.iter().zip(requests).map(of).collect();
+        Ok::<_, EngineError>((completions, engine.usage()))
+    };
+    let mut alone = Vec::new();
+    for request in &requests {
+        alone.extend(run(std::slice::from_ref(request), WIDE)?.0);
+    }
+    let (wide, usage) = run(&requests, WIDE)?;
+    assert_eq!(wide, alone);
+    assert!(usage.found_tokens > 0 && usage.copied_blocks > 0);
+    let (tight, usage) = run(&requests, Limits { blocks: 6, rows_max: 4, step_tokens_max: 13, ..WIDE })?;
+    assert_eq!(tight, alone);
+    assert!(usage.preemptions > 0);
+    let reversed: Vec<Request> = requests.iter().rev().cloned().collect();
+    let (mut turned, _) = run(&reversed, Limits { rows_max: 5, step_tokens_max: 100, ..WIDE })?;
+    turned.reverse();
+    assert_eq!(turned, alone);
+    for (request, completions) in requests.iter().zip(&alone) {
+        assert_eq!(completions.len(), 3);
+        for completion in completions {
+            let mut documents = PackedDocuments::default();
+            let tokens = [&request.prompt[..], &completion.tokens].concat();
+            documents.push(&tokens, |_| true);
+            let adapter = request.adapter.map(|_| &adapter);
+            let rows: Vec<usize> = (request.prompt.len() - 1..tokens.len() - 1).collect();
+            let hidden = model.hidden(&documents, adapter)?;
+            let logits = model.logits(&hidden, &rows, adapter)?;
+            let vocabulary = model.config().vocab_size;
+            let reported = completion.log_probabilities.iter().map(|reported| reported.drawn.to_bits());
+            let trainers = logits
+                .chunks_exact(vocabulary)
+                .zip(&completion.tokens)
+                .map(|(row, token)| (-Normalization::of(row).loss(row[*token as usize])).to_bits());
+            assert!(reported.eq(trainers), "{request:?}");
+        }
     }
     Ok(())
 }

@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use super::event::Completion;
-use super::event::CompletionEnd;
+use super::event::{Completion, CompletionEnd};
 use super::prefix_index::{PrefixKey, key_after, root_key};
 use super::request::{Request, RequestId};
 use super::sampler::LogProbabilities;

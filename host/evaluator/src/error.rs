@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use hilora_contract::artifact::FileError;
 use hilora_contract::fault::{Blame, Fault};
 use hilora_contract::plugin::{PluginError, PluginIdentity};
+use hilora_engine::EngineError;
 use hilora_judge::JudgeError;
 use hilora_model::ModelError;
 
@@ -17,6 +18,9 @@ pub enum EvaluatorError {
     /// The model or its tokenizer failed.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The judge failed.
     #[error(transparent)]
     Judge(#[from] JudgeError),
@@ -141,6 +145,7 @@ impl Fault for EvaluatorError {
         match self {
             Self::Plugin(error) => error.blame(),
             Self::Model(error) => error.blame(),
+            Self::Engine(error) => error.blame(),
             Self::Judge(error) => error.blame(),
             Self::File(error) => error.blame(),
             Self::Prompts { .. } => Blame::Plugin,
@@ -163,6 +168,7 @@ impl Fault for EvaluatorError {
         let hint = match self {
             Self::Plugin(error) => return error.hints(),
             Self::Model(error) => return error.hints(),
+            Self::Engine(error) => return error.hints(),
             Self::Judge(error) => return error.hints(),
             Self::File(error) => return error.hints(),
             Self::NoProblems => {
