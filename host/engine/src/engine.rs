@@ -78,8 +78,8 @@ impl<'t, F: Forward> Engine<'t, F> {
         self.scheduler.usage
     }
 
-    /// Computes one pass, and draws a token for each sample that has one to draw. Nothing happens if no request is left. After
-    /// an error the requests are as before the step, except that what they had in the cache is computed anew.
+    /// Computes one pass, and draws a token for each sample that has one to draw. Nothing happens if no request is left.
+    /// After an error the requests are as before the step, except that what they had in the cache is computed anew.
     pub fn step(&mut self) -> Result<Vec<Event>, EngineError> {
         if self.is_idle() {
             return Ok(Vec::new());
@@ -140,7 +140,7 @@ impl<'t, F: Forward> Engine<'t, F> {
             )));
         }
         // The last token that is drawn is never computed.
-        let longest = (prompt.len() + options.max_new_tokens - 1).min(length_max);
+        let longest = prompt.len().saturating_add(options.max_new_tokens - 1).min(length_max);
         let (needed, blocks) = (longest.div_ceil(self.forward.block_tokens()), self.limits.blocks);
         if needed > blocks {
             return Err(EngineError::input_with_hint(
@@ -213,8 +213,8 @@ impl<'t, F: Forward> Engine<'t, F> {
             // Every sample is to hold the blocks that they have in common.
             (1..sequence.samples)
                 .for_each(|_| sequence.blocks.iter().for_each(|block| self.scheduler.pool.share(*block)));
-            for (sample, next) in (sequence.sample..sequence.sample + sequence.samples).zip(drawn.by_ref()) {
-                self.go_on_with(sequence.only(sample), next, &mut events);
+            for (sample, next) in sequence.into_samples().into_iter().zip(drawn.by_ref()) {
+                self.go_on_with(sample, next, &mut events);
             }
         }
         events

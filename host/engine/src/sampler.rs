@@ -254,4 +254,38 @@ mod tests {
         assert_eq!(draw(&none, &three(), &[2], 0, 0)?.log_probabilities, None);
         Ok(())
     }
+
+    /// `tests/oracle/sampling.py` made the cases with transformers' own processors.
+    #[test]
+    fn the_filters_leave_what_those_of_transformers_leave() -> Result<(), Box<dyn std::error::Error>> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/oracle/sampling/cases.json");
+        let cases: Vec<serde_json::Value> = serde_json::from_str(&std::fs::read_to_string(path)?)?;
+        assert_eq!(cases.len(), 72);
+        for case in cases {
+            let numbers = |name: &str| case[name].as_array().into_iter().flatten().filter_map(|number| number.as_f64());
+            let option = |name: &str| case["options"][name].as_f64().ok_or("an option is missing");
+            let options = SamplingOptions {
+                temperature: option("temperature")?,
+                top_k: option("top_k")? as usize,
+                top_p: option("top_p")?,
+                min_p: option("min_p")?,
+                ..SamplingOptions::default()
+            };
+            let logits: Vec<f32> = numbers("logits").map(|logit| logit as f32).collect();
+            let known: Vec<u32> = numbers("known").map(|token| token as u32).collect();
+            let penalized = penalized(&logits, &known, option("repetition_penalty")? as f32);
+            let kept = candidates(&options, &penalized, first_of_greatest(&penalized));
+            let total: f64 = kept.iter().map(|(_, probability)| probability).sum();
+            let mut got = vec![0.0; logits.len()];
+            kept.iter().for_each(|(token, probability)| got[*token] = probability / total);
+            assert_eq!(numbers("probabilities").count(), got.len());
+            for (got, expected) in got.iter().zip(numbers("probabilities")) {
+                assert!(
+                    (got - expected).abs() < 1e-5 && (*got == 0.0) == (expected == 0.0),
+                    "{got} {expected}: {case}"
+                );
+            }
+        }
+        Ok(())
+    }
 }

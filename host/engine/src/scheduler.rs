@@ -146,8 +146,8 @@ impl Scheduler {
         }
     }
 
-    /// Makes sure that a sequence may write its next token: that there is a block for it, which is its own. `false` if it had
-    /// to give its blocks back itself.
+    /// Makes sure that a sequence may write its next token: that there is a block for it, which is its own. `false` if it
+    /// had to give its blocks back itself.
     fn make_room(&mut self, at: usize) -> bool {
         loop {
             let sequence = &self.running[at];

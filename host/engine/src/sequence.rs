@@ -82,9 +82,15 @@ impl Sequence {
         self.keys[block]
     }
 
-    /// One of its samples by itself. Somebody has to hold its blocks once more.
-    pub(crate) fn only(&self, sample: usize) -> Self {
-        Self { sample, samples: 1, ..self.clone() }
+    /// Its samples, each by itself. Somebody has to hold its blocks once more for each but one.
+    pub(crate) fn into_samples(self) -> Vec<Self> {
+        match self.samples {
+            1 => vec![self],
+            samples => {
+                let one = |sample| Self { sample, samples: 1, ..self.clone() };
+                (self.sample..self.sample + samples).map(one).collect()
+            }
+        }
     }
 
     /// What it has become.

@@ -74,8 +74,8 @@ impl<'a> ModelGenerator<'a> {
         Ok(Self { model, adapter, tokenizer, options, batch_rows_max })
     }
 
-    /// The prompts that fit, each once for all of the samples that are asked for one after another; the sink is told of those
-    /// that do not. `None` if it wants no more.
+    /// The prompts that fit, each once for all of the samples that are asked for one after another; the sink is told of
+    /// those that do not. `None` if it wants no more.
     fn prompts<'r>(
         &self,
         requests: &[SampleRequest<'r>],
@@ -147,7 +147,7 @@ impl Generator for ModelGenerator<'_> {
     }
 
     fn generate(&self, requests: &[SampleRequest<'_>], sink: &mut dyn CompletionSink) -> Result<(), EvaluatorError> {
-        let Some(prompts) = self.prompts(requests, sink)? else { return Ok(()) };
+        let Some(prompts) = self.prompts(requests, sink)?.filter(|prompts| !prompts.is_empty()) else { return Ok(()) };
         let forward = ModelForward::new(self.model, self.adapter.as_slice())?;
         let mut engine = Engine::new(forward, None, self.limits(&prompts))?;
         let mut admitted: BTreeMap<RequestId, Vec<usize>> = BTreeMap::new();
@@ -302,6 +302,30 @@ mod tests {
         let ends: Vec<bool> = one.iter().map(|completion| completion.end == CompletionEnd::PromptTooLong).collect();
         assert_eq!(ends, [false, true, false, false]);
         assert!(one[0].tokens > 0 && one[0].tokens <= 12);
+        Ok(())
+    }
+
+    #[test]
+    fn the_samples_of_a_prompt_are_one_request_of_the_engine() -> Result<(), EvaluatorError> {
+        let (tokenizer, model, formatter) = (tokenizer()?, small_model(3)?, FakeFormatter::new());
+        let generator = ModelGenerator::new(&model, None, &tokenizer, &formatter, &EvaluationConfig::default(), 5, 4)?;
+        // A model of 128 tokens has no room for 512 more.
+        assert!(
+            generator
+                .prompts(&[SampleRequest { segments: &content("a"), stream: 1 }], &mut Collected::of(1))?
+                .is_some_and(|prompts| prompts.is_empty())
+        );
+        let config = EvaluationConfig { max_new_tokens: 12, ..EvaluationConfig::default() };
+        let generator = ModelGenerator::new(&model, None, &tokenizer, &formatter, &config, 5, 4)?;
+        let (one, other) = (content("sort"), content("print"));
+        let requests: Vec<SampleRequest<'_>> = [&one, &one, &other, &one]
+            .into_iter()
+            .zip(1..)
+            .map(|(segments, stream)| SampleRequest { segments, stream })
+            .collect();
+        let prompts = generator.prompts(&requests, &mut Collected::of(4))?.expect("the sink wants all");
+        let asked: Vec<_> = prompts.into_iter().map(|prompt| (prompt.requests, prompt.streams)).collect();
+        assert_eq!(asked, [(vec![0, 1], vec![1, 2]), (vec![2], vec![3]), (vec![3], vec![4])]);
         Ok(())
     }
 
