@@ -113,14 +113,7 @@ impl<'a> DecodeSession<'a> {
 mod tests {
     use super::*;
     use crate::small_model::{perturbed, perturbed_adapter, small_lora, small_model};
-    use crate::{
-        Generation, GenerationOptions, GenerationRequest, GenerationSink, LoraConfig, ModuleNames, ModuleToSave,
-        PackedDocuments, generate,
-    };
-
-    fn prompts() -> Vec<Vec<u32>> {
-        (0..40u32).map(|i| (0..3 + i % 17).map(|j| (i * 31 + j * j * 7 + 1) % 90).collect()).collect()
-    }
+    use crate::{LoraConfig, ModuleNames, ModuleToSave, PackedDocuments};
 
     #[test]
     fn prefill_and_decode_equal_the_trainers_forward() -> Result<(), ModelError> {
@@ -169,53 +162,6 @@ mod tests {
         }
         let expected = &expected[29 * 96..];
         assert!(got == expected, "decoding gives other bits");
-        Ok(())
-    }
-
-    /// Keeps completions in the requests' order, up to a number.
-    struct Collected {
-        wanted: usize,
-        generations: Vec<Option<Generation>>,
-    }
-
-    impl GenerationSink for Collected {
-        fn accept(&mut self, request: usize, generation: Generation) {
-            self.generations[request] = Some(generation);
-        }
-
-        fn wants_more(&mut self) -> bool {
-            self.generations.iter().flatten().count() < self.wanted
-        }
-    }
-
-    #[test]
-    fn the_batch_changes_no_token() -> Result<(), ModelError> {
-        let model = small_model(2)?;
-        let adapter = perturbed_adapter(&model)?;
-        let requests: Vec<_> = prompts()
-            .into_iter()
-            .enumerate()
-            .map(|(i, prompt)| GenerationRequest { prompt, stream: i as u64 % 7 })
-            .collect();
-        let options = GenerationOptions { max_new_tokens: 24, temperature: 0.9, top_p: 0.95, seed: 5 };
-        let run = |requests: &[GenerationRequest], rows, wanted| {
-            let mut sink = Collected { wanted, generations: vec![None; requests.len()] };
-            generate(&model, Some(&adapter), requests, &options, &[3, 4], rows, &mut sink)?;
-            Ok::<Vec<Generation>, ModelError>(sink.generations.into_iter().flatten().collect())
-        };
-        let alone = run(&requests, 1, requests.len())?;
-        assert_eq!(alone.len(), requests.len());
-        let some = run(&requests, 1, 2)?;
-        assert_eq!(some, alone[..2], "nothing is decoded after the sink wants no more");
-        assert!(alone.iter().any(|completion| completion.finished));
-        assert!(alone.iter().any(|completion| completion.tokens.len() == 24 && !completion.finished));
-        for rows in [3, 32] {
-            assert_eq!(run(&requests, rows, requests.len())?, alone, "{rows} rows");
-        }
-        let reversed: Vec<_> = requests.iter().rev().cloned().collect();
-        let mut reordered = run(&reversed, 5, requests.len())?;
-        reordered.reverse();
-        assert_eq!(reordered, alone);
         Ok(())
     }
 
