@@ -14,9 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hilora_contract::artifact::ContentHash;
-use hilora_model::{
-    Adapter, BasePrecision, Generation, GenerationOptions, GenerationRequest, GenerationSink, Model, generate,
-};
+use hilora_engine::{Engine, Event, Limits, ModelForward, Request, SamplingOptions};
+use hilora_model::{Adapter, BasePrecision, Model};
 use hilora_trainer::{Learner, LearnerOptions, OptimizerKind, StepOptions};
 use libtest_mimic::{Failed, Trial};
 
@@ -132,36 +131,28 @@ pub(crate) fn write_bits_where_asked() -> Result<bool, Failed> {
     Ok(true)
 }
 
-/// The tokens of each request.
-struct Drawn(Vec<Vec<u32>>);
-
-impl GenerationSink for Drawn {
-    fn accept(&mut self, request: usize, generation: Generation) {
-        self.0[request] = generation.tokens;
-    }
-
-    fn wants_more(&mut self) -> bool {
-        true
-    }
-}
-
 /// Tokens that are drawn after the rows of a batch, as text.
 fn decoded(base: BasePrecision) -> Result<String, Failed> {
     let model = Model::load(&fixture("qwen2/model"), base)?;
     let adapter = Adapter::load(&fixture("qwen2/adapter"))?;
     let (length, ids) = Numbers::load(fixture("qwen2/batch.safetensors"))?.integers("input_ids")?;
-    let requests: Vec<_> = ids
-        .chunks(length)
-        .zip(0..)
-        .map(|(row, stream)| GenerationRequest {
-            prompt: row[..length / 2].iter().map(|id| *id as u32).collect(),
-            stream,
-        })
-        .collect();
-    let options = GenerationOptions { max_new_tokens: 48, temperature: 0.9, top_p: 0.95, seed: 7 };
-    let mut drawn = Drawn(vec![Vec::new(); requests.len()]);
-    generate(&model, Some(&adapter), &requests, &options, &[], 2, &mut drawn)?;
-    let tokens = drawn.0;
+    let options =
+        SamplingOptions { max_new_tokens: 48, temperature: 0.9, top_p: 0.95, seed: 7, ..SamplingOptions::default() };
+    let limits = Limits { blocks: 64, rows_max: 2, step_tokens_max: 48, waiting_max: ids.len() };
+    let mut engine = Engine::new(ModelForward::new(&model, &[&adapter])?, None, limits)?;
+    for (row, stream) in ids.chunks(length).zip(0..) {
+        let prompt = row[..length / 2].iter().map(|id| *id as u32).collect();
+        engine.admit(Request { prompt, adapter: Some(0), streams: vec![stream], options: options.clone() })?;
+    }
+    let mut drawn = BTreeMap::new();
+    while !engine.is_idle() {
+        for event in engine.step()? {
+            if let Event::End { request, completion, .. } = event {
+                drawn.insert(request, completion.tokens);
+            }
+        }
+    }
+    let tokens: Vec<Vec<u32>> = drawn.into_values().collect();
     assert!(tokens.iter().all(|tokens| tokens.len() == options.max_new_tokens));
     Ok(serde_json::to_string(&tokens)?)
 }

@@ -6,6 +6,7 @@ use hilora_contract::artifact::{FileError, JsonLinesError, WrongRow};
 use hilora_contract::fault::{Blame, Fault};
 use hilora_contract::plugin::{PluginError, PluginIdentity};
 use hilora_endpoint::EndpointError;
+use hilora_engine::EngineError;
 use hilora_judge::JudgeError;
 use hilora_model::ModelError;
 
@@ -18,6 +19,9 @@ pub enum EvaluatorError {
     /// The model or its tokenizer failed.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The judge failed.
     #[error(transparent)]
     Judge(#[from] JudgeError),
@@ -199,6 +203,7 @@ impl Fault for EvaluatorError {
         match self {
             Self::Plugin(error) => error.blame(),
             Self::Model(error) => error.blame(),
+            Self::Engine(error) => error.blame(),
             Self::Judge(error) => error.blame(),
             Self::File(error) => error.blame(),
             Self::Lines(error) => error.blame(),
@@ -228,6 +233,7 @@ impl Fault for EvaluatorError {
         let hint = match self {
             Self::Plugin(error) => return error.hints(),
             Self::Model(error) => return error.hints(),
+            Self::Engine(error) => return error.hints(),
             Self::Judge(error) => return error.hints(),
             Self::File(error) => return error.hints(),
             Self::Lines(error) => return error.hints(),

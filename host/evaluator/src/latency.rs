@@ -13,7 +13,8 @@ use super::error::EvaluatorError;
 use super::generator::TimedDecoder;
 use super::json_file::{read_json, write_json};
 use super::watch::{Watch, Work};
-use hilora_model::{Adapter, DecodeSession, Model};
+use hilora_engine::{Forward, ModelForward};
+use hilora_model::{Adapter, LogitRows, Model, Span};
 
 /// Tokens after each prompt that are decoded but not counted.
 const WARM_UP_TOKENS: usize = 2;
@@ -30,30 +31,44 @@ pub(crate) const ROOM_TOKENS: usize = WARM_UP_TOKENS + TOKENS_PER_PROMPT;
 /// How far two quotients of the same times may be apart by rounding.
 const ROUNDING: f64 = 1e-9;
 
-/// A model, with or without an adapter, decoding one sequence.
+/// A model, with or without an adapter, decoding one sequence by the passes that the engine takes.
 pub struct ModelDecoder<'a> {
-    model: &'a Model,
-    adapter: Option<&'a Adapter>,
-    session: DecodeSession<'a>,
+    forward: ModelForward<'a>,
+    adapter: Option<usize>,
+    length: usize,
 }
 
 impl<'a> ModelDecoder<'a> {
     /// A decoder at the beginning.
     pub fn new(model: &'a Model, adapter: Option<&'a Adapter>) -> Result<Self, EvaluatorError> {
-        Ok(Self { model, adapter, session: DecodeSession::new(model, adapter)? })
+        let forward = ModelForward::new(model, adapter.as_slice())?;
+        Ok(Self { forward, adapter: adapter.map(|_| 0), length: 0 })
+    }
+
+    /// Computes more tokens of the sequence.
+    fn compute(&mut self, tokens: &[u32]) -> Result<(), EvaluatorError> {
+        let end = self.length + tokens.len();
+        let blocks = end.div_ceil(self.forward.block_tokens());
+        self.forward.reserve(blocks)?;
+        let blocks: Vec<u32> = (0..blocks as u32).collect();
+        let (start, adapter, logits) = (self.length, self.adapter, LogitRows::Last);
+        self.forward.forward(&[Span { tokens, start, blocks: &blocks, adapter, logits }])?;
+        self.length = end;
+        Ok(())
     }
 }
 
 impl TimedDecoder for ModelDecoder<'_> {
     fn start(&mut self, prompt: &[u32]) -> Result<(), EvaluatorError> {
-        self.session = DecodeSession::new(self.model, self.adapter)?;
-        self.session.prefill(&[prompt])?;
-        Ok(())
+        // Memory is taken before anything is timed.
+        self.forward.reserve((prompt.len() + ROOM_TOKENS).div_ceil(self.forward.block_tokens()))?;
+        self.length = 0;
+        self.compute(prompt)
     }
 
     fn step(&mut self, token: u32) -> Result<Duration, EvaluatorError> {
         let start = Instant::now();
-        self.session.step(&[token])?;
+        self.compute(&[token])?;
         Ok(start.elapsed())
     }
 }

@@ -1,8 +1,12 @@
 //! Sampling: a prompt for each problem, n completions for each prompt.
 //!
+//! The samples of a prompt read it once, and the engine decides what is computed when.
+//!
 //! What is drawn depends on the seed, the problem's id and the sample's number alone: not on the other problems, their
 //! order or the size of a batch. A prompt that leaves no room for an answer in the model's context is not cut; it is
 //! said to be too long.
+
+use std::collections::BTreeMap;
 
 use super::completion::{Completion, CompletionEnd};
 use super::config::EvaluationConfig;
@@ -12,21 +16,33 @@ use super::latency::ModelDecoder;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{ProblemText, Segment};
 use hilora_contract::plugin::{PromptFormatter, Sequence};
-use hilora_model::{
-    Adapter, Generation, GenerationOptions, GenerationRequest, GenerationSink, Model, Tokenizer, generate,
-};
+use hilora_engine::{self as engine, Engine, Event, Limits, ModelForward, Request, RequestId, SamplingOptions};
+use hilora_model::{Adapter, KeyValueBlocks, Model, Tokenizer};
 
 /// Prompts that one call hands to the formatter.
 const PROMPTS_PER_CALL: usize = 64;
+
+/// Tokens of one pass: a prompt is read in pieces of at most so many, beside the samples that decode.
+const STEP_TOKENS_MAX: usize = 1_024;
+
+/// What the cache of keys and values may take, unless a single sequence needs more.
+const CACHE_BYTES_MAX: usize = 4 << 30;
 
 /// A model, with or without an adapter, as a generator.
 pub struct ModelGenerator<'a> {
     model: &'a Model,
     adapter: Option<&'a Adapter>,
     tokenizer: &'a Tokenizer,
-    options: GenerationOptions,
-    stop: Vec<u32>,
+    options: SamplingOptions,
     batch_rows_max: usize,
+}
+
+/// A prompt and the requests that ask for its samples.
+struct Prompt<'r> {
+    segments: &'r [Segment],
+    tokens: Vec<u32>,
+    requests: Vec<usize>,
+    streams: Vec<u64>,
 }
 
 impl<'a> ModelGenerator<'a> {
@@ -47,46 +63,111 @@ impl<'a> ModelGenerator<'a> {
                 stop.push(*end);
             }
         }
-        let options = GenerationOptions {
+        let options = SamplingOptions {
             max_new_tokens: config.max_new_tokens,
             temperature: config.temperature,
             top_p: config.top_p,
             seed,
+            stop_tokens: stop,
+            ..SamplingOptions::default()
         };
-        Ok(Self { model, adapter, tokenizer, options, stop, batch_rows_max })
-    }
-}
-
-impl Generator for ModelGenerator<'_> {
-    fn settings(&self) -> ContentHash {
-        let GenerationOptions { max_new_tokens, temperature, top_p, seed } = self.options;
-        let numbers = [max_new_tokens as u64, temperature.to_bits(), top_p.to_bits(), seed].map(u64::to_le_bytes);
-        let stop: Vec<u8> = self.stop.iter().flat_map(|token| token.to_le_bytes()).collect();
-        ContentHash::of_parts(numbers.iter().map(|number| &number[..]).chain([&stop[..]]))
+        Ok(Self { model, adapter, tokenizer, options, batch_rows_max })
     }
 
-    fn generate(&self, requests: &[SampleRequest<'_>], sink: &mut dyn CompletionSink) -> Result<(), EvaluatorError> {
-        let mut fitting = Vec::new();
-        let mut requests_of_fitting = Vec::new();
+    /// The prompts that fit, each once for all of the samples that are asked for one after another; the sink is told of
+    /// those that do not. `None` if it wants no more.
+    fn prompts<'r>(
+        &self,
+        requests: &[SampleRequest<'r>],
+        sink: &mut dyn CompletionSink,
+    ) -> Result<Option<Vec<Prompt<'r>>>, EvaluatorError> {
+        let mut prompts: Vec<Prompt<'r>> = Vec::new();
         for (index, request) in requests.iter().enumerate() {
             if !sink.wants_more() {
-                return Ok(());
+                return Ok(None);
+            }
+            let same = prompts.last_mut().filter(|prompt| prompt.segments == request.segments);
+            if let Some(prompt) = same {
+                prompt.requests.push(index);
+                prompt.streams.push(request.stream);
+                continue;
             }
             match self.prompt_tokens(request.segments, self.options.max_new_tokens)? {
-                Some(prompt) => {
-                    fitting.push(GenerationRequest { prompt, stream: request.stream });
-                    requests_of_fitting.push(index);
-                }
+                Some(tokens) => prompts.push(Prompt {
+                    segments: request.segments,
+                    tokens,
+                    requests: vec![index],
+                    streams: vec![request.stream],
+                }),
                 None => {
                     let end = CompletionEnd::PromptTooLong;
                     sink.accept(index, Completion { text: String::new(), tokens: 0, end, log_probabilities: None })?;
                 }
             }
         }
-        let mut decoded = Decoded { tokenizer: self.tokenizer, requests: &requests_of_fitting, sink, failed: None };
-        let Self { model, adapter, options, stop, batch_rows_max, .. } = self;
-        generate(model, *adapter, &fitting, options, stop, *batch_rows_max, &mut decoded)?;
-        decoded.failed.map_or(Ok(()), Err)
+        Ok(Some(prompts))
+    }
+
+    /// How much the engine does at once: every row has room for the longest prompt and its answer, within bounds.
+    fn limits(&self, prompts: &[Prompt<'_>]) -> Limits {
+        let (config, rows_max) = (self.model.config(), self.batch_rows_max.max(1));
+        let longest = prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0) + self.options.max_new_tokens;
+        let of_sequence = longest.div_ceil(KeyValueBlocks::BLOCK_TOKENS).max(1);
+        let block_bytes = KeyValueBlocks::bytes_of(config, self.model.compute_type(), 1).max(1);
+        Limits {
+            blocks: (rows_max * of_sequence).min(CACHE_BYTES_MAX / block_bytes).max(of_sequence),
+            rows_max,
+            step_tokens_max: STEP_TOKENS_MAX,
+            waiting_max: rows_max,
+        }
+    }
+
+    /// Hands a sample that has ended on as text.
+    fn accept(
+        &self,
+        request: usize,
+        sample: &engine::Completion,
+        sink: &mut dyn CompletionSink,
+    ) -> Result<(), EvaluatorError> {
+        let text = self.tokenizer.decode(&sample.tokens)?;
+        let end = match sample.end {
+            engine::CompletionEnd::StopToken(_) | engine::CompletionEnd::StopString { .. } => CompletionEnd::Stopped,
+            engine::CompletionEnd::Length => CompletionEnd::Cut,
+        };
+        sink.accept(request, Completion { text, tokens: sample.tokens.len() as u64, end, log_probabilities: None })
+    }
+}
+
+impl Generator for ModelGenerator<'_> {
+    fn settings(&self) -> ContentHash {
+        let SamplingOptions { max_new_tokens, temperature, top_p, seed, ref stop_tokens, .. } = self.options;
+        let numbers = [max_new_tokens as u64, temperature.to_bits(), top_p.to_bits(), seed].map(u64::to_le_bytes);
+        let stop: Vec<u8> = stop_tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        ContentHash::of_parts(numbers.iter().map(|number| &number[..]).chain([&stop[..]]))
+    }
+
+    fn generate(&self, requests: &[SampleRequest<'_>], sink: &mut dyn CompletionSink) -> Result<(), EvaluatorError> {
+        let Some(prompts) = self.prompts(requests, sink)?.filter(|prompts| !prompts.is_empty()) else { return Ok(()) };
+        let forward = ModelForward::new(self.model, self.adapter.as_slice())?;
+        let mut engine = Engine::new(forward, None, self.limits(&prompts))?;
+        let mut admitted: BTreeMap<RequestId, Vec<usize>> = BTreeMap::new();
+        let mut prompts = prompts.into_iter();
+        while sink.wants_more() {
+            while engine.has_room() {
+                let Some(Prompt { tokens: prompt, requests, streams, .. }) = prompts.next() else { break };
+                let (adapter, options) = (self.adapter.map(|_| 0), self.options.clone());
+                admitted.insert(engine.admit(Request { prompt, adapter, streams, options })?, requests);
+            }
+            if engine.is_idle() {
+                break;
+            }
+            for event in engine.step()? {
+                if let Event::End { request, sample, completion } = event {
+                    self.accept(admitted[&request][sample], &completion, sink)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -99,31 +180,6 @@ impl TimedGenerator for ModelGenerator<'_> {
         let (tokens, _) = self.tokenizer.encode_segments(prompt)?;
         let fits = tokens.len() + room <= self.model.config().max_position_embeddings;
         Ok(fits.then_some(tokens))
-    }
-}
-
-/// Hands on what the model generates as text, under the numbers of the requests that it was asked for.
-struct Decoded<'a> {
-    tokenizer: &'a Tokenizer,
-    requests: &'a [usize],
-    sink: &'a mut dyn CompletionSink,
-    failed: Option<EvaluatorError>,
-}
-
-impl GenerationSink for Decoded<'_> {
-    fn accept(&mut self, request: usize, generation: Generation) {
-        let accepted = self.tokenizer.decode(&generation.tokens).map_err(EvaluatorError::from).and_then(|text| {
-            let end = if generation.finished { CompletionEnd::Stopped } else { CompletionEnd::Cut };
-            let completion = Completion { text, tokens: generation.tokens.len() as u64, end, log_probabilities: None };
-            self.sink.accept(self.requests[request], completion)
-        });
-        if let Err(error) = accepted {
-            self.failed.get_or_insert(error);
-        }
-    }
-
-    fn wants_more(&mut self) -> bool {
-        self.failed.is_none() && self.sink.wants_more()
     }
 }
 
@@ -171,7 +227,6 @@ mod tests {
     use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity};
     use hilora_model::{ComputeDevice, ModelConfig};
     use serde_json::json;
-    use std::collections::BTreeMap;
     use std::path::Path;
 
     #[test]
@@ -250,6 +305,30 @@ mod tests {
         let ends: Vec<bool> = one.iter().map(|completion| completion.end == CompletionEnd::PromptTooLong).collect();
         assert_eq!(ends, [false, true, false, false]);
         assert!(one[0].tokens > 0 && one[0].tokens <= 12);
+        Ok(())
+    }
+
+    #[test]
+    fn the_samples_of_a_prompt_are_one_request_of_the_engine() -> Result<(), EvaluatorError> {
+        let (tokenizer, model, formatter) = (tokenizer()?, small_model(3)?, FakeFormatter::new());
+        let generator = ModelGenerator::new(&model, None, &tokenizer, &formatter, &EvaluationConfig::default(), 5, 4)?;
+        // A model of 128 tokens has no room for 512 more.
+        assert!(
+            generator
+                .prompts(&[SampleRequest { segments: &content("a"), messages: &[], stream: 1 }], &mut Collected::of(1))?
+                .is_some_and(|prompts| prompts.is_empty())
+        );
+        let config = EvaluationConfig { max_new_tokens: 12, ..EvaluationConfig::default() };
+        let generator = ModelGenerator::new(&model, None, &tokenizer, &formatter, &config, 5, 4)?;
+        let (one, other) = (content("sort"), content("print"));
+        let requests: Vec<SampleRequest<'_>> = [&one, &one, &other, &one]
+            .into_iter()
+            .zip(1..)
+            .map(|(segments, stream)| SampleRequest { segments, messages: &[], stream })
+            .collect();
+        let prompts = generator.prompts(&requests, &mut Collected::of(4))?.expect("the sink wants all");
+        let asked: Vec<_> = prompts.into_iter().map(|prompt| (prompt.requests, prompt.streams)).collect();
+        assert_eq!(asked, [(vec![0, 1], vec![1, 2]), (vec![2], vec![3]), (vec![3], vec![4])]);
         Ok(())
     }
 

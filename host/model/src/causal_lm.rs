@@ -214,20 +214,30 @@ impl Model {
 
     /// Checks that tokens and lengths are within the model's range.
     pub fn check(&self, documents: &PackedDocuments) -> Result<(), ModelError> {
-        if let Some(token) = documents.tokens.iter().find(|token| **token as usize >= self.config.vocab_size) {
-            let size = self.config.vocab_size;
-            return Err(ModelError::input_with_hint(
+        self.check_tokens(&documents.tokens)?;
+        let longest = documents.documents.iter().map(|document| document.rows.len()).max();
+        self.check_length(longest.unwrap_or(0))
+    }
+
+    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
+        let size = self.config.vocab_size;
+        match tokens.iter().find(|token| **token as usize >= size) {
+            Some(token) => Err(ModelError::input_with_hint(
                 format!("token id {token}: expected an id below the vocabulary's size {size}"),
                 "does the tokenizer belong to this model?",
-            ));
+            )),
+            None => Ok(()),
         }
-        match documents.documents.iter().map(|document| document.rows.len()).max() {
-            Some(longest) if longest > self.config.max_position_embeddings => Err(ModelError::input(format!(
-                "a sequence of {longest} tokens: the model's {} is {}",
-                self.config.length_limit, self.config.max_position_embeddings
-            ))),
-            _ => Ok(()),
+    }
+
+    pub(crate) fn check_length(&self, length: usize) -> Result<(), ModelError> {
+        if length <= self.config.max_position_embeddings {
+            return Ok(());
         }
+        Err(ModelError::input(format!(
+            "a sequence of {length} tokens: the model's {} is {}",
+            self.config.length_limit, self.config.max_position_embeddings
+        )))
     }
 
     pub(crate) fn pass<'a>(

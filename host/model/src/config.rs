@@ -280,16 +280,6 @@ impl ModelConfig {
         }
     }
 
-    /// Parameters of the linear layers, the output layer among them.
-    pub(crate) fn linear_parameters(&self) -> usize {
-        let of = |projection: &Projection| {
-            let (outputs, inputs) = self.projection_dims(*projection);
-            outputs * inputs
-        };
-        let block: usize = self.projections().iter().map(of).sum();
-        self.num_hidden_layers * block + self.vocab_size * self.hidden_size
-    }
-
     /// Whether a projection has a bias.
     pub(crate) fn has_bias(&self, projection: Projection) -> bool {
         match projection {

@@ -1,5 +1,5 @@
 //! The model: a decoder-only language model in the Hugging Face layout, its LoRA adapters in PEFT's layout, its
-//! tokenizer, its chat template, and generation with a key-value cache.
+//! tokenizer, its chat template, and passes over cached keys and values.
 //!
 //! One decoder block serves all families: biases, query and key norms, rotary embedding, factors on the way and tied
 //! embeddings are data. Forward and backward are written out per block over the operations of `kernels`; candle's autograd
@@ -56,8 +56,10 @@ mod checkpointing;
 mod document_loss;
 mod training_pass;
 
+mod inference_pass;
+mod key_value_blocks;
+
 mod decode;
-mod generation;
 
 mod chat_template;
 mod tokenizer;
@@ -93,7 +95,8 @@ pub use description::{
 };
 pub use device::{ComputeDevice, DeviceChoice};
 pub use error::{ModelError, blame_of_operation};
-pub use generation::{Generation, GenerationOptions, GenerationRequest, GenerationSink, generate};
+pub use inference_pass::{InferencePass, LogitRows, Span};
+pub use key_value_blocks::KeyValueBlocks;
 pub use lora_config::{LoraBias, LoraConfig, TaskType};
 pub use merged_checkpoint::merge;
 pub use module_names::{ModuleNames, ModulePattern};
@@ -121,6 +124,8 @@ extern crate self as hilora_model;
 #[allow(dead_code, reason = "not every crate that includes the file uses all of it")]
 mod small_model;
 
+#[cfg(test)]
+mod inference_pass_tests;
 #[cfg(test)]
 mod quantized_cases;
 #[cfg(test)]

@@ -5,11 +5,13 @@
 //! With magnitudes (DoRA) the layer is y = g ⊙ u + b, where u is the product of base and update (`kernels/dora`). Forward
 //! keeps u, because the gradient of the magnitudes asks for it.
 
-use candle_core::{Result, Tensor};
+use std::ops::Range;
+
+use candle_core::{DType, Result, Tensor};
 
 use super::{AdapterModule, Projection};
 use hilora_kernels::element::Element;
-use hilora_kernels::linear::{self, Onto, Prepared, Weight};
+use hilora_kernels::linear::{self, Onto, Weight};
 use hilora_kernels::lora::{self, Dropout, Factors, Inner, PreparedFactors};
 use hilora_kernels::scratch::Scratch;
 use hilora_kernels::{dora, residual};
@@ -235,56 +237,90 @@ impl Linear {
         }
     }
 
-    /// The layer made ready for many small products; its weight is widened for good with `widen`.
-    pub(crate) fn prepare<'a>(&'a self, update: Option<Update<'a>>, widen: bool) -> Result<PreparedLinear<'a>> {
-        let gain = |update: Update<'a>| {
-            let magnitude = update.module.magnitude.as_ref()?;
-            Some(dora::norms(&self.weight, update.factors()).and_then(|norms| magnitude / &*norms))
-        };
-        Ok(PreparedLinear {
-            outputs: self.weight.dims()?.0,
-            weight: self.weight.prepared(widen)?,
-            bias: self.bias_with(update)?,
-            gain: update.and_then(gain).transpose()?,
-            update: update.map(|update| PreparedFactors::new(update.factors())).transpose()?,
+    /// An update of the layer made ready for many passes.
+    pub(crate) fn prepare<'a, T: Element>(&self, update: Update<'a>) -> Result<PreparedUpdate<'a, T>> {
+        let gain = |magnitude: &Tensor| magnitude / &*dora::norms(&self.weight, update.factors())?;
+        Ok(PreparedUpdate {
+            factors: PreparedFactors::new(update.factors())?,
+            bias: self.bias_with(Some(update))?,
+            gain: update.module.magnitude.as_ref().map(gain).transpose()?,
+            plain: update.is_plain(),
         })
     }
-}
 
-/// A layer for decoding in f32.
-pub(crate) struct PreparedLinear<'a> {
-    outputs: usize,
-    weight: Prepared<'a>,
-    bias: Option<Tensor>,
-    update: Option<PreparedFactors<'a>>,
-    /// What a DoRA multiplies the products with.
-    gain: Option<Tensor>,
-}
-
-impl PreparedLinear<'_> {
-    /// Whether its result is added onto another as it is computed.
-    pub(crate) fn is_added(&self) -> bool {
-        self.bias.is_none() && self.gain.is_none()
+    /// Whether a layer's result is added onto another as it is computed.
+    pub(crate) fn is_added_with<T>(&self, update: Option<&PreparedUpdate<'_, T>>) -> bool {
+        self.bias.is_none() && update.is_none_or(|update| update.plain)
     }
 
-    /// y = x Wᵀ + b + update in f32, or y += … if `onto` is given, for a layer that `is_added`.
-    pub(crate) fn forward(&self, x: &Tensor, onto: Option<Scratch>) -> Result<Scratch> {
-        let onto_bias = self.bias.as_ref().map_or(Onto::Nothing, Onto::Bias);
-        let (y, onto) = match onto {
-            Some(y) => (y, Onto::Existing),
-            None => {
-                let y = Scratch::arbitrary((x.dims2()?.0, self.outputs), x.device())?;
-                (y, if self.gain.is_some() { Onto::Nothing } else { onto_bias })
-            }
-        };
-        linear::forward_prepared(x, &self.weight, onto, &y)?;
-        if let Some(update) = &self.update {
-            update.forward(x, &y)?;
+    /// y = x Wᵀ + b + update, x and y in T, for groups of rows that follow one another, each with an update of its own or
+    /// none. The product of the base is one; every row has the bits that `forward` gives it.
+    pub(crate) fn forward_groups<T: Element>(
+        &self,
+        x: &Tensor,
+        groups: &[(Range<usize>, Option<&PreparedUpdate<'_, T>>)],
+    ) -> Result<Scratch> {
+        if groups.iter().all(|(_, update)| update.is_none()) {
+            return Ok(self.forward::<T>(x, None)?.0);
         }
-        let Some(gain) = &self.gain else { return Ok(y) };
-        let scaled = Scratch::arbitrary(y.shape(), y.device())?;
-        dora::forward::<f32>(&y, gain, onto_bias, &scaled)?;
-        Ok(scaled)
+        let (rows, outputs) = (x.dims2()?.0, self.weight.dims()?.0);
+        let sums = Scratch::arbitrary((rows, outputs), x.device())?;
+        if groups.iter().all(|(_, update)| update.is_none_or(|update| update.plain)) {
+            linear::forward::<T, f32>(
+                x,
+                &self.weight,
+                None,
+                self.bias.as_ref().map_or(Onto::Nothing, Onto::Bias),
+                &sums,
+            )?;
+        } else {
+            for (rows, update) in groups {
+                let bias = match update {
+                    None => self.bias.as_ref(),
+                    Some(update) if update.gain.is_some() => None,
+                    Some(update) => update.bias.as_ref(),
+                };
+                let start = match bias {
+                    Some(bias) => bias.broadcast_as((rows.len(), outputs))?.contiguous()?,
+                    None => Tensor::zeros((rows.len(), outputs), DType::F32, x.device())?,
+                };
+                sums.slice_set(&start, 0, rows.start)?;
+            }
+            linear::forward::<T, f32>(x, &self.weight, None, Onto::Existing, &sums)?;
+        }
+        let part = |tensor: &Tensor, rows: &Range<usize>| tensor.narrow(0, rows.start, rows.len());
+        for (rows, update) in groups {
+            if let Some(update) = update {
+                update.add(&part(x, rows)?, &part(&sums, rows)?)?;
+            }
+        }
+        let y = if T::DTYPE == DType::F32 { sums } else { Scratch::converted::<f32, T>(&sums)? };
+        for (rows, update) in groups {
+            if let Some((gain, bias)) = update.and_then(|update| Some((update.gain.as_ref()?, update.bias.as_ref()))) {
+                let y = part(&y, rows)?;
+                let u = Scratch::converted::<T, T>(&y)?;
+                dora::forward::<T>(&u, gain, bias.map_or(Onto::Nothing, Onto::Bias), &y)?;
+            }
+        }
+        Ok(y)
+    }
+}
+
+/// An update of a layer, ready for many passes.
+pub(crate) struct PreparedUpdate<'a, T> {
+    factors: PreparedFactors<'a, T>,
+    /// The layer's and the update's.
+    bias: Option<Tensor>,
+    /// What a DoRA multiplies the products with.
+    gain: Option<Tensor>,
+    /// Whether it is no more than the product of its factors.
+    plain: bool,
+}
+
+impl<T: Element> PreparedUpdate<'_, T> {
+    /// y += scale · (x Aᵀ) Bᵀ, in f32 for x in T.
+    pub(crate) fn add(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        self.factors.forward(x, y)
     }
 }
 

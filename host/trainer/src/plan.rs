@@ -14,9 +14,7 @@ use super::sample::FittedSamples;
 use super::validation::ValidationMetric;
 use super::{TrainingConfig, TrainingError, TrainingSample};
 use hilora_kernels::cross_entropy;
-use hilora_model::{
-    Checkpointing, ComputeDevice, ComputeType, DecodeSession, LoraConfig, ModelConfig, ModuleToSave, StoredType,
-};
+use hilora_model::{Checkpointing, ComputeDevice, ComputeType, LoraConfig, ModelConfig, ModuleToSave, StoredType};
 
 /// What the threads' buffers and the allocator take beside everything that is counted: found by comparing plans with
 /// what runs took.
@@ -271,8 +269,8 @@ impl Costs<'_> {
         self.calibration.loss_results.at(tokens) + (logits * size_of::<f32>()) as f64
     }
 
-    /// Bytes of the largest measurement of held-out rows. Answers for pass@1 are decoded with widened weights; what is
-    /// cached of them depends on how long they are.
+    /// Bytes of the largest measurement of held-out rows. What is cached of answers for pass@1 depends on how long
+    /// they are.
     fn validation_bytes(&self, validation: &Validation<'_>) -> Result<f64, TrainingError> {
         let (training, vocabulary) = (self.request.training, self.request.model.vocab_size);
         let samples = FittedSamples::new(validation.samples, training.max_seq_length)?;
@@ -281,11 +279,7 @@ impl Costs<'_> {
             let rows = cross_entropy::chunk_rows(vocabulary, pass.targets);
             self.loss_bytes(pass.tokens, rows * vocabulary)
         });
-        let decoding = match validation.config.metric {
-            ValidationMetric::EvalLoss => 0,
-            ValidationMetric::PassAt1 => DecodeSession::widened_bytes(self.request.model),
-        };
-        Ok(bytes.fold(decoding as f64, f64::max))
+        Ok(bytes.fold(0.0, f64::max))
     }
 
     /// Bytes of the audit that holds packed samples, with this many tokens, against each alone.

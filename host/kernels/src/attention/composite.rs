@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use candle_core::{Result, Tensor};
 
+use super::key_values::{BLOCK_TOKENS, CachedSpan, KeyValues};
 use super::shape::{Backward, Document, Heads};
 use crate::composite::{indices, per_column, widened};
 use crate::element::Element;
@@ -74,10 +75,10 @@ fn exponentials(scores: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
     Ok((exponentials, totals, greatest))
 }
 
-/// The chunks of a document: (first row, rows).
-fn chunks(document: &Document, heads: Heads) -> impl Iterator<Item = (usize, usize)> {
+/// The chunks of a document that sees so many keys: (first row, rows).
+fn chunks(document: &Document, keys: usize, heads: Heads) -> impl Iterator<Item = (usize, usize)> {
     let length = document.rows.len();
-    let rows = (SCORES / (heads.queries * length).max(1)).clamp(16, length.max(16));
+    let rows = (SCORES / (heads.queries * keys).max(1)).clamp(16, length.max(16));
     (0..length).step_by(rows).map(move |first| (first, rows.min(length - first)))
 }
 
@@ -99,7 +100,7 @@ pub(super) fn forward<T: Element>(
     for document in documents {
         let [q, k, v] = [q, k, v].map(|values| ByHead::new(values, document, heads));
         let (q, k, v) = (q?, k?, v?);
-        for (first, count) in chunks(document, heads) {
+        for (first, count) in chunks(document, document.rows.len(), heads) {
             let seen = first + count;
             let scores =
                 scores(&q.rows(first, count)?, &k.rows(0, seen)?, &sees(document, first, count, heads), heads)?;
@@ -132,7 +133,7 @@ pub(super) fn backward<T: Element>(
         let length = document.rows.len();
         let sums = || Tensor::zeros((heads.keys, length, heads.dim), candle_core::DType::F32, lse.device());
         let (mut dk_sum, mut dv_sum) = (sums()?, sums()?);
-        for (first, count) in chunks(document, heads) {
+        for (first, count) in chunks(document, document.rows.len(), heads) {
             let seen = first + count;
             let (q, d_o) = (q.rows(first, count)?, d_o.rows(first, count)?);
             let (k, v) = (k.rows(0, seen)?, v.rows(0, seen)?);
@@ -159,53 +160,46 @@ fn added_to_first(sum: &Tensor, part: &Tensor) -> Result<Tensor> {
     sum + widened(part)?.pad_with_zeros(1, 0, missing)?
 }
 
-/// Writes rows of keys or values into a cache [slots, capacity, key heads · d].
-pub(super) fn store(rows: &Tensor, places: &[(usize, usize)], cache: &Tensor) -> Result<()> {
-    let (slots, capacity, width) = cache.dims3()?;
-    let places = indices(places.iter().map(|(slot, position)| slot * capacity + position), rows)?;
-    cache.reshape((slots * capacity, width))?.scatter_set(&per_column(&places, width)?, rows, 0)
+/// Writes rows of keys and values into blocks [blocks, tokens · key heads · d].
+pub(super) fn store(cache: &KeyValues, k: &Tensor, v: &Tensor, spans: &[CachedSpan<'_>]) -> Result<()> {
+    let width = k.dims2()?.1;
+    let places = spans.iter().flat_map(CachedSpan::places).map(|(_, block, token)| block * BLOCK_TOKENS + token);
+    let places = per_column(&indices(places, k)?, width)?;
+    for (rows, cache) in [(k, &cache.keys), (v, &cache.values)] {
+        cache.reshape((cache.dims()[0] * BLOCK_TOKENS, width))?.scatter_set(&places, rows, 0)?;
+    }
+    Ok(())
 }
 
-/// Copies a cache into a larger one.
-pub(super) fn move_cache(from: &Tensor, to: &Tensor) -> Result<()> {
-    let (slots, capacity, _) = to.dims3()?;
-    let (from_slots, from_capacity, _) = from.dims3()?;
-    let wider = from.pad_with_zeros(1, 0, capacity - from_capacity)?.contiguous()?;
-    to.narrow(0, 0, from_slots.min(slots))?.slice_set(&wider, 0, 0)
-}
-
-/// One new query per sequence over its cached keys and values. All sequences are one product over as many keys as the
-/// longest has.
-pub(super) fn decode(
+/// Attention of spans over what is cached of their sequences.
+pub(super) fn attend<T: Element>(
+    cache: &KeyValues,
     q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    sequences: &[(usize, usize)],
+    spans: &[CachedSpan<'_>],
     heads: Heads,
 ) -> Result<Scratch> {
-    let count = sequences.len();
-    let longest = sequences.iter().map(|(_, seen)| *seen).max().unwrap_or(0);
-    let slots = indices(sequences.iter().map(|(slot, _)| *slot), q)?;
-    // [sequences, keys, key heads · d] as [sequences · key heads, keys, d].
-    let cached = |cache: &Tensor| {
-        let cache = cache.narrow(1, 0, longest)?.contiguous()?.index_select(&slots, 0)?;
-        let cache = cache.reshape((count, longest, heads.keys, heads.dim))?.transpose(1, 2)?.contiguous()?;
-        cache.reshape((count * heads.keys, longest, heads.dim))
-    };
-    let (k, v) = (cached(k)?, cached(v)?);
-    let q = q.reshape((count * heads.keys, heads.group(), heads.dim))?;
-    let scores = (q.matmul(&k.transpose(1, 2)?)? * f64::from(heads.scale))?;
-    let columns = Tensor::arange(0u32, longest as u32, q.device())?.reshape((1, longest))?;
-    let ends = indices(sequences.iter().map(|(_, seen)| *seen), &q)?.reshape((count, 1))?;
-    let mut visible = columns.broadcast_lt(&ends)?;
-    if let Some(window) = heads.window {
-        let starts = sequences.iter().map(|(_, seen)| seen.saturating_sub(window));
-        visible = (visible * columns.broadcast_ge(&indices(starts, &q)?.reshape((count, 1))?)?)?;
+    let o = Scratch::of::<T>(q.shape(), q.device())?;
+    for span in spans {
+        let end = span.end();
+        let blocks = &span.blocks[..end.div_ceil(BLOCK_TOKENS)];
+        let blocks = indices(blocks.iter().map(|block| *block as usize), q)?;
+        let whole = Document { rows: 0..end, seen: end };
+        let cached = |cache: &Tensor| {
+            let rows = cache.index_select(&blocks, 0)?.reshape(((), heads.keys * heads.dim))?;
+            ByHead::new(&rows, &whole, heads)
+        };
+        let (k, v) = (cached(&cache.keys)?, cached(&cache.values)?);
+        let rows = Document { rows: span.rows.clone(), seen: span.rows.len() };
+        let queries = ByHead::new(q, &rows, heads)?;
+        for (first, count) in chunks(&rows, end, heads) {
+            let seen = span.start + first + count;
+            let sees = sees(&whole, span.start + first, count, heads);
+            let scores = scores(&queries.rows(first, count)?, &k.rows(0, seen)?, &sees, heads)?;
+            let (exponentials, totals, _) = exponentials(&scores)?;
+            let probabilities = exponentials.broadcast_div(&totals)?.to_dtype(T::DTYPE)?;
+            let rows = by_row(&probabilities.matmul(&v.rows(0, seen)?)?, count, heads)?;
+            o.slice_set(&rows, 0, span.rows.start + first)?;
+        }
     }
-    let visible = visible.reshape((count, 1, longest))?.broadcast_as((count, heads.queries, longest))?;
-    let visible = visible.contiguous()?.reshape(scores.shape())?;
-    let hidden = Tensor::full(f32::NEG_INFINITY, (), q.device())?.broadcast_as(scores.shape())?;
-    let (exponentials, totals, _) = exponentials(&visible.where_cond(&scores, &hidden)?)?;
-    let o = exponentials.broadcast_div(&totals)?.matmul(&v)?;
-    Ok(o.reshape((count, heads.queries * heads.dim))?.into())
+    Ok(o)
 }

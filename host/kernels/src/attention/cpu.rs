@@ -1,20 +1,22 @@
 //! Causal attention on the CPU: a thread takes a document and a key head, and of those a block of queries after the other.
 
+use std::ops::Range;
+
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::shape::{Backward, Document, Heads};
 use crate::element::{Element, convert};
-use crate::launch::{launch, view, write};
+use crate::launch::{launch, view};
 use crate::matmul::{
     Columns, Dense, Factor, Operand, Packed, PackedView, Product, Shape, Start, ZeroExtended, multiply_here,
 };
 use crate::scratch::Scratch;
-use crate::simd::{add_scaled, dot, exp, maximum, sum, vectorized};
+use crate::simd::{dot, exp, vectorized};
 use crate::softmax::softmax;
 
 /// Queries of a block.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 /// The columns of one head of one document.
 fn rows<'a, T: Element>(values: &'a [T], document: &Document, head: usize, heads: usize, dim: usize) -> Dense<'a, T> {
@@ -46,7 +48,14 @@ fn product<T: Element>(
 }
 
 /// Copies [rows, width] into the columns from `column` on of [_, stride], from `row` on.
-fn place<F: Element, T: Element>(from: &[F], width: usize, to: &mut [T], stride: usize, row: usize, column: usize) {
+pub(super) fn place<F: Element, T: Element>(
+    from: &[F],
+    width: usize,
+    to: &mut [T],
+    stride: usize,
+    row: usize,
+    column: usize,
+) {
     for (i, from) in from.chunks_exact(width).enumerate() {
         let start = (row + i) * stride + column;
         convert(from, &mut to[start..start + width]);
@@ -67,26 +76,6 @@ vectorized! {
 vectorized! {
     fn rounded<T: Element>(from: &[f32], to: &mut [T]) {
         convert(from, to);
-    }
-}
-
-vectorized! {
-    /// All heads of one query over the cache of its sequence.
-    fn decode_row(q: &[f32], k: &[f32], v: &[f32], scores: &mut [f32], heads: Heads, o: &mut [f32]) {
-        let (dim, key_width) = (heads.dim, heads.keys * heads.dim);
-        for (index, (o, q)) in o.chunks_exact_mut(dim).zip(q.chunks_exact(dim)).enumerate() {
-            let column = index / heads.group() * dim;
-            for (score, k) in scores.iter_mut().zip(k.chunks_exact(key_width)) {
-                *score = heads.scale * dot(q, &k[column..column + dim]);
-            }
-            let greatest = maximum(scores);
-            scores.iter_mut().for_each(|s| *s = exp(*s - greatest));
-            let inverse = 1.0 / sum(scores);
-            o.fill(0.0);
-            for (score, v) in scores.iter().zip(v.chunks_exact(key_width)) {
-                add_scaled(o, score * inverse, &v[column..column + dim]);
-            }
-        }
     }
 }
 
@@ -140,38 +129,72 @@ fn forward_job<T: Element>(
     let keys = Packed::<T>::of_transposed(&rows(k, document, key_head, heads.keys, dim));
     let values = block(&rows(v, document, key_head, heads.keys, dim), 0, length);
     let (mut o, mut lse) = (vec![0.0; length * group * dim], vec![0.0; length * group]);
-    let room = BLOCK.min(length) * length.next_multiple_of(2);
-    let (mut scores, mut probabilities) = (vec![0.0; room], vec![T::zero(); room]);
+    let mut room = Room::new(BLOCK.min(length), length);
     for member in 0..group {
         let queries = rows(q, document, key_head * group + member, heads.queries, dim);
         for first in (0..length).step_by(BLOCK) {
             let count = BLOCK.min(length - first);
-            let seen = first + count;
-            // A row of probabilities is a sum's factors, an even number of them.
-            let stride = seen.next_multiple_of(2);
-            let (scores, probabilities) = (&mut scores[..count * stride], &mut probabilities[..count * stride]);
-            let shape = Shape { rows: count, columns: seen, stride };
-            product(operand(&queries, first), keys.first_columns(seen), shape, scores, heads.scale, Start::Zero);
-            for (i, row) in scores.chunks_exact_mut(stride).enumerate() {
-                let sees = document.sees(first + i, heads.window);
-                row[..sees.start].fill(0.0);
-                row[sees.end..].fill(0.0);
-                lse[(first + i) * group + member] = softmax(&mut row[sees]);
-            }
-            rounded(scores, probabilities);
-            let target = &mut o[first * group * dim + member * dim..];
-            let shape = Shape { rows: count, columns: dim, stride: group * dim };
-            product(
-                Operand::rows_of(probabilities, stride),
-                values.first_rows(stride),
-                shape,
-                target,
-                1.0,
-                Start::Zero,
-            );
+            let block = Seen { keys: &keys, values: &values, count, seen: first + count };
+            let target = (&mut o[first * group * dim + member * dim..], group * dim);
+            let sees = |i: usize| document.sees(first + i, heads.window);
+            let lse = |i: usize, value: f32| lse[(first + i) * group + member] = value;
+            attend_queries(operand(&queries, first), &block, sees, heads.scale, &mut room, target, lse);
         }
     }
     (o, lse)
+}
+
+/// The keys and values of one head, and which of them a block of queries sees.
+pub(super) struct Seen<'a, T> {
+    pub(super) keys: &'a Packed<T>,
+    pub(super) values: &'a Packed<T>,
+    /// Queries of the block.
+    pub(super) count: usize,
+    /// The first keys, which the last of them sees.
+    pub(super) seen: usize,
+}
+
+/// Scores and probabilities of a block of queries.
+pub(super) struct Room<T> {
+    scores: Vec<f32>,
+    probabilities: Vec<T>,
+}
+
+impl<T: Element> Room<T> {
+    /// For so many queries that see at most so many keys.
+    pub(super) fn new(queries: usize, keys: usize) -> Self {
+        let room = queries * keys.next_multiple_of(2);
+        Self { scores: vec![0.0; room], probabilities: vec![T::zero(); room] }
+    }
+}
+
+/// The result of a block of queries of one head, row by row into the target with its stride. Query i sees the keys
+/// `sees(i)`, and `lse(i, …)` is told its log-sum-exp.
+pub(super) fn attend_queries<T: Element>(
+    queries: Operand<'_, T>,
+    block: &Seen<'_, T>,
+    sees: impl Fn(usize) -> Range<usize>,
+    scale: f32,
+    room: &mut Room<T>,
+    (target, target_stride): (&mut [f32], usize),
+    mut lse: impl FnMut(usize, f32),
+) {
+    let Seen { keys, values, count, seen } = *block;
+    // A row of probabilities is a sum's factors, an even number of them.
+    let stride = seen.next_multiple_of(2);
+    let (scores, probabilities) = (&mut room.scores[..count * stride], &mut room.probabilities[..count * stride]);
+    let shape = Shape { rows: count, columns: seen, stride };
+    product(queries, keys.first_columns(seen), shape, scores, scale, Start::Zero);
+    for (i, row) in scores.chunks_exact_mut(stride).enumerate() {
+        let sees = sees(i);
+        row[..sees.start].fill(0.0);
+        row[sees.end..].fill(0.0);
+        lse(i, softmax(&mut row[sees]));
+    }
+    rounded(scores, probabilities);
+    let values = values.first_rows(stride);
+    let shape = Shape { rows: count, columns: values.columns(), stride: target_stride };
+    product(Operand::rows_of(probabilities, stride), values, shape, target, 1.0, Start::Zero);
 }
 
 /// Returns (dq, dk, dv).
@@ -256,50 +279,4 @@ fn backward_job<T: Element>(
         }
     }
     [dq, dk, dv]
-}
-
-/// Writes rows of keys or values into a cache [slots, capacity, key heads · d]; `places[i]` is (slot, position).
-pub(super) fn store(rows: &Tensor, places: &[(usize, usize)], cache: &Tensor) -> Result<()> {
-    let (_, capacity, width) = cache.dims3()?;
-    write("cache", [cache], [rows], |[cache], [rows]| {
-        for (row, (slot, position)) in rows.chunks_exact(width).zip(places) {
-            let start = (slot * capacity + position) * width;
-            cache[start..start + width].copy_from_slice(row);
-        }
-    })
-}
-
-/// Copies a cache into a larger one.
-pub(super) fn move_cache(from: &Tensor, to: &Tensor) -> Result<()> {
-    let ((_, from_capacity, width), (_, to_capacity, _)) = (from.dims3()?, to.dims3()?);
-    write("cache", [to], [from], |[to], [from]| {
-        let slots = from.chunks_exact(from_capacity * width).zip(to.chunks_exact_mut(to_capacity * width));
-        slots.for_each(|(from, to)| to[..from.len()].copy_from_slice(from));
-    })
-}
-
-/// One new query per sequence over its cached keys and values: `sequences[i]` is (slot, keys seen, the new one included).
-///
-/// k and v [slots, capacity, key heads · d]. Every sequence is computed by itself, whatever else is in the batch.
-pub(super) fn decode(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    sequences: &[(usize, usize)],
-    heads: Heads,
-) -> Result<Scratch> {
-    let o = Scratch::arbitrary(q.shape(), q.device())?;
-    let capacity = k.dims3()?.1;
-    let (query_width, key_width) = (heads.queries * heads.dim, heads.keys * heads.dim);
-    write("attention of one query", [&o], [q, k, v], |[o], [q, k, v]| {
-        let rows = o.par_chunks_mut(query_width).zip(q.par_chunks(query_width)).zip(sequences).with_min_len(4);
-        rows.for_each(|((o, q), (slot, seen))| {
-            let first = heads.window.map_or(0, |window| seen.saturating_sub(window));
-            let cache = (slot * capacity + first) * key_width..(slot * capacity + seen) * key_width;
-            let (k, v) = (&k[cache.clone()], &v[cache]);
-            let mut scores = vec![0.0; seen - first];
-            decode_row(q, k, v, &mut scores, heads, o);
-        });
-    })?;
-    Ok(o)
 }

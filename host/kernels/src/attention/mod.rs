@@ -7,13 +7,20 @@
 //!
 //! Only the log-sum-exp of each row, lse [rows, heads], is saved. Backward computes P = exp(S − lse) again, block of
 //! queries by block of queries: dV += Pᵀ dO, dP = dO Vᵀ, dS = s P · (dP − Σ dO · O), dQ = dS K, dK += dSᵀ Q.
+//!
+//! A sequence that grows keeps its keys and values in blocks (`KeyValues`); what its rows get there, whole, in parts or one
+//! by one, are on the CPU the bits that `forward` gives them in a document.
+
+mod key_values;
+mod shape;
 
 mod composite;
 mod cpu;
-mod shape;
+mod cpu_blocks;
 
 use candle_core::{Result, Tensor};
 
+pub use self::key_values::{BLOCK_TOKENS, CachedSpan, KeyValues};
 pub use self::shape::{Backward, Document, Heads};
 use crate::element::Element;
 use crate::place::Body;
@@ -42,31 +49,5 @@ pub fn backward<T: Element>(
     match Body::of(saved.q) {
         Body::Cpu => cpu::backward::<T>(saved, documents, heads),
         Body::Composite | Body::Cuda => composite::backward::<T>(saved, documents, heads),
-    }
-}
-
-/// Writes rows of keys or values into a cache [slots, capacity, key heads · d]; `places[i]` is (slot, position).
-pub fn store(rows: &Tensor, places: &[(usize, usize)], cache: &Tensor) -> Result<()> {
-    match Body::of(cache) {
-        Body::Cpu => cpu::store(rows, places, cache),
-        Body::Composite | Body::Cuda => composite::store(rows, places, cache),
-    }
-}
-
-/// Copies a cache into a larger one.
-pub fn move_cache(from: &Tensor, to: &Tensor) -> Result<()> {
-    match Body::of(to) {
-        Body::Cpu => cpu::move_cache(from, to),
-        Body::Composite | Body::Cuda => composite::move_cache(from, to),
-    }
-}
-
-/// One new query per sequence over its cached keys and values: `sequences[i]` is (slot, keys seen, the new one included).
-///
-/// k and v [slots, capacity, key heads · d]. Every sequence is computed by itself, whatever else is in the batch.
-pub fn decode(q: &Tensor, k: &Tensor, v: &Tensor, sequences: &[(usize, usize)], heads: Heads) -> Result<Scratch> {
-    match Body::of(q) {
-        Body::Cpu => cpu::decode(q, k, v, sequences, heads),
-        Body::Composite | Body::Cuda => composite::decode(q, k, v, sequences, heads),
     }
 }

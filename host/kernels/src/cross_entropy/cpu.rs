@@ -5,13 +5,14 @@ use rayon::prelude::*;
 
 use super::Trained;
 use super::chunks::chunk_rows;
+use super::normalization::Normalization;
 use crate::element::{Element, UnitLayout};
 use crate::launch::{View, launch, view};
 use crate::linear::Weight;
 use crate::lora::Inner;
 use crate::matmul::{Columns, Dense, Factor, Operand, Product, RowSource, Shape, Start, ZeroExtended, multiply};
 use crate::scratch::Scratch;
-use crate::simd::{exp, maximum, sum, vectorized};
+use crate::simd::vectorized;
 
 const NAME: &str = "cross-entropy";
 
@@ -219,11 +220,9 @@ impl<'a, T: Element> InnerRows<'a, T> {
 vectorized! {
     /// The loss of one row, and the sum of the exponentials that replace its logits.
     fn exponentials(z: &mut [f32], target: usize) -> (f64, f32) {
-        let greatest = maximum(z);
         let of_target = z[target];
-        z.iter_mut().for_each(|z| *z = exp(*z - greatest));
-        let total = sum(z);
-        (f64::from(greatest) - f64::from(of_target) + f64::from(total).ln(), total)
+        let normalization = Normalization::of_exponentials(z);
+        (normalization.loss(of_target), normalization.total())
     }
 }
 

@@ -9,10 +9,12 @@
 mod chunks;
 mod composite;
 mod cpu;
+mod normalization;
 
 use candle_core::{Result, Tensor};
 
 pub use self::chunks::{chunk_bytes, chunk_rows};
+pub use self::normalization::Normalization;
 use crate::element::Element;
 use crate::linear::Weight;
 use crate::lora::Inner;

@@ -44,11 +44,6 @@ pub(super) fn forward<T: Element>(
     }
 }
 
-/// y = x Wᵀ on top of what `onto` says, for W that is in the type of x.
-pub(super) fn forward_dense(x: &Tensor, weight: &Tensor, onto: Onto<'_>, y: &Tensor) -> Result<()> {
-    put(&x.matmul(&weight.t()?)?, onto, y)
-}
-
 /// dx = dy W + dt A, or dx += ….
 pub(super) fn backward<T: Element>(
     dy: &Tensor,

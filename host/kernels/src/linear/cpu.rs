@@ -8,16 +8,8 @@ use super::weight::Weight;
 use crate::element::Element;
 use crate::launch::{launch, view};
 use crate::lora::Inner;
-use crate::matmul::{Columns, Dense, Factor, Operand, Packed, Product, Shape, Start, ZeroExtended, multiply};
+use crate::matmul::{Columns, Dense, Factor, Operand, Product, Shape, Start, ZeroExtended, multiply};
 use crate::simd::vectorized;
-
-/// y = x Wᵀ on top of what `onto` says, in f32 for a packed W.
-pub(super) fn forward_packed(x: &Tensor, weight: &Packed, onto: Onto<'_>, y: &Tensor) -> Result<()> {
-    let depth = x.dims2()?.1;
-    let x = view::<f32>("linear", x)?;
-    let product = Product { a: Operand::rows_of(&x, depth), b: Factor::Packed(weight.all()) };
-    forward_products::<f32, f32>(&[product], onto, y)
-}
 
 /// y = x Wᵀ + t Bᵀ on top of what `onto` says: x in T, y in T or f32, and the update of a LoRA if there is one.
 pub(super) fn forward<T: Element, Y: Element>(

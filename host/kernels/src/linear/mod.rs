@@ -10,27 +10,16 @@ mod weight;
 
 mod composite;
 mod cpu;
-mod prepared;
 
 use candle_core::{Result, Tensor};
 
 pub use self::coded_matrix::CodedMatrix;
 pub(crate) use self::composite::dense_of_type;
 pub use self::onto::Onto;
-pub use self::prepared::Prepared;
 pub use self::weight::Weight;
 use crate::element::Element;
 use crate::lora::Inner;
 use crate::place::Body;
-
-/// y = x Wᵀ on top of what `onto` says, in f32 for W made ready before.
-pub fn forward_prepared(x: &Tensor, weight: &Prepared<'_>, onto: Onto<'_>, y: &Tensor) -> Result<()> {
-    match weight {
-        Prepared::Packed(weight) => cpu::forward_packed(x, weight, onto, y),
-        Prepared::Dense(weight) => composite::forward_dense(x, weight, onto, y),
-        Prepared::AsItIs(weight) => forward::<f32, f32>(x, weight, None, onto, y),
-    }
-}
 
 /// y = x Wᵀ + t Bᵀ on top of what `onto` says: x in T, y in T or f32, and the update of a LoRA if there is one.
 pub fn forward<T: Element, Y: Element>(

@@ -20,7 +20,7 @@ use candle_core::{Result, Tensor};
 
 pub use self::dropout::Dropout;
 pub use self::factors::{Factors, Inner};
-pub use self::prepared::{PackedFactors, PreparedFactors};
+pub use self::prepared::PreparedFactors;
 use crate::composite::add;
 use crate::element::Element;
 use crate::matmul::Start;

@@ -13,7 +13,7 @@ use crate::element::{Element, Output, UnitLayout, convert};
 use crate::simd::vectorized;
 
 /// Products added up before the sum is added to C.
-const DEPTH_BLOCK: usize = 512;
+pub(crate) const DEPTH_BLOCK: usize = 512;
 
 /// What C holds before the products are added.
 #[derive(Clone, Copy)]

@@ -25,14 +25,13 @@ mod tests;
 use rayon::prelude::*;
 
 use self::call::with_call;
-use self::panels::PANEL;
 use self::tile::TILE_ROWS;
 use crate::element::Element;
 
-pub(crate) use self::call::{Shape, Start};
+pub(crate) use self::call::{DEPTH_BLOCK, Shape, Start};
 pub(crate) use self::factor::{Factor, Product};
 pub(crate) use self::operand::{Columns, Operand};
-pub(crate) use self::panels::{Packed, PackedView};
+pub(crate) use self::panels::{PANEL, Packed, PackedView};
 pub use self::source::RowSource;
 pub(crate) use self::source::{Dense, ZeroExtended};
 

@@ -29,6 +29,11 @@ impl<'a, E: Element> Operand<'a, E> {
         Self { values: &self.values[rows * self.row_stride..], ..self }
     }
 
+    /// Without the first elements of every row, of as many as lie before it in memory.
+    pub(crate) fn skip_elements(self, elements: usize) -> Self {
+        Self { values: &self.values[elements..], ..self }
+    }
+
     /// Where an element of a row stands.
     pub(super) fn at(&self, row: usize, depth: usize) -> usize {
         row * self.row_stride + depth / self.together * self.depth_stride + depth % self.together

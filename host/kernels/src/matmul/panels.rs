@@ -14,7 +14,7 @@ use crate::element::{Element, UnitLayout, convert};
 use crate::simd::vectorized;
 
 /// Columns of a panel.
-pub(super) const PANEL: usize = 32;
+pub(crate) const PANEL: usize = 32;
 
 /// A unit of depth of one column. Of a pair the first is the lower half.
 pub(super) type Unit = u32;
@@ -287,7 +287,7 @@ unsafe fn transpose_avx512(rows: &[Unit], stride: usize, target: &mut [Unit]) {
 static POOL: Mutex<Vec<Units>> = Mutex::new(Vec::new());
 
 /// The whole of B in panels, for more than one product.
-pub struct Packed<E = f32> {
+pub(crate) struct Packed<E = f32> {
     pub(super) depth: usize,
     pub(super) columns: usize,
     panels: Units,
@@ -333,6 +333,20 @@ impl<E: Element> Packed<E> {
         Self { depth, columns, panels, element: PhantomData }
     }
 
+    /// B [depth, columns] whose panels lie elsewhere: `fill` is handed each with its index.
+    pub(crate) fn of_panels(depth: usize, columns: usize, mut fill: impl FnMut(usize, &mut Panel<'_, E>)) -> Self {
+        let mut panels = POOL.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let part = Part { columns: 0..columns, depth: 0..depth };
+        assert!(depth.is_multiple_of(2) || E::layout() == UnitLayout::Single, "the depth of a product in bf16 is even");
+        if depth > 0 {
+            let room = panels.room(part.units_total::<E>());
+            for (index, units) in room.chunks_exact_mut(part.units::<E>() * PANEL).enumerate() {
+                fill(index, &mut Panel { units, element: PhantomData });
+            }
+        }
+        Self { depth, columns, panels, element: PhantomData }
+    }
+
     /// All of B.
     pub(crate) fn all(&self) -> PackedView<'_, E> {
         PackedView {
@@ -355,6 +369,45 @@ impl<E: Element> Packed<E> {
     }
 }
 
+/// One panel of a B, on its way into it.
+pub(crate) struct Panel<'a, E> {
+    units: &'a mut [Unit],
+    element: PhantomData<E>,
+}
+
+impl<E: Element> Panel<'_, E> {
+    /// Copies rows [steps, width, elements of a step], a step being `E::TOGETHER` elements along the depth; the first of
+    /// them is step `first`. The columns beyond their width are never read.
+    pub(crate) fn put(&mut self, first: usize, rows: &[E], width: usize) {
+        let layout = E::layout();
+        let step = E::TOGETHER / layout.elements() * PANEL;
+        let target = &mut self.units[first * step..];
+        match layout {
+            UnitLayout::Single | UnitLayout::Pair if width == PANEL => lay_out(rows, layout, target),
+            UnitLayout::Single | UnitLayout::Pair => {
+                for (row, target) in rows.chunks_exact(width * E::TOGETHER).zip(target.chunks_exact_mut(step)) {
+                    lay_out(row, layout, target);
+                }
+            }
+            UnitLayout::Widened => {
+                for (row, target) in rows.chunks_exact(width * E::TOGETHER).zip(target.chunks_exact_mut(step)) {
+                    let (seconds, firsts) = target.split_at_mut(PANEL);
+                    separate(row, seconds, firsts);
+                }
+            }
+        }
+    }
+}
+
+vectorized! {
+    /// Pairs as two rows of widened units.
+    fn separate<E: Element>(pairs: &[E], seconds: &mut [Unit], firsts: &mut [Unit]) {
+        for (([first, second], firsts), seconds) in pairs.as_chunks::<2>().0.iter().zip(firsts).zip(seconds) {
+            (*firsts, *seconds) = (first.widen().to_bits(), second.widen().to_bits());
+        }
+    }
+}
+
 /// A corner of B.
 #[derive(Clone, Copy)]
 pub(crate) struct PackedView<'a, E = f32> {
@@ -364,6 +417,13 @@ pub(crate) struct PackedView<'a, E = f32> {
     pub(super) panel_units: usize,
     pub(super) panels: &'a [Unit],
     element: PhantomData<E>,
+}
+
+impl<E> PackedView<'_, E> {
+    /// Its columns.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
 }
 
 #[cfg(test)]
