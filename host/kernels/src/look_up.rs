@@ -5,6 +5,8 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
+use crate::element::Element;
+
 #[cfg(target_arch = "x86_64")]
 use crate::processor::{InstructionSet, instruction_set};
 
@@ -88,15 +90,33 @@ fn look_up_f32_avx2(values: &[f32; 16], bytes: &[[u8; CHUNK / 2]], target: &mut 
     }
 }
 
+/// Looks up elements from `at` on among `codes` · `scale`, rounded.
+#[inline]
+pub(crate) fn look_up_scaled_bf16(codes: &[f32; 16], scale: f32, packed: &[u8], at: usize, target: &mut [bf16]) {
+    #[cfg(target_arch = "x86_64")]
+    if instruction_set() != InstructionSet::Baseline {
+        // SAFETY: the processor has AVX2.
+        return look_up_bf16(&unsafe { scaled_avx2(codes, scale) }, packed, at, target);
+    }
+    look_up_bf16(&codes.map(|code| bf16::narrow(code * scale)), packed, at, target);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn scaled_avx2(codes: &[f32; 16], scale: f32) -> [bf16; 16] {
+    codes.map(|code| bf16::narrow(code * scale))
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn look_up_bf16_avx2(values: &[bf16; 16], bytes: &[[u8; CHUNK / 2]], target: &mut [[bf16; CHUNK]]) {
-    let low_bytes = values.map(|value| value.to_bits() as u8);
-    let high_bytes = values.map(|value| (value.to_bits() >> 8) as u8);
-    // SAFETY: sixteen bytes are a register, and 32 elements are four of eight.
+    // SAFETY: sixteen values are two registers of eight, sixteen bytes are one, and 32 elements are four of eight.
     unsafe {
-        let low_bytes = _mm_loadu_si128(low_bytes.as_ptr().cast());
-        let high_bytes = _mm_loadu_si128(high_bytes.as_ptr().cast());
+        let first = _mm_loadu_si128(values.as_ptr().cast());
+        let second = _mm_loadu_si128(values.as_ptr().add(8).cast());
+        let byte = _mm_set1_epi16(0xff);
+        let low_bytes = _mm_packus_epi16(_mm_and_si128(first, byte), _mm_and_si128(second, byte));
+        let high_bytes = _mm_packus_epi16(_mm_srli_epi16::<8>(first), _mm_srli_epi16::<8>(second));
         for (bytes, target) in bytes.iter().zip(target) {
             let mut target = target.as_mut_ptr().cast::<__m128i>();
             for indices in nibbles(_mm_loadu_si128(bytes.as_ptr().cast())) {
