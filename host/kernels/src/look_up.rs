@@ -101,10 +101,30 @@ pub(crate) fn look_up_scaled_bf16(codes: &[f32; 16], scale: f32, packed: &[u8], 
     look_up_bf16(&codes.map(|code| bf16::narrow(code * scale)), packed, at, target);
 }
 
+/// `codes` · `scale`, rounded as `Element::narrow` does.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn scaled_avx2(codes: &[f32; 16], scale: f32) -> [bf16; 16] {
-    codes.map(|code| bf16::narrow(code * scale))
+    let scale = _mm256_set1_ps(scale);
+    let rounded = |codes: __m256| {
+        let value = _mm256_mul_ps(codes, scale);
+        let bits = _mm256_castps_si256(value);
+        let upper = _mm256_srli_epi32::<16>(bits);
+        let half = _mm256_add_epi32(_mm256_set1_epi32(0x7fff), _mm256_and_si256(upper, _mm256_set1_epi32(1)));
+        let nearest = _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, half));
+        let quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+        let is_nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(value, value));
+        _mm256_blendv_epi8(nearest, quiet, is_nan)
+    };
+    let mut values = [bf16::ZERO; 16];
+    // SAFETY: sixteen floats are two registers of eight, and sixteen bf16 are one.
+    unsafe {
+        let (first, second) = (_mm256_loadu_ps(codes.as_ptr()), _mm256_loadu_ps(codes.as_ptr().add(8)));
+        // Registers are packed half by half.
+        let halves = _mm256_packus_epi32(rounded(first), rounded(second));
+        _mm256_storeu_si256(values.as_mut_ptr().cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(halves));
+    }
+    values
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -124,6 +144,30 @@ fn look_up_bf16_avx2(values: &[bf16; 16], bytes: &[[u8; CHUNK / 2]], target: &mu
                 _mm_storeu_si128(target, _mm_unpacklo_epi8(low, high));
                 _mm_storeu_si128(target.add(1), _mm_unpackhi_epi8(low, high));
                 target = target.add(2);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scaled_codes_are_rounded_as_elements_are() {
+        let mut state = 7u32;
+        let mut number = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from_bits(state ^ state >> 13)
+        };
+        for _ in 0..20_000 {
+            let (codes, scale): ([f32; 16], f32) = (std::array::from_fn(|_| number()), number());
+            let packed: [u8; 8] = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
+            let mut got = [bf16::ZERO; 16];
+            look_up_scaled_bf16(&codes, scale, &packed, 0, &mut got);
+            for (got, code) in got.iter().zip(codes) {
+                let expected = bf16::narrow(code * scale);
+                assert!(*got == expected || (got.is_nan() && expected.is_nan()), "{code} · {scale}: {got} {expected}");
             }
         }
     }
