@@ -38,6 +38,14 @@ pub enum Output<'a> {
     Bf16(&'a mut [bf16]),
 }
 
+/// Values in memory.
+pub enum Stored<'a> {
+    /// In 32 bits.
+    F32(&'a [f32]),
+    /// In 16 bits.
+    Bf16(&'a [bf16]),
+}
+
 /// A type that activations are kept in.
 pub trait Element: WithDType {
     /// Elements of a transposed operand that stand side by side along the depth (`matmul::Columns`).
@@ -51,6 +59,9 @@ pub trait Element: WithDType {
 
     /// Widens, exactly.
     fn widen(self) -> f32;
+
+    /// Values as they are in memory.
+    fn stored(values: &[Self]) -> Stored<'_>;
 
     /// Values as the result of a product.
     fn output(values: &mut [Self]) -> Output<'_>;
@@ -75,6 +86,10 @@ impl Element for f32 {
     #[inline(always)]
     fn widen(self) -> f32 {
         self
+    }
+
+    fn stored(values: &[Self]) -> Stored<'_> {
+        Stored::F32(values)
     }
 
     fn output(values: &mut [Self]) -> Output<'_> {
@@ -107,6 +122,10 @@ impl Element for bf16 {
     #[inline(always)]
     fn widen(self) -> f32 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+
+    fn stored(values: &[Self]) -> Stored<'_> {
+        Stored::Bf16(values)
     }
 
     fn output(values: &mut [Self]) -> Output<'_> {

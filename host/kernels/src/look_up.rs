@@ -5,6 +5,8 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
+use crate::element::Element;
+
 #[cfg(target_arch = "x86_64")]
 use crate::processor::{InstructionSet, instruction_set};
 
@@ -88,15 +90,53 @@ fn look_up_f32_avx2(values: &[f32; 16], bytes: &[[u8; CHUNK / 2]], target: &mut 
     }
 }
 
+/// Looks up elements from `at` on among `codes` · `scale`, rounded.
+#[inline]
+pub(crate) fn look_up_scaled_bf16(codes: &[f32; 16], scale: f32, packed: &[u8], at: usize, target: &mut [bf16]) {
+    #[cfg(target_arch = "x86_64")]
+    if instruction_set() != InstructionSet::Baseline {
+        // SAFETY: the processor has AVX2.
+        return look_up_bf16(&unsafe { scaled_avx2(codes, scale) }, packed, at, target);
+    }
+    look_up_bf16(&codes.map(|code| bf16::narrow(code * scale)), packed, at, target);
+}
+
+/// `codes` · `scale`, rounded as `Element::narrow` does.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn scaled_avx2(codes: &[f32; 16], scale: f32) -> [bf16; 16] {
+    let scale = _mm256_set1_ps(scale);
+    let rounded = |codes: __m256| {
+        let value = _mm256_mul_ps(codes, scale);
+        let bits = _mm256_castps_si256(value);
+        let upper = _mm256_srli_epi32::<16>(bits);
+        let half = _mm256_add_epi32(_mm256_set1_epi32(0x7fff), _mm256_and_si256(upper, _mm256_set1_epi32(1)));
+        let nearest = _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, half));
+        let quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+        let is_nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(value, value));
+        _mm256_blendv_epi8(nearest, quiet, is_nan)
+    };
+    let mut values = [bf16::ZERO; 16];
+    // SAFETY: sixteen floats are two registers of eight, and sixteen bf16 are one.
+    unsafe {
+        let (first, second) = (_mm256_loadu_ps(codes.as_ptr()), _mm256_loadu_ps(codes.as_ptr().add(8)));
+        // Registers are packed half by half.
+        let halves = _mm256_packus_epi32(rounded(first), rounded(second));
+        _mm256_storeu_si256(values.as_mut_ptr().cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(halves));
+    }
+    values
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn look_up_bf16_avx2(values: &[bf16; 16], bytes: &[[u8; CHUNK / 2]], target: &mut [[bf16; CHUNK]]) {
-    let low_bytes = values.map(|value| value.to_bits() as u8);
-    let high_bytes = values.map(|value| (value.to_bits() >> 8) as u8);
-    // SAFETY: sixteen bytes are a register, and 32 elements are four of eight.
+    // SAFETY: sixteen values are two registers of eight, sixteen bytes are one, and 32 elements are four of eight.
     unsafe {
-        let low_bytes = _mm_loadu_si128(low_bytes.as_ptr().cast());
-        let high_bytes = _mm_loadu_si128(high_bytes.as_ptr().cast());
+        let first = _mm_loadu_si128(values.as_ptr().cast());
+        let second = _mm_loadu_si128(values.as_ptr().add(8).cast());
+        let byte = _mm_set1_epi16(0xff);
+        let low_bytes = _mm_packus_epi16(_mm_and_si128(first, byte), _mm_and_si128(second, byte));
+        let high_bytes = _mm_packus_epi16(_mm_srli_epi16::<8>(first), _mm_srli_epi16::<8>(second));
         for (bytes, target) in bytes.iter().zip(target) {
             let mut target = target.as_mut_ptr().cast::<__m128i>();
             for indices in nibbles(_mm_loadu_si128(bytes.as_ptr().cast())) {
@@ -104,6 +144,30 @@ fn look_up_bf16_avx2(values: &[bf16; 16], bytes: &[[u8; CHUNK / 2]], target: &mu
                 _mm_storeu_si128(target, _mm_unpacklo_epi8(low, high));
                 _mm_storeu_si128(target.add(1), _mm_unpackhi_epi8(low, high));
                 target = target.add(2);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scaled_codes_are_rounded_as_elements_are() {
+        let mut state = 7u32;
+        let mut number = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from_bits(state ^ state >> 13)
+        };
+        for _ in 0..20_000 {
+            let (codes, scale): ([f32; 16], f32) = (std::array::from_fn(|_| number()), number());
+            let packed: [u8; 8] = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
+            let mut got = [bf16::ZERO; 16];
+            look_up_scaled_bf16(&codes, scale, &packed, 0, &mut got);
+            for (got, code) in got.iter().zip(codes) {
+                let expected = bf16::narrow(code * scale);
+                assert!(*got == expected || (got.is_nan() && expected.is_nan()), "{code} · {scale}: {got} {expected}");
             }
         }
     }

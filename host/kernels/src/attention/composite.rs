@@ -163,10 +163,13 @@ fn added_to_first(sum: &Tensor, part: &Tensor) -> Result<Tensor> {
 /// Writes rows of keys and values into blocks [blocks, tokens · key heads · d].
 pub(super) fn store(cache: &KeyValues, k: &Tensor, v: &Tensor, spans: &[CachedSpan<'_>]) -> Result<()> {
     let width = k.dims2()?.1;
-    let places = spans.iter().flat_map(CachedSpan::places).map(|(_, block, token)| block * BLOCK_TOKENS + token);
-    let places = per_column(&indices(places, k)?, width)?;
+    let places = || spans.iter().flat_map(CachedSpan::places);
+    let stored = indices(places().map(|(row, _, _)| row), k)?;
+    let places = indices(places().map(|(_, block, token)| block * BLOCK_TOKENS + token), k)?;
+    let places = per_column(&places, width)?;
     for (rows, cache) in [(k, &cache.keys), (v, &cache.values)] {
-        cache.reshape((cache.dims()[0] * BLOCK_TOKENS, width))?.scatter_set(&places, rows, 0)?;
+        let cache = cache.reshape((cache.dims()[0] * BLOCK_TOKENS, width))?;
+        cache.scatter_set(&places, &rows.index_select(&stored, 0)?, 0)?;
     }
     Ok(())
 }

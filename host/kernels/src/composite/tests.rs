@@ -269,7 +269,8 @@ fn attention_over_blocks<T: Element>() -> Result<()> {
             let span = |rows, start, blocks| CachedSpan { rows, start, blocks };
             let first = [span(0..40, 0, &[1, 0][..])];
             cache.store::<T>(&k, &v, &first, heads)?;
-            let mut results = vec![cache.attend::<T>(&q, &first, heads)?.narrow(0, 0, 40)?];
+            let o = cache.attend::<T>(&q, &first, heads)?;
+            let mut results = vec![owned(&o.narrow(0, 0, 40)?)?];
             cache.reserve(4)?;
             cache.copy_block(1, 3)?;
             for (spans, rows) in [
@@ -279,10 +280,10 @@ fn attention_over_blocks<T: Element>() -> Result<()> {
                 cache.store::<T>(&k, &v, &spans, heads)?;
                 let o = cache.attend::<T>(&q, &spans, heads)?;
                 for rows in rows {
-                    results.push(o.narrow(0, rows.start, rows.len())?);
+                    results.push(owned(&o.narrow(0, rows.start, rows.len())?)?);
                 }
             }
-            results.iter().map(owned).collect()
+            Ok(results)
         })?;
     }
     Ok(())

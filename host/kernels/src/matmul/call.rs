@@ -6,6 +6,8 @@ use std::ops::Range;
 use half::bf16;
 
 use super::factor::Product;
+#[cfg(target_arch = "x86_64")]
+use super::few_rows;
 use super::operand::Operand;
 use super::panels::{PANEL, Unit, Units};
 use super::tile::{TILE_ROWS, Tile, TileStart, tile_function};
@@ -144,6 +146,30 @@ impl<E: Element> Call<'_, E> {
                 }
             };
             let blocks: Vec<(&Product<'_, E>, Range<usize>)> = self.blocks();
+            #[cfg(target_arch = "x86_64")]
+            if few_rows::fits(rows.len(), self.products) {
+                if matches!(self.start, Start::Existing) {
+                    // SAFETY: the caller's promise; `target` has room for the part.
+                    unsafe { self.widen(rows.start, rows.len(), &columns, target) };
+                }
+                let tile = |index: usize, column: usize| Tile {
+                    units: 0,
+                    a: std::ptr::null(),
+                    row_bytes: 0,
+                    unit_bytes: 0,
+                    b: std::ptr::null(),
+                    c: target.wrapping_add(column - columns.start),
+                    stride,
+                    width: PANEL.min(columns.end - column),
+                    alpha: self.alpha,
+                    start: self.tile_start(index == 0, column),
+                };
+                // SAFETY: the caller's promise: a panel of these columns lies in the part.
+                unsafe { few_rows::multiply(&rows, &columns, &blocks, a_rows, tile) };
+                // SAFETY: the caller's promise; `target` holds the sums.
+                unsafe { self.round(rows.start, rows.len(), &columns, target) };
+                return;
+            }
             for (index, (product, depth)) in blocks.iter().enumerate() {
                 let (panels, panel_units) = product.b.block(&columns, depth, block);
                 let step = BlockStep {
@@ -174,6 +200,16 @@ impl<E: Element> Call<'_, E> {
         blocks
     }
 
+    /// Where the sums of a panel begin: with what C is to hold, in the first block of depth.
+    fn tile_start(&self, first: bool, column: usize) -> TileStart {
+        match self.start {
+            _ if !first => TileStart::Existing,
+            Start::Zero => TileStart::Zero,
+            Start::Existing => TileStart::Existing,
+            Start::Row(values) => TileStart::Row(values[column..].as_ptr()),
+        }
+    }
+
     /// Adds one block of depth to all tiles of a part.
     ///
     /// # Safety
@@ -190,12 +226,7 @@ impl<E: Element> Call<'_, E> {
             }
             let a = step.a.rows(rows.start + row, height, &step.depth, buffer);
             for (panel, column) in (0..columns.len()).step_by(PANEL).enumerate() {
-                let start = match self.start {
-                    _ if !step.first => TileStart::Existing,
-                    Start::Zero => TileStart::Zero,
-                    Start::Existing => TileStart::Existing,
-                    Start::Row(values) => TileStart::Row(values[columns.start + column..].as_ptr()),
-                };
+                let start = self.tile_start(step.first, columns.start + column);
                 let task = Tile {
                     units: step.depth.len() / E::layout().elements(),
                     a: a.first,

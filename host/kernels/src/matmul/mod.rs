@@ -18,6 +18,9 @@ mod factor;
 
 mod tile;
 
+#[cfg(target_arch = "x86_64")]
+mod few_rows;
+
 mod call;
 #[cfg(test)]
 mod tests;
@@ -37,6 +40,8 @@ pub(crate) use self::source::{Dense, ZeroExtended};
 
 /// Panels whose block stays in the second-level cache while tiles pass over it.
 const PANEL_GROUP: usize = 16;
+/// Rows whose multiply-adds take about as long as it takes to read B.
+const READING_ROWS: usize = 4;
 /// Multiply-adds below which a second thread costs more than it brings.
 const PARALLEL_WORK: usize = 1 << 21;
 
@@ -50,7 +55,8 @@ pub(crate) fn multiply<E: Element, C: Element>(
 ) {
     let threads = rayon::current_num_threads();
     let depth: usize = products.iter().map(|product| product.b.depth()).sum();
-    if threads == 1 || shape.rows * shape.columns * depth < PARALLEL_WORK {
+    // Of few rows the reading of B is most of the work.
+    if threads == 1 || shape.rows.max(READING_ROWS) * shape.columns * depth < PARALLEL_WORK {
         return multiply_here(products, shape, c, alpha, start);
     }
     let panels = shape.columns.div_ceil(PANEL);

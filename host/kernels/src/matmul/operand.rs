@@ -34,6 +34,18 @@ impl<'a, E: Element> Operand<'a, E> {
         Self { values: &self.values[elements..], ..self }
     }
 
+    /// Whether the elements of a row follow one another.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn is_row_major(&self) -> bool {
+        self.depth_stride == 1 && self.together == 1
+    }
+
+    /// A part of a row of a row-major operand.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn row(&self, row: usize, depth: &Range<usize>) -> &'a [E] {
+        &self.values[row * self.row_stride + depth.start..][..depth.len()]
+    }
+
     /// Where an element of a row stands.
     pub(super) fn at(&self, row: usize, depth: usize) -> usize {
         row * self.row_stride + depth / self.together * self.depth_stride + depth % self.together

@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use half::bf16;
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::few_rows::transposed;
 use super::source::RowSource;
 use crate::element::{Element, UnitLayout, convert};
 use crate::simd::vectorized;
@@ -191,7 +193,7 @@ fn pack_transposed(
 ) {
     /// Units of depth that are transposed at a time.
     const STRIP: usize = 64;
-    let (rows, scratch) = rows.room(PANEL * STRIP + STRIP).split_at_mut(PANEL * STRIP);
+    let (rows, scratch) = rows.room(2 * PANEL * STRIP).split_at_mut(PANEL * STRIP);
     for (panel, target) in panels.chunks_exact_mut(units * PANEL).enumerate() {
         let first = part.columns.start + panel * PANEL;
         let width = PANEL.min(part.columns.end - first);
@@ -200,18 +202,32 @@ fn pack_transposed(
             let start = part.depth.start + strip * STRIP * layout.elements();
             let count = target.len() / PANEL;
             for (i, row) in rows.chunks_exact_mut(STRIP).take(width).enumerate() {
-                let row = &mut row[..count];
                 match layout {
-                    UnitLayout::Single => source.read(first + i, start, floats(row)),
-                    UnitLayout::Pair => source.read_bf16(first + i, start, pairs(row)),
-                    UnitLayout::Widened => {
-                        let values = &mut pairs(scratch)[..count];
-                        source.read_bf16(first + i, start, values);
-                        lay_out(values, layout, row);
-                    }
+                    UnitLayout::Single => source.read(first + i, start, &mut floats(row)[..count]),
+                    UnitLayout::Pair => source.read_bf16(first + i, start, &mut pairs(row)[..2 * count]),
+                    UnitLayout::Widened => source.read_bf16(first + i, start, &mut pairs(row)[..count]),
                 }
             }
-            transpose(rows, STRIP, target);
+            if layout == UnitLayout::Widened {
+                // Pairs are half as many units to transpose.
+                let transposed = &mut scratch[..target.len() / 2];
+                transpose(rows, STRIP, transposed);
+                widen_pairs(transposed, target);
+            } else {
+                transpose(rows, STRIP, target);
+            }
+        }
+    }
+}
+
+vectorized! {
+    /// Rows of pairs as two rows each: that of the second of each pair, and that of the first.
+    fn widen_pairs(pairs: &[Unit], target: &mut [Unit]) {
+        for (pairs, target) in pairs.chunks_exact(PANEL).zip(target.chunks_exact_mut(2 * PANEL)) {
+            let (seconds, firsts) = target.split_at_mut(PANEL);
+            for ((pair, second), first) in pairs.iter().zip(seconds).zip(firsts) {
+                (*second, *first) = (pair & 0xffff_0000, pair << 16);
+            }
         }
     }
 }
@@ -225,6 +241,13 @@ fn transpose(rows: &[Unit], stride: usize, target: &mut [Unit]) {
         unsafe { transpose_avx512(rows, stride, &mut target[..whole * PANEL]) };
         return transpose_portable(rows, stride, whole, target);
     }
+    #[cfg(target_arch = "x86_64")]
+    if crate::processor::instruction_set() == crate::processor::InstructionSet::Avx2 {
+        let whole = target.len() / (8 * PANEL) * 8;
+        // SAFETY: the processor has AVX2.
+        unsafe { transpose_avx2(rows, stride, &mut target[..whole * PANEL]) };
+        return transpose_portable(rows, stride, whole, target);
+    }
     transpose_portable(rows, stride, 0, target);
 }
 
@@ -232,6 +255,29 @@ fn transpose_portable(rows: &[Unit], stride: usize, first: usize, target: &mut [
     for (unit, target) in target.chunks_exact_mut(PANEL).enumerate().skip(first) {
         for (row, target) in target.iter_mut().enumerate() {
             *target = rows[row * stride + unit];
+        }
+    }
+}
+
+/// # Safety
+/// The processor has AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_avx2(rows: &[Unit], stride: usize, target: &mut [Unit]) {
+    use std::arch::x86_64::*;
+    let units = target.len() / PANEL;
+    assert!(units.is_multiple_of(8) && units <= stride && rows.len() >= PANEL * stride, "a transpose out of bounds");
+    for unit in (0..units).step_by(8) {
+        for first in (0..PANEL).step_by(8) {
+            let mut v = [_mm256_setzero_si256(); 8];
+            for (i, v) in v.iter_mut().enumerate() {
+                // SAFETY: row first + i < 32 and units unit .. unit + 8 <= stride: asserted above.
+                *v = unsafe { _mm256_loadu_si256(rows.as_ptr().add((first + i) * stride + unit).cast()) };
+            }
+            for (i, v) in transposed(v).into_iter().enumerate() {
+                // SAFETY: target row unit + i is within `units`, and first + 8 <= 32.
+                unsafe { _mm256_storeu_si256(target.as_mut_ptr().add((unit + i) * PANEL + first).cast(), v) };
+            }
         }
     }
 }

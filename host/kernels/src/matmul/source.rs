@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use crate::element::{Element, convert};
+use crate::element::{Element, Stored, convert};
 
 /// A matrix that is read row by row.
 pub trait RowSource: Sync {
@@ -22,6 +22,11 @@ pub trait RowSource: Sync {
             self.read(row, column + strip * STRIP, values);
             convert(values, target);
         }
+    }
+
+    /// The matrix itself if it is in memory as one: its elements, and how many there are from one row to the next.
+    fn stored(&self) -> Option<(Stored<'_>, usize)> {
+        None
     }
 }
 
@@ -61,8 +66,16 @@ impl<E: Element> RowSource for Dense<'_, E> {
         convert(self.part(row, column, target.len()), target);
     }
 
+    fn stored(&self) -> Option<(Stored<'_>, usize)> {
+        Some((E::stored(self.values), self.stride))
+    }
+
     fn read_bf16(&self, row: usize, column: usize, target: &mut [bf16]) {
-        convert(self.part(row, column, target.len()), target);
+        let part = self.part(row, column, target.len());
+        match E::stored(part) {
+            Stored::Bf16(part) => target.copy_from_slice(part),
+            Stored::F32(part) => convert(part, target),
+        }
     }
 }
 

@@ -87,6 +87,55 @@ fn a_row_alone_has_the_bits_it_has_in_a_batch<E: Element>() {
     }
 }
 
+/// Few rows are multiplied by a source that is in memory or read, of another type or not, without panels.
+fn few_rows_have_the_bits_of_many<E: Element>() {
+    struct Read<'a>(&'a dyn RowSource);
+    impl RowSource for Read<'_> {
+        fn rows(&self) -> usize {
+            self.0.rows()
+        }
+
+        fn columns(&self) -> usize {
+            self.0.columns()
+        }
+
+        fn read(&self, row: usize, column: usize, target: &mut [f32]) {
+            self.0.read(row, column, target);
+        }
+    }
+    for (depth, columns) in [(2, 1), (22, 33), (700, 130), (1_200, 64)] {
+        let rows = 40;
+        let (a, w): (Vec<E>, Vec<E>) = (values(rows * depth, 6), values(columns * depth, 7));
+        let other: Vec<bf16> = w.iter().map(|w| bf16::narrow(w.widen())).collect();
+        let (same, other) = (Dense::new(&w, columns, depth), Dense::new(&other, columns, depth));
+        for source in [&same as &dyn RowSource, &other, &Read(&same)] {
+            let run = |a: &[E], rows: usize, narrow: bool| {
+                let products = [Product { a: Operand::rows_of(a, depth), b: Factor::Transposed(source) }];
+                let (mut wide, mut rounded) = (vec![0.25f32; rows * columns], vec![bf16::narrow(0.25); rows * columns]);
+                let shape = Shape::new(rows, columns);
+                if narrow {
+                    multiply(&products, shape, &mut rounded[..], 0.5, Start::Existing);
+                    return rounded.iter().map(|c| u32::from(c.to_bits())).collect::<Vec<_>>();
+                }
+                multiply(&products, shape, &mut wide[..], 0.5, Start::Existing);
+                wide.iter().map(|c| c.to_bits()).collect()
+            };
+            for narrow in [false, true] {
+                let all = run(&a, rows, narrow);
+                for count in 1..=9 {
+                    assert_eq!(run(&a[..count * depth], count, narrow), all[..count * columns], "{count} of {depth}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn few_rows_have_the_bits_of_many_in_f32_and_in_bf16() {
+    few_rows_have_the_bits_of_many::<f32>();
+    few_rows_have_the_bits_of_many::<bf16>();
+}
+
 #[test]
 fn a_row_alone_has_the_bits_it_has_in_a_batch_in_f32_and_in_bf16() {
     a_row_alone_has_the_bits_it_has_in_a_batch::<f32>();

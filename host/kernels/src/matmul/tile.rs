@@ -218,12 +218,12 @@ unsafe fn columns_avx2<const ROWS: usize>(task: &Tile, first: usize, column: usi
     }
 }
 
-/// Rows of 16 sums to C.
+/// Rows of sums to C.
 ///
 /// # Safety
 /// C and the starting row of `task` can be accessed for these rows and columns.
 #[inline(always)]
-unsafe fn store_rows(task: &Tile, first: usize, column: usize, sums: &[[f32; 16]]) {
+pub(super) unsafe fn store_rows<const WIDTH: usize>(task: &Tile, first: usize, column: usize, sums: &[[f32; WIDTH]]) {
     for (r, sums) in sums.iter().enumerate() {
         for (i, sum) in sums.iter().enumerate().take(task.width - column) {
             // SAFETY: the caller's promise, for row first + r and a column below `width`.

@@ -6,8 +6,7 @@ use half::bf16;
 use super::codes::{BlockFormat, NESTED_BLOCK};
 use super::quantize::Nf4Bytes;
 use crate::dynamic_map::dynamic_map;
-use crate::element::Element;
-use crate::look_up::{look_up_bf16, look_up_f32};
+use crate::look_up::{look_up_f32, look_up_scaled_bf16};
 use crate::matmul::RowSource;
 
 /// The absolute maximum of every block of a matrix.
@@ -134,7 +133,7 @@ impl RowSource for Nf4Matrix {
 
     fn read_bf16(&self, row: usize, column: usize, target: &mut [bf16]) {
         self.blocks(row, column, target, |maximum, at, target| {
-            look_up_bf16(&self.format.codes.map(|code| bf16::narrow(code * maximum)), self.packed(), at, target);
+            look_up_scaled_bf16(&self.format.codes, maximum, self.packed(), at, target);
         });
     }
 }
