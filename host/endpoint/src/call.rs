@@ -73,7 +73,7 @@ async fn make_all(endpoint: &Arc<Endpoint>, concurrency: usize, caller: &mut dyn
             let Some(call) = caller.next_call() else { break };
             let (endpoint, stopping) = (endpoint.clone(), stopping.clone());
             open.spawn(async move {
-                let end = endpoint.ask(&call, &stopping).await;
+                let end = endpoint.ask(&call.key, &call.body, call.demand, &stopping).await;
                 (call, end)
             });
         }

@@ -12,10 +12,10 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::answer::{Answer, Demand};
-use super::call::Call;
 use super::config::{Api, EndpointConfig, is_loopback};
 use super::error::EndpointError;
 use super::retry::{RETRY_AFTER_MAX, backoff, retry_after};
+use hilora_contract::artifact::ContentHash;
 
 /// The most bytes of an answer; far more than any `max_tokens` gives.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -111,12 +111,12 @@ impl Endpoint {
         self.url.as_str()
     }
 
-    /// Posts a call's body until there is an answer, the call may not be made again, or `stopping` is set.
-    pub(crate) async fn ask(&self, call: &Call, stopping: &AtomicBool) -> CallEnd {
-        let Call { key, body, .. } = call;
+    /// Posts a body until there is an answer that meets the demand, the call may not be made again, or `stopping` is set.
+    /// `key` is the request's own name.
+    pub(crate) async fn ask(&self, key: &ContentHash, body: &str, demand: Demand, stopping: &AtomicBool) -> CallEnd {
         let mut failed = 0;
         loop {
-            let (message, wait) = match self.attempt(body, call.demand).await {
+            let (message, wait) = match self.attempt(body, demand).await {
                 Attempt::Answered(answer) => return CallEnd::Answered(answer),
                 Attempt::Refused { status, message } => {
                     let of_request = matches!(

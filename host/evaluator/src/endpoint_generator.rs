@@ -155,6 +155,7 @@ impl Generator for EndpointGenerator {
             open: BTreeMap::new(),
             calls: 0,
             is_answered: false,
+            gives_several: true,
             refusals: Vec::new(),
             first_refusal: None,
             failed: None,
@@ -201,6 +202,8 @@ struct Asking<'a> {
     calls: usize,
     /// Whether the endpoint has answered any request of this run; what an earlier one was answered may come of another.
     is_answered: bool,
+    /// Whether it is asked for several samples at once; not any more once it has refused that or given fewer.
+    gives_several: bool,
     /// Requests that it refused before it answered any, with its words.
     refusals: Vec<(usize, Completion)>,
     first_refusal: Option<EndpointError>,
@@ -243,6 +246,7 @@ impl Asking<'_> {
     }
 
     fn ask_singly(&mut self, requests: &[usize]) {
+        self.gives_several = self.gives_several && requests.is_empty();
         for request in requests.iter().rev() {
             self.waiting.push_front(vec![*request]);
         }
@@ -262,7 +266,10 @@ impl Asking<'_> {
 
 impl Caller for Asking<'_> {
     fn next_call(&mut self) -> Option<Call> {
-        let group = self.waiting.pop_front()?;
+        let mut group = self.waiting.pop_front()?;
+        if !self.gives_several && group.len() > 1 {
+            self.ask_singly(&group.split_off(1));
+        }
         let body = self.generator.body(&self.requests[group[0]], group.len());
         let key = ContentHash::of(body.as_bytes());
         self.calls += 1;
