@@ -15,7 +15,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{Response, StatusCode};
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::{Domain, EvaluationProblem, ProblemChecker, ProblemText, TestCase};
+use hilora_contract::dataset::{AnswerForm, Domain, EvaluationProblem, ProblemChecker, ProblemText, TestCase};
 use hilora_contract::fault::{Blame, Fault};
 use hilora_contract::plugin::PromptFormatter;
 use hilora_evaluator::{
@@ -188,6 +188,7 @@ fn problem(number: usize) -> EvaluationProblem {
         entry_point: None,
         test_code: None,
         checker: ProblemChecker::default(),
+        answer_form: AnswerForm::Program,
         attributes: Vec::new(),
         time_limit_ms: None,
         memory_limit_bytes: None,
