@@ -128,7 +128,7 @@ impl MeasuredSpread {
 
     /// The smallest difference in points that so many problems can show; `None` with fewer than two.
     pub fn smallest_points(&self, problems: u64) -> Option<f64> {
-        let degrees = (problems >= 2).then(|| problems as f64 - 1.0)?;
+        let degrees = (problems >= 2).then_some(problems as f64 - 1.0)?;
         let quantiles = t_quantile(degrees, 1.0 - LEVEL / 2.0) + t_quantile(degrees, POWER);
         Some(quantiles * self.deviation_points / (problems as f64).sqrt())
     }

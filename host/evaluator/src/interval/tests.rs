@@ -259,6 +259,7 @@ fn intervals_cover_what_they_say() {
 
 /// The documentation's table of coverage.
 #[test]
+#[expect(clippy::print_stdout, reason = "the table is what it is for")]
 #[ignore = "takes minutes; prints the table of docs/evaluation.md"]
 fn coverage_table() {
     for n in [5_u64, 10, 20, 50, 300] {
