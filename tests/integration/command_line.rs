@@ -143,7 +143,7 @@ fn report_writes() -> Result<(), Failed> {
     expect_contains(&csv, &["base,problem 0,,python,1,accepted,", "adapter,problem 9,,python,1,wrong-answer,"])?;
     // The second output cannot be written, so the first is not there either.
     for (outputs, said) in [
-        (vec!["--csv", "new.csv", "--page", "absent/page.html"], "absent"),
+        (vec!["--csv", "new.csv", "--page", "evaluation.json/page.html"], "evaluation.json"),
         (vec!["--csv", "new.csv", "--page", "evaluation.json"], "evaluation.json"),
         (vec!["--csv", "new.csv", "--lm-eval", "-", "--inspect", "-"], "expected one output on standard output"),
         (vec![], "required"),

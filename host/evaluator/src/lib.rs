@@ -20,6 +20,7 @@ mod extraction;
 mod failed_test;
 mod failures;
 mod identifier;
+mod kept_outputs;
 
 mod completion_file;
 mod completions_record;

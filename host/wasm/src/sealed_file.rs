@@ -6,8 +6,11 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
+use rustix::io::Errno;
 
 /// Everything that would let somebody change it.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::WRITE).union(SealFlags::SEAL);
@@ -21,7 +24,7 @@ impl SealedFile {
     pub(super) fn of(name: &str, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Self> {
         let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
         write(&mut file)?;
-        fcntl_add_seals(&file, SEALS)?;
+        seal(&file)?;
         Ok(Self(Arc::new(file)))
     }
 
@@ -59,6 +62,21 @@ impl SealedFile {
     }
 }
 
+/// How long a file's pages may be held by somebody else.
+const HELD_AT_MOST: Duration = Duration::from_secs(10);
+
+/// Seals a file of memory for good. The kernel refuses to while anybody holds one of its pages, and that may be the kernel
+/// itself, which moves pages or looks at them under load: it is asked again.
+pub(super) fn seal(file: &File) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match fcntl_add_seals(file, SEALS) {
+            Err(Errno::BUSY) if begun.elapsed() < HELD_AT_MOST => thread::sleep(Duration::from_millis(5)),
+            sealed => return Ok(sealed?),
+        }
+    }
+}
+
 fn path_of(descriptor: RawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{descriptor}"))
 }
@@ -66,7 +84,10 @@ fn path_of(descriptor: RawFd) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+    use std::ffi::c_void;
     use std::os::fd::AsRawFd;
+    use std::ptr;
 
     #[test]
     fn a_sealed_file_is_read_and_never_written() -> io::Result<()> {
@@ -77,6 +98,25 @@ mod tests {
         let again = SealedFile::inherited(sealed.file().as_raw_fd())?;
         assert_eq!(again.read()?, b"bytes");
         Ok(())
+    }
+
+    /// A mapping that can be written holds the file's pages, too.
+    #[test]
+    fn who_holds_a_page_for_a_while_is_waited_for() -> io::Result<()> {
+        let mut file = File::from(memfd_create("held", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+        file.write_all(&[1; 4096])?;
+        // SAFETY: a new mapping at a place of the kernel's choice, which is unmapped below and never used.
+        let held = unsafe { mmap(ptr::null_mut(), 4096, ProtFlags::WRITE, MapFlags::SHARED, &file, 0) }? as usize;
+        assert!(fcntl_add_seals(&file, SEALS).is_err_and(|error| error == Errno::BUSY));
+        thread::scope(|scope| {
+            let releases = scope.spawn(move || {
+                thread::sleep(Duration::from_millis(50));
+                // SAFETY: the mapping from above, of which there is no reference.
+                unsafe { munmap(held as *mut c_void, 4096) }
+            });
+            seal(&file)?;
+            releases.join().expect("no panic").map_err(io::Error::from)
+        })
     }
 
     #[test]

@@ -12,11 +12,8 @@ use std::ops::Range;
 use candle_core::{Device, Result, Tensor};
 
 use super::shape::Heads;
-use super::{composite, cpu_blocks};
 use crate::element::Element;
 use crate::matmul::PANEL;
-use crate::place::Body;
-use crate::scratch::Scratch;
 
 /// Tokens of a block: the keys of one are a panel of a product.
 pub const BLOCK_TOKENS: usize = PANEL;
@@ -85,22 +82,5 @@ impl KeyValues {
             tensor.slice_set(&tensor.narrow(0, from, 1)?.copy()?, 0, to)?;
         }
         Ok(())
-    }
-
-    /// Writes the keys and values of spans, k and v [rows, key heads · d].
-    pub fn store<T: Element>(&self, k: &Tensor, v: &Tensor, spans: &[CachedSpan<'_>], heads: Heads) -> Result<()> {
-        match Body::of(k) {
-            Body::Cpu => cpu_blocks::store::<T>(self, k, v, spans, heads),
-            Body::Composite | Body::Cuda => composite::store(self, k, v, spans),
-        }
-    }
-
-    /// Attention of spans over all that their sequences have up to each row: o. Their own keys and values are stored. A row
-    /// gets the bits that `forward` gives it in its document.
-    pub fn attend<T: Element>(&self, q: &Tensor, spans: &[CachedSpan<'_>], heads: Heads) -> Result<Scratch> {
-        match Body::of(q) {
-            Body::Cpu => cpu_blocks::attend::<T>(self, q, spans, heads),
-            Body::Composite | Body::Cuda => composite::attend::<T>(self, q, spans, heads),
-        }
     }
 }

@@ -51,3 +51,22 @@ pub fn backward<T: Element>(
         Body::Composite | Body::Cuda => composite::backward::<T>(saved, documents, heads),
     }
 }
+
+impl KeyValues {
+    /// Writes the keys and values of spans, k and v [rows, key heads · d].
+    pub fn store<T: Element>(&self, k: &Tensor, v: &Tensor, spans: &[CachedSpan<'_>], heads: Heads) -> Result<()> {
+        match Body::of(k) {
+            Body::Cpu => cpu_blocks::store::<T>(self, k, v, spans, heads),
+            Body::Composite | Body::Cuda => composite::store(self, k, v, spans),
+        }
+    }
+
+    /// Attention of spans over all that their sequences have up to each row: o. Their own keys and values are stored. A row
+    /// gets the bits that `forward` gives it in its document.
+    pub fn attend<T: Element>(&self, q: &Tensor, spans: &[CachedSpan<'_>], heads: Heads) -> Result<Scratch> {
+        match Body::of(q) {
+            Body::Cpu => cpu_blocks::attend::<T>(self, q, spans, heads),
+            Body::Composite | Body::Cuda => composite::attend::<T>(self, q, spans, heads),
+        }
+    }
+}

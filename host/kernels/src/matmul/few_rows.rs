@@ -4,8 +4,6 @@
 //! The sums are those of the tile: every product is added by a fused multiply-add in the order of the depth, and of two
 //! bf16 side by side the second before the first. For processors with AVX2 that do not multiply bf16.
 
-#![cfg(target_arch = "x86_64")]
-
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -15,13 +13,12 @@ use super::factor::{Factor, Product};
 use super::panels::{PANEL, Unit, Units, lay_out};
 use super::source::RowSource;
 use super::tile::{Tile, store_rows};
+use super::unit_square::{LANES, transposed};
 use crate::element::{Element, Stored, UnitLayout};
 use crate::processor::{InstructionSet, instruction_set};
 
 /// The most rows.
 const ROWS: usize = 8;
-/// Rows of the source that are transposed at a time, and how many units of each.
-const LANES: usize = 8;
 /// Elements of a row that are laid out beside at a time, where the source is not as the product reads it.
 const CHUNK: usize = 128;
 /// How far ahead of a row the memory is asked for, in bytes.
@@ -265,29 +262,4 @@ unsafe fn add<const ROWS: usize, const PAIRS: bool>(
             }
         }
     }
-}
-
-/// Eight rows of eight units as eight columns.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn transposed(r: [__m256i; LANES]) -> [__m256i; LANES] {
-    // Pairs of units, pairs of pairs, then halves of registers.
-    let mut a = r;
-    for i in 0..4 {
-        a[2 * i] = _mm256_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-        a[2 * i + 1] = _mm256_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-    }
-    let mut b = a;
-    for i in 0..2 {
-        b[4 * i] = _mm256_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
-        b[4 * i + 1] = _mm256_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
-        b[4 * i + 2] = _mm256_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
-        b[4 * i + 3] = _mm256_unpackhi_epi64(a[4 * i + 1], a[4 * i + 3]);
-    }
-    let mut c = b;
-    for i in 0..4 {
-        c[i] = _mm256_permute2x128_si256::<0x20>(b[i], b[4 + i]);
-        c[4 + i] = _mm256_permute2x128_si256::<0x31>(b[i], b[4 + i]);
-    }
-    c
 }

@@ -13,6 +13,8 @@ mod source;
 
 mod operand;
 mod panels;
+#[cfg(target_arch = "x86_64")]
+mod unit_square;
 
 mod factor;
 

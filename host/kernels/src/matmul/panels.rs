@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use half::bf16;
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::few_rows::transposed;
 use super::source::RowSource;
+#[cfg(target_arch = "x86_64")]
+use super::unit_square::transposed;
 use crate::element::{Element, UnitLayout, convert};
 use crate::simd::vectorized;
 

@@ -7,13 +7,14 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::ptr;
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::param::page_size;
 use wasm_encoder::{Module, RawSection};
 use wasmparser::{BinaryReaderError, DataKind, Operator, Parser, Payload};
 
 use crate::component_parts::with_parts;
+use crate::sealed_file::seal;
 
 /// Size of a page of WebAssembly.
 const WASM_PAGE: u64 = 64 << 10;
@@ -50,7 +51,7 @@ impl MemoryImage {
             file.seek(SeekFrom::Start((offset - start) as u64))?;
             file.write_all(bytes)?;
         }
-        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
+        seal(&file)?;
         // SAFETY: a new mapping at a place of the kernel's choice; the file cannot shrink below it.
         let view = unsafe { mmap(ptr::null_mut(), end - start, ProtFlags::READ, MapFlags::SHARED, &file, 0) }?;
         Ok(Self { file, view, range: start..end })
