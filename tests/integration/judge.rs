@@ -396,7 +396,7 @@ fn replayed() -> Result<(), Failed> {
     ] {
         assert!(said.contains(part), "expected `{part}`: {said}");
     }
-    assert!(!said.contains("sleeps for ever`"), "{said}");
+    assert!(!said.contains("sleeps for ever`: "), "{said}");
     Ok(())
 }
 

@@ -162,6 +162,8 @@ x_1 | x_{1}
 \mathbf{5} | 5
 \textbf{5} | 5
 \dfrac{9}{256} | \frac{9}{256}
+1.45 million | 1.45 million
+25\text{ cm}^2 | 25\text{ cm}^2
 """
 
 DIFFERENT = r"""
@@ -262,6 +264,24 @@ x_1 | x_2
 0 | \frac{1}{0}
 \frac{1}{0} | \frac{2}{0}
 \sqrt{-1} | \sqrt{-2}
+\frac{1}{23} | \frac{12}{3}
+\frac{3}{10} | \frac{31}{0}
+\sqrt{23} | \sqrt{2}3
+2^{n+1} | 2^{n}+1
+\sqrt{x+1} | \sqrt{x}+1
+e^{2x} | e^{2}x
+\frac{x}{2}+1 | \frac{x}{2+1}
+2^{10} | 2^{1}0
+11/2 | 1 1/2
+12 | 1 2
+26 | 2$6
+AB | ab
+\leftarrow | arrow
+18 | 18 million
+18 | 18 thousand dollars
+18 | 18 dozen
+18 | 18 less than that
+25\text{ cm}^2 | 25\text{ cm}^3
 """
 
 

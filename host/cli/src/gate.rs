@@ -8,7 +8,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::console::Console;
-use super::failure::{ExitStatus, Result};
+use super::failure::{ExitStatus, Failure, Result};
+use hilora_contract::artifact::Output;
 use hilora_evaluator::{EvaluationRecord, GateConfig, GateDecision, GateMeasurements, GateRecord, Latency};
 use hilora_run::config::RunConfig;
 use hilora_run::require_judged;
@@ -54,6 +55,9 @@ impl GateCommand {
         let read = [Some(&self.evaluation), Some(&latency_file), config.as_ref()];
         let read: Vec<&Path> = read.into_iter().flatten().map(PathBuf::as_path).collect();
         let output = self.output.clone().unwrap_or_else(|| beside(&self.evaluation, "gate.json"));
+        if Output::create(&output, &read)?.is_standard() {
+            return Err(Failure::bad_input("--output: expected a file, got `-`", "`--json` prints the decision"));
+        }
         GateRecord::new(&record, thresholds, decision.clone(), &read)?.write(&output)?;
         let text = format!("{}\n{decision}", record.adapter_name);
         console.result(&Answer { adapter_name: record.adapter_name, thresholds, decision }, &text)?;

@@ -85,7 +85,17 @@ impl ReportCommand {
         if let Some(path) = &self.lm_eval {
             texts.push((path, export.lm_eval_samples(model)));
         }
-        let inputs: Vec<&Path> = [self.evaluation.as_path()].into_iter().chain(problems_file.as_deref()).collect();
+        let beside = ["latency.json", "config.yaml", "metrics.jsonl"].map(|name| self.evaluation.with_file_name(name));
+        let beside = beside.iter().map(PathBuf::as_path);
+        let inputs: Vec<&Path> =
+            [self.evaluation.as_path()].into_iter().chain(problems_file.as_deref()).chain(beside).collect();
+        let mut paths: Vec<&Path> =
+            texts.iter().map(|(path, _)| *path).filter(|path| *path != Path::new("-")).collect();
+        paths.sort_unstable();
+        if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
+            let message = format!("two outputs have the name {}", twice[0].display());
+            return Err(Failure::bad_input(message, "name a file for each"));
+        }
         let (mut files, mut standard) = (Vec::new(), Vec::new());
         for (path, text) in &texts {
             let output = Output::create(path, &inputs)?;

@@ -41,6 +41,9 @@ impl<'t, F: Forward> Engine<'t, F> {
         if let Some((name, _)) = of.iter().find(|(_, limit)| *limit == 0) {
             return Err(EngineError::input(format!("{name}: expected at least 1, got 0")));
         }
+        if u32::try_from(blocks).is_err() {
+            return Err(EngineError::input(format!("blocks: expected at most {}, got {blocks}", u32::MAX)));
+        }
         let scheduler = Scheduler::new(limits, forward.block_tokens());
         Ok(Self { forward, text, limits, scheduler, next: 0, reserved: 0 })
     }
@@ -199,7 +202,6 @@ impl<'t, F: Forward> Engine<'t, F> {
             .collect();
         let drawn = draws
             .into_par_iter()
-            .with_min_len(8)
             .map(|(sequence, sample, row)| next_token(sequence, sample, row, self.text))
             .collect::<Result<Vec<_>, EngineError>>()?;
         Ok((self.scheduler.take_computed(), drawn))

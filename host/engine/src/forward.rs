@@ -23,7 +23,8 @@ pub trait Forward {
     fn copy_block(&mut self, from: u32, to: u32) -> Result<(), ModelError>;
 
     /// Computes spans, and their keys and values into their blocks; returns the rows of logits that they ask for, in the
-    /// spans' order. A sequence's numbers depend on its own tokens and adapter alone.
+    /// spans' order. On the CPU a sequence's numbers depend on its own tokens and adapter
+    /// alone.
     fn forward(&mut self, spans: &[Span<'_>]) -> Result<Vec<f32>, ModelError>;
 }
 

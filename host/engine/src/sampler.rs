@@ -127,7 +127,8 @@ fn by_number(candidates: &[(usize, f64)], number: f64) -> Option<usize> {
             return Some(*token);
         }
     }
-    candidates.last().map(|(token, _)| *token)
+    // Rounding has left a little.
+    candidates.iter().rev().find(|(_, probability)| *probability > 0.0).map(|(token, _)| *token)
 }
 
 /// The places of the `count` greatest, falling.

@@ -67,8 +67,9 @@ impl SamplingOptions {
         if !(0.0..=1.0).contains(min_p) {
             return wrong("min_p", "0 to 1", min_p);
         }
-        if !(repetition_penalty.is_finite() && *repetition_penalty > 0.0) {
-            return wrong("repetition_penalty", "above 0", repetition_penalty);
+        // Logits are multiplied by it and divided.
+        if !(1e-3..=1e3).contains(repetition_penalty) {
+            return wrong("repetition_penalty", "0.001 to 1000", repetition_penalty);
         }
         if self.stop_strings.iter().any(String::is_empty) {
             return wrong("stop_strings", "texts of at least one character", &"an empty one");
@@ -91,7 +92,10 @@ mod tests {
             (SamplingOptions { temperature: f64::NAN, ..fine() }, "temperature: expected at least 0, got NaN"),
             (SamplingOptions { top_p: 0.0, ..fine() }, "top_p: expected 0 < top_p <= 1, got 0"),
             (SamplingOptions { min_p: 1.5, ..fine() }, "min_p: expected 0 to 1, got 1.5"),
-            (SamplingOptions { repetition_penalty: 0.0, ..fine() }, "repetition_penalty: expected above 0, got 0"),
+            (
+                SamplingOptions { repetition_penalty: 0.0, ..fine() },
+                "repetition_penalty: expected 0.001 to 1000, got 0",
+            ),
             (
                 SamplingOptions { stop_strings: vec![String::new()], ..fine() },
                 "stop_strings: expected texts of at least one character, got an empty one",

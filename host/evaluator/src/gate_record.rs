@@ -42,6 +42,8 @@ impl GateRecord {
         for path in files {
             let hash = ContentHash::of_file(path).map_err(|error| FileError::reading(path, error))?;
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+            // Two files of one name are told by their paths.
+            let name = if read.contains_key(&name) { path.display().to_string() } else { name };
             read.insert(name, hash);
         }
         Ok(Self {

@@ -102,8 +102,8 @@ impl Scratch {
                 launch::<T, 1, _>("copy", [&copy], |[copy]| copy_rounded(&from, copy))?;
                 Ok(copy)
             }
-            // A conversion to the type that a tensor has would be the tensor itself.
-            Body::Composite | Body::Cuda if F::DTYPE == T::DTYPE => Ok(tensor.copy()?.into()),
+            // A conversion to the type that a tensor has would be the tensor itself, and `copy` takes all that a part is of.
+            Body::Composite | Body::Cuda if F::DTYPE == T::DTYPE => Ok(tensor.force_contiguous()?.into()),
             Body::Composite | Body::Cuda => Ok(tensor.to_dtype(T::DTYPE)?.into()),
         }
     }

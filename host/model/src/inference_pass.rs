@@ -23,6 +23,9 @@ use hilora_kernels::lora::PreparedFactors;
 use hilora_kernels::scratch::{self, Scratch};
 use hilora_kernels::{columns, embedding, in_pool, residual, rms_norm};
 
+/// A pass of at most so many tokens is taken for one that decodes.
+const DECODED_ROWS: usize = 64;
+
 /// For which tokens of a span logits are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogitRows {
@@ -181,7 +184,9 @@ impl<'a> InferencePass<'a> {
             return Ok(Vec::new());
         }
         let rows = Rows::new(spans);
-        scratch::begin_pass(rows.tokens.len().next_power_of_two(), 0);
+        // Rows that decode come and go one by one, and their results are small; those of a prompt are not kept for others.
+        let tokens = rows.tokens.len();
+        scratch::begin_pass(if tokens <= DECODED_ROWS { tokens.next_power_of_two() } else { tokens }, 0);
         in_pool(|| match &self.updates {
             Updates::F32(adapters) => self.run(adapters, cache, &rows),
             Updates::Bf16(adapters) => self.run(adapters, cache, &rows),

@@ -69,6 +69,7 @@ impl GivenCompletions {
         let host = PluginHost::new(&HostOptions::default())?;
         let components = self.components(&host)?;
         let files = self.files(observer)?;
+        self.check_output(&files)?;
         let BenchmarkProblems { problems, skipped } = self.problems(&host, &files)?;
         let made_from = self.made_from(&components, &files, &problems, observer)?;
         let formatter = host.formatter(&components.formatter)?;
@@ -99,6 +100,22 @@ impl GivenCompletions {
             std::fs::remove_file(&path).map_err(|error| RunError::writing(&path, error))?;
         }
         Ok(Some(record))
+    }
+
+    /// Refuses to write over anything that is read.
+    fn check_output(&self, files: &[PathBuf]) -> Result<(), RunError> {
+        let Some(output) = &self.output else { return Ok(()) };
+        let inputs = files.iter().chain(&self.plugins).chain(&self.trained_on).chain([&self.completions]);
+        for written in [output.clone(), record_path(output)] {
+            let Ok(place) = written.canonicalize() else { continue };
+            let is_same = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| input == place);
+            if let Some(input) = inputs.clone().find(is_same) {
+                let (written, input) = (written.display(), input.display());
+                let message = format!("cannot write {written}: it is the same file as the input {input}");
+                return Err(BadInput::with_hint(message, "name another file").into());
+            }
+        }
+        Ok(())
     }
 
     /// The shipped components, or those that were given in their place.

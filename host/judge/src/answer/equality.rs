@@ -42,12 +42,40 @@ fn readings(text: &str) -> Vec<Value> {
     readings
 }
 
-/// A text without what has no meaning: white space, marks of LaTeX's modes, and the point of a sentence.
+/// A text without what has no meaning: the marks around a formula, the point of a sentence, LaTeX's sizes of brackets,
+/// and white space but where it parts digits or letters. Braces stay: `\frac{1}{23}` is not `\frac{12}{3}`.
 fn as_written(text: &str) -> String {
-    let text = text.trim_end_matches('.').replace("\\left", "").replace("\\right", "").replace("\\text", "");
-    let text: String = text.chars().filter(|c| !c.is_whitespace() && !"${}".contains(*c)).collect();
-    // Words are the same in any case, and single letters are not.
-    if text.len() > 1 && text.chars().all(char::is_alphabetic) { text.to_lowercase() } else { text }
+    let text = text.trim_end_matches('.').trim_matches('$');
+    let text = without_command(&without_command(text, "\\left"), "\\right");
+    let mut written = String::with_capacity(text.len());
+    let mut is_parted = false;
+    for c in text.chars() {
+        if c.is_whitespace() {
+            is_parted = true;
+            continue;
+        }
+        if is_parted && c.is_alphanumeric() && written.ends_with(char::is_alphanumeric) {
+            written.push(' ');
+        }
+        is_parted = false;
+        written.push(c);
+    }
+    // Words are the same in any case; letters side by side are a product, and those are not.
+    let is_word = written.chars().count() > 2 && written.chars().all(char::is_alphabetic);
+    if is_word { written.to_lowercase() } else { written }
+}
+
+/// A text without a command, where that is not the beginning of a longer one.
+fn without_command(text: &str, command: &str) -> String {
+    let mut parts = text.split(command);
+    let mut left = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        if part.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            left.push_str(command);
+        }
+        left.push_str(part);
+    }
+    left
 }
 
 fn equal(expected: &Value, answer: &Value) -> bool {

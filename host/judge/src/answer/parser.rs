@@ -28,6 +28,28 @@ struct Parser<'a> {
     depth: usize,
 }
 
+/// Words behind a number that make it another one, or none.
+const NO_UNITS: [&str; 18] = [
+    "hundred",
+    "hundreds",
+    "thousand",
+    "thousands",
+    "million",
+    "millions",
+    "billion",
+    "billions",
+    "trillion",
+    "trillions",
+    "dozen",
+    "dozens",
+    "negative",
+    "minus",
+    "plus",
+    "less",
+    "more",
+    "wrong",
+];
+
 impl Parser<'_> {
     fn peek(&self) -> Option<&Token> {
         self.tokens.get(self.at)
@@ -128,8 +150,12 @@ impl Parser<'_> {
             self.at += 1;
             // Square metres: the power is the unit's.
             if self.takes('^') {
-                let _power = self.exponent()?;
+                unit.push(format!("^{:?}", self.exponent()?));
             }
+        }
+        // What changes the number is no unit, and who reads past it guesses.
+        if unit.iter().any(|word| NO_UNITS.contains(&word.as_str())) {
+            return None;
         }
         let unit = (!unit.is_empty()).then(|| unit.join(" "));
         let value = |expression| Value::Expression { expression, is_percent, unit: unit.clone() };

@@ -78,8 +78,8 @@ impl KeyValues {
     /// Copies one block over another.
     pub fn copy_block(&mut self, from: usize, to: usize) -> Result<()> {
         for tensor in [&self.keys, &self.values] {
-            // A copy of its own: a tensor is never read while it is written.
-            tensor.slice_set(&tensor.narrow(0, from, 1)?.copy()?, 0, to)?;
+            // A copy of the block's own: a tensor is never read while it is written, and `copy` would take all blocks.
+            tensor.slice_set(&tensor.narrow(0, from, 1)?.force_contiguous()?, 0, to)?;
         }
         Ok(())
     }

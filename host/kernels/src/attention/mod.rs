@@ -61,8 +61,8 @@ impl KeyValues {
         }
     }
 
-    /// Attention of spans over all that their sequences have up to each row: o. Their own keys and values are stored. A row
-    /// gets the bits that `forward` gives it in its document.
+    /// Attention of spans over all that their sequences have up to each row: o. Their own keys and values are stored. On
+    /// the CPU a row gets the bits that `forward` gives it in its document.
     pub fn attend<T: Element>(&self, q: &Tensor, spans: &[CachedSpan<'_>], heads: Heads) -> Result<Scratch> {
         match Body::of(q) {
             Body::Cpu => cpu_blocks::attend::<T>(self, q, spans, heads),

@@ -2,7 +2,8 @@
 //! multiplied. Packing it would cost more than multiplying it.
 //!
 //! The sums are those of the tile: every product is added by a fused multiply-add in the order of the depth, and of two
-//! bf16 side by side the second before the first. For processors with AVX2 that do not multiply bf16.
+//! bf16 side by side the second before the first. For f32, and for bf16 on processors that do not
+//! multiply it.
 
 use std::arch::x86_64::*;
 use std::ops::Range;

@@ -423,7 +423,7 @@ pub(crate) struct Panel<'a, E> {
 
 impl<E: Element> Panel<'_, E> {
     /// Copies rows [steps, width, elements of a step], a step being `E::TOGETHER` elements along the depth; the first of
-    /// them is step `first`. The columns beyond their width are never read.
+    /// them is step `first`. The columns beyond their width never reach C.
     pub(crate) fn put(&mut self, first: usize, rows: &[E], width: usize) {
         let layout = E::layout();
         let step = E::TOGETHER / layout.elements() * PANEL;
