@@ -9,23 +9,48 @@ const THOUGHT_END: &str = "</think>";
 /// What GSM8K puts before an answer.
 const MARK: &str = "####";
 /// How sentences begin that say the answer.
-const PHRASES: [&str; 3] = ["answer is", "answer:", "answer :"];
+const PHRASES: [&str; 5] = ["answer is", "answer:", "answer :", "answer**:", "answer** :"];
+/// Words that go on after an answer.
+const GOES_ON: [&str; 7] = [". ", ", as ", ", because ", ", since ", ", which ", " because ", " since "];
+/// What models and templates end a text with.
+const ENDS: [&str; 5] = ["</s>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<end_of_turn>"];
 
 /// The final answer of a text; `None` if it has none.
 pub fn final_answer(text: &str) -> Option<&str> {
     let said = text.rsplit_once(THOUGHT_END).map_or(text, |(_, said)| said);
-    let answer = boxed(said).or_else(|| marked(said)).or_else(|| phrased(said)).or_else(|| last_line(said))?;
+    let has_value = |line: &&str| line.contains(|c: char| c.is_ascii_digit() || c == '\\');
+    // A heading of Markdown may stand behind the mark of GSM8K.
+    let answer = boxed(said)
+        .or_else(|| marked(said).filter(has_value))
+        .or_else(|| phrased(said))
+        .or_else(|| marked(said))
+        .or_else(|| last_line(said))?;
     let answer = trimmed(answer);
+    // `#### The answer is 18`.
+    let answer = phrased(answer).map_or(answer, trimmed);
     (!answer.is_empty()).then_some(answer)
 }
 
-/// What stands in the last box.
+/// What stands in the last box that is not empty.
 fn boxed(text: &str) -> Option<&str> {
-    let (at, name) = ["\\boxed", "\\fbox"].iter().filter_map(|name| Some((text.rfind(name)?, *name))).max()?;
-    let rest = text[at + name.len()..].trim_start();
+    let (mut rest, mut found) = (text, None);
+    while let Some((at, inner)) = last_box(rest) {
+        found = inner;
+        if inner.is_none_or(|inner| !inner.trim().is_empty()) {
+            break;
+        }
+        rest = &rest[..at];
+    }
+    found
+}
+
+/// The last box: its place, and what stands in it if that ends.
+fn last_box(text: &str) -> Option<(usize, Option<&str>)> {
+    let (begin, name) = ["\\boxed", "\\fbox"].iter().filter_map(|name| Some((text.rfind(name)?, *name))).max()?;
+    let rest = text[begin + name.len()..].trim_start();
     let Some(inner) = rest.strip_prefix('{') else {
         // `\boxed 5`.
-        return rest.split(|c: char| c.is_whitespace() || c == '$').next();
+        return Some((begin, rest.split(|c: char| c.is_whitespace() || c == '$').next()));
     };
     let mut depth = 1_usize;
     let mut is_escaped = false;
@@ -36,11 +61,11 @@ fn boxed(text: &str) -> Option<&str> {
             _ => {}
         }
         if depth == 0 {
-            return Some(&inner[..at]);
+            return Some((begin, Some(&inner[..at])));
         }
         is_escaped = c == '\\' && !is_escaped;
     }
-    None
+    Some((begin, None))
 }
 
 fn marked(text: &str) -> Option<&str> {
@@ -56,7 +81,8 @@ fn phrased(text: &str) -> Option<&str> {
     let rest = text[end..].trim_start_matches([':', ' ', '*', '\n']);
     let line = rest.lines().next()?;
     // A point that ends a sentence has white space behind it, and one in a number has not.
-    Some(line.split_once(". ").map_or(line, |(sentence, _)| sentence))
+    let end = GOES_ON.iter().filter_map(|words| line.find(words)).min();
+    Some(&line[..end.unwrap_or(line.len())])
 }
 
 fn last_line(text: &str) -> Option<&str> {
@@ -66,7 +92,16 @@ fn last_line(text: &str) -> Option<&str> {
 
 /// Without what only sets the answer off.
 fn trimmed(answer: &str) -> &str {
-    let answer = answer.trim().trim_matches('*').trim();
-    let answer = if answer.ends_with("\\.") { answer } else { answer.trim_end_matches('.') };
-    answer.trim_end()
+    let mut left = answer.trim();
+    loop {
+        let mut answer = left.trim_matches('*').trim_start_matches('=').trim();
+        for end in ENDS {
+            answer = answer.strip_suffix(end).unwrap_or(answer);
+        }
+        let answer = if answer.ends_with("\\.") { answer } else { answer.trim_end_matches('.') }.trim();
+        if answer == left {
+            return answer;
+        }
+        left = answer;
+    }
 }

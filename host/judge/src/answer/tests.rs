@@ -54,6 +54,21 @@ fn the_last_thing_that_is_said_to_be_the_answer_is_the_answer() {
         ("", None),
         ("####   \n", None),
         ("ÄÖÜ THE ANSWER IS ß", Some("ß")),
+        ("The answer is **18**.", Some("18")),
+        ("**Answer**: 18", Some("18")),
+        ("**Final Answer**: $18$", Some("$18$")),
+        ("The answer is 18, as shown.", Some("18")),
+        ("The answer is 18 because 9*2 = 18.", Some("18")),
+        ("The answer is (1, 2).", Some("(1, 2)")),
+        ("#### Answer: 18", Some("18")),
+        ("#### The answer is 18", Some("18")),
+        ("#### = 18", Some("18")),
+        ("#### 18<|im_end|>", Some("18")),
+        ("#### 18</s>", Some("18")),
+        ("#### Conclusion\nThe answer is 18.", Some("18")),
+        ("#### yes", Some("yes")),
+        ("so \\boxed{18}, in the form \\boxed{}", Some("18")),
+        ("it ends \\boxed{1", None),
     ] {
         assert_eq!(final_answer(text), expected, "{text:?}");
     }
