@@ -263,6 +263,7 @@ impl Stage for EvaluateStage {
             config.specialist_type(),
             &config.adapter_name,
             config.training.mode,
+            config.training.precision()?.computed,
             config.controls,
             config.chat_template,
         );
@@ -370,7 +371,8 @@ impl OwnModels {
         let shuffled = wants_shuffled.then(|| hashed(Answers::Shuffled, InputName::ShuffledAdapter)).transpose()?;
         let base_hash = run.base.hash(observer)?;
         let device = config.training.device.choose()?.name();
-        let how = serde_json::to_vec(&(config.training.mode, device, config.chat_template))
+        let computed = config.training.precision()?.computed;
+        let how = serde_json::to_vec(&(config.training.mode, device, computed, config.chat_template))
             .map_err(|error| RunError::record("the measurement", error))?;
         let content = |adapter: Option<ContentHash>| {
             let adapter: Vec<u8> = adapter.map(|hash| hash.as_bytes().to_vec()).unwrap_or_default();
@@ -421,7 +423,9 @@ impl EvaluateWork {
     fn measure_own(&self, models: &OwnModels, observer: &dyn RunObserver) -> Result<MeasurementOutcome, RunError> {
         let OwnModels { training, base, base_files, adapter, shuffled, contents } = models;
         let tokenizer = Tokenizer::load(base)?;
-        let model = load_base(observer, |on_weight| training.load_base(base, on_weight))?;
+        // As training computes, so that what is drawn has the probabilities that it learned.
+        let model = load_base(observer, |on_weight| training.load_base(base, on_weight))?
+            .computing_in(training.precision()?.computed)?;
         let adapter_of = |folder: &HashedFolder| -> Result<Adapter, RunError> {
             let adapter = Adapter::load(&folder.path)?.to_device(model.device())?;
             // It is in memory now: what it was hashed as is what is measured.
