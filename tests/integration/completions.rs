@@ -162,6 +162,25 @@ fn asserts() -> Result<(), Failed> {
     let files: [(&str, &Path); 2] = [("--completions", &completions), ("--problems", &problems)];
     let record = bench.evaluate(&["--benchmark", "mbpp"], &files)?;
     assert_eq!(verdicts(&record), &json!({"accepted": 1, "wrong-answer": 1}));
+
+    // A script in the manner of EvalPlus', which compares by numpy, and samples that nobody has filtered.
+    let script = "import numpy as np\n\ndef near(out, exp):\n    if isinstance(out, np.ndarray):\n        raise TypeError\n    \
+                  assert np.allclose(out, exp, rtol=1e-07, atol=1e-06), 'not near'\n\ndef check(candidate):\n    \
+                  for n, exp in [(3, 1.0), (1, 0.3333333)]:\n        near(candidate(n), exp)\n";
+    let prompt = "def third(n):\n    \"\"\"A third of n.\"\"\"\n";
+    let row = json!({"task_id": "HumanEval/3", "prompt": prompt, "entry_point": "third", "test": script,
+        "canonical_solution": "    return n / 3\n"});
+    let problems = bench.write("plus.jsonl", &[row])?;
+    let said = |body: &str| format!("So:\n\n```python\ndef third(n):\n    {body}\n```\n");
+    let said = [said("return n / 3"), said("return n // 3"), said("raise SystemExit")];
+    let row = json!({"doc_id": 0, "doc": {"task_id": "HumanEval/3"}, "resps": [said], "filtered_resps": said, "filter": "none"});
+    let completions = bench.write("unfiltered.jsonl", &[row])?;
+    let files: [(&str, &Path); 2] = [("--completions", &completions), ("--problems", &problems)];
+    let record = bench.evaluate(&["--benchmark", "humaneval-plus"], &files)?;
+    assert_eq!(verdicts(&record), &json!({"accepted": 1, "wrong-answer": 2}));
+    let told = |sample: usize| record["evaluation"]["outcomes"][0]["samples"][sample]["failed_test"].clone();
+    assert_eq!(told(1), json!({"test": 1, "detail": "an assert failed: not near"}));
+    assert_eq!(told(2), json!({"test": 1, "detail": "the test did not run to its end"}));
     Ok(())
 }
 
@@ -205,6 +224,11 @@ fn bad_input() -> Result<(), Failed> {
     let output = bench.path("evaluation.json");
     for (arguments, files, expected) in [
         (&["evaluate"][..], vec![("--completions", &completions)], "nothing says what the completions answer"),
+        (
+            &["evaluate", "--config", "configs/quickstart.yaml"],
+            vec![("--problems", &problems)],
+            "--problems: expected `--completions` beside it",
+        ),
         (
             &["evaluate", "--benchmark", "gsm8k"],
             vec![("--completions", &odd), ("--problems", &problems)],

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::console::Console;
 use super::evaluate_completions::CompletionsArguments;
 use super::evaluation_plan::show_plan;
-use super::failure::{ExitStatus, Result};
+use super::failure::{ExitStatus, Failure, Result};
 use super::job_arguments::JobArguments;
 use super::stage_summary::summary;
 use super::stages::{interrupted, is_interrupted};
@@ -54,6 +54,10 @@ struct Answer<'a> {
 
 impl EvaluateCommand {
     pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
+        if let Some(option) = self.given.stray() {
+            let hint = "`--completions FILE` names what a model answered; without it the run's adapter is measured";
+            return Err(Failure::bad_input(format!("{option}: expected `--completions` beside it"), hint));
+        }
         if self.plan {
             return show_plan(&self.job.open_to_read()?, self.wish, console);
         }

@@ -22,7 +22,7 @@ pub(super) struct CompletionsArguments {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["adapter", "config", "run", "seed", "device", "registry", "unchecked", "dry_run"]
+        conflicts_with_all = ["adapter", "config", "run", "seed", "device", "registry", "unchecked", "dry_run", "plan"]
     )]
     completions: Option<PathBuf>,
     /// What the completions answer: rows of `data/<specialist>_tests.jsonl`, or with --benchmark its files (a path, a folder,
@@ -74,6 +74,19 @@ fn day(text: &str) -> std::result::Result<String, String> {
 }
 
 impl CompletionsArguments {
+    /// An option that says something about completions alone. clap does not ask for `--completions` beside it where another
+    /// option forbids that.
+    pub(super) fn stray(&self) -> Option<&'static str> {
+        let stray = [
+            ("--problems", !self.problems.is_empty()),
+            ("--benchmark", self.benchmark.is_some()),
+            ("--k", !self.k.is_empty()),
+            ("--trained-on", self.trained_on.is_some()),
+            ("--output", self.output.is_some()),
+        ];
+        stray.into_iter().find(|(_, is_given)| *is_given && self.completions.is_none()).map(|(name, _)| name)
+    }
+
     /// Whether completions are measured.
     pub(super) fn are_given(&self) -> bool {
         self.completions.is_some()

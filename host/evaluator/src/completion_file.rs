@@ -186,8 +186,8 @@ impl Reading {
         if !self.documents.insert(id.clone()) {
             return Err(twice("doc_id", "one row for each document and filter", &id));
         }
-        let responses = resps.as_ref().map(|list| texts(list)).unwrap_or_default();
-        let filtered = filtered_resps.as_ref().map(|list| texts(list)).unwrap_or_default();
+        let responses = resps.as_ref().map(|list| texts(list)).transpose()?.unwrap_or_default();
+        let filtered = filtered_resps.as_ref().map(|list| texts(list)).transpose()?.unwrap_or_default();
         let count = responses.len().max(filtered.len());
         if count == 0 || (!filtered.is_empty() && !responses.is_empty() && filtered.len() != responses.len()) {
             let expected = "the texts of responses, as many as in `filtered_resps` if that is there".to_owned();
@@ -202,7 +202,8 @@ impl Reading {
                 names: if names.is_empty() && question.is_none() { vec![id.clone()] } else { names.clone() },
                 question: question.clone(),
                 completion: responses.get(place).cloned(),
-                program: filtered.get(place).cloned(),
+                // Without a filter it is what the model said.
+                program: filtered.get(place).filter(|program| responses.get(place) != Some(*program)).cloned(),
                 goes_on: false,
             });
         }
@@ -218,6 +219,9 @@ impl Reading {
         }
     }
 }
+
+/// At most so many characters of what came stand in a message.
+const GOT_MAX: usize = 60;
 
 /// The layout that the fields of a row tell.
 fn layout_of(text: &str) -> Result<CompletionLayout, WrongRow> {
@@ -248,12 +252,19 @@ fn twice(field: &str, expected: &str, id: &str) -> WrongRow {
 }
 
 /// The texts of a list of texts and of lists of texts.
-fn texts(list: &[Value]) -> Vec<String> {
+fn texts(list: &[Value]) -> Result<Vec<String>, WrongRow> {
     let flat = list.iter().flat_map(|item| match item {
         Value::Array(inner) => inner.iter().collect(),
         other => vec![other],
     });
-    flat.filter_map(|value| value.as_str().map(str::to_owned)).collect()
+    flat.map(|value| match value.as_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => {
+            let (field, expected) = ("resps".to_owned(), "texts of responses".to_owned());
+            Err(WrongRow { field, expected, got: value.to_string().chars().take(GOT_MAX).collect() })
+        }
+    })
+    .collect()
 }
 
 fn identifier(value: &Value) -> Option<String> {

@@ -211,8 +211,9 @@ impl Evaluation {
         let votes = votes.filter(|_| fewest >= VOTERS_MIN);
         let all = || outcomes.iter().flat_map(|outcome| &outcome.samples);
         let errors = count(all().filter_map(|sample| sample.error.clone()));
-        let error_rate = errors.values().sum::<u64>() as f64 / answers as f64;
         let error_shares: Vec<f64> = outcomes.iter().map(ProblemOutcome::error_share).collect();
+        let error_rate =
+            if is_even { errors.values().sum::<u64>() as f64 / answers as f64 } else { mean(&error_shares) };
         Ok(Self {
             problems: problems as u64,
             samples_per_problem: fewest as u32,

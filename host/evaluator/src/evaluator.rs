@@ -171,7 +171,9 @@ fn sample(
 ) -> SampleOutcome {
     let Completion { text, tokens, end, .. } = completion;
     let (verdict, error, failed_test) = match (judged, code) {
-        (Some(judged), _) => (Some(judged.verdict), judged.error, judged.failed_test),
+        (Some(JudgedAnswer { verdict, error, failed_test }), _) => {
+            (Some(verdict), error, failed_test.map(|failed| failed.of_problem(problem)))
+        }
         (None, Some(Extraction::Failed)) => (None, Some(FORMATTER_FAILED.to_owned()), None),
         (None, _) => {
             let cause = match end {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use hilora_contract::dataset::EvaluationProblem;
 use hilora_judge::{Judgement, Mismatch, Verdict};
 
 /// The first test that an answer did not pass.
@@ -26,5 +27,22 @@ impl FailedTest {
         let mut tests = judgement.tests.iter().enumerate();
         let (index, test) = tests.find(|(_, test)| test.verdict != Verdict::Accepted)?;
         Some(Self { test: index as u64 + 1, detail: test.detail.clone(), mismatch: test.mismatch.clone() })
+    }
+
+    /// The same of a problem that is tested by code of its own: what such a test returns is a word between it and the host,
+    /// which says whether all asserts held, and no answer that the problem asks for.
+    pub(crate) fn of_problem(self, problem: &EvaluationProblem) -> Self {
+        let Some(mismatch) = self.mismatch.as_ref().filter(|_| problem.test_code.is_some()) else { return self };
+        let [expected, came] =
+            [&mismatch.expected, &mismatch.actual].map(|side| format!("{}{}", side.before, side.from));
+        if !expected.starts_with("\"passed ") {
+            return self;
+        }
+        let detail = match came.trim().trim_matches('"').strip_prefix("failed: ") {
+            Some("") => "an assert failed".to_owned(),
+            Some(words) => format!("an assert failed: {words}"),
+            None => "the test did not run to its end".to_owned(),
+        };
+        Self { detail, mismatch: None, ..self }
     }
 }

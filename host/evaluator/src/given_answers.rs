@@ -86,7 +86,10 @@ impl GivenAnswers<'_> {
             for (answer, (_, found)) in answers.iter().zip(found.by_ref()) {
                 let judgement = found.text().and_then(|_| judged.next());
                 let (verdict, error, failed_test) = match (judgement, found) {
-                    (Some(judged), _) => (Some(judged.verdict), judged.error, judged.failed_test),
+                    (Some(judged), _) => {
+                        let failed = judged.failed_test.map(|failed| failed.of_problem(problem));
+                        (Some(judged.verdict), judged.error, failed)
+                    }
                     (None, Extraction::Failed) => (None, Some(FORMATTER_FAILED.to_owned()), None),
                     (None, _) => (None, Some("no-code".to_owned()), None),
                 };
