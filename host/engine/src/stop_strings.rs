@@ -26,7 +26,9 @@ pub(crate) struct StopMatcher {
     text: String,
     /// The window's first token: text is decoded from here.
     window: usize,
-    /// The first token whose text is not in `text` yet.
+    /// How much of the window's text is in `text`, in bytes.
+    told: usize,
+    /// The first token whose text is not all in `text` yet.
     unread: usize,
 }
 
@@ -47,18 +49,28 @@ impl StopMatcher {
         stop_strings: &[String],
         decoder: &dyn TokenText,
     ) -> Result<Option<StopMatch>, ModelError> {
-        let before = decoder.text(&tokens[self.window..self.unread])?;
         let now = decoder.text(&tokens[self.window..])?;
-        let is_held = now.ends_with(char::REPLACEMENT_CHARACTER) && tokens.len() - self.unread < HELD_TOKENS_MAX;
+        // What stands before a character that is not whole is told; that itself is waited for.
+        let whole = now.trim_end_matches(char::REPLACEMENT_CHARACTER).len();
+        let is_given_up = tokens.len() - self.unread >= HELD_TOKENS_MAX;
+        let end = if is_given_up { now.len() } else { whole };
         // A decoder may take back what it said of the tokens before.
-        let Some(new) = now.get(before.len()..).filter(|new| !new.is_empty() && !is_held) else { return Ok(None) };
+        let Some(new) = now.get(self.told..end).filter(|new| !new.is_empty()) else { return Ok(None) };
         let longest = stop_strings.iter().map(String::len).max().unwrap_or(0);
         let mut from = (self.text.len() + 1).saturating_sub(longest);
         while !self.text.is_char_boundary(from) {
             from -= 1;
         }
         self.text.push_str(new);
-        (self.window, self.unread) = (self.unread, tokens.len());
+        if end < now.len() {
+            self.told = end;
+        } else if whole < now.len() {
+            // The next token begins anew: what it would make of the bytes before was given up.
+            (self.window, self.told, self.unread) = (tokens.len(), 0, tokens.len());
+        } else {
+            let told = decoder.text(&tokens[self.unread..])?.len();
+            (self.window, self.told, self.unread) = (self.unread, told, tokens.len());
+        }
         let found = stop_strings.iter().filter_map(|stop| Some((from + self.text[from..].find(stop.as_str())?, stop)));
         Ok(found
             .min_by_key(|(at, _)| *at)
@@ -77,6 +89,16 @@ mod tests {
         fn text(&self, tokens: &[u32]) -> Result<String, ModelError> {
             let bytes: Vec<u8> = tokens.iter().map(|token| *token as u8).collect();
             Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }
+    }
+
+    /// A decoder of bytes, of which a token has one or two.
+    struct Pairs;
+
+    impl TokenText for Pairs {
+        fn text(&self, tokens: &[u32]) -> Result<String, ModelError> {
+            let bytes = tokens.iter().flat_map(|token| [(token >> 8) as u8, *token as u8]).filter(|byte| *byte != 0);
+            Ok(String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned())
         }
     }
 
@@ -142,6 +164,12 @@ mod tests {
         // What is no character at all does not hide what follows it.
         let garbage: Vec<u32> = std::iter::repeat_n(0xff, 40).chain(bytes("END")).collect();
         assert_eq!(until(&Bytes, &garbage, &["END"])?.map(|(count, _)| count), Some(43));
+        // Nor does a character in which it was given up.
+        let garbage: Vec<u32> = std::iter::repeat_n(0xff, 15).chain(bytes("éEND")).collect();
+        assert_eq!(until(&Bytes, &garbage, &["END"])?.map(|(count, _)| count), Some(20));
+        // What comes before the first byte of a character is found at once.
+        assert_eq!(until(&Pairs, &[0x61, 0x0a_e2, 0x86_92], &["\n"])?, found(2, "\n", "a"));
+        assert_eq!(until(&Pairs, &[0x61, 0x0a_e2, 0x86_92], &["→"])?, found(3, "→", "a\n"));
         Ok(())
     }
 }

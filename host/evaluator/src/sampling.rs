@@ -129,10 +129,10 @@ impl<'a> ModelGenerator<'a> {
         sample: &engine::Completion,
         sink: &mut dyn CompletionSink,
     ) -> Result<(), EvaluatorError> {
-        let text = self.tokenizer.decode(&sample.tokens)?;
-        let end = match sample.end {
-            engine::CompletionEnd::StopToken(_) | engine::CompletionEnd::StopString { .. } => CompletionEnd::Stopped,
-            engine::CompletionEnd::Length => CompletionEnd::Cut,
+        let (text, end) = match &sample.end {
+            engine::CompletionEnd::StopString { text, .. } => (text.clone(), CompletionEnd::Stopped),
+            engine::CompletionEnd::StopToken(_) => (self.tokenizer.decode(&sample.tokens)?, CompletionEnd::Stopped),
+            engine::CompletionEnd::Length => (self.tokenizer.decode(&sample.tokens)?, CompletionEnd::Cut),
         };
         sink.accept(request, Completion { text, tokens: sample.tokens.len() as u64, end, log_probabilities: None })
     }

@@ -63,10 +63,16 @@ fn push(answer: &mut String, part: &str) {
 
 /// The marks of a text that are no mentions, in order.
 fn marks(text: &str) -> impl Iterator<Item = Mark> + '_ {
-    let starts = text.char_indices().filter(|(_, c)| matches!(c, '<' | '[' | '◁')).map(|(start, _)| start);
-    starts.filter_map(move |start| {
+    let mut line = 0;
+    text.char_indices().filter_map(move |(start, c)| {
+        if c == '\n' {
+            line = start + 1;
+        }
+        if !matches!(c, '<' | '[' | '◁') {
+            return None;
+        }
         let mark = mark_at(text, start)?;
-        (!is_mention(text, &mark)).then_some(mark)
+        (!is_mention(text, &mark, line)).then_some(mark)
     })
 }
 
@@ -80,14 +86,14 @@ fn mark_at(text: &str, start: usize) -> Option<Mark> {
     })
 }
 
-fn is_mention(text: &str, mark: &Mark) -> bool {
+/// `line` is where the mark's line begins.
+fn is_mention(text: &str, mark: &Mark, line: usize) -> bool {
     let quote = |c: char| matches!(c, '\'' | '"' | '`');
     let (before, after) = (&text[..mark.start], &text[mark.end..]);
     // A fence that follows an answer's mark is no quote.
     let quoted_after = after.starts_with(quote) && !["```", "'''", "\"\"\""].iter().any(|run| after.starts_with(run));
     let quoted_before = before.ends_with(quote) && !before.ends_with("```");
-    let line = before.rsplit('\n').next().unwrap_or(before);
-    quoted_before || quoted_after || line.trim_start().starts_with("# ")
+    quoted_before || quoted_after || text[line..].trim_start().starts_with("# ")
 }
 
 #[cfg(test)]
@@ -122,5 +128,14 @@ mod tests {
         }
         assert_eq!(answer("hm</think>```python\n4\n```"), "```python\n4\n```");
         assert_eq!(answer("<think>```\nhm```</think>4"), "4");
+    }
+
+    /// A model that goes round in a circle writes one line of them.
+    #[test]
+    fn many_marks_of_one_line_take_no_longer_each_than_few() {
+        let begun = std::time::Instant::now();
+        assert_eq!(answer(&"<think>".repeat(300_000)), "");
+        assert_eq!(answer(&format!("{}4", "<think></think>".repeat(150_000))), "4");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }
