@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str, letters: Letters) -> Option<Value> {
     if tokens.is_empty() || tokens.len() > TOKENS_MAX {
         return None;
     }
-    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
+    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, is_minus: false, has_plus_minus: false };
     let value = parser.list(&[])?;
     (parser.at == tokens.len()).then_some(value)
 }
@@ -27,6 +27,10 @@ struct Parser<'a> {
     tokens: &'a [Token],
     at: usize,
     depth: usize,
+    /// Whether `±` is read as minus now.
+    is_minus: bool,
+    /// Whether one was read.
+    has_plus_minus: bool,
 }
 
 /// The signs between the sides of a relation.
@@ -71,11 +75,7 @@ impl Parser<'_> {
     fn items(&mut self, ends: &[char]) -> Option<Vec<Value>> {
         let mut items = Vec::new();
         loop {
-            match self.union()? {
-                // `1, \pm 3` are three.
-                Value::List(several) => items.extend(several),
-                value => items.push(value),
-            }
+            items.extend(self.item(ends)?);
             let mut commas = 0;
             // `1, 2, and 3`.
             while self.takes_any(&[',', ';']).is_some() {
@@ -92,6 +92,24 @@ impl Parser<'_> {
                 _ => return None,
             }
         }
+    }
+
+    /// The values that one place of a list holds: two where `±` is in it. It is read again for the second, so this is asked
+    /// only of a whole answer's list and of its sets, and not at every depth.
+    fn item(&mut self, ends: &[char]) -> Option<Vec<Value>> {
+        if !(self.depth == 0 || self.depth == 1 && ends == ['⦄']) {
+            return Some(vec![self.union()?]);
+        }
+        let begin = self.at;
+        let outer = (self.is_minus, std::mem::take(&mut self.has_plus_minus));
+        self.is_minus = false;
+        let mut values = vec![self.union()?];
+        if self.has_plus_minus {
+            (self.at, self.is_minus) = (begin, true);
+            values.push(self.union()?);
+        }
+        (self.is_minus, self.has_plus_minus) = outer;
+        Some(values)
     }
 
     fn union(&mut self) -> Option<Value> {
@@ -173,17 +191,13 @@ impl Parser<'_> {
             self.at = begin;
         }
         let currency = self.currency();
-        let (first, second) = self.plus_minus()?;
+        let expression = self.sum()?;
         let unit = match currency {
             None => self.unit()?,
             Some(currency) => self.unit_behind(vec![currency])?,
         };
-        let sign = |of: Expression| if is_negative { of.negated() } else { of };
-        let value = |expression| Value::Quantity(Box::new(Quantity::of(sign(expression), unit.clone())));
-        Some(match second {
-            None => value(first),
-            Some(second) => Value::List(vec![value(first), value(second)]),
-        })
+        let expression = if is_negative { expression.negated() } else { expression };
+        Some(Value::Quantity(Box::new(Quantity::of(expression, unit))))
     }
 
     fn currency(&mut self) -> Option<UnitPart> {
@@ -290,34 +304,28 @@ impl Parser<'_> {
         Some(Value::Ordered { open: Bracket::Matrix, close: Bracket::Matrix, items })
     }
 
-    /// A sum; with `±` in it, the two that it stands for.
-    fn plus_minus(&mut self) -> Option<(Expression, Option<Expression>)> {
-        if self.takes('±') {
-            let value = self.sum()?;
-            return Some((value.clone(), Some(value.negated())));
-        }
-        let first = self.sum()?;
-        if !self.takes('±') {
-            return Some((first, None));
-        }
-        let second = self.sum()?;
-        Some((first.clone().plus(second.clone()), Some(first.plus(second.negated()))))
-    }
-
     fn sum(&mut self) -> Option<Expression> {
-        let mut sum = self.signed_product()?;
-        while let Some(sign) = self.takes_any(&['+', '-']) {
+        let first = self.takes_addition();
+        let mut sum = self.product()?;
+        if first == Some('-') {
+            sum = sum.negated();
+        }
+        while let Some(sign) = self.takes_addition() {
             let term = self.product()?;
             sum = sum.plus(if sign == '-' { term.negated() } else { term });
         }
         Some(sum)
     }
 
-    fn signed_product(&mut self) -> Option<Expression> {
-        match self.takes_any(&['+', '-']) {
-            Some('-') => Some(self.product()?.negated()),
-            _ => self.product(),
-        }
+    /// Plus or minus, and what `±` stands for now.
+    fn takes_addition(&mut self) -> Option<char> {
+        let sign = self.takes_any(&['+', '-', '±', '∓'])?;
+        self.has_plus_minus |= matches!(sign, '±' | '∓');
+        Some(match (sign, self.is_minus) {
+            ('±', false) | ('∓', true) => '+',
+            ('±', true) | ('∓', false) => '-',
+            (sign, _) => sign,
+        })
     }
 
     fn product(&mut self) -> Option<Expression> {

@@ -383,6 +383,7 @@ impl<'a> Scanner<'a> {
             "cdot" | "times" | "ast" => self.push('*'),
             "div" => self.push('/'),
             "pm" => self.push('±'),
+            "mp" => self.push('∓'),
             "infty" => self.push('∞'),
             "cup" => self.push('∪'),
             "in" => self.push('∈'),
@@ -504,7 +505,7 @@ impl<'a> Scanner<'a> {
                 self.push('≥');
             }
             '&' | ':' | '+' | '-' | '*' | '/' | '^' | '_' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | ',' | ';'
-            | '=' | '<' | '>' | '≤' | '≥' | '≠' | '!' | '%' | '±' | '∪' | '∞' | '∈' | '°' => {
+            | '=' | '<' | '>' | '≤' | '≥' | '≠' | '!' | '%' | '±' | '∓' | '∪' | '∞' | '∈' | '°' => {
                 self.push(sign)
             }
             // The point of a sentence.
