@@ -59,6 +59,8 @@ pub struct BatchFiles<'a> {
     pub output: Option<&'a Path>,
     /// Judgements to hold against these.
     pub replay: Option<&'a Path>,
+    /// The components that judge, over which nothing is written either.
+    pub components: &'a [PathBuf],
 }
 
 /// How a batch is judged.
@@ -170,7 +172,8 @@ impl<'a> Batch<'a> {
     /// Reads and checks every line of the files, and makes sure that the output can be written. Nothing runs yet.
     pub fn open(judge: &'a Judge, files: BatchFiles<'_>, options: BatchOptions) -> Result<Self, BatchError> {
         let runner = judge.runner();
-        let inputs: Vec<&Path> = [files.programs].into_iter().chain(files.replay).collect();
+        let components = files.components.iter().map(PathBuf::as_path);
+        let inputs: Vec<&Path> = [files.programs].into_iter().chain(files.replay).chain(components).collect();
         let output = files.output.map(|path| Output::create(path, &inputs)).transpose()?;
         let mut batch = Self {
             judge: RecordingJudge { judge, record: None },
@@ -496,7 +499,8 @@ mod tests {
             let judge = Judge::new(runner.clone(), 2);
             let replay = replay.map(|name| self.path(name));
             let (programs, output) = (self.path("in.jsonl"), self.path("out.jsonl"));
-            let files = BatchFiles { programs: &programs, output: Some(&output), replay: replay.as_deref() };
+            let replay = replay.as_deref();
+            let files = BatchFiles { programs: &programs, output: Some(&output), replay, components: &[] };
             let options = BatchOptions { checker, reproducible: false, made_by: ContentHash::of(b"this program") };
             Batch::open(&judge, files, options)?.run(is_stopped, &())
         }
