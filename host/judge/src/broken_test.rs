@@ -32,7 +32,8 @@ impl BrokenTest {
     /// Whether a test of a function is broken; its index is from 0.
     pub(super) fn of(index: usize, test: &TestCase) -> Option<Self> {
         let arguments = test.input.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let broken = arguments.filter(|(_, line)| !is_json_value(line.as_bytes())).map(|(line, _)| Part::Input(line + 1));
+        let broken =
+            arguments.filter(|(_, line)| !is_json_value(line.as_bytes())).map(|(line, _)| Part::Input(line + 1));
         let part = broken.chain((!is_json_value(test.output.as_bytes())).then_some(Part::Output)).next()?;
         Some(Self { test: index + 1, part })
     }
@@ -42,7 +43,9 @@ impl fmt::Display for BrokenTest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { test, part } = self;
         match part {
-            Part::Input(line) => write!(f, "test {test} calls a function, and line {line} of its input is no JSON value"),
+            Part::Input(line) => {
+                write!(f, "test {test} calls a function, and line {line} of its input is no JSON value")
+            }
             Part::Output => write!(f, "test {test} calls a function, and its output is no JSON value"),
         }
     }

@@ -223,6 +223,7 @@ mod tests {
         let mut output = Output::create(&path, &[])?;
         output.append(b"a\n")?;
         drop(output);
+        fs::create_dir(folder.path().join("new"))?;
         let left = path.with_file_name(".hilora-partial-out.jsonl-a1B2c3");
         fs::write(&left, b"half")?;
         let mut output = Output::create(&path, &[])?;
