@@ -134,16 +134,17 @@ impl Fenced {
         let least = if closers.has_from(start, opening.length) { opening.length } else { 3 };
         let end_in = |content: &str| End::of(content, opening.mark, least, info.language);
         let is_quoted = opening.is_quoted;
-        let mut quotation = Quotation { text: String::new(), is_whole: true };
+        let quotation;
         let (content, end) = if is_quoted {
             let mut lines = QUOTED_LINES;
-            let end = loop {
-                quotation = Quotation::of(&text[start..], lines);
-                self.looked_through += quotation.text.len();
-                let end = end_in(&quotation.text);
+            let end;
+            (quotation, end) = loop {
+                let read = Quotation::of(&text[start..], lines);
+                self.looked_through += read.text.len();
+                let end = end_in(&read.text);
                 // It is read as a whole only where the block is as long.
-                if quotation.is_whole || end.looked_through < quotation.text.len() {
-                    break end;
+                if read.is_whole || end.looked_through < read.text.len() {
+                    break (read, end);
                 }
                 lines *= 8;
             };
@@ -398,6 +399,25 @@ mod tests {
 
     fn found(text: &str) -> Vec<(Language, String, bool)> {
         Fenced::of(text).blocks.into_iter().map(|block| (block.language, block.code, block.is_closed)).collect()
+    }
+
+    #[test]
+    fn any_number_of_openings_without_an_end_is_read_in_linear_time() {
+        let quotes = "\"\"\"";
+        for unit in [
+            format!("{quotes}\\"),
+            format!("{quotes}\\\n"),
+            "'\\".to_owned(),
+            "# ```\n".to_owned(),
+            "> ```python\n> x = 1\n".to_owned(),
+            "x: ````\n".to_owned(),
+        ] {
+            let text = format!("```python\nx = 1\n{}", unit.repeat(300_000));
+            let begun = std::time::Instant::now();
+            assert!(Fenced::of(&text).has_fences);
+            // A fraction of a second, where a machine has nothing else to do; with their square it would be hours.
+            assert!(begun.elapsed().as_secs() < 60, "{unit:?}: {:?}", begun.elapsed());
+        }
     }
 
     #[test]

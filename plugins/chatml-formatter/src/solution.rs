@@ -279,6 +279,29 @@ mod tests {
     }
 
     #[test]
+    fn long_answers_are_read_in_linear_time() {
+        for unit in ["x;", "open(", "```python\nx = 1\n```\n", "<pre>x = 1\n</pre>", "lambda:"] {
+            let begun = std::time::Instant::now();
+            let _any = solution(&unit.repeat(300_000 / unit.len()));
+            assert!(begun.elapsed().as_secs() < 60, "{unit:?}: {:?}", begun.elapsed());
+        }
+    }
+
+    #[test]
+    fn lines_that_stand_within_others_are_found() {
+        let lines = |text: &str| -> Vec<String> { text.chars().map(String::from).collect() };
+        for (items, wanted, expected) in [
+            ("aabaabaaab", "aabaaab", true),
+            ("abcabd", "abd", true),
+            ("abcab", "abd", false),
+            ("aaab", "aab", true),
+            ("abc", "", false),
+        ] {
+            assert_eq!(holds(&lines(items), &lines(wanted)), expected, "{items} {wanted}");
+        }
+    }
+
+    #[test]
     fn idle_lines_at_the_end_of_code_are_cut_whole() {
         for (text, code) in [
             ("print(1)\n\nYES\n# a heading\n5\nThis is prose.", "print(1)"),
