@@ -190,6 +190,18 @@ $1,200 | 1200 dollars
 60\text{ miles per hour} | 60 miles/hour
 30 minutes | 30 min
 8 children | 8
+100 \text{ km/h} | 100 km per hour
+100 km/h | 100 km per hour
+100 km/h | 100
+5 \text{ m/s} | 5 m/s
+7 sq ft | 7 square feet
+10:30 | 10:30
+$5, $6 | 5, 6
+i | \sqrt{-1}
+e^{i\pi/3} | \frac12+\frac{\sqrt3}{2}i
+\arctan 1 | \frac{\pi}{4}
+\sin 2x | 2\sin x\cos x
+x/x | 1
 50\% | 50 percent
 50\% | 0.5
 25^\circ\text{C} | 25°C
@@ -420,6 +432,19 @@ $5 | 5 euros
 100 cm | 1 m
 60 miles per hour | 60 miles
 7 apples | 7 oranges
+100 km/h | 100 km
+3 h 20 min | 3
+5 in | 5 ft
+x=5 | x=5 or x=6
+5 | 5, 5
+12:00 | 12
+10 am | 10 pm
+1,00 | 100
+\frac{0}{0} | 0
+\sqrt{10^{12}+1} | 10^6
+\cos 1 | 0.5403023
+1<x<3 | (3,1)
+AB=5 | AC=5
 5 cm^2 | 5 cm
 1 hour | 60 minutes
 18 million | 18 thousand

@@ -4,7 +4,7 @@
 use super::expression::Expression;
 use super::ratio::Ratio;
 use super::token::{FUNCTIONS, Letters, Token, tokens};
-use super::unit::{Unit, UnitPart};
+use super::unit::{LETTERS, Unit, UnitPart};
 use super::value::{Bracket, Proportion, Quantity, Value};
 
 /// How deep brackets may lie within each other.
@@ -218,6 +218,12 @@ impl Parser<'_> {
         loop {
             match self.peek() {
                 Some(Token::Word(word)) => behind.push(UnitPart::Word(word.clone())),
+                // `km/h`
+                Some(Token::Symbol(letter))
+                    if behind.last() == Some(&UnitPart::Per) && LETTERS.contains(&letter.as_str()) =>
+                {
+                    behind.push(UnitPart::Word(letter.clone()));
+                }
                 Some(Token::Currency(sign)) => behind.push(UnitPart::Word(sign.to_string())),
                 Some(Token::Sign('%')) => behind.push(UnitPart::Word("percent".to_owned())),
                 Some(Token::Sign('/')) if !behind.is_empty() || !before.is_empty() => behind.push(UnitPart::Per),

@@ -115,10 +115,10 @@ const TEXTS: [&str; 8] = ["text", "mathrm", "textbf", "textit", "mbox", "operato
 pub(super) const FUNCTIONS: [&str; 13] =
     ["arcsin", "arccos", "arctan", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "lg", "exp"];
 
-/// Units of fewer letters than words have.
-const SHORT_UNITS: [&str; 22] = [
-    "cm", "mm", "km", "kg", "mg", "ft", "mi", "hr", "lb", "oz", "ml", "mL", "am", "pm", "yd", "mph", "kph", "lbs",
-    "hrs", "min", "sec", "yrs",
+/// Units, and words before units, of fewer letters than words have.
+const SHORT_UNITS: [&str; 24] = [
+    "cm", "mm", "km", "kg", "mg", "ft", "mi", "hr", "lb", "oz", "ml", "mL", "am", "pm", "yd", "sq", "cu", "mph", "kph",
+    "lbs", "hrs", "min", "sec", "yrs",
 ];
 
 /// Signs of currencies beside the dollar's, which is LaTeX's sign of formulas, too.

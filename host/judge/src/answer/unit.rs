@@ -102,7 +102,7 @@ impl Unit {
                 UnitPart::Per => names.push("/".to_owned()),
                 UnitPart::Power(power) => names.push(format!("^{power}")),
                 UnitPart::Word(words) => {
-                    let lower = words.to_lowercase();
+                    let lower = words.to_lowercase().replace('/', " per ");
                     for word in lower.split_whitespace().flat_map(parts_of) {
                         if NO_UNITS.contains(&word) {
                             return None;
