@@ -50,7 +50,7 @@ impl Expression {
         Self::Quotient(Box::new(self), Box::new(other))
     }
 
-    pub(super) fn to_the(self, exponent: Self) -> Self {
+    pub(super) fn raised(self, exponent: Self) -> Self {
         Self::Power(Box::new(self), Box::new(exponent))
     }
 

@@ -428,7 +428,7 @@ impl Parser<'_> {
                 if self.is_sign('^') {
                     return None;
                 }
-                base = base.to_the(exponent);
+                base = base.raised(exponent);
             } else {
                 return Some(base);
             }
@@ -482,7 +482,7 @@ impl Parser<'_> {
             }
             Token::Scientific(digits, exponent) => {
                 self.at += 1;
-                let power = Expression::integer(10).to_the(Expression::integer(exponent));
+                let power = Expression::integer(10).raised(Expression::integer(exponent));
                 Some(Expression::Number(Ratio::decimal(&digits)?).times(power))
             }
             Token::Symbol(name) => {
@@ -582,7 +582,7 @@ impl Parser<'_> {
             _ => Expression::Function(name.to_owned(), of),
         };
         Some(match power {
-            Some(power) => value.to_the(power),
+            Some(power) => value.raised(power),
             None => value,
         })
     }
