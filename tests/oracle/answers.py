@@ -164,6 +164,142 @@ x_1 | x_{1}
 \dfrac{9}{256} | \frac{9}{256}
 1.45 million | 1.45 million
 25\text{ cm}^2 | 25\text{ cm}^2
+5 | 5 dollars
+5 | $5
+$5 | 5 dollars
+\$5 | 5 dollars
+\$5 | 5 USD
+$1,200 | 1200 dollars
+-\$5 | -5 dollars
+5 euros | €5
+5 euros | 5€
+£5 | 5 pounds
+\$5 \text{ million} | 5 million dollars
+1.45 million | 1450000
+2 dozen | 24
+5 m | 5
+5\text{ m} | 5 meters
+5 \text{ m} | 5 m
+5m | m \cdot 5
+5 inches | 5 in
+5 inch | 5\text{ inches}
+6 feet | 6 ft
+5 cm^2 | 5 square centimeters
+5\text{ cm}^3 | 5 cubic centimeters
+60\text{ mph} | 60 miles per hour
+60\text{ miles per hour} | 60 miles/hour
+30 minutes | 30 min
+8 children | 8
+100 \text{ km/h} | 100 km per hour
+100 km/h | 100 km per hour
+100 km/h | 100
+5 \text{ m/s} | 5 m/s
+7 sq ft | 7 square feet
+10:30 | 10:30
+$5, $6 | 5, 6
+i | \sqrt{-1}
+e^{i\pi/3} | \frac12+\frac{\sqrt3}{2}i
+\arctan 1 | \frac{\pi}{4}
+\sin 2x | 2\sin x\cos x
+x/x | 1
+50\% | 50 percent
+50\% | 0.5
+25^\circ\text{C} | 25°C
+25^\circ C | 25
+90^\circ | \frac{\pi}{2}
+\sin 30^\circ | \frac12
+\sin 30^\circ | 0.5
+\cos(60^\circ) | 1/2
+\cos 180^{\circ} | -1
+30^\circ + 60^\circ | 90^\circ
+-30^\circ | -30 degrees
+3 1/2 | 3.5
+3 1/2 | \frac72
+-3 1/2 | -3.5
+3½ | 3.5
+½ | 0.5
+5 | 5=x
+x=5 | 5 = x
+x = 3, x = -3 | 3, -3
+x = \pm 3 | 3, -3
+x = 2 \text{ or } 3 | 2, 3
+1, \pm 3 | -3, 1, 3
+5 | x = \frac{10}{2} = 5
+\{1,2\} | \{1,1,2\}
+\{1,2\} | {1, 2}
+\{1,2\} | 2, 1
+\varnothing | \emptyset
+\emptyset | \{\}
+\emptyset | ∅
+-1 | i^2
+-1+2i | 2i-1
+2i | \sqrt{-4}
+5 | |3+4i|
+-2 | \sqrt[3]{-8}
+\frac{1}{1+i} | \frac{1-i}{2}
+26 | 2.6e1
+26 | 2.6\times 10^1
+26 | 2.6 \cdot 10^{1}
+0.00012 | 1.2e-4
+3.0 \times 10^8 | 300000000
+0.5 | \nicefrac{1}{2}
+\frac{1}{72} | \frac1{72}
+2\sqrt{2} | \sqrt2 \cdot 2
+1,000 | 1{,}000
+1,000,000 | 1\,000\,000
+5 | 5.0
+5 | \boxed{5}
+5 | \boxed{\boxed{5}}
+5 | $5$.
+\frac13 | 0.\overline{3}
+\frac13 | 0.\bar{3}
+\frac16 | 0.1\overline{6}
+1 | 0.\overline{9}
+12_8 | 12_{8}
+12_8 | 012_8
+1A_{16} | 1A_{16}
+1:2 | 1 : 2
+1:2 | 2:4
+1:2 | \frac12
+2:3:4 | 4:6:8
+5:2 | 2.5
+10:30 \text{ am} | 10:30 am
+3! | 6
+\frac{10!}{8!} | 90
+\binom{10}{3} | 120
+50! | 50 \cdot 49!
+\log_{10} 100 | 2
+\log_3 81 | 4
+\ln e^3 | 3
+\lg 1000 | 3
+|-5| | 5
+|x-1| | |1-x|
+(x+1)(x-1) | x^2-1
+(x+y)^3 | x^3+3x^2y+3xy^2+y^3
+(a+b)^{10} | (b+a)^{10}
+\frac{1}{x}+\frac{1}{y} | \frac{x+y}{xy}
+(x+1)^{50} | (1+x)^{50}
+2^{n+1} | 2 \cdot 2^n
+e^{i\pi} | -1
+10^{20}\pi | 100000000000000000000\pi
+2^{200}+1 | 1+2^{200}
+2^{100} | 1267650600228229401496703205376
+1<x<3 | 3>x>1
+1<x<3 | x \in (1,3)
+(1,3) | 1<x<3
+[1,3) | 1 \le x < 3
+(3,\infty) | x>3
+(-\infty,3] | 3 \ge x
+x \in [1,2] | x\in[1,2]
+x \in [1,2] | 1 \le x \le 2
+\mathbb{R} | (-\infty,\infty)
+[2,\infty) | [2, +\infty)
+\begin{bmatrix} 1 & 0 \\ 0 & 1 \end{bmatrix} | \begin{pmatrix} 1 & 0 \\ 0 & 1 \end{pmatrix}
+\begin{pmatrix} -\frac12 \\ 2 \end{pmatrix} | \begin{pmatrix} -0.5 \\ 2 \end{pmatrix}
+\text{no solution} | No solution
+\text{Monday} | Monday
+x \neq 2 | x\ne2
+\text{June 5} | June 5
 """
 
 DIFFERENT = r"""
@@ -282,6 +418,117 @@ AB | ab
 18 | 18 dozen
 18 | 18 less than that
 25\text{ cm}^2 | 25\text{ cm}^3
+$5 | 5 euros
+\$5 | 5€
+\$5 | £5
+\$5 | 50 dollars
+\$5 | 5 cents
+5 dollars | 5 euros
+5 cm | 5 m
+5 m | 5 km
+5 m | 5 s
+5x | 5
+5 m | 6 m
+100 cm | 1 m
+60 miles per hour | 60 miles
+7 apples | 7 oranges
+100 km/h | 100 km
+3 h 20 min | 3
+5 in | 5 ft
+x=5 | x=5 or x=6
+5 | 5, 5
+12:00 | 12
+10 am | 10 pm
+1,00 | 100
+\frac{0}{0} | 0
+\sqrt{10^{12}+1} | 10^6
+\cos 1 | 0.5403023
+1<x<3 | (3,1)
+AB=5 | AC=5
+5 cm^2 | 5 cm
+1 hour | 60 minutes
+18 million | 18 thousand
+1.45 million | 1.45
+50\% | 5
+50\% | 0.05
+50\% | 50 dollars
+25^\circ C | 25^\circ F
+90^\circ | \pi
+90^\circ | 90 cm
+\sin 30^\circ | 30
+\sin 30 | \frac12
+30^\circ + 60^\circ | 80^\circ
+1,234 | 234, 1
+1,234 | (1,234)
+1234 | 1, 234
+(1,234) | (234,1)
+1,2,345 | 12345
+1,2,345 | 1,2345
+1,234 | 1.234
+\{1,234\} | 1234
+3 1/2 | 31/2
+3 1/2 | \frac32
+3½ | 1.5
+5=x | 6
+x=5 | y=5
+x = 3, x = -3 | 3
+5 | x = \frac{10}{3} = 5
+\{1,2\} | \{1,2,3\}
+1,2 | 1,1,2
+\{1,2\} | (1,2)
+\emptyset | 0
+\emptyset | \{0\}
+\emptyset | \{\emptyset, 1\}
+-1 | i
+1 | i^2
+3+4i | 5
+2i | \sqrt{-2}
+26 | 2.6
+26 | 2.6e2
+2.6e1 | 2.6e
+\sqrt{23} | \sqrt23
+\frac{12}{3} | \frac123
+\frac13 | 0.3
+\frac13 | 0.3333333333333333
+\sqrt{2} | 1.4142135623730951
+\pi | 3.141592653589793
+0.\overline{3} | 0.3
+0.\overline{12} | 0.12
+12_8 | 10
+12_8 | 10_{10}
+19_8 | 17
+1:2 | 2:1
+1:2 | 1:2:3
+10:30 | 1:3
+10:30 am | 10:30 pm
+3! | 3
+5!! | 120
+\binom{10}{3} | \frac{10}{3}
+\log_2 8 | 8
+|x| | x
+|x-1| | x-1
+(x+1)^2 | x^2+1
+(x+1)^{50} | (1+x)^{51}
+(a+b)^{10} | a^{10}+b^{10}
+2^{200} | 2^{201}
+2^{1000}+1 | 2^{1000}
+10^{15}\pi | 10^{15}\pi+1
+\frac{\pi}{10^{15}} | \frac{2\pi}{10^{15}}
+\frac{\pi}{10^{15}} | 0
+1<x<3 | 1<x \le 3
+1<x<3 | 1<y<3
+1<x<3 | (1,4)
+1<x<3 | 1,3
+[1,3) | 1 < x < 3
+(3,\infty) | x \ge 3
+x>3 | 3
+\begin{vmatrix} 1 & 2 \\ 3 & 4 \end{vmatrix} | \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}
+\text{no solution} | One solution
+x \approx 3 | 3x
+\mathbb{R} | \mathbb{Q}
+x^2+y^2 | (x+y)^2
+\cos x | \sin x
+18 | 18 not
 """
 
 

@@ -223,7 +223,9 @@ impl ShowArguments {
             .collect::<Result<Vec<LaidOutRow>>>()?;
         let colours = Colours::choose(std::io::stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref());
         let text = match &self.html {
-            Some(path) => write_page(path, &rows_page(&file.display().to_string(), &laid_out))?,
+            Some(path) => {
+                write_page(path, &rows_page(&file.display().to_string(), &laid_out), &[&file, self.job.config()])?
+            }
             None => rows_text(&laid_out, colours),
         };
         console.view(&laid_out, &text)
@@ -251,7 +253,9 @@ impl StatsArguments {
         let text = match &self.html {
             Some(path) => {
                 let title = format!("The data of {}", run.config.adapter_name);
-                write_page(path, &statistics_page(&title, &sides))?
+                let files = SideName::ALL.map(|side| file_of(&run, side)).into_iter().collect::<Result<Vec<_>>>()?;
+                let inputs: Vec<&Path> = files.iter().map(PathBuf::as_path).chain([self.job.config()]).collect();
+                write_page(path, &statistics_page(&title, &sides), &inputs)?
             }
             None => statistics_text(&sides),
         };
@@ -346,8 +350,9 @@ fn read_side(file: &Path, side: SideName) -> Result<Vec<Row>> {
     })
 }
 
-fn write_page(path: &Path, page: &str) -> Result<String> {
-    let mut output = Output::create(path, &[])?;
+/// Writes a page, and not over what it was made from.
+fn write_page(path: &Path, page: &str, inputs: &[&Path]) -> Result<String> {
+    let mut output = Output::create(path, inputs)?;
     output.append(page.as_bytes())?;
     let is_standard = output.is_standard();
     output.commit()?;

@@ -1,7 +1,7 @@
 //! The arguments that every subcommand of a run has.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hilora_model::DeviceChoice;
@@ -59,6 +59,11 @@ impl JobArguments {
             is_dry: self.dry_run,
             worker: worker_command(),
         })
+    }
+
+    /// The config's file.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
     }
 
     /// The components that were given.

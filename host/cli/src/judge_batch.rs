@@ -20,6 +20,9 @@ use hilora_judge::{
 use hilora_run::{RunError, available_cores, worker_pool};
 use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 
+/// Where output checkers lie.
+const PLUGINS: &str = "plugins";
+
 /// Which programs to judge.
 #[derive(Debug, clap::Args)]
 pub(super) struct BatchArguments {
@@ -65,10 +68,16 @@ impl BatchArguments {
         let host = PluginHost::new(&HostOptions::default())?;
         let workers = self.workers.map_or_else(available_cores, usize::from);
         let judge = Judge::new(Arc::new(worker_pool(&host, &self.runner, &worker_command())?), workers)
-            .with_checkers(Arc::new(CheckerFolder::new(host, "plugins".into())))
+            .with_checkers(Arc::new(CheckerFolder::new(host, PLUGINS.into())))
             .telling_expected(!self.hide_expected);
-        let files =
-            BatchFiles { programs: &self.programs, output: self.output.as_deref(), replay: self.replay.as_deref() };
+        let mut components = CheckerFolder::components(Path::new(PLUGINS));
+        components.push(self.runner.clone());
+        let files = BatchFiles {
+            programs: &self.programs,
+            output: self.output.as_deref(),
+            replay: self.replay.as_deref(),
+            components: &components,
+        };
         let checker = checker_argument::open(&self.checker, &judge)?;
         let options = BatchOptions { checker, reproducible: self.reproducible, made_by: this_program()? };
         let batch = Batch::open(&judge, files, options)?;

@@ -65,7 +65,7 @@ impl ProbeCommand {
             ProbeBase::Nf4 => BasePrecision::Nf4,
         };
         // The place is checked before the work; what is begun here is dropped.
-        drop(Output::create(&self.output, &[&self.batch])?);
+        drop(Output::create(&self.output, &[&self.batch, &self.model, &self.adapter])?);
         let batch = ProbeBatch::load(&self.batch)?;
         let compute = match self.compute {
             ProbeCompute::F32 => ComputeType::F32,

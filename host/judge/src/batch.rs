@@ -59,6 +59,8 @@ pub struct BatchFiles<'a> {
     pub output: Option<&'a Path>,
     /// Judgements to hold against these.
     pub replay: Option<&'a Path>,
+    /// The components that judge, over which nothing is written either.
+    pub components: &'a [PathBuf],
 }
 
 /// How a batch is judged.
@@ -170,7 +172,8 @@ impl<'a> Batch<'a> {
     /// Reads and checks every line of the files, and makes sure that the output can be written. Nothing runs yet.
     pub fn open(judge: &'a Judge, files: BatchFiles<'_>, options: BatchOptions) -> Result<Self, BatchError> {
         let runner = judge.runner();
-        let inputs: Vec<&Path> = [files.programs].into_iter().chain(files.replay).collect();
+        let components = files.components.iter().map(PathBuf::as_path);
+        let inputs: Vec<&Path> = [files.programs].into_iter().chain(files.replay).chain(components).collect();
         let output = files.output.map(|path| Output::create(path, &inputs)).transpose()?;
         let mut batch = Self {
             judge: RecordingJudge { judge, record: None },
@@ -496,7 +499,8 @@ mod tests {
             let judge = Judge::new(runner.clone(), 2);
             let replay = replay.map(|name| self.path(name));
             let (programs, output) = (self.path("in.jsonl"), self.path("out.jsonl"));
-            let files = BatchFiles { programs: &programs, output: Some(&output), replay: replay.as_deref() };
+            let replay = replay.as_deref();
+            let files = BatchFiles { programs: &programs, output: Some(&output), replay, components: &[] };
             let options = BatchOptions { checker, reproducible: false, made_by: ContentHash::of(b"this program") };
             Batch::open(&judge, files, options)?.run(is_stopped, &())
         }
@@ -760,5 +764,41 @@ mod tests {
         );
         assert_eq!((error.to_string(), error.blame(), error.hints().len()), (expected, Blame::User, 1));
         assert_eq!((folder.names(), runner.ran().len()), (vec!["in.jsonl".to_owned()], 0));
+    }
+
+    #[test]
+    fn a_test_that_no_program_can_pass_is_the_files_error() {
+        let mut broken = program("b", "echo");
+        broken["entry_point"] = json!("f");
+        broken["tests"] = json!([{"input": "1", "output": "1"}, {"input": "1", "output": "None"}]);
+        let folder = Folder::with(&[program("1", "echo"), broken]);
+        let runner = Arc::new(FakeRunner::new());
+        let error = folder.judge(&runner, &never).expect_err("the test is broken");
+        let expected = format!(
+            "{}, line 2: `b` has a broken test: test 2 calls a function, and its output is no JSON value",
+            folder.path("in.jsonl").display()
+        );
+        assert_eq!((error.to_string(), error.blame(), error.hints().len()), (expected, Blame::User, 1));
+        assert_eq!(runner.ran().len(), 0);
+    }
+
+    #[test]
+    fn nothing_is_written_over_what_judges() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = Folder::with(&[program("1", "echo")]);
+        let runner = folder.path("runner.wasm");
+        fs::write(&runner, b"a component")?;
+        let files = BatchFiles {
+            programs: &folder.path("in.jsonl"),
+            output: Some(&runner),
+            replay: None,
+            components: std::slice::from_ref(&runner),
+        };
+        let made_by = ContentHash::of(b"this program");
+        let options = BatchOptions { checker: Checker::default(), reproducible: false, made_by };
+        let judge = Judge::new(Arc::new(FakeRunner::new()), 1);
+        let error = Batch::open(&judge, files, options).err().ok_or("it is refused")?;
+        assert!(matches!(error, BatchError::Output(hilora_contract::artifact::OutputError::IsInput { .. })), "{error}");
+        assert_eq!(fs::read(&runner)?, b"a component");
+        Ok(())
     }
 }

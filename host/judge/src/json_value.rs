@@ -26,6 +26,11 @@ pub(super) fn json_values_match(expected: &[u8], actual: &[u8]) -> bool {
     }
 }
 
+/// Whether a text is one JSON value that can be compared.
+pub(super) fn is_json_value(text: &[u8]) -> bool {
+    read(text).is_some()
+}
+
 fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Whole(whole), Value::Float(float)) | (Value::Float(float), Value::Whole(whole)) => {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::broken_test::BrokenTest;
 use super::checker::Checker;
 use super::mismatch::Mismatch;
 use super::submission::Submission;
@@ -241,6 +242,15 @@ impl Judge {
                 .run(&submission.code, entry_point, test.input.as_bytes(), &submission.limits)
                 .map_err(|error| JudgeError::Runner { submission: submission.id.clone(), test: index, error })?;
             let mut report = test_report(&run, test, &checker);
+            // Asked of failures alone, because it takes as long as comparing. What no program can pass is no program's fault.
+            if report.verdict != Verdict::Accepted
+                && entry_point.is_some()
+                && let Some(broken) = BrokenTest::of(index, test)
+            {
+                report.verdict = Verdict::InternalError;
+                report.failed = Some(Blame::User);
+                report.detail = broken.to_string();
+            }
             if !self.tells_expected
                 && matches!(checker, Checker::Plugin { .. })
                 && report.verdict == Verdict::WrongAnswer
@@ -546,6 +556,10 @@ mod tests {
         let mut called = submission("a", "echo", &[("[1, 2]", "[1,2]")]);
         called.entry_point = Some("f".to_owned());
         assert!(judge(1).judge(&called, StopAt::End)?.is_accepted(), "as a JSON value");
+        called.tests = [TestCase { input: "1".to_owned(), output: "None".to_owned() }].into();
+        let judged = judge(1).judge(&called, StopAt::End)?;
+        assert_eq!((judged.verdict, judged.is_settled()), (Verdict::InternalError, false));
+        assert_eq!(judged.tests[0].detail, "test 1 calls a function, and its output is no JSON value");
         called.entry_point = Some("f()".to_owned());
         let error = judge(1).judge(&called, StopAt::End).expect_err("it is no function's name").to_string();
         assert_eq!(error, "cannot judge `a`: the runner cannot call `f()` in python3");

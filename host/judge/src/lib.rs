@@ -129,6 +129,8 @@ mod mismatch;
 
 mod json_value;
 
+mod broken_test;
+
 mod answer;
 
 mod judge;
@@ -160,6 +162,7 @@ mod fakes;
 
 pub use answer::{answers_match, final_answer};
 pub use batch::{Batch, BatchEnd, BatchFiles, BatchObserver, BatchOptions, Refusal, Summary};
+pub use broken_test::BrokenTest;
 pub use checker::{Checker, NO_ANSWER};
 pub use error::BatchError;
 pub use failed_program::FailedProgram;

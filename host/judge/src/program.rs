@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::broken_test::BrokenTest;
 use super::checker::Checker;
 use super::limits::{MEMORY_BYTES_BOUNDS, TIME_LIMIT_MS_BOUNDS, run_limits};
 use super::submission::Submission;
@@ -55,6 +56,14 @@ pub enum ProgramError {
         /// The program's.
         id: String,
     },
+    /// One of its tests can be passed by no program.
+    #[error("`{id}` has a broken test: {broken}")]
+    BrokenTest {
+        /// The program's.
+        id: String,
+        /// The test.
+        broken: BrokenTest,
+    },
     /// A limit is out of bounds.
     #[error("`{id}` has the {field} {value}, expected {least} to {most}")]
     Limit {
@@ -102,6 +111,7 @@ impl Fault for ProgramError {
         match self {
             Self::Language { .. }
             | Self::NoTests { .. }
+            | Self::BrokenTest { .. }
             | Self::Limit { .. }
             | Self::EntryPoint { .. }
             | Self::CheckerOfFunction { .. }
@@ -112,6 +122,9 @@ impl Fault for ProgramError {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Language { .. } => "`--runner FILE` names a runner of another language".to_owned(),
+            Self::BrokenTest { .. } => {
+                "with an entry point, the input has one JSON value a line and the output is one".to_owned()
+            }
             Self::Limit { field, .. } => format!("leave `{field}` out for the default limit"),
             Self::CheckerOfFunction { .. } => {
                 "what a called function returns is compared as a JSON value; leave `checker` out".to_owned()
@@ -151,8 +164,11 @@ impl Program {
             let (entry_point, language) = (entry_point.clone(), language.to_owned());
             return Err(ProgramError::EntryPoint { id: id(), entry_point, language });
         }
-        match &self.checker {
-            Some(checker) => Err(ProgramError::CheckerOfFunction { id: id(), checker: checker.clone() }),
+        if let Some(checker) = &self.checker {
+            return Err(ProgramError::CheckerOfFunction { id: id(), checker: checker.clone() });
+        }
+        match BrokenTest::among(Some(entry_point), &self.tests) {
+            Some(broken) => Err(ProgramError::BrokenTest { id: id(), broken }),
             None => Ok(()),
         }
     }

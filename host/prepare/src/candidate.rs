@@ -12,7 +12,7 @@ use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Problem, ProblemChecker};
 use hilora_contract::fault::Blame;
 use hilora_contract::plugin::{RunLimits, RunnerInfo};
-use hilora_judge::{Checker, Judge, JudgeError, Judgement, Submission, Verdict, run_limits, tested_code};
+use hilora_judge::{BrokenTest, Checker, Judge, JudgeError, Judgement, Submission, Verdict, run_limits, tested_code};
 
 /// What decides how a problem is verified, beside the problem itself.
 #[derive(Debug, Clone)]
@@ -65,6 +65,9 @@ pub(super) struct Candidate {
 /// What verifying makes of a row: a problem and what was found of it, or its identifier and the reason why not.
 pub(super) type Verified = Result<(u64, Problem, Outcome), (u64, String, Skip, Outcome)>;
 
+/// The reason of a problem with a test that no program can pass.
+pub(super) const BROKEN_TEST: &str = "broken-test";
+
 /// A problem that needs no run: its row, its identifier and the reason.
 pub(super) type Refused = (u64, String, Skip);
 
@@ -85,6 +88,9 @@ impl Candidate {
         }
         if problem.tests.is_empty() {
             return refuse("no-tests", "there is nothing to verify a program with".to_owned());
+        }
+        if let Some(broken) = BrokenTest::among(problem.entry_point.as_deref(), &problem.tests) {
+            return refuse(BROKEN_TEST, broken.to_string());
         }
         let checker =
             match judge.checker(&problem.text.id, problem.checker.as_ref().unwrap_or(&ProblemChecker::default())) {

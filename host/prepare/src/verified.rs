@@ -7,7 +7,7 @@ use std::thread;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::candidate::{Verified, VerifyOptions};
+use super::candidate::{BROKEN_TEST, Verified, VerifyOptions};
 use super::error::{NotJudged, PrepareError};
 use super::fate::{Fate, RowFate, Skip};
 use super::fingerprint::{Shingles, Words};
@@ -24,7 +24,7 @@ use super::verify::Verifier;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Language, Problem, ProblemChecker, SkippedRow};
 use hilora_contract::plugin::{LoadedRow, RunnerInfo};
-use hilora_judge::{Judge, UNDECIDED_MAX};
+use hilora_judge::{BrokenTest, Judge, UNDECIDED_MAX};
 
 /// Batches that may wait between the loader and the judge: one is worked on while the next is read.
 const BATCHES_WAITING: usize = 2;
@@ -290,6 +290,10 @@ impl Verifying<'_> {
                 Skip::new("entry-point-not-callable", detail)
             }
             (false, None) => {
+                if let Some(broken) = BrokenTest::among(problem.entry_point.as_deref(), &problem.tests) {
+                    self.skip(row, problem.text.id, Skip::new(BROKEN_TEST, broken.to_string()));
+                    return;
+                }
                 materials.push(Material::solved(row, problem, Vec::new(), None));
                 return;
             }

@@ -222,7 +222,10 @@ mod tests {
         foreign.solutions[0].language = "cobol".parse().expect("it is a language's name");
         let mut unchecked = problem("f", "1");
         unchecked.checker = Some(ProblemChecker::named("absent").expect("it is a plugin's name"));
-        let (verified, judged) = verify(vec![functional, untested, unsolved, unsupported, foreign, unchecked], 1, 1);
+        let mut broken = problem_with("g", "s", &["print(1)"], &[("x y", "1")]);
+        broken.entry_point = Some("solve".to_owned());
+        let (verified, judged) =
+            verify(vec![functional, untested, unsolved, unsupported, foreign, unchecked, broken], 1, 1);
         let reasons: Vec<&str> = verified.iter().map(|verified| reason(verified).0).collect();
         assert_eq!(
             reasons,
@@ -232,7 +235,8 @@ mod tests {
                 "no-solution",
                 "solution-unsupported",
                 "no-solution",
-                "no-checker"
+                "no-checker",
+                "broken-test"
             ]
         );
         assert_eq!(judged, 1);

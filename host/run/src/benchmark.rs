@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use hilora_contract::dataset::{AnswerForm, Attribute, Domain, EvaluationProblem, Problem, ProblemChecker, TestCase};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{LoadedRow, LoaderOptions};
-use hilora_judge::final_answer;
+use hilora_judge::{BrokenTest, final_answer};
 use hilora_wasm::PluginHost;
 
 use super::error::RunError;
@@ -228,6 +228,9 @@ impl Benchmark {
         }
         let (tests, checker, answer_form, domain) = match self.answers {
             Answers::Programs if tests.is_empty() => return Err("no-tests".to_owned()),
+            Answers::Programs if BrokenTest::among(entry_point.as_deref(), &tests).is_some() => {
+                return Err("broken-test".to_owned());
+            }
             Answers::Programs => (tests, checker.unwrap_or_default(), AnswerForm::Program, "python"),
             Answers::Words { numbered } => {
                 if numbered {

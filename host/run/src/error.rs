@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hilora_contract::artifact::{FileError, JsonLinesError};
+use hilora_contract::artifact::{FileError, JsonLinesError, OutputError};
 use hilora_contract::fault::{BadInput, Blame, Fault};
 use hilora_contract::plugin::PluginError;
 use hilora_enrich::EnrichError;
@@ -56,6 +56,9 @@ pub enum RunError {
     /// A file of the run.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The place of a result.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A file of rows.
     #[error(transparent)]
     Rows(#[from] JsonLinesError),
@@ -131,6 +134,7 @@ impl Fault for RunError {
             Self::Metrics(error) => error.blame(),
             Self::Registry(error) => error.blame(),
             Self::File(error) => error.blame(),
+            Self::Output(error) => error.blame(),
             Self::Rows(error) => error.blame(),
             Self::Reading { error, .. } => Blame::of_reading(error),
             Self::Writing { error, .. } => Blame::of_writing(error),
@@ -153,6 +157,7 @@ impl Fault for RunError {
             Self::Metrics(error) => error.hints(),
             Self::Registry(error) => error.hints(),
             Self::File(error) => error.hints(),
+            Self::Output(error) => error.hints(),
             Self::Rows(error) => error.hints(),
             Self::Reading { hint, .. } => hint.iter().cloned().collect(),
             Self::NotJudged { hint, .. } => vec![(*hint).to_owned()],

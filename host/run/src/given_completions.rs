@@ -7,13 +7,13 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hilora_contract::artifact::{ContentHash, FileError, hash_of_artifact};
+use hilora_contract::artifact::{ContentHash, FileError, Output, hash_of_artifact};
 use hilora_contract::dataset::{EvaluationProblem, Lesson};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::PluginKind;
 use hilora_evaluator::{CompletionFile, CompletionsRecord, GivenAnswers, SampleRecord, Watch};
-use hilora_judge::Judge;
 use hilora_judge::workers::WorkerCommand;
+use hilora_judge::{BrokenTest, Judge};
 use hilora_prepare::contaminated_rows;
 use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 
@@ -56,6 +56,9 @@ pub struct GivenCompletions {
     pub worker: WorkerCommand,
 }
 
+/// Where output checkers lie.
+const PLUGINS: &str = "plugins";
+
 /// The components that serve.
 struct Components {
     formatter: PathBuf,
@@ -69,13 +72,13 @@ impl GivenCompletions {
         let host = PluginHost::new(&HostOptions::default())?;
         let components = self.components(&host)?;
         let files = self.files(observer)?;
-        self.check_output(&files)?;
+        self.check_output(&files, &components)?;
         let BenchmarkProblems { problems, skipped } = self.problems(&host, &files)?;
         let made_from = self.made_from(&components, &files, &problems, observer)?;
         let formatter = host.formatter(&components.formatter)?;
         let runner = Arc::new(worker_pool(&host, &components.runner, &self.worker)?);
         let workers = self.workers.map_or_else(available_cores, usize::from);
-        let judge = Judge::new(runner, workers).with_checkers(Arc::new(CheckerFolder::new(host, "plugins".into())));
+        let judge = Judge::new(runner, workers).with_checkers(Arc::new(CheckerFolder::new(host, PLUGINS.into())));
         let record_path = self.output.as_deref().map(record_path);
         let mut samples = match &record_path {
             Some(path) => SampleRecord::open_file(path, program_hash()?)?,
@@ -103,17 +106,14 @@ impl GivenCompletions {
     }
 
     /// Refuses to write over anything that is read.
-    fn check_output(&self, files: &[PathBuf]) -> Result<(), RunError> {
+    fn check_output(&self, files: &[PathBuf], components: &Components) -> Result<(), RunError> {
         let Some(output) = &self.output else { return Ok(()) };
-        let inputs = files.iter().chain(&self.plugins).chain(&self.trained_on).chain([&self.completions]);
+        let served = [&components.formatter, &components.runner, &self.completions];
+        let checkers = CheckerFolder::components(Path::new(PLUGINS));
+        let inputs = files.iter().chain(&self.plugins).chain(&self.trained_on).chain(served).chain(&checkers);
+        let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
         for written in [output.clone(), record_path(output)] {
-            let Ok(place) = written.canonicalize() else { continue };
-            let is_same = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| input == place);
-            if let Some(input) = inputs.clone().find(is_same) {
-                let (written, input) = (written.display(), input.display());
-                let message = format!("cannot write {written}: it is the same file as the input {input}");
-                return Err(BadInput::with_hint(message, "name another file").into());
-            }
+            Output::check(&written, &inputs)?;
         }
         Ok(())
     }
@@ -149,7 +149,11 @@ impl GivenCompletions {
         for file in files {
             problems.extend(read_rows::<EvaluationProblem>(file)?);
         }
-        Ok(BenchmarkProblems { problems, skipped: BTreeMap::new() })
+        let before = problems.len();
+        problems.retain(|problem| BrokenTest::among(problem.entry_point.as_deref(), &problem.tests).is_none());
+        let broken = (before - problems.len()) as u64;
+        let skipped = (broken > 0).then(|| ("broken-test".to_owned(), broken)).into_iter().collect();
+        Ok(BenchmarkProblems { problems, skipped })
     }
 
     fn made_from(

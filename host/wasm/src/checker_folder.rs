@@ -1,7 +1,8 @@
 //! A folder of output checkers: where the names that problems give are looked for. Each component is opened once.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::plugin_host::PluginHost;
@@ -18,6 +19,12 @@ impl CheckerFolder {
     /// The checkers that lie in this folder when they are asked for.
     pub fn new(host: PluginHost, folder: PathBuf) -> Self {
         Self { host, folder, opened: Mutex::default() }
+    }
+
+    /// The components in a folder, whether they are checkers or not.
+    pub fn components(folder: &Path) -> Vec<PathBuf> {
+        let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.path());
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "wasm")).collect()
     }
 }
 

@@ -4,7 +4,7 @@
 //! A fence within a string of the code is the code's. Whether a block holds a program is not asked here.
 
 use crate::info::{Info, Language, is_blank};
-use crate::python::{Module, string_end};
+use crate::python::{Module, Strings};
 use crate::tidy::tidy;
 
 /// One block with code in it.
@@ -26,7 +26,17 @@ pub(crate) struct Fenced {
     pub(crate) inline: Vec<Block>,
     /// Whether there is any fence.
     pub(crate) has_fences: bool,
+    /// Bytes in which the ends of blocks were looked for.
+    looked_through: usize,
 }
+
+/// How often a text is looked through for the ends of its blocks, all together. Each block that has none is looked for up to
+/// the end of the text; of a text with more of them than anybody writes, the rest is not read.
+const PASSES_MAX: usize = 32;
+/// Bytes that may be looked through in any text.
+const LOOKED_THROUGH_MIN: usize = 1 << 20;
+/// Lines of a quotation that are read at first.
+const QUOTED_LINES: usize = 256;
 
 /// A fence that opens a block.
 struct Opening<'a> {
@@ -53,7 +63,8 @@ impl Fenced {
         let mut fenced = Self::default();
         let closers = Closers::of(text);
         let mut at = 0;
-        while at < text.len() {
+        let looked_through_max = (PASSES_MAX * text.len()).max(LOOKED_THROUGH_MIN);
+        while at < text.len() && fenced.looked_through <= looked_through_max {
             let line_end = line_end(text, at);
             let next = (line_end + 1).min(text.len());
             match read_line(&text[at..line_end]) {
@@ -88,6 +99,22 @@ impl Fenced {
         is_program
     }
 
+    /// Whether a long fence without a language is there to hold other fences.
+    fn is_wrapper(&mut self, text: &str, start: usize, info: &Info<'_>, mark: u8) -> bool {
+        if info.language != Language::Unnamed {
+            return false;
+        }
+        for line in text[start..].lines() {
+            self.looked_through += line.len() + 1;
+            let line = line.trim_start_matches(is_blank);
+            let length = run(line, mark);
+            if length >= 3 {
+                return Info::of(&line[length..]).language == Language::Python;
+            }
+        }
+        false
+    }
+
     fn push_inline(&mut self, text: &str) {
         let info = Info::of(text);
         let word_only = matches!(info.language, Language::Python) && info.code.is_empty();
@@ -100,19 +127,32 @@ impl Fenced {
     /// Adds the block whose content begins here; says where the text goes on behind it.
     fn push_block(&mut self, text: &str, start: usize, opening: &Opening<'_>, closers: &Closers) -> usize {
         let info = &opening.info;
-        if info.language == Language::Markdown || opening.length > 3 && is_wrapper(text, start, info, opening.mark) {
+        if info.language == Language::Markdown || opening.length > 3 && self.is_wrapper(text, start, info, opening.mark)
+        {
             return start;
         }
-        let unquoted;
-        let (content, is_quoted) = match opening.is_quoted {
-            true => {
-                unquoted = Quotation::of(&text[start..]);
-                (unquoted.text.as_str(), true)
-            }
-            false => (&text[start..], false),
-        };
         let least = if closers.has_from(start, opening.length) { opening.length } else { 3 };
-        let end = End::of(content, opening.mark, least, info.language);
+        let end_in = |content: &str| End::of(content, opening.mark, least, info.language);
+        let is_quoted = opening.is_quoted;
+        let quotation;
+        let (content, end) = if is_quoted {
+            let mut lines = QUOTED_LINES;
+            let end;
+            (quotation, end) = loop {
+                let read = Quotation::of(&text[start..], lines);
+                self.looked_through += read.text.len();
+                let end = end_in(&read.text);
+                // It is read as a whole only where the block is as long.
+                if read.is_whole || end.looked_through < read.text.len() {
+                    break (read, end);
+                }
+                lines *= 8;
+            };
+            (quotation.text.as_str(), end)
+        } else {
+            (&text[start..], end_in(&text[start..]))
+        };
+        self.looked_through += end.looked_through;
         let code = match info.code {
             "" => tidy(&content[..end.code]),
             first => tidy(&format!("{first}\n{}", &content[..end.code])),
@@ -149,28 +189,23 @@ fn named_by_first_line(language: Language, code: String) -> (Language, String) {
     }
 }
 
-/// Whether a long fence without a language is there to hold other fences.
-fn is_wrapper(text: &str, start: usize, info: &Info<'_>, mark: u8) -> bool {
-    if info.language != Language::Unnamed {
-        return false;
-    }
-    let mut lines = text[start..].lines().map(|line| line.trim_start_matches(is_blank));
-    let first = lines.find(|line| run(line, mark) >= 3);
-    first.is_some_and(|line| Info::of(&line[run(line, mark)..]).language == Language::Python)
-}
-
 /// The lines of a quotation without its marks, up to the first line that is not quoted.
 struct Quotation {
     text: String,
+    /// Whether it goes on no further than was read.
+    is_whole: bool,
 }
 
 impl Quotation {
-    fn of(text: &str) -> Self {
-        let lines: Vec<&str> = text.lines().map_while(|line| line.trim_start().strip_prefix('>')).collect();
+    /// The first lines of it.
+    fn of(text: &str, lines_max: usize) -> Self {
+        let lines = text.lines().map_while(|line| line.trim_start().strip_prefix('>')).take(lines_max);
+        let lines: Vec<&str> = lines.collect();
+        let is_whole = lines.len() < lines_max;
         let are_spaced = lines.iter().all(|line| line.is_empty() || line.starts_with(' '));
         let lines: Vec<&str> =
             lines.iter().map(|line| line.strip_prefix(' ').filter(|_| are_spaced).unwrap_or(line)).collect();
-        Self { text: lines.join("\n") + "\n" }
+        Self { text: lines.join("\n") + "\n", is_whole }
     }
 }
 
@@ -212,6 +247,8 @@ struct End {
     /// Where the text goes on.
     next: usize,
     is_closed: bool,
+    /// How many bytes it was looked for in.
+    looked_through: usize,
 }
 
 impl End {
@@ -225,13 +262,18 @@ impl End {
         let mut foreign = None;
         let mut in_comment = None;
         let mut has_open_string = false;
+        let mut strings = Strings::of(text);
+        let mut this_line_end = 0;
         while at < text.len() {
+            if at > this_line_end || at == 0 {
+                this_line_end = line_end(text, at);
+            }
             if is_line_start {
-                let line = &text[at..line_end(text, at)];
+                let line = &text[at..this_line_end];
                 if let Some(closing) = Self::at_line(line, mark, least) {
                     let code = foreign.unwrap_or(at);
                     let next = if closing { (at + line.len() + 1).min(text.len()) } else { at };
-                    return Self { code, next, is_closed: closing };
+                    return Self { code, next, is_closed: closing, looked_through: at };
                 }
                 is_line_start = false;
             }
@@ -240,17 +282,18 @@ impl End {
                     is_line_start = true;
                     at += 1;
                 }
-                _ if !is_code => at = line_end(text, at),
-                b'"' | b'\'' => match string_end(text, at) {
-                    Some(Ok(end)) if !(has_open_string && end > line_end(text, at)) => at = end,
-                    Some(Err(_)) if bytes[at..].starts_with(&[bytes[at]; 3]) => {
+                _ if !is_code => at = this_line_end,
+                // Behind a string that has no end, others must end on their lines.
+                b'"' | b'\'' => match strings.end(at, if has_open_string { this_line_end } else { text.len() }) {
+                    Some(end) => at = end,
+                    None if bytes[at..].starts_with(&[bytes[at]; 3]) => {
                         has_open_string = true;
                         at += 3;
                     }
-                    _ => at += 1,
+                    None => at += 1,
                 },
                 b'#' => {
-                    let end = line_end(text, at);
+                    let end = this_line_end;
                     let line = text[at..end].trim_end();
                     if line.ends_with("```") {
                         in_comment.get_or_insert((at + line.len() - 3, (end + 1).min(text.len())));
@@ -259,7 +302,8 @@ impl End {
                 }
                 b'`' if run(&text[at..], b'`') >= least => {
                     let code = foreign.unwrap_or(at);
-                    return Self { code, next: (line_end(text, at) + 1).min(text.len()), is_closed: true };
+                    let next = (this_line_end + 1).min(text.len());
+                    return Self { code, next, is_closed: true, looked_through: at };
                 }
                 b'<' | b'[' if is_foreign(&text[at..]) => {
                     foreign.get_or_insert(at);
@@ -268,10 +312,12 @@ impl End {
                 _ => at += 1,
             }
         }
+        let looked_through = text.len();
         match (foreign, in_comment) {
-            (None, Some((code, next))) => Self { code, next, is_closed: true },
+            (None, Some((code, next))) => Self { code, next, is_closed: true, looked_through },
             (foreign, _) => {
-                Self { code: foreign.unwrap_or(text.len()), next: text.len(), is_closed: foreign.is_some() }
+                let code = foreign.unwrap_or(text.len());
+                Self { code, next: text.len(), is_closed: foreign.is_some(), looked_through }
             }
         }
     }
@@ -353,6 +399,25 @@ mod tests {
 
     fn found(text: &str) -> Vec<(Language, String, bool)> {
         Fenced::of(text).blocks.into_iter().map(|block| (block.language, block.code, block.is_closed)).collect()
+    }
+
+    #[test]
+    fn any_number_of_openings_without_an_end_is_read_in_linear_time() {
+        let quotes = "\"\"\"";
+        for unit in [
+            format!("{quotes}\\"),
+            format!("{quotes}\\\n"),
+            "'\\".to_owned(),
+            "# ```\n".to_owned(),
+            "> ```python\n> x = 1\n".to_owned(),
+            "x: ````\n".to_owned(),
+        ] {
+            let text = format!("```python\nx = 1\n{}", unit.repeat(300_000));
+            let begun = std::time::Instant::now();
+            assert!(Fenced::of(&text).has_fences);
+            // A fraction of a second, where a machine has nothing else to do; with their square it would be hours.
+            assert!(begun.elapsed().as_secs() < 60, "{unit:?}: {:?}", begun.elapsed());
+        }
     }
 
     #[test]

@@ -41,12 +41,17 @@ pub(crate) fn solution(answer: &str) -> Option<String> {
     }
 }
 
+/// Blocks that are held against each other; of more than anybody writes, the last ones.
+const BLOCKS_MAX: usize = 200;
+
 /// The program among blocks.
 fn among(blocks: &[Block]) -> Option<String> {
     let is_candidate = |block: &&Block| matches!(block.language, Language::Python | Language::Unnamed);
+    let left_out = blocks.iter().filter(is_candidate).count().saturating_sub(BLOCKS_MAX);
+    let blocks: Vec<&Block> = blocks.iter().filter(is_candidate).skip(left_out).collect();
     // An example's prose may run into a block that was left open.
-    let codes: Vec<String> = blocks.iter().filter(is_candidate).map(leading_code).collect();
-    let candidates: Vec<(&Block, &String)> = blocks.iter().filter(is_candidate).zip(&codes).collect();
+    let codes: Vec<String> = blocks.iter().map(|block| leading_code(block)).collect();
+    let candidates: Vec<(&Block, &String)> = blocks.into_iter().zip(&codes).collect();
     let modules: Vec<Module<'_>> = codes.iter().map(|code| Module::of(code)).collect();
     let pieces: Vec<Piece<'_>> = candidates
         .iter()
@@ -183,7 +188,29 @@ fn holds_lines(code: &str, excerpt: &str) -> bool {
             .collect()
     };
     let (code, excerpt) = (lines(code), lines(excerpt));
-    excerpt.len() < code.len() && code.windows(excerpt.len().max(1)).any(|window| window == excerpt)
+    excerpt.len() < code.len() && holds(&code, &excerpt)
+}
+
+/// Whether some items stand within others, one after the other. By Knuth, Morris and Pratt: no item is looked at again,
+/// however many are alike.
+fn holds(items: &[String], wanted: &[String]) -> bool {
+    // For each beginning of what is wanted, the longest shorter one that it ends with.
+    let mut fallbacks = vec![0];
+    let advance = |mut matched: usize, item: &String, fallbacks: &[usize]| {
+        while matched > 0 && wanted.get(matched) != Some(item) {
+            matched = fallbacks[matched - 1];
+        }
+        matched + usize::from(wanted.get(matched) == Some(item))
+    };
+    for item in wanted.iter().skip(1) {
+        fallbacks.push(advance(fallbacks[fallbacks.len() - 1], item, &fallbacks));
+    }
+    let mut matched = 0;
+    !wanted.is_empty()
+        && items.iter().any(|item| {
+            matched = advance(matched, item, &fallbacks);
+            matched == wanted.len()
+        })
 }
 
 /// The code of a block; where its end is missing, without the prose that follows it.
@@ -249,6 +276,29 @@ mod tests {
         kind: String,
         completion: String,
         solution: Option<String>,
+    }
+
+    #[test]
+    fn long_answers_are_read_in_linear_time() {
+        for unit in ["x;", "open(", "```python\nx = 1\n```\n", "<pre>x = 1\n</pre>", "lambda:"] {
+            let begun = std::time::Instant::now();
+            let _any = solution(&unit.repeat(300_000 / unit.len()));
+            assert!(begun.elapsed().as_secs() < 60, "{unit:?}: {:?}", begun.elapsed());
+        }
+    }
+
+    #[test]
+    fn lines_that_stand_within_others_are_found() {
+        let lines = |text: &str| -> Vec<String> { text.chars().map(String::from).collect() };
+        for (items, wanted, expected) in [
+            ("aabaabaaab", "aabaaab", true),
+            ("abcabd", "abd", true),
+            ("abcab", "abd", false),
+            ("aaab", "aab", true),
+            ("abc", "", false),
+        ] {
+            assert_eq!(holds(&lines(items), &lines(wanted)), expected, "{items} {wanted}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::info::is_invisible;
-use crate::python::{line_starts, string_end};
+use crate::python::{Strings, line_starts};
 
 /// The code, tidied. What is within its strings stays as it is, but for the indentation of the whole.
 pub(crate) fn tidy(code: &str) -> String {
@@ -23,9 +23,10 @@ fn without_strays(code: &str) -> Cow<'_, str> {
     }
     let mut clean = String::with_capacity(code.len());
     let mut at = 0;
+    let mut strings = Strings::of(code);
     while let Some(c) = code[at..].chars().next() {
         let kept = match c {
-            '"' | '\'' => string_end(code, at).and_then(Result::ok),
+            '"' | '\'' => strings.end(at, code.len()),
             '#' => Some(code[at..].find('\n').map_or(code.len(), |length| at + length)),
             _ => None,
         };

@@ -17,6 +17,36 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub struct AtomicFile {
     path: PathBuf,
     writer: BufWriter<NamedTempFile>,
+    /// Dropped behind the file that lies in them.
+    folders: MadeFolders,
+}
+
+/// The folders that were made for a file, outermost first. Those that are empty go again, but for `keep`.
+struct MadeFolders(Vec<PathBuf>);
+
+impl MadeFolders {
+    /// Makes a folder and those above it that are missing.
+    fn make(folder: &Path) -> io::Result<Self> {
+        let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let mut made: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
+        made.reverse();
+        let made = Self(made);
+        fs::create_dir_all(folder)?;
+        Ok(made)
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for MadeFolders {
+    fn drop(&mut self) {
+        // Best effort: one that holds something, or is gone, is left as it is.
+        for folder in self.0.iter().rev() {
+            let _kept = fs::remove_dir(folder);
+        }
+    }
 }
 
 impl AtomicFile {
@@ -24,15 +54,15 @@ impl AtomicFile {
     /// only: a device, a pipe, a socket and a folder are never replaced.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, FileError> {
         let path = path.into();
-        let begin = || -> io::Result<NamedTempFile> {
+        let begin = || -> io::Result<(NamedTempFile, MadeFolders)> {
             if let Some(found) = NotAFile::at(&path)?.filter(|found| *found != NotAFile::Link) {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{found} is there")));
             }
-            fs::create_dir_all(folder_of(&path))?;
-            begin_file(&path)
+            let folders = MadeFolders::make(folder_of(&path))?;
+            Ok((begin_file(&path)?, folders))
         };
-        let file = begin().map_err(|error| FileError::writing(&path, error))?;
-        Ok(Self { path, writer: BufWriter::with_capacity(BUFFER_BYTES, file) })
+        let (file, folders) = begin().map_err(|error| FileError::writing(&path, error))?;
+        Ok(Self { path, writer: BufWriter::with_capacity(BUFFER_BYTES, file), folders })
     }
 
     /// Adds these bytes.
@@ -47,11 +77,12 @@ impl AtomicFile {
 
     /// Makes the file durable and visible under its name, replacing what stood there.
     pub fn commit(self) -> Result<(), FileError> {
-        let Self { path, writer } = self;
+        let Self { path, writer, folders } = self;
         let commit = || -> io::Result<()> {
             let file = writer.into_inner().map_err(|error| error.into_error())?;
             file.as_file().sync_all()?;
             file.persist(&path).map_err(|error| error.error)?;
+            folders.keep();
             // The rename itself is durable only once the folder is.
             File::open(folder_of(&path))?.sync_all()
         };

@@ -75,22 +75,36 @@ impl Fault for OutputError {
 }
 
 impl Output {
-    /// Checks the destination and opens it. `inputs` are the files that the command reads, of which it may be none; what
-    /// a killed process left of this output is removed.
+    /// Checks the destination and opens it; folders above it that are missing are made. What a killed process left of
+    /// this output is removed.
     pub fn create(path: &Path, inputs: &[&Path]) -> Result<Self, OutputError> {
+        Self::check(path, inputs)?;
         if path == Path::new("-") {
             return Ok(Self::Standard);
         }
-        let failed = |error| FileError::writing(path, error);
-        if let Some(found) = NotAFile::at(path).map_err(failed)? {
+        let file = AtomicFile::create(path)?;
+        remove_partials_of(path).map_err(|error| FileError::writing(path, error))?;
+        Ok(Self::File(file))
+    }
+
+    /// Refuses a destination that may not be replaced. `inputs` are what the command reads, of which it may be none: files,
+    /// components, and folders, which stand for the files in them.
+    pub fn check(path: &Path, inputs: &[&Path]) -> Result<(), OutputError> {
+        if path == Path::new("-") {
+            return Ok(());
+        }
+        if let Some(found) = NotAFile::at(path).map_err(|error| FileError::writing(path, error))? {
             return Err(OutputError::Occupied { path: path.to_owned(), found: found.to_string() });
         }
-        if let Some(input) = inputs.iter().find(|input| is_same_file(path, input)) {
-            return Err(OutputError::IsInput { path: path.to_owned(), input: (*input).to_owned() });
+        let is_input = |input: &Path| is_same_file(path, input).then(|| input.to_owned());
+        let among = |input: &&Path| match fs::read_dir(input) {
+            Ok(files) => files.flatten().find_map(|file| is_input(&file.path())),
+            Err(_) => is_input(input),
+        };
+        match inputs.iter().find_map(among) {
+            Some(input) => Err(OutputError::IsInput { path: path.to_owned(), input }),
+            None => Ok(()),
         }
-        let file = AtomicFile::create(path)?;
-        remove_partials_of(path).map_err(failed)?;
-        Ok(Self::File(file))
     }
 
     /// Adds these bytes.
@@ -194,7 +208,8 @@ mod tests {
         let (link, hard_link) = (folder.path().join("link"), folder.path().join("hard"));
         std::os::unix::fs::symlink(&input, &link)?;
         fs::hard_link(&input, &hard_link)?;
-        for (output, input) in [(&input, &input), (&hard_link, &input), (&input, &link)] {
+        let within = folder.path().to_owned();
+        for (output, input) in [(&input, &input), (&hard_link, &input), (&input, &link), (&input, &within)] {
             let error = Output::create(output, &[Path::new("elsewhere"), input]).err().expect("it is refused");
             assert!(matches!(error, OutputError::IsInput { .. }), "{error}");
         }
@@ -208,6 +223,7 @@ mod tests {
         let mut output = Output::create(&path, &[])?;
         output.append(b"a\n")?;
         drop(output);
+        fs::create_dir(folder.path().join("new"))?;
         let left = path.with_file_name(".hilora-partial-out.jsonl-a1B2c3");
         fs::write(&left, b"half")?;
         let mut output = Output::create(&path, &[])?;
@@ -216,6 +232,19 @@ mod tests {
         output.commit()?;
         assert_eq!(fs::read(&path)?, b"b\n");
         assert_eq!(fs::read_dir(folder.path().join("new"))?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn folders_are_made_for_a_file_and_go_with_one_that_is_dropped() -> Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("new/newer/out.jsonl");
+        drop(Output::create(&path, &[])?);
+        assert_eq!(fs::read_dir(folder.path())?.count(), 0);
+        let (one, other) = (Output::create(&path, &[])?, Output::create(&path.with_file_name("other"), &[])?);
+        other.commit()?;
+        drop(one);
+        assert!(path.with_file_name("other").is_file(), "what somebody else wrote there stays");
         Ok(())
     }
 

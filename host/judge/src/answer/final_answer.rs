@@ -8,6 +8,8 @@ use super::equality::is_formula;
 const THOUGHT_END: &str = "</think>";
 /// What GSM8K puts before an answer.
 const MARK: &str = "####";
+/// The commands of boxes.
+const BOXES: [&str; 2] = ["\\boxed", "\\fbox"];
 /// How sentences begin that say the answer.
 const PHRASES: [&str; 5] = ["answer is", "answer:", "answer :", "answer**:", "answer** :"];
 /// Words that go on after an answer.
@@ -33,24 +35,27 @@ pub fn final_answer(text: &str) -> Option<&str> {
 
 /// What stands in the last box that is not empty.
 fn boxed(text: &str) -> Option<&str> {
-    let (mut rest, mut found) = (text, None);
-    while let Some((at, inner)) = last_box(rest) {
-        found = inner;
-        if inner.is_none_or(|inner| !inner.trim().is_empty()) {
+    let mut boxes: Vec<(usize, &str)> = BOXES.iter().flat_map(|name| text.match_indices(name)).collect();
+    boxes.sort_unstable();
+    let mut end = text.len();
+    let mut found = None;
+    // Each is looked at up to the beginning of the one behind it, which was empty.
+    for (begin, name) in boxes.into_iter().rev() {
+        found = in_box(&text[begin + name.len()..end]);
+        if found.is_none_or(|inner| !inner.trim().is_empty()) {
             break;
         }
-        rest = &rest[..at];
+        end = begin;
     }
     found
 }
 
-/// The last box: its place, and what stands in it if that ends.
-fn last_box(text: &str) -> Option<(usize, Option<&str>)> {
-    let (begin, name) = ["\\boxed", "\\fbox"].iter().filter_map(|name| Some((text.rfind(name)?, *name))).max()?;
-    let rest = text[begin + name.len()..].trim_start();
+/// What stands in the box whose command ends here, if that ends.
+fn in_box(text: &str) -> Option<&str> {
+    let rest = text.trim_start();
     let Some(inner) = rest.strip_prefix('{') else {
         // `\boxed 5`.
-        return Some((begin, rest.split(|c: char| c.is_whitespace() || c == '$').next()));
+        return rest.split(|c: char| c.is_whitespace() || c == '$').next();
     };
     let mut depth = 1_usize;
     let mut is_escaped = false;
@@ -61,11 +66,11 @@ fn last_box(text: &str) -> Option<(usize, Option<&str>)> {
             _ => {}
         }
         if depth == 0 {
-            return Some((begin, Some(&inner[..at])));
+            return Some(&inner[..at]);
         }
         is_escaped = c == '\\' && !is_escaped;
     }
-    Some((begin, None))
+    None
 }
 
 fn marked(text: &str) -> Option<&str> {

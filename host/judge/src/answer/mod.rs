@@ -12,6 +12,14 @@ mod ratio;
 
 mod expression;
 
+mod residue;
+
+mod approximation;
+
+mod formula;
+
+mod unit;
+
 mod value;
 
 mod parser;

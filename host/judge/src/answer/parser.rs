@@ -1,23 +1,24 @@
-//! The parser of answers, by descent: lists, unions, relations, sums, products, factors. What it does not know, or could be
-//! read in two ways (`1/2x`), is no value, and the answer is compared as text.
+//! The parser of answers, by descent: lists, unions, relations, ratios, sums, products, factors. What it does not know, or
+//! could be read in two ways (`1/2x`), is no value, and the answer is compared as text.
 
 use super::expression::Expression;
 use super::ratio::Ratio;
-use super::token::{FUNCTIONS, Token, tokens};
-use super::value::{Bracket, Value};
+use super::token::{FUNCTIONS, Letters, Token, tokens};
+use super::unit::{LETTERS, Unit, UnitPart};
+use super::value::{Bracket, Proportion, Quantity, Value};
 
 /// How deep brackets may lie within each other.
 const DEPTH_MAX: usize = 48;
 /// The most tokens that are read.
-const TOKENS_MAX: usize = 2_000;
+const TOKENS_MAX: usize = 1_000;
 
 /// The value that a text says, if it is one.
-pub(super) fn parse(text: &str) -> Option<Value> {
-    let tokens = tokens(text)?;
+pub(super) fn parse(text: &str, letters: Letters) -> Option<Value> {
+    let tokens = tokens(text, letters)?;
     if tokens.is_empty() || tokens.len() > TOKENS_MAX {
         return None;
     }
-    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
+    let mut parser = Parser { tokens: &tokens, at: 0, depth: 0, is_minus: false, has_plus_minus: false };
     let value = parser.list(&[])?;
     (parser.at == tokens.len()).then_some(value)
 }
@@ -26,29 +27,14 @@ struct Parser<'a> {
     tokens: &'a [Token],
     at: usize,
     depth: usize,
+    /// Whether `±` is read as minus now.
+    is_minus: bool,
+    /// Whether one was read.
+    has_plus_minus: bool,
 }
 
-/// Words behind a number that make it another one, or none.
-const NO_UNITS: [&str; 18] = [
-    "hundred",
-    "hundreds",
-    "thousand",
-    "thousands",
-    "million",
-    "millions",
-    "billion",
-    "billions",
-    "trillion",
-    "trillions",
-    "dozen",
-    "dozens",
-    "negative",
-    "minus",
-    "plus",
-    "less",
-    "more",
-    "wrong",
-];
+/// The signs between the sides of a relation.
+const RELATIONS: [char; 7] = ['=', '<', '>', '≤', '≥', '≠', '∈'];
 
 impl Parser<'_> {
     fn peek(&self) -> Option<&Token> {
@@ -83,13 +69,13 @@ impl Parser<'_> {
     /// Values with commas between them, up to one of these signs or the end.
     fn list(&mut self, ends: &[char]) -> Option<Value> {
         let mut items = self.items(ends)?;
-        if items.len() == 1 { items.pop() } else { Some(Value::Unordered(items)) }
+        if items.len() == 1 { items.pop() } else { Some(Value::List(items)) }
     }
 
     fn items(&mut self, ends: &[char]) -> Option<Vec<Value>> {
         let mut items = Vec::new();
         loop {
-            items.push(self.union()?);
+            items.extend(self.item(ends)?);
             let mut commas = 0;
             // `1, 2, and 3`.
             while self.takes_any(&[',', ';']).is_some() {
@@ -108,6 +94,24 @@ impl Parser<'_> {
         }
     }
 
+    /// The values that one place of a list holds: two where `±` is in it. It is read again for the second, so this is asked
+    /// only of a whole answer's list and of its sets, and not at every depth.
+    fn item(&mut self, ends: &[char]) -> Option<Vec<Value>> {
+        if !(self.depth == 0 || self.depth == 1 && ends == ['⦄']) {
+            return Some(vec![self.union()?]);
+        }
+        let begin = self.at;
+        let outer = (self.is_minus, std::mem::take(&mut self.has_plus_minus));
+        self.is_minus = false;
+        let mut values = vec![self.union()?];
+        if self.has_plus_minus {
+            (self.at, self.is_minus) = (begin, true);
+            values.push(self.union()?);
+        }
+        (self.is_minus, self.has_plus_minus) = outer;
+        Some(values)
+    }
+
     fn union(&mut self) -> Option<Value> {
         let mut parts = vec![self.relation()?];
         while self.takes('∪') {
@@ -117,12 +121,36 @@ impl Parser<'_> {
     }
 
     fn relation(&mut self) -> Option<Value> {
-        let left = self.term()?;
-        let Some(sign) = self.takes_any(&['=', '<', '>', '≤', '≥', '≠', '∈']) else { return Some(left) };
-        let right = self.term()?;
-        // Chains are compared as text.
-        let goes_on = ['=', '<', '>', '≤', '≥', '≠', '∈'].iter().any(|sign| self.is_sign(*sign));
-        (!goes_on).then(|| Value::Relation { sign, sides: Box::new((left, right)) })
+        let mut sides = vec![self.ratio()?];
+        let mut signs = Vec::new();
+        while let Some(sign) = self.takes_any(&RELATIONS) {
+            signs.push(sign);
+            sides.push(self.ratio()?);
+        }
+        if signs.is_empty() { sides.pop() } else { Some(Value::Relation { signs, sides }) }
+    }
+
+    /// `1:2`, or what has no colon.
+    fn ratio(&mut self) -> Option<Value> {
+        let begin = self.at;
+        let first = self.term()?;
+        if !self.is_sign(':') {
+            return Some(first);
+        }
+        self.at = begin;
+        let mut terms = vec![self.sum()?];
+        while self.takes(':') {
+            terms.push(self.sum()?);
+        }
+        let numbers: Vec<&str> = match &self.tokens[begin..self.at] {
+            [Token::Number(hours), _, Token::Number(minutes)] => vec![hours, minutes],
+            _ => Vec::new(),
+        };
+        // Two digits below sixty may be minutes, and times are not shortened.
+        let is_clock = matches!(numbers[..], [hours, minutes]
+            if hours.len() <= 2 && minutes.len() == 2 && minutes.as_bytes()[0] < b'6');
+        let Unit { name: unit, scale: 1, is_percent: false } = self.unit()? else { return None };
+        Some(Value::Ratio(Proportion::of(terms, is_clock, unit)?))
     }
 
     /// A word, something in brackets, or an expression with what stands behind it: a percent sign or a unit.
@@ -135,34 +163,84 @@ impl Parser<'_> {
             }
             return Some(Value::Words(words.join(" ")));
         }
+        if self.takes('∅') {
+            return Some(Value::Set(Vec::new()));
+        }
+        match self.peek() {
+            Some(Token::Based(digits, base)) => {
+                let value = Value::Based(digits.clone(), *base);
+                self.at += 1;
+                return Some(value);
+            }
+            // The real numbers.
+            Some(Token::Symbol(name)) if name == "mathbbR" => {
+                self.at += 1;
+                let end = |sign: Expression| Value::Quantity(Box::new(Quantity::of(sign, Unit::NONE)));
+                let items = vec![end(Expression::Infinity.negated()), end(Expression::Infinity)];
+                return Some(Value::Ordered { open: Bracket::Sign('('), close: Bracket::Sign(')'), items });
+            }
+            _ => {}
+        }
         if let Some(bracketed) = self.bracketed()? {
             return Some(bracketed);
         }
-        let (first, second) = self.plus_minus()?;
-        let is_percent = self.takes('%');
-        let mut unit = Vec::new();
+        // `-$5`: the sign is the number's.
+        let begin = self.at;
+        let is_negative = self.takes('-') && matches!(self.peek(), Some(Token::Currency(_)));
+        if !is_negative {
+            self.at = begin;
+        }
+        let currency = self.currency();
+        let expression = self.sum()?;
+        let unit = match currency {
+            None => self.unit()?,
+            Some(currency) => self.unit_behind(vec![currency])?,
+        };
+        let expression = if is_negative { expression.negated() } else { expression };
+        Some(Value::Quantity(Box::new(Quantity::of(expression, unit))))
+    }
+
+    fn currency(&mut self) -> Option<UnitPart> {
+        let Some(Token::Currency(sign)) = self.peek() else { return None };
+        let word = UnitPart::Word(sign.to_string());
+        self.at += 1;
+        Some(word)
+    }
+
+    /// The unit that stands here, if one does; `None` inside where a word changes the number.
+    fn unit(&mut self) -> Option<Unit> {
+        self.unit_behind(Vec::new())
+    }
+
+    /// The unit that stands here behind these parts of it.
+    fn unit_behind(&mut self, before: Vec<UnitPart>) -> Option<Unit> {
+        let mut behind: Vec<UnitPart> = Vec::new();
         loop {
             match self.peek() {
-                Some(Token::Word(word)) => unit.push(word.to_lowercase()),
-                Some(Token::Sign('°')) => unit.push("degrees".to_owned()),
+                Some(Token::Word(word)) => behind.push(UnitPart::Word(word.clone())),
+                // `km/h`
+                Some(Token::Symbol(letter))
+                    if behind.last() == Some(&UnitPart::Per) && LETTERS.contains(&letter.as_str()) =>
+                {
+                    behind.push(UnitPart::Word(letter.clone()));
+                }
+                Some(Token::Currency(sign)) => behind.push(UnitPart::Word(sign.to_string())),
+                Some(Token::Sign('%')) => behind.push(UnitPart::Word("percent".to_owned())),
+                Some(Token::Sign('/')) if !behind.is_empty() || !before.is_empty() => behind.push(UnitPart::Per),
+                // Square metres: the power is the unit's.
+                Some(Token::Sign('^')) if !behind.is_empty() => {
+                    self.at += 1;
+                    behind.push(UnitPart::Power(self.exponent()?.exact()?.as_integer()?));
+                    continue;
+                }
                 _ => break,
             }
             self.at += 1;
-            // Square metres: the power is the unit's.
-            if self.takes('^') {
-                unit.push(format!("^{:?}", self.exponent()?));
-            }
         }
-        // What changes the number is no unit, and who reads past it guesses.
-        if unit.iter().any(|word| NO_UNITS.contains(&word.as_str())) {
-            return None;
-        }
-        let unit = (!unit.is_empty()).then(|| unit.join(" "));
-        let value = |expression| Value::Expression { expression, is_percent, unit: unit.clone() };
-        Some(match second {
-            None => value(first),
-            Some(second) => Value::Unordered(vec![value(first), value(second)]),
-        })
+        // `$5 million`: the scale is the number's, so the currency is named behind it.
+        let scales = behind.iter().take_while(|part| Unit::is_scale(part)).count();
+        let rest = behind.split_off(scales);
+        Unit::of(&[behind, before, rest].concat())
     }
 
     /// A tuple, an interval, a set or a matrix; `None` inside where the brackets are those of an expression.
@@ -172,18 +250,31 @@ impl Parser<'_> {
             self.at += 1;
             return self.deeper(Self::matrix).map(Some);
         }
-        let Some(open) = self.takes_any(&['(', '[', '⦃']) else { return Some(None) };
-        let ends: &[char] = if open == '⦃' { &['⦄'] } else { &[')', ']'] };
+        let Some(open) = self.takes_any(&['(', '[', '⦃', '{']) else { return Some(None) };
+        let ends: &[char] = match open {
+            '⦃' => &['⦄'],
+            '{' => &['}'],
+            _ => &[')', ']'],
+        };
+        if open == '⦃' && self.takes('⦄') {
+            return Some(Some(Value::Set(Vec::new())));
+        }
         let items = self.deeper(|parser| parser.items(ends));
         let close = self.takes_any(ends);
         let is_followed = match self.peek() {
             None => false,
-            Some(Token::Sign(sign)) => !matches!(sign, ')' | ']' | '}' | '⦄' | ',' | ';' | '∪' | '=' | '∈'),
+            Some(Token::Sign(sign)) => !")]}⦄,;∪&".contains(*sign) && !RELATIONS.contains(sign),
             Some(Token::RowEnd | Token::MatrixEnd) => false,
             Some(_) => true,
         };
         match (items, close) {
-            (Some(items), Some(_)) if open == '⦃' && !is_followed => Some(Some(Value::Unordered(items))),
+            (Some(items), Some(_)) if open == '⦃' && !is_followed => Some(Some(Value::Set(items))),
+            // Braces without a backslash are not seen: `{1, 2}` is a list, or a set of one who writes no LaTeX.
+            (Some(items), Some(_)) if open == '{' && items.len() > 1 && !is_followed => Some(Some(Value::List(items))),
+            (Some(_), Some(_)) if open == '{' => {
+                self.at = begin;
+                Some(None)
+            }
             (Some(items), Some(close)) if items.len() > 1 && !is_followed => {
                 Some(Some(Value::Ordered { open: Bracket::Sign(open), close: Bracket::Sign(close), items }))
             }
@@ -219,51 +310,46 @@ impl Parser<'_> {
         Some(Value::Ordered { open: Bracket::Matrix, close: Bracket::Matrix, items })
     }
 
-    /// A sum; with `±` in it, the two that it stands for.
-    fn plus_minus(&mut self) -> Option<(Expression, Option<Expression>)> {
-        if self.takes('±') {
-            let value = self.sum()?;
-            return Some((value.clone(), Some(Expression::Negate(Box::new(value)))));
-        }
-        let first = self.sum()?;
-        if !self.takes('±') {
-            return Some((first, None));
-        }
-        let second = self.sum()?;
-        let negated = Expression::Negate(Box::new(second.clone()));
-        let sum = |right| Expression::Sum(Box::new(first.clone()), Box::new(right));
-        Some((sum(second), Some(sum(negated))))
-    }
-
     fn sum(&mut self) -> Option<Expression> {
-        let mut sum = self.signed_product()?;
-        while let Some(sign) = self.takes_any(&['+', '-']) {
+        let first = self.takes_addition();
+        let mut sum = self.product()?;
+        if first == Some('-') {
+            sum = sum.negated();
+        }
+        while let Some(sign) = self.takes_addition() {
             let term = self.product()?;
-            let term = if sign == '-' { Expression::Negate(Box::new(term)) } else { term };
-            sum = Expression::Sum(Box::new(sum), Box::new(term));
+            sum = sum.plus(if sign == '-' { term.negated() } else { term });
         }
         Some(sum)
     }
 
-    fn signed_product(&mut self) -> Option<Expression> {
-        match self.takes_any(&['+', '-']) {
-            Some('-') => Some(Expression::Negate(Box::new(self.product()?))),
-            _ => self.product(),
-        }
+    /// Plus or minus, and what `±` stands for now.
+    fn takes_addition(&mut self) -> Option<char> {
+        let sign = self.takes_any(&['+', '-', '±', '∓'])?;
+        self.has_plus_minus |= matches!(sign, '±' | '∓');
+        Some(match (sign, self.is_minus) {
+            ('±', false) | ('∓', true) => '+',
+            ('±', true) | ('∓', false) => '-',
+            (sign, _) => sign,
+        })
     }
 
     fn product(&mut self) -> Option<Expression> {
         let mut product = self.power()?;
         let mut divides = false;
+        if let Some(fraction) = self.fraction_of_mixed_number(&product) {
+            product = product.plus(fraction);
+        }
         loop {
+            // Behind a unit, `/` is the unit's; before one, a number is none.
+            if self.is_sign('/') && matches!(self.tokens.get(self.at + 1), Some(Token::Word(_))) {
+                return Some(product);
+            }
             if let Some(sign) = self.takes_any(&['*', '/']) {
                 let is_negative = self.takes('-');
                 let factor = self.power()?;
-                let factor = if is_negative { Expression::Negate(Box::new(factor)) } else { factor };
-                product = match sign {
-                    '*' => Expression::Product(Box::new(product), Box::new(factor)),
-                    _ => Expression::Quotient(Box::new(product), Box::new(factor)),
-                };
+                let factor = if is_negative { factor.negated() } else { factor };
+                product = if sign == '*' { product.times(factor) } else { product.over(factor) };
                 divides |= sign == '/';
             } else if self.begins_factor() {
                 // `1/2x` has two readings.
@@ -272,14 +358,28 @@ impl Parser<'_> {
                 }
                 let is_mixed = self.is_mixed_number(&product);
                 let factor = self.power()?;
-                product = match is_mixed {
-                    true => Expression::Sum(Box::new(product), Box::new(factor)),
-                    false => Expression::Product(Box::new(product), Box::new(factor)),
-                };
+                product = if is_mixed { product.plus(factor) } else { product.times(factor) };
             } else {
                 return Some(product);
             }
         }
+    }
+
+    /// The fraction that stands behind a whole number with a space between them: `3 1/2`.
+    fn fraction_of_mixed_number(&mut self, before: &Expression) -> Option<Expression> {
+        let [Token::Number(_), Token::Number(above), Token::Sign('/'), Token::Number(below), ..] =
+            self.tokens.get(self.at.checked_sub(1)?..)?
+        else {
+            return None;
+        };
+        let (above, below) = (Ratio::decimal(above)?, Ratio::decimal(below)?);
+        let are_whole =
+            above.as_integer().is_some() && below.as_integer().is_some() && before.exact()?.as_integer().is_some();
+        if !are_whole || above.as_f64() >= below.as_f64() {
+            return None;
+        }
+        self.at += 3;
+        Some(Expression::Number(above).over(Expression::Number(below)))
     }
 
     /// Whether what follows is multiplied without a sign. A number is not: `2 3` is no product.
@@ -287,9 +387,7 @@ impl Parser<'_> {
         match self.peek() {
             Some(Token::Symbol(_) | Token::Command(_)) => true,
             Some(Token::Sign(sign)) => *sign == '(' || *sign == '{',
-            Some(Token::Number(_) | Token::Word(_) | Token::MatrixBegin | Token::MatrixEnd | Token::RowEnd) | None => {
-                false
-            }
+            _ => false,
         }
     }
 
@@ -317,37 +415,42 @@ impl Parser<'_> {
         let mut base = self.factor()?;
         loop {
             if self.takes('!') {
-                base = Expression::Factorial(Box::new(base));
-            } else if self.is_sign('^') {
-                // Degrees are a unit.
-                let begin = self.at;
-                self.at += 1;
-                if self.takes('°') || self.takes_braced_degree() {
-                    continue;
+                // `5!!` is no factorial of a factorial.
+                if self.is_sign('!') {
+                    return None;
                 }
-                self.at = begin + 1;
+                base = Expression::Factorial(Box::new(base));
+            } else if self.takes_degree() {
+                base = Expression::Degrees(Box::new(base));
+            } else if self.takes('^') {
                 let exponent = self.exponent()?;
                 // `2^2^2` has two readings.
                 if self.is_sign('^') {
                     return None;
                 }
-                base = Expression::Power(Box::new(base), Box::new(exponent));
+                base = base.raised(exponent);
             } else {
                 return Some(base);
             }
         }
     }
 
-    fn takes_braced_degree(&mut self) -> bool {
-        let is_degree = self.tokens[self.at..].starts_with(&[Token::Sign('{'), Token::Sign('°'), Token::Sign('}')]);
-        self.at += if is_degree { 3 } else { 0 };
-        is_degree
+    fn takes_degree(&mut self) -> bool {
+        let rest = &self.tokens[self.at..];
+        let length = match rest {
+            [Token::Sign('°'), ..] => 1,
+            [Token::Sign('^'), Token::Sign('°'), ..] => 2,
+            [Token::Sign('^'), Token::Sign('{'), Token::Sign('°'), Token::Sign('}'), ..] => 4,
+            _ => 0,
+        };
+        self.at += length;
+        length > 0
     }
 
     fn exponent(&mut self) -> Option<Expression> {
         let is_negative = self.takes('-');
         let exponent = self.argument()?;
-        Some(if is_negative { Expression::Negate(Box::new(exponent)) } else { exponent })
+        Some(if is_negative { exponent.negated() } else { exponent })
     }
 
     /// The argument of a command: what stands in braces, or one factor. Without braces LaTeX takes one digit: `\frac12`.
@@ -373,6 +476,15 @@ impl Parser<'_> {
                 self.at += 1;
                 Some(Expression::Number(Ratio::decimal(&digits)?))
             }
+            Token::Repeating(value) => {
+                self.at += 1;
+                Some(Expression::Number(value))
+            }
+            Token::Scientific(digits, exponent) => {
+                self.at += 1;
+                let power = Expression::integer(10).raised(Expression::integer(exponent));
+                Some(Expression::Number(Ratio::decimal(&digits)?).times(power))
+            }
             Token::Symbol(name) => {
                 self.at += 1;
                 self.subscripted(name)
@@ -393,7 +505,13 @@ impl Parser<'_> {
                 let inner = self.deeper(Self::sum)?;
                 self.takes('|').then(|| Expression::Absolute(Box::new(inner)))
             }
-            Token::Sign(_) | Token::Word(_) | Token::MatrixBegin | Token::MatrixEnd | Token::RowEnd => None,
+            Token::Sign(_)
+            | Token::Word(_)
+            | Token::Based(..)
+            | Token::Currency(_)
+            | Token::MatrixBegin
+            | Token::MatrixEnd
+            | Token::RowEnd => None,
         }
     }
 
@@ -415,11 +533,9 @@ impl Parser<'_> {
                     Some(pair) => pair,
                     None => (self.argument()?, self.argument()?),
                 };
-                let (above, below) = (Box::new(above), Box::new(below));
-                Some(if name == "frac" {
-                    Expression::Quotient(above, below)
-                } else {
-                    Expression::Binomial(above, below)
+                Some(match name {
+                    "frac" => above.over(below),
+                    _ => Expression::Binomial(Box::new(above), Box::new(below)),
                 })
             }
             "sqrt" => {
@@ -462,11 +578,11 @@ impl Parser<'_> {
             _ => self.argument_of_function()?,
         });
         let value = match name {
-            "log" => Expression::Logarithm { base: Box::new(base.unwrap_or(Expression::integer(10))), of },
+            "log" | "lg" => Expression::Logarithm { base: Box::new(base.unwrap_or(Expression::integer(10))), of },
             _ => Expression::Function(name.to_owned(), of),
         };
         Some(match power {
-            Some(power) => Expression::Power(Box::new(value), Box::new(power)),
+            Some(power) => value.raised(power),
             None => value,
         })
     }
@@ -476,7 +592,7 @@ impl Parser<'_> {
         let mut argument = self.power()?;
         while matches!(self.peek(), Some(Token::Symbol(_))) {
             let factor = self.power()?;
-            argument = Expression::Product(Box::new(argument), Box::new(factor));
+            argument = argument.times(factor);
         }
         Some(argument)
     }

@@ -8,9 +8,6 @@ pub(super) struct Ratio {
     denominator: i128,
 }
 
-/// The largest exponent that a power is multiplied out for.
-const EXPONENT_MAX: i128 = 256;
-
 impl Ratio {
     pub(super) const ONE: Self = Self { numerator: 1, denominator: 1 };
 
@@ -59,11 +56,17 @@ impl Ratio {
         self.multiply(Self::new(other.denominator, other.numerator)?)
     }
 
-    /// This to the power of an integer that is not large.
+    /// This to the power of an integer.
     pub(super) fn power(self, exponent: Self) -> Option<Self> {
-        let exponent = exponent.as_integer().filter(|exponent| exponent.abs() <= EXPONENT_MAX)?;
+        let exponent = exponent.as_integer()?;
         let base = if exponent < 0 { Self::ONE.divide(self)? } else { self };
-        (0..exponent.abs()).try_fold(Self::ONE, |product, _| product.multiply(base))
+        if exponent == 0 && self.numerator == 0 {
+            return None;
+        }
+        let exponent = u32::try_from(exponent.unsigned_abs()).ok()?;
+        // Powers of numbers without a common divisor have none.
+        let (numerator, denominator) = (base.numerator.checked_pow(exponent)?, base.denominator.checked_pow(exponent)?);
+        Some(Self { numerator, denominator })
     }
 
     /// The positive square root, where it is rational.
@@ -73,6 +76,18 @@ impl Ratio {
             (near - 1..=near + 1).find(|root| *root >= 0 && root.checked_mul(*root) == Some(value))
         };
         Self::new(root(self.numerator)?, root(self.denominator)?)
+    }
+
+    /// Numerator and denominator, in lowest terms.
+    pub(super) fn parts(self) -> (i128, i128) {
+        (self.numerator, self.denominator)
+    }
+
+    /// The value of a repeating decimal: `0.1666…` is a whole part `0`, the digits `1` and the period `6`.
+    pub(super) fn repeating(whole: &str, digits: &str, period: &str) -> Option<Self> {
+        let scale = |count: usize| 10_i128.checked_pow(u32::try_from(count).ok()?);
+        let nines = scale(period.len())?.checked_sub(1)?.checked_mul(scale(digits.len())?)?;
+        Self::decimal(&format!("{whole}.{digits}"))?.add(Self::new(period.parse().ok()?, nines)?)
     }
 
     /// The integer that it is, if it is one.

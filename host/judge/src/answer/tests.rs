@@ -74,25 +74,168 @@ fn the_last_thing_that_is_said_to_be_the_answer_is_the_answer() {
     }
 }
 
-#[test]
-fn hostile_answers_end_in_time_and_are_wrong() {
-    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
-    for answer in [
-        deep("(", ")"),
-        deep("\\frac{", "}{2}"),
-        deep("{", "}"),
-        format!("{}1{}", "1\\frac{".repeat(40), "}{2}".repeat(40)),
-        format!("{}1{}", "(1,".repeat(40), ")".repeat(40)),
+/// Answers that would take long, or more stack than there is, if anything were unbounded.
+fn hostile_answers() -> Vec<String> {
+    let deep = |open: &str, close: &str, count: usize| format!("{}1{}", open.repeat(count), close.repeat(count));
+    let many = |item: &str, count: usize| vec![item; count].join(",");
+    vec![
+        deep("(", ")", 100_000),
+        deep("(", ")", 47),
+        deep("{", "}", 100_000),
+        deep("{", "}", 47),
+        deep("\\{", "\\}", 47),
+        deep("\\frac{", "}{2}", 100_000),
+        deep("1\\frac{", "}{2}", 40),
+        deep("(1,", ")", 40),
+        deep("\\{\\pm", "\\}", 40),
+        deep("|", "|", 40),
+        "{".repeat(1_000_000),
+        format!("\\boxed{{{}", "{".repeat(100_000)),
+        "\\boxed{}".repeat(120_000),
+        "\\boxed{".repeat(120_000),
+        "#### ".repeat(200_000),
+        "answer is ".repeat(100_000),
+        "*=".repeat(500_000),
+        "\\left".repeat(200_000),
+        "\\text{".repeat(1_000),
         "9".repeat(5_000),
+        "9".repeat(4_000),
+        format!("0.\\overline{{{}}}", "9".repeat(4_000)),
         format!("2{}", "^2".repeat(1_500)),
         format!("{}1", "\\sqrt".repeat(800)),
-        format!("\\boxed{{{}", "{".repeat(100_000)),
+        format!("{}2", "\\sin".repeat(800)),
+        format!("3{}", "!".repeat(900)),
+        format!("{}2", "-".repeat(900)),
+        "10^{10^{10}}".to_owned(),
+        "10^10^10".to_owned(),
+        "(10^{10^{10}})!".to_owned(),
         "1000000!".to_owned(),
+        "\\binom{1000000000}{500000000}".to_owned(),
         "(99999999999999999999!)^{99999999999999999999}".to_owned(),
-        "\\text{".repeat(1_000),
-    ] {
-        assert!(!answers_match("2", &answer));
-        assert!(!answers_match(&answer, "2"));
-        let _none = final_answer(&answer);
-    }
+        format!("({})^{{1000000}}", "x+".repeat(40) + "1"),
+        vec!["(a+b+c+d)^{99}"; 60].join("+"),
+        vec!["200!"; 300].join("+"),
+        vec!["\\frac{1}{99999999999}"; 80].join("+"),
+        many("x\\%", 450),
+        many("\\sqrt{2}", 300),
+        many("1:3", 250),
+        many("x<3", 250),
+        many("\\{1\\}", 250),
+    ]
+}
+
+#[test]
+fn hostile_answers_end_in_time_and_are_wrong() {
+    let judge = || {
+        for answer in hostile_answers() {
+            let shown: String = answer.chars().take(60).collect();
+            let begun = std::time::Instant::now();
+            for expected in ["2", "\\{7, 8\\}", "\\sqrt{7}"] {
+                assert!(!answers_match(expected, &answer), "{expected:?} {shown:?}");
+                assert!(!answers_match(&answer, expected), "{expected:?} {shown:?}");
+            }
+            // Longer than itself by a little, so that all is read and compared.
+            let other = format!("{answer}+1");
+            let _unsaid = (answers_match(&answer, &other), final_answer(&answer));
+            // Some milliseconds, where a machine has nothing else to do.
+            assert!(begun.elapsed().as_secs() < 5, "{:?} for {shown:?}", begun.elapsed());
+        }
+    };
+    on_a_small_stack(judge);
+}
+
+#[test]
+fn random_answers_end_and_have_no_direction() {
+    const PARTS: [&str; 60] = [
+        "1",
+        "2",
+        "12",
+        "0",
+        ".5",
+        "1,234",
+        "3.25",
+        "x",
+        "y",
+        "i",
+        "e",
+        "\\pi",
+        "π",
+        "+",
+        "-",
+        "*",
+        "/",
+        "^",
+        "_",
+        "!",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\\{",
+        "\\}",
+        "|",
+        ",",
+        ";",
+        ":",
+        "=",
+        "<",
+        ">",
+        "\\le",
+        "\\ne",
+        "\\in",
+        "\\cup",
+        "\\pm",
+        "\\infty",
+        "\\frac",
+        "\\sqrt",
+        "\\sin",
+        "\\log_",
+        "\\binom",
+        "\\circ",
+        "%",
+        "\\%",
+        "$",
+        "\\$",
+        "\\text{ cm}",
+        " m",
+        "\\overline{3}",
+        "e5",
+        "\\begin{pmatrix}",
+        "\\end{pmatrix}",
+        "\\\\",
+        "&",
+        " ",
+    ];
+    let judge = || {
+        let mut state = 17_u64;
+        let mut below = |bound: usize| {
+            // An LCG of Knuth's; its upper bits are the random ones.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % bound
+        };
+        let begun = std::time::Instant::now();
+        for _ in 0..8_000 {
+            let mut text = || -> String { (0..below(24)).map(|_| PARTS[below(PARTS.len())]).collect() };
+            let (expected, answer) = (text(), text());
+            if !expected.trim().is_empty() && !answer.trim().is_empty() {
+                assert_eq!(
+                    answers_match(&expected, &answer),
+                    answers_match(&answer, &expected),
+                    "{expected:?} {answer:?}"
+                );
+                assert!(answers_match(&answer, &answer), "{answer:?}");
+            }
+            let _unsaid = final_answer(&answer);
+        }
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    };
+    on_a_small_stack(judge);
+}
+
+/// Runs this on a quarter of the stack that threads have.
+fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(512 << 10).spawn(work).expect("a thread starts");
+    thread.join().expect("it ends");
 }

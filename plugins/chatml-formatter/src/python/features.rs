@@ -287,12 +287,13 @@ fn bindings<'a>(tokens: &[Token<'a>]) -> Vec<&'a str> {
 
 /// Whether standard input is read.
 fn reads_input(tokens: &[Token<'_>]) -> bool {
+    let has_number = tokens.contains(&Token::Number);
     tokens.windows(2).any(|pair| match pair {
         [Token::Name("input" | "raw_input"), _] | [_, Token::Name("input" | "raw_input")] => {
             pair[0] != Token::Sign(".") && !matches!(pair[1], Token::Sign("="))
         }
         [_, Token::Name("stdin" | "fileinput")] | [Token::Name("stdin" | "fileinput"), _] => true,
-        [Token::Name("open"), Token::Sign("(")] => tokens.contains(&Token::Number),
+        [Token::Name("open"), Token::Sign("(")] => has_number,
         _ => false,
     })
 }

@@ -7,4 +7,4 @@ mod tokens;
 
 pub(crate) use features::Features;
 pub(crate) use statements::{Kind, Module};
-pub(crate) use tokens::{line_starts, string_end};
+pub(crate) use tokens::{Strings, line_starts};

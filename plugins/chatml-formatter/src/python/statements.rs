@@ -192,12 +192,14 @@ fn statements_of<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<Vec<Part<'t, 'a>>> {
     }
 }
 
-/// The first place of a sign outside all brackets.
+/// The first place of a sign outside all brackets, in the first statement of these.
 fn at_depth_0(tokens: &[Token<'_>], sign: &str) -> Option<usize> {
     let mut depth = 0_usize;
     for (index, token) in tokens.iter().enumerate() {
         match token {
             Token::Sign(here) if depth == 0 && *here == sign => return Some(index),
+            // What follows is asked for itself: a line of many statements is read once.
+            Token::Sign(";") if depth == 0 => return None,
             Token::Sign("(" | "[" | "{") => depth += 1,
             Token::Sign(")" | "]" | "}") => depth = depth.saturating_sub(1),
             _ => {}

@@ -186,7 +186,7 @@ fn number_length(text: &str) -> Option<usize> {
 }
 
 /// Where a string that begins here ends; `None` where none begins. Nothing is closed beyond its line but triple quotes.
-pub(crate) fn string_end(text: &str, at: usize) -> Option<Result<usize, Flaw>> {
+fn string_end(text: &str, at: usize) -> Option<Result<usize, Flaw>> {
     let bytes = &text.as_bytes()[at..];
     let prefix = bytes.iter().take(3).take_while(|byte| b"rRbBuUfFtT".contains(byte)).count();
     let quote = *bytes.get(prefix).filter(|byte| matches!(byte, b'"' | b'\''))?;
@@ -225,6 +225,49 @@ pub(crate) fn string_end(text: &str, at: usize) -> Option<Result<usize, Flaw>> {
     Some(Err(if triple { Flaw::Unfinished } else { Flaw::Broken }))
 }
 
+/// The plain strings of a text in which quotes may be anything, also the apostrophes of prose. It remembers the places from
+/// which a string is known to have no end, so that any number of quotes is looked behind but once.
+pub(crate) struct Strings<'a> {
+    bytes: &'a [u8],
+    /// For each kind of quotes, a bit a place.
+    endless: [Vec<u64>; 4],
+}
+
+impl<'a> Strings<'a> {
+    pub(crate) fn of(text: &'a str) -> Self {
+        Self { bytes: text.as_bytes(), endless: Default::default() }
+    }
+
+    /// Where the string ends whose quotes begin here, if that is not beyond `limit`. Whoever gets an end goes on behind it,
+    /// and whoever gets none sets no later limit for what stands before this one.
+    pub(crate) fn end(&mut self, at: usize, limit: usize) -> Option<usize> {
+        let quote = self.bytes[at];
+        let is_triple = self.bytes[at..].starts_with(&[quote; 3]);
+        let quotes = &[quote; 3][..if is_triple { 3 } else { 1 }];
+        let endless = &mut self.endless[usize::from(quote == b'"') * 2 + usize::from(is_triple)];
+        let mut end = at + quotes.len();
+        while end + quotes.len() <= limit {
+            let (word, bit) = (end / 64, 1_u64 << (end % 64));
+            if endless.get(word).is_some_and(|bits| bits & bit != 0) {
+                return None;
+            }
+            if self.bytes[end..].starts_with(quotes) {
+                return Some(end + quotes.len());
+            }
+            if self.bytes[end] == b'\n' && !is_triple {
+                return None;
+            }
+            if endless.is_empty() {
+                endless.resize(self.bytes.len() / 64 + 1, 0);
+            }
+            // Nobody comes here again but where no end is found.
+            endless[word] |= bit;
+            end += if self.bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        None
+    }
+}
+
 /// The end of a plain string within the braces of a formatted one, on the same line.
 fn inner_end(bytes: &[u8], at: usize) -> Option<usize> {
     let quote = bytes[at];
@@ -259,6 +302,28 @@ mod tests {
         assert_eq!(flaws("x = '''1\n2"), [Some(Flaw::Unfinished)]);
         assert_eq!(flaws(")"), [Some(Flaw::Broken)]);
         assert_eq!(flaws("the 3rd"), [Some(Flaw::Broken)]);
+    }
+
+    #[test]
+    fn strings_end_where_python_ends_them() {
+        let triple = "'''";
+        for text in [
+            "'a'b",
+            "'a\\'b'c",
+            "\"\"\"a\n\"b\"\"\"c",
+            "''",
+            "'a\nb'",
+            "'a\\",
+            "'\\\\'a",
+            "\"'\"",
+            "\"\"\"\"\"\"x",
+            &format!("{triple}a'"),
+            &format!("{triple}a\\{triple}'{triple}"),
+        ] {
+            let end = Strings::of(text).end(0, text.len());
+            assert_eq!(end, string_end(text, 0).and_then(Result::ok), "{text:?}");
+        }
+        assert_eq!(Strings::of("'a'").end(0, 2), None);
     }
 
     #[test]
