@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::error::EngineError;
+use super::sample_error::SampleError;
 use super::sampling_options::SamplingOptions;
 use hilora_kernels::cross_entropy::Normalization;
 use hilora_kernels::philox::{Purpose, Sequence};
@@ -36,9 +36,9 @@ pub(crate) fn draw(
     known: &[u32],
     stream: u64,
     position: usize,
-) -> Result<Drawn, EngineError> {
-    if let Some((token, logit)) = logits.iter().enumerate().find(|(_, logit)| !logit.is_finite()) {
-        return Err(EngineError::input(format!("the logit of token {token} at position {position} is {logit}")));
+) -> Result<Drawn, SampleError> {
+    if let Some((token, logit)) = logits.iter().copied().enumerate().find(|(_, logit)| !logit.is_finite()) {
+        return Err(SampleError::Logit { token, position, logit });
     }
     let penalized = penalized(logits, known, options.repetition_penalty as f32);
     let likeliest = first_of_greatest(&penalized);
@@ -152,7 +152,7 @@ mod tests {
         SamplingOptions { max_new_tokens: 1, temperature, top_p, seed: 11, ..SamplingOptions::default() }
     }
 
-    fn token(options: &SamplingOptions, logits: &[f32], stream: u64, position: usize) -> Result<u32, EngineError> {
+    fn token(options: &SamplingOptions, logits: &[f32], stream: u64, position: usize) -> Result<u32, SampleError> {
         Ok(draw(options, logits, &[], stream, position)?.token)
     }
 
@@ -162,7 +162,7 @@ mod tests {
     }
 
     /// The tokens that ever come up, of 1,000 streams.
-    fn support(options: &SamplingOptions, logits: &[f32], known: &[u32]) -> Result<Vec<u32>, EngineError> {
+    fn support(options: &SamplingOptions, logits: &[f32], known: &[u32]) -> Result<Vec<u32>, SampleError> {
         let mut seen = std::collections::BTreeSet::new();
         for stream in 0..1_000 {
             seen.insert(draw(options, logits, known, stream, 3)?.token);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_in_proportion_to_the_probabilities() -> Result<(), EngineError> {
+    fn draws_in_proportion_to_the_probabilities() -> Result<(), SampleError> {
         let mut counts = [0.0f64; 3];
         for stream in 0..20_000 {
             counts[token(&options(1.0, 1.0), &three(), stream, 0)? as usize] += 1.0 / 20_000.0;
@@ -183,14 +183,14 @@ mod tests {
     }
 
     #[test]
-    fn top_p_keeps_the_smallest_set_that_reaches_it() -> Result<(), EngineError> {
+    fn top_p_keeps_the_smallest_set_that_reaches_it() -> Result<(), SampleError> {
         assert_eq!(support(&options(1.0, 0.6), &three(), &[])?, [2]);
         assert_eq!(support(&options(1.0, 0.85), &three(), &[])?, [1, 2]);
         Ok(())
     }
 
     #[test]
-    fn top_k_keeps_what_is_as_likely_as_the_last() -> Result<(), EngineError> {
+    fn top_k_keeps_what_is_as_likely_as_the_last() -> Result<(), SampleError> {
         let of = |top_k| SamplingOptions { top_k, ..options(1.0, 1.0) };
         assert_eq!(support(&of(1), &three(), &[])?, [2]);
         assert_eq!(support(&of(2), &three(), &[])?, [1, 2]);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn top_p_counts_what_top_k_left() -> Result<(), EngineError> {
+    fn top_p_counts_what_top_k_left() -> Result<(), SampleError> {
         // Of all, 0.7 is below 0.75; of the two likeliest it is 0.78.
         let narrow = SamplingOptions { top_k: 2, ..options(1.0, 0.75) };
         assert_eq!(support(&narrow, &three(), &[])?, [2]);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn min_p_is_a_part_of_the_likeliest() -> Result<(), EngineError> {
+    fn min_p_is_a_part_of_the_likeliest() -> Result<(), SampleError> {
         let of = |min_p| SamplingOptions { min_p, ..options(1.0, 1.0) };
         assert_eq!(support(&of(0.3), &three(), &[])?, [2]);
         assert_eq!(support(&of(0.28), &three(), &[])?, [1, 2]);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_penalty_counts_each_known_token_once() -> Result<(), EngineError> {
+    fn a_penalty_counts_each_known_token_once() -> Result<(), SampleError> {
         let of = |repetition_penalty| SamplingOptions { repetition_penalty, ..options(0.0, 1.0) };
         assert_eq!(draw(&of(1.0), &[3.0, 2.0, -1.0], &[0, 0], 0, 0)?.token, 0);
         // 3 / 1.4 is above 2 still, 3 / 1.6 is not, and 3 / 1.4² would not be.
@@ -231,18 +231,21 @@ mod tests {
     }
 
     #[test]
-    fn temperature_zero_takes_the_first_of_the_likeliest() -> Result<(), EngineError> {
+    fn temperature_zero_takes_the_first_of_the_likeliest() -> Result<(), SampleError> {
         assert_eq!(token(&options(0.0, 1.0), &[1.0, 3.0, 3.0], 0, 0)?, 1);
         Ok(())
     }
 
     #[test]
     fn a_logit_that_is_no_number_is_an_error() {
-        assert!(token(&options(0.0, 1.0), &[1.0, f32::NAN], 0, 0).is_err());
+        for (logit, said) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {
+            let error = token(&options(0.0, 1.0), &[1.0, logit], 0, 4).expect_err("it is no number").to_string();
+            assert_eq!(error, format!("the logit of token 1 at position 4 of the completion is {said}"));
+        }
     }
 
     #[test]
-    fn log_probabilities_are_the_models_whatever_is_drawn() -> Result<(), EngineError> {
+    fn log_probabilities_are_the_models_whatever_is_drawn() -> Result<(), SampleError> {
         let asked =
             SamplingOptions { top_log_probabilities: Some(2), repetition_penalty: 9.0, top_k: 1, ..options(0.1, 0.5) };
         let drawn = draw(&asked, &three(), &[2], 0, 0)?;
