@@ -1,5 +1,5 @@
-//! Logits as decoding computes them, for the tests that hold them against others. Whoever has the model includes this file by
-//! its path.
+//! Logits as decoding computes them, for the tests that hold them against others. Whoever has the model includes this file
+//! by its path.
 
 use hilora_model::{Adapter, InferencePass, KeyValueBlocks, LogitRows, Model, ModelError, Span};
 

@@ -11,7 +11,7 @@ use super::event::{CompletionEnd, Event};
 use super::forward::Forward;
 use super::request::{Request, RequestId};
 use super::sample_error::SampleError;
-use super::sampler::{Drawn, draw};
+use super::sampler::{Drawn, draw, unusable};
 use super::scheduler::{Limits, Scheduler};
 use super::sequence::Sequence;
 use super::stop_strings::{StopMatch, StopMatcher, TokenText};
@@ -161,9 +161,9 @@ impl<'t, F: Forward> Engine<'t, F> {
         Ok(())
     }
 
-    /// One pass: the sequences whose last token it has computed, and the tokens that were drawn after them, for each of
+    /// One pass: the sequences whose last token it has computed, or that have no numbers any more, and what was drawn for
     /// their samples.
-    fn pass(&mut self) -> Result<(Vec<Sequence>, Vec<Result<NextToken, SampleError>>), EngineError> {
+    fn pass(&mut self) -> Result<(Vec<Sequence>, Vec<DrawnSamples>), EngineError> {
         let copies = self.scheduler.plan();
         let touched =
             self.scheduler.scheduled().flat_map(|sequence| &sequence.blocks).chain(copies.iter().map(|(_, to)| to));
@@ -189,45 +189,62 @@ impl<'t, F: Forward> Engine<'t, F> {
                 start: sequence.cached,
                 blocks: &sequence.blocks,
                 adapter: sequence.request.adapter,
-                logits: if sequence.draws() { LogitRows::Last } else { LogitRows::None },
+                // Also of a piece of a prompt: whether they are numbers tells whether its keys and values are.
+                logits: LogitRows::Last,
             })
             .collect();
         if spans.is_empty() {
             return Err(EngineError::Defect("there is work, and nothing of it can be computed".to_owned()));
         }
-        let rows = spans.iter().filter(|span| span.logits == LogitRows::Last).count();
+        let rows = spans.len();
         let logits = self.forward.forward(&spans)?;
         let vocabulary = self.forward.vocabulary();
         if logits.len() != rows * vocabulary {
             let message = format!("{rows} rows of {vocabulary} logits: got {} numbers", logits.len());
             return Err(EngineError::Defect(message));
         }
-        let draws: Vec<(&Sequence, usize, &[f32])> = self
-            .scheduler
-            .scheduled()
-            .filter(|sequence| sequence.draws())
-            .zip(logits.chunks_exact(vocabulary))
-            .flat_map(|(sequence, row)| {
-                (0..sequence.drawing).map(move |sample| (sequence, sequence.sample + sample, row))
+        let computed: Vec<(&Sequence, &[f32])> =
+            self.scheduler.scheduled().zip(logits.chunks_exact(vocabulary)).collect();
+        let mut drawn: Vec<DrawnSamples> = computed
+            .into_par_iter()
+            .map(|(sequence, row)| {
+                if let Some(unusable) = unusable(row) {
+                    return Err(unusable);
+                }
+                let samples = (sequence.sample..sequence.sample + sequence.drawing).into_par_iter();
+                Ok(samples.map(|sample| next_token(sequence, sample, row, self.text)).collect())
             })
             .collect();
-        let drawn =
-            draws.into_par_iter().map(|(sequence, sample, row)| next_token(sequence, sample, row, self.text)).collect();
-        Ok((self.scheduler.take_computed(), drawn))
+        let sequences = self.scheduler.take_computed(drawn.iter().map(Result::is_ok));
+        // A prompt that goes on has nothing to draw.
+        drawn.retain(|drawn| !matches!(drawn, Ok(samples) if samples.is_empty()));
+        Ok((sequences, drawn))
     }
 
     /// Gives every sample its token: those that end or fail are told, the others go on.
-    fn go_on(&mut self, sequences: Vec<Sequence>, drawn: Vec<Result<NextToken, SampleError>>) -> Vec<Event> {
+    fn go_on(&mut self, sequences: Vec<Sequence>, drawn: Vec<DrawnSamples>) -> Vec<Event> {
         let mut events = Vec::new();
-        let mut drawn = drawn.into_iter();
-        for sequence in sequences {
-            for (sample, next) in self.scheduler.branch(sequence).into_iter().zip(drawn.by_ref()) {
-                match next {
-                    Ok(next) => self.go_on_with(sample, next, &mut events),
-                    Err(error) => {
-                        self.scheduler.end(&sample);
-                        events.push(Event::Failed { request: sample.id, sample: sample.sample, error });
+        for (sequence, drawn) in sequences.into_iter().zip(drawn) {
+            match drawn {
+                Ok(drawn) => {
+                    for (sample, next) in self.scheduler.branch(sequence).into_iter().zip(drawn) {
+                        match next {
+                            Ok(next) => self.go_on_with(sample, next, &mut events),
+                            Err(error) => {
+                                self.scheduler.end(&sample);
+                                events.push(Event::Failed { request: sample.id, sample: sample.sample, error });
+                            }
+                        }
                     }
+                }
+                Err((token, logit)) => {
+                    self.scheduler.end(&sequence);
+                    let (request, position) = (sequence.id, sequence.drawn().len());
+                    let samples = sequence.sample..sequence.sample + sequence.samples;
+                    events.extend(samples.map(|sample| {
+                        let error = SampleError::Logit { token, position, logit };
+                        Event::Failed { request, sample, error }
+                    }));
                 }
             }
         }
@@ -261,6 +278,9 @@ impl<'t, F: Forward> Engine<'t, F> {
     }
 }
 
+/// What was drawn for the samples of a sequence; or the logit, and its token, by which nothing can be for any of them.
+type DrawnSamples = Result<Vec<Result<NextToken, SampleError>>, (usize, f32)>;
+
 /// A sample's next token, and what its text has become if stop strings are looked for in it.
 struct NextToken {
     drawn: Drawn,
@@ -274,7 +294,7 @@ fn next_token(
     text: Option<&dyn TokenText>,
 ) -> Result<NextToken, SampleError> {
     let Request { options, streams, .. } = &*sequence.request;
-    let drawn = draw(options, logits, &sequence.tokens, streams[sample], sequence.drawn().len())?;
+    let drawn = draw(options, logits, &sequence.tokens, streams[sample], sequence.drawn().len());
     let is_read = !options.stop_strings.is_empty() && !options.stop_tokens.contains(&drawn.token);
     let stop = match text.filter(|_| is_read) {
         Some(text) => {

@@ -37,7 +37,7 @@ pub(crate) struct FakeModel {
     pub(crate) largest: Rc<Cell<(usize, usize)>>,
     /// The pass that fails.
     pub(crate) failing: Option<u64>,
-    /// After one sequence in so many the logits are no numbers.
+    /// One beginning of a sequence in so many has no numbers, nor has what follows it.
     pub(crate) poisoned: Option<u64>,
     /// The most blocks that there is memory for.
     pub(crate) blocks_max: Option<usize>,
@@ -60,6 +60,7 @@ impl FakeModel {
     /// The logits after a position, of all that is in the cache up to it.
     fn row(&self, span: &Span<'_>, index: usize, position: usize) -> Result<Vec<f32>, ModelError> {
         let mut hash = span.adapter.map_or(0, |adapter| adapter as u64 + 1);
+        let mut is_poisoned = false;
         for at in 0..=position {
             let held = self.places.get(Self::place(span, at)?).copied().flatten();
             let held = held.ok_or_else(|| defect("a place that nothing was written to"))?;
@@ -68,8 +69,9 @@ impl FakeModel {
                 return Err(defect("a place of another sequence"));
             }
             hash = mixed(hash, u64::from(held.token) << 32 | at as u64);
+            is_poisoned |= self.poisoned.is_some_and(|one_in| hash.is_multiple_of(one_in));
         }
-        if self.poisoned.is_some_and(|one_in| hash.is_multiple_of(one_in)) {
+        if is_poisoned {
             return Ok(vec![f32::NAN; VOCABULARY]);
         }
         let logit = |token: u64| (mixed(hash, token) >> 40) as f32 / (1u64 << 24) as f32 * 8.0 - 4.0;

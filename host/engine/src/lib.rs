@@ -3,7 +3,8 @@
 //! Requests are admitted at any time. Each step is one pass of the model over all that is under way: a token of every
 //! sample that decodes, and pieces of prompts that are read. The samples of a request read their prompt once, common
 //! beginnings of prompts are found in the cache, and where blocks run out the youngest sequence gives its own back. A sample
-//! that cannot go on ends by itself. None of this changes a token on the CPU; on a device the sums of a product may depend on the rows beside it.
+//! that cannot go on ends by itself. None of this changes a token on the CPU; on a device the sums of a product may depend
+//! on the rows beside it.
 //!
 //! It knows tokens and models, and nothing of problems, prompts' layouts, HTTP or files.
 

@@ -1,5 +1,5 @@
-//! The engine over small models: with any neighbours, adapters, limits, cancellations and failures a sample has the tokens that
-//! it gets alone, and their log-probabilities are the trainer's, bit for bit.
+//! The engine over small models: with any neighbours, adapters, limits, cancellations and failures a sample has the tokens
+//! that it gets alone, and their log-probabilities are the trainer's, bit for bit.
 
 use std::error::Error;
 use std::path::Path;
@@ -231,12 +231,14 @@ fn a_sequence_whose_numbers_are_none_fails_alone() -> Result<(), Box<dyn Error>>
     }
     let expected = run(&model, &[&fine], &requests, WIDE)?.0;
     for limits in [WIDE, Limits { blocks: 8, rows_max: 4, step_tokens_max: 13, ..WIDE }] {
-        let mut with_poison = requests.clone();
-        let prompt = [&requests[4].prompt[..], &[POISON, 1]].concat();
-        with_poison.insert(3, Request { prompt, ..requests[4].clone() });
+        // It is the first to compute a block of tokens that others begin with, and attention multiplies what is no number
+        // by zero for those before it.
+        let mut poison = requests[4].clone();
+        poison.prompt[35] = POISON;
+        let with_poison = [&[poison], &requests[..]].concat();
         let (mut engine, mut ids) = admitted(&model, &[&poisoned], &with_poison, limits)?;
         let mut completions = finish(&mut engine)?;
-        let failing = ids.remove(3);
+        let failing = ids.remove(0);
         for sample in 0..3 {
             let error = completions.remove(&(failing, sample)).ok_or("it has ended")?.err().ok_or("it has failed")?;
             assert_eq!(error, "the logit of token 0 at position 0 of the completion is NaN");

@@ -122,19 +122,25 @@ impl Scheduler {
         self.running.iter().filter(|sequence| sequence.scheduled > 0)
     }
 
-    /// The sequences of which the last pass has computed the last token. What it computed can be found from now on.
-    pub(crate) fn take_computed(&mut self) -> Vec<Sequence> {
-        for sequence in self.running.iter_mut().filter(|sequence| sequence.scheduled > 0) {
+    /// Of the sequences that the last pass has computed, those whose last token is among what it computed, and those that
+    /// it could not compute with numbers, of which it is told in their order. What was computed can be found from now on,
+    /// but for theirs: attention multiplies a token that is no number by zero for those before it, and has none for them.
+    pub(crate) fn take_computed(&mut self, usable: impl Iterator<Item = bool>) -> Vec<Sequence> {
+        let mut taken = HashSet::new();
+        for (sequence, is_usable) in self.running.iter_mut().filter(|sequence| sequence.scheduled > 0).zip(usable) {
             let before = sequence.cached / self.block_tokens;
             self.usage.computed_tokens += sequence.scheduled as u64;
             sequence.cached += std::mem::take(&mut sequence.scheduled);
-            for block in before..sequence.cached / self.block_tokens {
+            for block in (before..sequence.cached / self.block_tokens).filter(|_| is_usable) {
                 let key = sequence.key(block, self.block_tokens);
                 self.pool.keep(key, sequence.blocks[block]);
             }
+            if sequence.remaining() == 0 || !is_usable {
+                taken.insert(sequence.age());
+            }
         }
         self.usage.passes += 1;
-        self.running.extract_if(.., |sequence| sequence.remaining() == 0).collect()
+        self.running.extract_if(.., |sequence| taken.contains(&sequence.age())).collect()
     }
 
     /// The samples of a computed sequence that a token was drawn for, each by itself. Those to come stay here.

@@ -26,7 +26,7 @@ fn engine(limits: Limits) -> Result<Engine<'static, FakeModel>, EngineError> {
 /// One over a model that sometimes answers with what is no number.
 fn poisoned_engine(limits: Limits) -> Result<Engine<'static, FakeModel>, EngineError> {
     let mut model = FakeModel::default();
-    model.poisoned = Some(61);
+    model.poisoned = Some(150);
     Engine::new(model, Some(&FakeText), limits)
 }
 

@@ -19,7 +19,7 @@ pub struct EvaluationConfig {
     pub top_k: u32,
     /// Tokens with less than this part of the likeliest token's probability are not drawn; 0 is all.
     pub min_p: f64,
-    /// Divides the positive logits of tokens that the prompt or the answer has already, and multiplies the negative; 1 is none.
+    /// Divides the positive logits of tokens that prompt or answer have already, and multiplies the negative; 1 is none.
     pub repetition_penalty: f64,
     /// Texts at which an answer ends, besides the ends of the layout and the model; the text before them is kept.
     pub stop: Vec<String>,

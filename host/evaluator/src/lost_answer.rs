@@ -1,5 +1,5 @@
-//! A lost answer: why a request has none, though others have. It is nobody's wrong answer: it is counted apart, by its cause,
-//! and asked for again the next time.
+//! A lost answer: why a request has none, though others have. It is nobody's wrong answer: it is counted apart, by its
+//! cause, and asked for again the next time.
 
 use hilora_contract::fault::{Blame, Fault};
 use hilora_endpoint::EndpointError;
