@@ -59,6 +59,7 @@ fn evaluation(correct: usize) -> Result<Evaluation, Failed> {
             error: None,
             program: None,
             failed_test: None,
+            log_probability: None,
         }],
     };
     Ok(Evaluation::of_outcomes((0..10).map(outcome).collect(), &[1])?)

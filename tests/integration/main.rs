@@ -17,6 +17,8 @@ mod command_line;
 mod completions;
 mod data;
 mod datasets;
+#[path = "../support/decoded.rs"]
+mod decoded;
 mod documents;
 mod endpoint_evaluate;
 mod enrich;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use candle_core::{DType, Device, Tensor};
-use hilora_model::{Adapter, BasePrecision, DecodeSession, Model, ModelError};
+use hilora_model::{Adapter, BasePrecision, Model, ModelError};
 use hilora_trainer::{Learner, LearnerOptions, StepOptions, TrainingSample};
 use libtest_mimic::{Failed, Trial};
 use safetensors::SafeTensors;
 
+use crate::decoded::decoded;
 use crate::repository;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -175,12 +176,8 @@ pub(crate) fn decoding_error(
     let tokens: Vec<u32> = ids.iter().map(|id| *id as u32).collect();
     let rows: Vec<&[u32]> = tokens.chunks(length).collect();
     let vocabulary = expected.len() / ids.len();
-    let mut session = DecodeSession::new(model, adapter)?;
-    let prompts: Vec<&[u32]> = rows.iter().map(|row| &row[..length / 2]).collect();
-    let mut got = session.prefill(&prompts)?;
-    for position in length / 2..length - 1 {
-        got.extend(session.step(&rows.iter().map(|row| row[position]).collect::<Vec<_>>())?);
-    }
+    let sequences: Vec<(&[u32], usize)> = rows.iter().map(|row| (&row[..length - 1], length / 2)).collect();
+    let got = decoded(model, adapter, &sequences)?;
     let mask = Numbers::load(folder.join("batch.safetensors"))?.integers("attention_mask")?.1;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for (step, logits) in got.chunks(vocabulary * rows.len()).enumerate() {
@@ -277,17 +274,15 @@ fn candle_transformers_logits() -> Result<(), Failed> {
     let mut reference = ModelForCausalLM::new(&theirs, weights)?;
     let model = Model::load(&fixture("qwen2/model"), BasePrecision::F32)?;
     let tokens: Vec<u32> = (0..90).map(|i| (i * i * 3 + 7) % 160).collect();
-    let mut session = DecodeSession::new(&model, None)?;
-    let mut got = session.prefill(&[&tokens[..60]])?;
-    for length in 60..tokens.len() {
+    let got = decoded(&model, None, &[(&tokens, 60)])?;
+    for (length, got) in (60..=tokens.len()).zip(got.chunks(model.config().vocab_size)) {
         reference.clear_kv_cache();
         let input = Tensor::new(&tokens[..length], &Device::Cpu)?.unsqueeze(0)?;
         let expected: Vec<f32> = reference.forward(&input, 0)?.flatten_all()?.to_vec1()?;
-        let error = relative(&got, &expected);
+        let error = relative(got, &expected);
         if error > 2e-5 {
             return Err(format!("logits after {length} tokens are off by {error:e}").into());
         }
-        got = session.step(&[tokens[length]])?;
     }
     Ok(())
 }

@@ -140,6 +140,7 @@ fn evaluation() -> Result<Vec<u8>, Failed> {
                 error: None,
                 program: None,
                 failed_test: None,
+                log_probability: None,
             };
             let domain = Domain("python".to_owned());
             ProblemOutcome { id: format!("p{problem}"), title: "a".to_owned(), domain, samples: vec![sample] }

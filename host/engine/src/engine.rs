@@ -2,7 +2,7 @@
 //!
 //! A step is one pass over the model for all sequences that are under way, whatever they are at: prompts, pieces of them,
 //! or a token each. A sample depends on its prompt, adapter, options and stream alone. The requests beside it, their order,
-//! the limits, what is found in the cache and what had to be computed anew change nothing.
+//! the limits, what is found in the cache and what had to be computed anew change nothing. Nor does a sample that fails.
 
 use rayon::prelude::*;
 
@@ -10,7 +10,8 @@ use super::error::EngineError;
 use super::event::{CompletionEnd, Event};
 use super::forward::Forward;
 use super::request::{Request, RequestId};
-use super::sampler::{Drawn, draw};
+use super::sample_error::SampleError;
+use super::sampler::{Drawn, draw, unusable};
 use super::scheduler::{Limits, Scheduler};
 use super::sequence::Sequence;
 use super::stop_strings::{StopMatch, StopMatcher, TokenText};
@@ -106,7 +107,13 @@ impl<'t, F: Forward> Engine<'t, F> {
     /// Blocks that no sequence holds.
     #[cfg(test)]
     pub(crate) fn free_blocks(&self) -> usize {
-        self.scheduler.pool.available()
+        self.scheduler.free_blocks()
+    }
+
+    /// How many sequences it keeps.
+    #[cfg(test)]
+    pub(crate) fn sequences(&self) -> usize {
+        self.scheduler.sequences()
     }
 
     /// The model.
@@ -154,18 +161,22 @@ impl<'t, F: Forward> Engine<'t, F> {
         Ok(())
     }
 
-    /// One pass: the sequences whose last token it has computed, and the tokens that were drawn after them, for each of
+    /// One pass: the sequences whose last token it has computed, or that have no numbers any more, and what was drawn for
     /// their samples.
-    fn pass(&mut self) -> Result<(Vec<Sequence>, Vec<NextToken>), EngineError> {
+    fn pass(&mut self) -> Result<(Vec<Sequence>, Vec<DrawnSamples>), EngineError> {
         let copies = self.scheduler.plan();
         let touched =
             self.scheduler.scheduled().flat_map(|sequence| &sequence.blocks).chain(copies.iter().map(|(_, to)| to));
         let needed = touched.max().map_or(0, |last| *last as usize + 1);
         if needed > self.reserved {
-            // Memory is taken as it is needed, and seldom.
-            let blocks = needed.max(2 * self.reserved).min(self.limits.blocks);
-            self.forward.reserve(blocks)?;
-            self.reserved = blocks;
+            // Memory is taken as it is needed, and seldom. Where there is not that much, what is needed may do.
+            let ample = needed.max(2 * self.reserved).min(self.limits.blocks);
+            let is_ample = self.forward.reserve(ample);
+            self.reserved = match is_ample {
+                Ok(()) => ample,
+                Err(_) if ample > needed => self.forward.reserve(needed).map(|()| needed)?,
+                Err(error) => return Err(error.into()),
+            };
         }
         for (from, to) in copies {
             self.forward.copy_block(from, to)?;
@@ -178,45 +189,63 @@ impl<'t, F: Forward> Engine<'t, F> {
                 start: sequence.cached,
                 blocks: &sequence.blocks,
                 adapter: sequence.request.adapter,
-                logits: if sequence.draws() { LogitRows::Last } else { LogitRows::None },
+                // Also of a piece of a prompt: whether they are numbers tells whether its keys and values are.
+                logits: LogitRows::Last,
             })
             .collect();
         if spans.is_empty() {
             return Err(EngineError::Defect("there is work, and nothing of it can be computed".to_owned()));
         }
-        let rows = spans.iter().filter(|span| span.logits == LogitRows::Last).count();
+        let rows = spans.len();
         let logits = self.forward.forward(&spans)?;
         let vocabulary = self.forward.vocabulary();
         if logits.len() != rows * vocabulary {
             let message = format!("{rows} rows of {vocabulary} logits: got {} numbers", logits.len());
             return Err(EngineError::Defect(message));
         }
-        let draws: Vec<(&Sequence, usize, &[f32])> = self
-            .scheduler
-            .scheduled()
-            .filter(|sequence| sequence.draws())
-            .zip(logits.chunks_exact(vocabulary))
-            .flat_map(|(sequence, row)| {
-                (0..sequence.samples).map(move |sample| (sequence, sequence.sample + sample, row))
+        let computed: Vec<(&Sequence, &[f32])> =
+            self.scheduler.scheduled().zip(logits.chunks_exact(vocabulary)).collect();
+        let mut drawn: Vec<DrawnSamples> = computed
+            .into_par_iter()
+            .map(|(sequence, row)| {
+                if let Some(unusable) = unusable(row) {
+                    return Err(unusable);
+                }
+                let samples = (sequence.sample..sequence.sample + sequence.drawing).into_par_iter();
+                Ok(samples.map(|sample| next_token(sequence, sample, row, self.text)).collect())
             })
             .collect();
-        let drawn = draws
-            .into_par_iter()
-            .map(|(sequence, sample, row)| next_token(sequence, sample, row, self.text))
-            .collect::<Result<Vec<_>, EngineError>>()?;
-        Ok((self.scheduler.take_computed(), drawn))
+        let sequences = self.scheduler.take_computed(drawn.iter().map(Result::is_ok));
+        // A prompt that goes on has nothing to draw.
+        drawn.retain(|drawn| !matches!(drawn, Ok(samples) if samples.is_empty()));
+        Ok((sequences, drawn))
     }
 
-    /// Gives every sample its token: those that end are told, the others go on.
-    fn go_on(&mut self, sequences: Vec<Sequence>, drawn: Vec<NextToken>) -> Vec<Event> {
+    /// Gives every sample its token: those that end or fail are told, the others go on.
+    fn go_on(&mut self, sequences: Vec<Sequence>, drawn: Vec<DrawnSamples>) -> Vec<Event> {
         let mut events = Vec::new();
-        let mut drawn = drawn.into_iter();
-        for sequence in sequences {
-            // Every sample is to hold the blocks that they have in common.
-            (1..sequence.samples)
-                .for_each(|_| sequence.blocks.iter().for_each(|block| self.scheduler.pool.share(*block)));
-            for (sample, next) in sequence.into_samples().into_iter().zip(drawn.by_ref()) {
-                self.go_on_with(sample, next, &mut events);
+        for (sequence, drawn) in sequences.into_iter().zip(drawn) {
+            match drawn {
+                Ok(drawn) => {
+                    for (sample, next) in self.scheduler.branch(sequence).into_iter().zip(drawn) {
+                        match next {
+                            Ok(next) => self.go_on_with(sample, next, &mut events),
+                            Err(error) => {
+                                self.scheduler.end(&sample);
+                                events.push(Event::Failed { request: sample.id, sample: sample.sample, error });
+                            }
+                        }
+                    }
+                }
+                Err((token, logit)) => {
+                    self.scheduler.end(&sequence);
+                    let (request, position) = (sequence.id, sequence.drawn().len());
+                    let samples = sequence.sample..sequence.sample + sequence.samples;
+                    events.extend(samples.map(|sample| {
+                        let error = SampleError::Logit { token, position, logit };
+                        Event::Failed { request, sample, error }
+                    }));
+                }
             }
         }
         events
@@ -241,13 +270,16 @@ impl<'t, F: Forward> Engine<'t, F> {
         match end {
             None => self.scheduler.run(sample),
             Some(end) => {
-                self.scheduler.pool.release(&sample.blocks);
+                self.scheduler.end(&sample);
                 let (request, sample_number) = (sample.id, sample.sample);
                 events.push(Event::End { request, sample: sample_number, completion: sample.completed(end) });
             }
         }
     }
 }
+
+/// What was drawn for the samples of a sequence; or the logit, and its token, by which nothing can be for any of them.
+type DrawnSamples = Result<Vec<Result<NextToken, SampleError>>, (usize, f32)>;
 
 /// A sample's next token, and what its text has become if stop strings are looked for in it.
 struct NextToken {
@@ -260,9 +292,9 @@ fn next_token(
     sample: usize,
     logits: &[f32],
     text: Option<&dyn TokenText>,
-) -> Result<NextToken, EngineError> {
+) -> Result<NextToken, SampleError> {
     let Request { options, streams, .. } = &*sequence.request;
-    let drawn = draw(options, logits, &sequence.tokens, streams[sample], sequence.drawn().len())?;
+    let drawn = draw(options, logits, &sequence.tokens, streams[sample], sequence.drawn().len());
     let is_read = !options.stop_strings.is_empty() && !options.stop_tokens.contains(&drawn.token);
     let stop = match text.filter(|_| is_read) {
         Some(text) => {

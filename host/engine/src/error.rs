@@ -12,7 +12,7 @@ pub enum EngineError {
         /// How many wait.
         waiting: usize,
     },
-    /// A request that can never be served, or a model that answers with what is no number.
+    /// A request that can never be served.
     #[error(transparent)]
     Input(#[from] BadInput),
     /// The model or the tokenizer failed.

@@ -1,10 +1,11 @@
 //! What a step of the engine tells: tokens as they are drawn, and samples that have ended.
 
 use super::request::RequestId;
+use super::sample_error::SampleError;
 use super::sampler::LogProbabilities;
 
 /// Something that happened in a step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub enum Event {
     /// A sample has one more token. Stop tokens are not told.
     Token {
@@ -25,6 +26,15 @@ pub enum Event {
         sample: usize,
         /// All of it.
         completion: Completion,
+    },
+    /// A sample cannot go on, for a reason that is no other's. What was told of it is all there is.
+    Failed {
+        /// Whose.
+        request: RequestId,
+        /// Which sample.
+        sample: usize,
+        /// Why.
+        error: SampleError,
     },
 }
 

@@ -37,6 +37,10 @@ pub(crate) struct FakeModel {
     pub(crate) largest: Rc<Cell<(usize, usize)>>,
     /// The pass that fails.
     pub(crate) failing: Option<u64>,
+    /// One beginning of a sequence in so many has no numbers, nor has what follows it.
+    pub(crate) poisoned: Option<u64>,
+    /// The most blocks that there is memory for.
+    pub(crate) blocks_max: Option<usize>,
 }
 
 fn mixed(hash: u64, more: u64) -> u64 {
@@ -56,6 +60,7 @@ impl FakeModel {
     /// The logits after a position, of all that is in the cache up to it.
     fn row(&self, span: &Span<'_>, index: usize, position: usize) -> Result<Vec<f32>, ModelError> {
         let mut hash = span.adapter.map_or(0, |adapter| adapter as u64 + 1);
+        let mut is_poisoned = false;
         for at in 0..=position {
             let held = self.places.get(Self::place(span, at)?).copied().flatten();
             let held = held.ok_or_else(|| defect("a place that nothing was written to"))?;
@@ -64,6 +69,10 @@ impl FakeModel {
                 return Err(defect("a place of another sequence"));
             }
             hash = mixed(hash, u64::from(held.token) << 32 | at as u64);
+            is_poisoned |= self.poisoned.is_some_and(|one_in| hash.is_multiple_of(one_in));
+        }
+        if is_poisoned {
+            return Ok(vec![f32::NAN; VOCABULARY]);
         }
         let logit = |token: u64| (mixed(hash, token) >> 40) as f32 / (1u64 << 24) as f32 * 8.0 - 4.0;
         Ok((0..VOCABULARY as u64).map(logit).collect())
@@ -92,6 +101,9 @@ impl Forward for FakeModel {
     }
 
     fn reserve(&mut self, blocks: usize) -> Result<(), ModelError> {
+        if self.blocks_max.is_some_and(|most| blocks > most) {
+            return Err(defect("there is no memory for so many blocks"));
+        }
         self.places.resize((blocks * BLOCK_TOKENS).max(self.places.len()), None);
         Ok(())
     }
@@ -137,11 +149,17 @@ impl Forward for FakeModel {
     }
 }
 
-/// The fake's text: a letter for each token.
+/// The fake's text: a letter for each token, and none for one of them.
 pub(crate) struct FakeText;
+
+/// The token without text.
+const SILENT_TOKEN: u32 = 5;
 
 impl TokenText for FakeText {
     fn text(&self, tokens: &[u32]) -> Result<String, ModelError> {
+        if tokens.ends_with(&[SILENT_TOKEN]) {
+            return Err(defect("a token without text"));
+        }
         Ok(tokens.iter().map(|token| char::from(b'A' + *token as u8)).collect())
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Requests are admitted at any time. Each step is one pass of the model over all that is under way: a token of every
 //! sample that decodes, and pieces of prompts that are read. The samples of a request read their prompt once, common
-//! beginnings of prompts are found in the cache, and where blocks run out the youngest sequence gives its own back. None of
-//! this changes a token on the CPU; on a device the sums of a product may depend on the rows beside it.
+//! beginnings of prompts are found in the cache, and where blocks run out the youngest sequence gives its own back. A sample
+//! that cannot go on ends by itself. None of this changes a token on the CPU; on a device the sums of a product may depend
+//! on the rows beside it.
 //!
 //! It knows tokens and models, and nothing of problems, prompts' layouts, HTTP or files.
 
 mod error;
+mod sample_error;
 
 mod sampling_options;
 
@@ -37,6 +39,7 @@ pub use error::EngineError;
 pub use event::{Completion, CompletionEnd, Event};
 pub use forward::{Forward, ModelForward};
 pub use request::{Request, RequestId};
+pub use sample_error::SampleError;
 pub use sampler::LogProbabilities;
 pub use sampling_options::SamplingOptions;
 pub use scheduler::Limits;
@@ -50,5 +53,7 @@ mod small_model;
 
 #[cfg(test)]
 mod fake_model;
+#[cfg(test)]
+mod model_schedules;
 #[cfg(test)]
 mod schedules;

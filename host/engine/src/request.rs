@@ -12,6 +12,7 @@ pub struct Request {
     /// Which of the engine's adapters; `None` is the base alone.
     pub adapter: Option<usize>,
     /// One sample for each; it names the random stream. Two samples with the same stream, seed and prompt are equal.
+    /// However many they are, only as many are kept at once as the engine has rows for.
     pub streams: Vec<u64>,
     /// How tokens are drawn.
     pub options: SamplingOptions,

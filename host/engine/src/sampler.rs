@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::error::EngineError;
 use super::sampling_options::SamplingOptions;
 use hilora_kernels::cross_entropy::Normalization;
 use hilora_kernels::philox::{Purpose, Sequence};
@@ -29,17 +28,13 @@ pub(crate) struct Drawn {
     pub(crate) log_probabilities: Option<LogProbabilities>,
 }
 
+/// The first logit that no token can be drawn by, and its token.
+pub(crate) fn unusable(logits: &[f32]) -> Option<(usize, f32)> {
+    logits.iter().copied().enumerate().find(|(_, logit)| !logit.is_finite())
+}
+
 /// Draws the token at a position of a completion. `known` is what comes before it, prompt and completion.
-pub(crate) fn draw(
-    options: &SamplingOptions,
-    logits: &[f32],
-    known: &[u32],
-    stream: u64,
-    position: usize,
-) -> Result<Drawn, EngineError> {
-    if let Some((token, logit)) = logits.iter().enumerate().find(|(_, logit)| !logit.is_finite()) {
-        return Err(EngineError::input(format!("the logit of token {token} at position {position} is {logit}")));
-    }
+pub(crate) fn draw(options: &SamplingOptions, logits: &[f32], known: &[u32], stream: u64, position: usize) -> Drawn {
     let penalized = penalized(logits, known, options.repetition_penalty as f32);
     let likeliest = first_of_greatest(&penalized);
     let token = match options.temperature {
@@ -55,7 +50,7 @@ pub(crate) fn draw(
         let top = greatest(logits, top).into_iter().map(|token| (token as u32, of(token))).collect();
         LogProbabilities { drawn: of(token), top }
     });
-    Ok(Drawn { token: token as u32, log_probabilities })
+    Drawn { token: token as u32, log_probabilities }
 }
 
 /// The logits of what is known already made smaller, each token's once, however often it is known.
@@ -152,8 +147,8 @@ mod tests {
         SamplingOptions { max_new_tokens: 1, temperature, top_p, seed: 11, ..SamplingOptions::default() }
     }
 
-    fn token(options: &SamplingOptions, logits: &[f32], stream: u64, position: usize) -> Result<u32, EngineError> {
-        Ok(draw(options, logits, &[], stream, position)?.token)
+    fn token(options: &SamplingOptions, logits: &[f32], stream: u64, position: usize) -> u32 {
+        draw(options, logits, &[], stream, position).token
     }
 
     /// softmax of these at temperature 1 is 0.1, 0.2, 0.7.
@@ -162,98 +157,93 @@ mod tests {
     }
 
     /// The tokens that ever come up, of 1,000 streams.
-    fn support(options: &SamplingOptions, logits: &[f32], known: &[u32]) -> Result<Vec<u32>, EngineError> {
+    fn support(options: &SamplingOptions, logits: &[f32], known: &[u32]) -> Vec<u32> {
         let mut seen = std::collections::BTreeSet::new();
         for stream in 0..1_000 {
-            seen.insert(draw(options, logits, known, stream, 3)?.token);
+            seen.insert(draw(options, logits, known, stream, 3).token);
         }
-        Ok(seen.into_iter().collect())
+        seen.into_iter().collect()
     }
 
     #[test]
-    fn draws_in_proportion_to_the_probabilities() -> Result<(), EngineError> {
+    fn draws_in_proportion_to_the_probabilities() {
         let mut counts = [0.0f64; 3];
         for stream in 0..20_000 {
-            counts[token(&options(1.0, 1.0), &three(), stream, 0)? as usize] += 1.0 / 20_000.0;
+            counts[token(&options(1.0, 1.0), &three(), stream, 0) as usize] += 1.0 / 20_000.0;
         }
         for (count, expected) in counts.iter().zip([0.1, 0.2, 0.7]) {
             assert!((count - expected).abs() < 0.01, "{counts:?}");
         }
-        Ok(())
     }
 
     #[test]
-    fn top_p_keeps_the_smallest_set_that_reaches_it() -> Result<(), EngineError> {
-        assert_eq!(support(&options(1.0, 0.6), &three(), &[])?, [2]);
-        assert_eq!(support(&options(1.0, 0.85), &three(), &[])?, [1, 2]);
-        Ok(())
+    fn top_p_keeps_the_smallest_set_that_reaches_it() {
+        assert_eq!(support(&options(1.0, 0.6), &three(), &[]), [2]);
+        assert_eq!(support(&options(1.0, 0.85), &three(), &[]), [1, 2]);
     }
 
     #[test]
-    fn top_k_keeps_what_is_as_likely_as_the_last() -> Result<(), EngineError> {
+    fn top_k_keeps_what_is_as_likely_as_the_last() {
         let of = |top_k| SamplingOptions { top_k, ..options(1.0, 1.0) };
-        assert_eq!(support(&of(1), &three(), &[])?, [2]);
-        assert_eq!(support(&of(2), &three(), &[])?, [1, 2]);
-        assert_eq!(support(&of(9), &three(), &[])?, [0, 1, 2]);
-        assert_eq!(support(&of(2), &[0.0, 1.0, 0.0, -1.0], &[])?, [0, 1, 2]);
-        Ok(())
+        assert_eq!(support(&of(1), &three(), &[]), [2]);
+        assert_eq!(support(&of(2), &three(), &[]), [1, 2]);
+        assert_eq!(support(&of(9), &three(), &[]), [0, 1, 2]);
+        assert_eq!(support(&of(2), &[0.0, 1.0, 0.0, -1.0], &[]), [0, 1, 2]);
     }
 
     #[test]
-    fn top_p_counts_what_top_k_left() -> Result<(), EngineError> {
+    fn top_p_counts_what_top_k_left() {
         // Of all, 0.7 is below 0.75; of the two likeliest it is 0.78.
         let narrow = SamplingOptions { top_k: 2, ..options(1.0, 0.75) };
-        assert_eq!(support(&narrow, &three(), &[])?, [2]);
-        assert_eq!(support(&options(1.0, 0.75), &three(), &[])?, [1, 2]);
-        Ok(())
+        assert_eq!(support(&narrow, &three(), &[]), [2]);
+        assert_eq!(support(&options(1.0, 0.75), &three(), &[]), [1, 2]);
     }
 
     #[test]
-    fn min_p_is_a_part_of_the_likeliest() -> Result<(), EngineError> {
+    fn min_p_is_a_part_of_the_likeliest() {
         let of = |min_p| SamplingOptions { min_p, ..options(1.0, 1.0) };
-        assert_eq!(support(&of(0.3), &three(), &[])?, [2]);
-        assert_eq!(support(&of(0.28), &three(), &[])?, [1, 2]);
-        assert_eq!(support(&of(1.0), &three(), &[])?, [2]);
+        assert_eq!(support(&of(0.3), &three(), &[]), [2]);
+        assert_eq!(support(&of(0.28), &three(), &[]), [1, 2]);
+        assert_eq!(support(&of(1.0), &three(), &[]), [2]);
         // The temperature comes before it: at 2 the quotients are their roots.
-        assert_eq!(support(&SamplingOptions { temperature: 2.0, ..of(0.5) }, &three(), &[])?, [1, 2]);
-        Ok(())
+        assert_eq!(support(&SamplingOptions { temperature: 2.0, ..of(0.5) }, &three(), &[]), [1, 2]);
     }
 
     #[test]
-    fn a_penalty_counts_each_known_token_once() -> Result<(), EngineError> {
+    fn a_penalty_counts_each_known_token_once() {
         let of = |repetition_penalty| SamplingOptions { repetition_penalty, ..options(0.0, 1.0) };
-        assert_eq!(draw(&of(1.0), &[3.0, 2.0, -1.0], &[0, 0], 0, 0)?.token, 0);
+        assert_eq!(draw(&of(1.0), &[3.0, 2.0, -1.0], &[0, 0], 0, 0).token, 0);
         // 3 / 1.4 is above 2 still, 3 / 1.6 is not, and 3 / 1.4² would not be.
-        assert_eq!(draw(&of(1.4), &[3.0, 2.0, -1.0], &[0, 0], 0, 0)?.token, 0);
-        assert_eq!(draw(&of(1.6), &[3.0, 2.0, -1.0], &[0], 0, 0)?.token, 1);
-        assert_eq!(draw(&of(2.0), &[-1.0, -1.5], &[0], 0, 0)?.token, 1);
-        Ok(())
+        assert_eq!(draw(&of(1.4), &[3.0, 2.0, -1.0], &[0, 0], 0, 0).token, 0);
+        assert_eq!(draw(&of(1.6), &[3.0, 2.0, -1.0], &[0], 0, 0).token, 1);
+        assert_eq!(draw(&of(2.0), &[-1.0, -1.5], &[0], 0, 0).token, 1);
     }
 
     #[test]
-    fn temperature_zero_takes_the_first_of_the_likeliest() -> Result<(), EngineError> {
-        assert_eq!(token(&options(0.0, 1.0), &[1.0, 3.0, 3.0], 0, 0)?, 1);
-        Ok(())
+    fn temperature_zero_takes_the_first_of_the_likeliest() {
+        assert_eq!(token(&options(0.0, 1.0), &[1.0, 3.0, 3.0], 0, 0), 1);
     }
 
     #[test]
-    fn a_logit_that_is_no_number_is_an_error() {
-        assert!(token(&options(0.0, 1.0), &[1.0, f32::NAN], 0, 0).is_err());
+    fn a_logit_that_is_no_number_is_found() {
+        assert_eq!(unusable(&[1.0, -3e38]), None);
+        assert_eq!(unusable(&[1.0, f32::INFINITY, f32::NAN]), Some((1, f32::INFINITY)));
+        assert_eq!(unusable(&[f32::NEG_INFINITY]), Some((0, f32::NEG_INFINITY)));
+        assert!(unusable(&[1.0, f32::NAN]).is_some_and(|(token, logit)| token == 1 && logit.is_nan()));
     }
 
     #[test]
-    fn log_probabilities_are_the_models_whatever_is_drawn() -> Result<(), EngineError> {
+    fn log_probabilities_are_the_models_whatever_is_drawn() {
         let asked =
             SamplingOptions { top_log_probabilities: Some(2), repetition_penalty: 9.0, top_k: 1, ..options(0.1, 0.5) };
-        let drawn = draw(&asked, &three(), &[2], 0, 0)?;
+        let drawn = draw(&asked, &three(), &[2], 0, 0);
         let reported = drawn.log_probabilities.expect("they were asked for");
         let near = |got: f64, expected: f64| (got - expected.ln()).abs() < 1e-6;
         assert!(near(reported.drawn, [0.1, 0.2, 0.7][drawn.token as usize]), "{reported:?}");
         assert_eq!(reported.top.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [2, 1]);
         assert!(near(reported.top[0].1, 0.7) && near(reported.top[1].1, 0.2), "{reported:?}");
         let none = SamplingOptions { top_log_probabilities: None, ..asked };
-        assert_eq!(draw(&none, &three(), &[2], 0, 0)?.log_probabilities, None);
-        Ok(())
+        assert_eq!(draw(&none, &three(), &[2], 0, 0).log_probabilities, None);
     }
 
     /// `tests/oracle/sampling.py` made the cases with transformers' own processors.

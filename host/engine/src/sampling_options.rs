@@ -1,6 +1,7 @@
 //! Sampling options: how the tokens of a completion are drawn, and where it ends.
 
 use super::error::EngineError;
+use hilora_contract::artifact::ContentHash;
 
 /// How tokens are drawn.
 ///
@@ -49,6 +50,37 @@ impl Default for SamplingOptions {
 }
 
 impl SamplingOptions {
+    /// The hash of all that decides which tokens are drawn from a model's logits, and of what is told of them.
+    pub fn content(&self) -> ContentHash {
+        // Named one by one, so that none can be forgotten.
+        let Self {
+            max_new_tokens,
+            temperature,
+            top_p,
+            top_k,
+            min_p,
+            repetition_penalty,
+            seed,
+            top_log_probabilities,
+            stop_tokens,
+            stop_strings,
+        } = self;
+        let numbers = [
+            *max_new_tokens as u64,
+            temperature.to_bits(),
+            top_p.to_bits(),
+            *top_k as u64,
+            min_p.to_bits(),
+            repetition_penalty.to_bits(),
+            *seed,
+            top_log_probabilities.map_or(0, |top| top as u64 + 1),
+        ]
+        .map(u64::to_le_bytes);
+        let stop_tokens: Vec<u8> = stop_tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        let numbers = numbers.iter().map(|number| &number[..]);
+        ContentHash::of_parts(numbers.chain([&stop_tokens[..]]).chain(stop_strings.iter().map(String::as_bytes)))
+    }
+
     /// Refuses the first value that cannot be used.
     pub fn check(&self) -> Result<(), EngineError> {
         let Self { max_new_tokens, temperature, top_p, min_p, repetition_penalty, .. } = self;
@@ -81,6 +113,28 @@ impl SamplingOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_option_is_in_the_content() {
+        let fine = SamplingOptions::default;
+        let mut contents = vec![fine().content()];
+        for options in [
+            SamplingOptions { max_new_tokens: 511, ..fine() },
+            SamplingOptions { temperature: 0.5, ..fine() },
+            SamplingOptions { top_p: 0.5, ..fine() },
+            SamplingOptions { top_k: 5, ..fine() },
+            SamplingOptions { min_p: 0.5, ..fine() },
+            SamplingOptions { repetition_penalty: 1.5, ..fine() },
+            SamplingOptions { seed: 5, ..fine() },
+            SamplingOptions { top_log_probabilities: Some(0), ..fine() },
+            SamplingOptions { stop_tokens: vec![5], ..fine() },
+            SamplingOptions { stop_strings: vec!["a".to_owned(), "b".to_owned()], ..fine() },
+            SamplingOptions { stop_strings: vec!["ab".to_owned()], ..fine() },
+        ] {
+            assert!(!contents.contains(&options.content()), "{options:?}");
+            contents.push(options.content());
+        }
+    }
 
     #[test]
     fn what_cannot_be_used_is_refused_by_name() {

@@ -19,7 +19,7 @@ use super::usage::Usage;
 pub struct Limits {
     /// Blocks of the cache.
     pub blocks: usize,
-    /// Sequences in one pass.
+    /// Sequences in one pass, and samples that are drawn at once.
     pub rows_max: usize,
     /// Tokens in one pass.
     pub step_tokens_max: usize,
@@ -31,7 +31,7 @@ pub struct Limits {
 pub(crate) struct Scheduler {
     limits: Limits,
     block_tokens: usize,
-    pub(crate) pool: BlockPool,
+    pool: BlockPool,
     /// Sequences without blocks, by age.
     waiting: VecDeque<Sequence>,
     /// Sequences with blocks, by age.
@@ -81,33 +81,37 @@ impl Scheduler {
 
     /// Decides on the next pass: sets what is scheduled of each running sequence, and returns the copies that come before.
     pub(crate) fn plan(&mut self) -> Vec<(u32, u32)> {
-        let (mut rows, mut tokens) = (self.limits.rows_max, self.limits.step_tokens_max);
+        let Limits { rows_max, step_tokens_max, .. } = self.limits;
+        let with_a_row = self.running.iter().filter(|sequence| !sequence.is_parked).count();
+        let (mut free_rows, mut tokens) = (rows_max.saturating_sub(with_a_row), step_tokens_max);
         let preemptions = self.usage.preemptions;
         let mut at = 0;
-        while at < self.running.len() && rows > 0 && tokens > 0 {
-            if self.running[at].remaining() == 1 && self.make_room(at) {
-                self.running[at].scheduled = 1;
-                (rows, tokens) = (rows - 1, tokens - 1);
+        while at < self.running.len() && tokens > 0 {
+            let is_parked = self.running[at].is_parked;
+            let has_row = !is_parked || free_rows > 0;
+            if self.running[at].remaining() == 1 && has_row && self.make_room(at) {
+                tokens -= 1;
+                free_rows -= usize::from(is_parked);
+                free_rows -= self.running[at].schedule(1, free_rows);
             }
             at += 1;
         }
         // A prompt has all of its blocks since it joined.
         for sequence in self.running.iter_mut().filter(|sequence| sequence.remaining() > 1) {
-            if rows == 0 || tokens == 0 {
+            if tokens == 0 {
                 break;
             }
-            sequence.scheduled = sequence.remaining().min(tokens);
-            (rows, tokens) = (rows - 1, tokens - sequence.scheduled);
+            let part = sequence.remaining().min(tokens);
+            tokens -= part;
+            free_rows -= sequence.schedule(part, free_rows);
         }
         // Who has just given blocks back would ask for them again.
-        while rows > 0
-            && tokens > 0
-            && self.usage.preemptions == preemptions
-            && self.running.len() < self.limits.rows_max
-        {
+        while free_rows > 0 && tokens > 0 && self.usage.preemptions == preemptions && self.running.len() < rows_max {
             let Some(mut sequence) = self.next_with_room() else { break };
-            sequence.scheduled = sequence.remaining().min(tokens);
-            (rows, tokens) = (rows - 1, tokens - sequence.scheduled);
+            let part = sequence.remaining().min(tokens);
+            tokens -= part;
+            free_rows -= 1;
+            free_rows -= sequence.schedule(part, free_rows);
             self.run(sequence);
         }
         std::mem::take(&mut self.copies)
@@ -118,19 +122,39 @@ impl Scheduler {
         self.running.iter().filter(|sequence| sequence.scheduled > 0)
     }
 
-    /// The sequences of which the last pass has computed the last token. What it computed can be found from now on.
-    pub(crate) fn take_computed(&mut self) -> Vec<Sequence> {
-        for sequence in self.running.iter_mut().filter(|sequence| sequence.scheduled > 0) {
+    /// Of the sequences that the last pass has computed, those whose last token is among what it computed, and those that
+    /// it could not compute with numbers, of which it is told in their order. What was computed can be found from now on,
+    /// but for theirs: attention multiplies a token that is no number by zero for those before it, and has none for them.
+    pub(crate) fn take_computed(&mut self, usable: impl Iterator<Item = bool>) -> Vec<Sequence> {
+        let mut taken = HashSet::new();
+        for (sequence, is_usable) in self.running.iter_mut().filter(|sequence| sequence.scheduled > 0).zip(usable) {
             let before = sequence.cached / self.block_tokens;
             self.usage.computed_tokens += sequence.scheduled as u64;
             sequence.cached += std::mem::take(&mut sequence.scheduled);
-            for block in before..sequence.cached / self.block_tokens {
+            for block in (before..sequence.cached / self.block_tokens).filter(|_| is_usable) {
                 let key = sequence.key(block, self.block_tokens);
                 self.pool.keep(key, sequence.blocks[block]);
             }
+            if sequence.remaining() == 0 || !is_usable {
+                taken.insert(sequence.age());
+            }
         }
         self.usage.passes += 1;
-        self.running.extract_if(.., |sequence| sequence.remaining() == 0).collect()
+        self.running.extract_if(.., |sequence| taken.contains(&sequence.age())).collect()
+    }
+
+    /// The samples of a computed sequence that a token was drawn for, each by itself. Those to come stay here.
+    pub(crate) fn branch(&mut self, sequence: Sequence) -> Vec<Sequence> {
+        let (samples, to_come) = sequence.branched();
+        let holders = samples.iter().chain(&to_come);
+        holders.skip(1).for_each(|sequence| sequence.blocks.iter().for_each(|block| self.pool.share(*block)));
+        to_come.into_iter().for_each(|sequence| self.run(sequence));
+        samples
+    }
+
+    /// Lets go of the blocks of a sample that has ended.
+    pub(crate) fn end(&mut self, sample: &Sequence) {
+        self.pool.release(&sample.blocks);
     }
 
     /// Takes back a sequence that has a token more to compute.
@@ -183,7 +207,7 @@ impl Scheduler {
         let Some(mut sequence) = self.running.pop() else { return };
         self.pool.release(&sequence.blocks);
         sequence.blocks.clear();
-        (sequence.cached, sequence.scheduled) = (0, 0);
+        (sequence.cached, sequence.scheduled, sequence.drawing, sequence.is_parked) = (0, 0, 0, false);
         self.usage.preemptions += 1;
         let at = self.waiting.partition_point(|other| other.age() < sequence.age());
         self.waiting.insert(at, sequence);
@@ -223,13 +247,25 @@ impl Scheduler {
     /// The keys of whole blocks that running sequences are about to compute.
     fn keys_under_way(&mut self) -> HashSet<PrefixKey> {
         let block_tokens = self.block_tokens;
-        let prompts = self.running.iter_mut().filter(|sequence| sequence.remaining() > 1);
-        prompts
+        self.running
+            .iter_mut()
             .flat_map(|sequence| {
                 let blocks = sequence.cached / block_tokens..sequence.tokens.len() / block_tokens;
                 blocks.map(|block| sequence.key(block, block_tokens)).collect::<Vec<_>>()
             })
             .collect()
+    }
+
+    /// Blocks that no sequence holds.
+    #[cfg(test)]
+    pub(crate) fn free_blocks(&self) -> usize {
+        self.pool.available()
+    }
+
+    /// How many sequences there are.
+    #[cfg(test)]
+    pub(crate) fn sequences(&self) -> usize {
+        self.running.len() + self.waiting.len()
     }
 
     /// What is wrong with the books, if anything.

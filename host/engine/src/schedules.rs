@@ -1,32 +1,37 @@
-//! Random schedules: whatever the limits, the order, the neighbours and the cancellations, a sample's tokens are those that
-//! it gets alone, every step leaves the books in order, and the engine comes to an end.
+//! Random schedules: whatever the limits, the order, the neighbours, the cancellations and the samples that fail, a sample's
+//! tokens are those that it gets alone, every step leaves the books in order, and the engine comes to an end.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 
 use super::engine::Engine;
 use super::error::EngineError;
 use super::event::{Completion, CompletionEnd, Event};
 use super::fake_model::{FakeModel, FakeText, LENGTH_MAX, VOCABULARY};
-use super::forward::{Forward, ModelForward};
+use super::forward::Forward;
 use super::request::{Request, RequestId};
 use super::sampling_options::SamplingOptions;
 use super::scheduler::Limits;
-use super::small_model::{perturbed_adapter, small_model};
-use hilora_kernels::cross_entropy::Normalization;
 use hilora_kernels::philox::{Purpose, Sequence};
-use hilora_model::PackedDocuments;
 
-const WIDE: Limits = Limits { blocks: 128, rows_max: 64, step_tokens_max: 4_096, waiting_max: 4_096 };
+/// Limits that no test here meets.
+pub(crate) const WIDE: Limits = Limits { blocks: 128, rows_max: 64, step_tokens_max: 4_096, waiting_max: 4_096 };
 
-type Completions = BTreeMap<(RequestId, usize), Completion>;
+/// What became of samples: a completion, or why there is none.
+pub(crate) type Completions = BTreeMap<(RequestId, usize), Result<Completion, String>>;
 
 fn engine(limits: Limits) -> Result<Engine<'static, FakeModel>, EngineError> {
     Engine::new(FakeModel::default(), Some(&FakeText), limits)
 }
 
+/// One over a model that sometimes answers with what is no number.
+fn poisoned_engine(limits: Limits) -> Result<Engine<'static, FakeModel>, EngineError> {
+    let mut model = FakeModel::default();
+    model.poisoned = Some(150);
+    Engine::new(model, Some(&FakeText), limits)
+}
+
 /// Steps once; the tokens that were told are those of the samples that end.
-fn step<F: Forward>(
+pub(crate) fn step<F: Forward>(
     engine: &mut Engine<'_, F>,
     told: &mut BTreeMap<(RequestId, usize), Vec<u32>>,
     completions: &mut Completions,
@@ -38,7 +43,12 @@ fn step<F: Forward>(
                 // Its first tokens may have been told to a test that stepped by itself.
                 let told = told.remove(&(request, sample)).unwrap_or_default();
                 assert!(completion.tokens.ends_with(&told), "{told:?} {completion:?}");
-                assert!(completions.insert((request, sample), completion).is_none(), "a sample ended twice");
+                assert!(completions.insert((request, sample), Ok(completion)).is_none(), "a sample ended twice");
+            }
+            Event::Failed { request, sample, error } => {
+                told.remove(&(request, sample));
+                let failed = Err(error.to_string());
+                assert!(completions.insert((request, sample), failed).is_none(), "a sample ended twice");
             }
         }
     }
@@ -47,7 +57,7 @@ fn step<F: Forward>(
 }
 
 /// Everything that is left.
-fn finish<F: Forward>(engine: &mut Engine<'_, F>) -> Result<Completions, EngineError> {
+pub(crate) fn finish<F: Forward>(engine: &mut Engine<'_, F>) -> Result<Completions, EngineError> {
     let (mut told, mut completions) = (BTreeMap::new(), BTreeMap::new());
     for _ in 0..20_000 {
         if engine.is_idle() {
@@ -59,10 +69,15 @@ fn finish<F: Forward>(engine: &mut Engine<'_, F>) -> Result<Completions, EngineE
     panic!("the engine comes to no end");
 }
 
+/// The completions, in the order of requests and samples.
+pub(crate) fn whole(completions: Completions) -> Vec<Completion> {
+    completions.into_values().map(|completion| completion.expect("nothing makes it fail")).collect()
+}
+
 /// What each sample of a request gets alone, in an engine of its own.
-fn alone(request: &Request) -> Result<Vec<Completion>, EngineError> {
+fn alone(request: &Request) -> Result<Vec<Result<Completion, String>>, EngineError> {
     let one = |stream: &u64| {
-        let mut engine = engine(WIDE)?;
+        let mut engine = poisoned_engine(WIDE)?;
         engine.admit(Request { streams: vec![*stream], ..request.clone() })?;
         Ok(finish(&mut engine)?.into_values().next().expect("one sample was asked for"))
     };
@@ -90,13 +105,13 @@ fn random_request(numbers: &mut Sequence) -> Request {
         stop_strings: if numbers.below(2) == 0 { Vec::new() } else { vec!["FA".to_owned(), "K".to_owned()] },
     };
     let adapter = [None, Some(0), Some(2)][numbers.below(3)];
-    let streams = (0..1 + numbers.below(5)).map(|_| numbers.below(6) as u64).collect();
+    let streams = (0..1 + numbers.below(9)).map(|_| numbers.below(6) as u64).collect();
     Request { prompt, adapter, streams, options }
 }
 
 #[test]
 fn no_schedule_changes_a_token_or_loses_a_block() -> Result<(), EngineError> {
-    let (mut preemptions, mut found, mut copied, mut ends) = (0, 0, 0, [0; 3]);
+    let (mut preemptions, mut found, mut copied, mut ends) = (0, 0, 0, [0; 5]);
     for schedule in 0..60 {
         let mut numbers = Sequence::new(schedule, Purpose::Shuffle, 1);
         let limits = Limits {
@@ -106,7 +121,7 @@ fn no_schedule_changes_a_token_or_loses_a_block() -> Result<(), EngineError> {
             step_tokens_max: 1 + numbers.below(40),
             waiting_max: 1 + numbers.below(6),
         };
-        let mut engine = engine(limits)?;
+        let mut engine = poisoned_engine(limits)?;
         let largest = engine.forward().largest.clone();
         let (mut told, mut completions) = (BTreeMap::new(), BTreeMap::new());
         let mut admitted: Vec<(RequestId, Request)> = Vec::new();
@@ -146,10 +161,12 @@ fn no_schedule_changes_a_token_or_loses_a_block() -> Result<(), EngineError> {
             for (sample, expected) in alone(request)?.into_iter().enumerate() {
                 match completions.remove(&(*id, sample)) {
                     Some(got) => {
-                        ends[match &got.end {
-                            CompletionEnd::StopToken(_) => 0,
-                            CompletionEnd::StopString { .. } => 1,
-                            CompletionEnd::Length => 2,
+                        ends[match got.as_ref().map(|completion| &completion.end) {
+                            Ok(CompletionEnd::StopToken(_)) => 0,
+                            Ok(CompletionEnd::StopString { .. }) => 1,
+                            Ok(CompletionEnd::Length) => 2,
+                            Err(error) if error.ends_with("is NaN") => 3,
+                            Err(_) => 4,
                         }] += 1;
                         assert_eq!(got, expected, "schedule {schedule}, {id}, sample {sample}");
                     }
@@ -214,7 +231,7 @@ fn a_conversation_goes_on_from_what_was_drawn() -> Result<(), EngineError> {
     let mut engine = engine(WIDE)?;
     let first = request(counting(10), 0..1);
     engine.admit(first.clone())?;
-    let answer = finish(&mut engine)?.into_values().next().expect("one was asked for").tokens;
+    let answer = whole(finish(&mut engine)?).remove(0).tokens;
     // 15 of the 16 tokens were computed: three whole blocks.
     engine.admit(request([first.prompt, answer, vec![1, 2]].concat(), 0..1))?;
     finish(&mut engine)?;
@@ -268,10 +285,10 @@ fn a_sequence_ends_at_the_models_longest() -> Result<(), EngineError> {
     for prompt in [length_max - 2, length_max - 1, length_max] {
         engine.admit(request(counting(prompt), 0..1))?;
     }
-    let completions = finish(&mut engine)?;
-    let lengths: Vec<usize> = completions.values().map(|completion| completion.tokens.len()).collect();
+    let completions = whole(finish(&mut engine)?);
+    let lengths: Vec<usize> = completions.iter().map(|completion| completion.tokens.len()).collect();
     assert_eq!(lengths, [2, 1, 1]);
-    assert!(completions.values().all(|completion| completion.end == CompletionEnd::Length));
+    assert!(completions.iter().all(|completion| completion.end == CompletionEnd::Length));
     Ok(())
 }
 
@@ -302,68 +319,75 @@ fn after_a_pass_that_failed_the_requests_go_on_with_the_same_tokens() -> Result<
 }
 
 #[test]
-fn a_models_tokens_are_the_same_in_any_schedule_and_their_log_probabilities_the_trainers() -> Result<(), Box<dyn Error>>
-{
-    let model = small_model(3)?;
-    let adapter = perturbed_adapter(&model)?;
-    let request = |number: u32| {
-        let common = if number.is_multiple_of(2) { 40 } else { 3 };
-        let prompt = (0..common).chain((0..1 + number * 5).map(|i| (i * 7 + number) % 90)).collect();
-        let options = SamplingOptions {
-            max_new_tokens: 12,
-            temperature: 0.9,
-            top_p: 0.95,
-            seed: 5,
-            top_log_probabilities: Some(1),
-            ..SamplingOptions::default()
-        };
-        let adapter = number.is_multiple_of(3).then_some(0);
-        Request { prompt, adapter, streams: (0..3).map(|sample| u64::from(number * 2 + sample)).collect(), options }
-    };
-    let requests: Vec<Request> = (0..8).map(request).collect();
-    let run = |requests: &[Request], limits| {
-        let mut engine = Engine::new(ModelForward::new(&model, &[&adapter])?, None, limits)?;
-        let ids = requests.iter().map(|request| engine.admit(request.clone())).collect::<Result<Vec<_>, _>>()?;
-        let mut completions = finish(&mut engine)?;
-        assert_eq!(engine.free_blocks(), limits.blocks);
-        let of = |(id, request): (&RequestId, &Request)| -> Vec<Completion> {
-            (0..request.streams.len()).filter_map(|sample| completions.remove(&(*id, sample))).collect()
-        };
-        let completions: Vec<_> = ids.iter().zip(requests).map(of).collect();
-        Ok::<_, EngineError>((completions, engine.usage()))
-    };
-    let mut alone = Vec::new();
-    for request in &requests {
-        alone.extend(run(std::slice::from_ref(request), WIDE)?.0);
+fn samples_branch_off_as_there_are_rows_however_many_are_asked_for() -> Result<(), EngineError> {
+    const SAMPLES: u64 = 2_000;
+    let mut engine = engine(Limits { rows_max: 3, ..WIDE })?;
+    let all = request(counting(42), 0..SAMPLES);
+    engine.admit(all.clone())?;
+    let (mut told, mut completions, mut waves) = (BTreeMap::new(), BTreeMap::new(), 0);
+    while !engine.is_idle() {
+        // Three that decode, and the one that stands for those to come.
+        assert!(engine.sequences() <= 4, "{}", engine.sequences());
+        let before = completions.len();
+        step(&mut engine, &mut told, &mut completions)?;
+        waves += u64::from(completions.len() > before);
     }
-    let (wide, usage) = run(&requests, WIDE)?;
-    assert_eq!(wide, alone);
-    assert!(usage.found_tokens > 0 && usage.copied_blocks > 0);
-    let (tight, usage) = run(&requests, Limits { blocks: 6, rows_max: 4, step_tokens_max: 13, ..WIDE })?;
-    assert_eq!(tight, alone);
-    assert!(usage.preemptions > 0);
-    let reversed: Vec<Request> = requests.iter().rev().cloned().collect();
-    let (mut turned, _) = run(&reversed, Limits { rows_max: 5, step_tokens_max: 100, ..WIDE })?;
-    turned.reverse();
-    assert_eq!(turned, alone);
-    for (request, completions) in requests.iter().zip(&alone) {
-        assert_eq!(completions.len(), 3);
-        for completion in completions {
-            let mut documents = PackedDocuments::default();
-            let tokens = [&request.prompt[..], &completion.tokens].concat();
-            documents.push(&tokens, |_| true);
-            let adapter = request.adapter.map(|_| &adapter);
-            let rows: Vec<usize> = (request.prompt.len() - 1..tokens.len() - 1).collect();
-            let hidden = model.hidden(&documents, adapter)?;
-            let logits = model.logits(&hidden, &rows, adapter)?;
-            let vocabulary = model.config().vocab_size;
-            let reported = completion.log_probabilities.iter().map(|reported| reported.drawn.to_bits());
-            let trainers = logits
-                .chunks_exact(vocabulary)
-                .zip(&completion.tokens)
-                .map(|(row, token)| (-Normalization::of(row).loss(row[*token as usize])).to_bits());
-            assert!(reported.eq(trainers), "{request:?}");
+    // Each wave after the first computes the last token of the prompt once more.
+    assert_eq!((engine.usage().computed_tokens, waves), (42 + SAMPLES * 5 + waves - 1, SAMPLES.div_ceil(3)));
+    assert_eq!(engine.free_blocks(), WIDE.blocks);
+    assert_eq!(whole(completions).len() as u64, SAMPLES);
+    Ok(())
+}
+
+#[test]
+fn a_sample_that_fails_ends_alone() -> Result<(), EngineError> {
+    let requests = [request(counting(9), 0..40), request(counting(14), 0..40)];
+    let run = |mut engine: Engine<'static, FakeModel>| {
+        requests.iter().try_for_each(|request| engine.admit(request.clone()).map(drop))?;
+        let completions = finish(&mut engine)?;
+        assert_eq!(engine.free_blocks(), WIDE.blocks);
+        Ok::<_, EngineError>(completions)
+    };
+    let fine = run(engine(WIDE)?)?;
+    let poisoned = run(poisoned_engine(WIDE)?)?;
+    assert_eq!(poisoned.len(), 80);
+    let failed = |completion: &&Result<Completion, String>| completion.is_err();
+    let failures = poisoned.values().filter(failed).count();
+    assert!((1..40).contains(&failures) && !fine.values().any(|completion| completion.is_err()), "{failures}");
+    for (sample, completion) in poisoned {
+        match completion {
+            Ok(completion) => assert_eq!(Ok(completion), fine[&sample]),
+            Err(error) => assert!(error.starts_with("the logit of token 0 at position ") && error.ends_with("is NaN")),
         }
     }
+    Ok(())
+}
+
+#[test]
+fn what_another_is_about_to_compute_is_waited_for_to_its_last_token() -> Result<(), EngineError> {
+    let mut engine = engine(Limits { step_tokens_max: 7, ..WIDE })?;
+    engine.admit(request(counting(8), 0..1))?;
+    engine.step()?;
+    // One token of the first prompt is left, and it makes a block whole that the second begins with.
+    engine.admit(request([counting(8), vec![20, 21]].concat(), 0..1))?;
+    finish(&mut engine)?;
+    assert_eq!((engine.usage().computed_tokens, engine.usage().found_tokens), (8 + 5 + 2 + 5, 8));
+    Ok(())
+}
+
+#[test]
+fn where_there_is_no_memory_to_spare_what_is_needed_is_asked_for() -> Result<(), EngineError> {
+    let run = |blocks_max| {
+        let mut model = FakeModel::default();
+        model.blocks_max = blocks_max;
+        let mut engine = Engine::new(model, None, WIDE)?;
+        engine.admit(request(counting(9), 0..2))?;
+        engine.step()?;
+        engine.admit(request(counting(14), 0..1))?;
+        Ok::<_, EngineError>(whole(finish(&mut engine)?))
+    };
+    // Nine blocks are needed in the end, and six before: twice six are not there.
+    assert_eq!(run(Some(11))?, run(None)?);
+    assert!(run(Some(5)).is_err_and(|error| error.to_string().contains("no memory")));
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! A sequence: a prompt with what has been drawn after it, and the blocks that hold its keys and values.
 //!
 //! The samples of a request are one sequence until the first of their tokens is drawn: the prompt is computed once. Then
-//! each goes on by itself, from the same blocks.
+//! each goes on by itself, from the same blocks. As many branch off at once as there are rows for; the sequence stands for
+//! those to come, keeps the prompt's blocks for them, and computes its last token again when there are rows.
 
 use std::sync::Arc;
 
@@ -26,6 +27,10 @@ pub(crate) struct Sequence {
     pub(crate) cached: usize,
     /// How many more the next pass computes.
     pub(crate) scheduled: usize,
+    /// For how many of its samples a token is drawn after the next pass.
+    pub(crate) drawing: usize,
+    /// Whether it only keeps its blocks for samples to come: it has no row, and needs one to draw.
+    pub(crate) is_parked: bool,
     /// The blocks, in order.
     pub(crate) blocks: Vec<u32>,
     pub(crate) log_probabilities: Vec<LogProbabilities>,
@@ -45,6 +50,8 @@ impl Sequence {
             request: Arc::new(request),
             cached: 0,
             scheduled: 0,
+            drawing: 0,
+            is_parked: false,
             blocks: Vec::new(),
             log_probabilities: Vec::new(),
             stop_matcher: StopMatcher::default(),
@@ -72,6 +79,18 @@ impl Sequence {
         self.scheduled > 0 && self.scheduled == self.remaining()
     }
 
+    /// Lets the next pass compute so many of its tokens. If the last is among them, as many samples are drawn as have a row:
+    /// one has the sequence's own, the others need a free one each. Returns how many of those they take.
+    pub(crate) fn schedule(&mut self, tokens: usize, free_rows: usize) -> usize {
+        self.scheduled = tokens;
+        if !self.draws() {
+            return 0;
+        }
+        let others = (self.samples - 1).min(free_rows);
+        self.drawing = 1 + others;
+        others
+    }
+
     /// The key of a whole block of its tokens.
     pub(crate) fn key(&mut self, block: usize, block_tokens: usize) -> PrefixKey {
         while self.keys.len() <= block {
@@ -82,15 +101,21 @@ impl Sequence {
         self.keys[block]
     }
 
-    /// Its samples, each by itself. Somebody has to hold its blocks once more for each but one.
-    pub(crate) fn into_samples(self) -> Vec<Self> {
-        match self.samples {
-            1 => vec![self],
-            samples => {
-                let one = |sample| Self { sample, samples: 1, ..self.clone() };
-                (self.sample..self.sample + samples).map(one).collect()
-            }
+    /// The samples that a token was drawn for, each by itself, and what stands for those to come. Somebody has to hold its
+    /// blocks once for each.
+    pub(crate) fn branched(mut self) -> (Vec<Self>, Option<Self>) {
+        let drawn = std::mem::take(&mut self.drawing);
+        if self.samples == 1 {
+            self.is_parked = false;
+            return (vec![self], None);
         }
+        let one = |sample| Self { sample, samples: 1, is_parked: false, ..self.clone() };
+        let samples = (self.sample..self.sample + drawn).map(one).collect();
+        (self.sample, self.samples) = (self.sample + drawn, self.samples - drawn);
+        // The logits of its last token are asked for again.
+        self.cached -= 1;
+        self.is_parked = true;
+        (samples, (self.samples > 0).then_some(self))
     }
 
     /// What it has become.

@@ -26,7 +26,8 @@ pub struct Completion {
     pub tokens: u64,
     /// How it ended.
     pub end: CompletionEnd,
-    /// The log-probability of each of its tokens, where they were asked for and given.
+    /// The log-probability of each of its tokens, where they were asked for and given; of a stop token last, which the
+    /// engine tells and most endpoints do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_probabilities: Option<Vec<f64>>,
 }

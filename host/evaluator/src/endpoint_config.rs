@@ -18,6 +18,9 @@ pub struct EndpointGeneratorConfig {
     /// formatter lays out.
     #[serde(default)]
     pub api: Api,
+    /// Which keys beside OpenAI's own the endpoint takes.
+    #[serde(default)]
+    pub protocol: EndpointProtocol,
     /// The base's name, as the endpoint calls it.
     pub base_model: String,
     /// The adapter's name.
@@ -35,12 +38,6 @@ pub struct EndpointGeneratorConfig {
     /// How many answers to one prompt a request asks for (`n`). A server that does not take it is asked one by one.
     #[serde(default = "default_samples_per_request")]
     pub samples_per_request: u32,
-    /// Texts at which an answer ends, besides those at which the formatter ends one where its text is sent.
-    #[serde(default)]
-    pub stop: Vec<String>,
-    /// Whether to ask for the log-probability of each token; they are kept with the samples.
-    #[serde(default)]
-    pub log_probabilities: bool,
     /// How many calls are open at once.
     #[serde(default = "default_concurrency")]
     pub concurrency: usize,
@@ -70,6 +67,18 @@ fn default_retries() -> u32 {
 
 fn default_timeout_seconds() -> u64 {
     120
+}
+
+/// Which keys an endpoint takes in a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndpointProtocol {
+    /// OpenAI's own, which any server takes.
+    #[default]
+    Openai,
+    /// Also `top_k`, `min_p` and `repetition_penalty`, as vLLM and SGLang take them. They are always sent: vLLM takes what a
+    /// request leaves out from the model's `generation_config.json`.
+    Vllm,
 }
 
 /// Which of the two models that are compared.
@@ -103,9 +112,6 @@ impl EndpointGeneratorConfig {
         if !(1..=SAMPLES_PER_REQUEST_MAX).contains(&self.samples_per_request) {
             let got = self.samples_per_request;
             problems.push(format!("{SECTION}.samples_per_request is {got}, expected 1 to {SAMPLES_PER_REQUEST_MAX}"));
-        }
-        if self.stop.iter().any(String::is_empty) {
-            problems.push(format!("{SECTION}.stop has an empty text, at which every answer would end"));
         }
         problems
     }
@@ -163,10 +169,10 @@ mod tests {
     fn every_problem_is_listed_once() -> Result<(), serde_json::Error> {
         let config = parse(
             r#"{"base_url": "ftp://here", "base_model": "", "adapter_model": "a", "adapter_base_url": "there",
-                "samples_per_request": 0, "stop": [""], "concurrency": 0}"#,
+                "samples_per_request": 0, "concurrency": 0}"#,
         )?;
         let problems = config.validate();
-        for key in ["base_url", "adapter_base_url", "base_model", "samples_per_request", "stop", "concurrency"] {
+        for key in ["base_url", "adapter_base_url", "base_model", "samples_per_request", "concurrency"] {
             let named = |problem: &&String| problem.starts_with(&format!("evaluation.generator.{key} "));
             assert_eq!(problems.iter().filter(named).count(), 1, "{key}: {problems:?}");
         }

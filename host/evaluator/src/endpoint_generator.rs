@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::completion::{Completion, CompletionEnd};
 use super::config::EvaluationConfig;
-use super::endpoint_config::{EndpointGeneratorConfig, Side};
+use super::endpoint_config::{EndpointGeneratorConfig, EndpointProtocol, Side};
 use super::error::EvaluatorError;
 use super::generator::{CompletionSink, Generator, SampleRequest};
 use hilora_contract::artifact::ContentHash;
@@ -35,6 +35,7 @@ pub struct EndpointGenerator {
     stop: Vec<String>,
     temperature: f64,
     top_p: f64,
+    filters: Filters,
     max_tokens: usize,
     seed: u64,
     samples_per_request: usize,
@@ -58,17 +59,18 @@ impl EndpointGenerator {
             Api::Chat => Vec::new(),
             Api::Completions => formatter.stop_sequences()?,
         };
-        stop.extend(config.stop.iter().cloned());
+        stop.extend(evaluation.stop.iter().cloned());
         Ok(Self {
             endpoint,
             model: config.model(side).to_owned(),
             stop,
             temperature: evaluation.temperature,
             top_p: evaluation.top_p,
+            filters: Filters::of(config.protocol, evaluation),
             max_tokens: evaluation.max_new_tokens,
             seed,
             samples_per_request: config.samples_per_request as usize,
-            log_probabilities: config.log_probabilities,
+            log_probabilities: evaluation.log_probabilities,
             concurrency: config.concurrency,
         })
     }
@@ -88,6 +90,7 @@ impl EndpointGenerator {
             prompt: (!is_chat).then(text),
             temperature: self.temperature,
             top_p: self.top_p,
+            filters: self.filters,
             max_tokens: self.max_tokens,
             seed: self.seed_of(request.stream),
             n: (samples > 1).then_some(samples),
@@ -113,6 +116,8 @@ struct Body<'a> {
     prompt: Option<String>,
     temperature: f64,
     top_p: f64,
+    #[serde(flatten)]
+    filters: Filters,
     max_tokens: usize,
     seed: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +126,31 @@ struct Body<'a> {
     stop: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Logprobs>,
+}
+
+/// What OpenAI's protocol has no keys for.
+#[derive(Clone, Copy, Serialize)]
+struct Filters {
+    /// -1 is all: older versions of vLLM refuse 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repetition_penalty: Option<f64>,
+}
+
+impl Filters {
+    fn of(protocol: EndpointProtocol, evaluation: &EvaluationConfig) -> Self {
+        match protocol {
+            EndpointProtocol::Openai => Self { top_k: None, min_p: None, repetition_penalty: None },
+            EndpointProtocol::Vllm => Self {
+                top_k: Some(if evaluation.top_k == 0 { -1 } else { evaluation.top_k.into() }),
+                min_p: Some(evaluation.min_p),
+                repetition_penalty: Some(evaluation.repetition_penalty),
+            },
+        }
+    }
 }
 
 /// Whether (a chat), or of how many tokens at each place (the other API).
@@ -133,17 +163,9 @@ enum Logprobs {
 
 impl Generator for EndpointGenerator {
     fn settings(&self) -> ContentHash {
-        let numbers = [
-            self.temperature.to_bits(),
-            self.top_p.to_bits(),
-            self.max_tokens as u64,
-            self.seed,
-            self.samples_per_request as u64,
-            u64::from(self.log_probabilities),
-        ]
-        .map(u64::to_le_bytes);
-        let stop = self.stop.iter().map(String::as_bytes);
-        ContentHash::of_parts(numbers.iter().map(|number| &number[..]).chain(stop))
+        // Whatever is asked of the server is in the body of a request, here of one for no prompt.
+        let none = SampleRequest { segments: &[], messages: &[], stream: 0 };
+        ContentHash::of_parts([self.body(&none, self.samples_per_request).as_bytes(), &self.seed.to_le_bytes()])
     }
 
     fn generate(&self, requests: &[SampleRequest<'_>], sink: &mut dyn CompletionSink) -> Result<(), EvaluatorError> {
@@ -237,7 +259,7 @@ impl Asking<'_> {
             CallEnd::Failed(EndpointError::NoAnswer { url, attempts, message }) => {
                 for request in group {
                     let (url, message) = (url.clone(), message.clone());
-                    self.sink.lose(request, EndpointError::NoAnswer { url, attempts, message })?;
+                    self.sink.lose(request, EndpointError::NoAnswer { url, attempts, message }.into())?;
                 }
                 Ok(())
             }
@@ -325,11 +347,12 @@ mod tests {
     use hilora_contract::dataset::{Role, Segment, SegmentKind};
     use serde_json::{Value, json};
 
-    fn generator(more: Value, side: Side) -> EndpointGenerator {
+    fn generator(more: Value, evaluation: Value, side: Side) -> EndpointGenerator {
         let mut config = json!({"base_url": "http://127.0.0.1:1/v1", "base_model": "b", "adapter_model": "a"});
         config.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         let config = serde_json::from_value(config).expect("a config");
-        EndpointGenerator::new(&config, side, &EvaluationConfig::default(), &FakeFormatter::new(), 7)
+        let evaluation: EvaluationConfig = serde_json::from_value(evaluation).expect("a config");
+        EndpointGenerator::new(&config, side, &evaluation, &FakeFormatter::new(), 7)
             .expect("a server on this machine needs no key")
     }
 
@@ -341,12 +364,12 @@ mod tests {
         let body = |generator: &EndpointGenerator, n| -> Value {
             serde_json::from_str(&generator.body(&request, n)).expect("it is JSON")
         };
-        let chat = body(&generator(json!({"log_probabilities": true}), Side::Base), 1);
+        let evaluation = json!({"stop": ["\n\n"], "log_probabilities": true});
+        let chat = body(&generator(json!({}), evaluation.clone(), Side::Base), 1);
         assert_eq!(chat["messages"], json!([{"role": "user", "content": "double"}]));
         assert_eq!((&chat["model"], &chat["logprobs"], chat.get("n")), (&json!("b"), &json!(true), None));
-        assert_eq!((chat.get("stop"), chat.get("prompt")), (None, None));
-        let text = json!({"api": "completions", "stop": ["\n\n"], "log_probabilities": true});
-        let text = body(&generator(text, Side::Adapter), 4);
+        assert_eq!((&chat["stop"], chat.get("prompt")), (&json!(["\n\n"]), None));
+        let text = body(&generator(json!({"api": "completions"}), evaluation, Side::Adapter), 4);
         assert_eq!((&text["prompt"], &text["stop"]), (&json!("<user>double"), &json!(["<end>", "\n\n"])));
         assert_eq!((&text["model"], &text["logprobs"], &text["n"]), (&json!("a"), &json!(1), &json!(4)));
         assert_eq!(
@@ -358,18 +381,35 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_are_not_openais_are_sent_to_those_that_take_them() {
+        let filters = |protocol: &str, evaluation: Value| {
+            let generator = generator(json!({"protocol": protocol}), evaluation, Side::Base);
+            let none = SampleRequest { segments: &[], messages: &[], stream: 3 };
+            let body: Value = serde_json::from_str(&generator.body(&none, 1)).expect("it is JSON");
+            ["top_k", "min_p", "repetition_penalty"].map(|key| body.get(key).cloned())
+        };
+        assert_eq!(filters("openai", json!({})), [None, None, None]);
+        assert_eq!(filters("vllm", json!({})), [Some(json!(-1)), Some(json!(0.0)), Some(json!(1.0))]);
+        let narrow = json!({"top_k": 20, "min_p": 0.05, "repetition_penalty": 1.1});
+        assert_eq!(filters("vllm", narrow), [Some(json!(20)), Some(json!(0.05)), Some(json!(1.1))]);
+    }
+
+    #[test]
     fn everything_that_decides_a_completion_is_in_content_or_settings() {
         let both = |more: Value, side| {
-            let generator = generator(more, side);
+            let generator = generator(more, json!({}), side);
             (generator.content(), generator.settings())
         };
         let before = both(json!({}), Side::Base);
         assert_eq!(both(json!({"concurrency": 1, "retries": 0, "timeout_seconds": 1}), Side::Base), before);
         assert_ne!(both(json!({}), Side::Adapter).0, before.0);
         assert_ne!(both(json!({"api": "completions"}), Side::Base).0, before.0);
-        for more in [json!({"samples_per_request": 2}), json!({"stop": ["x"]}), json!({"log_probabilities": true})] {
-            assert_ne!(both(more.clone(), Side::Base).1, before.1, "{more}");
+        assert_ne!(both(json!({"samples_per_request": 2}), Side::Base).1, before.1);
+        let settings = |evaluation: Value| generator(json!({"protocol": "vllm"}), evaluation, Side::Base).settings();
+        for evaluation in crate::fakes::every_way_to_draw() {
+            assert_ne!(settings(evaluation.clone()), settings(json!({})), "{evaluation}");
         }
+        assert_eq!(settings(json!({"samples_per_problem": 9, "hide_expected": true})), settings(json!({})));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::lost_answer::LostAnswer;
 use hilora_contract::artifact::{FileError, JsonLinesError, WrongRow};
 use hilora_contract::fault::{Blame, Fault};
 use hilora_contract::plugin::{PluginError, PluginIdentity};
@@ -107,15 +108,15 @@ pub enum EvaluatorError {
     /// An endpoint cannot be asked, or refuses to answer anything.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// The endpoint failed to give too many answers; a rate that counts them as wrong would not be the model's.
-    #[error("{answers} answers did not come; the first, to `{id}`: {detail}")]
+    /// Too many answers were lost; a rate that counts them as wrong would not be the model's.
+    #[error("{answers} answers did not come; the first, to `{id}`: {lost}")]
     NotAnswered {
         /// How many.
         answers: usize,
         /// The first one's problem.
         id: String,
-        /// What happened.
-        detail: String,
+        /// What happened to it.
+        lost: Box<LostAnswer>,
     },
     /// Two measurements are not of the same problems with the same number of samples.
     #[error("the two evaluations do not match: {what}: expected {expected}, got {got}")]
@@ -224,7 +225,7 @@ impl Fault for EvaluatorError {
             | Self::Syntax { .. } => Blame::User,
             Self::NotJudged { failed, .. } => *failed,
             Self::Endpoint(error) => error.blame(),
-            Self::NotAnswered { .. } => Blame::Machine,
+            Self::NotAnswered { lost, .. } => lost.blame(),
             Self::Count { .. } => Blame::Ours,
         }
     }
@@ -254,6 +255,7 @@ impl Fault for EvaluatorError {
             Self::NothingInCommon { .. } => "`hilora-host evaluate` asks again for answers that were not judged",
             Self::Figure { .. } => "`hilora-host evaluate` measures anew what was edited",
             Self::Endpoint(error) => return error.hints(),
+            Self::NotAnswered { lost, .. } if lost.blame() != Blame::Machine => return lost.hints(),
             Self::NotJudged { .. } | Self::NotAnswered { .. } => "what was drawn and judged is kept: run it again",
             Self::Prompts { .. }
             | Self::TooFewExamples { .. }

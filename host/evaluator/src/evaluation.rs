@@ -69,7 +69,7 @@ pub struct Evaluation {
 }
 
 /// One problem's answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProblemOutcome {
     /// The problem.
@@ -83,7 +83,7 @@ pub struct ProblemOutcome {
 }
 
 /// One judged answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleOutcome {
     /// The completion.
@@ -103,6 +103,10 @@ pub struct SampleOutcome {
     /// The test that it did not pass, with the cause or with what was expected and what came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_test: Option<FailedTest>,
+    /// The natural logarithm of its probability, where that was asked for and given: the sum over its tokens, the one that
+    /// ends it included if whoever drew it tells that, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_probability: Option<f64>,
 }
 
 impl SampleOutcome {

@@ -12,18 +12,18 @@ use super::config::EvaluationConfig;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome, check_problems};
 use super::extraction::{Extraction, Extractor};
-use super::failures::{FORMATTER_FAILED, NOT_ANSWERED};
+use super::failures::FORMATTER_FAILED;
 use super::generator::{CompletionSink, Generator, SampleRequest};
 use super::judged_answer::JudgedAnswer;
 use super::judging::{Answer, Judging, lock};
 use super::kept_outputs::bound_mismatches;
+use super::lost_answer::LostAnswer;
 use super::sample_record::SampleRecord;
 use super::sampling::{prompts, stream};
 use super::watch::{Subject, Watch, Work};
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{AnswerForm, EvaluationProblem, ProblemText, Segment, SegmentKind};
 use hilora_contract::plugin::{PromptFormatter, Sequence};
-use hilora_endpoint::EndpointError;
 use hilora_judge::{Judge, UNDECIDED_MAX, Verdict};
 
 /// Everything but the model that makes an evaluation.
@@ -144,14 +144,15 @@ impl Evaluator<'_> {
             for (index, (drawn, code)) in drawn.by_ref().take(per_problem) {
                 outcome.samples.push(match drawn {
                     Drawn::Completion(completion) => sample(problem, completion, code.get(), judged.remove(&index)),
-                    Drawn::Lost => SampleOutcome {
+                    Drawn::Lost(cause) => SampleOutcome {
                         completion: String::new(),
                         tokens: 0,
                         cut: false,
                         verdict: Some(Verdict::InternalError),
-                        error: Some(NOT_ANSWERED.to_owned()),
+                        error: Some(cause.to_owned()),
                         program: None,
                         failed_test: None,
+                        log_probability: None,
                     },
                 });
             }
@@ -169,7 +170,7 @@ fn sample(
     code: Option<&Extraction>,
     judged: Option<JudgedAnswer>,
 ) -> SampleOutcome {
-    let Completion { text, tokens, end, .. } = completion;
+    let Completion { text, tokens, end, log_probabilities } = completion;
     let (verdict, error, failed_test) = match (judged, code) {
         (Some(JudgedAnswer { verdict, error, failed_test }), _) => {
             (Some(verdict), error, failed_test.map(|failed| failed.of_problem(problem)))
@@ -185,7 +186,16 @@ fn sample(
         }
     };
     let program = code.and_then(|code| SampleOutcome::program_of(code, problem.answer_form));
-    SampleOutcome { completion: text, tokens, cut: end == CompletionEnd::Cut, verdict, error, program, failed_test }
+    SampleOutcome {
+        completion: text,
+        tokens,
+        cut: end == CompletionEnd::Cut,
+        verdict,
+        error,
+        program,
+        failed_test,
+        log_probability: log_probabilities.map(|tokens| tokens.iter().sum()),
+    }
 }
 
 /// Ends judging when drawing is left, however it is left.
@@ -218,8 +228,8 @@ fn completion_key(
 /// What came of a request.
 enum Drawn {
     Completion(Completion),
-    /// The machine's failure in place of an answer.
-    Lost,
+    /// Nothing is known of the answer, for this cause.
+    Lost(&'static str),
 }
 
 /// Completions as they come: from the record, then from the generator and into the record; each is handed on to be judged.
@@ -234,7 +244,7 @@ struct Drawing<'a> {
     /// What the generator was asked for, by its place among all requests.
     asked: Vec<usize>,
     /// What was lost, by its place, and how.
-    lost: Vec<(usize, String)>,
+    lost: Vec<(usize, LostAnswer)>,
     samples: &'a Mutex<&'a mut SampleRecord>,
     judging: &'a Judging<'a>,
     watch: &'a Watch<'a>,
@@ -316,18 +326,17 @@ impl CompletionSink for Drawing<'_> {
         Ok(())
     }
 
-    fn lose(&mut self, request: usize, failure: EndpointError) -> Result<(), EvaluatorError> {
+    fn lose(&mut self, request: usize, lost: LostAnswer) -> Result<(), EvaluatorError> {
         let request = self.asked[request];
         let id = |request: usize| self.problems[request / self.per_problem].text.id.clone();
-        tracing::warn!("an answer to `{}` is lost: {failure}", id(request));
-        self.lost.push((request, failure.to_string()));
-        if self.lost.len() > UNDECIDED_MAX
-            && let Some((first, detail)) = self.lost.first()
-        {
-            let (id, detail) = (id(*first), detail.clone());
-            return Err(EvaluatorError::NotAnswered { answers: self.lost.len(), id, detail });
+        tracing::warn!("an answer to `{}` is lost: {lost}", id(request));
+        self.drawn[request] = Some(Drawn::Lost(lost.cause()));
+        self.lost.push((request, lost));
+        let answers = self.lost.len();
+        if answers > UNDECIDED_MAX {
+            let (first, lost) = self.lost.swap_remove(0);
+            return Err(EvaluatorError::NotAnswered { answers, id: id(first), lost: Box::new(lost) });
         }
-        self.drawn[request] = Some(Drawn::Lost);
         self.watch.observer.advance(1);
         Ok(())
     }

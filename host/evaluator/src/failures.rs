@@ -9,9 +9,6 @@ const ANSWERS_PER_FAILURE: usize = 20;
 /// What is counted where the formatter failed on a completion.
 pub(crate) const FORMATTER_FAILED: &str = "not-extracted";
 
-/// What is counted where an endpoint failed to give an answer.
-pub(crate) const NOT_ANSWERED: &str = "not-answered";
-
 /// The failures over a number of answers.
 pub(crate) struct Failures {
     left: usize,

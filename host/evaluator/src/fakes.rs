@@ -8,6 +8,7 @@ use super::completion::{Completion, CompletionEnd};
 use super::error::EvaluatorError;
 use super::evaluation::{ProblemOutcome, SampleOutcome};
 use super::generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
+use super::lost_answer::LostAnswer;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{
     AnswerForm, Domain, EvaluationProblem, Language, ProblemChecker, ProblemText, Segment, SegmentKind, TestCase,
@@ -16,7 +17,6 @@ use hilora_contract::plugin::{
     FUEL_PER_SECOND, FormatterLesson, LimitKind, PluginError, PluginIdentity, PluginKind, PromptFormatter, RunLimits,
     RunReport, RunnerInfo, Sequence, SolutionRunner, Termination,
 };
-use hilora_endpoint::EndpointError;
 use hilora_judge::{Judge, Verdict};
 
 /// A problem of which the first `correct` of `samples` answers were right and the rest wrong.
@@ -29,6 +29,7 @@ pub(super) fn outcome(id: &str, correct: usize, samples: usize) -> ProblemOutcom
         error: None,
         program: None,
         failed_test: None,
+        log_probability: None,
     };
     ProblemOutcome {
         id: id.to_owned(),
@@ -36,6 +37,16 @@ pub(super) fn outcome(id: &str, correct: usize, samples: usize) -> ProblemOutcom
         domain: Domain("python".to_owned()),
         samples: (0..samples).map(sample).collect(),
     }
+}
+
+/// The keys of a config that decide what is drawn, each with a value that is not the default's.
+pub(super) fn every_way_to_draw() -> Vec<serde_json::Value> {
+    let keys = serde_json::json!({
+        "temperature": 0.3, "top_p": 0.9, "top_k": 20, "min_p": 0.05, "repetition_penalty": 1.1, "stop": ["x"],
+        "max_new_tokens": 511, "log_probabilities": true,
+    });
+    let keys = keys.as_object().expect("an object").clone();
+    keys.into_iter().map(|(key, value)| serde_json::Value::from_iter([(key, value)])).collect()
 }
 
 /// A problem whose answer is twice its input.
@@ -228,8 +239,8 @@ impl CompletionSink for Collected {
         Ok(())
     }
 
-    fn lose(&mut self, _request: usize, failure: EndpointError) -> Result<(), EvaluatorError> {
-        Err(failure.into())
+    fn lose(&mut self, request: usize, lost: LostAnswer) -> Result<(), EvaluatorError> {
+        panic!("request {request} is lost: {lost}")
     }
 
     fn wants_more(&mut self) -> bool {

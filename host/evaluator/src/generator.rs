@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::completion::Completion;
 use super::error::EvaluatorError;
+use super::lost_answer::LostAnswer;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{Message, Segment};
-use hilora_endpoint::EndpointError;
 
 /// A prompt to complete.
 #[derive(Debug, Clone, Copy)]
@@ -29,9 +29,9 @@ pub trait CompletionSink {
         completions.into_iter().try_for_each(|(request, completion)| self.accept(request, completion))
     }
 
-    /// Takes the machine's failure in place of a completion. Nothing is known of this answer, which is not the model's
-    /// doing; an error if there are too many of them to say anything of the model.
-    fn lose(&mut self, request: usize, failure: EndpointError) -> Result<(), EvaluatorError>;
+    /// Takes a failure in place of a completion. Nothing is known of this answer; an error if there are too many of them to
+    /// say anything of the model.
+    fn lose(&mut self, request: usize, lost: LostAnswer) -> Result<(), EvaluatorError>;
 
     /// Whether to go on; what has not ended by then is lost.
     fn wants_more(&mut self) -> bool;

@@ -103,7 +103,16 @@ impl GivenAnswers<'_> {
                 let completion = answer.words().to_owned();
                 // Who drew it does not say how long it is.
                 let program = SampleOutcome::program_of(found, problem.answer_form);
-                samples.push(SampleOutcome { completion, tokens: 0, cut: false, verdict, error, program, failed_test });
+                samples.push(SampleOutcome {
+                    completion,
+                    tokens: 0,
+                    cut: false,
+                    verdict,
+                    error,
+                    program,
+                    failed_test,
+                    log_probability: None,
+                });
             }
             let (id, title) = (problem.text.id.clone(), problem.text.title.clone());
             outcomes.push(ProblemOutcome { id, title, domain: problem.domain.clone(), samples });

@@ -11,8 +11,8 @@ use super::comparison::Comparison;
 use super::config::EvaluationConfig;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, SampleOutcome};
-use super::failures::NOT_ANSWERED;
 use super::json_file::write_json;
+use super::lost_answer::LostAnswer;
 use super::nearest_copy::NearestCopy;
 use hilora_judge::Verdict;
 
@@ -70,10 +70,11 @@ impl EvaluationRecord {
         self.undecided_answers().filter(|(id, text)| !(text.is_empty() && unanswered.contains(id))).collect()
     }
 
-    /// The problems of answers that never came, one for each.
+    /// The problems of answers that were lost, one for each.
     pub fn unanswered(&self) -> Vec<&str> {
         let outcomes = self.evaluations().flat_map(|evaluation| &evaluation.outcomes);
-        let lost = |sample: &&SampleOutcome| sample.error.as_deref() == Some(NOT_ANSWERED);
+        let lost =
+            |sample: &&SampleOutcome| sample.error.as_deref().is_some_and(|error| LostAnswer::CAUSES.contains(&error));
         outcomes.flat_map(|outcome| outcome.samples.iter().filter(lost).map(|_| outcome.id.as_str())).collect()
     }
 

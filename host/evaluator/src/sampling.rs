@@ -13,10 +13,13 @@ use super::config::EvaluationConfig;
 use super::error::EvaluatorError;
 use super::generator::{CompletionSink, Generator, SampleRequest, TimedDecoder, TimedGenerator};
 use super::latency::ModelDecoder;
+use super::lost_answer::LostAnswer;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{ProblemText, Segment};
 use hilora_contract::plugin::{PromptFormatter, Sequence};
-use hilora_engine::{self as engine, Engine, Event, Limits, ModelForward, Request, RequestId, SamplingOptions};
+use hilora_engine::{
+    self as engine, Engine, Event, Limits, ModelForward, Request, RequestId, SampleError, SamplingOptions,
+};
 use hilora_model::{Adapter, KeyValueBlocks, Model, Tokenizer};
 
 /// Prompts that one call hands to the formatter.
@@ -67,9 +70,13 @@ impl<'a> ModelGenerator<'a> {
             max_new_tokens: config.max_new_tokens,
             temperature: config.temperature,
             top_p: config.top_p,
+            top_k: config.top_k as usize,
+            min_p: config.min_p,
+            repetition_penalty: config.repetition_penalty,
             seed,
+            top_log_probabilities: config.log_probabilities.then_some(0),
             stop_tokens: stop,
-            ..SamplingOptions::default()
+            stop_strings: config.stop.clone(),
         };
         Ok(Self { model, adapter, tokenizer, options, batch_rows_max })
     }
@@ -122,34 +129,33 @@ impl<'a> ModelGenerator<'a> {
         }
     }
 
-    /// Hands a sample that has ended on as text.
-    fn accept(
-        &self,
-        request: usize,
-        sample: &engine::Completion,
-        sink: &mut dyn CompletionSink,
-    ) -> Result<(), EvaluatorError> {
-        let (text, end) = match &sample.end {
-            engine::CompletionEnd::StopString { text, .. } => (text.clone(), CompletionEnd::Stopped),
-            engine::CompletionEnd::StopToken(_) => (self.tokenizer.decode(&sample.tokens)?, CompletionEnd::Stopped),
-            engine::CompletionEnd::Length => (self.tokenizer.decode(&sample.tokens)?, CompletionEnd::Cut),
+    /// A sample that has ended, as text.
+    fn completion(&self, sample: engine::Completion) -> Result<Completion, SampleError> {
+        let engine::Completion { tokens, end, log_probabilities } = sample;
+        let (text, end) = match end {
+            engine::CompletionEnd::StopString { text, .. } => (text, CompletionEnd::Stopped),
+            engine::CompletionEnd::StopToken(_) => (self.tokenizer.decode(&tokens)?, CompletionEnd::Stopped),
+            engine::CompletionEnd::Length => (self.tokenizer.decode(&tokens)?, CompletionEnd::Cut),
         };
-        sink.accept(request, Completion { text, tokens: sample.tokens.len() as u64, end, log_probabilities: None })
+        let asked = self.options.top_log_probabilities.is_some();
+        Ok(Completion {
+            text,
+            tokens: tokens.len() as u64,
+            end,
+            log_probabilities: asked.then(|| log_probabilities.iter().map(|of_token| of_token.drawn).collect()),
+        })
     }
 }
 
 impl Generator for ModelGenerator<'_> {
     fn settings(&self) -> ContentHash {
-        let SamplingOptions { max_new_tokens, temperature, top_p, seed, ref stop_tokens, .. } = self.options;
-        let numbers = [max_new_tokens as u64, temperature.to_bits(), top_p.to_bits(), seed].map(u64::to_le_bytes);
-        let stop: Vec<u8> = stop_tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-        ContentHash::of_parts(numbers.iter().map(|number| &number[..]).chain([&stop[..]]))
+        self.options.content()
     }
 
     fn generate(&self, requests: &[SampleRequest<'_>], sink: &mut dyn CompletionSink) -> Result<(), EvaluatorError> {
         let Some(prompts) = self.prompts(requests, sink)?.filter(|prompts| !prompts.is_empty()) else { return Ok(()) };
         let forward = ModelForward::new(self.model, self.adapter.as_slice())?;
-        let mut engine = Engine::new(forward, None, self.limits(&prompts))?;
+        let mut engine = Engine::new(forward, Some(self.tokenizer), self.limits(&prompts))?;
         let mut admitted: BTreeMap<RequestId, Vec<usize>> = BTreeMap::new();
         let mut prompts = prompts.into_iter();
         while sink.wants_more() {
@@ -162,8 +168,16 @@ impl Generator for ModelGenerator<'_> {
                 break;
             }
             for event in engine.step()? {
-                if let Event::End { request, sample, completion } = event {
-                    self.accept(admitted[&request][sample], &completion, sink)?;
+                let (place, ended) = match event {
+                    Event::Token { .. } => continue,
+                    Event::End { request, sample, completion } => {
+                        (admitted[&request][sample], self.completion(completion))
+                    }
+                    Event::Failed { request, sample, error } => (admitted[&request][sample], Err(error)),
+                };
+                match ended {
+                    Ok(completion) => sink.accept(place, completion)?,
+                    Err(error) => sink.lose(place, LostAnswer::Sample(error))?,
                 }
             }
         }
@@ -220,14 +234,21 @@ pub(crate) fn stream(problem: &str, sample: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fakes::{Collected, FakeFormatter, doubling_problem};
-    use crate::small_model::{SMALL_CONFIG, perturbed_adapter, small_model};
+    use crate::evaluation::SampleOutcome;
+    use crate::evaluator::{Candidate, Evaluator};
+    use crate::fakes::{Collected, FakeFormatter, doubling_problem, every_way_to_draw, fake_judge};
+    use crate::sample_record::SampleRecord;
+    use crate::small_model::{SMALL_CONFIG, perturbed, perturbed_adapter, small_lora, small_model};
+    use crate::watch::{Subject, Watch};
     use hilora_contract::dataset::SegmentKind;
-    use hilora_contract::fault::Fault;
+    use hilora_contract::fault::{Blame, Fault};
     use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity};
-    use hilora_model::{ComputeDevice, ModelConfig};
+    use hilora_judge::Verdict;
+    use hilora_model::{ComputeDevice, LoraConfig, ModelConfig, ModuleToSave};
     use serde_json::json;
+    use std::cell::RefCell;
     use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn a_stream_follows_its_problem_and_sample() {
@@ -371,14 +392,173 @@ mod tests {
         let config = EvaluationConfig::default();
         let before = settings(&config, 5, 64)?;
         assert_eq!(settings(&EvaluationConfig { samples_per_problem: 9, ..config.clone() }, 5, 1)?, before);
-        for other in [
-            settings(&config, 6, 64)?,
-            settings(&EvaluationConfig { temperature: 0.3, ..config.clone() }, 5, 64)?,
-            settings(&EvaluationConfig { top_p: 0.9, ..config.clone() }, 5, 64)?,
-            settings(&EvaluationConfig { max_new_tokens: 511, ..config.clone() }, 5, 64)?,
-        ] {
-            assert_ne!(other, before);
+        assert_ne!(settings(&config, 6, 64)?, before);
+        for config in every_way_to_draw() {
+            let other = serde_json::from_value(config.clone()).expect("a config");
+            assert_ne!(settings(&other, 5, 64)?, before, "{config}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_completion_ends_at_a_stop_string_and_keeps_its_log_probabilities() -> Result<(), EvaluatorError> {
+        let (tokenizer, model, formatter) = (tokenizer()?, small_model(3)?, FakeFormatter::new());
+        let prompt = content("print the sum");
+        let requests = [SampleRequest { segments: &prompt, messages: &[], stream: 1 }];
+        let complete = |stop: Vec<String>, log_probabilities| {
+            let config =
+                EvaluationConfig { max_new_tokens: 30, stop, log_probabilities, ..EvaluationConfig::default() };
+            let generator = ModelGenerator::new(&model, None, &tokenizer, &formatter, &config, 5, 1)?;
+            let mut collected = Collected::of(1);
+            generator.generate(&requests, &mut collected)?;
+            Ok::<_, EvaluatorError>(collected.0.remove(0).expect("one was asked for"))
+        };
+        let whole = complete(Vec::new(), true)?;
+        let of_tokens = whole.log_probabilities.clone().expect("they were asked for");
+        assert_eq!((whole.tokens, whole.end, of_tokens.len()), (30, CompletionEnd::Cut, 30));
+        assert!(of_tokens.iter().all(|log_probability| *log_probability < 0.0), "{of_tokens:?}");
+        assert_eq!(complete(Vec::new(), false)?, Completion { log_probabilities: None, ..whole.clone() });
+        let stop: String = whole.text.chars().skip(4).take(3).collect();
+        let place = whole.text.find(&stop).expect("it is in the text");
+        let stopped = complete(vec![stop], true)?;
+        assert_eq!((stopped.text.as_str(), stopped.end), (&whole.text[..place], CompletionEnd::Stopped));
+        let tokens = stopped.tokens as usize;
+        assert!(tokens < 30 && stopped.log_probabilities.as_deref() == Some(&of_tokens[..tokens]), "{stopped:?}");
+        Ok(())
+    }
+
+    /// An adapter with a table of its own in which the letter z is no number, for a model whose head is another table.
+    fn poisoned() -> Result<(Model, Adapter), Box<dyn std::error::Error>> {
+        let json = SMALL_CONFIG.replace("\"tie_word_embeddings\":true", "\"tie_word_embeddings\":false");
+        let model = Model::random(ModelConfig::parse(Path::new("config.json"), &json)?, 3, ComputeDevice::Cpu)?;
+        let lora = LoraConfig { modules_to_save: vec![ModuleToSave::EmbedTokens], ..small_lora() };
+        let adapter = perturbed(&model, &lora)?;
+        let (_, table) = adapter.tensors().find(|(name, _)| name.contains("embed_tokens")).ok_or("it has a table")?;
+        let row = candle_core::Tensor::full(f32::NAN, (1, table.dims2()?.1), table.device())?;
+        table.slice_set(&row, 0, 25)?;
+        Ok((model, adapter))
+    }
+
+    /// Writes down which streams have an answer, and which are lost.
+    struct Counted<'g, G> {
+        generator: &'g G,
+        answered: RefCell<Vec<u64>>,
+        lost: RefCell<Vec<u64>>,
+    }
+
+    struct CountedSink<'s> {
+        sink: &'s mut dyn CompletionSink,
+        requests: &'s [SampleRequest<'s>],
+        answered: &'s RefCell<Vec<u64>>,
+        lost: &'s RefCell<Vec<u64>>,
+    }
+
+    impl CompletionSink for CountedSink<'_> {
+        fn accept(&mut self, request: usize, completion: Completion) -> Result<(), EvaluatorError> {
+            self.answered.borrow_mut().push(self.requests[request].stream);
+            self.sink.accept(request, completion)
+        }
+
+        fn lose(&mut self, request: usize, lost: LostAnswer) -> Result<(), EvaluatorError> {
+            self.lost.borrow_mut().push(self.requests[request].stream);
+            self.sink.lose(request, lost)
+        }
+
+        fn wants_more(&mut self) -> bool {
+            self.sink.wants_more()
+        }
+
+        fn has_any(&self) -> bool {
+            self.sink.has_any()
+        }
+    }
+
+    impl<G: Generator> Generator for Counted<'_, G> {
+        fn settings(&self) -> ContentHash {
+            self.generator.settings()
+        }
+
+        fn generate(
+            &self,
+            requests: &[SampleRequest<'_>],
+            sink: &mut dyn CompletionSink,
+        ) -> Result<(), EvaluatorError> {
+            let mut sink = CountedSink { sink, requests, answered: &self.answered, lost: &self.lost };
+            self.generator.generate(requests, &mut sink)
+        }
+    }
+
+    #[test]
+    fn a_lost_answer_is_counted_apart_and_asked_again_whatever_interrupts() -> Result<(), Box<dyn std::error::Error>> {
+        let (tokenizer, formatter, judge) = (tokenizer()?, FakeFormatter::new(), fake_judge());
+        let (model, adapter) = poisoned()?;
+        let config = EvaluationConfig {
+            max_new_tokens: 6,
+            temperature: 1.0,
+            samples_per_problem: 3,
+            k: vec![1],
+            log_probabilities: true,
+            ..EvaluationConfig::default()
+        };
+        let evaluator = Evaluator { formatter: &formatter, judge: &judge, specialist: "python", config: &config };
+        let generator = ModelGenerator::new(&model, Some(&adapter), &tokenizer, &formatter, &config, 5, 2)?;
+        let (folder, whole_folder) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let evaluate = |folder: &Path, generator: &dyn Generator, ids: &[&str], watch: &Watch<'_>| {
+            let problems: Vec<_> = ids.iter().map(|id| doubling_problem(id)).collect();
+            let candidate = Candidate { subject: Subject::Adapter, generator, content: ContentHash::of(b"adapter") };
+            let mut samples = SampleRecord::open(folder, ContentHash::of(b"program"))?;
+            let evaluation = evaluator.evaluate(&candidate, &problems, &mut samples, watch)?;
+            if evaluation.is_some() {
+                samples.keep_used()?;
+            }
+            Ok::<_, EvaluatorError>(evaluation)
+        };
+        let ids = ["a", "z", "b", "c"];
+        let whole = evaluate(whole_folder.path(), &generator, &ids, &Watch::SILENT)?.ok_or("nobody ends it early")?;
+        // The others' answers are those that they have without it.
+        let fine = evaluate(whole_folder.path(), &generator, &["a", "b", "c"], &Watch::SILENT)?.ok_or("nor this")?;
+        let [a, z, b, c] = &whole.outcomes[..] else { panic!("{} problems", whole.outcomes.len()) };
+        assert_eq!([a, b, c].map(Clone::clone), fine.outcomes[..]);
+        // A sample that draws the letter itself is lost from there on.
+        let is_lost = |sample: &&SampleOutcome| sample.error.as_deref() == Some("not-computed");
+        let of_others = [a, b, c].iter().flat_map(|outcome| &outcome.samples).filter(is_lost).count();
+        assert!(of_others < 3 && z.samples.iter().all(|sample| is_lost(&sample)), "{of_others}");
+        for sample in whole.outcomes.iter().flat_map(|outcome| &outcome.samples) {
+            match sample.log_probability {
+                Some(sum) => assert!(sum < 0.0 && !is_lost(&sample)),
+                None => assert!(is_lost(&sample) && sample.verdict == Some(Verdict::InternalError)),
+            }
+        }
+        let lost = (3 + of_others) as u64;
+        assert_eq!((whole.not_judged, whole.undecided().count() as u64, fine.not_judged), (lost, lost, lost - 3));
+
+        // Killed at every moment it ends in the same record, and repeats nothing that was answered.
+        let whole_again = evaluate(whole_folder.path(), &generator, &ids, &Watch::SILENT)?;
+        let counted = Counted { generator: &generator, answered: RefCell::default(), lost: RefCell::default() };
+        let mut interruptions = 0;
+        let resumed = loop {
+            let asked = AtomicUsize::new(0);
+            let should_stop = || asked.fetch_add(1, Ordering::Relaxed) > 3 + interruptions;
+            let watch = Watch { should_stop: &should_stop, ..Watch::SILENT };
+            match evaluate(folder.path(), &counted, &ids, &watch)? {
+                Some(evaluation) => break evaluation,
+                None => interruptions += 1,
+            }
+        };
+        assert!(interruptions > 5, "{interruptions}");
+        assert_eq!((Some(&resumed), &whole_again), (Some(&whole), &Some(whole.clone())));
+        let record = |folder: &Path| std::fs::read(folder.join("samples.jsonl"));
+        assert_eq!(record(folder.path())?, record(whole_folder.path())?);
+        let mut answered = counted.answered.into_inner();
+        answered.sort_unstable();
+        assert_eq!((answered.len(), answered.is_sorted_by(|one, next| one < next)), (9 - of_others, true));
+        assert!(counted.lost.borrow().len() as u64 >= lost);
+
+        // A model of which too little is known is not measured.
+        let error = evaluate(folder.path(), &generator, &["z", "zz"], &Watch::SILENT).expect_err("six are lost");
+        assert!(matches!(&error, EvaluatorError::NotAnswered { answers: 6, .. }), "{error}");
+        assert!(error.to_string().ends_with("at position 0 of the completion is NaN"), "{error}");
+        assert_eq!((error.blame(), error.hints().len()), (Blame::User, 1));
         Ok(())
     }
 

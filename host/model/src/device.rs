@@ -123,10 +123,11 @@ mod tests {
     use candle_core::Tensor;
 
     use super::*;
+    use crate::decoded::decoded;
     use crate::small_model::{perturbed, small_lora};
     use crate::{
-        Adapter, BasePrecision, Checkpointing, ComputeType, DecodeSession, DropoutKey, Gradients, LoraConfig, Model,
-        PackedDocuments, ProbeBatch, TrainingPass, Weights,
+        Adapter, BasePrecision, Checkpointing, ComputeType, DropoutKey, Gradients, LoraConfig, Model, PackedDocuments,
+        ProbeBatch, TrainingPass, Weights,
     };
     use hilora_contract::fault::{Blame, Fault};
     use hilora_kernels::neftune::Noise;
@@ -259,16 +260,9 @@ mod tests {
     fn decoding_by_composites_equals_the_bodies() -> Result<(), ModelError> {
         let load = || Model::load(&fixture("qwen3/model"), BasePrecision::Nf4);
         let logits = |model: &Model, adapter: &Adapter| -> Result<Vec<f32>, ModelError> {
-            let mut session = DecodeSession::new(model, Some(adapter))?;
-            let mut logits = session.prefill(&[&[1, 2, 3, 4, 5], &[6, 7], &[8]])?;
-            session.retain(&[true, false, true]);
-            for token in 9..14 {
-                logits.extend(session.step(&[token, token + 1])?);
-            }
-            // A prompt that makes the cache longer.
-            logits.extend(session.prefill(&[&[3; 70]])?);
-            logits.extend(session.step(&[1, 2, 3])?);
-            Ok(logits)
+            let long: Vec<u32> = (0..74).map(|i| i * 7 % 90).collect();
+            let short = [1, 2, 3, 4, 5, 9, 10, 11, 12, 13];
+            decoded(model, Some(adapter), &[(&short, 5), (&[6, 7], 2), (&[8, 10, 11, 12], 1), (&long, 70)])
         };
         let model = load()?;
         let adapter = adapter(&model)?;

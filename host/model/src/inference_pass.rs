@@ -12,7 +12,7 @@ use candle_core::Tensor;
 use half::bf16;
 
 use super::block::{Block, effective};
-use super::linear::PreparedUpdate;
+use super::linear::{PreparedUpdate, UpdatedRows, add_updates};
 use super::{
     Adapter, BlockNorm, ComputeType, KeyValueBlocks, Model, ModelConfig, ModelError, ModuleToSave, Projection,
 };
@@ -371,36 +371,31 @@ impl<T: Element> LayerPass<'_, '_, T> {
     }
 
     fn project_groups(&self, projection: Projection, x: &Tensor, groups: &[Group]) -> candle_core::Result<Scratch> {
+        self.block.linear(projection)?.forward_groups(x, &self.updates(projection, groups))
+    }
+
+    /// The rows of each group, counted from the first group's, with their update.
+    fn updates(&self, projection: Projection, groups: &[Group]) -> Vec<UpdatedRows<'_, T>> {
         let first = groups[0].rows.start;
-        let updates: Vec<_> = groups
-            .iter()
-            .map(|group| (group.rows.start - first..group.rows.end - first, self.update(projection, group)))
-            .collect();
-        self.block.linear(projection)?.forward_groups(x, &updates)
+        let rows = |group: &Group| group.rows.start - first..group.rows.end - first;
+        groups.iter().map(|group| (rows(group), self.update(projection, group))).collect()
     }
 
     /// Adds a layer's result to the residual stream x₂ as a training step does (`Block::add`).
     fn add(&self, projection: Projection, x: &Tensor, y: &Tensor, groups: &[Group]) -> candle_core::Result<()> {
         let (config, linear) = (self.config(), self.block.linear(projection)?);
         let (norm, factor) = (self.block.output_norm(projection), config.multipliers.residual as f32);
+        let updates = self.updates(projection, groups);
         let is_added =
-            |group: &Group| norm.is_none() && factor == 1.0 && linear.is_added_with(self.update(projection, group));
-        let first = groups[0].rows.start;
-        let local = |group: &Group| group.rows.start - first..group.rows.end - first;
-        if groups.iter().all(is_added) {
+            |(_, update): &UpdatedRows<'_, T>| norm.is_none() && factor == 1.0 && linear.is_added_with(*update);
+        if updates.iter().all(is_added) {
             linear::forward::<T, f32>(x, &linear.weight, None, Onto::Existing, y)?;
-            for group in groups {
-                if let Some(update) = self.update(projection, group) {
-                    update.add(&part(x, &local(group))?, &part(y, &local(group))?)?;
-                }
-            }
-            return Ok(());
+            return add_updates(x, y, &updates);
         }
-        if groups.iter().any(is_added) {
+        if updates.iter().any(is_added) {
             // What is rounded before it is added and what is not are different sums.
-            return groups.iter().try_for_each(|group| {
-                let (x, y) = (part(x, &local(group))?, part(y, &local(group))?);
-                self.add(projection, &x, &y, std::slice::from_ref(group))
+            return groups.iter().zip(&updates).try_for_each(|(group, (rows, _))| {
+                self.add(projection, &part(x, rows)?, &part(y, rows)?, std::slice::from_ref(group))
             });
         }
         let mut addition = self.project_groups(projection, x, groups)?;

@@ -59,8 +59,6 @@ mod training_pass;
 mod inference_pass;
 mod key_value_blocks;
 
-mod decode;
-
 mod chat_template;
 mod tokenizer;
 
@@ -88,7 +86,6 @@ pub use causal_lm::Model;
 pub use chat_template::{ChatTemplate, ChatTemplateSource, ConfiningAllocator, Dialogue};
 pub use checkpointing::Checkpointing;
 pub use config::ModelConfig;
-pub use decode::DecodeSession;
 pub use derived_checkpoint::DerivedCheckpoint;
 pub use description::{
     AdapterDescription, BaseDescription, Description, TensorLine, Tensors, TypeTotal, stored_block_bytes,
@@ -123,6 +120,10 @@ extern crate self as hilora_model;
 #[path = "../../../tests/support/small_model.rs"]
 #[allow(dead_code, reason = "not every crate that includes the file uses all of it")]
 mod small_model;
+
+#[cfg(test)]
+#[path = "../../../tests/support/decoded.rs"]
+mod decoded;
 
 #[cfg(test)]
 mod inference_pass_tests;

@@ -255,11 +255,7 @@ impl Linear {
 
     /// y = x Wᵀ + b + update, x and y in T, for groups of rows that follow one another, each with an update of its own or
     /// none. The product of the base is one; every row has the bits that `forward` gives it.
-    pub(crate) fn forward_groups<T: Element>(
-        &self,
-        x: &Tensor,
-        groups: &[(Range<usize>, Option<&PreparedUpdate<'_, T>>)],
-    ) -> Result<Scratch> {
+    pub(crate) fn forward_groups<T: Element>(&self, x: &Tensor, groups: &[UpdatedRows<'_, T>]) -> Result<Scratch> {
         if groups.iter().all(|(_, update)| update.is_none()) {
             return Ok(self.forward::<T>(x, None)?.0);
         }
@@ -288,22 +284,30 @@ impl Linear {
             }
             linear::forward::<T, f32>(x, &self.weight, None, Onto::Existing, &sums)?;
         }
-        let part = |tensor: &Tensor, rows: &Range<usize>| tensor.narrow(0, rows.start, rows.len());
-        for (rows, update) in groups {
-            if let Some(update) = update {
-                update.add(&part(x, rows)?, &part(&sums, rows)?)?;
-            }
-        }
+        add_updates(x, &sums, groups)?;
         let y = if T::DTYPE == DType::F32 { sums } else { Scratch::converted::<f32, T>(&sums)? };
         for (rows, update) in groups {
             if let Some((gain, bias)) = update.and_then(|update| Some((update.gain.as_ref()?, update.bias.as_ref()))) {
-                let y = part(&y, rows)?;
+                let y = y.narrow(0, rows.start, rows.len())?;
                 let u = Scratch::converted::<T, T>(&y)?;
                 dora::forward::<T>(&u, gain, bias.map_or(Onto::Nothing, Onto::Bias), &y)?;
             }
         }
         Ok(y)
     }
+}
+
+/// Rows that follow one another, and the update that they have.
+pub(crate) type UpdatedRows<'u, T> = (Range<usize>, Option<&'u PreparedUpdate<'u, T>>);
+
+/// y += the update of x for each group of rows, before anything is rounded.
+pub(crate) fn add_updates<T: Element>(x: &Tensor, y: &Tensor, groups: &[UpdatedRows<'_, T>]) -> Result<()> {
+    for (rows, update) in groups {
+        if let Some(update) = update {
+            update.add(&x.narrow(0, rows.start, rows.len())?, &y.narrow(0, rows.start, rows.len())?)?;
+        }
+    }
+    Ok(())
 }
 
 /// An update of a layer, ready for many passes.

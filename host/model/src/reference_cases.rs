@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint_files::CheckpointFiles;
+use super::decoded::decoded;
 use super::*;
 
 /// |got − expected| / |expected| in the Euclidean norm.
@@ -26,18 +27,6 @@ fn relative(got: &[f32], expected: &[f32]) -> f64 {
 fn hold(what: &str, got: &[f32], expected: &[f32]) -> Result<(), String> {
     let distance = relative(got, expected);
     if distance <= BOUND { Ok(()) } else { Err(format!("{what} is off by {distance:e}")) }
-}
-
-fn decoded(model: &Model, adapter: Option<&Adapter>, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
-    let (vocabulary, half) = (model.config().vocab_size, tokens.len() / 2);
-    let mut session = DecodeSession::new(model, adapter)?;
-    let mut logits = session.prefill(&[&tokens[..half], &tokens[..3]])?;
-    session.retain(&[true, false]);
-    logits.truncate(vocabulary);
-    for token in &tokens[half..] {
-        logits.extend(session.step(&[*token])?);
-    }
-    Ok(logits)
 }
 
 type NamedGradients = BTreeMap<String, Vec<f32>>;
@@ -110,7 +99,8 @@ fn check(case: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let tokens: Vec<u32> = batch.input_ids[..batch.length].iter().map(|id| *id as u32).collect();
     let vocabulary = model.config().vocab_size;
     let expected = &logits[(batch.length / 2 - 1) * vocabulary..batch.length * vocabulary];
-    hold("decoding", &decoded(&model, Some(&adapter), &tokens)?, expected)?;
+    let halved = [(&tokens[..], tokens.len() / 2)];
+    hold("decoding", &decoded(&model, Some(&adapter), &halved)?, expected)?;
 
     // Merged weights are rounded to the type of the checkpoint; here to 32 bits, of a copy that has them.
     let written = tempfile::tempdir()?;
@@ -120,7 +110,7 @@ fn check(case: &Path) -> Result<(), Box<dyn std::error::Error>> {
     model.save_weights(&wide, safetensors::Dtype::F32)?;
     let done = merge(&wide, &case.join("adapter"), &merged, false, &|_, _| std::ops::ControlFlow::Continue(()))?;
     assert!(done.is_some());
-    hold("the merged model", &decoded(&Model::load(&merged, BasePrecision::F32)?, None, &tokens)?, expected)?;
+    hold("the merged model", &decoded(&Model::load(&merged, BasePrecision::F32)?, None, &halved)?, expected)?;
 
     if model.config().wrapper.is_some() {
         check_wrapper(case, &model, &adapter)?;

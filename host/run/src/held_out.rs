@@ -182,6 +182,7 @@ mod tests {
                     error: None,
                     program: None,
                     failed_test: None,
+                    log_probability: None,
                 }
             };
             let (name, domain) = ("one".to_owned(), Domain("python".to_owned()));

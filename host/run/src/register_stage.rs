@@ -180,6 +180,7 @@ mod tests {
                 error: None,
                 program: None,
                 failed_test: None,
+                log_probability: None,
             }];
             let (name, domain) = ("one".to_owned(), Domain("python".to_owned()));
             Evaluation::of_outcomes(vec![ProblemOutcome { id: name.clone(), title: name, domain, samples }], &[1])

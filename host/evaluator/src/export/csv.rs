@@ -4,7 +4,7 @@
 use super::{Export, ExportedModel};
 use crate::evaluation::{ProblemOutcome, SampleOutcome, verdict_word};
 
-const HEAD: [&str; 16] = [
+const HEAD: [&str; 17] = [
     "model",
     "problem",
     "title",
@@ -14,6 +14,7 @@ const HEAD: [&str; 16] = [
     "error",
     "cut",
     "tokens",
+    "log_probability",
     "failed_test",
     "detail",
     "line",
@@ -36,7 +37,7 @@ pub(super) fn table(export: &Export<'_>) -> String {
     table
 }
 
-fn row(model: &str, outcome: &ProblemOutcome, index: usize, sample: &SampleOutcome) -> [String; 16] {
+fn row(model: &str, outcome: &ProblemOutcome, index: usize, sample: &SampleOutcome) -> [String; 17] {
     let failed = sample.failed_test.as_ref();
     let mismatch = failed.and_then(|failed| failed.mismatch.as_ref());
     let of_failed = |text: &dyn Fn(&crate::FailedTest) -> String| failed.map(text).unwrap_or_default();
@@ -51,6 +52,7 @@ fn row(model: &str, outcome: &ProblemOutcome, index: usize, sample: &SampleOutco
         sample.error.clone().unwrap_or_default(),
         sample.cut.to_string(),
         sample.tokens.to_string(),
+        sample.log_probability.map(|sum| sum.to_string()).unwrap_or_default(),
         of_failed(&|failed| failed.test.to_string()),
         of_failed(&|failed| failed.detail.clone()),
         of_output(&|mismatch| mismatch.actual.line.to_string()),
@@ -61,7 +63,7 @@ fn row(model: &str, outcome: &ProblemOutcome, index: usize, sample: &SampleOutco
     ]
 }
 
-fn push_row(table: &mut String, fields: [String; 16]) {
+fn push_row(table: &mut String, fields: [String; 17]) {
     for (index, field) in fields.iter().enumerate() {
         if index > 0 {
             table.push(',');

@@ -51,7 +51,8 @@ pub(super) fn log(export: &Export<'_>, model: ExportedModel) -> String {
             "model": name,
             "model_generate_config": {
                 "temperature": config.temperature, "top_p": config.top_p, "max_tokens": config.max_new_tokens,
-                "seed": record.seed,
+                "seed": record.seed, "top_k": (config.top_k > 0).then_some(config.top_k),
+                "stop_seqs": (!config.stop.is_empty()).then_some(&config.stop),
             },
             "config": {"epochs": evaluation.samples_per_problem},
             "metadata": record.made_from,
@@ -106,6 +107,9 @@ fn log_sample(
                 "metadata": {"verdict": verdict_word(sample.verdict), "error": sample.error},
             },
         },
-        "metadata": {"title": outcome.title, "domain": outcome.domain.0, "tokens": sample.tokens},
+        "metadata": {
+            "title": outcome.title, "domain": outcome.domain.0, "tokens": sample.tokens,
+            "log_probability": sample.log_probability,
+        },
     })
 }

@@ -47,7 +47,8 @@ fn line(export: &Export<'_>, index: usize, outcome: &ProblemOutcome, every_k: &[
                 "arg_0": prompt,
                 "arg_1": {
                     "temperature": config.temperature, "top_p": config.top_p, "max_gen_toks": config.max_new_tokens,
-                    "do_sample": config.temperature > 0.0,
+                    "do_sample": config.temperature > 0.0, "top_k": config.top_k, "min_p": config.min_p,
+                    "repetition_penalty": config.repetition_penalty, "until": config.stop,
                 },
             },
         },

@@ -97,7 +97,7 @@ mod tests {
         let record = record()?;
         let csv = Export { record: &record, problems: &[] }.csv();
         assert_eq!(csv.matches("\r\n").count(), 9, "a head and eight samples: {csv}");
-        let row = "base,c,c,python,1,wrong-answer,,false,5,3,,1,3,1 2,1 3,\"x\ny\"\r\n";
+        let row = "base,c,c,python,1,wrong-answer,,false,5,,3,,1,3,1 2,1 3,\"x\ny\"\r\n";
         assert!(csv.contains(row), "{csv}");
         assert!(csv.contains("adapter,\"a,\"\"b\"\"\",\"a,\"\"b\"\"\",python,2,accepted,"), "{csv}");
         Ok(())

@@ -228,6 +228,7 @@ mod tests {
                 error: Some(HOSTILE.to_owned()),
                 program: None,
                 failed_test: Some(FailedTest { test: 1, detail: HOSTILE.to_owned(), mismatch }),
+                log_probability: None,
             };
             let (id, domain) = (HOSTILE.to_owned(), Domain(HOSTILE.to_owned()));
             let other = ProblemOutcome { id: "q".to_owned(), ..outcome("q", 0, 1) };

@@ -284,7 +284,9 @@ fn provenance(report: &Report<'_>) -> Markup {
                 th scope="row" { "answers" }
                 td {
                     (config.samples_per_problem) " a problem, temperature " (config.temperature) ", top-p " (config.top_p)
+                    @for (name, value) in config.filters() { ", " (name) " " (value) }
                     ", at most " (config.max_new_tokens) " tokens"
+                    @for stop in &config.stop { ", ended at " code { (format!("{stop:?}")) } }
                 }
             }
         } } }
