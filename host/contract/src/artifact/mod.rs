@@ -14,6 +14,7 @@ mod hashed_file;
 mod json_lines;
 mod mapped_file;
 mod output;
+mod output_claim;
 mod partial;
 mod record_file;
 mod sealed_line;
@@ -33,6 +34,7 @@ pub use json_lines::{
 };
 pub use mapped_file::map_file;
 pub use output::{Output, OutputError, is_closed_output, write_standard_output};
+pub use output_claim::OutputClaim;
 pub use partial::remove_partial_files;
 pub use record_file::{RecordFile, RecordRows};
 pub use sealed_line::{SealedLine, Unsealed, read_sealed, write_sealed};
