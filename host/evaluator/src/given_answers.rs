@@ -151,7 +151,7 @@ impl GivenAnswers<'_> {
         };
         let got = answers.len();
         if let Some(k) = self.k.iter().find(|k| **k as usize > got) {
-            return Err(EvaluatorError::Answers { id: fewest.text.id.clone(), expected: *k as usize, got });
+            return Err(EvaluatorError::TooLargeK { k: *k, id: fewest.text.id.clone(), got });
         }
         let named = if self.k.is_empty() { &K_DEFAULT[..] } else { self.k };
         let every: BTreeSet<u32> = named.iter().copied().filter(|k| *k as usize <= got).chain([1]).collect();
@@ -231,7 +231,7 @@ impl<'a> Places<'a> {
 }
 
 impl GivenAccount {
-    fn of(layout: CompletionLayout, answers: usize, of_other_filters: u64) -> Self {
+    pub(crate) fn of(layout: CompletionLayout, answers: usize, of_other_filters: u64) -> Self {
         Self {
             layout: layout.to_string(),
             answers: answers as u64,

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hilora_contract::artifact::{FileError, JsonLinesError};
+use hilora_contract::artifact::{FileError, JsonLinesError, OutputError};
 use hilora_contract::fault::{BadInput, Blame, Fault};
 use hilora_contract::plugin::PluginError;
 use hilora_enrich::EnrichError;
@@ -59,6 +59,9 @@ pub enum RunError {
     /// A file of rows.
     #[error(transparent)]
     Rows(#[from] JsonLinesError),
+    /// A result cannot be written where it was asked for.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A file cannot be read.
     #[error("cannot read {path}: {error}", path = path.display())]
     Reading {
@@ -132,6 +135,7 @@ impl Fault for RunError {
             Self::Registry(error) => error.blame(),
             Self::File(error) => error.blame(),
             Self::Rows(error) => error.blame(),
+            Self::Output(error) => error.blame(),
             Self::Reading { error, .. } => Blame::of_reading(error),
             Self::Writing { error, .. } => Blame::of_writing(error),
             Self::NotJudged { .. } | Self::Program(_) => Blame::Machine,
@@ -154,6 +158,7 @@ impl Fault for RunError {
             Self::Registry(error) => error.hints(),
             Self::File(error) => error.hints(),
             Self::Rows(error) => error.hints(),
+            Self::Output(error) => error.hints(),
             Self::Reading { hint, .. } => hint.iter().cloned().collect(),
             Self::NotJudged { hint, .. } => vec![(*hint).to_owned()],
             Self::Writing { .. } | Self::Program(_) | Self::Record { .. } => Vec::new(),
