@@ -315,7 +315,7 @@ mod tests {
         let problems = ["a", "b"].map(doubling_problem);
         let answers = || vec![answer("a", "CODE:double"), answer("a", "CODE:six"), answer("b", "CODE:six")];
         let error = measure(&problems, answers(), &[1, 2]).expect_err("b has one").to_string();
-        assert_eq!(error, "answers to `b`: expected 2, got 1");
+        assert_eq!(error, "pass@2: expected 2 answers to every problem, got 1 to `b`");
         assert_eq!(measure(&problems, answers(), &[])?.0.pass_at.keys().copied().collect::<Vec<_>>(), [1]);
         let unknown = measure(&problems, vec![answer("x", "CODE:six")], &[]).expect_err("no problem is x");
         assert!(unknown.to_string().contains("`x`") && unknown.to_string().contains("`a`"), "{unknown}");

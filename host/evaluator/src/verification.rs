@@ -324,7 +324,7 @@ mod tests {
         assert!(refused.contains("comparison.adapter.pass_at.1.value: expected 0.5625"), "{refused}");
         json["statistics"] = 4.into();
         let refused = read(&json).expect_err("another program's").to_string();
-        let expected = "statistics: expected at most 3, which follows from this program's version, got 3";
+        let expected = "statistics: expected at most 3, which follows from this program's version, got 4";
         assert!(refused.ends_with(expected), "{refused}");
         Ok(())
     }
