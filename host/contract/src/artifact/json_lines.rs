@@ -496,10 +496,10 @@ fn explained<T: DeserializeOwned>(text: &str, expected: &str, error: &serde_json
 /// The value at a path such as `tests[0].input`.
 fn value_at(text: &str, field: &str) -> Option<serde_json::Value> {
     let whole: serde_json::Value = serde_json::from_str(text).ok()?;
-    let steps = field.split(['.', '[']).filter(|step| !step.is_empty());
-    let found = steps.fold(Some(&whole), |value, step| match step.strip_suffix(']') {
-        Some(index) => value?.get(index.parse::<usize>().ok()?),
-        None => value?.get(step),
+    let mut steps = field.split(['.', '[']).filter(|step| !step.is_empty());
+    let found = steps.try_fold(&whole, |value, step| match step.strip_suffix(']') {
+        Some(index) => value.get(index.parse::<usize>().ok()?),
+        None => value.get(step),
     });
     found.cloned()
 }

@@ -19,6 +19,7 @@ struct Log {
     version: u32,
     status: &'static str,
     eval: Value,
+    plan: Value,
     results: Value,
     stats: Value,
     samples: Vec<Value>,
@@ -68,6 +69,8 @@ pub(super) fn log(export: &Export<'_>, model: ExportedModel) -> String {
             "config": {"epochs": evaluation.samples_per_problem},
             "metadata": record.made_from,
         }),
+        // No solver of inspect_ai's drew the answers; a header without a plan is refused.
+        plan: json!({"name": "plan", "steps": [], "config": {}}),
         results: json!({
             "total_samples": samples.len(),
             "completed_samples": samples.len(),

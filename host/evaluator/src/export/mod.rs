@@ -110,7 +110,7 @@ mod tests {
         let export = Export { record: &record, problems: &problems };
         let text = export.inspect_log(ExportedModel::Base);
         // Whoever reads the header alone stops at the samples.
-        let places = ["version", "status", "eval", "results", "stats", "samples"]
+        let places = ["version", "status", "eval", "plan", "results", "stats", "samples"]
             .map(|key| text.find(&format!("\n  \"{key}\"")));
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
         let log: Value = serde_json::from_str(&text)?;
