@@ -199,7 +199,7 @@ fn breakdown_section(breakdown: &Breakdown, comparison: &Comparison) -> Markup {
 fn verdict_table(comparison: &Comparison) -> Markup {
     html! {
         (verdict_bars(comparison))
-        p.soft { "Shares of all answers. A crash is counted by its exception's type." }
+        p.soft { "Shares of all answers; those that do not run are counted by their cause." }
         div.scroll { table {
             tr { th scope="col" { "verdict" } th.number scope="col" { "base" } th.number scope="col" { "adapter" } }
             (count_rows(comparison, |evaluation| &evaluation.verdicts))

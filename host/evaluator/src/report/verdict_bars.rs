@@ -1,5 +1,5 @@
 //! Verdicts as bars: which share of all answers each got, base beside adapter. Answers that crashed are told by the type of
-//! their exception, those that did not run by what kept them from it.
+//! their exception, those that did not run by what kept them from it, such as a module that the sandbox lacks.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,10 +59,8 @@ fn counts(evaluation: &Evaluation) -> BTreeMap<String, u64> {
 fn name_of(sample: &SampleOutcome) -> String {
     let word = verdict_word(sample.verdict);
     match (sample.verdict, &sample.error) {
-        (Some(Verdict::RuntimeError), Some(cause)) => cause.clone(),
-        (Some(Verdict::Unsupported), Some(cause)) => format!("{word}: {cause}"),
+        (Some(Verdict::RuntimeError | Verdict::Unsupported) | None, Some(cause)) => cause.clone(),
         (Some(Verdict::InternalError), _) => "not judged".to_owned(),
-        (None, Some(cause)) => cause.clone(),
         _ => word,
     }
 }
