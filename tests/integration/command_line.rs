@@ -128,7 +128,8 @@ fn gate_refuses_bad_input() -> Result<(), Failed> {
     std::fs::write(folder.path().join("evaluation.json"), &whole[..whole.len() / 2])?;
     let truncated = hilora(folder.path(), &["gate", "--evaluation", "evaluation.json"])?;
     expect_exit(&truncated, 2)?;
-    expect_contains(&String::from_utf8_lossy(&truncated.stderr), &["error: evaluation.json: EOF"])
+    let told = "error: evaluation.json: expected the record of an evaluation, got JSON that is cut off in line";
+    expect_contains(&String::from_utf8_lossy(&truncated.stderr), &[told])
 }
 
 fn report_writes() -> Result<(), Failed> {

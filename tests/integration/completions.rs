@@ -134,7 +134,7 @@ fn uneven() -> Result<(), Failed> {
     let told = bench.call(&["evaluate", "--k", "4"], &files)?;
     let said = String::from_utf8_lossy(&told.stderr).into_owned();
     assert_eq!(told.status.code(), Some(2));
-    assert!(said.contains("answers to `q`: expected 4, got 3"), "{said}");
+    assert!(said.contains("pass@4: expected 4 answers to every problem, got 3 to `q`"), "{said}");
     Ok(())
 }
 

@@ -3,8 +3,9 @@
     python3 -m venv VENV && VENV/bin/pip install numpy==2.* scipy==1.17.1 statsmodels==0.15.0
     VENV/bin/python tests/oracle/intervals.py
 
-Blaker's interval is the hull of the acceptable points of a fine grid, by scipy's binomial probabilities. Clopper's and
-Pearson's over problems' scores comes of scipy's beta quantiles. Tango's comes of scipy's root finder over a score statistic whose
+Blaker's interval is the hull of the acceptable points of a fine grid, by scipy's binomial probabilities. Gaffke's, of several
+answers a problem, comes of the recursion of divided differences: the mean of n + 1 points under weights uniform over all that
+add up to 1 has the B-spline with those points as its knots for a density (Curry and Schoenberg, 1966). Tango's comes of scipy's root finder over a score statistic whose
 constrained likelihood is maximised numerically. Sign flips are enumerated one by one; those of single answers are also
 statsmodels' exact McNemar test. Holm's adjustment is statsmodels'.
 """
@@ -38,11 +39,22 @@ def blaker(right, n):
     return grid[inside[0]], grid[inside[-1]]
 
 
-def clopper_pearson(scores):
-    n, right = len(scores), float(np.sum(scores))
-    low = stats.beta.ppf(0.025, right, n - right + 1) if right > 0 else 0.0
-    high = stats.beta.ppf(0.975, right + 1, n - right) if right < n else 1.0
-    return low, high
+def gaffke(scores, least, most):
+    def probability(t, extra):
+        points = np.sort(np.append(scores, extra))
+        below = (points <= t).astype(float)
+        for width in range(1, len(points)):
+            first, last = points[:-width], points[width:]
+            straddles = (first <= t) & (t < last)
+            span = np.where(straddles, last - first, 1)
+            within = ((last - t) * below[1:] + (t - first) * below[:-1]) / span
+            below = np.where(straddles, within, (last <= t).astype(float))
+        return below[0]
+
+    def excess(t, level):
+        return (probability(t, least) + probability(t, most)) / 2 - level
+
+    return [optimize.brentq(excess, least, most, (level,), xtol=1e-14, rtol=1e-14) for level in (0.025, 0.975)]
 
 
 def tango(gained, lost, n):
@@ -84,18 +96,20 @@ def main():
     random = np.random.default_rng(4)
     singles = [(x, n) for n in (1, 2, 5, 10, 20, 50) for x in sorted({0, 1, n // 3, n // 2, n - 1, n})]
     clusters = []
-    for n, answers in [(5, 4), (10, 2), (20, 5), (50, 4), (300, 5), (12, 10)]:
+    for n, answers in [(5, 4), (10, 2), (20, 5), (50, 4), (12, 10)]:
         for centre in (0.05, 0.4, 0.9):
             rates = random.beta(2 * centre, 2 * (1 - centre), n)
-            clusters.append((random.binomial(answers, rates) / answers).tolist())
-    clusters = [one for one in clusters if set(one) - {0.0, 1.0}] + [[0.5] * 5]
+            scores = random.binomial(answers, rates)
+            clusters.append((0.0, (scores / answers).tolist()))
+            clusters.append((-1.0, ((random.binomial(answers, np.roll(rates, 1)) - scores) / answers).tolist()))
+    clusters = [(least, one) for least, one in clusters if set(one) - {-1.0, 0.0, 1.0}] + [(0.0, [0.5] * 5)]
     pairs = [(g, l, n) for n in (5, 10, 50, 300) for g, l in [(0, 0), (1, 0), (0, 2), (3, 1), (2, 2), (n // 2, n // 5), (n, 0)]]
     flips = [random.integers(-3, 4, size).tolist() for size in (1, 2, 3, 4, 6, 8, 10) for _ in range(2)]
     flips = [one for one in flips if any(one)]
     rows = {
         "singles": [dict(zip(("right", "of", "low", "high"), (x, n, *map(float, blaker(x, n))))) for x, n in singles],
         "clusters": [
-            dict(zip(("scores", "low", "high"), (s, *map(float, clopper_pearson(s))))) for s in clusters
+            dict(zip(("scores", "least", "low", "high"), (s, least, *map(float, gaffke(s, least, 1.0))))) for least, s in clusters
         ],
         "pairs": [dict(zip(("gained", "lost", "of", "low", "high"), (g, l, n, *map(float, tango(g, l, n))))) for g, l, n in pairs],
         "sign_flips": [{"differences": one, "p_value": sign_flips(one)} for one in flips]

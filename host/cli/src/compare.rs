@@ -1,10 +1,10 @@
-//! `hilora-host compare`: two runs on the problems that both were measured on, paired. It reads two records, computes their
-//! figures again from their samples and measures nothing.
+//! `hilora-host compare`: two runs, or the completions of any models, on the problems that both were measured on, paired. It
+//! reads two records, computes their figures again from their samples and measures nothing.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use hilora_evaluator::{ComparedSide, EvaluationRecord, RunComparison};
+use hilora_evaluator::{ComparedRecord, ComparedSide, RunComparison};
 
 use super::console::Console;
 use super::failure::{ExitStatus, Result};
@@ -15,13 +15,13 @@ const RECORD: &str = "evaluation.json";
 /// Which two runs.
 #[derive(Debug, Args)]
 pub(super) struct CompareCommand {
-    /// A run's folder, or the `evaluation.json` of one
+    /// A run's folder, its `evaluation.json`, or what `evaluate --completions` has written
     #[arg(value_name = "LEFT")]
     left: PathBuf,
     /// The other; differences are those of this one above the first
     #[arg(value_name = "RIGHT")]
     right: PathBuf,
-    /// Which model of each run
+    /// Which model of each run; completions stand in an adapter's place
     #[arg(long, value_enum, default_value_t = Side::Adapter)]
     side: Side,
 }
@@ -51,7 +51,7 @@ impl CompareCommand {
 }
 
 /// The record at a path.
-fn read(path: &Path) -> Result<EvaluationRecord> {
+fn read(path: &Path) -> Result<ComparedRecord> {
     let file = if path.is_dir() { path.join(RECORD) } else { path.to_owned() };
-    Ok(EvaluationRecord::read(&file)?)
+    Ok(ComparedRecord::read(&file)?)
 }

@@ -45,7 +45,7 @@ pub(super) struct CompletionsArguments {
         value_name = "K",
         requires = "completions",
         value_delimiter = ',',
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = wanted_k
     )]
     k: Vec<u32>,
     /// Rows that the model was trained on, to be held against the problems: the evaluation says what was found
@@ -63,14 +63,30 @@ fn benchmark(name: &str) -> std::result::Result<Benchmark, String> {
     Benchmark::named(name).ok_or_else(|| format!("expected one of {}", names()))
 }
 
-/// A day, as ISO 8601 writes it.
+/// The k of a pass@k.
+fn wanted_k(text: &str) -> std::result::Result<u32, String> {
+    let k = text.trim().parse().ok().filter(|k| *k > 0);
+    k.ok_or_else(|| format!("expected a whole number from 1 to {}", u32::MAX))
+}
+
+/// A day of the calendar, as ISO 8601 writes it.
 fn day(text: &str) -> std::result::Result<String, String> {
-    let is_day = text.len() == 10
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
-    if is_day { Ok(text.to_owned()) } else { Err("expected a day such as 2024-08-01".to_owned()) }
+    let number = |range: std::ops::Range<usize>| -> Option<u32> {
+        let digits = text.get(range)?;
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
+    };
+    let has_dashes = text.len() == 10 && text.get(4..5) == Some("-") && text.get(7..8) == Some("-");
+    let found = (has_dashes).then(|| Some((number(0..4)?, number(5..7)?, number(8..10)?))).flatten();
+    let Some((year, month, day)) = found else { return Err("expected a day such as 2024-08-01".to_owned()) };
+    if !(1..=12).contains(&month) {
+        return Err(format!("expected a month from 01 to 12, got {month:02}"));
+    }
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month as usize - 1];
+    if !(1..=days).contains(&day) {
+        return Err(format!("expected a day from 01 to {days} of {year:04}-{month:02}, got {day:02}"));
+    }
+    Ok(text.to_owned())
 }
 
 impl CompletionsArguments {
@@ -97,6 +113,12 @@ impl CompletionsArguments {
         if self.problems.is_empty() && self.benchmark.is_none() {
             let hint = "`--problems FILE` names rows of `data/<specialist>_tests.jsonl`, and `--benchmark NAME` a published set";
             return Err(Failure::bad_input("nothing says what the completions answer: expected problems", hint));
+        }
+        if let (Some(from), Some(to)) = (&self.from, &self.to)
+            && from > to
+        {
+            let message = format!("--from: expected a day up to that of `--to`, {to}, got {from}");
+            return Err(Failure::bad_input(message, "both days count"));
         }
         if let Some(output) = &self.output {
             // What could not be written is told before anything runs; the record is written by its own name later.

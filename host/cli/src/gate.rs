@@ -1,6 +1,6 @@
 //! `hilora-host gate`: holds a finished evaluation to the gate again, without measuring anything. It believes no figure that
-//! does not follow from the samples in the same file. The decision is written down beside the evaluation, with the hashes of
-//! what was read.
+//! does not follow from the samples in the same file, and nothing of a run's folder that is not as the run has written it.
+//! The decision is written down beside the evaluation, with the hashes of what was read.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::failure::{ExitStatus, Failure, Result};
 use hilora_contract::artifact::Output;
 use hilora_evaluator::{EvaluationRecord, GateConfig, GateDecision, GateMeasurements, GateRecord, Latency};
 use hilora_run::config::RunConfig;
-use hilora_run::require_judged;
+use hilora_run::{require_as_measured, require_judged};
 
 /// Which evaluation, and which thresholds.
 #[derive(Debug, Args)]
@@ -47,6 +47,7 @@ impl GateCommand {
         require_judged(&record)?;
         let latency_file = self.latency.clone().unwrap_or_else(|| beside(&self.evaluation, "latency.json"));
         let latency = Latency::read(&latency_file)?;
+        let adapter = require_as_measured(&self.evaluation, &record)?;
         let config = self.config_file();
         let thresholds = config.as_ref().map(|path| RunConfig::load(path)).transpose()?;
         let thresholds = thresholds.map(|config| config.gate).unwrap_or_default();
@@ -55,10 +56,12 @@ impl GateCommand {
         let read = [Some(&self.evaluation), Some(&latency_file), config.as_ref()];
         let read: Vec<&Path> = read.into_iter().flatten().map(PathBuf::as_path).collect();
         let output = self.output.clone().unwrap_or_else(|| beside(&self.evaluation, "gate.json"));
-        if Output::create(&output, &read)?.is_standard() {
+        let mut output = Output::create(&output, &read)?;
+        if output.is_standard() {
             return Err(Failure::bad_input("--output: expected a file, got `-`", "`--json` prints the decision"));
         }
-        GateRecord::new(&record, thresholds, decision.clone(), &read)?.write(&output)?;
+        output.append(&GateRecord::new(&record, thresholds, decision.clone(), &read, adapter)?.bytes())?;
+        output.commit()?;
         let text = format!("{}\n{decision}", record.adapter_name);
         console.result(&Answer { adapter_name: record.adapter_name, thresholds, decision }, &text)?;
         Ok(status)

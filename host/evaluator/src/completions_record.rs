@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::EvaluatorError;
 use super::evaluation::Evaluation;
 use super::given_answers::GivenAccount;
-use super::json_file::{read_json, write_json};
+use super::json_file::{GIVEN_COMPLETIONS, JsonFile, write_json};
 
 /// Names that are listed before the rest is only counted.
 const NAMES_SHOWN_MAX: usize = 5;
@@ -19,6 +19,9 @@ const NAMES_SHOWN_MAX: usize = 5;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompletionsRecord {
+    /// `STATISTICS` of the program that computed the figures.
+    #[serde(default)]
+    pub statistics: u32,
     /// The benchmark's name, or that of the file of problems.
     pub benchmark: String,
     /// What made the measurement, by name: hashes of the completions and problems, plugins, the code's version, what is known
@@ -37,11 +40,11 @@ impl CompletionsRecord {
     pub fn write(&self, path: &Path) -> Result<(), EvaluatorError> {
         write_json(path, self)
     }
+}
 
-    /// Reads a record.
-    pub fn read(path: &Path) -> Result<Self, EvaluatorError> {
-        read_json(path)
-    }
+impl JsonFile for CompletionsRecord {
+    const EXPECTED: &'static str = GIVEN_COMPLETIONS;
+    const HINT: &'static str = "`hilora-host evaluate --completions FILE --output FILE` writes it";
 }
 
 /// The first names, and how many more there are.

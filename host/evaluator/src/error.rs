@@ -190,12 +190,30 @@ pub enum EvaluatorError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A file of a measurement is not what it must be.
-    #[error("{path}", path = path.display())]
-    Syntax {
+    #[error("{}{}{}: expected {}, got {}", path.display(), if wrong.field.is_empty() { "" } else { ", " }, wrong.field, wrong.expected, wrong.got)]
+    NotTheFile {
         /// The file.
         path: PathBuf,
         /// Where and what.
-        source: serde_json::Error,
+        wrong: WrongRow,
+        /// Where such a file comes from.
+        hint: &'static str,
+    },
+    /// A pass@k asks for more answers than some problem has.
+    #[error("pass@{k}: expected {k} answers to every problem, got {got} to `{id}`")]
+    TooLargeK {
+        /// The k.
+        k: u32,
+        /// A problem that has the fewest.
+        id: String,
+        /// How many it has.
+        got: usize,
+    },
+    /// A record of completions has no base to be compared.
+    #[error("{name} is the record of given completions: expected a run, which has a base beside its adapter")]
+    NoBase {
+        /// What the user calls it.
+        name: String,
     },
 }
 
@@ -222,7 +240,9 @@ impl Fault for EvaluatorError {
             | Self::Mismatch { .. }
             | Self::NothingInCommon { .. }
             | Self::Figure { .. }
-            | Self::Syntax { .. } => Blame::User,
+            | Self::TooLargeK { .. }
+            | Self::NoBase { .. }
+            | Self::NotTheFile { .. } => Blame::User,
             Self::NotJudged { failed, .. } => *failed,
             Self::Endpoint(error) => error.blame(),
             Self::NotAnswered { lost, .. } => lost.blame(),
@@ -243,6 +263,11 @@ impl Fault for EvaluatorError {
                  lm-evaluation-harness"
             }
             Self::AllUnknown { .. } => "`--problems` and `--benchmark` name what the completions answer",
+            Self::NotTheFile { hint, .. } => hint,
+            Self::TooLargeK { .. } => {
+                "`--k` names those that are wanted; without it 1, 10 and 100 are told, as far as there are so many answers"
+            }
+            Self::NoBase { .. } => "`--side adapter` compares what was measured itself",
             Self::NoProblems => {
                 "a run's `data/<specialist>_tests.jsonl` holds them; its manifest says what became of each row"
             }
@@ -263,7 +288,6 @@ impl Fault for EvaluatorError {
             | Self::DuplicateProblem { .. }
             | Self::Answers { .. }
             | Self::Mismatch { .. }
-            | Self::Syntax { .. }
             | Self::Count { .. } => return Vec::new(),
         };
         vec![hint.to_owned()]

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EvaluatorError;
 use super::gate::{GateConfig, GateDecision};
-use super::json_file::write_json;
+use super::json_file::json_bytes;
 use super::record::EvaluationRecord;
-use hilora_contract::artifact::{ContentHash, FileError};
+use hilora_contract::artifact::{ContentHash, FileError, write_atomic};
 
 /// The record of one decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,12 +31,14 @@ pub struct GateRecord {
 }
 
 impl GateRecord {
-    /// The record of a decision about this evaluation, which is in the first of the files that were read.
+    /// The record of a decision about this evaluation, which is in the first of the files that were read. `adapter` is the
+    /// hash of the adapter's folder, if that lies beside it.
     pub fn new(
         record: &EvaluationRecord,
         thresholds: GateConfig,
         decision: GateDecision,
         files: &[&Path],
+        adapter: Option<ContentHash>,
     ) -> Result<Self, EvaluatorError> {
         let mut read = BTreeMap::new();
         for path in files {
@@ -46,6 +48,7 @@ impl GateRecord {
             let name = if read.contains_key(&name) { path.display().to_string() } else { name };
             read.insert(name, hash);
         }
+        read.extend(adapter.map(|hash| ("adapter".to_owned(), hash)));
         Ok(Self {
             adapter_name: record.adapter_name.clone(),
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -58,6 +61,11 @@ impl GateRecord {
 
     /// Writes `gate.json` atomically.
     pub fn write(&self, path: &Path) -> Result<(), EvaluatorError> {
-        write_json(path, self)
+        Ok(write_atomic(path, &self.bytes())?)
+    }
+
+    /// The bytes of `gate.json`.
+    pub fn bytes(&self) -> Vec<u8> {
+        json_bytes(self)
     }
 }

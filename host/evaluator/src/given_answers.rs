@@ -160,7 +160,7 @@ impl GivenAnswers<'_> {
         };
         let got = answers.len();
         if let Some(k) = self.k.iter().find(|k| **k as usize > got) {
-            return Err(EvaluatorError::Answers { id: fewest.text.id.clone(), expected: *k as usize, got });
+            return Err(EvaluatorError::TooLargeK { k: *k, id: fewest.text.id.clone(), got });
         }
         let named = if self.k.is_empty() { &K_DEFAULT[..] } else { self.k };
         let every: BTreeSet<u32> = named.iter().copied().filter(|k| *k as usize <= got).chain([1]).collect();
@@ -240,7 +240,7 @@ impl<'a> Places<'a> {
 }
 
 impl GivenAccount {
-    fn of(layout: CompletionLayout, answers: usize, of_other_filters: u64) -> Self {
+    pub(crate) fn of(layout: CompletionLayout, answers: usize, of_other_filters: u64) -> Self {
         Self {
             layout: layout.to_string(),
             answers: answers as u64,
@@ -324,7 +324,7 @@ mod tests {
         let problems = ["a", "b"].map(doubling_problem);
         let answers = || vec![answer("a", "CODE:double"), answer("a", "CODE:six"), answer("b", "CODE:six")];
         let error = measure(&problems, answers(), &[1, 2]).expect_err("b has one").to_string();
-        assert_eq!(error, "answers to `b`: expected 2, got 1");
+        assert_eq!(error, "pass@2: expected 2 answers to every problem, got 1 to `b`");
         assert_eq!(measure(&problems, answers(), &[])?.0.pass_at.keys().copied().collect::<Vec<_>>(), [1]);
         let unknown = measure(&problems, vec![answer("x", "CODE:six")], &[]).expect_err("no problem is x");
         assert!(unknown.to_string().contains("`x`") && unknown.to_string().contains("`a`"), "{unknown}");

@@ -3,16 +3,47 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The name of a problem.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(untagged, expecting = "a string or a whole number")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(untagged)]
 pub enum Identifier {
     /// As most files have it.
     Text(String),
     /// As a row's number.
     Number(i64),
+}
+
+impl<'de> Deserialize<'de> for Identifier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IdentifierVisitor)
+    }
+}
+
+/// Reads a name. An untagged enum would not say what it found.
+struct IdentifierVisitor;
+
+impl Visitor<'_> for IdentifierVisitor {
+    type Value = Identifier;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a whole number")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Identifier, E> {
+        Ok(Identifier::Text(text.to_owned()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Identifier, E> {
+        Ok(Identifier::Number(number))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Identifier, E> {
+        let number_of = i64::try_from(number).map(Identifier::Number);
+        number_of.map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+    }
 }
 
 impl fmt::Display for Identifier {

@@ -9,27 +9,30 @@
 //!
 //! It covers any true rate in at least 95 % of all samples, and lies within Clopper's and Pearson's.
 //!
-//! n problems with several answers each: **Clopper's and Pearson's** over the problems, with the mean p of their scores,
+//! n problems with several answers each, so that a score may lie between 0 and 1: **Gaffke's** interval (2005) as a mid-p,
+//! the 2.5 % and 97.5 % quantiles of the mean under weights that are uniform over all that add up to 1 (`dirichlet_mean`),
+//! with one more problem that is always solved or never, each with probability ½:
 //!
 //! ```text
-//! low, high = the beta quantiles  B(2.5 %; pn, n − pn + 1),  B(97.5 %; pn + 1, n − pn)
+//! ½ P(Σ D x ≤ t) + ½ P(Σ D x + D' ≤ t)
 //! ```
 //!
-//! A score in [0, 1] with mean p varies at most as a coin does, so this is wider than it must be where answers to one
-//! problem differ, never narrower. What scores vary is not made use of: a few problems that are always solved among many
-//! that are hardly ever solved decide the mean, and samples that miss them look certain (an interval by the variance, as
-//! Korn's and Graubard's, covers 74 % then).
+//! Where every score is 0 or 1 this is Clopper's and Pearson's interval as a mid-p; where answers to one problem differ it
+//! is narrower, by as much as the scores say. The problem that nobody has seen keeps it honest where a few problems that are
+//! always solved, among many that hardly ever are, decide the mean: an interval by the variance, as Korn's and Graubard's,
+//! covers 74 % then.
 //!
 //! A paired difference d of n problems with one answer of each model: **Tango's** score interval (1998), all differences δ
 //! with |b − c − nδ| ≤ z √(n (2q + δ(1 − δ))), where b problems are gained, c lost, and q is the probability of a loss that is
 //! likeliest given δ. Where all problems that differ were gained, δ is nearly a rate, and the upper end is at least Clopper's
-//! and Pearson's of b in n (so for losses): without that, 5 problems cover 92 % at 90 points. With several answers
-//! each, b and c are the sums of the problems' gains and losses. No interval is ever a point.
+//! and Pearson's of b in n (so for losses): without that, 5 problems cover 92 % at 90 points. With several answers each:
+//! Gaffke's as above, with a problem more whose difference is −1 or 1. No interval is ever a point.
 //!
 //! The documentation has a table of what each of them covers; `interval/tests.rs` makes it.
 
 use serde::{Deserialize, Serialize};
 
+use super::dirichlet_mean::Scores;
 use super::distributions::{beta_quantile, binomial_upper_tail, where_reached};
 
 /// The standard normal quantile at 0.975.
@@ -66,17 +69,11 @@ impl Estimate {
 
     /// A mean of problems' scores in [0, 1]; with none the interval is [0, 1].
     pub(crate) fn of_scores(mean: f64, scores: &[f64]) -> Self {
-        let n = scores.len() as f64;
         if scores.iter().all(|score| *score == 0.0 || *score == 1.0) {
             let right = scores.iter().sum::<f64>().round() as u64;
             return Self { value: mean, ..Self::of_count(right, scores.len() as u64) };
         }
-        let right = mean * n;
-        Self {
-            value: mean,
-            low: if mean <= 0.0 { 0.0 } else { beta_quantile(right, n - right + 1.0, ALPHA / 2.0) },
-            high: if mean >= 1.0 { 1.0 } else { beta_quantile(right + 1.0, n - right, 1.0 - ALPHA / 2.0) },
-        }
+        Self { value: mean, ..Self::of_bounded(scores, 0.0, 1.0) }
     }
 
     /// The mean of paired differences in [−1, 1]; with none the interval is [−1, 1].
@@ -85,9 +82,19 @@ impl Estimate {
         if differences.is_empty() {
             return Self { value: mean, low: -1.0, high: 1.0 };
         }
+        if differences.iter().any(|difference| difference.fract() != 0.0) {
+            return Self { value: mean, ..Self::of_bounded(differences, -1.0, 1.0) };
+        }
         let sum = |part: fn(f64) -> f64| differences.iter().map(|difference| part(*difference)).sum::<f64>();
         let (low, high) = difference_interval(sum(|d| d.max(0.0)), sum(|d| (-d).max(0.0)), n);
         Self { value: mean, low, high }
+    }
+
+    /// Gaffke's interval of scores between two bounds.
+    fn of_bounded(scores: &[f64], least: f64, most: f64) -> Self {
+        let scores = Scores::of(scores);
+        let quantile = |probability| scores.quantile(probability, least, most);
+        Self { value: 0.0, low: quantile(ALPHA / 2.0), high: quantile(1.0 - ALPHA / 2.0) }
     }
 
     /// The same in hundredths.

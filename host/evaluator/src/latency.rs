@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EvaluatorError;
 use super::generator::TimedDecoder;
-use super::json_file::{read_json, write_json};
+use super::json_file::{DECODE_TIMES, JsonFile, read_json, write_json};
 use super::watch::{Watch, Work};
 use hilora_engine::{Forward, ModelForward};
 use hilora_model::{Adapter, LogitRows, Model, Span};
@@ -93,6 +93,11 @@ pub struct Latency {
 /// `null` is what JSON has for a number that is none.
 fn number_or_none<'de, D: serde::Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
+}
+
+impl JsonFile for Latency {
+    const EXPECTED: &'static str = DECODE_TIMES;
+    const HINT: &'static str = "`hilora-host evaluate` writes it as `latency.json` beside `evaluation.json`";
 }
 
 impl Latency {

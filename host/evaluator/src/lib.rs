@@ -31,6 +31,7 @@ mod judged_answer;
 mod judging;
 mod sample_record;
 
+mod dirichlet_mean;
 mod distributions;
 mod evaluation;
 mod interval;
@@ -51,6 +52,7 @@ mod json_file;
 mod record;
 mod verification;
 
+mod compared_record;
 mod gate;
 mod gate_record;
 mod power;
@@ -65,6 +67,7 @@ mod error;
 mod fakes;
 
 pub use breakdown::{Breakdown, GroupScore};
+pub use compared_record::ComparedRecord;
 pub use comparison::Comparison;
 pub use completion::{Completion, CompletionEnd};
 pub use completion_file::{CompletionFile, CompletionLayout, GivenAnswer};

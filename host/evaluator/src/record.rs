@@ -11,14 +11,15 @@ use super::comparison::Comparison;
 use super::config::EvaluationConfig;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, SampleOutcome};
-use super::json_file::write_json;
+use super::json_file::{EVALUATION, JsonFile, write_json};
 use super::lost_answer::LostAnswer;
 use super::nearest_copy::NearestCopy;
 use hilora_judge::Verdict;
 
-/// By which statistics figures follow from samples: 2 since intervals cover what they say at any number of problems. A
-/// record that names none has Wilson's intervals and a bootstrap's.
-pub const STATISTICS: u32 = 2;
+/// By which statistics figures follow from samples: 2 since intervals cover what they say at any number of problems, 3 since
+/// those of several answers a problem are no wider than that asks for. A record that names none has Wilson's intervals and a
+/// bootstrap's.
+pub const STATISTICS: u32 = 3;
 
 /// The record of one evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +52,11 @@ pub struct Controls {
     pub shuffled_answers: Option<Evaluation>,
     /// Copying the answer of the most similar training problem.
     pub nearest_copy: Option<NearestCopy>,
+}
+
+impl JsonFile for EvaluationRecord {
+    const EXPECTED: &'static str = EVALUATION;
+    const HINT: &'static str = "`hilora-host evaluate` writes it as `evaluation.json` into the run's folder";
 }
 
 impl EvaluationRecord {

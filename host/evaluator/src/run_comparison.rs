@@ -1,5 +1,6 @@
-//! A comparison of two runs: their adapters, or their bases, on the problems that both were measured on. What differs in
-//! what made the two is told beside the figures, because it may be what makes the difference.
+//! A comparison of two runs: their adapters, or their bases, on the problems that both were measured on. In a run's place
+//! there may be the completions of any model. What differs in what made the two is told beside the figures, because it may
+//! be what makes the difference.
 //!
 //! Problems of which an answer was not judged are left out and counted. Runs that drew different numbers of answers to a
 //! problem are refused: their scores are not drawn alike.
@@ -10,11 +11,11 @@ use std::fmt;
 use serde::Serialize;
 
 use super::breakdown::{Breakdown, GroupScore};
+use super::compared_record::ComparedRecord;
 use super::comparison::Comparison;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome};
 use super::interval::Estimate;
-use super::record::EvaluationRecord;
 use super::report::{fraction, p_value, points};
 
 /// Which model of each run.
@@ -32,7 +33,7 @@ pub enum ComparedSide {
 pub struct ComparedRun {
     /// What the user calls it.
     pub name: String,
-    /// Its adapter's name.
+    /// Its adapter's name, or that of what completions answer.
     pub adapter_name: String,
     /// The problems that it was measured on.
     pub problems: u64,
@@ -83,17 +84,14 @@ pub struct RunComparison {
 impl RunComparison {
     /// Compares two runs by the names that the user has for them.
     pub fn of(
-        left: (&str, &EvaluationRecord),
-        right: (&str, &EvaluationRecord),
+        left: (&str, &ComparedRecord),
+        right: (&str, &ComparedRecord),
         side: ComparedSide,
     ) -> Result<Self, EvaluatorError> {
         let (left_name, left) = left;
         let (right_name, right) = right;
-        let of_side = |record| match side {
-            ComparedSide::Adapter => measured(record).1,
-            ComparedSide::Base => measured(record).0,
-        };
-        let (left_evaluation, right_evaluation) = (of_side(left), of_side(right));
+        let (left_evaluation, right_evaluation) =
+            (left.evaluation(left_name, side)?, right.evaluation(right_name, side)?);
         let of_right: HashMap<&str, &ProblemOutcome> =
             right_evaluation.outcomes.iter().map(|outcome| (outcome.id.as_str(), outcome)).collect();
         let pairs = left_evaluation.outcomes.iter();
@@ -114,9 +112,9 @@ impl RunComparison {
         };
         let (of_left, of_right): (Vec<_>, Vec<_>) = judged.into_iter().unzip();
         let comparison = Comparison::of(over_common(of_left)?, over_common(of_right)?)?;
-        let run = |name: &str, record: &EvaluationRecord, whole: &Evaluation, common: &Evaluation| ComparedRun {
+        let run = |name: &str, record: &ComparedRecord, whole: &Evaluation, common: &Evaluation| ComparedRun {
             name: name.to_owned(),
-            adapter_name: record.adapter_name.clone(),
+            adapter_name: record.title().to_owned(),
             problems: whole.problems,
             pass_at: common.pass_at.clone(),
             error_rate: common.error_rate,
@@ -132,14 +130,9 @@ impl RunComparison {
             problems_better: comparison.problems_better,
             problems_worse: comparison.problems_worse,
             domains: domains(&comparison),
-            differences: differences(left, right),
+            differences: differences((left, left_evaluation), (right, right_evaluation)),
         })
     }
-}
-
-/// The base and the adapter of a record.
-fn measured(record: &EvaluationRecord) -> (&Evaluation, &Evaluation) {
-    (&record.comparison.base, &record.comparison.adapter)
 }
 
 fn is_judged(outcome: &ProblemOutcome) -> bool {
@@ -159,15 +152,11 @@ fn domains(comparison: &Comparison) -> Vec<GroupScore> {
 }
 
 /// What differs in what made two records: files, plugins, sampling, seed and problems.
-fn differences(left: &EvaluationRecord, right: &EvaluationRecord) -> Vec<SettingDifference> {
-    let told = |record: &EvaluationRecord| -> BTreeMap<String, String> {
-        let config = serde_json::to_value(&record.config).expect("a plain struct always serializes");
-        let config = config.as_object().cloned().unwrap_or_default();
-        let sampling = config.into_iter().map(|(key, value)| (format!("evaluation.{key}"), value.to_string()));
-        let made_from = record.made_from.iter().map(|(name, value)| (name.clone(), value.clone()));
-        sampling.chain(made_from).chain([("seed".to_owned(), record.seed.to_string())]).collect()
-    };
-    let (told_left, told_right) = (told(left), told(right));
+fn differences(
+    (left, left_evaluation): (&ComparedRecord, &Evaluation),
+    (right, right_evaluation): (&ComparedRecord, &Evaluation),
+) -> Vec<SettingDifference> {
+    let (told_left, told_right) = (left.settings(), right.settings());
     let names: BTreeSet<&String> = told_left.keys().chain(told_right.keys()).collect();
     let of =
         |told: &BTreeMap<String, String>, name: &String| told.get(name).cloned().unwrap_or_else(|| "none".to_owned());
@@ -176,10 +165,12 @@ fn differences(left: &EvaluationRecord, right: &EvaluationRecord) -> Vec<Setting
         .map(|name| SettingDifference { name: name.clone(), left: of(&told_left, name), right: of(&told_right, name) })
         .filter(|difference| difference.left != difference.right)
         .collect();
-    let ids =
-        |record| -> HashSet<&str> { measured(record).0.outcomes.iter().map(|outcome| outcome.id.as_str()).collect() };
-    let (of_left, of_right) = (ids(left), ids(right));
-    let alone = |one: &HashSet<&str>, other: &HashSet<&str>| format!("{} of its own", one.difference(other).count());
+    let ids = |evaluation: &Evaluation| -> HashSet<String> {
+        evaluation.outcomes.iter().map(|outcome| outcome.id.clone()).collect()
+    };
+    let (of_left, of_right) = (ids(left_evaluation), ids(right_evaluation));
+    let alone =
+        |one: &HashSet<String>, other: &HashSet<String>| format!("{} of its own", one.difference(other).count());
     if of_left != of_right {
         let name = "problems".to_owned();
         all.push(SettingDifference { name, left: alone(&of_left, &of_right), right: alone(&of_right, &of_left) });
@@ -246,18 +237,21 @@ impl fmt::Display for RunComparison {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::completion_file::CompletionLayout;
+    use crate::completions_record::CompletionsRecord;
     use crate::config::EvaluationConfig;
     use crate::fakes::outcome;
-    use crate::record::{Controls, STATISTICS};
+    use crate::given_answers::GivenAccount;
+    use crate::record::{Controls, EvaluationRecord, STATISTICS};
     use hilora_contract::fault::Fault;
     use hilora_judge::Verdict;
 
-    fn record(name: &str, answers: usize, right: &[(&str, usize)]) -> Result<EvaluationRecord, EvaluatorError> {
+    fn record(name: &str, answers: usize, right: &[(&str, usize)]) -> Result<ComparedRecord, EvaluatorError> {
         let of = |extra: usize| {
             let outcomes = right.iter().map(|(id, right)| outcome(id, (right + extra).min(answers), answers));
             Evaluation::of_outcomes(outcomes.collect(), &[1])
         };
-        Ok(EvaluationRecord {
+        Ok(ComparedRecord::Run(Box::new(EvaluationRecord {
             statistics: STATISTICS,
             adapter_name: name.to_owned(),
             made_from: [("base model".to_owned(), "ab".to_owned()), ("adapter".to_owned(), name.to_owned())].into(),
@@ -266,14 +260,21 @@ mod tests {
             comparison: Comparison::of(of(0)?, of(1)?)?,
             breakdowns: Vec::new(),
             controls: Controls::default(),
-        })
+        })))
+    }
+
+    fn of_run(record: &mut ComparedRecord) -> &mut EvaluationRecord {
+        match record {
+            ComparedRecord::Run(record) => record,
+            ComparedRecord::Completions(_) => panic!("it is a run"),
+        }
     }
 
     #[test]
     fn only_common_and_judged_problems_are_compared_and_what_differs_is_told() -> Result<(), EvaluatorError> {
         let mut left = record("one", 4, &[("a", 0), ("b", 1), ("c", 2), ("x", 0)])?;
         let mut right = record("two", 4, &[("y", 0), ("c", 1), ("b", 3), ("a", 2)])?;
-        right.config.temperature = 0.8;
+        of_run(&mut right).config.temperature = 0.8;
         let compared = RunComparison::of(("A", &left), ("B", &right), ComparedSide::Adapter)?;
         assert_eq!((compared.problems, compared.problems_better, compared.problems_worse), (3, 2, 1));
         // Adapters have one more right than the bases: 1, 2, 3 of 4 against 3, 4, 2.
@@ -287,7 +288,7 @@ mod tests {
         assert!((turned.difference_points.value + 25.0).abs() < 1e-12 && turned.p_value == compared.p_value);
         assert!((turned.difference_points.low + compared.difference_points.high).abs() < 1e-9);
 
-        left.comparison.adapter.outcomes[0].samples[3].verdict = Some(Verdict::InternalError);
+        of_run(&mut left).comparison.adapter.outcomes[0].samples[3].verdict = Some(Verdict::InternalError);
         let compared = RunComparison::of(("A", &left), ("B", &right), ComparedSide::Adapter)?;
         assert_eq!((compared.problems, compared.not_judged), (2, 1));
         let same = RunComparison::of(("A", &left), ("A", &left), ComparedSide::Base)?;
@@ -297,9 +298,40 @@ mod tests {
     }
 
     #[test]
+    fn completions_stand_in_an_adapters_place_and_have_no_base() -> Result<(), EvaluatorError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("completions.json");
+        let outcomes = [outcome("a", 3, 4), outcome("b", 4, 4), outcome("z", 0, 4)].into();
+        let given = CompletionsRecord {
+            statistics: STATISTICS,
+            benchmark: "theirs".to_owned(),
+            made_from: BTreeMap::new(),
+            skipped_problems: BTreeMap::new(),
+            completions: GivenAccount::of(CompletionLayout::Plain, 12, 0),
+            evaluation: Evaluation::of_outcomes(outcomes, &[1])?,
+        };
+        given.write(&path)?;
+        let run = record("one", 4, &[("a", 0), ("b", 1), ("x", 0)])?;
+        let theirs = ComparedRecord::read(&path)?;
+        assert_eq!(theirs, ComparedRecord::Completions(Box::new(given)));
+        let compared = RunComparison::of(("A", &run), ("B", &theirs), ComparedSide::Adapter)?;
+        // The adapter has 1 and 2 of 4 right.
+        assert_eq!((compared.problems, compared.difference_points.value), (2, 50.0));
+        assert!(compared.to_string().contains("theirs, 3 problems"), "{compared}");
+        let refused = RunComparison::of(("A", &run), ("B", &theirs), ComparedSide::Base).expect_err("there is none");
+        assert!(refused.to_string().starts_with("B is the record of given completions: expected a run"), "{refused}");
+        let edited = std::fs::read_to_string(&path).expect("it is there").replace("\"correct\": 7", "\"correct\": 9");
+        std::fs::write(&path, edited).expect("it can be written");
+        let refused = ComparedRecord::read(&path).expect_err("a figure was edited").to_string();
+        let expected = "evaluation.correct: expected 7, which follows from its samples, got 9";
+        assert!(refused.ends_with(expected), "{refused}");
+        Ok(())
+    }
+
+    #[test]
     fn runs_that_cannot_be_compared_are_refused() -> Result<(), EvaluatorError> {
         let left = record("one", 4, &[("a", 0)])?;
-        let compare = |right: &EvaluationRecord| {
+        let compare = |right: &ComparedRecord| {
             let refused = RunComparison::of(("A", &left), ("B", right), ComparedSide::Adapter);
             refused.expect_err("they have nothing in common")
         };

@@ -4,13 +4,15 @@
 
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::breakdown::Breakdown;
 use super::comparison::Comparison;
+use super::completions_record::CompletionsRecord;
 use super::error::EvaluatorError;
-use super::evaluation::{Evaluation, SampleOutcome};
-use super::json_file::read_json;
+use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome};
+use super::json_file::{json_of, read_json};
 use super::nearest_copy::NearestCopy;
 use super::record::{Controls, EvaluationRecord, STATISTICS};
 use hilora_judge::Verdict;
@@ -25,25 +27,15 @@ impl EvaluationRecord {
         read_json::<Self>(path)?.recomputed(path)
     }
 
+    /// The same of the file's bytes, which somebody has read and hashed.
+    pub fn of_bytes(path: &Path, bytes: &[u8]) -> Result<Self, EvaluatorError> {
+        json_of::<Self>(path, bytes)?.recomputed(path)
+    }
+
     /// The same record with its figures computed from its samples; an error if it told others. The path is for the error.
     fn recomputed(self, path: &Path) -> Result<Self, EvaluatorError> {
-        let refused = |(figure, expected, got): (String, String, String)| EvaluatorError::Figure {
-            path: path.to_owned(),
-            figure,
-            from: "its samples",
-            expected,
-            got,
-        };
-        if self.statistics > STATISTICS {
-            let (expected, got) = (format!("at most {STATISTICS}"), self.statistics.to_string());
-            return Err(EvaluatorError::Figure {
-                path: path.to_owned(),
-                figure: "statistics".to_owned(),
-                from: "this program's version",
-                expected,
-                got,
-            });
-        }
+        let refused = |difference| not_following(path, difference);
+        check_statistics(path, self.statistics)?;
         check_samples(&self).map_err(refused)?;
         let k = self.config.every_k();
         let again = |evaluation: &Evaluation| Evaluation::of_outcomes(evaluation.outcomes.clone(), &k);
@@ -62,34 +54,86 @@ impl EvaluationRecord {
                 .map(|copy| NearestCopy::of_neighbours(copy.neighbours.clone())),
         };
         let follows = Self { statistics: STATISTICS, comparison, breakdowns, controls, ..self.clone() };
-        let json = |record: &Self| serde_json::to_value(record).expect("plain structs with text keys always serialize");
-        let (mut expected, mut got) = (json(&follows), json(&self));
-        if self.statistics < STATISTICS {
-            [&mut expected, &mut got].into_iter().for_each(leave_out_new);
-        }
-        match first_difference(&expected, &got, String::new()) {
+        match difference(&follows, &self, self.statistics) {
             Some(difference) => Err(refused(difference)),
             None => Ok(follows),
         }
     }
 }
 
-/// Takes out of a record what older statistics did not compute, or computed otherwise.
-fn leave_out_new(record: &mut Value) {
-    const NEW: [&str; 9] =
-        ["statistics", "low", "high", "pass_all", "majority", "not_judged", "unsupported", "p_value", "p_holm"];
+impl CompletionsRecord {
+    /// Reads a record of completions; as with a run's, all its figures are computed again from its samples.
+    pub fn read(path: &Path) -> Result<Self, EvaluatorError> {
+        let record: Self = read_json(path)?;
+        check_statistics(path, record.statistics)?;
+        let k: Vec<u32> = record.evaluation.pass_at.keys().copied().collect();
+        for outcome in &record.evaluation.outcomes {
+            let place = format!("evaluation.outcomes of `{}`", outcome.id);
+            check_causes(&place, outcome).map_err(|difference| not_following(path, difference))?;
+        }
+        let evaluation = Evaluation::of_uneven_outcomes(record.evaluation.outcomes.clone(), &k)?;
+        let follows = Self { statistics: STATISTICS, evaluation, ..record.clone() };
+        match difference(&follows, &record, record.statistics) {
+            Some(difference) => Err(not_following(path, difference)),
+            None => Ok(follows),
+        }
+    }
+}
+
+/// A figure that does not follow: where it stands, what is expected there and what came.
+type Difference = (String, String, String);
+
+fn not_following(path: &Path, (figure, expected, got): Difference) -> EvaluatorError {
+    EvaluatorError::Figure { path: path.to_owned(), figure, from: "its samples", expected, got }
+}
+
+/// A record by the statistics of a later program cannot be computed again.
+fn check_statistics(path: &Path, statistics: u32) -> Result<(), EvaluatorError> {
+    if statistics <= STATISTICS {
+        return Ok(());
+    }
+    Err(EvaluatorError::Figure {
+        path: path.to_owned(),
+        figure: "statistics".to_owned(),
+        from: "this program's version",
+        expected: format!("at most {STATISTICS}"),
+        got: statistics.to_string(),
+    })
+}
+
+/// Where a record by these statistics first differs from the one that follows.
+fn difference<T: Serialize>(follows: &T, record: &T, statistics: u32) -> Option<Difference> {
+    let json = |record: &T| serde_json::to_value(record).expect("plain structs with text keys always serialize");
+    let (mut expected, mut got) = (json(follows), json(record));
+    let other: &[&str] = match statistics {
+        STATISTICS => &[],
+        2 => &OTHER_SINCE_2,
+        _ => &NEW_SINCE_1,
+    };
+    [&mut expected, &mut got].into_iter().for_each(|json| leave_out(json, other));
+    first_difference(&expected, &got, String::new())
+}
+
+/// What statistics 2 computed otherwise.
+const OTHER_SINCE_2: [&str; 3] = ["statistics", "low", "high"];
+/// What older ones did not compute, or computed otherwise.
+const NEW_SINCE_1: [&str; 9] =
+    ["statistics", "low", "high", "pass_all", "majority", "not_judged", "unsupported", "p_value", "p_holm"];
+
+/// Takes fields of these names out of a record.
+fn leave_out(record: &mut Value, names: &[&str]) {
     match record {
         Value::Object(fields) => {
-            fields.retain(|key, _| !NEW.contains(&key.as_str()));
-            fields.values_mut().for_each(leave_out_new);
+            fields.retain(|key, _| !names.contains(&key.as_str()));
+            fields.values_mut().for_each(|value| leave_out(value, names));
         }
-        Value::Array(items) => items.iter_mut().for_each(leave_out_new),
+        Value::Array(items) => items.iter_mut().for_each(|value| leave_out(value, names)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
 /// Where samples contradict themselves or the config: the figure, what is expected there and what stands there.
-fn check_samples(record: &EvaluationRecord) -> Result<(), (String, String, String)> {
+fn check_samples(record: &EvaluationRecord) -> Result<(), Difference> {
     let Comparison { base, adapter, .. } = &record.comparison;
     let evaluations = [
         ("comparison.base", Some(base)),
@@ -103,13 +147,19 @@ fn check_samples(record: &EvaluationRecord) -> Result<(), (String, String, Strin
             if outcome.samples.len() != drawn {
                 return Err((place, format!("{drawn} samples"), format!("{} samples", outcome.samples.len())));
             }
-            for (index, sample) in outcome.samples.iter().enumerate() {
-                if sample.error.is_some() != is_error(sample) {
-                    let expected = if is_error(sample) { "a cause" } else { "no cause" };
-                    let got = sample.error.clone().unwrap_or_else(|| "no cause".to_owned());
-                    return Err((format!("{place}, sample {index}, error"), expected.to_owned(), got));
-                }
-            }
+            check_causes(&place, outcome)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where an answer's cause contradicts its verdict.
+fn check_causes(place: &str, outcome: &ProblemOutcome) -> Result<(), Difference> {
+    for (index, sample) in outcome.samples.iter().enumerate() {
+        if sample.error.is_some() != is_error(sample) {
+            let expected = if is_error(sample) { "a cause" } else { "no cause" };
+            let got = sample.error.clone().unwrap_or_else(|| "no cause".to_owned());
+            return Err((format!("{place}, sample {index}, error"), expected.to_owned(), got));
         }
     }
     Ok(())
@@ -121,7 +171,7 @@ fn is_error(sample: &SampleOutcome) -> bool {
 }
 
 /// Where two values differ first: the place, the one and the other.
-fn first_difference(expected: &Value, got: &Value, place: String) -> Option<(String, String, String)> {
+fn first_difference(expected: &Value, got: &Value, place: String) -> Option<Difference> {
     let below = |key: &str| if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
     match (expected, got) {
         (Value::Object(expected_fields), Value::Object(got_fields)) => {
@@ -250,7 +300,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("evaluation.json");
         let mut json = serde_json::to_value(record()?).expect("a record is JSON");
-        leave_out_new(&mut json);
+        leave_out(&mut json, &NEW_SINCE_1);
         fn widen(value: &mut Value) {
             match value {
                 Value::Object(fields) => {
@@ -272,9 +322,9 @@ mod tests {
         json["comparison"]["adapter"]["pass_at"]["1"]["value"] = 0.9.into();
         let refused = read(&json).expect_err("a figure was edited").to_string();
         assert!(refused.contains("comparison.adapter.pass_at.1.value: expected 0.5625"), "{refused}");
-        json["statistics"] = 3.into();
+        json["statistics"] = 4.into();
         let refused = read(&json).expect_err("another program's").to_string();
-        let expected = "statistics: expected at most 2, which follows from this program's version, got 3";
+        let expected = "statistics: expected at most 3, which follows from this program's version, got 4";
         assert!(refused.ends_with(expected), "{refused}");
         Ok(())
     }

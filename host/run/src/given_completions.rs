@@ -1,17 +1,17 @@
 //! Given completions: the measurement of what somebody else's model answered to a benchmark or to prepared problems. There is
 //! no run and no config. What was judged is kept beside the record until that is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hilora_contract::artifact::{ContentHash, FileError, Output, hash_of_artifact};
+use hilora_contract::artifact::{ContentHash, FileError, JsonLines, Output, OutputClaim, OutputError, Row, hash_of_artifact};
 use hilora_contract::dataset::{EvaluationProblem, Lesson};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::PluginKind;
-use hilora_evaluator::{CompletionFile, CompletionsRecord, GivenAnswers, SampleRecord, Watch};
+use hilora_evaluator::{CompletionFile, CompletionsRecord, GivenAnswers, STATISTICS, SampleRecord, Watch};
 use hilora_judge::workers::WorkerCommand;
 use hilora_judge::{BrokenTest, Judge};
 use hilora_prepare::contaminated_rows;
@@ -24,7 +24,7 @@ use super::hub_files::local_files;
 use super::measurement_watch::MeasurementWatch;
 use super::observer::{RunObserver, Task};
 use super::program::program_hash;
-use super::rows::{read_rows, read_rows_watched};
+use super::rows::read_rows_watched;
 use super::run_plugins::{shipped_loader, worker_pool};
 use super::source_files::source_files;
 
@@ -79,6 +79,8 @@ impl GivenCompletions {
         let runner = Arc::new(worker_pool(&host, &components.runner, &self.worker)?);
         let workers = self.workers.map_or_else(available_cores, usize::from);
         let judge = Judge::new(runner, workers).with_checkers(Arc::new(CheckerFolder::new(host, PLUGINS.into())));
+        // Held to the end: two that append to one file of verdicts would spoil it.
+        let _claim = self.output.as_deref().map(claim).transpose()?;
         let record_path = self.output.as_deref().map(record_path);
         let mut samples = match &record_path {
             Some(path) => SampleRecord::open_file(path, program_hash()?)?,
@@ -93,7 +95,14 @@ impl GivenCompletions {
             (Some(benchmark), _) => benchmark.name.to_owned(),
             (None, file) => file.map(|file| name_of(file)).unwrap_or_default(),
         };
-        let record = CompletionsRecord { benchmark, made_from, skipped_problems: skipped, completions, evaluation };
+        let record = CompletionsRecord {
+            statistics: STATISTICS,
+            benchmark,
+            made_from,
+            skipped_problems: skipped,
+            completions,
+            evaluation,
+        };
         if let Some(output) = &self.output {
             record.write(output)?;
         }
@@ -146,8 +155,20 @@ impl GivenCompletions {
             return benchmark.problems(host, files, &self.window);
         }
         let mut problems = Vec::new();
+        let mut places: HashMap<String, (&Path, u64)> = HashMap::new();
         for file in files {
-            problems.extend(read_rows::<EvaluationProblem>(file)?);
+            for row in JsonLines::<EvaluationProblem>::open(file)? {
+                let Row { line, value } = row?;
+                let id = &value.text.id;
+                if let Some((first, first_line)) = places.insert(id.clone(), (file, line)) {
+                    let (file, first) = (file.display(), first.display());
+                    let message = format!(
+                        "{file}, line {line}, text.id: expected an id of its own, got `{id}`, which line {first_line} of {first} has"
+                    );
+                    return Err(BadInput::with_hint(message, "answers name their problem by its id").into());
+                }
+                problems.push(value);
+            }
         }
         let before = problems.len();
         problems.retain(|problem| BrokenTest::among(problem.entry_point.as_deref(), &problem.tests).is_none());
@@ -216,6 +237,12 @@ impl GivenCompletions {
             }
         })
     }
+}
+
+/// The right to write an output.
+fn claim(output: &Path) -> Result<OutputClaim, RunError> {
+    let claim = OutputClaim::take(output)?;
+    Ok(claim.ok_or_else(|| OutputError::Claimed { path: output.to_owned() })?)
 }
 
 /// Where verdicts are kept until the record is written.

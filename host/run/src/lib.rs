@@ -61,6 +61,7 @@ mod training_watch;
 
 mod data_check;
 mod evaluate_stage;
+mod measured_folder;
 
 mod benchmark;
 mod given_completions;
@@ -80,6 +81,7 @@ pub use given_completions::GivenCompletions;
 pub use held_out::HeldOutWork;
 pub use hub_files::local_files;
 pub use main_job::main_job;
+pub use measured_folder::require_as_measured;
 pub use observer::{RunObserver, Task, TaskProgress, Unwatched};
 pub use prepare_stage::{PrepareStage, PrepareWork};
 pub use program::program_hash;

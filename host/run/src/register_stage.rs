@@ -114,7 +114,8 @@ impl Stage for RegisterStage {
             return Err(BadInput::with_hint(message, "`hilora-host evaluate` measures what is there now").into());
         }
         let read: Vec<&Path> = work.read.iter().map(PathBuf::as_path).collect();
-        GateRecord::new(record, work.gate, decision.clone(), &read)?.write(&work.decision_file)?;
+        GateRecord::new(record, work.gate, decision.clone(), &read, Some(work.adapter).filter(|_| !of_endpoint))?
+            .write(&work.decision_file)?;
         let mut registered = None;
         if decision.passed {
             let content = VersionContent {

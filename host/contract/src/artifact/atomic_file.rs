@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::FileError;
+use super::made_folders::MadeFolders;
 use super::partial::{begin_file, folder_of};
 
 /// Bytes that are written to the file at once.
@@ -19,34 +20,6 @@ pub struct AtomicFile {
     writer: BufWriter<NamedTempFile>,
     /// Dropped behind the file that lies in them.
     folders: MadeFolders,
-}
-
-/// The folders that were made for a file, outermost first. Those that are empty go again, but for `keep`.
-struct MadeFolders(Vec<PathBuf>);
-
-impl MadeFolders {
-    /// Makes a folder and those above it that are missing.
-    fn make(folder: &Path) -> io::Result<Self> {
-        let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
-        let mut made: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
-        made.reverse();
-        let made = Self(made);
-        fs::create_dir_all(folder)?;
-        Ok(made)
-    }
-
-    fn keep(mut self) {
-        self.0.clear();
-    }
-}
-
-impl Drop for MadeFolders {
-    fn drop(&mut self) {
-        // Best effort: one that holds something, or is gone, is left as it is.
-        for folder in self.0.iter().rev() {
-            let _kept = fs::remove_dir(folder);
-        }
-    }
 }
 
 impl AtomicFile {

@@ -249,6 +249,18 @@ impl Lines {
             if self.number == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
                 begin += bytes.drain(..BYTE_ORDER_MARK.len()).len() as u64;
             }
+            if self.number == 1
+                && let Some((kind, hint)) = compression(&bytes)
+            {
+                return Err(JsonLinesError::Line {
+                    file: self.name.clone(),
+                    line: self.number,
+                    field: String::new(),
+                    expected: "text in UTF-8".to_owned(),
+                    got: format!("a file that {kind} has packed"),
+                    hint: Some(hint),
+                });
+            }
             match String::from_utf8(bytes) {
                 Ok(text) if text.trim().is_empty() => {}
                 Ok(text) => return Ok(Some(Line { number: self.number, begin, text })),
@@ -379,6 +391,31 @@ pub fn read_strictly<T: DeserializeOwned>(text: &str, expected: &str, allows_oth
     }
 }
 
+/// What packed a file, by its first bytes, and how it is unpacked.
+fn compression(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    const BY_MAGIC: [(&[u8], &str, &str); 5] = [
+        (
+            b"\x1f\x8b",
+            "gzip",
+            "unpack it: `gunzip --keep FILE`, or `zcat FILE |` before the command and `-` for its name",
+        ),
+        (
+            b"\x28\xb5\x2f\xfd",
+            "zstd",
+            "unpack it: `unzstd FILE`, or `zstdcat FILE |` before the command and `-` for its name",
+        ),
+        (b"\xfd7zXZ", "xz", "unpack it: `unxz --keep FILE`, or `xzcat FILE |` before the command and `-` for its name"),
+        (
+            b"BZh",
+            "bzip2",
+            "unpack it: `bunzip2 --keep FILE`, or `bzcat FILE |` before the command and `-` for its name",
+        ),
+        (b"PK\x03\x04", "zip", "unpack it: `unzip FILE`"),
+    ];
+    let found = BY_MAGIC.iter().find(|(magic, ..)| bytes.starts_with(magic));
+    found.map(|(_, kind, hint)| (*kind, *hint))
+}
+
 /// Where an ignored key stands: the field around it, and the key.
 fn place(path: &serde_ignored::Path<'_>) -> (String, String) {
     fn field(path: &serde_ignored::Path<'_>) -> String {
@@ -448,8 +485,23 @@ fn explained<T: DeserializeOwned>(text: &str, expected: &str, error: &serde_json
             let got = got.strip_prefix("invalid type: ").or(got.strip_prefix("invalid value: ")).unwrap_or(got);
             WrongRow { field, expected: expected.to_owned(), got: got.to_owned() }
         }
-        None => WrongRow { field, expected: expected.to_owned(), got: format!("something else: {said}") },
+        // The words of a type of its own, which may say what was expected or what is wrong: the value stands beside them.
+        None => {
+            let found = value_at(text, &field).map_or_else(|| "a value".to_owned(), |value| shown(&value.to_string()));
+            WrongRow { field, expected: expected.to_owned(), got: format!("{found} ({said})") }
+        }
     }
+}
+
+/// The value at a path such as `tests[0].input`.
+fn value_at(text: &str, field: &str) -> Option<serde_json::Value> {
+    let whole: serde_json::Value = serde_json::from_str(text).ok()?;
+    let mut steps = field.split(['.', '[']).filter(|step| !step.is_empty());
+    let found = steps.try_fold(&whole, |value, step| match step.strip_suffix(']') {
+        Some(index) => value.get(index.parse::<usize>().ok()?),
+        None => value.get(step),
+    });
+    found.cloned()
 }
 
 /// The first `\u` escape of half a surrogate pair without its other half, as it is written.
@@ -591,6 +643,47 @@ mod tests {
             read_strictly::<Outer>(r#"{"inner":{"size":1,"sise":2}}"#, "one", false).expect_err("it is unknown");
         let told = (wrong.field.as_str(), wrong.expected.as_str(), wrong.got.as_str());
         assert_eq!(told, ("inner", "`size`", "the key `sise`"));
+    }
+
+    #[test]
+    fn a_type_that_says_what_is_wrong_in_its_own_words_has_the_value_beside_them() {
+        #[derive(Debug, Deserialize)]
+        struct Outer {
+            #[expect(dead_code, reason = "it is only read")]
+            items: Vec<Item>,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Item {
+            #[expect(dead_code, reason = "it is only read")]
+            size: Size,
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(try_from = "u32")]
+        struct Size;
+        impl TryFrom<u32> for Size {
+            type Error = String;
+            fn try_from(_: u32) -> Result<Self, String> {
+                Err("no size is right".to_owned())
+            }
+        }
+        let wrong = read_strictly::<Outer>(r#"{"items":[{"size":7}]}"#, "one", false).expect_err("it is wrong");
+        assert_eq!((wrong.field.as_str(), wrong.got.as_str()), ("items[0].size", "`7` (no size is right)"));
+    }
+
+    #[test]
+    fn a_packed_file_is_told_by_what_packed_it() {
+        for (bytes, packer) in [
+            (&b"\x1f\x8b\x08\x00"[..], "gzip"),
+            (b"\x28\xb5\x2f\xfd\x04", "zstd"),
+            (b"\xfd7zXZ\x00", "xz"),
+            (b"BZh91AY", "bzip2"),
+            (b"PK\x03\x04{}", "zip"),
+        ] {
+            let (_folder, path) = file(bytes);
+            let error = read_json_lines::<Pair>(&path).expect_err(packer);
+            let told = format!("line 1: expected text in UTF-8, got a file that {packer} has packed");
+            assert!(error.to_string().ends_with(&told) && error.hints()[0].contains("unpack"), "{error}");
+        }
     }
 
     #[test]

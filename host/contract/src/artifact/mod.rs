@@ -12,8 +12,10 @@ mod file_stamp;
 mod free_space;
 mod hashed_file;
 mod json_lines;
+mod made_folders;
 mod mapped_file;
 mod output;
+mod output_claim;
 mod partial;
 mod record_file;
 mod sealed_line;
@@ -33,6 +35,7 @@ pub use json_lines::{
 };
 pub use mapped_file::map_file;
 pub use output::{Output, OutputError, is_closed_output, write_standard_output};
+pub use output_claim::OutputClaim;
 pub use partial::remove_partial_files;
 pub use record_file::{RecordFile, RecordRows};
 pub use sealed_line::{SealedLine, Unsealed, read_sealed, write_sealed};

@@ -1,8 +1,8 @@
 //! An output: the destination that somebody names for a command's result, `--output FILE`, or `-` for standard output.
 //!
 //! It is checked and opened before the work begins, so that hours of it are not lost for a place that cannot be written.
-//! A file appears under its name only once it is whole. Only a file is ever replaced, never one that the command reads,
-//! and a symbolic link is not followed.
+//! A file appears under its name only once it is whole, and while one process is about to write it no other may. Only a
+//! file is ever replaced, never one that the command reads, and a symbolic link is not followed.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::atomic_file::NotAFile;
 use super::partial::remove_partials_of;
-use super::{AtomicFile, FileError};
+use super::{AtomicFile, FileError, OutputClaim};
 use crate::fault::{Blame, Fault};
 use crate::terminal::visible;
 
@@ -22,8 +22,8 @@ const STANDARD_OUTPUT: &str = "standard output";
 
 /// Where a result goes. Dropped before `commit`, a file leaves nothing.
 pub enum Output {
-    /// A file on its way.
-    File(AtomicFile),
+    /// A file on its way, and the right to write it.
+    File(AtomicFile, OutputClaim),
     /// Standard output, which others read while it is written.
     Standard,
 }
@@ -47,6 +47,12 @@ pub enum OutputError {
         /// The input.
         input: PathBuf,
     },
+    /// Another process is about to write it.
+    #[error("cannot write {}: another process is writing it", path.display())]
+    Claimed {
+        /// The path.
+        path: PathBuf,
+    },
     /// The file or standard output cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -58,7 +64,7 @@ pub enum OutputError {
 impl Fault for OutputError {
     fn blame(&self) -> Blame {
         match self {
-            Self::Occupied { .. } | Self::IsInput { .. } => Blame::User,
+            Self::Occupied { .. } | Self::IsInput { .. } | Self::Claimed { .. } => Blame::User,
             Self::File(error) => error.blame(),
             Self::Closed => Blame::Machine,
         }
@@ -68,6 +74,7 @@ impl Fault for OutputError {
         match self {
             Self::Occupied { .. } => vec!["name a file; `-` writes to standard output".to_owned()],
             Self::IsInput { .. } => vec!["name another file".to_owned()],
+            Self::Claimed { .. } => vec!["wait for it to end, or name another file".to_owned()],
             Self::File(error) => error.hints(),
             Self::Closed => Vec::new(),
         }
@@ -82,9 +89,10 @@ impl Output {
         if path == Path::new("-") {
             return Ok(Self::Standard);
         }
+        let claim = OutputClaim::take(path)?.ok_or_else(|| OutputError::Claimed { path: path.to_owned() })?;
         let file = AtomicFile::create(path)?;
         remove_partials_of(path).map_err(|error| FileError::writing(path, error))?;
-        Ok(Self::File(file))
+        Ok(Self::File(file, claim))
     }
 
     /// Refuses a destination that may not be replaced. `inputs` are what the command reads, of which it may be none: files,
@@ -110,7 +118,7 @@ impl Output {
     /// Adds these bytes.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
         match self {
-            Self::File(file) => Ok(file.append(bytes)?),
+            Self::File(file, _) => Ok(file.append(bytes)?),
             // A file or another program gets every byte; a terminal none that it would obey.
             Self::Standard if io::stdout().is_terminal() => {
                 standard(|output| output.write_all(visible(&String::from_utf8_lossy(bytes)).as_bytes()))
@@ -122,7 +130,7 @@ impl Output {
     /// Makes a file durable and visible under its name; sends on what standard output holds back.
     pub fn commit(self) -> Result<(), OutputError> {
         match self {
-            Self::File(file) => Ok(file.commit()?),
+            Self::File(file, _claim) => Ok(file.commit()?),
             Self::Standard => standard(Write::flush),
         }
     }

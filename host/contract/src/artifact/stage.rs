@@ -81,6 +81,15 @@ impl StageLedger {
         self.stages.get(stage)?.outputs.get(path).copied()
     }
 
+    /// The first output of a stage that does not stand as it was written: its path, the hash that it had, and the one that
+    /// it has if it is there. `None` also where the stage never ran.
+    pub fn changed_output(&self, stage: &str) -> Option<(&str, ContentHash, Option<ContentHash>)> {
+        let outputs = self.stages.get(stage)?.outputs.iter();
+        let mut found =
+            outputs.map(|(path, hash)| (path.as_str(), *hash, hash_of_artifact(&self.folder.join(path)).ok()));
+        found.find(|(_, expected, got)| *got != Some(*expected))
+    }
+
     /// Records that the stage ran, with its outputs (files or folders, relative to the run folder).
     pub fn record(&mut self, stage: &str, inputs: StageInputs, outputs: &[&str]) -> Result<(), FileError> {
         let outputs = outputs

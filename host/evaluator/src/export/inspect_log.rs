@@ -1,6 +1,7 @@
 //! One model's samples as a log of inspect_ai in JSON: the evaluation, its figures, and a sample per answer, whose epoch is
 //! the answer's number. A timestamp is asked for and none is recorded, so it is the beginning of time.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Export, ExportedModel};
@@ -11,6 +12,18 @@ use hilora_judge::Verdict;
 const CREATED: &str = "1970-01-01T00:00:00+00:00";
 /// What the samples are scored by.
 const SCORER: &str = "tests";
+
+/// The log. Its fields stand in the order of inspect_ai's own logs: whoever reads a header alone stops at the samples.
+#[derive(Serialize)]
+struct Log {
+    version: u32,
+    status: &'static str,
+    eval: Value,
+    plan: Value,
+    results: Value,
+    stats: Value,
+    samples: Vec<Value>,
+}
 
 pub(super) fn log(export: &Export<'_>, model: ExportedModel) -> String {
     let record = export.record;
@@ -38,10 +51,10 @@ pub(super) fn log(export: &Export<'_>, model: ExportedModel) -> String {
         })
         .collect();
     let config = &record.config;
-    let mut text = serde_json::to_string_pretty(&json!({
-        "version": 2,
-        "status": "success",
-        "eval": {
+    let log = Log {
+        version: 2,
+        status: "success",
+        eval: json!({
             "eval_id": id, "run_id": id, "created": CREATED, "task": "programs", "task_id": id, "task_version": 0,
             "dataset": {
                 "name": "held-out problems",
@@ -56,16 +69,18 @@ pub(super) fn log(export: &Export<'_>, model: ExportedModel) -> String {
             },
             "config": {"epochs": evaluation.samples_per_problem},
             "metadata": record.made_from,
-        },
-        "results": {
+        }),
+        // No solver of inspect_ai's drew the answers; a header without a plan is refused.
+        plan: json!({"name": "plan", "steps": [], "config": {}}),
+        results: json!({
             "total_samples": samples.len(),
             "completed_samples": samples.len(),
             "scores": [{"name": SCORER, "scorer": SCORER, "params": {}, "metrics": metrics}],
-        },
-        "stats": {"started_at": CREATED, "completed_at": CREATED, "model_usage": {}},
-        "samples": samples,
-    }))
-    .expect("a JSON value always serializes");
+        }),
+        stats: json!({"started_at": CREATED, "completed_at": CREATED, "model_usage": {}}),
+        samples,
+    };
+    let mut text = serde_json::to_string_pretty(&log).expect("plain values always serialize");
     text.push('\n');
     text
 }

@@ -108,7 +108,12 @@ mod tests {
         let record = record()?;
         let problems = [doubling_problem("c")];
         let export = Export { record: &record, problems: &problems };
-        let log: Value = serde_json::from_str(&export.inspect_log(ExportedModel::Base))?;
+        let text = export.inspect_log(ExportedModel::Base);
+        // Whoever reads the header alone stops at the samples.
+        let places = ["version", "status", "eval", "plan", "results", "stats", "samples"]
+            .map(|key| text.find(&format!("\n  \"{key}\"")));
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
+        let log: Value = serde_json::from_str(&text)?;
         let samples = log["samples"].as_array().ok_or("samples")?;
         assert_eq!((samples.len(), &log["status"]), (4, &Value::from("success")));
         assert_eq!(samples[2]["input"], problems[0].text.statement);

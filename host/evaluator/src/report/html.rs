@@ -11,6 +11,7 @@ use super::closing_table::{fraction, percent, points};
 use super::contents::Report;
 use super::examples::examples;
 use super::training_curves::TrainingCurves;
+use super::verdict_bars::verdict_bars;
 use crate::breakdown::Breakdown;
 use crate::comparison::Comparison;
 use crate::evaluation::Evaluation;
@@ -197,6 +198,8 @@ fn breakdown_section(breakdown: &Breakdown, comparison: &Comparison) -> Markup {
 
 fn verdict_table(comparison: &Comparison) -> Markup {
     html! {
+        (verdict_bars(comparison))
+        p.soft { "Shares of all answers; those that do not run are counted by their cause." }
         div.scroll { table {
             tr { th scope="col" { "verdict" } th.number scope="col" { "base" } th.number scope="col" { "adapter" } }
             (count_rows(comparison, |evaluation| &evaluation.verdicts))

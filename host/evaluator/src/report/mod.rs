@@ -6,6 +6,7 @@ mod contents;
 mod examples;
 mod html;
 mod training_curves;
+mod verdict_bars;
 
 use std::fmt;
 use std::path::Path;

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 pub struct Bar {
     /// Its length.
     pub value: f64,
-    /// Where its whisker begins.
+    /// Where its whisker begins. One that has no length is not drawn.
     pub low: f64,
     /// Where it ends.
     pub high: f64,
@@ -40,8 +40,10 @@ pub fn bar_pairs(label: &str, legend: [&str; 2], pairs: &[BarPair]) -> Markup {
         let middle = y + 9.0;
         html! {
             rect x=(LEFT) y=(y) width=(format!("{:.1}", x(bar.value) - LEFT)) height="18" rx="2" fill=(colour) {}
-            line x1=(format!("{:.1}", x(bar.low))) x2=(format!("{:.1}", x(bar.high))) y1=(middle) y2=(middle)
-                stroke="var(--ink)" stroke-width="1.5" {}
+            @if bar.low < bar.high {
+                line x1=(format!("{:.1}", x(bar.low))) x2=(format!("{:.1}", x(bar.high))) y1=(middle) y2=(middle)
+                    stroke="var(--ink)" stroke-width="1.5" {}
+            }
             text x=(format!("{:.1}", x(bar.high.max(bar.value)) + 8.0)) y=(middle + 4.5) { (format!("{:.3}", bar.value)) }
         }
     };

@@ -9,6 +9,7 @@ pub(super) const STYLE: &str = "
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, 'Segoe UI', sans-serif; }
 main { max-width: 62rem; margin: 0 auto; padding: 3rem 1.5rem 5rem; }
+h1, h2, h3, h4, summary { overflow-wrap: anywhere; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; }
 h2 { font-size: 1.2rem; margin: 3rem 0 .8rem; }
 h3 { font-size: 1rem; margin: 1.6rem 0 .5rem; }
