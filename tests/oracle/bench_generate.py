@@ -120,7 +120,9 @@ def llama(file, batch, prompt, new, rounds):
 
     import llama_cpp as ll
 
-    ll.llama_log_set(ll.llama_log_callback(lambda *_: None), ctypes.c_void_p(0))
+    # C calls it as long as this function runs.
+    quiet = ll.llama_log_callback(lambda *_: None)
+    ll.llama_log_set(quiet, ctypes.c_void_p(0))
     ll.llama_backend_init()
     model = ll.llama_model_load_from_file(str(file).encode(), ll.llama_model_default_params())
     assert model, f"llama.cpp cannot load {file}"

@@ -77,11 +77,8 @@ struct Timing {
 }
 
 impl Timing {
-    const NONE: Self = Self {
-        prefill_seconds: f64::INFINITY,
-        decode_seconds: f64::INFINITY,
-        decode_processor_seconds: f64::INFINITY,
-    };
+    const NONE: Self =
+        Self { prefill_seconds: f64::INFINITY, decode_seconds: f64::INFINITY, decode_processor_seconds: f64::INFINITY };
 
     fn least(self, other: Self) -> Self {
         Self {
@@ -163,8 +160,8 @@ pub(crate) fn run_task(repository: &Path, arguments: &GenerateArguments) -> Resu
         run(Command::new(&python).arg(&script).arg("make").arg(&random))?;
     }
     let mut command = Command::new("cargo");
-    let example = ["build", "--release", "--package", "hilora-host", "--example", "generate_costs"];
-    run(command.current_dir(repository).args(example))?;
+    let packages = ["--package", "hilora-host", "--package", "hilora-engine"];
+    run(command.current_dir(repository).args(["build", "--release", "--example", "generate_costs"]).args(packages))?;
     let bench = Bench {
         meter: Meter::new(&python, oracle.join("measure.py")),
         ours: target_folder(repository).join("release/examples/generate_costs"),

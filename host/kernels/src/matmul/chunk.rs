@@ -28,21 +28,76 @@ pub(super) struct Chunk<'a> {
 /// Columns of B and a block of its depth as they lie in memory.
 pub(super) struct ChunkSource<'a> {
     source: &'a dyn RowSource,
-    /// Two bf16 are a unit.
-    pairs: bool,
+    /// Of what the source reads.
+    order: Order,
     memory: Memory<'a>,
     columns: Range<usize>,
     depth: Range<usize>,
 }
 
+/// What eight elements that follow one another are, and in which order a product adds them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// f32.
+    Single,
+    /// bf16, of two the second before the first.
+    SecondFirst,
+    /// bf16 in a product of f32.
+    FirstSecond,
+}
+
+impl Order {
+    /// Bytes of an element.
+    fn bytes(self) -> usize {
+        if self == Self::Single { size_of::<f32>() } else { size_of::<bf16>() }
+    }
+
+    /// Elements of a strip of 32 bytes.
+    fn strip(self) -> usize {
+        32 / self.bytes()
+    }
+}
+
 /// What can be read without asking the source.
 enum Memory<'a> {
-    /// Elements of the product's type.
-    Elements(Rows<'a>),
-    /// Codes.
-    Codes(Codes<'a>, Rows<'a>),
+    /// Elements.
+    Elements(Rows<'a>, Order),
+    /// Codes, and tables of them for a product of f32.
+    Codes(Rows<'a>, CodeTables),
     /// Nothing.
     None,
+}
+
+/// The sixteen values of a code, ready to be looked up.
+enum CodeTables {
+    /// Byte by byte, both halves of a register alike.
+    Bytes([__m256i; 4]),
+    /// Quarters, both halves of a register alike; what is found is rounded to bf16.
+    Quarters([__m256; 4]),
+}
+
+impl CodeTables {
+    /// # Safety
+    /// The processor has AVX2.
+    #[target_feature(enable = "avx2")]
+    unsafe fn new(values: &[f32; 16], pairs: bool) -> Self {
+        if pairs {
+            let mut quarters = [_mm256_setzero_ps(); 4];
+            for (quarter, values) in quarters.iter_mut().zip(values.as_chunks::<4>().0) {
+                // SAFETY: a quarter of the values is four floats.
+                let four = unsafe { _mm_loadu_ps(values.as_ptr()) };
+                *quarter = _mm256_set_m128(four, four);
+            }
+            return Self::Quarters(quarters);
+        }
+        let mut tables = [_mm256_setzero_si256(); 4];
+        for (byte, table) in tables.iter_mut().enumerate() {
+            let bytes: [u8; 16] = values.map(|value| value.to_le_bytes()[byte]);
+            // SAFETY: a table is sixteen bytes.
+            *table = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) });
+        }
+        Self::Bytes(tables)
+    }
 }
 
 /// Rows a number of bytes apart, from the block's first column and depth on.
@@ -89,7 +144,10 @@ fn bytes_of<T: Copy>(values: &[T]) -> &[u8] {
 
 impl<'a> ChunkSource<'a> {
     /// Columns of the transpose of a source, and a block of its depth.
-    pub(super) fn new(
+    ///
+    /// # Safety
+    /// The processor has AVX2.
+    pub(super) unsafe fn new(
         source: &'a dyn RowSource,
         layout: UnitLayout,
         columns: &Range<usize>,
@@ -99,18 +157,21 @@ impl<'a> ChunkSource<'a> {
         let memory = match (source.stored(), source.codes()) {
             _ if depth.is_empty() => Memory::None,
             (Some((Stored::F32(values), stride)), _) if !pairs => {
-                Memory::Elements(Rows::new(bytes_of(values), stride, 32, columns, depth))
+                Memory::Elements(Rows::new(bytes_of(values), stride, 32, columns, depth), Order::Single)
             }
-            (Some((Stored::Bf16(values), stride)), _) if pairs => {
-                Memory::Elements(Rows::new(bytes_of(values), stride, 16, columns, depth))
+            (Some((Stored::Bf16(values), stride)), _) => {
+                let order = if pairs { Order::SecondFirst } else { Order::FirstSecond };
+                Memory::Elements(Rows::new(bytes_of(values), stride, 16, columns, depth), order)
             }
-            (None, Some(codes)) if depth.start.is_multiple_of(CODE_STRIP) => {
-                let rows = Rows::new(codes.packed, source.columns(), 4, columns, depth);
-                Memory::Codes(codes, rows)
+            (None, Some(Codes { values, packed })) if depth.start.is_multiple_of(CODE_STRIP) => {
+                let rows = Rows::new(packed, source.columns(), 4, columns, depth);
+                // SAFETY: the caller's promise.
+                Memory::Codes(rows, unsafe { CodeTables::new(values, pairs) })
             }
             _ => Memory::None,
         };
-        Self { source, pairs, memory, columns: columns.clone(), depth: depth.clone() }
+        let order = if pairs { Order::SecondFirst } else { Order::Single };
+        Self { source, order, memory, columns: columns.clone(), depth: depth.clone() }
     }
 }
 
@@ -137,7 +198,6 @@ impl<'a> Chunk<'a> {
     pub(super) unsafe fn fill(&mut self, source: &ChunkSource<'_>, start: usize, count: usize) {
         assert!(count <= DEPTH, "a chunk has no such depth");
         let width = source.columns.len();
-        let (size, strip) = if source.pairs { (size_of::<bf16>(), 2 * LANES) } else { (size_of::<f32>(), LANES) };
         let mut scales = [0.0; COLUMNS];
         if let Memory::Codes(..) = source.memory
             && count == DEPTH
@@ -147,7 +207,8 @@ impl<'a> Chunk<'a> {
         for column in (0..width).step_by(LANES) {
             let whole = match &source.memory {
                 _ if column + LANES > width => 0,
-                Memory::Elements(rows) => {
+                Memory::Elements(rows, order) => {
+                    let (size, strip) = (order.bytes(), order.strip());
                     let whole = count / strip * strip;
                     for at in (0..whole).step_by(strip) {
                         let byte = (start + at) * size;
@@ -156,11 +217,11 @@ impl<'a> Chunk<'a> {
                         }
                         let from = rows.of(column, byte, strip * size);
                         // SAFETY: `of` has asked for 32 bytes of eight rows, and the strip lies in the chunk.
-                        unsafe { lay_strip(from, rows.row_bytes, source.pairs, self.at(at, column)) };
+                        unsafe { lay_strip(from, rows.row_bytes, *order, self.at(at, column)) };
                     }
                     whole
                 }
-                Memory::Codes(codes, rows) if count == DEPTH => {
+                Memory::Codes(rows, tables) if count == DEPTH => {
                     let byte = start / 2;
                     if byte.is_multiple_of(CACHE_LINE) {
                         rows.ask(column, byte);
@@ -169,9 +230,13 @@ impl<'a> Chunk<'a> {
                     let scales: &[f32; LANES] = scales[column..].first_chunk().expect("a group has eight columns");
                     // SAFETY: `of` has asked for 32 bytes of eight rows, and the chunk is as deep.
                     unsafe {
-                        match source.pairs {
-                            true => look_up_bf16(from, rows.row_bytes, codes.values, scales, self.at(0, column)),
-                            false => look_up_f32(from, rows.row_bytes, codes.values, scales, self.at(0, column)),
+                        match tables {
+                            CodeTables::Quarters(values) => {
+                                look_up_bf16(from, rows.row_bytes, values, scales, self.at(0, column));
+                            }
+                            CodeTables::Bytes(values) => {
+                                look_up_f32(from, rows.row_bytes, values, scales, self.at(0, column));
+                            }
                         }
                     }
                     count
@@ -191,22 +256,21 @@ impl<'a> Chunk<'a> {
     /// The processor has AVX2.
     #[target_feature(enable = "avx2")]
     unsafe fn read(&mut self, source: &ChunkSource<'_>, column: usize, start: usize, part: Range<usize>) {
-        let size = if source.pairs { size_of::<bf16>() } else { size_of::<f32>() };
-        let strip = if source.pairs { 2 * LANES } else { LANES };
+        let order = source.order;
         let mut rows = [0 as Unit; LANES * DEPTH];
         let from = source.depth.start + start + part.start;
         for row in 0..LANES.min(source.columns.len() - column) {
             let (at, row) = (row * DEPTH, source.columns.start + column + row);
-            if source.pairs {
+            if order == Order::SecondFirst {
                 source.source.read_bf16(row, from, &mut pairs(&mut rows)[2 * at..2 * at + part.len()]);
             } else {
                 source.source.read(row, from, &mut floats(&mut rows)[at..at + part.len()]);
             }
         }
-        for at in (0..part.len()).step_by(strip) {
-            let bytes = bytes_of(&rows)[at * size..].as_ptr();
+        for at in (0..part.len()).step_by(order.strip()) {
+            let bytes = bytes_of(&rows)[at * order.bytes()..].as_ptr();
             // SAFETY: eight rows of a chunk's depth were made above; a chunk is as deep as whole strips.
-            unsafe { lay_strip(bytes, DEPTH * size_of::<Unit>(), source.pairs, self.at(part.start + at, column)) };
+            unsafe { lay_strip(bytes, DEPTH * size_of::<Unit>(), order, self.at(part.start + at, column)) };
         }
     }
 
@@ -249,7 +313,7 @@ unsafe fn store_pair(pair: __m256i, second: *mut f32, first: *mut f32) {
 /// The processor has AVX2; the rows can be read, and eight floats written at as many depths as they have elements.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn lay_strip(rows: *const u8, row_bytes: usize, pairs: bool, target: *mut f32) {
+unsafe fn lay_strip(rows: *const u8, row_bytes: usize, order: Order, target: *mut f32) {
     let mut units = [_mm256_setzero_si256(); LANES];
     // SAFETY: the caller's promise.
     unsafe {
@@ -257,11 +321,16 @@ unsafe fn lay_strip(rows: *const u8, row_bytes: usize, pairs: bool, target: *mut
             *units = _mm256_loadu_si256(rows.wrapping_add(row * row_bytes).cast());
         }
         for (unit, column) in transposed(units).into_iter().enumerate() {
-            if pairs {
-                let second = target.add(2 * unit * COLUMNS);
-                store_pair(column, second, second.add(COLUMNS));
-            } else {
-                _mm256_storeu_si256(target.add(unit * COLUMNS).cast(), column);
+            match order {
+                Order::Single => _mm256_storeu_si256(target.add(unit * COLUMNS).cast(), column),
+                Order::SecondFirst => {
+                    let second = target.add(2 * unit * COLUMNS);
+                    store_pair(column, second, second.add(COLUMNS));
+                }
+                Order::FirstSecond => {
+                    let first = target.add(2 * unit * COLUMNS);
+                    store_pair(column, first.add(COLUMNS), first);
+                }
             }
         }
     }
@@ -279,18 +348,12 @@ unsafe fn lay_strip(rows: *const u8, row_bytes: usize, pairs: bool, target: *mut
 unsafe fn look_up_bf16(
     rows: *const u8,
     row_bytes: usize,
-    values: &[f32; 16],
+    quarters: &[__m256; 4],
     scales: &[f32; LANES],
     target: *mut f32,
 ) {
     let (one, half) = (_mm256_set1_epi32(1), _mm256_set1_epi32(0x7fff));
     let (low_byte, nibble) = (_mm256_set1_epi16(0xff), _mm256_set1_epi8(15));
-    let mut quarters = [_mm256_setzero_ps(); 4];
-    for (quarter, values) in quarters.iter_mut().zip(values.as_chunks::<4>().0) {
-        // SAFETY: a quarter of the values is four floats.
-        let four = unsafe { _mm_loadu_ps(values.as_ptr()) };
-        *quarter = _mm256_set_m128(four, four);
-    }
     let (mut low, mut high) = ([_mm256_setzero_si256(); 4], [_mm256_setzero_si256(); 4]);
     for i in 0..4 {
         // Row i in the lower half of a register and row 4 + i in the upper, so that quarters are all there is to transpose.
@@ -316,10 +379,8 @@ unsafe fn look_up_bf16(
             };
             let bytes = _mm256_set_m128i(row(4 + i), row(i));
             // The first element of a pair stands in the high nibble.
-            let (even, odd) = (
-                _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble),
-                _mm256_and_si256(bytes, nibble),
-            );
+            let (even, odd) =
+                (_mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble), _mm256_and_si256(bytes, nibble));
             (even_low[i], even_high[i]) = (_mm256_shuffle_epi8(low[i], even), _mm256_shuffle_epi8(high[i], even));
             (odd_low[i], odd_high[i]) = (_mm256_shuffle_epi8(low[i], odd), _mm256_shuffle_epi8(high[i], odd));
         }
@@ -357,16 +418,11 @@ unsafe fn look_up_bf16(
 unsafe fn look_up_f32(
     rows: *const u8,
     row_bytes: usize,
-    values: &[f32; 16],
+    tables: &[__m256i; 4],
     scales: &[f32; LANES],
     target: *mut f32,
 ) {
     let nibble = _mm256_set1_epi8(15);
-    let tables: [__m256i; 4] = std::array::from_fn(|byte| {
-        let table: [u8; 16] = std::array::from_fn(|code| values[code].to_le_bytes()[byte]);
-        // SAFETY: a table is sixteen bytes.
-        _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(table.as_ptr().cast()) })
-    });
     // Four rows of four bytes as four bytes of four rows.
     let by_depth = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     let mut eight = [_mm256_setzero_si256(); LANES];
@@ -379,12 +435,12 @@ unsafe fn look_up_f32(
     };
     for (index, bytes) in transposed(eight).into_iter().enumerate() {
         let bytes = _mm256_shuffle_epi8(bytes, by_depth);
-        let (even, odd) = (
-            _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble),
-            _mm256_and_si256(bytes, nibble),
-        );
+        let (even, odd) = (_mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble), _mm256_and_si256(bytes, nibble));
         for (codes, second) in [(even, 0), (odd, 1)] {
-            let found = tables.map(|table| _mm256_shuffle_epi8(table, codes));
+            let mut found = [_mm256_setzero_si256(); 4];
+            for (found, table) in found.iter_mut().zip(tables) {
+                *found = _mm256_shuffle_epi8(*table, codes);
+            }
             let (first, last) = (
                 [_mm256_unpacklo_epi8(found[0], found[1]), _mm256_unpacklo_epi8(found[2], found[3])],
                 [_mm256_unpackhi_epi8(found[0], found[1]), _mm256_unpackhi_epi8(found[2], found[3])],

@@ -66,7 +66,8 @@ pub(super) unsafe fn multiply<E: Element>(
             let (a, others) = left.split_at(units_of(depth));
             left = others;
             let Factor::Transposed(source) = product.b else { continue };
-            let source = ChunkSource::new(source, layout, &columns, depth);
+            // SAFETY: `fits` has asked the processor.
+            let source = unsafe { ChunkSource::new(source, layout, &columns, depth) };
             sums.fill(0);
             for start in (0..depth.len()).step_by(DEPTH) {
                 let count = DEPTH.min(depth.len() - start);
@@ -77,9 +78,29 @@ pub(super) unsafe fn multiply<E: Element>(
                     block.add(&chunk, columns.len(), sums);
                 }
             }
-            // SAFETY: the caller's promise.
-            unsafe { store_rows(&output(index, columns.clone()), 0, 0, floats(sums)) };
+            // SAFETY: `fits` has asked the processor; the caller's promise.
+            unsafe { store(&output(index, columns.clone()), floats(sums)) };
         }
+    }
+}
+
+/// Rows of sums to C.
+///
+/// # Safety
+/// The processor has AVX2 and FMA; `output` describes writable C for as many rows.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn store(output: &TileOutput, sums: &[[f32; COLUMNS]]) {
+    // SAFETY: the caller's promise.
+    unsafe { store_rows(output, 0, 0, sums) };
+}
+
+/// How many rows are multiplied next, so that ten sums or more are under way wherever that can be: a processor begins two
+/// of them in each cycle, and each takes five.
+fn next_rows(left: usize) -> usize {
+    match left {
+        8 | 10 => 5,
+        7 => 4,
+        _ => left.min(ROWS_TOGETHER),
     }
 }
 
@@ -108,10 +129,9 @@ impl Block<'_> {
         let rows = sums.len() / COLUMNS;
         assert!(self.depth <= DEPTH && columns <= COLUMNS, "a chunk is larger than it can be");
         assert!(self.a.len() >= (rows - 1) * self.a_stride + self.depth, "A is too small");
-        let parts = rows.div_ceil(ROWS_TOGETHER);
         let mut row = 0;
-        for part in 0..parts {
-            let height = rows / parts + usize::from(part < rows % parts);
+        while row < rows {
+            let height = next_rows(rows - row);
             let a = self.a[row * self.a_stride..].as_ptr().cast();
             let sums = sums[row * COLUMNS..].as_mut_ptr().cast();
             // SAFETY: rows `row` to `row + height` lie in A and in the sums, which is asserted above.

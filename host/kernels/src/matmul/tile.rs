@@ -228,7 +228,12 @@ unsafe fn columns_avx2<const ROWS: usize>(task: &Tile, first: usize, column: usi
 /// # Safety
 /// C and the starting row of `output` can be accessed for these rows and columns.
 #[inline(always)]
-pub(super) unsafe fn store_rows<const WIDTH: usize>(output: &TileOutput, first: usize, column: usize, sums: &[[f32; WIDTH]]) {
+pub(super) unsafe fn store_rows<const WIDTH: usize>(
+    output: &TileOutput,
+    first: usize,
+    column: usize,
+    sums: &[[f32; WIDTH]],
+) {
     for (r, sums) in sums.iter().enumerate() {
         for (i, sum) in sums.iter().enumerate().take(output.width - column) {
             // SAFETY: the caller's promise, for row first + r and a column below `width`.

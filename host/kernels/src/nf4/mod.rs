@@ -59,7 +59,9 @@ mod tests {
     /// Few rows are multiplied by the codes themselves, and many by what is read.
     fn few_rows_have_the_bits_of_many<E: Element>() {
         let number = |i: usize| ((i * 7_919) % 1_009) as f32 / 1_009.0 - 0.5;
-        for (rows, columns, block) in [(64usize, 192usize, 64), (71, 640, 64), (130, 128, 128), (40, 90, 64), (33, 1_088, 32)] {
+        for (rows, columns, block) in
+            [(64usize, 192usize, 64), (71, 640, 64), (130, 128, 128), (40, 90, 64), (33, 1_088, 32)]
+        {
             let packed: Vec<u8> = (0..rows * columns / 2).map(|i| (i * 37 % 256) as u8).collect();
             let maxima = (0..(rows * columns).div_ceil(block)).map(|i| number(i) * 0.1).collect();
             let format = BlockFormat { codes: CODES, block };

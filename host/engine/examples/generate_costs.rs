@@ -85,8 +85,7 @@ impl Generation<'_> {
             measured.push(round);
             completions = drawn;
         }
-        let least =
-            |of: fn(&Round) -> f64| measured[rounds.min(1)..].iter().map(of).fold(f64::INFINITY, f64::min);
+        let least = |of: fn(&Round) -> f64| measured[rounds.min(1)..].iter().map(of).fold(f64::INFINITY, f64::min);
         let (tokens, greatest_difference) = self.against_the_trainer(&completions)?;
         Ok(json!({
             "prefill_seconds": least(|round| round.prefill),
