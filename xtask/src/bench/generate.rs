@@ -211,9 +211,9 @@ impl Bench<'_> {
         let numbers =
             [batch, self.arguments.prompt, self.arguments.new, self.arguments.rounds].map(|number| number.to_string());
         let numbers: Vec<&Path> = numbers.iter().map(Path::new).collect();
-        let of = |words: &[&Path]| [words, &numbers].concat();
-        let theirs = of(&[&self.script, Path::new("run"), base, Path::new(case.weights)]);
-        let ours = of(&[base, Path::new(case.weights), Path::new(case.compute)]);
+        let numbers = &numbers[..];
+        let theirs = [&[&*self.script, Path::new("run"), base, Path::new(case.weights)], numbers].concat();
+        let ours = [&[base, Path::new(case.weights), Path::new(case.compute)], numbers].concat();
         let llama = match &self.llama {
             Some(python) if case.weights == "nf4" => Some((python, self.quantized(python, case, base)?)),
             _ => None,
@@ -238,7 +238,7 @@ impl Bench<'_> {
             (figures.weight_bytes, figures.compared_tokens) = (engine.weight_bytes, engine.compared_tokens);
             figures.greatest_difference = figures.greatest_difference.max(engine.greatest_difference);
             if let Some((python, file)) = &llama {
-                let words = of(&[&self.script, Path::new("llama"), file]);
+                let words = [&[&*self.script, Path::new("llama"), &**file], numbers].concat();
                 let timing: Timing = serde_json::from_value(self.meter.run(python, &words)?.1)?;
                 figures.llama = Some(figures.llama.unwrap_or(Timing::NONE).least(timing));
             }
