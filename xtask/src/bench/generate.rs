@@ -2,9 +2,9 @@
 //!
 //! All complete the same prompts over the same random weights, in turns, each run in a process of its own; of each the best
 //! round counts, and of processor time the least. transformers computes in bf16, and in 4 bits by bitsandbytes. llama.cpp
-//! reads the weights in Q4_0, and is there if `HILORA_LLAMA_PYTHON` names a Python with `llama-cpp-python` and `gguf`. Beside
-//! the figures stands what memory allows: the weights that a token reads, by what all threads together read a second. In the
-//! same run the engine's log-probabilities are held against those of the trainer's forward pass.
+//! reads the weights in Q4_0, and is there if `HILORA_LLAMA_PYTHON` names a Python with `llama-cpp-python` and `gguf`.
+//! Beside the figures stands what memory allows: the weights that a token reads, by what all threads together read a second.
+//! In the same run the engine's log-probabilities are held against those of the trainer's forward pass.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
