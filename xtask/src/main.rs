@@ -82,6 +82,8 @@ enum Task {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// Drawing answers, held against transformers and llama.cpp: tokens a second, and what memory allows
+    Generate(bench::generate::GenerateArguments),
     /// The sandbox against python3: a trivial program, programs that compute, two threads, memory
     Judge(bench::judge::JudgeArguments),
     /// Preparing 20,000 rows, held against Python, and the loader component against the native loader
@@ -115,6 +117,7 @@ fn run(task: &Task) -> Result<u8> {
             Ok(0)
         }
         Task::Cuda(arguments) => cuda::run_task(&repository, arguments),
+        Task::Bench(Bench::Generate(arguments)) => bench::generate::run_task(&repository, arguments),
         Task::Bench(Bench::Judge(arguments)) => bench::judge::run_task(&repository, arguments),
         Task::Bench(Bench::Prepare(arguments)) => bench::prepare::run_task(&repository, arguments),
         Task::Bench(Bench::Train(arguments)) => bench::train::run_task(&repository, arguments),

@@ -128,10 +128,13 @@ fn by_number(candidates: &[(usize, f64)], number: f64) -> Option<usize> {
 
 /// The places of the `count` greatest, falling.
 fn greatest(logits: &[f32], count: usize) -> Vec<usize> {
+    if count == 0 {
+        return Vec::new();
+    }
     let falling = |a: &usize, b: &usize| -> Ordering { logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)) };
     let mut tokens: Vec<usize> = (0..logits.len()).collect();
     let count = count.min(tokens.len());
-    if count > 0 && count < tokens.len() {
+    if count < tokens.len() {
         tokens.select_nth_unstable_by(count - 1, falling);
     }
     tokens.truncate(count);

@@ -10,7 +10,7 @@ use super::factor::Product;
 use super::few_rows;
 use super::operand::Operand;
 use super::panels::{PANEL, Unit, Units};
-use super::tile::{TILE_ROWS, Tile, TileStart, tile_function};
+use super::tile::{TILE_ROWS, Tile, TileOutput, TileStart, tile_function};
 use crate::element::{Element, Output, UnitLayout, convert};
 use crate::simd::vectorized;
 
@@ -152,20 +152,15 @@ impl<E: Element> Call<'_, E> {
                     // SAFETY: the caller's promise; `target` has room for the part.
                     unsafe { self.widen(rows.start, rows.len(), &columns, target) };
                 }
-                let tile = |index: usize, column: usize| Tile {
-                    units: 0,
-                    a: std::ptr::null(),
-                    row_bytes: 0,
-                    unit_bytes: 0,
-                    b: std::ptr::null(),
-                    c: target.wrapping_add(column - columns.start),
+                let output = |index: usize, part: Range<usize>| TileOutput {
+                    c: target.wrapping_add(part.start - columns.start),
                     stride,
-                    width: PANEL.min(columns.end - column),
+                    width: part.len(),
                     alpha: self.alpha,
-                    start: self.tile_start(index == 0, column),
+                    start: self.tile_start(index == 0, part.start),
                 };
-                // SAFETY: the caller's promise: a panel of these columns lies in the part.
-                unsafe { few_rows::multiply(&rows, &columns, &blocks, a_rows, tile) };
+                // SAFETY: the caller's promise: these columns lie in the part.
+                unsafe { few_rows::multiply(&rows, &columns, &blocks, a_rows, output) };
                 // SAFETY: the caller's promise; `target` holds the sums.
                 unsafe { self.round(rows.start, rows.len(), &columns, target) };
                 return;
@@ -233,11 +228,13 @@ impl<E: Element> Call<'_, E> {
                     row_bytes: a.row_bytes,
                     unit_bytes: a.unit_bytes,
                     b: step.panels[panel * step.panel_units * PANEL..].as_ptr(),
-                    c: step.target.wrapping_add(row * step.stride + column),
-                    stride: step.stride,
-                    width: PANEL.min(columns.len() - column),
-                    alpha: self.alpha,
-                    start,
+                    output: TileOutput {
+                        c: step.target.wrapping_add(row * step.stride + column),
+                        stride: step.stride,
+                        width: PANEL.min(columns.len() - column),
+                        alpha: self.alpha,
+                        start,
+                    },
                 };
                 // SAFETY: `with_call` has bounded A by (rows, depth), C by (rows, columns) and the starting row by the
                 // columns; this tile lies within them; a panel holds 32 units per unit of depth; the tile function was

@@ -1,5 +1,6 @@
-//! Few rows of A by the rows of a source, without panels: a block of the source is transposed in registers where it is
-//! multiplied. Packing it would cost more than multiplying it.
+//! Few rows of A by the rows of a source, without panels: a chunk of the source is laid out in the first-level cache, and
+//! multiplied by all rows before the next. So a weight is read and dequantized once for all rows of a pass, and nothing of
+//! it is written to memory.
 //!
 //! The sums are those of the tile: every product is added by a fused multiply-add in the order of the depth, and of two
 //! bf16 side by side the second before the first. For f32, and for bf16 on processors that do not
@@ -8,22 +9,21 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use half::bf16;
-
+use super::chunk::{COLUMNS, Chunk, ChunkSource, DEPTH};
 use super::factor::{Factor, Product};
-use super::panels::{PANEL, Unit, Units, lay_out};
-use super::source::RowSource;
-use super::tile::{Tile, store_rows};
-use super::unit_square::{LANES, transposed};
-use crate::element::{Element, Stored, UnitLayout};
+use super::panels::{Unit, Units, lay_out};
+use super::tile::{TileOutput, store_rows};
+use crate::element::{Element, UnitLayout};
 use crate::processor::{InstructionSet, instruction_set};
 
-/// The most rows.
-const ROWS: usize = 8;
-/// Elements of a row that are laid out beside at a time, where the source is not as the product reads it.
-const CHUNK: usize = 128;
-/// How far ahead of a row the memory is asked for, in bytes.
-const AHEAD: usize = 512;
+/// The most rows: those of more do not stay in the second-level cache.
+const ROWS: usize = 64;
+/// Rows whose sums, two vectors each, fit in the registers.
+const ROWS_TOGETHER: usize = 6;
+/// Floats of a vector.
+const LANES: usize = 8;
+/// Between rows of A, so that they do not fight for few sets of the first-level cache.
+const PADDING: usize = 16;
 
 /// Whether products of this many rows are computed here.
 pub(super) fn fits<E: Element>(rows: usize, products: &[Product<'_, E>]) -> bool {
@@ -33,231 +33,161 @@ pub(super) fn fits<E: Element>(rows: usize, products: &[Product<'_, E>]) -> bool
         && products.iter().all(|product| matches!(product.b, Factor::Transposed(_)) && product.a.is_row_major())
 }
 
-/// A block of depth of a source, as it is multiplied.
-struct Block<'a> {
-    /// Rows of A, widened and filled up with zeros to whole strips.
-    a: &'a [Unit],
-    a_stride: usize,
-    source: &'a dyn RowSource,
-    depth: Range<usize>,
-}
-
-/// Computes some rows of C and columns from a panel's first on; `tile` is told C of a panel.
+/// Computes some rows of C and columns; `output` is told a block of depth and columns, and says where its sums go.
 ///
 /// # Safety
-/// What `tile` returns describes writable C for these rows.
+/// What `output` returns describes writable C for these rows and columns.
 pub(super) unsafe fn multiply<E: Element>(
     rows: &Range<usize>,
     columns: &Range<usize>,
     blocks: &[(&Product<'_, E>, Range<usize>)],
     buffer: &mut Units,
-    tile: impl Fn(usize, usize) -> Tile,
+    output: impl Fn(usize, Range<usize>) -> TileOutput,
 ) {
-    let pairs = E::layout() == UnitLayout::Widened;
-    let strip = if pairs { 2 * LANES } else { LANES };
-    let padded = |depth: &Range<usize>| depth.len().next_multiple_of(strip);
-    let a = buffer.room(blocks.iter().map(|(_, depth)| padded(depth) * rows.len()).sum());
-    a.fill(0);
+    let layout = E::layout();
+    let units_of = |depth: &Range<usize>| (depth.len() + PADDING) * rows.len();
+    let (sums_units, a_units) = (COLUMNS * rows.len(), blocks.iter().map(|(_, depth)| units_of(depth)).sum::<usize>());
+    let room = buffer.room(Chunk::UNITS + sums_units + a_units);
+    let (chunk, room) = room.split_at_mut(Chunk::UNITS);
+    let (sums, a) = room.split_at_mut(sums_units);
+    let mut chunk = Chunk::of(chunk);
     let mut left = &mut *a;
     for (product, depth) in blocks {
-        let (block, others) = left.split_at_mut(padded(depth) * rows.len());
-        for (row, target) in rows.clone().zip(block.chunks_exact_mut(padded(depth).max(1))) {
-            lay_out(product.a.row(row, depth), E::layout(), &mut target[..depth.len()]);
+        let (block, others) = left.split_at_mut(units_of(depth));
+        for (row, target) in rows.clone().zip(block.chunks_exact_mut(depth.len() + PADDING)) {
+            lay_out(product.a.row(row, depth), layout, &mut target[..depth.len()]);
         }
         left = others;
     }
-    for first in columns.clone().step_by(PANEL) {
-        let width = PANEL.min(columns.end - first);
+    for first in columns.clone().step_by(COLUMNS) {
+        let columns = first..columns.end.min(first + COLUMNS);
         let mut left = &*a;
         for (index, (product, depth)) in blocks.iter().enumerate() {
-            let (a, others) = left.split_at(padded(depth) * rows.len());
+            let (a, others) = left.split_at(units_of(depth));
             left = others;
             let Factor::Transposed(source) = product.b else { continue };
-            let block = Block { a, a_stride: padded(depth), source, depth: depth.clone() };
-            // SAFETY: `fits` has asked the processor; the caller's promise.
-            unsafe {
-                match (rows.len(), pairs) {
-                    (1, false) => panel::<1, false>(&block, first, width, &tile(index, first)),
-                    (1, true) => panel::<1, true>(&block, first, width, &tile(index, first)),
-                    (2, false) => panel::<2, false>(&block, first, width, &tile(index, first)),
-                    (2, true) => panel::<2, true>(&block, first, width, &tile(index, first)),
-                    (3, false) => panel::<3, false>(&block, first, width, &tile(index, first)),
-                    (3, true) => panel::<3, true>(&block, first, width, &tile(index, first)),
-                    (4, false) => panel::<4, false>(&block, first, width, &tile(index, first)),
-                    (4, true) => panel::<4, true>(&block, first, width, &tile(index, first)),
-                    (5, false) => panel::<5, false>(&block, first, width, &tile(index, first)),
-                    (5, true) => panel::<5, true>(&block, first, width, &tile(index, first)),
-                    (6, false) => panel::<6, false>(&block, first, width, &tile(index, first)),
-                    (6, true) => panel::<6, true>(&block, first, width, &tile(index, first)),
-                    (7, false) => panel::<7, false>(&block, first, width, &tile(index, first)),
-                    (7, true) => panel::<7, true>(&block, first, width, &tile(index, first)),
-                    (_, false) => panel::<8, false>(&block, first, width, &tile(index, first)),
-                    (_, true) => panel::<8, true>(&block, first, width, &tile(index, first)),
+            // SAFETY: `fits` has asked the processor.
+            let source = unsafe { ChunkSource::new(source, layout, &columns, depth) };
+            sums.fill(0);
+            for start in (0..depth.len()).step_by(DEPTH) {
+                let count = DEPTH.min(depth.len() - start);
+                let block = Block { a: &a[start..], a_stride: depth.len() + PADDING, depth: count };
+                // SAFETY: `fits` has asked the processor.
+                unsafe {
+                    chunk.fill(&source, start, count);
+                    block.add(&chunk, columns.len(), sums);
                 }
             }
+            // SAFETY: `fits` has asked the processor; the caller's promise.
+            unsafe { store(&output(index, columns.clone()), floats(sums)) };
         }
     }
 }
 
-/// 32 rows of the source, a stride apart, from which strips are read.
-struct Weights {
-    first: *const u8,
-    row_bytes: usize,
-    /// From a place in a row on, the bytes up to its end, and what lies there of the next 32 rows: what is read later.
-    left_bytes: usize,
-}
-
-/// A panel of C: start + alpha · A B over one block of depth.
+/// Rows of sums to C.
 ///
 /// # Safety
-/// The processor has AVX2 and FMA; `tile` describes writable C for `ROWS` rows and `width` columns, and the block has as
-/// many rows.
+/// The processor has AVX2 and FMA; `output` describes writable C for as many rows.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn panel<const ROWS: usize, const PAIRS: bool>(block: &Block<'_>, first: usize, width: usize, tile: &Tile) {
-    let size = if PAIRS { size_of::<bf16>() } else { size_of::<f32>() };
-    let strip = if PAIRS { 2 * LANES } else { LANES };
-    let mut sums = [[_mm256_setzero_ps(); ROWS]; PANEL / LANES];
-    assert!(block.a.len() >= ROWS * block.a_stride && block.a_stride.is_multiple_of(strip), "A is too small");
-    let stored = match block.source.stored().filter(|_| width == PANEL) {
-        Some((Stored::F32(values), stride)) if !PAIRS => Some((values.as_ptr().cast::<u8>(), values.len(), stride)),
-        Some((Stored::Bf16(values), stride)) if PAIRS => Some((values.as_ptr().cast::<u8>(), values.len(), stride)),
-        _ => None,
-    };
-    let whole = match stored {
-        Some((values, length, stride)) => {
-            let (at, whole) = (first * stride + block.depth.start, block.depth.len() / strip);
-            assert!(length >= at + (PANEL - 1) * stride + whole * strip, "B is too small for its shape");
-            let weights = Weights {
-                first: values.wrapping_add(at * size),
-                row_bytes: stride * size,
-                left_bytes: (stride - block.depth.start) * size,
-            };
-            // SAFETY: 32 rows of `whole` strips lie in the source, and as many units in each row of A: asserted above.
-            unsafe { add::<ROWS, PAIRS>(block.a.as_ptr().cast(), block.a_stride, &weights, whole, &mut sums) };
-            whole * strip
-        }
-        None => 0,
-    };
-    if whole < block.depth.len() {
-        // SAFETY: the processor has AVX2 and FMA.
-        unsafe { add_beside::<ROWS, PAIRS>(block, first, width, whole, &mut sums) };
-    }
-    let mut rows = [[0.0f32; PANEL]; ROWS];
-    for (group, sums) in sums.iter().enumerate() {
-        for (row, sum) in rows.iter_mut().zip(sums) {
-            // SAFETY: a group has eight columns of a panel.
-            unsafe { _mm256_storeu_ps(row.as_mut_ptr().add(group * LANES), *sum) };
-        }
-    }
+unsafe fn store(output: &TileOutput, sums: &[[f32; COLUMNS]]) {
     // SAFETY: the caller's promise.
-    unsafe { store_rows(tile, 0, 0, &rows) };
+    unsafe { store_rows(output, 0, 0, sums) };
 }
 
-/// Adds the products from a depth on, through rows that are laid out beside.
-///
-/// # Safety
-/// The processor has AVX2 and FMA.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn add_beside<const ROWS: usize, const PAIRS: bool>(
-    block: &Block<'_>,
-    first: usize,
-    width: usize,
-    from: usize,
-    sums: &mut [[__m256; ROWS]; PANEL / LANES],
-) {
-    let size = if PAIRS { size_of::<bf16>() } else { size_of::<f32>() };
-    let strip = if PAIRS { 2 * LANES } else { LANES };
-    let mut beside = Beside([0; PANEL * CHUNK]);
-    for start in (from..block.depth.len()).step_by(CHUNK) {
-        let count = CHUNK.min(block.depth.len() - start);
-        let (column, strips) = (block.depth.start + start, count.div_ceil(strip));
-        if count < CHUNK {
-            beside.0.fill(0);
-        }
-        for row in 0..width {
-            if PAIRS {
-                block.source.read_bf16(first + row, column, &mut beside.pairs()[row * CHUNK..row * CHUNK + count]);
-            } else {
-                block.source.read(first + row, column, &mut beside.floats()[row * CHUNK..row * CHUNK + count]);
-            }
-        }
-        let row_bytes = CHUNK * size;
-        let weights = Weights { first: beside.0.as_ptr().cast(), row_bytes, left_bytes: row_bytes };
-        // SAFETY: 32 rows of CHUNK elements lie beside, and A has whole strips up to the depth.
-        unsafe {
-            add::<ROWS, PAIRS>(block.a[start..].as_ptr().cast(), block.a_stride, &weights, strips, sums);
-        }
+/// How many rows are multiplied next, so that ten sums or more are under way wherever that can be: a processor begins two
+/// of them in each cycle, and each takes five.
+fn next_rows(left: usize) -> usize {
+    match left {
+        8 | 10 => 5,
+        7 => 4,
+        _ => left.min(ROWS_TOGETHER),
     }
 }
 
-/// Rows of a source on their way into the product.
-#[repr(C, align(64))]
-struct Beside([Unit; PANEL * CHUNK]);
-
-impl Beside {
-    fn floats(&mut self) -> &mut [f32] {
-        // SAFETY: both are four bytes with the same alignment, and every bit pattern is a float.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len()) }
-    }
-
-    fn pairs(&mut self) -> &mut [bf16] {
-        // SAFETY: two bf16 are as large as a unit and less aligned, and every bit pattern is a bf16.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * 2) }
-    }
+/// Rows of sums.
+fn floats(sums: &[Unit]) -> &[[f32; COLUMNS]] {
+    // SAFETY: a float is as large and as aligned as a unit, and every bit pattern is one.
+    unsafe { std::slice::from_raw_parts(sums.as_ptr().cast(), sums.len() / COLUMNS) }
 }
 
-/// Adds the products of strips to the sums of 32 columns: 8 by 8 units are transposed, of one row of the source each.
-///
-/// # Safety
-/// The processor has AVX2 and FMA; 32 rows of `strips` · 32 bytes can be read, and A for as many units.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn add<const ROWS: usize, const PAIRS: bool>(
-    a: *const f32,
+/// Rows of A beside a chunk.
+struct Block<'a> {
+    /// From the chunk's first depth on.
+    a: &'a [Unit],
     a_stride: usize,
-    weights: &Weights,
-    strips: usize,
-    sums: &mut [[__m256; ROWS]; PANEL / LANES],
-) {
-    let upper = _mm256_set1_epi32(0xffff_0000_u32 as i32);
-    let step = if PAIRS { 2 * LANES } else { LANES };
-    for strip in 0..strips {
-        let at = strip * 32;
-        let mut ahead = at + AHEAD;
-        if ahead >= weights.left_bytes {
-            // The same rows of the next panel.
-            ahead += (PANEL - 1) * weights.row_bytes;
+    /// Of the chunk.
+    depth: usize,
+}
+
+impl Block<'_> {
+    /// Adds the products with a chunk to the sums, of which each row has as many as a chunk has columns.
+    ///
+    /// # Safety
+    /// The processor has AVX2 and FMA.
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn add(&self, chunk: &Chunk<'_>, columns: usize, sums: &mut [Unit]) {
+        let rows = sums.len() / COLUMNS;
+        assert!(self.depth <= DEPTH && columns <= COLUMNS, "a chunk is larger than it can be");
+        assert!(self.a.len() >= (rows - 1) * self.a_stride + self.depth, "A is too small");
+        let mut row = 0;
+        while row < rows {
+            let height = next_rows(rows - row);
+            let a = self.a[row * self.a_stride..].as_ptr().cast();
+            let sums = sums[row * COLUMNS..].as_mut_ptr().cast();
+            // SAFETY: rows `row` to `row + height` lie in A and in the sums, which is asserted above.
+            unsafe {
+                match height {
+                    1 => self.add_rows::<1, 8>(a, chunk, columns, sums),
+                    2 => self.add_rows::<2, 4>(a, chunk, columns, sums),
+                    3 => self.add_rows::<3, 4>(a, chunk, columns, sums),
+                    4 => self.add_rows::<4, 2>(a, chunk, columns, sums),
+                    5 => self.add_rows::<5, 2>(a, chunk, columns, sums),
+                    _ => self.add_rows::<ROWS_TOGETHER, 2>(a, chunk, columns, sums),
+                }
+            }
+            row += height;
         }
-        for (group, sums) in sums.iter_mut().enumerate() {
-            let first = weights.first.wrapping_add(group * LANES * weights.row_bytes);
-            let mut rows = [_mm256_setzero_si256(); LANES];
-            for (i, row) in rows.iter_mut().enumerate() {
-                let row_first = first.wrapping_add(i * weights.row_bytes);
-                // SAFETY: the caller's promise; a prefetch reads nothing.
-                unsafe {
-                    *row = _mm256_loadu_si256(row_first.wrapping_add(at).cast());
-                    if strip.is_multiple_of(2) {
-                        _mm_prefetch::<_MM_HINT_T0>(row_first.wrapping_add(ahead).cast());
+    }
+
+    /// The same for a constant number of rows, as many vectors of columns at a time.
+    ///
+    /// # Safety
+    /// The processor has AVX2 and FMA; `ROWS` rows of A and of sums can be accessed.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn add_rows<const ROWS: usize, const VECTORS: usize>(
+        &self,
+        a: *const f32,
+        chunk: &Chunk<'_>,
+        columns: usize,
+        sums: *mut f32,
+    ) {
+        for column in (0..columns).step_by(VECTORS * LANES) {
+            let mut registers = [[_mm256_setzero_ps(); VECTORS]; ROWS];
+            // SAFETY: the caller's promise; `VECTORS` divides a chunk's columns, and its depth is at least this.
+            unsafe {
+                for (r, registers) in registers.iter_mut().enumerate() {
+                    for (v, register) in registers.iter_mut().enumerate() {
+                        *register = _mm256_loadu_ps(sums.add(r * COLUMNS + column + v * LANES));
                     }
                 }
-            }
-            for (unit, column) in transposed(rows).into_iter().enumerate() {
-                if PAIRS {
-                    let second = _mm256_castsi256_ps(_mm256_and_si256(column, upper));
-                    let first = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(column));
-                    for (r, sum) in sums.iter_mut().enumerate() {
-                        // SAFETY: the caller's promise.
-                        unsafe {
-                            let a = a.add(r * a_stride + strip * step + 2 * unit);
-                            *sum = _mm256_fmadd_ps(_mm256_broadcast_ss(&*a), second, *sum);
-                            *sum = _mm256_fmadd_ps(_mm256_broadcast_ss(&*a.add(1)), first, *sum);
+                let b = chunk.first().add(column);
+                for depth in 0..self.depth {
+                    let b = b.add(depth * COLUMNS);
+                    let mut row = [_mm256_setzero_ps(); VECTORS];
+                    for (v, row) in row.iter_mut().enumerate() {
+                        *row = _mm256_loadu_ps(b.add(v * LANES));
+                    }
+                    for (r, registers) in registers.iter_mut().enumerate() {
+                        let factor = _mm256_broadcast_ss(&*a.add(r * self.a_stride + depth));
+                        for (register, row) in registers.iter_mut().zip(row) {
+                            *register = _mm256_fmadd_ps(factor, row, *register);
                         }
                     }
-                } else {
-                    for (r, sum) in sums.iter_mut().enumerate() {
-                        // SAFETY: the caller's promise.
-                        let a = unsafe { _mm256_broadcast_ss(&*a.add(r * a_stride + strip * step + unit)) };
-                        *sum = _mm256_fmadd_ps(a, _mm256_castsi256_ps(column), *sum);
+                }
+                for (r, registers) in registers.iter().enumerate() {
+                    for (v, register) in registers.iter().enumerate() {
+                        _mm256_storeu_ps(sums.add(r * COLUMNS + column + v * LANES), *register);
                     }
                 }
             }

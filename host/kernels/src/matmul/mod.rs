@@ -21,6 +21,8 @@ mod factor;
 mod tile;
 
 #[cfg(target_arch = "x86_64")]
+mod chunk;
+#[cfg(target_arch = "x86_64")]
 mod few_rows;
 
 mod call;
@@ -37,8 +39,8 @@ pub(crate) use self::call::{DEPTH_BLOCK, Shape, Start};
 pub(crate) use self::factor::{Factor, Product};
 pub(crate) use self::operand::{Columns, Operand};
 pub(crate) use self::panels::{PANEL, Packed, PackedView};
-pub use self::source::RowSource;
-pub(crate) use self::source::{Dense, ZeroExtended};
+pub(crate) use self::source::{CODE_STRIP, Dense, ZeroExtended};
+pub use self::source::{Codes, RowSource};
 
 /// Panels whose block stays in the second-level cache while tiles pass over it.
 const PANEL_GROUP: usize = 16;

@@ -330,7 +330,35 @@ unsafe fn transpose_avx512(rows: &[Unit], stride: usize, target: &mut [Unit]) {
 }
 
 /// Free memory of packings that outlive a product.
-static POOL: Mutex<Vec<Units>> = Mutex::new(Vec::new());
+static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), lines: 0 });
+
+/// Memory between two packings.
+struct Pool {
+    free: Vec<Units>,
+    /// Of all that is free.
+    lines: usize,
+}
+
+impl Pool {
+    /// The most that is kept, in cache lines: 64 MiB. What comes back beyond it is let go.
+    const LINES_MAX: usize = (64 << 20) / size_of::<Line>();
+
+    /// Memory of the last that came back, or none.
+    fn take() -> Units {
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        let units = pool.free.pop().unwrap_or_default();
+        pool.lines -= units.lines.len();
+        units
+    }
+
+    fn give_back(units: Units) {
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        if !units.lines.is_empty() && pool.lines + units.lines.len() <= Self::LINES_MAX {
+            pool.lines += units.lines.len();
+            pool.free.push(units);
+        }
+    }
+}
 
 /// The whole of B in panels, for more than one product.
 pub(crate) struct Packed<E = f32> {
@@ -342,7 +370,7 @@ pub(crate) struct Packed<E = f32> {
 
 impl<E> Drop for Packed<E> {
     fn drop(&mut self) {
-        POOL.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.panels));
+        Pool::give_back(std::mem::take(&mut self.panels));
     }
 }
 
@@ -360,7 +388,7 @@ impl<E: Element> Packed<E> {
     fn of_source(matrix: &dyn RowSource, orientation: Orientation, depth: usize, columns: usize) -> Self {
         /// Panels that a thread packs at a time.
         const GROUP: usize = 4;
-        let mut panels = POOL.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut panels = Pool::take();
         let part = Part { columns: 0..columns, depth: 0..depth };
         assert!(depth.is_multiple_of(2) || E::layout() == UnitLayout::Single, "the depth of a product in bf16 is even");
         let room = panels.room(part.units_total::<E>());
@@ -381,7 +409,7 @@ impl<E: Element> Packed<E> {
 
     /// B [depth, columns] whose panels lie elsewhere: `fill` is handed each with its index.
     pub(crate) fn of_panels(depth: usize, columns: usize, mut fill: impl FnMut(usize, &mut Panel<'_, E>)) -> Self {
-        let mut panels = POOL.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut panels = Pool::take();
         let part = Part { columns: 0..columns, depth: 0..depth };
         assert!(depth.is_multiple_of(2) || E::layout() == UnitLayout::Single, "the depth of a product in bf16 is even");
         if depth > 0 {
@@ -475,6 +503,20 @@ impl<E> PackedView<'_, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_for_later_packings_has_a_bound() {
+        let lines = 5 * Pool::LINES_MAX / 8;
+        let of = |lines| Units { lines: vec![Line([0; 16]); lines] };
+        for _ in 0..4 {
+            Pool::give_back(of(lines));
+        }
+        let pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        // Other tests pack meanwhile.
+        let free: usize = pool.free.iter().map(|units| units.lines.len()).sum();
+        assert!(free == pool.lines && free <= Pool::LINES_MAX, "{free} lines");
+        assert!(pool.free.iter().filter(|units| units.lines.len() >= lines).count() <= 1);
+    }
 
     #[test]
     fn transposes_every_unit() {

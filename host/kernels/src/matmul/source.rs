@@ -4,6 +4,17 @@ use half::bf16;
 
 use crate::element::{Element, Stored, convert};
 
+/// Elements of a row that share a scale at least, where codes are lent.
+pub(crate) const CODE_STRIP: usize = 64;
+
+/// A matrix in 4 bits, of which an element is the value of its code times a scale. All are numbers.
+pub struct Codes<'a> {
+    /// What the codes stand for.
+    pub(crate) values: &'a [f32; 16],
+    /// Two codes a byte, row by row, the first in the high nibble.
+    pub(crate) packed: &'a [u8],
+}
+
 /// A matrix that is read row by row.
 pub trait RowSource: Sync {
     /// Number of rows.
@@ -23,6 +34,15 @@ pub trait RowSource: Sync {
             convert(values, target);
         }
     }
+
+    /// Its codes if it is in memory as such: then `CODE_STRIP` elements of a row, from a multiple of it on, have one scale,
+    /// and `scales` says which.
+    fn codes(&self) -> Option<Codes<'_>> {
+        None
+    }
+
+    /// The scales of rows that follow one another, for the elements from a column on.
+    fn scales(&self, _first_row: usize, _column: usize, _scales: &mut [f32]) {}
 
     /// The matrix itself if it is in memory as one: its elements, and how many there are from one row to the next.
     fn stored(&self) -> Option<(Stored<'_>, usize)> {

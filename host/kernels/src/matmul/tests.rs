@@ -87,7 +87,8 @@ fn a_row_alone_has_the_bits_it_has_in_a_batch<E: Element>() {
     }
 }
 
-/// Few rows are multiplied by a source that is in memory or read, of another type or not, without panels.
+/// Few rows are multiplied by a source that is in memory or read, of another type or not, without panels. Those of many are
+/// not.
 fn few_rows_have_the_bits_of_many<E: Element>() {
     struct Read<'a>(&'a dyn RowSource);
     impl RowSource for Read<'_> {
@@ -104,7 +105,7 @@ fn few_rows_have_the_bits_of_many<E: Element>() {
         }
     }
     for (depth, columns) in [(2, 1), (22, 33), (700, 130), (1_200, 64)] {
-        let rows = 40;
+        let rows = 70;
         let (a, w): (Vec<E>, Vec<E>) = (values(rows * depth, 6), values(columns * depth, 7));
         let other: Vec<bf16> = w.iter().map(|w| bf16::narrow(w.widen())).collect();
         let (same, other) = (Dense::new(&w, columns, depth), Dense::new(&other, columns, depth));
@@ -122,7 +123,7 @@ fn few_rows_have_the_bits_of_many<E: Element>() {
             };
             for narrow in [false, true] {
                 let all = run(&a, rows, narrow);
-                for count in 1..=9 {
+                for count in (1..=9).chain([17, 64]) {
                     assert_eq!(run(&a[..count * depth], count, narrow), all[..count * columns], "{count} of {depth}");
                 }
             }

@@ -33,6 +33,11 @@ pub(super) struct Tile {
     /// Bytes from one unit of a row of A to the next.
     pub(super) unit_bytes: usize,
     pub(super) b: *const Unit,
+    pub(super) output: TileOutput,
+}
+
+/// Where the sums of a tile go.
+pub(super) struct TileOutput {
     pub(super) c: *mut f32,
     /// Elements from one row of C to the next.
     pub(super) stride: usize,
@@ -91,7 +96,7 @@ macro_rules! avx512_tile {
         #[target_feature(enable = $features)]
         unsafe fn $name(rows: usize, task: &Tile) {
             // SAFETY: the caller's promise is passed on.
-            unsafe { if task.width > 16 { by_rows!(rows, $wide, task) } else { by_rows!(rows, $narrow, task) } }
+            unsafe { if task.output.width > 16 { by_rows!(rows, $wide, task) } else { by_rows!(rows, $narrow, task) } }
         }
 
         avx512_tile!($wide, 2, $features, $add);
@@ -121,13 +126,13 @@ macro_rules! avx512_tile {
                     a = a.wrapping_add(task.unit_bytes);
                     b = b.add(PANEL);
                 }
-                let alpha = _mm512_set1_ps(task.alpha);
-                let last: __mmask16 = 0xffff >> (16 * $vectors - task.width);
+                let alpha = _mm512_set1_ps(task.output.alpha);
+                let last: __mmask16 = 0xffff >> (16 * $vectors - task.output.width);
                 for (r, sums) in sums.iter().enumerate() {
                     for (v, sum) in sums.iter().enumerate() {
                         let mask = if v + 1 == $vectors { last } else { 0xffff };
-                        let target = task.c.add(r * task.stride + 16 * v);
-                        let start = match task.start {
+                        let target = task.output.c.add(r * task.output.stride + 16 * v);
+                        let start = match task.output.start {
                             TileStart::Zero => _mm512_setzero_ps(),
                             TileStart::Existing => _mm512_maskz_loadu_ps(mask, target),
                             TileStart::Row(row) => _mm512_maskz_loadu_ps(mask, row.add(16 * v)),
@@ -171,7 +176,7 @@ const AVX2_ROWS: usize = 6;
 #[target_feature(enable = "avx2,fma")]
 unsafe fn f32_avx2(rows: usize, task: &Tile) {
     for first in (0..rows).step_by(AVX2_ROWS) {
-        for column in (0..task.width).step_by(16) {
+        for column in (0..task.output.width).step_by(16) {
             // SAFETY: the caller's promise is passed on: these rows and columns lie within the tile.
             unsafe {
                 match AVX2_ROWS.min(rows - first) {
@@ -214,27 +219,32 @@ unsafe fn columns_avx2<const ROWS: usize>(task: &Tile, first: usize, column: usi
             _mm256_storeu_ps(products.as_mut_ptr(), sums[0]);
             _mm256_storeu_ps(products.as_mut_ptr().add(8), sums[1]);
         }
-        store_rows(task, first, column, &products);
+        store_rows(&task.output, first, column, &products);
     }
 }
 
 /// Rows of sums to C.
 ///
 /// # Safety
-/// C and the starting row of `task` can be accessed for these rows and columns.
+/// C and the starting row of `output` can be accessed for these rows and columns.
 #[inline(always)]
-pub(super) unsafe fn store_rows<const WIDTH: usize>(task: &Tile, first: usize, column: usize, sums: &[[f32; WIDTH]]) {
+pub(super) unsafe fn store_rows<const WIDTH: usize>(
+    output: &TileOutput,
+    first: usize,
+    column: usize,
+    sums: &[[f32; WIDTH]],
+) {
     for (r, sums) in sums.iter().enumerate() {
-        for (i, sum) in sums.iter().enumerate().take(task.width - column) {
+        for (i, sum) in sums.iter().enumerate().take(output.width - column) {
             // SAFETY: the caller's promise, for row first + r and a column below `width`.
             unsafe {
-                let target = task.c.add((first + r) * task.stride + column + i);
-                let start = match task.start {
+                let target = output.c.add((first + r) * output.stride + column + i);
+                let start = match output.start {
                     TileStart::Zero => 0.0,
                     TileStart::Existing => *target,
                     TileStart::Row(row) => *row.add(column + i),
                 };
-                *target = task.alpha.mul_add(*sum, start);
+                *target = output.alpha.mul_add(*sum, start);
             }
         }
     }
@@ -248,7 +258,7 @@ unsafe fn portable(rows: usize, task: &Tile) {
     const ROWS: usize = 4;
     for first in (0..rows).step_by(ROWS) {
         let height = ROWS.min(rows - first);
-        for column in (0..task.width).step_by(16) {
+        for column in (0..task.output.width).step_by(16) {
             let mut sums = [[0.0f32; 16]; ROWS];
             // SAFETY: the caller promises access to `rows` rows, `units` of depth and `width` columns; rows past the
             // last read the last one again; a panel always has 32 columns.
@@ -263,7 +273,7 @@ unsafe fn portable(rows: usize, task: &Tile) {
                         }
                     }
                 }
-                store_rows(task, first, column, &sums[..height]);
+                store_rows(&task.output, first, column, &sums[..height]);
             }
         }
     }
@@ -286,11 +296,13 @@ mod tests {
             row_bytes: units * 4,
             unit_bytes: 4,
             b: b.as_ptr(),
-            c: c.as_mut_ptr(),
-            stride: columns,
-            width: columns,
-            alpha: 0.3,
-            start: TileStart::Existing,
+            output: TileOutput {
+                c: c.as_mut_ptr(),
+                stride: columns,
+                width: columns,
+                alpha: 0.3,
+                start: TileStart::Existing,
+            },
         };
         assert!(a.len() == rows * units * 4 && b.len() == units * PANEL && columns <= PANEL);
         // SAFETY: the task spans exactly the slices above.

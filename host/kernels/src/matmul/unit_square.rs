@@ -1,4 +1,4 @@
-//! A square of units, which is transposed in registers.
+//! Squares of units, which are transposed in registers.
 
 use std::arch::x86_64::*;
 
@@ -28,4 +28,13 @@ pub(super) fn transposed(r: [__m256i; LANES]) -> [__m256i; LANES] {
         c[4 + i] = _mm256_permute2x128_si256::<0x31>(b[i], b[4 + i]);
     }
     c
+}
+
+/// Four rows of four units as four columns, in both halves of the registers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn quarters_transposed(r: [__m256i; 4]) -> [__m256i; 4] {
+    let (a, b) = (_mm256_unpacklo_epi32(r[0], r[1]), _mm256_unpackhi_epi32(r[0], r[1]));
+    let (c, d) = (_mm256_unpacklo_epi32(r[2], r[3]), _mm256_unpackhi_epi32(r[2], r[3]));
+    [_mm256_unpacklo_epi64(a, c), _mm256_unpackhi_epi64(a, c), _mm256_unpacklo_epi64(b, d), _mm256_unpackhi_epi64(b, d)]
 }

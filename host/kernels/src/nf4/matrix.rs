@@ -7,7 +7,7 @@ use super::codes::{BlockFormat, NESTED_BLOCK};
 use super::quantize::Nf4Bytes;
 use crate::dynamic_map::dynamic_map;
 use crate::look_up::{look_up_f32, look_up_scaled_bf16};
-use crate::matmul::RowSource;
+use crate::matmul::{CODE_STRIP, Codes, RowSource};
 
 /// The absolute maximum of every block of a matrix.
 #[derive(Debug, Clone)]
@@ -35,6 +35,19 @@ pub struct Nf4Matrix {
     columns: usize,
     packed: Bytes,
     maxima: BlockMaxima,
+    /// Whether all values and maxima are numbers.
+    finite: bool,
+}
+
+impl BlockMaxima {
+    /// Whether all are numbers.
+    fn is_finite(&self) -> bool {
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        match self {
+            Self::Plain(maxima) => finite(maxima),
+            Self::Nested { absmax, offset, map, .. } => finite(absmax) && finite(&map[..]) && offset.is_finite(),
+        }
+    }
 }
 
 impl Nf4Matrix {
@@ -52,7 +65,8 @@ impl Nf4Matrix {
     /// A matrix [rows, columns] from the parts of a checkpoint: two elements a byte, and a maximum per block.
     pub fn from_parts(format: BlockFormat, packed: Bytes, maxima: BlockMaxima, rows: usize, columns: usize) -> Self {
         assert!(format.block.is_power_of_two() && format.block > 1, "a block is a power of two");
-        Self { format, rows, columns, packed, maxima }
+        let finite = maxima.is_finite() && format.codes.iter().all(|code| code.is_finite());
+        Self { format, rows, columns, packed, maxima, finite }
     }
 
     /// What its codes stand for.
@@ -123,6 +137,17 @@ impl RowSource for Nf4Matrix {
 
     fn columns(&self) -> usize {
         self.columns
+    }
+
+    fn codes(&self) -> Option<Codes<'_>> {
+        let in_strips = self.columns.is_multiple_of(CODE_STRIP) && self.format.block >= CODE_STRIP;
+        (in_strips && self.finite).then(|| Codes { values: &self.format.codes, packed: &self.packed })
+    }
+
+    fn scales(&self, first_row: usize, column: usize, scales: &mut [f32]) {
+        let shift = self.format.block.trailing_zeros();
+        let blocks = (first_row..).map(|row| (row * self.columns + column) >> shift);
+        scales.iter_mut().zip(blocks).for_each(|(scale, block)| *scale = self.block_maximum(block));
     }
 
     fn read(&self, row: usize, column: usize, target: &mut [f32]) {

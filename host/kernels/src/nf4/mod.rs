@@ -27,7 +27,7 @@ mod tests {
     use super::*;
     use crate::dynamic_map::dynamic_map;
     use crate::element::Element;
-    use crate::matmul::RowSource;
+    use crate::matmul::{Factor, Operand, Product, RowSource, Shape, Start, multiply};
 
     fn quantized(values: &[f32]) -> Nf4Bytes {
         quantize(values.len(), |start, target| target.copy_from_slice(&values[start..start + target.len()]))
@@ -54,6 +54,50 @@ mod tests {
                 assert_eq!(rounded.to_bits(), bf16::narrow(one[0]).to_bits(), "{row}, {column}");
             }
         }
+    }
+
+    /// Few rows are multiplied by the codes themselves, and many by what is read.
+    fn few_rows_have_the_bits_of_many<E: Element>() {
+        let number = |i: usize| ((i * 7_919) % 1_009) as f32 / 1_009.0 - 0.5;
+        for (rows, columns, block) in
+            [(64usize, 192usize, 64), (71, 640, 64), (130, 128, 128), (40, 90, 64), (33, 1_088, 32)]
+        {
+            let packed: Vec<u8> = (0..rows * columns / 2).map(|i| (i * 37 % 256) as u8).collect();
+            let maxima = (0..(rows * columns).div_ceil(block)).map(|i| number(i) * 0.1).collect();
+            let format = BlockFormat { codes: CODES, block };
+            let plain = Nf4Matrix::from_parts(format, packed.into(), BlockMaxima::Plain(maxima), rows, columns);
+            let values: Vec<f32> = (0..rows * columns).map(number).collect();
+            let x: Vec<E> = (0..70 * columns).map(|i| E::narrow(number(i + 3))).collect();
+            for matrix in [plain, Nf4Matrix::new(quantized(&values), rows, columns)] {
+                let run = |count: usize| {
+                    let mut y = vec![0.0f32; count * rows];
+                    let product =
+                        Product { a: Operand::rows_of(&x[..count * columns], columns), b: Factor::Transposed(&matrix) };
+                    multiply(&[product], Shape::new(count, rows), &mut y, 1.0, Start::Zero);
+                    y.iter().map(|y| y.to_bits()).collect::<Vec<_>>()
+                };
+                let many = run(70);
+                for count in [1, 2, 3, 4, 5, 6, 7, 13, 64] {
+                    assert_eq!(run(count), many[..count * rows], "{count} rows, [{rows}, {columns}] in {block}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn few_rows_have_the_bits_of_many_in_f32_and_in_bf16() {
+        few_rows_have_the_bits_of_many::<f32>();
+        few_rows_have_the_bits_of_many::<bf16>();
+    }
+
+    #[test]
+    fn codes_with_a_scale_that_is_no_number_are_not_lent() {
+        let with = |maximum: f32| {
+            let maxima = BlockMaxima::Plain(vec![0.5, maximum]);
+            Nf4Matrix::from_parts(BlockFormat::default(), vec![0; 64].into(), maxima, 1, 128)
+        };
+        assert!(with(0.5).codes().is_some());
+        assert!(with(f32::INFINITY).codes().is_none() && with(f32::NAN).codes().is_none());
     }
 
     #[test]
