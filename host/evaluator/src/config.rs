@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::benchmark_config::BenchmarkConfig;
 use super::endpoint_config::EndpointGeneratorConfig;
 
 /// How many answers are drawn, how, and which pass@k is estimated from them.
@@ -22,6 +23,9 @@ pub struct EvaluationConfig {
     /// An OpenAI-compatible endpoint that answers for base and adapter; without it the run's own models do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generator: Option<EndpointGeneratorConfig>,
+    /// Published benchmarks that base and adapter are measured on, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub benchmarks: Vec<BenchmarkConfig>,
     /// Keeps of a wrong answer neither what was expected nor what came.
     pub hide_expected: bool,
 }
@@ -35,6 +39,7 @@ impl Default for EvaluationConfig {
             max_new_tokens: 512,
             k: vec![1, 4],
             generator: None,
+            benchmarks: Vec::new(),
             hide_expected: false,
         }
     }
@@ -43,6 +48,19 @@ impl Default for EvaluationConfig {
 impl EvaluationConfig {
     /// Every value that cannot be used; empty where all can.
     pub fn validate(&self) -> Vec<String> {
+        let mut problems = self.own_problems();
+        for (index, benchmark) in self.benchmarks.iter().enumerate() {
+            let key = format!("evaluation.benchmarks.{}", benchmark.name);
+            if self.benchmarks[..index].iter().any(|other| other.name == benchmark.name) {
+                problems.push(format!("{key}: expected each benchmark once"));
+            }
+            problems.extend(benchmark.validate(&key, self));
+        }
+        problems
+    }
+
+    /// The same without what benchmarks say of themselves.
+    pub(crate) fn own_problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let samples = self.samples_per_problem;
         if samples == 0 {

@@ -59,10 +59,14 @@ pub mod metrics;
 mod train_stage;
 mod training_watch;
 
+mod benchmark;
+mod benchmark_prompt;
+mod math_files;
+mod measured_benchmark;
+
 mod data_check;
 mod evaluate_stage;
 
-mod benchmark;
 mod given_completions;
 
 mod register_stage;
@@ -80,6 +84,7 @@ pub use given_completions::GivenCompletions;
 pub use held_out::HeldOutWork;
 pub use hub_files::local_files;
 pub use main_job::main_job;
+pub use measured_benchmark::MeasuredBenchmark;
 pub use observer::{RunObserver, Task, TaskProgress, Unwatched};
 pub use prepare_stage::{PrepareStage, PrepareWork};
 pub use program::program_hash;
