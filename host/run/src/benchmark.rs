@@ -60,6 +60,22 @@ enum Names {
     NumbersOfSubjects,
 }
 
+impl Names {
+    /// Names the problem of this row.
+    fn give(self, text: &mut ProblemText, row: u64, of_subjects: &mut BTreeMap<String, u64>) {
+        match self {
+            Self::OfRows => {}
+            Self::Numbers => text.id = row.to_string(),
+            Self::NumbersOfSubjects => {
+                let subject = subject_of(text);
+                let number = of_subjects.entry(subject.clone()).or_default();
+                text.id = format!("{subject}/{number}");
+                *number += 1;
+            }
+        }
+    }
+}
+
 /// What a model answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answers {
@@ -266,35 +282,31 @@ impl Benchmark {
         let options: LoaderOptions =
             serde_json::from_str(form.options).expect("every benchmark's options are an object");
         let loader = host.loader(&self.loader_file())?;
-        let mut reader = loader.open(files, &options)?;
         let mut found = BenchmarkProblems::default();
         let mut row = 0_u64;
         let mut of_subjects: BTreeMap<String, u64> = BTreeMap::new();
-        loop {
-            let rows = reader.next_batch(ROWS_PER_BATCH)?;
-            if rows.is_empty() {
-                return Ok(found);
-            }
-            for loaded in rows {
-                match self.problem(loaded) {
-                    Ok(mut problem) => {
-                        match form.names {
-                            Names::OfRows => {}
-                            Names::Numbers => problem.text.id = row.to_string(),
-                            Names::NumbersOfSubjects => {
-                                let subject = subject_of(&problem.text);
-                                let number = of_subjects.entry(subject.clone()).or_default();
-                                problem.text.id = format!("{subject}/{number}");
-                                *number += 1;
-                            }
-                        }
-                        found.problems.push(problem);
-                    }
-                    Err(reason) => *found.skipped.entry(reason).or_default() += 1,
+        // Rows that are numbered here need no name, so that their files may be called alike.
+        let files_at_once = if form.names == Names::OfRows { files.len().max(1) } else { 1 };
+        for files in files.chunks(files_at_once) {
+            let mut reader = loader.open(files, &options)?;
+            loop {
+                let rows = reader.next_batch(ROWS_PER_BATCH)?;
+                if rows.is_empty() {
+                    break;
                 }
-                row += 1;
+                for loaded in rows {
+                    match self.problem(loaded) {
+                        Ok(mut problem) => {
+                            form.names.give(&mut problem.text, row, &mut of_subjects);
+                            found.problems.push(problem);
+                        }
+                        Err(reason) => *found.skipped.entry(reason).or_default() += 1,
+                    }
+                    row += 1;
+                }
             }
         }
+        Ok(found)
     }
 
     /// The problem that a row is, or why it is none.
@@ -457,6 +469,23 @@ mod tests {
         assert_eq!(untested.expect_err("it has no tests"), "no-tests");
         let named = benchmark("apps").problem(loaded("apps-7", "print(1)", &[("", "1")], None));
         assert_eq!(named.expect("it has a test").text.id, "7");
+    }
+
+    #[test]
+    fn problems_without_names_are_called_by_subject_and_number() {
+        let mut of_subjects = BTreeMap::new();
+        let names: Vec<String> = ["Intermediate Algebra", "Counting & Probability", "Intermediate Algebra"]
+            .iter()
+            .zip(0..)
+            .map(|(subject, row)| {
+                let problem = benchmark("math").problem(loaded("x-1", "$\\boxed{1}$", &[], None));
+                let mut text = problem.expect("it is a problem").text;
+                text.tags = vec![(*subject).to_owned()];
+                Names::NumbersOfSubjects.give(&mut text, row, &mut of_subjects);
+                text.id
+            })
+            .collect();
+        assert_eq!(names, ["intermediate_algebra/0", "counting_probability/0", "intermediate_algebra/1"]);
     }
 
     #[test]
