@@ -11,6 +11,7 @@ use super::breakdown::Breakdown;
 use super::comparison::Comparison;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, SampleOutcome};
+use super::failures::WITHOUT_ANSWER;
 use super::json_file::read_json;
 use super::nearest_copy::NearestCopy;
 use super::record::{Controls, EvaluationRecord, STATISTICS};
@@ -119,9 +120,13 @@ fn check_samples(record: &EvaluationRecord) -> Result<(), (String, String, Strin
     Ok(())
 }
 
-/// Whether an answer with this verdict is an error.
+/// Whether an answer with this verdict is an error; a text without a final answer is one, too.
 fn is_error(sample: &SampleOutcome) -> bool {
-    matches!(sample.verdict, None | Some(Verdict::RuntimeError | Verdict::Unsupported | Verdict::InternalError))
+    match sample.verdict {
+        None | Some(Verdict::RuntimeError | Verdict::Unsupported | Verdict::InternalError) => true,
+        Some(Verdict::WrongAnswer) => sample.error.as_deref() == Some(WITHOUT_ANSWER),
+        Some(Verdict::Accepted | Verdict::TimeLimit | Verdict::MemoryLimit | Verdict::OutputLimit) => false,
+    }
 }
 
 /// Where two values differ first: the place, the one and the other.
@@ -317,6 +322,10 @@ mod tests {
         assert!(refused.contains("expected no cause") && refused.ends_with("got KeyError"), "{refused}");
         let refused = edited("/benchmarks/0/config/samples_per_problem", 3.into())?;
         assert!(refused.starts_with("benchmarks.gsm8k.comparison.base.outcomes"), "{refused}");
+        // A text without a final answer is wrong, and an error.
+        let cause = "/benchmarks/0/comparison/base/outcomes/0/samples/1/error";
+        let refused = edited(cause, "no-answer".into())?;
+        assert!(refused.starts_with("benchmarks.0.comparison.base.error_rate"), "{refused}");
         let refused = edited("/config/samples_per_problem", 3.into())?;
         assert!(refused.contains("expected 3 samples"), "{refused}");
         // An answer that was edited to be right moves figures that were not.
