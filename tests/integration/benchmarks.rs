@@ -27,13 +27,27 @@ base_model: examples/tiny-base
 seed: 3
 lora: {r: 4, lora_alpha: 8, lora_dropout: 0.1}
 training: {mode: qlora, num_epochs: 1, batch_size: 4, learning_rate: 1e-3, max_seq_length: 256}
-data:
-  source: codecontests
-  files: [examples/sample-problems/sample_problems.parquet]
-  domains: [data_structures]
-  eval_fraction: 0.05
+data: {train_file: rows/train.jsonl, eval_file: rows/eval.jsonl, domains: [python]}
 gate: {pass_at_1_min: 0, improvement_points_min: -100, latency_increase_max: 10, error_rate_max: 1}
 ";
+
+/// What rows ask; the first is held out.
+const QUESTIONS: [&str; 5] = [
+    "Write a program that prints how many days a leap year has more than any ordinary one.",
+    "Read two whole numbers from one line, and print the larger of them without its sign.",
+    "Given a word, print its letters from the last to the first, each on a line of its own.",
+    "A farmer has seven hens, and every hen lays three eggs in a week; how many eggs are laid in nine weeks?",
+    "Print every third element of the list that stands in the input, with commas between them.",
+];
+
+/// A row of held-out problems.
+fn held_out(statement: &str) -> String {
+    let text = json!({"id": "a", "title": "", "statement": statement, "tags": [], "difficulty": null});
+    let tests = [json!({"input": "", "output": "1"})];
+    let row =
+        json!({"text": text, "domain": "python", "tests": tests, "time_limit_ms": null, "memory_limit_bytes": null});
+    format!("{row}\n")
+}
 
 /// A folder with a config, from which the repository's plugins and examples are seen.
 struct Bench(tempfile::TempDir);
@@ -44,6 +58,24 @@ impl Bench {
         for name in ["plugins", "examples", "tests"] {
             std::os::unix::fs::symlink(repository().join(name), bench.path(name))?;
         }
+        Ok(bench)
+    }
+
+    /// The same with rows to learn from and a held-out problem.
+    fn with_rows() -> Result<Self, Failed> {
+        let bench = Self::new()?;
+        let lesson = |(number, question): (usize, &&str)| {
+            let solution = format!("print({number})");
+            let row = json!({"problem": question, "reasoning": "", "solution": solution, "domain": "python",
+                "difficulty": null});
+            format!("{row}\n")
+        };
+        let lessons: Vec<String> = QUESTIONS.iter().enumerate().map(lesson).collect();
+        fs::create_dir_all(bench.path("rows"))?;
+        fs::create_dir_all(bench.path("data"))?;
+        fs::write(bench.path("rows/train.jsonl"), lessons[1..].concat())?;
+        fs::write(bench.path("rows/eval.jsonl"), &lessons[0])?;
+        fs::write(bench.path("data/python_tests.jsonl"), held_out(QUESTIONS[0]))?;
         Ok(bench)
     }
 
@@ -78,7 +110,7 @@ impl Bench {
 }
 
 fn drawn() -> Result<(), Failed> {
-    let bench = Bench::new()?;
+    let bench = Bench::with_rows()?;
     // Before the first stage: a name, a file, and prompts that leave no room.
     for (benchmark, words) in [
         ("{name: humanevil}", "expected one of livecodebench, humaneval"),
@@ -92,15 +124,11 @@ fn drawn() -> Result<(), Failed> {
         bench.measures(benchmark)?;
         let (_, told) = bench.ends_with(2, &["--quiet"])?;
         assert!(told.contains(words), "{benchmark}: {told}");
-        assert!(!bench.path("runs/small/data").exists(), "{benchmark}: nothing was prepared");
+        assert!(!bench.path("runs/small/adapter").exists(), "{benchmark}: nothing was trained");
     }
 
-    bench.measures("{name: humaneval, files: [tests/data/benchmarks/humaneval.jsonl]}")?;
-    bench.ends_with(0, &["prepare", "--quiet"])?;
     // A problem of GSM8K's layout that is asked in a row to learn from.
-    let rows = fs::read_to_string(bench.path("runs/small/data/python_train.jsonl"))?;
-    let row: Value = serde_json::from_str(rows.lines().next().ok_or("a row")?)?;
-    let known = json!({"question": row["problem"], "answer": "It is so.\n#### 7"});
+    let known = json!({"question": QUESTIONS[3], "answer": "It is so.\n#### 7"});
     let published = fs::read_to_string(repository().join("tests/data/benchmarks/gsm8k.jsonl"))?;
     fs::write(bench.path("gsm8k.jsonl"), format!("{published}{known}\n"))?;
     bench.measures(
@@ -275,18 +303,11 @@ fn math_folders() -> Result<(), Failed> {
 
 /// Rows as LiveCodeBench publishes them, whose prompts are laid out for an endpoint that nobody asks.
 fn livecodebench(problems: PathBuf) -> Result<(), Failed> {
-    let bench = Bench::new()?;
+    let bench = Bench::with_rows()?;
     let generator = "{base_url: \"http://127.0.0.1:1/v1\", base_model: a, adapter_model: b}";
     let benchmark = format!("{{name: livecodebench, files: ['{}'], from: 2023-05-01}}", problems.display());
     let evaluation = format!("evaluation: {{generator: {generator}, benchmarks: [{benchmark}]}}\n");
     fs::write(bench.path("small.yaml"), format!("{CONFIG}{evaluation}"))?;
-    let data = bench.path("runs/small/data");
-    fs::create_dir_all(&data)?;
-    fs::write(data.join("python_train.jsonl"), "")?;
-    let text = json!({"id": "a", "title": "", "statement": "Print 1.", "tags": [], "difficulty": null});
-    let problem = json!({"text": text, "domain": "python", "tests": [{"input": "", "output": "1"}], "time_limit_ms": null,
-        "memory_limit_bytes": null});
-    fs::write(data.join("python_tests.jsonl"), format!("{problem}\n"))?;
     let (_, told) = bench.ends_with(0, &["evaluate", "--dry-run"])?;
     assert!(told.contains("livecodebench: 3 problems, 4 answers each of base and adapter: 24 answers"), "{told}");
     let (_, told) =

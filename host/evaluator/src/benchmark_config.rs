@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::EvaluationConfig;
-
 /// Whose prompt a benchmark's problems are asked with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -61,24 +59,8 @@ fn is_official(prompt: &BenchmarkPrompt) -> bool {
 }
 
 impl BenchmarkConfig {
-    /// How its answers are drawn, in a run whose others are drawn like this.
-    pub fn evaluation(&self, run: &EvaluationConfig) -> EvaluationConfig {
-        let samples_per_problem = self.samples_per_problem.unwrap_or(run.samples_per_problem);
-        let fitting = || run.k.iter().copied().filter(|k| *k <= samples_per_problem).collect();
-        EvaluationConfig {
-            samples_per_problem,
-            temperature: self.temperature.unwrap_or(run.temperature),
-            top_p: self.top_p.unwrap_or(run.top_p),
-            max_new_tokens: self.max_new_tokens.unwrap_or(run.max_new_tokens),
-            k: self.k.clone().unwrap_or_else(fitting),
-            generator: None,
-            benchmarks: Vec::new(),
-            hide_expected: run.hide_expected,
-        }
-    }
-
-    /// Every value that cannot be used, each named below this key.
-    pub(crate) fn validate(&self, key: &str, run: &EvaluationConfig) -> Vec<String> {
+    /// What is wrong with which problems it names, each below this key.
+    pub(crate) fn wrong_choice(&self, key: &str) -> Vec<String> {
         let mut problems = Vec::new();
         for (name, day) in [("from", &self.from), ("to", &self.to)] {
             if let Some(got) = day.as_ref().filter(|day| !is_day(day)) {
@@ -88,10 +70,6 @@ impl BenchmarkConfig {
         if self.limit == Some(0) {
             problems.push(format!("{key}.limit: expected at least 1, got 0"));
         }
-        // What it takes over from the run is said there.
-        let of_run = run.own_problems();
-        let own = self.evaluation(run).own_problems().into_iter().filter(|problem| !of_run.contains(problem));
-        problems.extend(own.map(|problem| problem.replacen("evaluation", key, 1)));
         problems
     }
 }
@@ -100,43 +78,4 @@ impl BenchmarkConfig {
 pub fn is_day(text: &str) -> bool {
     let is_fit = |(at, byte): (usize, u8)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() };
     text.len() == 10 && text.bytes().enumerate().all(is_fit)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_it_does_not_say_is_the_runs() {
-        let run = EvaluationConfig { samples_per_problem: 10, k: vec![1, 5, 10], ..EvaluationConfig::default() };
-        let plain = BenchmarkConfig { name: "gsm8k".to_owned(), ..BenchmarkConfig::default() };
-        assert_eq!(plain.evaluation(&run), run);
-        let own = BenchmarkConfig { samples_per_problem: Some(5), temperature: Some(0.8), ..plain.clone() };
-        let resolved = own.evaluation(&run);
-        assert_eq!((resolved.samples_per_problem, resolved.temperature, resolved.k), (5, 0.8, vec![1, 5]));
-        assert!(own.validate("evaluation.benchmarks.gsm8k", &run).is_empty());
-    }
-
-    #[test]
-    fn what_cannot_be_used_is_named_where_it_stands() {
-        let wrong = BenchmarkConfig {
-            name: "livecodebench".to_owned(),
-            from: Some("2024".to_owned()),
-            limit: Some(0),
-            samples_per_problem: Some(2),
-            k: Some(vec![3]),
-            ..BenchmarkConfig::default()
-        };
-        let run = EvaluationConfig { temperature: 99.0, ..EvaluationConfig::default() };
-        let found = wrong.validate("evaluation.benchmarks.livecodebench", &run);
-        assert_eq!(
-            found,
-            [
-                "evaluation.benchmarks.livecodebench.from: expected a day such as 2024-08-01, got `2024`",
-                "evaluation.benchmarks.livecodebench.limit: expected at least 1, got 0",
-                "evaluation.benchmarks.livecodebench.k: expected 1 to samples_per_problem (2), got 3",
-            ]
-        );
-        assert!(is_day("2024-08-01") && !is_day("2024-8-1") && !is_day("2024/08/01"));
-    }
 }

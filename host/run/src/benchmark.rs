@@ -9,13 +9,16 @@ use hilora_contract::dataset::{
 };
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{LoadedRow, LoaderOptions};
+use hilora_evaluator::BenchmarkConfig;
 use hilora_judge::final_answer;
 use hilora_wasm::PluginHost;
 
 use super::benchmark_prompt::OfficialPrompt;
 use super::error::RunError;
+use super::hub_files::is_of_the_hub;
 use super::math_files::MathFiles;
 use super::run_plugins::shipped_loader;
+use super::source_files::source_files;
 
 /// Rows asked for at once.
 const ROWS_PER_BATCH: u32 = 64;
@@ -210,6 +213,21 @@ pub const BENCHMARKS: [Benchmark; 10] = [
         hub: "hf://datasets/HuggingFaceH4/MATH-500?split=test",
     },
 ];
+
+/// Names the hub's files where none are named, at the commit that they stand for now. What cannot be found out stays as it
+/// is, for whoever reads it to say so.
+pub(crate) fn resolve_files(benchmarks: &mut [BenchmarkConfig], is_kept: bool) {
+    for config in benchmarks {
+        if let (true, Some(known)) = (config.files.is_empty(), Benchmark::named(&config.name)) {
+            config.files = vec![known.hub.into()];
+        }
+        let resolved = |entry: &PathBuf| match is_of_the_hub(entry) {
+            true => source_files(std::slice::from_ref(entry), is_kept).unwrap_or_else(|_| vec![entry.clone()]),
+            false => vec![entry.clone()],
+        };
+        config.files = config.files.iter().flat_map(resolved).collect();
+    }
+}
 
 /// The days of contests that are measured, both among them: `2024-08-01`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -410,6 +428,7 @@ pub(crate) fn name_of(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::benchmark_names::BENCHMARK_NAMES;
     use hilora_contract::dataset::{Language, Solution};
 
     fn loaded(id: &str, reference: &str, tests: &[(&str, &str)], date: Option<&str>) -> LoadedRow {
@@ -444,6 +463,7 @@ mod tests {
 
     #[test]
     fn every_benchmark_has_a_name_of_its_own_and_options_that_are_an_object() {
+        assert_eq!(BENCHMARKS.map(|benchmark| benchmark.name), BENCHMARK_NAMES);
         for Benchmark { name, forms, hub, .. } in BENCHMARKS {
             assert_eq!(BENCHMARKS.iter().filter(|other| other.name == name).count(), 1);
             assert!(forms.iter().all(|form| serde_json::from_str::<LoaderOptions>(form.options).is_ok()), "{name}");

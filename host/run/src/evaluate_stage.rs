@@ -21,12 +21,13 @@ use hilora_trainer::TrainingConfig;
 
 use super::base_model::load_base;
 use super::benchmark::BenchmarkProblems;
+use super::benchmark_check::{check_benchmark, rows_learned};
 use super::config::RunConfig;
 use super::data_check::DataCheck;
 use super::data_files::DataFile;
 use super::error::RunError;
 use super::held_out::BATCH_ROWS_MAX;
-use super::measured_benchmark::{MeasuredBenchmark, rows_learned};
+use super::measured_benchmark::MeasuredBenchmark;
 use super::measurement_watch::MeasurementWatch;
 use super::observer::RunObserver;
 use super::rows::read_rows;
@@ -280,7 +281,7 @@ impl Stage for EvaluateStage {
             )
             .into());
         }
-        run.benchmarks(observer)?.iter().try_for_each(|benchmark| benchmark.check(run, template, observer))
+        run.benchmarks(observer)?.iter().try_for_each(|benchmark| check_benchmark(benchmark, run, template, observer))
     }
 
     fn key(&self, run: &Run, observer: &dyn RunObserver) -> Result<Option<StageKey>, RunError> {

@@ -60,6 +60,8 @@ mod train_stage;
 mod training_watch;
 
 mod benchmark;
+mod benchmark_check;
+mod benchmark_names;
 mod benchmark_prompt;
 mod math_files;
 mod measured_benchmark;

@@ -3,24 +3,20 @@
 //! beginning.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hilora_contract::artifact::{ContentHash, hash_of_artifact};
 use hilora_contract::dataset::{EvaluationProblem, Lesson, ProblemText};
-use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{PromptFormatter, Sequence};
 use hilora_evaluator::{BenchmarkConfig, BenchmarkPrompt, Contamination, EvaluationConfig, PromptRecord, prompts};
-use hilora_model::{ChatTemplateSource, ModelConfig, Tokenizer};
 use hilora_prepare::shared_problems;
+use hilora_wasm::PluginHost;
 
-use super::benchmark::{BENCHMARKS, Benchmark, BenchmarkProblems, DateWindow, name_of};
+use super::benchmark::{Benchmark, BenchmarkProblems, DateWindow, name_of};
 use super::benchmark_prompt::{OfficialFormatter, OfficialPrompt, prompt_record};
-use super::enrich_stage::training_rows;
 use super::error::RunError;
 use super::hub_files::{download_words, is_of_the_hub, local_files};
 use super::observer::{RunObserver, Task};
-use super::rows::read_rows_watched;
-use super::run::Run;
 use super::source_files::source_files;
 
 /// Files of a benchmark that its section names one by one; of more it has one hash.
@@ -39,45 +35,29 @@ pub struct MeasuredBenchmark {
     config: BenchmarkConfig,
 }
 
-/// What is wrong with the names of benchmarks, and with prompts that they do not have.
-pub(crate) fn wrong_benchmarks(benchmarks: &[BenchmarkConfig]) -> Vec<String> {
-    let wrong = |config: &BenchmarkConfig| match Benchmark::named(&config.name) {
-        Some(_) => None,
-        None => {
-            let names = BENCHMARKS.map(|benchmark| benchmark.name).join(", ");
-            Some(format!("evaluation.benchmarks.name: expected one of {names}, got `{}`", config.name))
-        }
-    };
-    benchmarks.iter().filter_map(wrong).collect()
-}
-
-/// Names the hub's files where none are named, at the commit that they stand for now. What cannot be found out stays as it
-/// is, for whoever reads it to say so.
-pub(crate) fn resolve_files(benchmarks: &mut [BenchmarkConfig], is_kept: bool) {
-    for config in benchmarks {
-        if let (true, Some(known)) = (config.files.is_empty(), Benchmark::named(&config.name)) {
-            config.files = vec![known.hub.into()];
-        }
-        let resolved = |entry: &PathBuf| match is_of_the_hub(entry) {
-            true => source_files(std::slice::from_ref(entry), is_kept).unwrap_or_else(|_| vec![entry.clone()]),
-            false => vec![entry.clone()],
-        };
-        config.files = config.files.iter().flat_map(resolved).collect();
-    }
-}
-
 impl MeasuredBenchmark {
     /// Reads the benchmarks of a run. A dry run downloads nothing, so that what is not there is told and not read.
-    pub(crate) fn all(run: &Run, observer: &dyn RunObserver) -> Result<Vec<Self>, RunError> {
-        let read = |config| Self::read(run, config, observer).transpose();
-        run.config.evaluation.benchmarks.iter().filter_map(read).collect()
+    pub(crate) fn all(
+        evaluation: &EvaluationConfig,
+        host: &PluginHost,
+        is_dry: bool,
+        observer: &dyn RunObserver,
+    ) -> Result<Vec<Self>, RunError> {
+        let read = |config| Self::read(config, evaluation, host, is_dry, observer).transpose();
+        evaluation.benchmarks.iter().filter_map(read).collect()
     }
 
-    fn read(run: &Run, config: &BenchmarkConfig, observer: &dyn RunObserver) -> Result<Option<Self>, RunError> {
+    fn read(
+        config: &BenchmarkConfig,
+        evaluation: &EvaluationConfig,
+        host: &PluginHost,
+        is_dry: bool,
+        observer: &dyn RunObserver,
+    ) -> Result<Option<Self>, RunError> {
         // The config was checked for names.
         let Some(benchmark) = Benchmark::named(&config.name) else { return Ok(None) };
-        let files = source_files(&config.files, !run.is_dry())?;
-        if let (true, Some(words)) = (run.is_dry(), download_words(&files)?) {
+        let files = source_files(&config.files, !is_dry)?;
+        if let (true, Some(words)) = (is_dry, download_words(&files)?) {
             observer.note(&format!("{}: {words}; its problems are counted once it is here", config.name));
             return Ok(None);
         }
@@ -105,14 +85,14 @@ impl MeasuredBenchmark {
         }
         let window = DateWindow { from: config.from.clone(), to: config.to.clone() };
         let task = observer.begin(Task::brief(&format!("{}: read", config.name), "files"));
-        let mut problems = benchmark.problems(run.plugins.host(), &local, &window)?;
+        let mut problems = benchmark.problems(host, &local, &window)?;
         task.finish();
         if let Some(limit) = config.limit.filter(|limit| *limit < problems.problems.len()) {
             let left_out = (problems.problems.len() - limit) as u64;
             problems.problems.truncate(limit);
             problems.skipped.insert("beyond-the-limit".to_owned(), left_out);
         }
-        let evaluation = config.evaluation(&run.config.evaluation);
+        let evaluation = evaluation.of_benchmark(config);
         Ok(Some(Self { benchmark, evaluation, problems, made_from, config: config.clone() }))
     }
 
@@ -138,7 +118,8 @@ impl MeasuredBenchmark {
         }
     }
 
-    fn prompts(&self, formatter: &dyn PromptFormatter, specialist: &str) -> Result<Vec<Sequence>, RunError> {
+    /// Its prompts, as this formatter lays them out.
+    pub(crate) fn prompts(&self, formatter: &dyn PromptFormatter, specialist: &str) -> Result<Vec<Sequence>, RunError> {
         let texts: Vec<ProblemText> = self.problems.problems.iter().map(|problem| problem.text.clone()).collect();
         Ok(prompts(formatter, specialist, &texts)?)
     }
@@ -151,54 +132,6 @@ impl MeasuredBenchmark {
     ) -> Result<PromptRecord, RunError> {
         let prompts = self.prompts(formatter, specialist)?;
         Ok(prompt_record(self.official(), self.benchmark.answers_in_words(), &prompts))
-    }
-
-    /// Lays out every prompt, and says how many leave no room for an answer in the base's context; an error if all do.
-    /// Nobody knows the context of an endpoint's model.
-    pub(crate) fn check(
-        &self,
-        run: &Run,
-        template: ChatTemplateSource,
-        observer: &dyn RunObserver,
-    ) -> Result<(), RunError> {
-        let formatter = self.formatter(run.plugins.formatter(template, || run.base.description(observer))?);
-        let prompts = self.prompts(&*formatter, run.config.specialist_type())?;
-        let name = self.benchmark.name;
-        if run.is_dry() {
-            let (problems, samples) = (self.problems.problems.len(), self.evaluation.samples_per_problem);
-            let answers = 2 * problems as u64 * u64::from(samples);
-            observer.note(&format!(
-                "{name}: {problems} problems, {samples} answers each of base and adapter: {answers} answers"
-            ));
-        }
-        if run.config.evaluation.generator.is_some() {
-            return Ok(());
-        }
-        let base = run.base.description(observer)?;
-        let (tokenizer, context) = (Tokenizer::load(&base)?, ModelConfig::load(&base)?.max_position_embeddings);
-        let room = self.evaluation.max_new_tokens;
-        let mut too_long = 0;
-        for prompt in &prompts {
-            too_long += usize::from(tokenizer.encode_segments(&prompt.segments)?.0.len() + room > context);
-        }
-        match too_long {
-            0 => Ok(()),
-            all if all == prompts.len() => {
-                let message = format!(
-                    "no prompt of {name} leaves room for an answer: the base's context has {context} tokens, and an answer may \
-                     have {room}"
-                );
-                Err(BadInput::with_hint(message, "`max_new_tokens` of the benchmark may be smaller").into())
-            }
-            some => {
-                observer.note(&format!(
-                    "{name}: {some} of {} prompts leave no room for {room} tokens in the base's context of {context}; their \
-                     answers are errors by the name of `prompt-too-long`",
-                    prompts.len()
-                ));
-                Ok(())
-            }
-        }
     }
 
     /// What is known of its problems in these rows, or why nothing is.
@@ -223,18 +156,4 @@ impl MeasuredBenchmark {
             rows_with_8_words: shared.rows_with_8_words,
         })
     }
-}
-
-/// The rows that the measured adapter learned from; why they are not known, if so.
-pub(crate) fn rows_learned(
-    run: &Run,
-    observer: &dyn RunObserver,
-) -> Result<Result<Vec<Lesson>, &'static str>, RunError> {
-    if run.config.evaluation.generator.is_some() {
-        return Ok(Err("nobody here knows what an endpoint's models learned from"));
-    }
-    if run.named_adapter.is_some() {
-        return Ok(Err("nothing here says what the adapter was trained on"));
-    }
-    Ok(Ok(read_rows_watched(&training_rows(run)?, observer)?))
 }

@@ -14,11 +14,12 @@ use hilora_model::DeviceChoice;
 use hilora_prepare::DataConfig;
 
 use super::base_model::BaseModel;
+use super::benchmark::resolve_files;
 use super::config::RunConfig;
 use super::data_files::{DataFile, DataFiles};
 use super::environment::{Environment, available_cores};
 use super::error::RunError;
-use super::measured_benchmark::{MeasuredBenchmark, resolve_files};
+use super::measured_benchmark::MeasuredBenchmark;
 use super::observer::RunObserver;
 use super::program::program_hash;
 use super::run_folder::RunFolder;
@@ -226,7 +227,7 @@ impl Run {
         if let Some(benchmarks) = self.benchmarks.get() {
             return Ok(benchmarks);
         }
-        let benchmarks = MeasuredBenchmark::all(self, observer)?;
+        let benchmarks = MeasuredBenchmark::all(&self.config.evaluation, self.plugins.host(), self.is_dry, observer)?;
         Ok(self.benchmarks.get_or_init(|| benchmarks))
     }
 
