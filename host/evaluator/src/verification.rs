@@ -281,7 +281,9 @@ mod tests {
     fn a_record_by_older_statistics_is_read_and_computed_anew() -> Result<(), EvaluatorError> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("evaluation.json");
-        let mut json = serde_json::to_value(record()?).expect("a record is JSON");
+        // There were no benchmarks then.
+        let whole = EvaluationRecord { benchmarks: Vec::new(), ..record()? };
+        let mut json = serde_json::to_value(&whole).expect("a record is JSON");
         leave_out_new(&mut json);
         fn widen(value: &mut Value) {
             match value {
@@ -300,7 +302,7 @@ mod tests {
             std::fs::write(&path, json.to_string()).expect("the file can be written");
             EvaluationRecord::read(&path)
         };
-        assert_eq!(read(&json)?, record()?);
+        assert_eq!(read(&json)?, whole);
         json["comparison"]["adapter"]["pass_at"]["1"]["value"] = 0.9.into();
         let refused = read(&json).expect_err("a figure was edited").to_string();
         assert!(refused.contains("comparison.adapter.pass_at.1.value: expected 0.5625"), "{refused}");
