@@ -106,7 +106,7 @@ fn compare(
     let mut entries = Entries::create(&PhaseFolder::new(None)?)?;
     for (chunk, lessons) in lessons.chunks(ROWS_PER_CHUNK).enumerate() {
         let rows: Vec<Material> =
-            (chunk * ROWS_PER_CHUNK..).zip(lessons).map(|(row, lesson)| material_of(row as u64, *lesson)).collect();
+            (chunk * ROWS_PER_CHUNK..).zip(lessons).map(|(row, lesson)| material_of(row as u64, lesson)).collect();
         let domain = |lesson: &Lesson| ChosenDomain { domain: lesson.domain().clone(), tied_with: Vec::new() };
         entries.enter(&rows, lessons.iter().copied().map(domain).collect())?;
     }

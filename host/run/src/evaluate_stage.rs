@@ -460,6 +460,9 @@ impl BenchmarkWork {
     }
 }
 
+/// What makes the base's answers and the adapter's, or why nothing does.
+type Generators<G> = Result<(G, G), EvaluatorError>;
+
 /// Base and adapter as they answer the problems of one set.
 struct ComparedModels<'a> {
     base: MeasuredModel<'a>,
@@ -549,7 +552,7 @@ impl EvaluateWork {
     /// What makes the two models of each set of problems: of the held-out ones, and then of each benchmark.
     fn of_each_set<G>(
         &self,
-        generators: &dyn Fn(&EvaluationConfig, &dyn PromptFormatter) -> Result<(G, G), EvaluatorError>,
+        generators: &dyn Fn(&EvaluationConfig, &dyn PromptFormatter) -> Generators<G>,
     ) -> Result<Vec<(G, G)>, EvaluatorError> {
         let benchmarks = self.benchmarks.iter().map(|benchmark| (&benchmark.evaluation, &*benchmark.formatter));
         let sets = iter::once((&self.evaluation, &*self.formatter)).chain(benchmarks);

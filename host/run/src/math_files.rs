@@ -27,7 +27,7 @@ impl MathFiles {
         if problem(first)?.is_none() {
             return Ok(None);
         }
-        let mut named: Vec<(String, u64, String, &PathBuf)> = files.iter().map(|file| place(file)).collect();
+        let mut named: Vec<(String, u64, String, &PathBuf)> = files.iter().map(place).collect();
         // `10.json` comes after `9.json`.
         named.sort();
         let folder = TempDir::new().map_err(|error| RunError::writing(&std::env::temp_dir(), error))?;
