@@ -68,6 +68,7 @@ fn evaluation(correct: usize) -> Result<Evaluation, Failed> {
 /// Writes `evaluation.json` and `latency.json` of an adapter that is this much slower than its base.
 pub(crate) fn write_run(folder: &Path, latency_increase: f64) -> Result<(), Failed> {
     let record = EvaluationRecord {
+        benchmarks: Vec::new(),
         statistics: STATISTICS,
         adapter_name: "python-lora".to_owned(),
         made_from: BTreeMap::new(),

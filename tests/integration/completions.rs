@@ -203,10 +203,10 @@ fn words() -> Result<(), Failed> {
     assert_eq!(record["completions"]["of_other_filters"], json!(1));
 
     let rows = [
-        json!({"id": "math-1", "completion": "It is \\boxed{0.1}."}),
-        json!({"id": "math-2", "completion": "So $x = \\boxed{\\pm\\sqrt{8}}$."}),
-        json!({"id": "math-2", "completion": "So $x = \\boxed{\\sqrt{8}}$."}),
-        json!({"id": "math-2", "completion": "I give up"}),
+        json!({"id": "prealgebra/0", "completion": "It is \\boxed{0.1}."}),
+        json!({"id": "algebra/0", "completion": "So $x = \\boxed{\\pm\\sqrt{8}}$."}),
+        json!({"id": "algebra/0", "completion": "So $x = \\boxed{\\sqrt{8}}$."}),
+        json!({"id": "algebra/0", "completion": "I give up"}),
     ];
     let (completions, problems) = (bench.write("math.jsonl", &rows)?, data("math.jsonl"));
     let files: [(&str, &Path); 2] = [("--completions", &completions), ("--problems", &problems)];
@@ -227,7 +227,7 @@ fn bad_input() -> Result<(), Failed> {
         (
             &["evaluate", "--config", "configs/quickstart.yaml"],
             vec![("--problems", &problems)],
-            "--problems: expected `--completions` beside it",
+            "--problems: expected `--completions` or `--benchmark` beside it",
         ),
         (
             &["evaluate", "--benchmark", "gsm8k"],

@@ -139,6 +139,7 @@ fn record(workers: usize) -> Result<EvaluationRecord, Failed> {
     let mut samples = SampleRecord::forgetful();
     let nearest_copy = NearestCopy::measure(&problems, &[example], &judge, &mut samples, &Watch::SILENT)?;
     Ok(EvaluationRecord {
+        benchmarks: Vec::new(),
         statistics: STATISTICS,
         adapter_name: "python-lora".to_owned(),
         made_from: BTreeMap::new(),

@@ -43,6 +43,8 @@ const NOTES: (&str, &[u8], &str) = ("notes.txt", b"hello\n", "ce013625030ba8dba9
 #[derive(Default)]
 pub(crate) struct Mirror {
     pub(crate) files: Vec<(String, Vec<u8>)>,
+    /// Whose repositories it has, beside `tiny`'s; each of them is these files.
+    pub(crate) owners: Vec<&'static str>,
     /// What its branch is now.
     pub(crate) commit: String,
     /// Asked for in every request to the hub, where it is set.
@@ -110,7 +112,7 @@ impl Mirror {
         let allowed = self.token.is_none_or(|token| authorization == Some(&format!("Bearer {token}")));
         match (allowed, owner) {
             (false, _) => Some(401),
-            (_, "tiny") => None,
+            (_, owner) if owner == "tiny" || self.owners.contains(&owner) => None,
             _ => Some(404),
         }
     }

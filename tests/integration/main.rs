@@ -12,6 +12,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 mod adapter_kinds;
 mod architecture;
+mod benchmarks;
 mod chat_template;
 mod command_line;
 mod completions;
@@ -98,6 +99,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     trials.extend(architecture::trials());
+    trials.extend(benchmarks::trials());
     trials.extend(chat_template::trials());
     trials.extend(command_line::trials());
     trials.extend(completions::trials());

@@ -149,6 +149,7 @@ fn evaluation() -> Result<Vec<u8>, Failed> {
     };
     let comparison = Comparison::of(evaluation(0)?, evaluation(1)?)?;
     Ok(serde_json::to_vec(&EvaluationRecord {
+        benchmarks: Vec::new(),
         statistics: STATISTICS,
         adapter_name: "a".to_owned(),
         made_from: BTreeMap::new(),

@@ -6,7 +6,7 @@ use hilora_judge::{Checker, Judge, JudgeError};
 use super::failure::{Failure, Result};
 
 /// What the argument's help says.
-pub(super) const HELP: &str = "When an output is a right answer, where nothing else says it: lines, tokens, float, answer or a \
+pub(super) const HELP: &str = "When an output is a right answer, where nothing else says it: lines, tokens, float, decimals, answer or a \
                                plugin's name, or a JSON object of its name and options ({\"name\": \"float\", \
                                \"absolute_tolerance\": 1e-4})";
 
@@ -23,7 +23,7 @@ pub(super) fn open(named: &ProblemChecker, judge: &Judge) -> Result<Checker> {
     judge.checker("--checker", named).map_err(|error| match error {
         JudgeError::UnknownChecker { checker, .. } => Failure::bad_input(
             format!("--checker names `{checker}`, which does not exist"),
-            "expected `lines`, `tokens`, `float`, `answer`, or the name of an output checker under plugins/",
+            "expected `lines`, `tokens`, `float`, `decimals`, `answer`, or the name of an output checker under plugins/",
         ),
         error => error.into(),
     })

@@ -54,18 +54,18 @@ struct Answer<'a> {
 
 impl EvaluateCommand {
     pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
-        if let Some(option) = self.given.stray() {
+        if let Some((option, beside)) = self.given.stray() {
             let hint = "`--completions FILE` names what a model answered; without it the run's adapter is measured";
-            return Err(Failure::bad_input(format!("{option}: expected `--completions` beside it"), hint));
-        }
-        if self.plan {
-            return show_plan(&self.job.open_to_read()?, self.wish, console);
+            return Err(Failure::bad_input(format!("{option}: expected {beside} beside it"), hint));
         }
         if self.given.are_given() {
             return self.given.execute(&self.job, console);
         }
-        let run = self.job.open_with_adapter(self.adapter.clone())?;
         let observer = console.observer()?;
+        if self.plan {
+            return show_plan(&self.job.open_to_plan(self.given.of_run())?, self.wish, &observer, console);
+        }
+        let run = self.job.open_to_measure(self.adapter.clone(), self.given.of_run())?;
         for result in drive(&run, &[Box::new(EvaluateStage)], &observer)? {
             match &result.state {
                 StageState::Unchanged | StageState::Ran(_) => {

@@ -1,9 +1,11 @@
-//! `hilora-host evaluate --completions FILE`: what another model answered, judged as this host's own answers are.
+//! `hilora-host evaluate --completions FILE`: what another model answered, judged as this host's own answers are; and the
+//! benchmark that either such answers or the run's own are of.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use hilora_contract::artifact::Output;
+use hilora_evaluator::{BenchmarkConfig, check_day};
 use hilora_run::{BENCHMARKS, Benchmark, DateWindow, GivenCompletions};
 
 use super::console::Console;
@@ -14,7 +16,7 @@ use super::stages::interrupted;
 
 /// What stands beside `--completions`.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Completions of any model")]
+#[command(next_help_heading = "Benchmarks, and completions of any model")]
 pub(super) struct CompletionsArguments {
     /// Measure these completions of any model, and no adapter: one JSON object a line with id and completion or code, or the
     /// layout of LiveCodeBench's custom evaluator, of EvalPlus or of lm-evaluation-harness' samples; several of one problem
@@ -25,12 +27,13 @@ pub(super) struct CompletionsArguments {
         conflicts_with_all = ["adapter", "config", "run", "seed", "device", "registry", "unchecked", "dry_run", "plan"]
     )]
     completions: Option<PathBuf>,
-    /// What the completions answer: rows of `data/<specialist>_tests.jsonl`, or with --benchmark its files (a path, a folder,
-    /// a pattern, hf://datasets/…; may be given several times)
-    #[arg(long, value_name = "FILE", requires = "completions")]
+    /// What is answered: with --benchmark its files (a path, a folder, a pattern, hf://datasets/…; may be given several
+    /// times), or with --completions alone rows of `data/<specialist>_tests.jsonl`
+    #[arg(long, value_name = "FILE")]
     problems: Vec<PathBuf>,
-    /// A published benchmark; without --problems its files are those of the hub
-    #[arg(long, value_name = "NAME", requires = "completions", value_parser = benchmark)]
+    /// A published benchmark, which the run's base and adapter are measured on, too, or that completions answer; without
+    /// --problems its files are the config's or those of the hub
+    #[arg(long, value_name = "NAME", value_parser = benchmark)]
     benchmark: Option<Benchmark>,
     /// The first day of the contests that count (livecodebench)
     #[arg(long, value_name = "YYYY-MM-DD", requires = "benchmark", value_parser = day)]
@@ -38,12 +41,14 @@ pub(super) struct CompletionsArguments {
     /// The last day of the contests that count
     #[arg(long, value_name = "YYYY-MM-DD", requires = "benchmark", value_parser = day)]
     to: Option<String>,
-    /// The k of each pass@k, with commas between them; at most the answers of each problem [default: 1, 10 and 100, as far
-    /// as there are so many]
+    /// Only so many problems of the benchmark, the first ones
+    #[arg(long, value_name = "N", conflicts_with = "completions", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// The k of each pass@k, with commas between them; at most the answers of each problem [default: the config's, or of
+    /// completions 1, 10 and 100, as far as there are so many]
     #[arg(
         long,
         value_name = "K",
-        requires = "completions",
         value_delimiter = ',',
         value_parser = wanted_k
     )]
@@ -71,36 +76,37 @@ fn wanted_k(text: &str) -> std::result::Result<u32, String> {
 
 /// A day of the calendar, as ISO 8601 writes it.
 fn day(text: &str) -> std::result::Result<String, String> {
-    let number = |range: std::ops::Range<usize>| -> Option<u32> {
-        let digits = text.get(range)?;
-        if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
-    };
-    let has_dashes = text.len() == 10 && text.get(4..5) == Some("-") && text.get(7..8) == Some("-");
-    let found = (has_dashes).then(|| Some((number(0..4)?, number(5..7)?, number(8..10)?))).flatten();
-    let Some((year, month, day)) = found else { return Err("expected a day such as 2024-08-01".to_owned()) };
-    if !(1..=12).contains(&month) {
-        return Err(format!("expected a month from 01 to 12, got {month:02}"));
-    }
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month as usize - 1];
-    if !(1..=days).contains(&day) {
-        return Err(format!("expected a day from 01 to {days} of {year:04}-{month:02}, got {day:02}"));
-    }
-    Ok(text.to_owned())
+    check_day(text).map(|()| text.to_owned())
 }
 
 impl CompletionsArguments {
-    /// An option that says something about completions alone. clap does not ask for `--completions` beside it where another
-    /// option forbids that.
-    pub(super) fn stray(&self) -> Option<&'static str> {
-        let stray = [
-            ("--problems", !self.problems.is_empty()),
-            ("--benchmark", self.benchmark.is_some()),
-            ("--k", !self.k.is_empty()),
-            ("--trained-on", self.trained_on.is_some()),
-            ("--output", self.output.is_some()),
-        ];
-        stray.into_iter().find(|(_, is_given)| *is_given && self.completions.is_none()).map(|(name, _)| name)
+    /// An option that says something about what is not measured, and what it is to stand beside. clap does not ask for
+    /// `--completions` beside one where another option forbids that.
+    pub(super) fn stray(&self) -> Option<(&'static str, &'static str)> {
+        let of_completions = [("--trained-on", self.trained_on.is_some()), ("--output", self.output.is_some())];
+        let of_either =
+            [("--problems", !self.problems.is_empty()), ("--k", !self.k.is_empty()), ("--limit", self.limit.is_some())];
+        let is_given = |(_, is_given): &(&str, bool)| *is_given;
+        let stray = of_completions.into_iter().find(is_given).filter(|_| self.completions.is_none());
+        let stray = stray.map(|(name, _)| (name, "`--completions`"));
+        let has_any = self.completions.is_some() || self.benchmark.is_some();
+        stray.or_else(|| {
+            let (name, _) = of_either.into_iter().find(is_given).filter(|_| !has_any)?;
+            Some((name, if name == "--limit" { "`--benchmark`" } else { "`--completions` or `--benchmark`" }))
+        })
+    }
+
+    /// The benchmark that the run's models are measured on.
+    pub(super) fn of_run(&self) -> Option<BenchmarkConfig> {
+        Some(BenchmarkConfig {
+            name: self.benchmark?.name.to_owned(),
+            files: self.problems.clone(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            limit: self.limit.map(|limit| limit as usize),
+            k: Some(self.k.clone()).filter(|k| !k.is_empty()),
+            ..BenchmarkConfig::default()
+        })
     }
 
     /// Whether completions are measured.

@@ -6,7 +6,7 @@
 
 use hilora_contract::dataset::EvaluationProblem;
 use hilora_evaluator::{EvaluationRecord, Latency, MeasuredSpread, Power};
-use hilora_run::{DataFile, Measured, Run, read_rows};
+use hilora_run::{DataFile, Measured, MeasuredBenchmark, Run, RunObserver, read_rows};
 use serde::Serialize;
 
 use super::console::Console;
@@ -36,6 +36,49 @@ struct EvaluationPlan {
     wish_points: f64,
     /// The problems that it asks for.
     problems_needed: Bounds<u64>,
+    /// What base and adapter are asked beside the held-out problems.
+    benchmarks: Vec<PlannedBenchmark>,
+}
+
+/// A benchmark in a plan.
+#[derive(Debug, Serialize)]
+struct PlannedBenchmark {
+    name: &'static str,
+    problems: u64,
+    /// Answers to each, of each of the two models.
+    samples_per_problem: u32,
+    /// All answers of both.
+    answers: u64,
+    /// The most tokens that they have.
+    tokens_max: u64,
+    /// How long drawing them takes at most, in seconds; none if no decode time was measured.
+    seconds_max: Option<f64>,
+}
+
+impl PlannedBenchmark {
+    fn of(benchmark: &MeasuredBenchmark, latency: &Option<Latency>) -> Self {
+        let (problems, samples) = (benchmark.problems.problems.len() as u64, benchmark.evaluation.samples_per_problem);
+        let of_one = problems * u64::from(samples);
+        let tokens_of_one = of_one * benchmark.evaluation.max_new_tokens as u64;
+        let seconds = |latency: &Latency| tokens_of_one as f64 * (latency.base_us + latency.adapter_us) / 1e6;
+        Self {
+            name: benchmark.benchmark.name,
+            problems,
+            samples_per_problem: samples,
+            answers: 2 * of_one,
+            tokens_max: 2 * tokens_of_one,
+            seconds_max: latency.as_ref().filter(|latency| latency.is_measured()).map(seconds),
+        }
+    }
+
+    fn line(&self) -> String {
+        let Self { name, problems, samples_per_problem, answers, tokens_max, seconds_max } = self;
+        let time = seconds_max.map(|seconds| format!(", at most {}", minutes(seconds))).unwrap_or_default();
+        format!(
+            "and {name}: {problems} problems, {samples_per_problem} answers each of base, adapter: {answers} answers, at most \
+             {tokens_max} tokens{time}"
+        )
+    }
 }
 
 /// A figure that depends on what is not known yet.
@@ -50,7 +93,12 @@ struct Bounds<T> {
 }
 
 /// Makes the plan of a run's measurement and tells it.
-pub(super) fn show_plan(run: &Run, wish: Option<f64>, console: &Console) -> Result<ExitStatus> {
+pub(super) fn show_plan(
+    run: &Run,
+    wish: Option<f64>,
+    observer: &dyn RunObserver,
+    console: &Console,
+) -> Result<ExitStatus> {
     let problems: Vec<EvaluationProblem> = read_rows(&run.prepared(DataFile::Tests)?)?;
     let record_file = Measured::record_file(run);
     let record = record_file.is_file().then(|| EvaluationRecord::read(&record_file)).transpose()?;
@@ -67,7 +115,9 @@ pub(super) fn show_plan(run: &Run, wish: Option<f64>, console: &Console) -> Resu
         max_new_tokens: run.config.evaluation.max_new_tokens as u64,
         has_control: run.config.controls.shuffled_answers,
     };
-    let plan = EvaluationPlan::of(&sizes, latency.as_ref(), spread, wish.unwrap_or(WISH_POINTS));
+    let mut plan = EvaluationPlan::of(&sizes, latency.as_ref(), spread, wish.unwrap_or(WISH_POINTS));
+    plan.benchmarks =
+        run.benchmarks(observer)?.iter().map(|benchmark| PlannedBenchmark::of(benchmark, &latency)).collect();
     console.result(&plan, &plan.text())?;
     Ok(ExitStatus::Done)
 }
@@ -113,6 +163,7 @@ impl EvaluationPlan {
                 least: single.div_ceil(u64::from(samples_per_problem)),
                 as_measured: spread.map(|spread| spread.problems_needed(wish_points)),
             },
+            benchmarks: Vec::new(),
         }
     }
 
@@ -139,6 +190,7 @@ impl EvaluationPlan {
         lines.extend(self.smallest_points.lines(|value| points(*value)));
         lines.push(format!("problems that a difference of {} points asks for", self.wish_points));
         lines.extend(self.problems_needed.lines(u64::to_string));
+        lines.extend(self.benchmarks.iter().map(PlannedBenchmark::line));
         lines.join("\n")
     }
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use hilora_evaluator::BenchmarkConfig;
 use hilora_model::DeviceChoice;
 use hilora_run::config::DEFAULT_CONFIG;
 use hilora_run::{Run, RunOptions};
@@ -56,6 +57,7 @@ impl JobArguments {
             registry: self.registry.clone(),
             is_unchecked: self.unchecked,
             adapter: None,
+            benchmark: None,
             is_dry: self.dry_run,
             worker: worker_command(),
         })
@@ -81,9 +83,14 @@ impl JobArguments {
         Ok(Run::open(&self.options()?)?)
     }
 
-    /// The same, to measure this adapter, if one is named, in the place of the run's own.
-    pub(crate) fn open_with_adapter(&self, adapter: Option<PathBuf>) -> Result<Run> {
-        Ok(Run::open(&RunOptions { adapter, ..self.options()? })?)
+    /// The same, to measure this adapter, if one is named, in the place of the run's own, and on this benchmark, too.
+    pub(crate) fn open_to_measure(&self, adapter: Option<PathBuf>, benchmark: Option<BenchmarkConfig>) -> Result<Run> {
+        Ok(Run::open(&RunOptions { adapter, benchmark, ..self.options()? })?)
+    }
+
+    /// Opens the run to look at it, with this benchmark, too.
+    pub(crate) fn open_to_plan(&self, benchmark: Option<BenchmarkConfig>) -> Result<Run> {
+        Ok(Run::open_to_read(&RunOptions { benchmark, ..self.options()? })?)
     }
 
     /// Opens the run to look at it: nothing is written and nobody is kept out.

@@ -28,7 +28,7 @@ const PLUGINS: &str = "plugins";
 pub(super) struct BatchArguments {
     /// Programs with their tests, one JSON object a line (`-` reads standard input): id, code, tests of input and output;
     /// and optionally language, entry_point, time_limit_ms (500 to 20000), memory_bytes_max (67108864 to 1073741824),
-    /// checker (lines, tokens, float, answer or a plugin's name; with options an object of name, ignore_case,
+    /// checker (lines, tokens, float, decimals, answer or a plugin's name; with options an object of name, ignore_case,
     /// absolute_tolerance, relative_tolerance or a plugin's options; --checker where absent), reference (a solution that is
     /// known to be right: the program may use three times its fuel, if that is more)
     #[arg(long, value_name = "FILE")]

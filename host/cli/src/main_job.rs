@@ -88,11 +88,14 @@ fn close(run: &Run, registration: &Registration, unchanged: bool, console: &Cons
 /// registered, and the gate cannot say yes.
 fn close_unmeasured(run: &Run, unchanged: bool, console: &Console) -> Result<ExitStatus> {
     let folder = run.folder.path().display().to_string();
-    let text = format!(
+    let mut text = format!(
         "the adapter is in {}; none of the held-out rows has a test, so pass@k says nothing of it: not measured and not \
          registered",
         run.folder.file(Answers::Own.adapter()).display()
     );
+    if !run.config.evaluation.benchmarks.is_empty() {
+        text.push_str("; neither are `evaluation.benchmarks`, which are measured beside held-out problems");
+    }
     let result = serde_json::json!({ "run": folder, "unchanged": unchanged, "evaluation": null, "registered": null });
     console.result(&result, &text)?;
     Ok(ExitStatus::GateRefused)

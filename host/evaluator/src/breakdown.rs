@@ -76,6 +76,15 @@ impl Breakdown {
         Self { by, groups: groups.collect() }
     }
 
+    /// The same groups with their scores computed again.
+    pub(crate) fn computed_again(breakdowns: &[Self], comparison: &Comparison) -> Vec<Self> {
+        let again = |breakdown: &Self| {
+            let groups: Vec<_> = breakdown.groups.iter().map(|row| (row.group.clone(), row.ids.clone())).collect();
+            Self::of(breakdown.by.clone(), groups, comparison)
+        };
+        Self::adjusted(breakdowns.iter().map(again).collect())
+    }
+
     /// Whether a problem is in several groups.
     pub(crate) fn overlaps(&self, comparison: &Comparison) -> bool {
         self.groups.iter().map(|group| group.problems).sum::<u64>() > comparison.base.problems

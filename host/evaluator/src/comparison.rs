@@ -55,6 +55,11 @@ impl Comparison {
 }
 
 impl Comparison {
+    /// The base and the adapter.
+    pub(crate) fn sides(&self) -> [&Evaluation; 2] {
+        [&self.base, &self.adapter]
+    }
+
     /// Each domain's improvement, in points.
     pub(crate) fn improvement_by_domain(&self) -> BTreeMap<String, Estimate> {
         let mut domains: BTreeMap<String, Vec<Pair<'_>>> = BTreeMap::new();

@@ -7,9 +7,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::benchmark_record::Contamination;
 use super::error::EvaluatorError;
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, ProblemOutcome};
 use super::given_answers::GivenAccount;
+use super::interval::Estimate;
 use super::json_file::{GIVEN_COMPLETIONS, JsonFile, write_json};
 
 /// Names that are listed before the rest is only counted.
@@ -31,8 +33,39 @@ pub struct CompletionsRecord {
     pub skipped_problems: BTreeMap<String, u64>,
     /// What became of the completions.
     pub completions: GivenAccount,
+    /// What is known of the problems in the data that the model learned from.
+    #[serde(default)]
+    pub contamination: Contamination,
     /// The rates.
     pub evaluation: Evaluation,
+    /// The rates without the problems that this data shares too much with; none if there are no such problems, or no
+    /// others.
+    #[serde(default)]
+    pub without_contaminated: Option<CleanRates>,
+}
+
+/// The rates over the problems that are not in the training data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CleanRates {
+    /// How many problems.
+    pub problems: u64,
+    /// pass@k by k.
+    pub pass_at: BTreeMap<u32, Estimate>,
+}
+
+impl CleanRates {
+    /// The rates of an evaluation without the problems that are contaminated.
+    pub fn of(evaluation: &Evaluation, contamination: &Contamination) -> Result<Option<Self>, EvaluatorError> {
+        let is_clean = |outcome: &&ProblemOutcome| !contamination.problems.contains_key(&outcome.id);
+        let clean: Vec<ProblemOutcome> = evaluation.outcomes.iter().filter(is_clean).cloned().collect();
+        if clean.is_empty() || clean.len() == evaluation.outcomes.len() {
+            return Ok(None);
+        }
+        let every_k: Vec<u32> = evaluation.pass_at.keys().copied().collect();
+        let Evaluation { problems, pass_at, .. } = Evaluation::of_uneven_outcomes(clean, &every_k)?;
+        Ok(Some(Self { problems, pass_at }))
+    }
 }
 
 impl CompletionsRecord {
@@ -82,6 +115,14 @@ impl fmt::Display for CompletionsRecord {
         for (k, estimate) in &evaluation.pass_at {
             let name = format!("pass@{k}");
             writeln!(f, "{name:<24} {:.3} [{:.2}, {:.2}]", estimate.value, estimate.low, estimate.high)?;
+        }
+        if let Some(CleanRates { problems, pass_at }) = &self.without_contaminated {
+            let which = number_of(*problems, "problem");
+            writeln!(f, "of {which} that the training data does not have")?;
+            for (k, estimate) in pass_at {
+                let name = format!("  pass@{k}");
+                writeln!(f, "{name:<24} {:.3} [{:.2}, {:.2}]", estimate.value, estimate.low, estimate.high)?;
+            }
         }
         writeln!(f, "{:<24} {:.1} %\n", "answers that do not run", 100.0 * evaluation.error_rate.value)?;
         for (verdict, count) in &evaluation.verdicts {

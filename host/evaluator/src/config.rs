@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::benchmark_config::BenchmarkConfig;
 use super::endpoint_config::{EndpointGeneratorConfig, EndpointProtocol};
 
 /// How many answers are drawn, how, and which pass@k is estimated from them.
@@ -32,6 +33,9 @@ pub struct EvaluationConfig {
     pub generator: Option<EndpointGeneratorConfig>,
     /// Keeps the log-probability of each token with the samples, and their sum with the answer.
     pub log_probabilities: bool,
+    /// Published benchmarks that base and adapter are measured on, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub benchmarks: Vec<BenchmarkConfig>,
     /// Keeps of a wrong answer neither what was expected nor what came.
     pub hide_expected: bool,
 }
@@ -50,6 +54,7 @@ impl Default for EvaluationConfig {
             k: vec![1, 4],
             generator: None,
             log_probabilities: false,
+            benchmarks: Vec::new(),
             hide_expected: false,
         }
     }
@@ -58,6 +63,24 @@ impl Default for EvaluationConfig {
 impl EvaluationConfig {
     /// Every value that cannot be used; empty where all can.
     pub fn validate(&self) -> Vec<String> {
+        let mut problems = self.own_problems();
+        for (index, benchmark) in self.benchmarks.iter().enumerate() {
+            let key = format!("evaluation.benchmarks.{}", benchmark.name);
+            if self.benchmarks[..index].iter().any(|other| other.name == benchmark.name) {
+                problems.push(format!("{key}: expected each benchmark once"));
+            }
+            problems.extend(benchmark.wrong_choice(&key));
+            // What it takes over from the section is said there.
+            let of_section = self.own_problems();
+            let own = self.of_benchmark(benchmark).own_problems().into_iter();
+            let own = own.filter(|problem| !of_section.contains(problem));
+            problems.extend(own.map(|problem| problem.replacen("evaluation", &key, 1)));
+        }
+        problems
+    }
+
+    /// The same without what benchmarks say of themselves.
+    fn own_problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let samples = self.samples_per_problem;
         if samples == 0 {
@@ -116,6 +139,22 @@ impl EvaluationConfig {
         all.into_iter().filter(|(_, value, none)| value != none).map(|(name, value, _)| (name, value)).collect()
     }
 
+    /// How the answers to a benchmark are drawn: as it says, and else as the others are.
+    pub fn of_benchmark(&self, benchmark: &BenchmarkConfig) -> Self {
+        let samples_per_problem = benchmark.samples_per_problem.unwrap_or(self.samples_per_problem);
+        let fitting = || self.k.iter().copied().filter(|k| *k <= samples_per_problem).collect();
+        Self {
+            samples_per_problem,
+            temperature: benchmark.temperature.unwrap_or(self.temperature),
+            top_p: benchmark.top_p.unwrap_or(self.top_p),
+            max_new_tokens: benchmark.max_new_tokens.unwrap_or(self.max_new_tokens),
+            k: benchmark.k.clone().unwrap_or_else(fitting),
+            generator: None,
+            benchmarks: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// The k of every pass@k that is estimated, rising, 1 among them.
     pub(crate) fn every_k(&self) -> Vec<u32> {
         let mut every: Vec<u32> = self.k.iter().copied().chain([1]).collect();
@@ -144,6 +183,39 @@ mod tests {
         };
         assert_eq!(config.validate().len(), 7, "{:?}", config.validate());
         assert!(EvaluationConfig::default().validate().is_empty());
+    }
+
+    #[test]
+    fn what_a_benchmark_does_not_say_is_the_sections() {
+        let section = EvaluationConfig { samples_per_problem: 10, k: vec![1, 5, 10], ..EvaluationConfig::default() };
+        let plain = BenchmarkConfig { name: "gsm8k".to_owned(), ..BenchmarkConfig::default() };
+        assert_eq!(section.of_benchmark(&plain), section);
+        let own = BenchmarkConfig { samples_per_problem: Some(5), temperature: Some(0.8), ..plain };
+        let resolved = section.of_benchmark(&own);
+        assert_eq!((resolved.samples_per_problem, resolved.temperature, resolved.k), (5, 0.8, vec![1, 5]));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_benchmark_is_named_where_it_stands() {
+        let wrong = BenchmarkConfig {
+            name: "livecodebench".to_owned(),
+            from: Some("2024/08/01".to_owned()),
+            limit: Some(0),
+            samples_per_problem: Some(2),
+            k: Some(vec![3]),
+            ..BenchmarkConfig::default()
+        };
+        let benchmarks = vec![wrong.clone(), wrong];
+        let config = EvaluationConfig { temperature: 99.0, benchmarks, ..EvaluationConfig::default() };
+        let each = [
+            "evaluation.benchmarks.livecodebench.from: expected a day such as 2024-08-01, got `2024/08/01`",
+            "evaluation.benchmarks.livecodebench.limit: expected at least 1, got 0",
+            "evaluation.benchmarks.livecodebench.k: expected 1 to samples_per_problem (2), got 3",
+        ];
+        let twice = "evaluation.benchmarks.livecodebench: expected each benchmark once";
+        let found = config.validate();
+        assert_eq!(found[1..], [&each[..], &[twice], &each[..]].concat()[..]);
+        assert!(found[0].starts_with("evaluation.temperature: "), "{found:?}");
     }
 
     #[test]

@@ -6,6 +6,9 @@ use hilora_contract::plugin::PluginError;
 /// At most one answer in so many may be one that something else failed on; one always may.
 const ANSWERS_PER_FAILURE: usize = 20;
 
+/// The cause of a text in which no final answer is found; its verdict is that of a wrong one.
+pub(crate) const WITHOUT_ANSWER: &str = "no-answer";
+
 /// What is counted where the formatter failed on a completion.
 pub(crate) const FORMATTER_FAILED: &str = "not-extracted";
 

@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::error::EvaluatorError;
 use super::failed_test::FailedTest;
-use super::failures::is_of_one_answer;
+use super::failures::{WITHOUT_ANSWER, is_of_one_answer};
 use super::judged_answer::JudgedAnswer;
 use super::sample_record::SampleRecord;
 use super::watch::{Watch, Work};
@@ -267,7 +267,7 @@ fn read(judge: &Judge, answer: &Answer<'_>) -> Result<JudgedAnswer, EvaluatorErr
     let Decision::Rejected(why) = decision else {
         return Ok(JudgedAnswer { verdict: Verdict::Accepted, error: None, failed_test: None });
     };
-    let (verdict, error) = (Verdict::WrongAnswer, (why == NO_ANSWER).then(|| "no-answer".to_owned()));
+    let (verdict, error) = (Verdict::WrongAnswer, (why == NO_ANSWER).then(|| WITHOUT_ANSWER.to_owned()));
     let outputs = (test.output.as_bytes(), answer.code.as_bytes());
     let mismatch = judge.tells_expected().then(|| checker.mismatch(outputs.0, outputs.1));
     Ok(JudgedAnswer { verdict, error, failed_test: Some(FailedTest { test: 1, detail: why, mismatch }) })

@@ -6,6 +6,7 @@
 
 mod measurement;
 
+mod benchmark_config;
 mod config;
 mod evaluator;
 mod watch;
@@ -48,6 +49,7 @@ mod facet;
 
 mod latency;
 
+mod benchmark_record;
 mod json_file;
 mod record;
 mod verification;
@@ -66,12 +68,14 @@ mod error;
 #[cfg(test)]
 mod fakes;
 
+pub use benchmark_config::{BenchmarkConfig, BenchmarkPrompt, check_day};
+pub use benchmark_record::{BenchmarkRecord, CleanScore, Contamination, PromptRecord};
 pub use breakdown::{Breakdown, GroupScore};
 pub use compared_record::ComparedRecord;
 pub use comparison::Comparison;
 pub use completion::{Completion, CompletionEnd};
 pub use completion_file::{CompletionFile, CompletionLayout, GivenAnswer};
-pub use completions_record::CompletionsRecord;
+pub use completions_record::{CleanRates, CompletionsRecord};
 pub use config::EvaluationConfig;
 pub use endpoint_config::{EndpointGeneratorConfig, EndpointProtocol, Side};
 pub use endpoint_generator::EndpointGenerator;
@@ -89,7 +93,7 @@ pub use identifier::Identifier;
 pub use interval::Estimate;
 pub use latency::{Latency, ModelDecoder};
 pub use lost_answer::LostAnswer;
-pub use measurement::{MeasuredModel, Measurement, MeasurementOutcome};
+pub use measurement::{BenchmarkMeasurement, MeasuredModel, Measurement, MeasurementOutcome};
 pub use nearest_copy::{NearestCopy, Neighbour};
 pub use pass_at_k::{pass_all_k, pass_at_k};
 pub use power::{LEVEL, MeasuredSpread, POWER, Power};

@@ -1,13 +1,16 @@
 //! A measurement: a base and its adapter on the same problems with the same seeds, beside controls, the time to decode a
 //! token, and breakdowns. Everything is handed in as a value; it reads no config, no run folder and prints nothing.
 //!
-//! The order is base, adapter, shuffled answers, nearest copy, decode time. What the sample record knows is not measured again,
+//! The order is base, adapter, shuffled answers, nearest copy, benchmarks, decode time. What the sample record knows is not measured again,
 //! so a measurement that was ended at any moment goes on where it stopped and makes the same record.
 
 use std::collections::BTreeMap;
 
+use super::benchmark_record::{BenchmarkRecord, CleanScore, Contamination, PromptRecord};
 use super::breakdown::Breakdown;
 use super::comparison::Comparison;
+use super::config::EvaluationConfig;
+use super::endpoint_config::Side;
 use super::error::EvaluatorError;
 use super::evaluation::Evaluation;
 use super::evaluator::{Candidate, Evaluator};
@@ -53,8 +56,32 @@ pub struct Measurement<'a> {
     pub adapter: MeasuredModel<'a>,
     /// The base with an adapter that was trained on shuffled answers, if that control is wanted.
     pub shuffled_answers: Option<MeasuredModel<'a>>,
+    /// Published benchmarks that base and adapter are measured on, too.
+    pub benchmarks: Vec<BenchmarkMeasurement<'a>>,
     /// The training examples, if copying the nearest one's solution is wanted as a control.
     pub nearest_copy: Option<&'a [Example]>,
+}
+
+/// A benchmark that is measured beside the held-out problems.
+pub struct BenchmarkMeasurement<'a> {
+    /// Its name.
+    pub name: &'static str,
+    /// What made it, by name, for its section.
+    pub made_from: BTreeMap<String, String>,
+    /// What is asked.
+    pub prompt: PromptRecord,
+    /// Rows that are not asked, by reason.
+    pub skipped_problems: BTreeMap<String, u64>,
+    /// What is known of its problems in the training data.
+    pub contamination: Contamination,
+    /// Its prompts' formatter, the judge and how its answers are drawn.
+    pub evaluator: Evaluator<'a>,
+    /// Its problems.
+    pub problems: &'a [EvaluationProblem],
+    /// The base without an adapter.
+    pub base: MeasuredModel<'a>,
+    /// The base with the adapter.
+    pub adapter: MeasuredModel<'a>,
 }
 
 /// How a measurement ended.
@@ -99,12 +126,13 @@ impl Measurement<'_> {
         samples: &mut SampleRecord,
         watch: &Watch<'_>,
     ) -> Result<Option<(EvaluationRecord, Latency)>, EvaluatorError> {
-        let Some(base) = self.evaluate(Subject::Base, &self.base, samples, watch)? else { return Ok(None) };
-        let Some(adapter) = self.evaluate(Subject::Adapter, &self.adapter, samples, watch)? else { return Ok(None) };
-        let comparison = Comparison::of(base, adapter)?;
+        let models = [(Subject::Base, &self.base), (Subject::Adapter, &self.adapter)];
+        let compared = compare(&self.evaluator, self.problems, models, samples, watch)?;
+        let Some(comparison) = compared else { return Ok(None) };
         let mut controls = Controls::default();
         if let Some(shuffled) = &self.shuffled_answers {
-            let evaluation = self.evaluate(Subject::ShuffledAnswers, shuffled, samples, watch)?;
+            let (subject, problems) = (Subject::ShuffledAnswers, self.problems);
+            let evaluation = evaluate(&self.evaluator, problems, subject, shuffled, samples, watch)?;
             let Some(evaluation) = evaluation else { return Ok(None) };
             controls.shuffled_answers = Some(evaluation);
         }
@@ -113,29 +141,25 @@ impl Measurement<'_> {
             let Some(copy) = copy else { return Ok(None) };
             controls.nearest_copy = Some(copy);
         }
+        let mut benchmarks = Vec::with_capacity(self.benchmarks.len());
+        for benchmark in &self.benchmarks {
+            let Some(section) = benchmark.measure(samples, watch)? else { return Ok(None) };
+            benchmarks.push(section);
+        }
         let Some(latency) = self.latency(watch)? else { return Ok(None) };
         let record = EvaluationRecord {
             statistics: STATISTICS,
             adapter_name: self.adapter_name.to_owned(),
             made_from: self.made_from.clone(),
             seed: self.seed,
-            config: self.evaluator.config.clone(),
+            // Each benchmark's section says how its own answers were drawn.
+            config: EvaluationConfig { benchmarks: Vec::new(), ..self.evaluator.config.clone() },
             breakdowns: Breakdown::all(&comparison, self.problems, controls.nearest_copy.as_ref()),
             comparison,
             controls,
+            benchmarks,
         };
         Ok(Some((record, latency)))
-    }
-
-    fn evaluate(
-        &self,
-        subject: Subject,
-        model: &MeasuredModel<'_>,
-        samples: &mut SampleRecord,
-        watch: &Watch<'_>,
-    ) -> Result<Option<Evaluation>, EvaluatorError> {
-        let candidate = Candidate { subject, generator: model.generator, content: model.content };
-        self.evaluator.evaluate(&candidate, self.problems, samples, watch)
     }
 
     /// Times decoding after the first prompts that leave room for it. Where it cannot be timed, that is what is told.
@@ -156,6 +180,56 @@ impl Measurement<'_> {
         let (mut base, mut adapter) = (base.decoder()?, adapter.decoder()?);
         Latency::measure(&mut *base, &mut *adapter, &timed, TOKENS_PER_PROMPT, watch)
     }
+}
+
+impl BenchmarkMeasurement<'_> {
+    fn measure(
+        &self,
+        samples: &mut SampleRecord,
+        watch: &Watch<'_>,
+    ) -> Result<Option<BenchmarkRecord>, EvaluatorError> {
+        let subject = |side| Subject::Benchmark { name: self.name, side };
+        let models = [(subject(Side::Base), &self.base), (subject(Side::Adapter), &self.adapter)];
+        let compared = compare(&self.evaluator, self.problems, models, samples, watch)?;
+        let Some(comparison) = compared else { return Ok(None) };
+        let config = self.evaluator.config;
+        Ok(Some(BenchmarkRecord {
+            name: self.name.to_owned(),
+            made_from: self.made_from.clone(),
+            prompt: self.prompt.clone(),
+            config: config.clone(),
+            skipped_problems: self.skipped_problems.clone(),
+            contamination: self.contamination.clone(),
+            without_contaminated: CleanScore::of(&comparison, &self.contamination, &config.every_k())?,
+            breakdowns: Breakdown::all(&comparison, self.problems, None),
+            comparison,
+        }))
+    }
+}
+
+/// Base and adapter on the same problems; `None` if the watch ended it early.
+fn compare(
+    evaluator: &Evaluator<'_>,
+    problems: &[EvaluationProblem],
+    [base, adapter]: [(Subject, &MeasuredModel<'_>); 2],
+    samples: &mut SampleRecord,
+    watch: &Watch<'_>,
+) -> Result<Option<Comparison>, EvaluatorError> {
+    let Some(base) = evaluate(evaluator, problems, base.0, base.1, samples, watch)? else { return Ok(None) };
+    let adapter = evaluate(evaluator, problems, adapter.0, adapter.1, samples, watch)?;
+    adapter.map(|adapter| Comparison::of(base, adapter)).transpose()
+}
+
+fn evaluate(
+    evaluator: &Evaluator<'_>,
+    problems: &[EvaluationProblem],
+    subject: Subject,
+    model: &MeasuredModel<'_>,
+    samples: &mut SampleRecord,
+    watch: &Watch<'_>,
+) -> Result<Option<Evaluation>, EvaluatorError> {
+    let candidate = Candidate { subject, generator: model.generator, content: model.content };
+    evaluator.evaluate(&candidate, problems, samples, watch)
 }
 
 #[cfg(test)]
@@ -194,11 +268,42 @@ mod tests {
         fn model<'a>(generator: &'a dyn TimedGenerator, name: &[u8]) -> MeasuredModel<'a> {
             MeasuredModel { generator, timed: Some(generator), content: ContentHash::of(name) }
         }
+        // Its problems have the names of held-out ones, and are asked in other words.
+        let published: Vec<_> = ["a", "b"]
+            .map(|id| {
+                let mut problem = doubling_problem(id);
+                problem.text.statement.push_str(", once more");
+                problem
+            })
+            .into();
+        let contamination = Contamination {
+            rows: Some(1),
+            problems: [("b".to_owned(), "row 0 has it".to_owned())].into(),
+            ..Contamination::default()
+        };
+        let evaluator = Evaluator { formatter: &formatter, judge: &judge, specialist: "python", config: &config };
+        let benchmark = BenchmarkMeasurement {
+            name: "humaneval",
+            made_from: BTreeMap::new(),
+            prompt: PromptRecord {
+                kind: "official".to_owned(),
+                name: "its own".to_owned(),
+                extraction: "CODE:".to_owned(),
+                hash: ContentHash::of(b"prompts"),
+            },
+            skipped_problems: BTreeMap::new(),
+            contamination,
+            evaluator,
+            problems: &published,
+            base: model(&base, b"base"),
+            adapter: model(&adapter, b"adapter"),
+        };
         let measurement = Measurement {
+            benchmarks: vec![benchmark],
             adapter_name: "python-lora",
             made_from: BTreeMap::new(),
             seed: 3,
-            evaluator: Evaluator { formatter: &formatter, judge: &judge, specialist: "python", config: &config },
+            evaluator,
             problems: &problems,
             base: model(&base, b"base"),
             adapter: model(&adapter, b"adapter"),
@@ -212,7 +317,11 @@ mod tests {
             panic!("a silent watch ends nothing early");
         };
         let (drawn_whole, runs_whole) = (drawn.replace(0), runs.swap(0, Ordering::Relaxed));
-        assert_eq!(drawn_whole, 3 * 8);
+        // Three models on four problems, two of them on two more.
+        assert_eq!(drawn_whole, 3 * 8 + 2 * 4);
+        let section = &whole.benchmarks[0];
+        assert_eq!((section.name.as_str(), section.comparison.base.problems), ("humaneval", 2));
+        assert_eq!(section.without_contaminated.as_ref().map(|clean| clean.problems), Some(1));
 
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut interruptions = 0;
@@ -221,7 +330,7 @@ mod tests {
             let asked = AtomicU64::new(0);
             let should_stop = || asked.fetch_add(1, Ordering::Relaxed) > 3;
             let mut samples = SampleRecord::open(folder.path(), ContentHash::of(b"program"))?;
-            let patient = interruptions > 40;
+            let patient = interruptions > 60;
             let watch = if patient { Watch::SILENT } else { Watch { should_stop: &should_stop, ..Watch::SILENT } };
             match measurement.run(&mut samples, &watch)? {
                 MeasurementOutcome::Interrupted => interruptions += 1,
@@ -252,6 +361,7 @@ mod tests {
             let adapter =
                 FakeGenerator(|prompt: &str, _| crashing(prompt, UNDECIDED_MAX + 1 - of_adapter, problems.len()));
             let measurement = Measurement {
+                benchmarks: Vec::new(),
                 adapter_name: "python-lora",
                 made_from: BTreeMap::new(),
                 seed: 3,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::benchmark_record::BenchmarkRecord;
 use super::breakdown::Breakdown;
 use super::comparison::Comparison;
 use super::config::EvaluationConfig;
@@ -42,6 +43,9 @@ pub struct EvaluationRecord {
     pub breakdowns: Vec<Breakdown>,
     /// What the result is held against.
     pub controls: Controls,
+    /// The same on published benchmarks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub benchmarks: Vec<BenchmarkRecord>,
 }
 
 /// Controls: what a sceptic would ask for.
@@ -85,7 +89,8 @@ impl EvaluationRecord {
     }
 
     fn evaluations(&self) -> impl Iterator<Item = &Evaluation> {
-        [&self.comparison.base, &self.comparison.adapter].into_iter().chain(&self.controls.shuffled_answers)
+        let of_benchmarks = self.benchmarks.iter().flat_map(|benchmark| benchmark.comparison.sides());
+        self.comparison.sides().into_iter().chain(&self.controls.shuffled_answers).chain(of_benchmarks)
     }
 
     fn undecided_answers(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -108,6 +113,20 @@ impl EvaluationRecord {
                 "unsupported": evaluation.unsupported,
             })
         };
+        let benchmark = |benchmark: &BenchmarkRecord| {
+            let BenchmarkRecord { name, comparison, without_contaminated, .. } = benchmark;
+            serde_json::json!({
+                "name": name,
+                "problems": comparison.base.problems,
+                "samples_per_problem": comparison.base.samples_per_problem,
+                "base": figures(&comparison.base),
+                "adapter": figures(&comparison.adapter),
+                "improvement_points": comparison.improvement_points,
+                "p_value": comparison.p_value,
+                "without_contaminated": without_contaminated,
+            })
+        };
+        let benchmarks: Vec<serde_json::Value> = self.benchmarks.iter().map(benchmark).collect();
         serde_json::json!({
             "problems": self.comparison.base.problems,
             "samples_per_problem": self.comparison.base.samples_per_problem,
@@ -116,6 +135,7 @@ impl EvaluationRecord {
             "adapter": figures(&self.comparison.adapter),
             "improvement_points": self.comparison.improvement_points,
             "p_value": self.comparison.p_value,
+            "benchmarks": benchmarks,
             "shuffled_answers_pass_at_1": self.controls.shuffled_answers.as_ref().map(Evaluation::pass_at_1),
             "nearest_copy": self.controls.nearest_copy.as_ref().map(|copy| copy.score),
         })

@@ -252,6 +252,7 @@ mod tests {
             Evaluation::of_outcomes(outcomes.collect(), &[1])
         };
         Ok(ComparedRecord::Run(Box::new(EvaluationRecord {
+            benchmarks: Vec::new(),
             statistics: STATISTICS,
             adapter_name: name.to_owned(),
             made_from: [("base model".to_owned(), "ab".to_owned()), ("adapter".to_owned(), name.to_owned())].into(),

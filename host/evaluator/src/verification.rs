@@ -7,11 +7,13 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::benchmark_record::BenchmarkRecord;
 use super::breakdown::Breakdown;
 use super::comparison::Comparison;
 use super::completions_record::CompletionsRecord;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome};
+use super::failures::WITHOUT_ANSWER;
 use super::json_file::{json_of, read_json};
 use super::nearest_copy::NearestCopy;
 use super::record::{Controls, EvaluationRecord, STATISTICS};
@@ -40,11 +42,8 @@ impl EvaluationRecord {
         let k = self.config.every_k();
         let again = |evaluation: &Evaluation| Evaluation::of_outcomes(evaluation.outcomes.clone(), &k);
         let comparison = Comparison::of(again(&self.comparison.base)?, again(&self.comparison.adapter)?)?;
-        let groups = |breakdown: &Breakdown| {
-            let groups: Vec<_> = breakdown.groups.iter().map(|row| (row.group.clone(), row.ids.clone())).collect();
-            Breakdown::of(breakdown.by.clone(), groups, &comparison)
-        };
-        let breakdowns = Breakdown::adjusted(self.breakdowns.iter().map(groups).collect());
+        let breakdowns = Breakdown::computed_again(&self.breakdowns, &comparison);
+        let benchmarks = self.benchmarks.iter().map(BenchmarkRecord::recomputed).collect::<Result<_, _>>()?;
         let controls = Controls {
             shuffled_answers: self.controls.shuffled_answers.as_ref().map(again).transpose()?,
             nearest_copy: self
@@ -53,7 +52,7 @@ impl EvaluationRecord {
                 .as_ref()
                 .map(|copy| NearestCopy::of_neighbours(copy.neighbours.clone())),
         };
-        let follows = Self { statistics: STATISTICS, comparison, breakdowns, controls, ..self.clone() };
+        let follows = Self { statistics: STATISTICS, comparison, breakdowns, controls, benchmarks, ..self.clone() };
         match difference(&follows, &self, self.statistics) {
             Some(difference) => Err(refused(difference)),
             None => Ok(follows),
@@ -134,14 +133,20 @@ fn leave_out(record: &mut Value, names: &[&str]) {
 
 /// Where samples contradict themselves or the config: the figure, what is expected there and what stands there.
 fn check_samples(record: &EvaluationRecord) -> Result<(), Difference> {
-    let Comparison { base, adapter, .. } = &record.comparison;
-    let evaluations = [
-        ("comparison.base", Some(base)),
-        ("comparison.adapter", Some(adapter)),
-        ("controls.shuffled_answers", record.controls.shuffled_answers.as_ref()),
-    ];
-    let drawn = record.config.samples_per_problem as usize;
-    for (name, evaluation) in evaluations.into_iter().filter_map(|(name, evaluation)| Some((name, evaluation?))) {
+    let drawn = record.config.samples_per_problem;
+    let mut compared = vec![(String::new(), &record.comparison, drawn)];
+    compared.extend(record.benchmarks.iter().map(|benchmark| {
+        let place = format!("benchmarks.{}.", benchmark.name);
+        (place, &benchmark.comparison, benchmark.config.samples_per_problem)
+    }));
+    let sides = compared.iter().flat_map(|(place, comparison, drawn)| {
+        let names = ["base", "adapter"].map(|side| format!("{place}comparison.{side}"));
+        names.into_iter().zip(comparison.sides()).map(|(name, evaluation)| (name, evaluation, *drawn))
+    });
+    let shuffled = record.controls.shuffled_answers.as_ref();
+    let shuffled = shuffled.map(|evaluation| ("controls.shuffled_answers".to_owned(), evaluation, drawn));
+    for (name, evaluation, drawn) in sides.chain(shuffled) {
+        let drawn = drawn as usize;
         for outcome in &evaluation.outcomes {
             let place = format!("{name}.outcomes of `{}`", outcome.id);
             if outcome.samples.len() != drawn {
@@ -165,9 +170,13 @@ fn check_causes(place: &str, outcome: &ProblemOutcome) -> Result<(), Difference>
     Ok(())
 }
 
-/// Whether an answer with this verdict is an error.
+/// Whether an answer with this verdict is an error; a text without a final answer is one, too.
 fn is_error(sample: &SampleOutcome) -> bool {
-    matches!(sample.verdict, None | Some(Verdict::RuntimeError | Verdict::Unsupported | Verdict::InternalError))
+    match sample.verdict {
+        None | Some(Verdict::RuntimeError | Verdict::Unsupported | Verdict::InternalError) => true,
+        Some(Verdict::WrongAnswer) => sample.error.as_deref() == Some(WITHOUT_ANSWER),
+        Some(Verdict::Accepted | Verdict::TimeLimit | Verdict::MemoryLimit | Verdict::OutputLimit) => false,
+    }
 }
 
 /// Where two values differ first: the place, the one and the other.
@@ -204,9 +213,11 @@ fn is_close(expected: &serde_json::Number, got: &serde_json::Number) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::benchmark_record::{CleanScore, Contamination, PromptRecord};
     use crate::config::EvaluationConfig;
     use crate::fakes::{doubling_problem, outcome};
     use crate::nearest_copy::Neighbour;
+    use hilora_contract::artifact::ContentHash;
     use hilora_contract::dataset::Domain;
     use std::collections::BTreeMap;
 
@@ -221,6 +232,8 @@ mod tests {
         problems[0].domain = Domain("math".to_owned());
         let neighbour = |id: &str, verdict| Neighbour { id: id.to_owned(), example: 0, similarity: 0.5, verdict };
         let neighbours = vec![neighbour("a", Verdict::Accepted), neighbour("b", Verdict::WrongAnswer)];
+        let contaminated = [("a".to_owned(), "row 1".to_owned())].into();
+        let contamination = Contamination { rows: Some(2), problems: contaminated, ..Contamination::default() };
         Ok(EvaluationRecord {
             statistics: STATISTICS,
             adapter_name: "python-lora".to_owned(),
@@ -228,6 +241,22 @@ mod tests {
             seed: 9,
             config: EvaluationConfig { samples_per_problem: 4, ..EvaluationConfig::default() },
             breakdowns: Breakdown::all(&comparison, &problems, None),
+            benchmarks: vec![BenchmarkRecord {
+                name: "gsm8k".to_owned(),
+                made_from: BTreeMap::new(),
+                prompt: PromptRecord {
+                    kind: "official".to_owned(),
+                    name: "a".to_owned(),
+                    extraction: "b".to_owned(),
+                    hash: ContentHash::of(b""),
+                },
+                config: EvaluationConfig { samples_per_problem: 4, ..EvaluationConfig::default() },
+                skipped_problems: BTreeMap::new(),
+                without_contaminated: CleanScore::of(&comparison, &contamination, &[1, 4])?,
+                contamination,
+                breakdowns: Breakdown::all(&comparison, &problems, None),
+                comparison: comparison.clone(),
+            }],
             comparison,
             controls: Controls {
                 shuffled_answers: Some(evaluation([0, 0, 1, 0])?),
@@ -272,6 +301,9 @@ mod tests {
             ("/comparison/improvement_points/low", 1.0, String::new()),
             ("/breakdowns/0/groups/1/adapter/value", 0.9, String::new()),
             ("/controls/shuffled_answers/pass_at/1/value", 0.0, String::new()),
+            ("/benchmarks/0/comparison/adapter/pass_at/4/value", 0.9, format!("expected 0.75, {follows}, got 0.9")),
+            ("/benchmarks/0/without_contaminated/adapter/1/value", 0.9, String::new()),
+            ("/benchmarks/0/breakdowns/0/groups/1/adapter/value", 0.9, String::new()),
             ("/controls/nearest_copy/score/value", 0.0, format!("expected 0.5, {follows}, got 0.0")),
         ] {
             let figure = pointer[1..].replace('/', ".");
@@ -299,7 +331,9 @@ mod tests {
     fn a_record_by_older_statistics_is_read_and_computed_anew() -> Result<(), EvaluatorError> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("evaluation.json");
-        let mut json = serde_json::to_value(record()?).expect("a record is JSON");
+        // There were no benchmarks then.
+        let whole = EvaluationRecord { benchmarks: Vec::new(), ..record()? };
+        let mut json = serde_json::to_value(&whole).expect("a record is JSON");
         leave_out(&mut json, &NEW_SINCE_1);
         fn widen(value: &mut Value) {
             match value {
@@ -318,7 +352,7 @@ mod tests {
             std::fs::write(&path, json.to_string()).expect("the file can be written");
             EvaluationRecord::read(&path)
         };
-        assert_eq!(read(&json)?, record()?);
+        assert_eq!(read(&json)?, whole);
         json["comparison"]["adapter"]["pass_at"]["1"]["value"] = 0.9.into();
         let refused = read(&json).expect_err("a figure was edited").to_string();
         assert!(refused.contains("comparison.adapter.pass_at.1.value: expected 0.5625"), "{refused}");
@@ -338,6 +372,12 @@ mod tests {
         );
         let refused = edited("/comparison/base/outcomes/0/samples/1/error", "KeyError".into())?;
         assert!(refused.contains("expected no cause") && refused.ends_with("got KeyError"), "{refused}");
+        let refused = edited("/benchmarks/0/config/samples_per_problem", 3.into())?;
+        assert!(refused.starts_with("benchmarks.gsm8k.comparison.base.outcomes"), "{refused}");
+        // A text without a final answer is wrong, and an error.
+        let cause = "/benchmarks/0/comparison/base/outcomes/0/samples/1/error";
+        let refused = edited(cause, "no-answer".into())?;
+        assert!(refused.starts_with("benchmarks.0.comparison.base.error_rate"), "{refused}");
         let refused = edited("/config/samples_per_problem", 3.into())?;
         assert!(refused.contains("expected 3 samples"), "{refused}");
         // An answer that was edited to be right moves figures that were not.

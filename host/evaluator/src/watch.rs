@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::endpoint_config::Side;
 use hilora_model::ModelError;
 
 /// Whose answers are drawn and judged.
@@ -17,11 +18,20 @@ pub enum Subject {
     HeldOut,
     /// A model that somebody else asked.
     Given,
+    /// A model on the problems of a benchmark.
+    Benchmark {
+        /// The benchmark.
+        name: &'static str,
+        /// Which model.
+        side: Side,
+    },
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Benchmark { name, side: Side::Base } => return write!(f, "{name}, base"),
+            Self::Benchmark { name, side: Side::Adapter } => return write!(f, "{name}, adapter"),
             Self::Base => "base",
             Self::Adapter => "adapter",
             Self::ShuffledAnswers => "shuffled",

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::answer::{answers_match, final_answer};
+use super::decimals::decimals_difference;
 use super::json_value::json_values_match;
 use super::lines::lines_difference;
 use super::mismatch::Mismatch;
@@ -33,6 +34,8 @@ pub enum Checker {
         /// Whether ASCII letters that differ in case alone are the same in all other tokens.
         ignore_case: bool,
     },
+    /// Line by line, without the white space around them; lines of decimal numbers match by value, as LiveCodeBench grades.
+    Decimals,
     /// As JSON values: what a called function returned.
     JsonValue,
     /// As mathematical answers: the text's final one.
@@ -62,6 +65,7 @@ impl Checker {
                 let tolerance = Tolerance { absolute: absolute_tolerance, relative: relative_tolerance };
                 Self::Float { tolerance, ignore_case }
             }
+            ProblemChecker::Decimals => Self::Decimals,
             ProblemChecker::Answer => Self::Answer,
             ProblemChecker::Plugin { ref name, ref options } => {
                 return Ok(plugins.find(name)?.map(|checker| Self::Plugin { checker, options: options.clone() }));
@@ -76,7 +80,7 @@ impl Checker {
             Self::JsonValue => json_values_match(expected, actual),
             Self::Answer => return Ok(decide_answer(&test.output, actual)),
             Self::Plugin { checker, options } => return checker.check(test, actual, options),
-            Self::Lines { .. } | Self::Tokens { .. } | Self::Float { .. } => {
+            Self::Lines { .. } | Self::Tokens { .. } | Self::Float { .. } | Self::Decimals => {
                 self.difference(expected, actual).is_none()
             }
         };
@@ -99,6 +103,7 @@ impl Checker {
             Self::Float { tolerance, ignore_case } => {
                 tokens_difference(expected, actual, Some(*tolerance), *ignore_case)
             }
+            Self::Decimals => decimals_difference(expected, actual),
             // Its final answer is what counts, and stands at the end.
             Self::Answer => None,
             Self::JsonValue | Self::Plugin { .. } => bytes_difference(expected, actual),
@@ -150,6 +155,7 @@ impl fmt::Debug for Checker {
             Self::Float { tolerance: Tolerance { absolute, relative }, ignore_case } => {
                 ProblemChecker::Float { absolute_tolerance: absolute, relative_tolerance: relative, ignore_case }
             }
+            Self::Decimals => ProblemChecker::Decimals,
             Self::Answer => ProblemChecker::Answer,
             Self::JsonValue => return f.write_str("JSON value"),
             Self::Plugin { ref checker, .. } => return write!(f, "{}", checker.identity()),
@@ -185,6 +191,8 @@ mod tests {
             (r#"{"name":"float","absolute_tolerance":0,"relative_tolerance":0.01}"#, "100", "101.1", false),
             (r#"{"name":"float","ignore_case":true}"#, "0.5 YES", "0.5 yes", true),
             (r#""float""#, "0.5 YES", "0.5 yes", false),
+            (r#""decimals""#, "0.5 1\nYES", " 0.50 1e0 \nYES", true),
+            (r#""decimals""#, "0.5 YES", "0.50 YES", false),
             (r#""answer""#, "12", "3 times 4 is 12, so\n#### 12", true),
             (r#""answer""#, "3 times 4 is 12, so\n#### 12", "The answer is 12.0.", true),
             (r#""answer""#, "12", "3 times 4 is 12", false),
@@ -199,7 +207,7 @@ mod tests {
     fn its_options_are_part_of_what_a_receipt_says() -> Result<(), Box<dyn std::error::Error>> {
         let none = |_: &str| Ok(None);
         let ignoring = r#"{"name":"tokens","ignore_case":true}"#;
-        for json in ["lines", "tokens", "float", ignoring] {
+        for json in ["lines", "tokens", "float", "decimals", ignoring] {
             let named = if json == ignoring { serde_json::from_str(json)? } else { ProblemChecker::named(json)? };
             let checker = Checker::of(&named, &none)?.ok_or("no such plugin")?;
             assert_eq!(checker.fingerprint(), json);

@@ -157,7 +157,7 @@ impl Fault for JudgeError {
             Self::EntryPoint { .. } => Vec::new(),
             Self::UnknownChecker { .. } => {
                 vec![
-                    "expected `lines`, `tokens`, `float`, `answer`, or the name of an output checker under plugins/"
+                    "expected `lines`, `tokens`, `float`, `decimals`, `answer`, or the name of an output checker under plugins/"
                         .to_owned(),
                 ]
             }

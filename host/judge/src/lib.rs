@@ -121,6 +121,7 @@ mod limits;
 mod submission;
 
 mod checker;
+mod decimals;
 mod lines;
 mod pieces;
 mod tokens;

@@ -130,7 +130,7 @@ impl Fault for ProgramError {
                 "what a called function returns is compared as a JSON value; leave `checker` out".to_owned()
             }
             Self::UnknownChecker { .. } => {
-                "expected `lines`, `tokens`, `float`, `answer`, or the name of an output checker under plugins/"
+                "expected `lines`, `tokens`, `float`, `decimals`, `answer`, or the name of an output checker under plugins/"
                     .to_owned()
             }
             Self::NoTests { .. } | Self::EntryPoint { .. } => return Vec::new(),

@@ -61,7 +61,7 @@ mod fakes;
 pub use config::{DataConfig, DataFiles, EVALUATION_FILES, EvaluationSetConfig, SourceConfig};
 pub use error::{NotJudged, PrepareError};
 pub use fate::{Fate, RowFate, Side};
-pub use given_rows::{ContaminatedRow, contaminated_rows};
+pub use given_rows::{ContaminatedRow, SharedProblems, contaminated_rows, shared_problems};
 pub use inputs::{PrepareInputs, SetInputs, SourceFile, SourceInputs, input_files, named_input_files};
 pub use manifest::{
     Counts, DecontaminatedSet, Decontamination, DomainCount, Duplicates, InputFile, OutputFile, PrepareManifest,

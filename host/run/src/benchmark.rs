@@ -4,14 +4,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hilora_contract::dataset::{AnswerForm, Attribute, Domain, EvaluationProblem, Problem, ProblemChecker, TestCase};
+use hilora_contract::dataset::{
+    AnswerForm, Attribute, Domain, EvaluationProblem, Problem, ProblemChecker, ProblemText, TestCase,
+};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{LoadedRow, LoaderOptions};
+use hilora_evaluator::BenchmarkConfig;
 use hilora_judge::{BrokenTest, final_answer};
 use hilora_wasm::PluginHost;
 
+use super::benchmark_prompt::OfficialPrompt;
 use super::error::RunError;
+use super::hub_files::is_of_the_hub;
+use super::math_files::MathFiles;
 use super::run_plugins::shipped_loader;
+use super::source_files::source_files;
 
 /// Rows asked for at once.
 const ROWS_PER_BATCH: u32 = 64;
@@ -26,13 +33,50 @@ pub struct Benchmark {
     pub name: &'static str,
     /// The loader that reads it.
     source: &'static str,
-    /// What the loader is told: each form in which the data set is published, the first that yields a problem.
-    options: &'static [&'static str],
+    /// Each form in which the data set is published, the first that yields a problem.
+    forms: &'static [Form],
     /// What the loader puts before the data set's own identifiers.
     prefix: &'static str,
     answers: Answers,
+    /// The words that chat models are asked with, if there are such.
+    prompt: Option<OfficialPrompt>,
     /// Where the hub has it.
     pub hub: &'static str,
+}
+
+/// A form in which a data set is published.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    /// What the loader is told.
+    options: &'static str,
+    names: Names,
+}
+
+/// What the problems are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// As the rows say.
+    OfRows,
+    /// By their number, from 0.
+    Numbers,
+    /// By their subject and their number in it, from 0: `algebra/0`.
+    NumbersOfSubjects,
+}
+
+impl Names {
+    /// Names the problem of this row.
+    fn give(self, text: &mut ProblemText, row: u64, of_subjects: &mut BTreeMap<String, u64>) {
+        match self {
+            Self::OfRows => {}
+            Self::Numbers => text.id = row.to_string(),
+            Self::NumbersOfSubjects => {
+                let subject = subject_of(text);
+                let number = of_subjects.entry(subject.clone()).or_default();
+                text.id = format!("{subject}/{number}");
+                *number += 1;
+            }
+        }
+    }
 }
 
 /// What a model answers with.
@@ -40,16 +84,40 @@ pub struct Benchmark {
 enum Answers {
     /// A program.
     Programs,
-    /// Words that end in an answer, which the reference solution ends in, too; rows are called by their number, from 0,
-    /// where the data set gives them no name.
-    Words { numbered: bool },
+    /// A program, whose outputs are compared as LiveCodeBench's grader does.
+    GradedPrograms,
+    /// Words that end in an answer, which the reference solution ends in, too.
+    Words,
 }
 
-const HUMANEVAL: &[&str] =
-    &[r#"{"kind": "problem", "id": "task_id", "statement": "prompt", "solution": "canonical_solution"}"#];
-const MBPP: &[&str] = &[
-    r#"{"kind": "problem", "id": "task_id", "statement": "text", "solution": "code"}"#,
-    r#"{"kind": "problem", "id": "task_id", "statement": "prompt", "solution": "code"}"#,
+const fn of_rows(options: &'static str) -> Form {
+    Form { options, names: Names::OfRows }
+}
+
+const PLAIN: &[Form] = &[of_rows("{}")];
+const HUMANEVAL: &[Form] =
+    &[of_rows(r#"{"kind": "problem", "id": "task_id", "statement": "prompt", "solution": "canonical_solution"}"#)];
+const MBPP: &[Form] = &[
+    of_rows(r#"{"kind": "problem", "id": "task_id", "statement": "text", "solution": "code"}"#),
+    of_rows(r#"{"kind": "problem", "id": "task_id", "statement": "prompt", "solution": "code"}"#),
+];
+const GSM8K: &[Form] =
+    &[Form { options: r#"{"kind": "problem", "statement": "question", "solution": "answer"}"#, names: Names::Numbers }];
+/// MATH-500, the authors' folders (see `math_files`), the columns that the hub has of all of MATH, and rows with no more than
+/// a problem and its solution.
+const MATH: &[Form] = &[
+    of_rows(
+        r#"{"kind": "problem", "id": "unique_id", "statement": "problem", "solution": "solution", "difficulty": "level", "tags": "subject"}"#,
+    ),
+    of_rows(
+        r#"{"kind": "problem", "id": "unique_id", "statement": "problem", "solution": "solution", "difficulty": "level", "tags": "type"}"#,
+    ),
+    Form {
+        options: r#"{"kind": "problem", "statement": "problem", "solution": "solution", "difficulty": "level", "tags": "type"}"#,
+        names: Names::NumbersOfSubjects,
+    },
+    of_rows(r#"{"kind": "problem", "id": "unique_id", "statement": "problem", "solution": "solution"}"#),
+    of_rows(r#"{"kind": "problem", "statement": "problem", "solution": "solution"}"#),
 ];
 
 /// Every benchmark.
@@ -57,87 +125,109 @@ pub const BENCHMARKS: [Benchmark; 10] = [
     Benchmark {
         name: "livecodebench",
         source: "livecodebench",
-        options: &["{}"],
+        forms: PLAIN,
         prefix: "livecodebench-",
-        answers: Answers::Programs,
+        answers: Answers::GradedPrograms,
+        prompt: Some(OfficialPrompt::LiveCodeBench),
         hub: "hf://datasets/livecodebench/code_generation_lite/*.jsonl",
     },
     Benchmark {
         name: "humaneval",
         source: "jsonl",
-        options: HUMANEVAL,
+        forms: HUMANEVAL,
         prefix: "",
         answers: Answers::Programs,
+        prompt: Some(OfficialPrompt::EvalPlus),
         hub: "hf://datasets/openai/openai_humaneval?split=test",
     },
     Benchmark {
         name: "humaneval-plus",
         source: "jsonl",
-        options: HUMANEVAL,
+        forms: HUMANEVAL,
         prefix: "",
         answers: Answers::Programs,
+        prompt: Some(OfficialPrompt::EvalPlus),
         hub: "hf://datasets/evalplus/humanevalplus?split=test",
     },
     Benchmark {
         name: "mbpp",
         source: "jsonl",
-        options: MBPP,
+        forms: MBPP,
         prefix: "",
         answers: Answers::Programs,
+        prompt: Some(OfficialPrompt::EvalPlus),
         hub: "hf://datasets/google-research-datasets/mbpp?config=full&split=test",
     },
     Benchmark {
         name: "mbpp-plus",
         source: "jsonl",
-        options: &[MBPP[1]],
+        forms: &[MBPP[1]],
         prefix: "",
         answers: Answers::Programs,
+        prompt: Some(OfficialPrompt::EvalPlus),
         hub: "hf://datasets/evalplus/mbppplus?split=test",
     },
     Benchmark {
         name: "codecontests",
         source: "codecontests",
-        options: &["{}"],
+        forms: PLAIN,
         prefix: "",
         answers: Answers::Programs,
+        prompt: None,
         hub: "hf://datasets/deepmind/code_contests?split=test",
     },
     Benchmark {
         name: "taco",
         source: "taco",
-        options: &["{}"],
+        forms: PLAIN,
         prefix: "",
         answers: Answers::Programs,
+        prompt: None,
         hub: "hf://datasets/BAAI/TACO?split=test",
     },
     Benchmark {
         name: "apps",
         source: "apps",
-        options: &["{}"],
+        forms: PLAIN,
         prefix: "apps-",
         answers: Answers::Programs,
+        prompt: None,
         hub: "hf://datasets/codeparrot/apps?split=test",
     },
     Benchmark {
         name: "gsm8k",
         source: "jsonl",
-        options: &[r#"{"kind": "problem", "statement": "question", "solution": "answer"}"#],
+        forms: GSM8K,
         prefix: "",
-        answers: Answers::Words { numbered: true },
+        answers: Answers::Words,
+        prompt: Some(OfficialPrompt::StepByStep),
         hub: "hf://datasets/openai/gsm8k?config=main&split=test",
     },
     Benchmark {
         name: "math",
         source: "jsonl",
-        options: &[
-            r#"{"kind": "problem", "id": "unique_id", "statement": "problem", "solution": "solution", "difficulty": "level"}"#,
-            r#"{"kind": "problem", "statement": "problem", "solution": "solution", "difficulty": "level"}"#,
-        ],
+        forms: MATH,
         prefix: "",
-        answers: Answers::Words { numbered: false },
+        answers: Answers::Words,
+        prompt: Some(OfficialPrompt::StepByStep),
         hub: "hf://datasets/HuggingFaceH4/MATH-500?split=test",
     },
 ];
+
+/// Names the hub's files where none are named, at the commit that they stand for now. What cannot be found out stays as it
+/// is, for whoever reads it to say so.
+pub(crate) fn resolve_files(benchmarks: &mut [BenchmarkConfig], is_kept: bool) {
+    for config in benchmarks {
+        if let (true, Some(known)) = (config.files.is_empty(), Benchmark::named(&config.name)) {
+            config.files = vec![known.hub.into()];
+        }
+        let resolved = |entry: &PathBuf| match is_of_the_hub(entry) {
+            true => source_files(std::slice::from_ref(entry), is_kept).unwrap_or_else(|_| vec![entry.clone()]),
+            false => vec![entry.clone()],
+        };
+        config.files = config.files.iter().flat_map(resolved).collect();
+    }
+}
 
 /// The days of contests that are measured, both among them: `2024-08-01`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -149,7 +239,7 @@ pub struct DateWindow {
 }
 
 /// The problems of a benchmark.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct BenchmarkProblems {
     /// Those that are measured, in the files' order.
     pub problems: Vec<EvaluationProblem>,
@@ -158,6 +248,21 @@ pub struct BenchmarkProblems {
 }
 
 impl Benchmark {
+    /// The words that its problems are asked with, if it has its own.
+    pub(crate) fn official_prompt(&self) -> Option<OfficialPrompt> {
+        self.prompt
+    }
+
+    /// Whether answers are words, of which nothing is run.
+    pub(crate) fn answers_in_words(&self) -> bool {
+        self.answers == Answers::Words
+    }
+
+    /// The component that reads it.
+    pub(crate) fn loader_file(&self) -> PathBuf {
+        shipped_loader(self.source)
+    }
+
     /// The benchmark of this name.
     pub fn named(name: &str) -> Option<Self> {
         BENCHMARKS.into_iter().find(|benchmark| benchmark.name == name)
@@ -171,10 +276,11 @@ impl Benchmark {
         window: &DateWindow,
     ) -> Result<BenchmarkProblems, RunError> {
         let mut found = BenchmarkProblems::default();
-        for options in self.options {
-            let options: LoaderOptions =
-                serde_json::from_str(options).expect("every benchmark's options are an object");
-            found = self.read(host, files, &options)?;
+        let of_math = if self.name == "math" { MathFiles::of(files)? } else { None };
+        let made = of_math.as_ref().map(|made| made.file.clone());
+        let files = made.as_ref().map_or(files, std::slice::from_ref);
+        for form in self.forms {
+            found = self.read(host, files, form)?;
             if !found.problems.is_empty() {
                 break;
             }
@@ -190,33 +296,39 @@ impl Benchmark {
         Ok(found)
     }
 
-    fn read(
-        &self,
-        host: &PluginHost,
-        files: &[PathBuf],
-        options: &LoaderOptions,
-    ) -> Result<BenchmarkProblems, RunError> {
-        let loader = host.loader(&shipped_loader(self.source))?;
-        let mut reader = loader.open(files, options)?;
+    fn read(&self, host: &PluginHost, files: &[PathBuf], form: &Form) -> Result<BenchmarkProblems, RunError> {
+        let options: LoaderOptions =
+            serde_json::from_str(form.options).expect("every benchmark's options are an object");
+        let loader = host.loader(&self.loader_file())?;
         let mut found = BenchmarkProblems::default();
         let mut row = 0_u64;
-        loop {
-            let rows = reader.next_batch(ROWS_PER_BATCH)?;
-            if rows.is_empty() {
-                return Ok(found);
-            }
-            for loaded in rows {
-                match self.problem(loaded, row) {
-                    Ok(problem) => found.problems.push(problem),
-                    Err(reason) => *found.skipped.entry(reason).or_default() += 1,
+        let mut of_subjects: BTreeMap<String, u64> = BTreeMap::new();
+        // Rows that are numbered here need no name, so that their files may be called alike.
+        let files_at_once = if form.names == Names::OfRows { files.len().max(1) } else { 1 };
+        for files in files.chunks(files_at_once) {
+            let mut reader = loader.open(files, &options)?;
+            loop {
+                let rows = reader.next_batch(ROWS_PER_BATCH)?;
+                if rows.is_empty() {
+                    break;
                 }
-                row += 1;
+                for loaded in rows {
+                    match self.problem(loaded) {
+                        Ok(mut problem) => {
+                            form.names.give(&mut problem.text, row, &mut of_subjects);
+                            found.problems.push(problem);
+                        }
+                        Err(reason) => *found.skipped.entry(reason).or_default() += 1,
+                    }
+                    row += 1;
+                }
             }
         }
+        Ok(found)
     }
 
     /// The problem that a row is, or why it is none.
-    fn problem(&self, row: LoadedRow, number: u64) -> Result<EvaluationProblem, String> {
+    fn problem(&self, row: LoadedRow) -> Result<EvaluationProblem, String> {
         let problem = match row {
             LoadedRow::Problem(problem) => problem,
             LoadedRow::Conversation(_) | LoadedRow::Policy(_) => return Err("no-problem".to_owned()),
@@ -226,16 +338,22 @@ impl Benchmark {
         if let Some(id) = text.id.strip_prefix(self.prefix) {
             text.id = id.to_owned();
         }
+        // MATH's columns say `Level 5`, and MATH-500 says 5.
+        if let (Answers::Words, Some(level)) = (self.answers, &text.difficulty) {
+            text.difficulty = Some(level.strip_prefix("Level ").unwrap_or(level).to_owned());
+        }
         let (tests, checker, answer_form, domain) = match self.answers {
-            Answers::Programs if tests.is_empty() => return Err("no-tests".to_owned()),
-            Answers::Programs if BrokenTest::among(entry_point.as_deref(), &tests).is_some() => {
+            Answers::Programs | Answers::GradedPrograms if tests.is_empty() => return Err("no-tests".to_owned()),
+            Answers::Programs | Answers::GradedPrograms
+                if BrokenTest::among(entry_point.as_deref(), &tests).is_some() =>
+            {
                 return Err("broken-test".to_owned());
             }
+            Answers::GradedPrograms => {
+                (tests, checker.unwrap_or(ProblemChecker::Decimals), AnswerForm::Program, "python")
+            }
             Answers::Programs => (tests, checker.unwrap_or_default(), AnswerForm::Program, "python"),
-            Answers::Words { numbered } => {
-                if numbered {
-                    text.id = number.to_string();
-                }
+            Answers::Words => {
                 let reference = solutions.first().map(|solution| solution.code.as_str()).unwrap_or_default();
                 let output = final_answer(reference).ok_or("no-answer")?.to_owned();
                 let test = TestCase { input: String::new(), output };
@@ -256,6 +374,12 @@ impl Benchmark {
             attributes,
         })
     }
+}
+
+/// The subject in a problem's name: `intermediate_algebra`.
+fn subject_of(text: &ProblemText) -> String {
+    let subject = text.tags.first().map(String::as_str).unwrap_or("math").to_lowercase();
+    subject.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_")
 }
 
 impl DateWindow {
@@ -309,7 +433,8 @@ pub(crate) fn name_of(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hilora_contract::dataset::{Language, ProblemText, Solution};
+    use crate::benchmark_names::BENCHMARK_NAMES;
+    use hilora_contract::dataset::{Language, Solution};
 
     fn loaded(id: &str, reference: &str, tests: &[(&str, &str)], date: Option<&str>) -> LoadedRow {
         let test =
@@ -343,9 +468,10 @@ mod tests {
 
     #[test]
     fn every_benchmark_has_a_name_of_its_own_and_options_that_are_an_object() {
-        for Benchmark { name, options, hub, .. } in BENCHMARKS {
+        assert_eq!(BENCHMARKS.map(|benchmark| benchmark.name), BENCHMARK_NAMES);
+        for Benchmark { name, forms, hub, .. } in BENCHMARKS {
             assert_eq!(BENCHMARKS.iter().filter(|other| other.name == name).count(), 1);
-            assert!(options.iter().all(|options| serde_json::from_str::<LoaderOptions>(options).is_ok()), "{name}");
+            assert!(forms.iter().all(|form| serde_json::from_str::<LoaderOptions>(form.options).is_ok()), "{name}");
             assert!(hub.starts_with("hf://datasets/"), "{name}");
         }
     }
@@ -353,28 +479,45 @@ mod tests {
     #[test]
     fn a_reference_solution_says_what_is_expected_in_words() {
         let row = loaded("test-1", "3 + 4 = 7\n#### 1,200", &[], None);
-        let problem = benchmark("gsm8k").problem(row, 4).expect("it is a problem");
-        assert_eq!((problem.text.id.as_str(), problem.tests[0].output.as_str()), ("4", "1,200"));
+        let problem = benchmark("gsm8k").problem(row).expect("it is a problem");
+        assert_eq!((problem.text.id.as_str(), problem.tests[0].output.as_str()), ("test-1", "1,200"));
         assert_eq!((problem.answer_form, problem.checker), (AnswerForm::Text, ProblemChecker::Answer));
         let row = loaded("test/algebra/1.json", "so $\\boxed{\\frac{1}{2}}$.", &[], None);
-        let problem = benchmark("math").problem(row, 0).expect("it is a problem");
+        let problem = benchmark("math").problem(row).expect("it is a problem");
         assert_eq!(
             (problem.text.id.as_str(), problem.tests[0].output.as_str()),
             ("test/algebra/1.json", "\\frac{1}{2}")
         );
-        let none = benchmark("gsm8k").problem(loaded("a", "I do not know", &[], None), 0);
+        let none = benchmark("gsm8k").problem(loaded("a", "I do not know", &[], None));
         assert_eq!(none.expect_err("it has no answer"), "no-answer");
-        let untested = benchmark("apps").problem(loaded("apps-7", "print(1)", &[], None), 0);
+        let untested = benchmark("apps").problem(loaded("apps-7", "print(1)", &[], None));
         assert_eq!(untested.expect_err("it has no tests"), "no-tests");
-        let named = benchmark("apps").problem(loaded("apps-7", "print(1)", &[("", "1")], None), 0);
+        let named = benchmark("apps").problem(loaded("apps-7", "print(1)", &[("", "1")], None));
         assert_eq!(named.expect("it has a test").text.id, "7");
+    }
+
+    #[test]
+    fn problems_without_names_are_called_by_subject_and_number() {
+        let mut of_subjects = BTreeMap::new();
+        let names: Vec<String> = ["Intermediate Algebra", "Counting & Probability", "Intermediate Algebra"]
+            .iter()
+            .zip(0..)
+            .map(|(subject, row)| {
+                let problem = benchmark("math").problem(loaded("x-1", "$\\boxed{1}$", &[], None));
+                let mut text = problem.expect("it is a problem").text;
+                text.tags = vec![(*subject).to_owned()];
+                Names::NumbersOfSubjects.give(&mut text, row, &mut of_subjects);
+                text.id
+            })
+            .collect();
+        assert_eq!(names, ["intermediate_algebra/0", "counting_probability/0", "intermediate_algebra/1"]);
     }
 
     #[test]
     fn a_window_has_both_its_days_and_counts_what_is_outside() -> Result<(), RunError> {
         let of_days = |days: &[Option<&str>]| {
             let row = |(at, day): (usize, &Option<&str>)| loaded(&at.to_string(), "", &[("", "1")], *day);
-            let problem = |row| benchmark("livecodebench").problem(row, 0).expect("it is a problem");
+            let problem = |row| benchmark("livecodebench").problem(row).expect("it is a problem");
             let problems = days.iter().enumerate().map(row).map(problem).collect();
             BenchmarkProblems { problems, skipped: BTreeMap::new() }
         };

@@ -1,6 +1,7 @@
 //! The measuring stage: base, adapter and controls on the same held-out problems with the same seeds.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,19 +11,23 @@ use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{OutputCheckers, PluginKind, PromptFormatter, SolutionRunner};
 use hilora_endpoint::Api;
 use hilora_evaluator::{
-    EndpointGenerator, EndpointGeneratorConfig, EvaluationConfig, EvaluationRecord, Evaluator, Latency, MeasuredModel,
-    Measurement, MeasurementOutcome, ModelGenerator, SampleRecord, Side, Watch,
+    BenchmarkMeasurement, Contamination, EndpointGenerator, EndpointGeneratorConfig, EvaluationConfig,
+    EvaluationRecord, Evaluator, EvaluatorError, Latency, MeasuredModel, Measurement, MeasurementOutcome,
+    ModelGenerator, PromptRecord, SampleRecord, Side, Watch,
 };
 use hilora_judge::Judge;
 use hilora_model::{Adapter, BaseFiles, ChatTemplateSource, ModelError, Tokenizer};
 use hilora_trainer::TrainingConfig;
 
 use super::base_model::load_base;
+use super::benchmark::BenchmarkProblems;
+use super::benchmark_check::{check_benchmark, rows_learned};
 use super::config::RunConfig;
 use super::data_check::DataCheck;
 use super::data_files::DataFile;
 use super::error::RunError;
 use super::held_out::BATCH_ROWS_MAX;
+use super::measured_benchmark::MeasuredBenchmark;
 use super::measurement_watch::MeasurementWatch;
 use super::observer::RunObserver;
 use super::rows::read_rows;
@@ -48,6 +53,7 @@ pub struct EvaluateWork {
     models: Models,
     made_from: BTreeMap<String, String>,
     problems: Vec<EvaluationProblem>,
+    benchmarks: Vec<BenchmarkWork>,
     examples: Option<Vec<Example>>,
     formatter: Box<dyn PromptFormatter>,
     runner: Arc<dyn SolutionRunner>,
@@ -57,6 +63,18 @@ pub struct EvaluateWork {
     stages: PathBuf,
     record_file: PathBuf,
     latency_file: PathBuf,
+}
+
+/// A benchmark that is measured.
+struct BenchmarkWork {
+    name: &'static str,
+    made_from: BTreeMap<String, String>,
+    evaluation: EvaluationConfig,
+    prompt: PromptRecord,
+    skipped_problems: BTreeMap<String, u64>,
+    contamination: Contamination,
+    problems: Vec<EvaluationProblem>,
+    formatter: Box<dyn PromptFormatter>,
 }
 
 /// Whose answers are measured.
@@ -250,8 +268,20 @@ impl Stage for EvaluateStage {
             run.prepared(DataFile::Tests)?;
         }
         run.plugins.runner()?;
-        run.plugins.formatter(template(&run.config), || run.base.description(observer))?;
-        Ok(())
+        let template = template(&run.config);
+        run.plugins.formatter(template, || run.base.description(observer))?;
+        if run.config.evaluation.benchmarks.is_empty() {
+            return Ok(());
+        }
+        if (run.data.are_given() || !ahead.contains(&StageName::Prepare)) && !has_problems(run) {
+            let message = "none of the held-out rows has a test, and benchmarks are measured beside held-out problems";
+            return Err(BadInput::with_hint(
+                message,
+                "`data.eval_fraction` or `data.evaluation_files` hold problems out",
+            )
+            .into());
+        }
+        run.benchmarks(observer)?.iter().try_for_each(|benchmark| check_benchmark(benchmark, run, template, observer))
     }
 
     fn key(&self, run: &Run, observer: &dyn RunObserver) -> Result<Option<StageKey>, RunError> {
@@ -285,6 +315,10 @@ impl Stage for EvaluateStage {
         }
         key.insert(&InputName::EvaluationProblems, run.hash_of(&run.data.path(DataFile::Tests))?);
         key.insert(&InputName::TrainingData, run.hash_of(&run.data.path(DataFile::Train))?);
+        for benchmark in run.benchmarks(observer)? {
+            let name = InputName::Benchmark(benchmark.benchmark.name.to_owned());
+            key.insert(&name, benchmark.content());
+        }
         for kind in [PluginKind::PromptFormatter, PluginKind::SolutionRunner] {
             key.insert(&InputName::Plugin(kind), run.plugins.hash(kind)?);
         }
@@ -303,7 +337,9 @@ impl Stage for EvaluateStage {
             None => Models::Own(Box::new(OwnModels::of(run, &key, observer)?)),
         };
         let template = template(config);
+        let formatter = || run.plugins.formatter(template, || run.base.folder(observer).map(Path::to_owned));
         Ok(EvaluateWork {
+            benchmarks: BenchmarkWork::all(run, &formatter, observer)?,
             adapter_name: config.adapter_name.clone(),
             specialist: config.specialist_type().to_owned(),
             seed: config.seed,
@@ -316,7 +352,7 @@ impl Stage for EvaluateStage {
             } else {
                 None
             },
-            formatter: run.plugins.formatter(template, || run.base.folder(observer).map(Path::to_owned))?,
+            formatter: formatter()?,
             runner: run.plugins.runner()?,
             checkers: run.plugins.checkers()?,
             workers: run.workers,
@@ -393,10 +429,51 @@ impl OwnModels {
     }
 }
 
-/// Measured models, with their control if there is one.
-struct MeasuredModels<'a> {
+impl BenchmarkWork {
+    fn all(
+        run: &Run,
+        formatter: &dyn Fn() -> Result<Box<dyn PromptFormatter>, RunError>,
+        observer: &dyn RunObserver,
+    ) -> Result<Vec<Self>, RunError> {
+        let benchmarks = run.benchmarks(observer)?;
+        if benchmarks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let learned = rows_learned(run, observer)?;
+        let work = |benchmark: &MeasuredBenchmark| -> Result<Self, RunError> {
+            let formatter = benchmark.formatter(formatter()?);
+            let BenchmarkProblems { problems, skipped } = benchmark.problems.clone();
+            let name = benchmark.benchmark.name;
+            let trained_on = learned.as_deref().map_err(|why| *why);
+            Ok(Self {
+                name,
+                made_from: benchmark.made_from.clone(),
+                evaluation: benchmark.evaluation.clone(),
+                prompt: benchmark.prompt_record(&*formatter, run.config.specialist_type())?,
+                skipped_problems: skipped,
+                contamination: MeasuredBenchmark::contamination(name, &problems, trained_on, observer)?,
+                problems,
+                formatter,
+            })
+        };
+        benchmarks.iter().map(work).collect()
+    }
+}
+
+/// What makes the base's answers and the adapter's, or why nothing does.
+type Generators<G> = Result<(G, G), EvaluatorError>;
+
+/// Base and adapter as they answer the problems of one set.
+struct ComparedModels<'a> {
     base: MeasuredModel<'a>,
     adapter: MeasuredModel<'a>,
+}
+
+/// Measured models, with their control if there is one.
+struct MeasuredModels<'a> {
+    held_out: ComparedModels<'a>,
+    /// In the order of the benchmarks.
+    benchmarks: Vec<ComparedModels<'a>>,
     shuffled_answers: Option<MeasuredModel<'a>>,
 }
 
@@ -413,11 +490,17 @@ impl EvaluateWork {
         endpoint: &EndpointGeneratorConfig,
         observer: &dyn RunObserver,
     ) -> Result<MeasurementOutcome, RunError> {
-        let generator = |side| EndpointGenerator::new(endpoint, side, &self.evaluation, &*self.formatter, self.seed);
-        let (base, adapter) = (generator(Side::Base)?, generator(Side::Adapter)?);
-        let base = MeasuredModel { generator: &base, timed: None, content: base.content() };
-        let adapter = MeasuredModel { generator: &adapter, timed: None, content: adapter.content() };
-        self.run_measurement(MeasuredModels { base, adapter, shuffled_answers: None }, &|| Ok(()), observer)
+        let generators = self.of_each_set(&|evaluation, formatter| {
+            let generator = |side| EndpointGenerator::new(endpoint, side, evaluation, formatter, self.seed);
+            Ok((generator(Side::Base)?, generator(Side::Adapter)?))
+        })?;
+        let mut compared = generators.iter().map(|(base, adapter)| ComparedModels {
+            base: MeasuredModel { generator: base, timed: None, content: base.content() },
+            adapter: MeasuredModel { generator: adapter, timed: None, content: adapter.content() },
+        });
+        let Some(held_out) = compared.next() else { return Ok(MeasurementOutcome::Interrupted) };
+        let models = MeasuredModels { held_out, benchmarks: compared.collect(), shuffled_answers: None };
+        self.run_measurement(models, &|| Ok(()), observer)
     }
 
     fn measure_own(&self, models: &OwnModels, observer: &dyn RunObserver) -> Result<MeasurementOutcome, RunError> {
@@ -435,18 +518,26 @@ impl EvaluateWork {
         };
         let adapter = adapter_of(adapter)?;
         let shuffled = shuffled.as_ref().map(adapter_of).transpose()?;
-        let formatter = &*self.formatter;
-        let generator = |adapter| {
-            ModelGenerator::new(&model, adapter, &tokenizer, formatter, &self.evaluation, self.seed, BATCH_ROWS_MAX)
+        let generator = |adapter, evaluation: &EvaluationConfig, formatter: &dyn PromptFormatter| {
+            ModelGenerator::new(&model, adapter, &tokenizer, formatter, evaluation, self.seed, BATCH_ROWS_MAX)
         };
-        let (base_generator, adapter_generator) = (generator(None)?, generator(Some(&adapter))?);
-        let shuffled_generator = shuffled.as_ref().map(|adapter| generator(Some(adapter))).transpose()?;
+        let generators = self.of_each_set(&|evaluation, formatter| {
+            Ok((generator(None, evaluation, formatter)?, generator(Some(&adapter), evaluation, formatter)?))
+        })?;
+        let (evaluation, formatter) = (&self.evaluation, &*self.formatter);
+        let shuffled_generator =
+            shuffled.as_ref().map(|adapter| generator(Some(adapter), evaluation, formatter)).transpose()?;
         fn measured<'a>(generator: &'a ModelGenerator<'a>, content: ContentHash) -> MeasuredModel<'a> {
             MeasuredModel { generator, timed: Some(generator), content }
         }
+        let mut compared = generators.iter().map(|(base, adapter)| ComparedModels {
+            base: measured(base, contents.base),
+            adapter: measured(adapter, contents.adapter),
+        });
+        let Some(held_out) = compared.next() else { return Ok(MeasurementOutcome::Interrupted) };
         let models = MeasuredModels {
-            base: measured(&base_generator, contents.base),
-            adapter: measured(&adapter_generator, contents.adapter),
+            held_out,
+            benchmarks: compared.collect(),
             shuffled_answers: shuffled_generator
                 .as_ref()
                 .zip(contents.shuffled)
@@ -456,6 +547,16 @@ impl EvaluateWork {
         // The decode times are of the same files.
         base_files.check()?;
         Ok(outcome)
+    }
+
+    /// What makes the two models of each set of problems: of the held-out ones, and then of each benchmark.
+    fn of_each_set<G>(
+        &self,
+        generators: &dyn Fn(&EvaluationConfig, &dyn PromptFormatter) -> Generators<G>,
+    ) -> Result<Vec<(G, G)>, EvaluatorError> {
+        let benchmarks = self.benchmarks.iter().map(|benchmark| (&benchmark.evaluation, &*benchmark.formatter));
+        let sets = iter::once((&self.evaluation, &*self.formatter)).chain(benchmarks);
+        sets.map(|(evaluation, formatter)| generators(evaluation, formatter)).collect()
     }
 
     fn run_measurement(
@@ -468,7 +569,25 @@ impl EvaluateWork {
         let judge = Judge::new(self.runner.clone(), self.workers)
             .with_checkers(self.checkers.clone())
             .telling_expected(!self.evaluation.hide_expected);
-        let MeasuredModels { base, adapter, shuffled_answers } = models;
+        let MeasuredModels { held_out: ComparedModels { base, adapter }, benchmarks, shuffled_answers } = models;
+        let benchmarks = self.benchmarks.iter().zip(benchmarks).map(|(work, ComparedModels { base, adapter })| {
+            BenchmarkMeasurement {
+                name: work.name,
+                made_from: work.made_from.clone(),
+                prompt: work.prompt.clone(),
+                skipped_problems: work.skipped_problems.clone(),
+                contamination: work.contamination.clone(),
+                evaluator: Evaluator {
+                    formatter: &*work.formatter,
+                    judge: &judge,
+                    specialist: &self.specialist,
+                    config: &work.evaluation,
+                },
+                problems: &work.problems,
+                base,
+                adapter,
+            }
+        });
         let measurement = Measurement {
             adapter_name: &self.adapter_name,
             made_from: self.made_from.clone(),
@@ -478,6 +597,7 @@ impl EvaluateWork {
             base,
             adapter,
             shuffled_answers,
+            benchmarks: benchmarks.collect(),
             nearest_copy: self.examples.as_deref(),
         };
         let mut samples = SampleRecord::open(&self.stages, self.program)?;

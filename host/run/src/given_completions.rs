@@ -7,22 +7,26 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hilora_contract::artifact::{ContentHash, FileError, JsonLines, Output, OutputClaim, OutputError, Row, hash_of_artifact};
+use hilora_contract::artifact::{
+    ContentHash, FileError, JsonLines, Output, OutputClaim, OutputError, Row, hash_of_artifact,
+};
 use hilora_contract::dataset::{EvaluationProblem, Lesson};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::PluginKind;
-use hilora_evaluator::{CompletionFile, CompletionsRecord, GivenAnswers, STATISTICS, SampleRecord, Watch};
+use hilora_evaluator::{
+    CleanRates, CompletionFile, CompletionsRecord, Contamination, GivenAnswers, STATISTICS, SampleRecord, Watch,
+};
 use hilora_judge::workers::WorkerCommand;
 use hilora_judge::{BrokenTest, Judge};
-use hilora_prepare::contaminated_rows;
 use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 
 use super::benchmark::{Benchmark, BenchmarkProblems, DateWindow, name_of};
 use super::environment::available_cores;
 use super::error::RunError;
 use super::hub_files::local_files;
+use super::measured_benchmark::MeasuredBenchmark;
 use super::measurement_watch::MeasurementWatch;
-use super::observer::{RunObserver, Task};
+use super::observer::RunObserver;
 use super::program::program_hash;
 use super::rows::read_rows_watched;
 use super::run_plugins::{shipped_loader, worker_pool};
@@ -74,7 +78,8 @@ impl GivenCompletions {
         let files = self.files(observer)?;
         self.check_output(&files, &components)?;
         let BenchmarkProblems { problems, skipped } = self.problems(&host, &files)?;
-        let made_from = self.made_from(&components, &files, &problems, observer)?;
+        let contamination = self.contamination(&problems, observer)?;
+        let made_from = self.made_from(&components, &files, &contamination)?;
         let formatter = host.formatter(&components.formatter)?;
         let runner = Arc::new(worker_pool(&host, &components.runner, &self.worker)?);
         let workers = self.workers.map_or_else(available_cores, usize::from);
@@ -95,13 +100,16 @@ impl GivenCompletions {
             (Some(benchmark), _) => benchmark.name.to_owned(),
             (None, file) => file.map(|file| name_of(file)).unwrap_or_default(),
         };
+        let without_contaminated = CleanRates::of(&evaluation, &contamination)?;
         let record = CompletionsRecord {
             statistics: STATISTICS,
             benchmark,
             made_from,
             skipped_problems: skipped,
             completions,
+            contamination,
             evaluation,
+            without_contaminated,
         };
         if let Some(output) = &self.output {
             record.write(output)?;
@@ -181,8 +189,7 @@ impl GivenCompletions {
         &self,
         components: &Components,
         files: &[PathBuf],
-        problems: &[EvaluationProblem],
-        observer: &dyn RunObserver,
+        contamination: &Contamination,
     ) -> Result<BTreeMap<String, String>, RunError> {
         let hash = |file: &Path| -> Result<ContentHash, RunError> {
             Ok(hash_of_artifact(file).map_err(|error| FileError::reading(file, error))?)
@@ -209,33 +216,21 @@ impl GivenCompletions {
         }
         put("code version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         put("prompt".to_owned(), "as whoever drew the completions asked; no model was asked here".to_owned());
-        put("training data check".to_owned(), self.training_data_check(problems, observer)?);
+        put("training data check".to_owned(), contamination.words());
         Ok(made_from)
     }
 
     /// What is known of the problems in the data that the model was trained on.
-    fn training_data_check(
+    fn contamination(
         &self,
         problems: &[EvaluationProblem],
         observer: &dyn RunObserver,
-    ) -> Result<String, RunError> {
-        let Some(rows) = &self.trained_on else {
-            return Ok("unchecked: nothing here says what the model was trained on".to_owned());
-        };
-        let lessons: Vec<Lesson> = read_rows_watched(rows, observer)?;
-        let task = observer.begin(Task::brief("check the rows", "rows"));
-        let found = contaminated_rows(&lessons, problems)?;
-        task.finish();
-        let (rows, of) = (rows.display(), lessons.len());
-        Ok(match found.first() {
-            None => format!("none of the {of} rows of {rows} shares too much with the problems"),
-            Some(first) => {
-                let (count, row, reason) = (found.len(), first.row, &first.reason);
-                format!(
-                    "{count} of {of} rows of {rows} share too much with the problems; the first is row {row}: {reason}"
-                )
-            }
-        })
+    ) -> Result<Contamination, RunError> {
+        let name = self.benchmark.map_or("the problems", |benchmark| benchmark.name);
+        let lessons: Option<Vec<Lesson>> =
+            self.trained_on.as_ref().map(|rows| read_rows_watched(rows, observer)).transpose()?;
+        let learned = lessons.as_deref().ok_or("nothing here says what the model was trained on");
+        MeasuredBenchmark::contamination(name, problems, learned, observer)
     }
 }
 

@@ -59,11 +59,17 @@ pub mod metrics;
 mod train_stage;
 mod training_watch;
 
+mod benchmark;
+mod benchmark_check;
+mod benchmark_names;
+mod benchmark_prompt;
+mod math_files;
+mod measured_benchmark;
+
 mod data_check;
 mod evaluate_stage;
 mod measured_folder;
 
-mod benchmark;
 mod given_completions;
 
 mod register_stage;
@@ -81,6 +87,7 @@ pub use given_completions::GivenCompletions;
 pub use held_out::HeldOutWork;
 pub use hub_files::local_files;
 pub use main_job::main_job;
+pub use measured_benchmark::MeasuredBenchmark;
 pub use measured_folder::require_as_measured;
 pub use observer::{RunObserver, Task, TaskProgress, Unwatched};
 pub use prepare_stage::{PrepareStage, PrepareWork};

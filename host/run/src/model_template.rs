@@ -72,6 +72,15 @@ impl PromptFormatter for ModelTemplateFormatter {
         problems.iter().zip(prompts).map(lay_out).collect()
     }
 
+    fn format_messages(&self, _specialist: &str, prompts: &[Vec<Message>]) -> Result<Vec<Sequence>, PluginError> {
+        let lay_out = |messages: &Vec<Message>| {
+            let segments = self.template.lay_out_prompt(messages);
+            let segments = segments.map_err(|error| self.refusal("a benchmark's prompt", &error))?;
+            Ok(Sequence { segments, messages: messages.clone() })
+        };
+        prompts.iter().map(lay_out).collect()
+    }
+
     fn extract_solution(&self, completion: &str) -> Result<Option<String>, PluginError> {
         answer_of(completion, self.opens_thought).map_or(Ok(None), |answer| self.formatter.extract_solution(answer))
     }

@@ -188,7 +188,7 @@ impl Stage for PrepareStage {
             && run.plugins.checkers()?.find(name)?.is_none()
         {
             let message = format!("data.checker: there is no output checker `{name}`");
-            let hint = "expected `lines`, `tokens`, `float`, `answer`, or the name of an output checker under plugins/";
+            let hint = "expected `lines`, `tokens`, `float`, `decimals`, `answer`, or the name of an output checker under plugins/";
             return Err(BadInput::with_hint(message, hint).into());
         }
         data.decontaminate.iter().try_for_each(|set| run.plugins.set_loader(&set.source).map(|_| ()))

@@ -187,6 +187,7 @@ mod tests {
             Evaluation::of_outcomes(vec![ProblemOutcome { id: name.clone(), title: name, domain, samples }], &[1])
         };
         let record = EvaluationRecord {
+            benchmarks: Vec::new(),
             statistics: STATISTICS,
             adapter_name: "python-lora".to_owned(),
             made_from: BTreeMap::from([(InputName::Adapter.to_string(), hash.to_string())]),

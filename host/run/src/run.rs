@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hilora_contract::artifact::{ContentHash, StageLedger, hash_of_artifact};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::PromptFormatter;
+use hilora_evaluator::BenchmarkConfig;
 use hilora_judge::workers::WorkerCommand;
 use hilora_model::DeviceChoice;
 use hilora_prepare::DataConfig;
 
 use super::base_model::BaseModel;
+use super::benchmark::resolve_files;
 use super::config::RunConfig;
 use super::data_files::{DataFile, DataFiles};
 use super::environment::{Environment, available_cores};
 use super::error::RunError;
+use super::measured_benchmark::MeasuredBenchmark;
 use super::observer::RunObserver;
 use super::program::program_hash;
 use super::run_folder::RunFolder;
@@ -47,6 +50,8 @@ pub struct RunOptions {
     pub is_unchecked: bool,
     /// An adapter to measure in the place of the one that the run has trained; the evaluation says so.
     pub adapter: Option<PathBuf>,
+    /// A benchmark that is measured in the place of the config's of the same name, or beside its others.
+    pub benchmark: Option<BenchmarkConfig>,
     /// Whether nothing may be written.
     pub is_dry: bool,
     /// The program that serves as a worker process.
@@ -66,6 +71,7 @@ impl RunOptions {
             registry: "runs/registry.sqlite".into(),
             is_unchecked: false,
             adapter: None,
+            benchmark: None,
             is_dry: false,
             worker,
         }
@@ -95,6 +101,7 @@ pub struct Run {
     is_dry: bool,
     ledger: Mutex<StageLedger>,
     program: ContentHash,
+    benchmarks: OnceLock<Vec<MeasuredBenchmark>>,
 }
 
 /// `train_file` takes what `files` takes: where it names rows that nobody has prepared, they are the source.
@@ -117,6 +124,26 @@ fn take_train_file_as_source(data: &mut DataConfig) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Puts a benchmark in the place of the one of its name: what it says goes before what the config says of it.
+fn take_benchmark(config: &mut RunConfig, asked: &BenchmarkConfig) -> Result<(), RunError> {
+    let benchmarks = &mut config.evaluation.benchmarks;
+    let place = benchmarks.iter().position(|benchmark| benchmark.name == asked.name);
+    let benchmark = match place {
+        Some(place) => &mut benchmarks[place],
+        None => benchmarks.push_mut(BenchmarkConfig { name: asked.name.clone(), ..BenchmarkConfig::default() }),
+    };
+    if !asked.files.is_empty() {
+        benchmark.files = asked.files.clone();
+    }
+    let BenchmarkConfig { from, to, limit, k, .. } = asked.clone();
+    benchmark.from = from.or(benchmark.from.take());
+    benchmark.to = to.or(benchmark.to.take());
+    benchmark.limit = limit.or(benchmark.limit);
+    benchmark.k = k.or(benchmark.k.take());
+    let wrong = config.evaluation.validate();
+    if wrong.is_empty() { Ok(()) } else { Err(BadInput::new(wrong.join("; ")).into()) }
+}
+
 /// The lists of files that a loader reads.
 fn named_files(data: &mut DataConfig) -> impl Iterator<Item = &mut Vec<PathBuf>> {
     let is_prepared = data.is_prepared();
@@ -137,6 +164,9 @@ impl Run {
         if let Some(device) = options.device {
             config.training.device = device;
         }
+        if let Some(benchmark) = &options.benchmark {
+            take_benchmark(&mut config, benchmark)?;
+        }
         take_train_file_as_source(&mut config.data)?;
         let problems = config.data.wrong_beside_prepared_rows();
         if !problems.is_empty() {
@@ -150,6 +180,7 @@ impl Run {
                 *files = found;
             }
         }
+        resolve_files(&mut config.evaluation.benchmarks, !options.is_dry);
         let path = match &options.folder {
             Some(folder) => folder.clone(),
             None => Path::new("runs").join(options.config.file_stem().unwrap_or("run".as_ref())),
@@ -172,6 +203,7 @@ impl Run {
             is_dry: options.is_dry,
             ledger: Mutex::new(ledger),
             program,
+            benchmarks: OnceLock::new(),
         };
         if !run.is_dry {
             run.folder.remove_partial_files(run.data.written_folders())?;
@@ -187,6 +219,16 @@ impl Run {
     /// Opens a run to look at it: nothing is written and nobody is kept out.
     pub fn open_to_read(options: &RunOptions) -> Result<Self, RunError> {
         Self::open(&RunOptions { is_dry: true, ..options.clone() })
+    }
+
+    /// The benchmarks that base and adapter are measured on, read when they are first asked for. In a dry run those that
+    /// would be downloaded are left out, which the observer is told.
+    pub fn benchmarks(&self, observer: &dyn RunObserver) -> Result<&[MeasuredBenchmark], RunError> {
+        if let Some(benchmarks) = self.benchmarks.get() {
+            return Ok(benchmarks);
+        }
+        let benchmarks = MeasuredBenchmark::all(&self.config.evaluation, self.plugins.host(), self.is_dry, observer)?;
+        Ok(self.benchmarks.get_or_init(|| benchmarks))
     }
 
     /// Whether nothing may be written.

@@ -201,6 +201,11 @@ impl RunPlugins {
         Ok(Arc::new(CheckerFolder::new(host, "plugins".into())))
     }
 
+    /// What opens components.
+    pub(crate) fn host(&self) -> &PluginHost {
+        &self.host
+    }
+
     /// The hash of one kind of plugin's component.
     pub fn hash(&self, kind: PluginKind) -> Result<ContentHash, RunError> {
         let file = match kind {

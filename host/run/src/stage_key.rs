@@ -83,6 +83,8 @@ pub enum InputName {
     NamedAdapter,
     /// The adapter that learned shuffled answers.
     ShuffledAdapter,
+    /// A benchmark's files and what reads them, by its name.
+    Benchmark(String),
     /// How the rows to learn from were checked against the held-out problems.
     TrainingDataCheck,
 }
@@ -108,6 +110,7 @@ impl fmt::Display for InputName {
             Self::Adapter => "adapter",
             Self::NamedAdapter => "adapter named by the user",
             Self::ShuffledAdapter => "shuffled adapter",
+            Self::Benchmark(name) => return write!(f, "benchmark {name}"),
             Self::TrainingDataCheck => "training data check",
         })
     }

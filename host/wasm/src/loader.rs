@@ -271,8 +271,12 @@ fn checked_checker(checker: types::ProblemChecker) -> Result<ProblemChecker, Str
                 format!("expected a JSON object as options of the checker `{}`, got {error}", plugin.name)
             })?;
             match ProblemChecker::named(&plugin.name) {
-                // The one built-in checker that has no case of its own in the interface.
-                Ok(ProblemChecker::Answer) if serde_json::Map::is_empty(&options) => ProblemChecker::Answer,
+                // The built-in checkers that have no case of their own in the interface.
+                Ok(checker @ (ProblemChecker::Answer | ProblemChecker::Decimals))
+                    if serde_json::Map::is_empty(&options) =>
+                {
+                    checker
+                }
                 _ => ProblemChecker::Plugin { name: plugin.name, options },
             }
         }

@@ -37,7 +37,9 @@ impl OutputClaim {
                 // Whoever held it has removed it if the name is another file's by now, or nobody's.
                 let ours = file.metadata()?;
                 match fs::symlink_metadata(&lock) {
-                    Ok(found) if (found.dev(), found.ino()) == (ours.dev(), ours.ino()) => return Ok(Some((file, folders))),
+                    Ok(found) if (found.dev(), found.ino()) == (ours.dev(), ours.ino()) => {
+                        return Ok(Some((file, folders)));
+                    }
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),

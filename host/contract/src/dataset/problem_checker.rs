@@ -5,6 +5,7 @@
 //!
 //! ```json
 //! "tokens"
+//! "decimals"
 //! "answer"
 //! {"name": "lines", "ignore_case": true}
 //! {"name": "float", "absolute_tolerance": 1e-9, "relative_tolerance": 1e-9}
@@ -40,6 +41,8 @@ pub enum ProblemChecker {
         /// Whether ASCII letters that differ in case alone are the same in all other tokens.
         ignore_case: bool,
     },
+    /// Line by line, without the white space around them; lines of decimal numbers match by value, as LiveCodeBench grades.
+    Decimals,
     /// As mathematical answers: the final answer of a text must say what is expected.
     Answer,
     /// As an output checker decides.
@@ -95,7 +98,7 @@ impl ProblemChecker {
     /// Refuses tolerances that are none and names that are no plugin's.
     pub fn check(&self) -> Result<(), ProblemCheckerError> {
         match self {
-            Self::Lines { .. } | Self::Tokens { .. } | Self::Answer => Ok(()),
+            Self::Lines { .. } | Self::Tokens { .. } | Self::Decimals | Self::Answer => Ok(()),
             Self::Float { absolute_tolerance, relative_tolerance, .. } => {
                 let options = [("absolute_tolerance", absolute_tolerance), ("relative_tolerance", relative_tolerance)];
                 match options.into_iter().find(|(_, value)| !(value.is_finite() && **value >= 0.0)) {
@@ -149,7 +152,7 @@ impl TryFrom<Form> for ProblemChecker {
             ("absolute_tolerance", absolute_tolerance.is_some() && !is_float),
             ("relative_tolerance", relative_tolerance.is_some() && !is_float),
             ("ignore_case", ignore_case.is_some() && !is_text),
-            ("options", options.is_some() && (is_text || name == "answer")),
+            ("options", options.is_some() && (is_text || ["decimals", "answer"].contains(&name.as_str()))),
         ];
         if let Some((option, _)) = foreign.into_iter().find(|(_, given)| *given) {
             return Err(ProblemCheckerError::Option { name, option });
@@ -158,6 +161,7 @@ impl TryFrom<Form> for ProblemChecker {
         let checker = match name.as_str() {
             "lines" => Self::Lines { ignore_case },
             "tokens" => Self::Tokens { ignore_case },
+            "decimals" => Self::Decimals,
             "answer" => Self::Answer,
             "float" => Self::Float {
                 absolute_tolerance: absolute_tolerance.unwrap_or(TOLERANCE_DEFAULT),
@@ -190,6 +194,7 @@ impl From<ProblemChecker> for Form {
                 ignore_case: some(ignore_case),
                 options: None,
             },
+            ProblemChecker::Decimals => Options { name: "decimals".to_owned(), ..Options::default() },
             ProblemChecker::Answer => Options { name: "answer".to_owned(), ..Options::default() },
             ProblemChecker::Plugin { name, options } => {
                 let options = Some(options).filter(|options| !options.is_empty());
@@ -224,6 +229,7 @@ mod tests {
             r#""lines""#,
             r#""tokens""#,
             r#""float""#,
+            r#""decimals""#,
             r#""answer""#,
             r#""any-order-checker""#,
             r#"{"name":"lines","ignore_case":true}"#,
@@ -248,6 +254,7 @@ mod tests {
             (r#""""#, "got ``"),
             (r#"{"name":"lines","absolute_tolerance":1}"#, "`lines` has no option `absolute_tolerance`"),
             (r#"{"name":"answer","ignore_case":true}"#, "`answer` has no option `ignore_case`"),
+            (r#"{"name":"decimals","ignore_case":true}"#, "`decimals` has no option `ignore_case`"),
             (r#"{"name":"answer","options":{}}"#, "`answer` has no option `options`"),
             (r#"{"name":"tokens","options":{}}"#, "`tokens` has no option `options`"),
             (r#"{"name":"a-plugin","ignore_case":true}"#, "`a-plugin` has no option `ignore_case`"),

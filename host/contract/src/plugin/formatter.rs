@@ -1,7 +1,7 @@
 //! A prompt formatter: the text a model reads and learns, and which of it is trained on.
 
 use super::{PluginError, PluginIdentity};
-use crate::dataset::{Conversation, Domain, Message, PolicyExample, ProblemText, Segment};
+use crate::dataset::{Conversation, Domain, Message, PolicyExample, ProblemText, Role, Segment};
 
 /// A solved problem as a formatter takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,30 @@ pub trait PromptFormatter: Send + Sync {
 
     /// The prompt for each problem; none of it is trained on.
     fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Sequence>, PluginError>;
+
+    /// The prompt that each of these lists of messages is, laid out as a conversation that is learned from begins, with the
+    /// assistant's turn opened.
+    fn format_messages(&self, specialist: &str, prompts: &[Vec<Message>]) -> Result<Vec<Sequence>, PluginError> {
+        // Nothing but the beginning of a lesson is of use, and that does not depend on its answer.
+        let answered = |(number, messages): (usize, &Vec<Message>)| {
+            let answer = Message::new(Role::Assistant, "answer");
+            FormatterLesson::Conversation(Conversation {
+                id: format!("prompt {number}"),
+                messages: messages.iter().cloned().chain([answer]).collect(),
+                tools: Vec::new(),
+                tags: Vec::new(),
+                difficulty: None,
+            })
+        };
+        let lessons: Vec<FormatterLesson> = prompts.iter().enumerate().map(answered).collect();
+        let sequences = self.format_lessons(specialist, &lessons)?;
+        let prompt = |mut sequence: Sequence| {
+            sequence.segments = sequence.segments.into_iter().take_while(|segment| !segment.trained).collect();
+            sequence.messages.pop();
+            sequence
+        };
+        Ok(sequences.into_iter().map(prompt).collect())
+    }
 
     /// The program in a completion; `None` where there is none.
     fn extract_solution(&self, completion: &str) -> Result<Option<String>, PluginError>;

@@ -81,6 +81,7 @@ mod tests {
         let adapter = vec![outcome("a,\"b\"", 2, 2), outcome("c", 1, 2)];
         let of = |outcomes| Evaluation::of_outcomes(outcomes, &[1, 2]);
         Ok(EvaluationRecord {
+            benchmarks: Vec::new(),
             statistics: crate::STATISTICS,
             adapter_name: "lora".to_owned(),
             made_from: [("base model".to_owned(), "ab12".to_owned())].into(),

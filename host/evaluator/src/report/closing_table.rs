@@ -1,9 +1,11 @@
 //! The closing table: what a run ends with on the terminal, in 78 columns.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::contents::Report;
-use crate::breakdown::GroupScore;
+use crate::benchmark_record::BenchmarkRecord;
+use crate::breakdown::{Breakdown, GroupScore};
 use crate::comparison::Comparison;
 use crate::evaluation::Evaluation;
 use crate::interval::Estimate;
@@ -41,17 +43,8 @@ pub(super) fn render(report: &Report<'_>) -> String {
         p_value(comparison.p_value)
     ));
     lines.extend(control_lines(report));
-    for breakdown in report.record.breakdowns.iter().filter(|breakdown| breakdown.groups.len() > 1) {
-        lines.push(String::new());
-        lines.push(row(&format!("pass@1 by {}", breakdown.by), "base", "adapter", "difference"));
-        lines.extend(breakdown.groups.iter().map(group_row));
-        if breakdown.groups.iter().any(is_marked) {
-            lines.push(format!("  * p below {MARKED_BELOW}, adjusted over all groups (Holm)"));
-        }
-        if breakdown.overlaps(comparison) {
-            lines.push("  a problem counts in each of its groups".to_owned());
-        }
-    }
+    lines.extend(breakdown_lines(&report.record.breakdowns, comparison));
+    lines.extend(report.record.benchmarks.iter().flat_map(benchmark_lines));
     if let Some(gate) = report.decision {
         lines.push(String::new());
         lines.push(gate.to_string());
@@ -125,6 +118,53 @@ fn control_lines(report: &Report<'_>) -> Vec<String> {
     .collect()
 }
 
+fn breakdown_lines(breakdowns: &[Breakdown], comparison: &Comparison) -> Vec<String> {
+    let mut lines = Vec::new();
+    for breakdown in breakdowns.iter().filter(|breakdown| breakdown.groups.len() > 1) {
+        lines.push(String::new());
+        lines.push(row(&format!("pass@1 by {}", breakdown.by), "base", "adapter", "difference"));
+        lines.extend(breakdown.groups.iter().map(group_row));
+        if breakdown.groups.iter().any(is_marked) {
+            lines.push(format!("  * p below {MARKED_BELOW}, adjusted over all groups (Holm)"));
+        }
+        if breakdown.overlaps(comparison) {
+            lines.push("  a problem counts in each of its groups".to_owned());
+        }
+    }
+    lines
+}
+
+/// A benchmark's part of the table, which no gate decides by.
+fn benchmark_lines(benchmark: &BenchmarkRecord) -> Vec<String> {
+    let BenchmarkRecord { name, comparison, without_contaminated, contamination, prompt, .. } = benchmark;
+    let (problems, samples) = (comparison.base.problems, comparison.base.samples_per_problem);
+    let mut lines =
+        vec![String::new(), row(&format!("{name} ({problems} × {samples})"), "base", "adapter", "difference")];
+    lines.extend(pass_rows(comparison).into_iter().chain(repeated_rows(comparison)));
+    lines.extend(apart_rows(comparison));
+    if let Some(clean) = without_contaminated {
+        let at_1 = |pass: &BTreeMap<u32, Estimate>| pass.get(&1).map(fraction).unwrap_or_default();
+        let name = format!("  {} not in the training", clean.problems);
+        lines.push(row(&name, &at_1(&clean.base), &at_1(&clean.adapter), &points(&clean.improvement_points)));
+    }
+    lines.push(format!(
+        "  better on {}, worse on {}, equal on {}: {}; prompt: {}",
+        comparison.problems_better,
+        comparison.problems_worse,
+        comparison.problems_equal,
+        p_value(comparison.p_value),
+        prompt.kind
+    ));
+    lines.push(match contamination.rows {
+        Some(rows) => {
+            format!("  {} of its problems share too much with the {rows} training rows", contamination.problems.len())
+        }
+        None => format!("  training data {}", contamination.check),
+    });
+    lines.extend(breakdown_lines(&benchmark.breakdowns, comparison));
+    lines
+}
+
 fn group_row(group: &GroupScore) -> String {
     let name = format!("  {} ({})", group.group, group.problems);
     let mark = if is_marked(group) { " *" } else { "" };
@@ -189,6 +229,7 @@ mod tests {
         let latency = Latency { base_us: 412.4, adapter_us: 498.6, increase: 0.209, tokens: 600 };
         let gate = GateConfig::default().decide(&GateMeasurements::of(&comparison, &latency));
         let record = EvaluationRecord {
+            benchmarks: Vec::new(),
             statistics: STATISTICS,
             adapter_name: "python-lora".to_owned(),
             made_from: [("base model".to_owned(), "ab12".to_owned())].into(),
@@ -241,6 +282,7 @@ mod tests {
         problem.domain = Domain(HOSTILE.to_owned());
         let problems = [problem, doubling_problem("q")];
         let record = EvaluationRecord {
+            benchmarks: Vec::new(),
             statistics: STATISTICS,
             adapter_name: HOSTILE.to_owned(),
             made_from: [(HOSTILE.to_owned(), HOSTILE.to_owned())].into(),

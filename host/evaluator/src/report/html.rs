@@ -3,7 +3,7 @@
 //!
 //! Answers are text that a model wrote; the template escapes all of it, and the page carries no script.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
@@ -12,6 +12,7 @@ use super::contents::Report;
 use super::examples::examples;
 use super::training_curves::TrainingCurves;
 use super::verdict_bars::verdict_bars;
+use crate::benchmark_record::BenchmarkRecord;
 use crate::breakdown::Breakdown;
 use crate::comparison::Comparison;
 use crate::evaluation::Evaluation;
@@ -19,6 +20,20 @@ use crate::gate::GateDecision;
 use crate::interval::Estimate;
 use hilora_pages::chart::{Bar, BarPair, LineChart, Series, bar_pairs, line_chart};
 use hilora_pages::page::{card, page};
+
+/// What links call the sections of benchmarks, of which each is in a record once.
+const BENCHMARK_IDS: [&str; 10] = [
+    "benchmark-1",
+    "benchmark-2",
+    "benchmark-3",
+    "benchmark-4",
+    "benchmark-5",
+    "benchmark-6",
+    "benchmark-7",
+    "benchmark-8",
+    "benchmark-9",
+    "benchmark-10",
+];
 
 /// Groups beyond this make a table instead of bars.
 const BARS_MAX: usize = 12;
@@ -36,6 +51,10 @@ pub(super) fn render(report: &Report<'_>) -> String {
     for (index, breakdown) in breakdowns.into_iter().enumerate() {
         let id = ["by-1", "by-2", "by-3", "by-4"].get(index).copied().unwrap_or("by-more");
         sections.push((id, format!("By {}", breakdown.by), breakdown_section(breakdown, comparison)));
+    }
+    for (index, benchmark) in record.benchmarks.iter().enumerate() {
+        let id = BENCHMARK_IDS.get(index).copied().unwrap_or("benchmark-more");
+        sections.push((id, benchmark.name.clone(), benchmark_section(benchmark)));
     }
     sections.push(("verdicts", "Verdicts".to_owned(), verdict_table(comparison)));
     sections.push(("latency", "Latency".to_owned(), latency_table(report)));
@@ -130,6 +149,49 @@ fn pass_section(comparison: &Comparison) -> Markup {
     }
 }
 
+fn benchmark_section(benchmark: &BenchmarkRecord) -> Markup {
+    let BenchmarkRecord { comparison, config, prompt, contamination, without_contaminated, .. } = benchmark;
+    let at = |pass: &BTreeMap<u32, Estimate>, k: &u32| pass.get(k).map(fraction).unwrap_or_default();
+    html! {
+        p.soft {
+            (comparison.base.problems) " problems, " (config.samples_per_problem) " answers each at temperature "
+            (config.temperature) "; the gate does not read it."
+        }
+        (pass_section(comparison))
+        @if let Some(clean) = without_contaminated {
+            h3 { "Without the problems that stand in the training data: " (clean.problems) " problems" }
+            div.scroll { table {
+                tr { @for head in ["k", "base", "adapter", "difference"] { th scope="col" { (head) } } }
+                @for k in clean.base.keys() {
+                    tr {
+                        td { (k) }
+                        td { (at(&clean.base, k)) }
+                        td { (at(&clean.adapter, k)) }
+                        td { @if *k == 1 { (points(&clean.improvement_points)) } }
+                    }
+                }
+            } }
+        }
+        p { "Training data: " (contamination.words()) "." }
+        @for breakdown in benchmark.breakdowns.iter().filter(|breakdown| breakdown.groups.len() > 1) {
+            h3 { "By " (breakdown.by) }
+            (breakdown_section(breakdown, comparison))
+        }
+        (verdict_table(comparison))
+        div.scroll { table { tbody {
+            tr { th scope="row" { "prompt" } td { (prompt.kind) ": " (prompt.name) } }
+            tr { th scope="row" { "prompts, hash" } td { code { (prompt.hash) } } }
+            tr { th scope="row" { "what is judged" } td { (prompt.extraction) } }
+            @for (name, value) in &benchmark.made_from {
+                tr { th scope="row" { (name) } td { code { (value) } } }
+            }
+            @for (reason, rows) in &benchmark.skipped_problems {
+                tr { th scope="row" { "rows not asked: " (reason) } td { (rows) } }
+            }
+        } } }
+    }
+}
+
 /// One pair of bars a row.
 fn bars(label: &str, rows: Vec<(String, Estimate, Estimate)>) -> Markup {
     let bar = |estimate: Estimate| Bar { value: estimate.value, low: estimate.low, high: estimate.high };
@@ -214,10 +276,7 @@ fn verdict_table(comparison: &Comparison) -> Markup {
     }
 }
 
-fn count_rows(
-    comparison: &Comparison,
-    counts: impl Fn(&Evaluation) -> &std::collections::BTreeMap<String, u64>,
-) -> Markup {
+fn count_rows(comparison: &Comparison, counts: impl Fn(&Evaluation) -> &BTreeMap<String, u64>) -> Markup {
     let (base, adapter) = (counts(&comparison.base), counts(&comparison.adapter));
     let words: BTreeSet<&String> = base.keys().chain(adapter.keys()).collect();
     html! {

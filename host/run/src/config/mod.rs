@@ -16,6 +16,8 @@ use hilora_model::{ChatTemplateSource, LoraConfig};
 use hilora_prepare::DataConfig;
 use hilora_trainer::{TrainingConfig, ValidationConfig};
 
+use super::benchmark_names::wrong_names;
+
 mod pretraining;
 mod schema;
 
@@ -193,6 +195,7 @@ impl RunConfig {
         problems.extend(self.validation.iter().flat_map(ValidationConfig::validate));
         problems.extend(self.enrich.iter().flat_map(EnrichConfig::validate));
         problems.extend(self.evaluation.validate());
+        problems.extend(wrong_names(&self.evaluation.benchmarks));
         problems.extend(self.gate.validate());
         if self.evaluation.generator.is_some() && self.controls.shuffled_answers {
             problems.push(
