@@ -29,7 +29,8 @@ static STRICT_HOST: LazyLock<Result<PluginHost, String>> = LazyLock::new(|| {
         output_bytes_max: 4 << 10,
         reproducible: false,
     };
-    PluginHost::new(&HostOptions { cache_dir, call_limits, ..HostOptions::default() }).map_err(|error| error.to_string())
+    PluginHost::new(&HostOptions { cache_dir, call_limits, ..HostOptions::default() })
+        .map_err(|error| error.to_string())
 });
 
 fn strict_host() -> Result<&'static PluginHost, Failed> {
@@ -432,7 +433,10 @@ fn hostile_formatter() -> Result<(), Failed> {
         expect_error(formatted, &[broke, "`format-lessons` at `b`", part])?;
     }
     let much = formatter.format_lessons("python", &[lesson("fine"), lesson("far too much")]);
-    expect_error(much, &[broke, "`format-lessons` at `b`", "expected a sequence of at most 262464 bytes for 20 bytes"])?;
+    expect_error(
+        much,
+        &[broke, "`format-lessons` at `b`", "expected a sequence of at most 262464 bytes for 20 bytes"],
+    )?;
     for statement in ["trained prompt", "empty prompt", "far too much"] {
         let prompts = formatter.format_prompts("python", &[problem("a", "fine"), problem("b", statement)]);
         expect_error(prompts, &[broke, "`format-prompts` at `b`"])?;

@@ -132,7 +132,10 @@ fn what_is_off_is_refused_by_its_name() {
         ("(table 1 externref)", "gc types are disallowed"),
         ("(tag $e)", "exceptions proposal not enabled"),
         ("(type $f (func)) (func (param (ref null $f)) (call_ref $f (local.get 0)))", "function references"),
-        ("(func (result i64 i64) (i64.add128 (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0)))", "wide arithmetic"),
+        (
+            "(func (result i64 i64) (i64.add128 (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0)))",
+            "wide arithmetic",
+        ),
     ] {
         let refused = answer(&format!("{module} {RUN}"));
         assert!(refused.as_ref().is_err_and(|error| error.contains(name)), "{module}: {refused:?}");
@@ -145,20 +148,36 @@ fn relaxed_instructions_and_undefined_numbers_have_one_answer() {
     // Each with what the proposal's deterministic reading says.
     for (name, vector, expected) in [
         // An index that is out of range gives zero.
-        ("swizzle", "(i8x16.relaxed_swizzle (v128.const i8x16 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
-            (v128.const i8x16 128 17 0 3 0 0 0 0 0 0 0 0 0 0 0 0))", 0x0401_0000),
+        (
+            "swizzle",
+            "(i8x16.relaxed_swizzle (v128.const i8x16 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+            (v128.const i8x16 128 17 0 3 0 0 0 0 0 0 0 0 0 0 0 0))",
+            0x0401_0000,
+        ),
         // What does not fit is the nearest number that does, and what is none is zero.
         ("trunc", "(i32x4.relaxed_trunc_f32x4_s (v128.const f32x4 3e38 0 0 0))", i32::MAX),
         ("trunc of no number", "(i32x4.relaxed_trunc_f32x4_s (v128.const f32x4 nan 0 0 0))", 0),
         // Rounded once: 1 + 2^-12 squared, less 1 + 2^-11, is 2^-24. Rounded twice it were zero.
-        ("madd", "(f32x4.relaxed_madd (v128.const f32x4 0x1.001p0 0 0 0) (v128.const f32x4 0x1.001p0 0 0 0)
-            (v128.const f32x4 -0x1.002p0 0 0 0))", 0x3380_0000),
+        (
+            "madd",
+            "(f32x4.relaxed_madd (v128.const f32x4 0x1.001p0 0 0 0) (v128.const f32x4 0x1.001p0 0 0 0)
+            (v128.const f32x4 -0x1.002p0 0 0 0))",
+            0x3380_0000,
+        ),
         // The other operand where one is no number, as the ordinary minimum has it.
         ("min", "(f32x4.relaxed_min (v128.const f32x4 nan 0 0 0) (v128.const f32x4 1 0 0 0))", 0x7fc0_0000),
-        ("laneselect", "(i32x4.relaxed_laneselect (v128.const i32x4 -1 0 0 0) (v128.const i32x4 0 0 0 0)
-            (v128.const i32x4 0x0f0f 0 0 0))", 0x0f0f),
-        ("q15mulr", "(i16x8.relaxed_q15mulr_s (v128.const i16x8 -32768 0 0 0 0 0 0 0)
-            (v128.const i16x8 -32768 0 0 0 0 0 0 0))", 0x7fff),
+        (
+            "laneselect",
+            "(i32x4.relaxed_laneselect (v128.const i32x4 -1 0 0 0) (v128.const i32x4 0 0 0 0)
+            (v128.const i32x4 0x0f0f 0 0 0))",
+            0x0f0f,
+        ),
+        (
+            "q15mulr",
+            "(i16x8.relaxed_q15mulr_s (v128.const i16x8 -32768 0 0 0 0 0 0 0)
+            (v128.const i16x8 -32768 0 0 0 0 0 0 0))",
+            0x7fff,
+        ),
         // No number has one form, whatever made it: 0/0 has its sign set on one processor and not on another.
         ("0/0", "(f32x4.div (v128.const f32x4 0 0 0 0) (v128.const f32x4 0 0 0 0))", 0x7fc0_0000),
         ("a payload", "(f32x4.add (v128.const f32x4 -nan:0x1234 0 0 0) (v128.const f32x4 1 0 0 0))", 0x7fc0_0000),
@@ -206,7 +225,8 @@ fn of_random_form(random: &mut Random) -> String {
         match random.below(3) {
             0 => module += &format!("(data $d{segment} \"{bytes}\")"),
             _ => {
-                module += &format!("(data $d{segment} (memory {memory}) {} \"{bytes}\")", number(memories[memory], place));
+                module +=
+                    &format!("(data $d{segment} (memory {memory}) {} \"{bytes}\")", number(memories[memory], place));
                 if memory == 0 && !bytes.is_empty() {
                     last = Some(place);
                 }

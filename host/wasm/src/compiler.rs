@@ -5,7 +5,7 @@
 //! test, a program of another kind) everything is compiled where it is asked for, without limits.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::param::page_size;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use wasmtime::Engine;
 
@@ -244,7 +245,15 @@ fn limit_this_process(limits: CompileLimits) -> io::Result<()> {
     // The soft limit is a signal that says which limit it was, the hard one would kill.
     let seconds = limits.cpu_time_ms.div_ceil(1_000);
     setrlimit(Resource::Cpu, Rlimit { current: Some(seconds), maximum: Some(seconds + 10) })?;
-    Ok(setrlimit(Resource::Data, both(limits.memory_bytes_max))?)
+    Ok(setrlimit(Resource::Data, both(limits.memory_bytes_max.saturating_add(data_bytes()?)))?)
+}
+
+/// What this process holds of what the limit counts: address space that its allocator has reserved at the beginning, of
+/// which next to nothing is used yet.
+fn data_bytes() -> io::Result<u64> {
+    let pages = fs::read_to_string("/proc/self/statm")?;
+    let pages = pages.split_whitespace().nth(5).and_then(|pages| pages.parse::<u64>().ok());
+    Ok(pages.ok_or(io::ErrorKind::InvalidData)? * page_size() as u64)
 }
 
 #[cfg(test)]
@@ -253,6 +262,14 @@ mod tests {
 
     fn ended(raw: i32) -> ExitStatus {
         ExitStatus::from_raw(raw)
+    }
+
+    #[test]
+    fn what_a_process_holds_is_known() -> io::Result<()> {
+        let before = data_bytes()?;
+        let held = std::hint::black_box(vec![1_u8; 256 << 20]);
+        assert!(data_bytes()? >= before + (200 << 20), "{} bytes more", held.len());
+        Ok(())
     }
 
     #[test]

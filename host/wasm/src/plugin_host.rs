@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::Component;
 
+use super::answer::shortened;
 use super::cache::{CompiledCodeCache, CompiledComponent, inherited_component};
 use super::checker::ComponentChecker;
-use super::answer::shortened;
 use super::classifier::ComponentClassifier;
 use super::compiler::{CompileError, CompileLimits};
 use super::component_file::ComponentFile;

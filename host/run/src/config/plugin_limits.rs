@@ -31,7 +31,7 @@ const MEMORY_BYTES_MAX: RangeInclusive<u64> = 16 << 20..=4 << 30;
 const BATCH_SIZE: RangeInclusive<u64> = 1..=256;
 const COMPILE_CPU_TIME_MS: RangeInclusive<u64> = 1_000..=3_600_000;
 /// From what the threads of a large machine take before anything is compiled.
-const COMPILE_MEMORY_BYTES_MAX: RangeInclusive<u64> = 1 << 30..=256 << 30;
+const COMPILE_MEMORY_BYTES_MAX: RangeInclusive<u64> = 512 << 20..=256 << 30;
 
 impl Default for PluginLimitsConfig {
     fn default() -> Self {

@@ -1,5 +1,7 @@
 //! A loader for the host's tests: it does what its file's content says, and most of what it can do is wrong.
 
+use std::io::{self, Write};
+
 use hilora_plugin_sdk::loader::{
     ColumnMismatch, DatasetInfo, DatasetLoader, DatasetReader, LoadError, LoadedRow, MalformedFile, SourceFile,
 };
@@ -22,7 +24,7 @@ impl DatasetLoader for HostileLoader {
     type Reader = Reader;
 
     fn describe() -> DatasetInfo {
-        println!("asked what it reads{TERMINAL_COMMANDS}");
+        writeln!(io::stdout(), "asked what it reads{TERMINAL_COMMANDS}").expect("it is a short line");
         DatasetInfo { source: "hostile".to_owned(), licence: "none".to_owned(), columns: Vec::new() }
     }
 
