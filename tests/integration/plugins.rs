@@ -1,6 +1,7 @@
 //! Plugins that are not what they should be: each is one clear error that names the plugin and the call, and the host
 //! goes on.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +9,7 @@ use std::sync::LazyLock;
 
 use hilora_contract::dataset::{Domain, ProblemText};
 use hilora_contract::plugin::{FormatterExample, FormatterLesson, LoadedRow, LoaderOptions, PluginError, RunLimits};
-use hilora_wasm::{HostOptions, PluginHost};
+use hilora_wasm::{HostOptions, PluginHost, pack};
 use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
 
@@ -28,7 +29,8 @@ static STRICT_HOST: LazyLock<Result<PluginHost, String>> = LazyLock::new(|| {
         output_bytes_max: 4 << 10,
         reproducible: false,
     };
-    PluginHost::new(&HostOptions { cache_dir, call_limits }).map_err(|error| error.to_string())
+    PluginHost::new(&HostOptions { cache_dir, call_limits, ..HostOptions::default() })
+        .map_err(|error| error.to_string())
 });
 
 fn strict_host() -> Result<&'static PluginHost, Failed> {
@@ -47,6 +49,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("plugins::hostile_formatter", hostile_formatter),
         Trial::test("plugins::a_batch_is_as_large_as_memory_allows", a_batch_is_as_large_as_memory_allows),
         Trial::test("plugins::no_command_reaches_a_terminal", no_command_reaches_a_terminal),
+        Trial::test("plugins::what_a_plugin_prints_is_shown_on_demand", what_a_plugin_prints_is_shown_on_demand),
+        Trial::test("plugins::what_takes_long_to_compile_is_refused", what_takes_long_to_compile_is_refused),
     ]
 }
 
@@ -227,7 +231,7 @@ fn hostile_loader() -> Result<(), Failed> {
     let options = LoaderOptions::from_iter([("kind".to_owned(), "chat".into())]);
     expect_error(loader.open(std::slice::from_ref(&path), &options), &[r#"data.options: {"kind":"chat"}"#])?;
 
-    let at_reading: [(&str, &[&str]); 7] = [
+    let at_reading: [(&str, &[&str]); 9] = [
         ("too many rows", &["`next-batch` at row 0", "expected 1 to 10 rows, got 11"]),
         ("nobody answers", &["`next-batch` at row 0", "the last is the assistant's"]),
         ("user speaks last", &["`next-batch` at row 0", "the last is the assistant's"]),
@@ -235,16 +239,30 @@ fn hostile_loader() -> Result<(), Failed> {
         ("no identifier", &["`next-batch` at row 0", "an empty one"]),
         ("long identifier", &["`next-batch` at row 0", "at most 4096 bytes, got 5000"]),
         ("panic at the second batch", &["trapped in `next-batch` at row 2", "the file asked for it"]),
+        // Neither a limit that it went over before, nor the first row of the batch.
+        ("panic long after a refusal", &["trapped in `next-batch` at row 1", "the real reason"]),
+        ("panic at row 7", &["trapped in `next-batch` at row 7", "row 7 is not liked"]),
     ];
     for (asked, parts) in at_reading {
         fs::write(&path, asked)?;
         let mut reader = loader.open(std::slice::from_ref(&path), &none)?;
-        if asked == "panic at the second batch" {
-            assert_eq!(reader.next_batch(10)?.len(), 2);
+        match asked {
+            "panic at the second batch" => assert_eq!(reader.next_batch(10)?.len(), 2),
+            "panic long after a refusal" => assert_eq!(reader.next_batch(10)?.len(), 1),
+            "panic at row 7" => assert_eq!(reader.next_batch(4)?.len(), 4),
+            _ => {}
         }
         expect_error(reader.next_batch(10), parts)?;
         assert_eq!(reader.next_batch(10)?, [], "a reader that failed is asked again");
     }
+
+    // The limit of an output is that of a call.
+    fs::write(&path, "print in each batch")?;
+    let mut reader = loader.open(std::slice::from_ref(&path), &none)?;
+    for _ in 0..3 {
+        assert_eq!(reader.next_batch(10)?.len(), 1);
+    }
+    assert_eq!(reader.next_batch(10)?, []);
 
     fs::write(&path, "nothing wrong")?;
     let mut reader = loader.open(&[path], &none)?;
@@ -276,7 +294,7 @@ fn a_batch_is_as_large_as_memory_allows() -> Result<(), Failed> {
     fs::write(&path, "too large a batch")?;
     expect_error(
         host()?.loader(&guest)?.open(&[path], &none)?.next_batch(10),
-        &["broke its contract in `next-batch` at row 0", "at most 536870912 bytes"],
+        &["broke its contract in `next-batch` at one of 10 rows from row 0", "at most 536870912 bytes"],
     )
 }
 
@@ -335,6 +353,59 @@ fn no_command_reaches_a_terminal() -> Result<(), Failed> {
     Ok(())
 }
 
+fn what_a_plugin_prints_is_shown_on_demand() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("plugin.log");
+    let inspect = |log: &[&OsStr]| -> Result<String, Failed> {
+        let output = Command::new(env!("CARGO_BIN_EXE_hilora-host"))
+            .args(["plugin", "inspect"])
+            .arg(built("target/guests/hostile-loader.wasm")?)
+            .args(log)
+            .output()?;
+        assert_eq!(output.status.code(), Some(0));
+        Ok(String::from_utf8(output.stderr)?)
+    };
+    let line = "hostile-loader describe stdout: asked what it reads␛[2J�2J␇␍nothing wrong�\n";
+    assert_eq!(inspect(&[])?, "");
+    assert_eq!(inspect(&["--plugin-log".as_ref(), "-".as_ref()])?, format!("DEBUG {line}"));
+    for times in 1..3 {
+        assert_eq!(inspect(&["--plugin-log".as_ref(), file.as_os_str()])?, "");
+        assert_eq!(fs::read_to_string(&file)?.replace(' ', ""), line.replace(' ', "").repeat(times));
+    }
+    Ok(())
+}
+
+fn what_takes_long_to_compile_is_refused() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let component = folder.path().join("bomb.wasm");
+    let code = "(table.fill $t (i32.const 0) (ref.null func) (i32.const 1)) ".repeat(40_000);
+    let text = format!(
+        "(component (core module (table $t 10 funcref) (func {code})) (instance $none)
+            (export \"hilora:plugin/loader@0.2.0\" (instance $none)))"
+    );
+    fs::write(&component, pack(&wat::parse_str(text)?, "name = \"bomb\"\nversion = \"1\"")?)?;
+    let config = folder.path().join("run.yaml");
+    let text = "adapter_name: x-lora\nbase_model: examples/tiny-base\nlora: {r: 4, lora_alpha: 8}\n\
+                training: {mode: qlora, num_epochs: 1, batch_size: 1, learning_rate: 1e-3, max_seq_length: 64}\n\
+                plugins: {limits: {compile_cpu_time_ms: 1000}}\n\
+                data: {verify: false, domains: [python], source: bomb, files: [CHANGELOG.md]}\n";
+    fs::write(&config, text)?;
+    let output = Command::new(env!("CARGO_BIN_EXE_hilora-host"))
+        .args(["prepare", "--config"])
+        .arg(&config)
+        .arg("--run")
+        .arg(folder.path().join("run"))
+        .arg("--plugin")
+        .arg(&component)
+        .current_dir(repository())
+        .output()?;
+    let said = String::from_utf8(output.stderr)?;
+    let expected = "error: dataset-loader bomb 1 cannot be compiled within its limit: at most 1 s of processor time\n";
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(expected), "{said}");
+    Ok(())
+}
+
 fn hostile_formatter() -> Result<(), Failed> {
     let formatter = strict_host()?.formatter(&built("target/guests/hostile-formatter.wasm")?)?;
     let lesson = |statement: &str| {
@@ -361,7 +432,12 @@ fn hostile_formatter() -> Result<(), Failed> {
         let formatted = formatter.format_lessons("python", &[lesson("fine"), lesson(statement)]);
         expect_error(formatted, &[broke, "`format-lessons` at `b`", part])?;
     }
-    for statement in ["trained prompt", "empty prompt"] {
+    let much = formatter.format_lessons("python", &[lesson("fine"), lesson("far too much")]);
+    expect_error(
+        much,
+        &[broke, "`format-lessons` at `b`", "expected a sequence of at most 262464 bytes for 20 bytes"],
+    )?;
+    for statement in ["trained prompt", "empty prompt", "far too much"] {
         let prompts = formatter.format_prompts("python", &[problem("a", "fine"), problem("b", statement)]);
         expect_error(prompts, &[broke, "`format-prompts` at `b`"])?;
     }

@@ -3,11 +3,17 @@
 //! Without a subcommand the main job runs: prepare → enrich (where the config asks for traces) → train → evaluate against
 //! the base → gate → register, skipping what has not changed. This module joins the parts; none of them knows another.
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use hilora_contract::fault::BadInput;
+use hilora_wasm::PLUGIN_LOG_TARGET;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::prelude::*;
 
 mod console;
 mod defect;
@@ -49,8 +55,10 @@ mod model_quantize;
 mod plugin;
 
 mod checker_argument;
+mod compiling;
 mod completions;
 
+use compiling::compile_in_processes;
 use console::Console;
 pub use defect::catch_defects;
 use failure::Result;
@@ -72,6 +80,9 @@ pub struct Cli {
     command: Option<Command>,
 }
 
+/// What stands for standard error in the place of a file.
+const STANDARD_ERROR: &str = "-";
+
 /// How results and progress are shown.
 #[derive(Debug, Clone, Args)]
 pub struct OutputArguments {
@@ -87,6 +98,9 @@ pub struct OutputArguments {
     /// What to say, by part and level, such as `info` or `hilora_prepare=debug,warn`; goes before -v
     #[arg(long, global = true, value_name = "FILTER", env = "RUST_LOG", hide_env_values = true)]
     log: Option<String>,
+    /// Write what plugins print to FILE, at its end; `-` is standard error
+    #[arg(long, global = true, value_name = "FILE")]
+    plugin_log: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -150,24 +164,40 @@ impl OutputArguments {
             _ => "debug",
         };
         let filter = self.log.as_deref().unwrap_or(level);
-        EnvFilter::try_new(filter).map_err(|error| {
+        let parsed = EnvFilter::try_new(filter).map_err(|error| {
             let hint = "a level (error, warn, info, debug, trace), or `part=level` pairs with commas between them";
-            BadInput::with_hint(format!("--log: `{filter}` is no filter: {error}"), hint).into()
+            BadInput::with_hint(format!("--log: `{filter}` is no filter: {error}"), hint)
+        })?;
+        Ok(match &self.plugin_log {
+            Some(file) if file == STANDARD_ERROR => {
+                let directive = format!("{PLUGIN_LOG_TARGET}=debug");
+                parsed.add_directive(directive.parse().expect("a part and a level are a directive"))
+            }
+            _ => parsed,
         })
+    }
+
+    /// The file that gets what plugins print.
+    fn plugin_log_file(&self) -> Result<Option<File>> {
+        let Some(path) = self.plugin_log.as_ref().filter(|path| *path != STANDARD_ERROR) else { return Ok(None) };
+        let file = File::options().append(true).create(true).open(path);
+        let refused = |error| BadInput::new(format!("--plugin-log: cannot write {}: {error}", path.display()));
+        Ok(Some(file.map_err(refused)?))
     }
 
     /// The console, and the log above its bars.
     fn console(&self) -> Result<Console> {
         let console = Console::new(self.json, self.quiet);
         let stderr = console.progress().stderr();
-        tracing_subscriber::fmt()
-            .with_env_filter(self.filter()?)
-            .with_writer(move || stderr.clone())
-            // What cannot be written is lost: to say so on the same stream would panic.
-            .log_internal_errors(false)
-            .without_time()
-            .with_target(self.verbose > 1 || self.log.is_some())
-            .init();
+        // What cannot be written is lost: to say so on the same stream would panic.
+        let log = tracing_subscriber::fmt::layer().log_internal_errors(false).without_time();
+        let log = log.with_writer(move || stderr.clone()).with_target(self.verbose > 1 || self.log.is_some());
+        let plugin_log = self.plugin_log_file()?.map(|file| {
+            let records = tracing_subscriber::fmt::layer().log_internal_errors(false).without_time();
+            let records = records.with_writer(Mutex::new(file)).with_target(false).with_level(false);
+            records.with_filter(filter_fn(|record| record.target() == PLUGIN_LOG_TARGET))
+        });
+        tracing_subscriber::registry().with(log.with_filter(self.filter()?)).with(plugin_log).init();
         Ok(console)
     }
 }
@@ -177,6 +207,7 @@ impl Cli {
     pub fn execute(&self) -> Result<ExitCode> {
         lost_page::watch_for_lost_pages()?;
         let console = &self.output.console()?;
+        compile_in_processes(console);
         let status = match &self.command {
             None => main_job::execute(&self.job, console)?,
             Some(Command::Prepare(command)) => command.execute(console)?,
@@ -191,7 +222,8 @@ impl Cli {
             Some(Command::Registry(command)) => command.execute(console)?,
             // A program that ran in the sandbox has an exit code of its own.
             Some(Command::Judge(command)) => return command.execute(console).map(ExitCode::from),
-            Some(Command::Plugin(command)) => command.execute(console)?,
+            // So has a process that compiles.
+            Some(Command::Plugin(command)) => return command.execute(console).map(ExitCode::from),
             Some(Command::Model(ModelCommand::Inspect(command))) => command.execute(console)?,
             Some(Command::Model(ModelCommand::Quantize(command))) => command.execute(console)?,
             Some(Command::Model(ModelCommand::Merge(command))) => command.execute(console)?,

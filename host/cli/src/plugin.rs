@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::compiling::CompileArguments;
 use super::console::Console;
 use super::failure::{ExitStatus, Failure, Result};
 use hilora_contract::artifact::Output;
@@ -19,6 +20,9 @@ pub(super) enum PluginCommand {
     Inspect(InspectArguments),
     /// Embed a manifest into a component, so that it becomes a plugin
     Pack(PackArguments),
+    /// Compile a component for another process
+    #[command(hide = true)]
+    Compile(CompileArguments),
 }
 
 /// Arguments of `plugin inspect`.
@@ -42,11 +46,12 @@ pub(super) struct PackArguments {
 }
 
 impl PluginCommand {
-    /// Does what was asked.
-    pub(super) fn execute(&self, console: &Console) -> Result<ExitStatus> {
+    /// Does what was asked, and gives the process's exit code.
+    pub(super) fn execute(&self, console: &Console) -> Result<u8> {
         match self {
-            Self::Inspect(arguments) => arguments.execute(console),
-            Self::Pack(arguments) => arguments.execute(),
+            Self::Inspect(arguments) => arguments.execute(console).map(ExitStatus::code),
+            Self::Pack(arguments) => arguments.execute().map(ExitStatus::code),
+            Self::Compile(arguments) => arguments.execute(),
         }
     }
 }

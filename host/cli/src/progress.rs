@@ -78,6 +78,11 @@ impl Progress {
         Self { style, bars: MultiProgress::with_draw_target(target) }
     }
 
+    /// Whether bars are seen to move.
+    pub(crate) fn moves(&self) -> bool {
+        self.style == ProgressStyle::Bars
+    }
+
     /// Begins a task of `total` units; 0 while nobody knows.
     pub(crate) fn bar(&self, name: &str, total: u64, unit: &str) -> Bar {
         let bar = self.bars.add(ProgressBar::new(total));

@@ -26,6 +26,7 @@ const FILE_FORMATS: [&str; 9] = ["json", "csv", "tsv", "parquet", "arrow", "chat
 /// The component file of each kind, and the host that opens them.
 pub struct RunPlugins {
     host: PluginHost,
+    options: HostOptions,
     source: String,
     loader: PathBuf,
     classifier: PathBuf,
@@ -38,7 +39,8 @@ impl RunPlugins {
     /// Puts each of the `given` components in the place of its kind, in the config too, and finds the shipped loader if
     /// none is named.
     pub fn place(config: &mut RunConfig, given: &[PathBuf], worker: WorkerCommand) -> Result<Self, RunError> {
-        let host = PluginHost::new(&HostOptions::default())?;
+        let options = config.plugins.limits.host_options();
+        let host = PluginHost::new(&options)?;
         for path in given {
             let identity = host.inspect(path)?.identity;
             match identity.kind {
@@ -69,6 +71,7 @@ impl RunPlugins {
         };
         Ok(Self {
             host,
+            options,
             loader: config.plugins.loader.clone().unwrap_or_else(|| shipped_loader(&source)),
             classifier: config.plugins.classifier.clone(),
             formatter: config.plugins.formatter.clone(),
@@ -197,7 +200,7 @@ impl RunPlugins {
 
     /// The output checkers that problems can name: the ones under plugins/.
     pub fn checkers(&self) -> Result<Arc<dyn OutputCheckers>, RunError> {
-        let host = PluginHost::new(&HostOptions::default())?;
+        let host = PluginHost::new(&self.options)?;
         Ok(Arc::new(CheckerFolder::new(host, "plugins".into())))
     }
 

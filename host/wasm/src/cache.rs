@@ -5,37 +5,39 @@
 //! read once, into a sealed file in memory; that one is held against the hash and mapped, by this process and by its
 //! workers, so that nothing that happens to the entry meanwhile reaches what runs. An entry that does not match is
 //! compiled anew; the cache never turns into an error, and never into a way to run foreign code.
+//!
+//! Whoever keeps an entry removes what nobody has used for long, and what was used last where all would take too much room.
+//! Other processes may do the same at any moment: one that finds half an entry finds none.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::process::geteuid;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::metering::{METERING_SOURCE, metered};
+use super::compiler::{CompileError, CompileLimits, compile};
+use super::metering::METERING_SOURCE;
 use super::sealed_file::SealedFile;
 use hilora_contract::artifact::{ContentHash, remove_partial_files, write_atomic};
+
+/// What all entries may take: the code of a hundred plugins, or of thirty interpreters.
+const BYTES_MAX: u64 = 2 << 30;
+/// How long an entry is kept that nobody uses.
+const UNUSED_AT_MOST: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// A half of an entry may be one that is just being written.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(60 * 60);
 
 /// A component that is compiled.
 #[derive(Clone)]
 pub(super) struct CompiledComponent {
     pub(super) component: Component,
-    /// The file that its code is mapped from; none if it was compiled by this process.
-    code: Option<SealedFile>,
-}
-
-impl CompiledComponent {
-    /// Its code, for other processes. An error is the machine's.
-    pub(super) fn code(&self) -> io::Result<SealedFile> {
-        match &self.code {
-            Some(code) => Ok(code.clone()),
-            None => SealedFile::of_bytes(CODE, &self.component.serialize().map_err(io::Error::other)?),
-        }
-    }
+    /// The file that its code is mapped from, for other processes.
+    pub(super) code: SealedFile,
 }
 
 /// A folder of compiled components that only this user can write.
@@ -61,34 +63,45 @@ impl CompiledCodeCache {
         Self { folder, engine_key: format!("{:016x}", hasher.finish()) }
     }
 
-    /// The component, from the cache, or metered, compiled and then kept.
-    pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> wasmtime::Result<CompiledComponent> {
+    /// The component of this plugin, from the cache, or metered, compiled and then kept.
+    pub(super) fn component(
+        &self,
+        engine: &Engine,
+        plugin: &str,
+        bytes: &[u8],
+        limits: CompileLimits,
+    ) -> Result<CompiledComponent, CompileError> {
         let content = ContentHash::of(bytes);
         let entry = self.folder.as_ref().map(|folder| Entry::named(folder, &format!("{content}-{}", self.engine_key)));
         if let Some(component) = entry.as_ref().and_then(|entry| entry.load(engine)) {
             return Ok(component);
         }
-        tracing::info!("compiling the plugin {} ({} bytes)", content.short(), bytes.len());
-        let component = Component::from_binary(engine, &metered(bytes)?)?;
-        if let Some(entry) = entry
-            && let Err(error) = component.serialize().map_err(io::Error::other).and_then(|code| entry.keep(&code))
-        {
-            tracing::warn!("a compiled plugin is not kept: {}: {error}", entry.code.display());
+        tracing::info!("compiling the plugin {plugin}, {} ({} bytes)", content.short(), bytes.len());
+        let code = compile(engine, plugin, bytes, limits)?;
+        let component = inherited_component(engine, &code)?;
+        if let (Some(entry), Some(folder)) = (entry, &self.folder) {
+            if let Err(error) = code.read().and_then(|code| entry.keep(&code)) {
+                tracing::warn!("a compiled plugin is not kept: {}: {error}", entry.code.display());
+            }
+            if let Err(error) = trim(folder, BYTES_MAX, SystemTime::now()) {
+                tracing::warn!("the compiled-code cache is not trimmed: {}: {error}", folder.display());
+            }
         }
-        Ok(CompiledComponent { component, code: None })
+        Ok(CompiledComponent { component, code })
     }
 }
 
 /// What `/proc` calls compiled code.
 const CODE: &str = "hilora-compiled-code";
 
-/// The component whose code another process of this program compiled and handed over.
+/// The component whose code another process of this program compiled and handed over, or this one compiled.
 pub(super) fn inherited_component(engine: &Engine, code: &SealedFile) -> wasmtime::Result<Component> {
     // SAFETY: `deserialize_file` runs whatever machine code the file holds, now and as long as it is mapped, so the file
-    // must be what `serialize` wrote and stay so. It is sealed, so it stays. It came under a descriptor from the process
-    // that started this one, which made it (see `Entry::load`); whoever starts this program with a descriptor of his own
-    // has this user's rights already, and could as well start another program. wasmtime itself refuses code of another
-    // version or of other settings.
+    // must be what wasmtime's compiler wrote and stay so. It is sealed, so it stays. It came under a descriptor from the
+    // process that started this one, which made it (see `Entry::load`), or from one that this process started, which is
+    // this very program and wrote what it compiled to a file that nobody else has (see `compiler`); whoever starts this
+    // program with a descriptor of his own has this user's rights already, and could as well start another program.
+    // wasmtime itself refuses code of another version or of other settings.
     unsafe { Component::deserialize_file(engine, code.path()) }
 }
 
@@ -130,10 +143,26 @@ impl Entry {
         Self { code: folder.join(format!("{name}.cwasm")), hash: folder.join(format!("{name}.sha256")) }
     }
 
+    /// Removes both; the hash first, without which the code is nothing.
+    fn remove(&self) -> io::Result<()> {
+        for path in [&self.hash, &self.code] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Writes both; the hash last, so that it never stands beside code that is not whole.
     fn keep(&self, code: &[u8]) -> io::Result<()> {
         write_atomic(&self.code, code)?;
         Ok(write_atomic(&self.hash, ContentHash::of(code).to_string().as_bytes())?)
+    }
+
+    /// Notes that it was used now. Where that fails, it is forgotten sooner.
+    fn was_used(&self) {
+        drop(File::options().write(true).open(&self.hash).and_then(|hash| hash.set_modified(SystemTime::now())));
     }
 
     /// The component, where the entry is whole and made by this engine.
@@ -152,7 +181,10 @@ impl Entry {
         // user's own rights can have written the two files, and that process could as well replace this binary. wasmtime
         // itself refuses code of another version or of other settings.
         match unsafe { Component::deserialize_file(engine, code.path()) } {
-            Ok(component) => Some(CompiledComponent { component, code: Some(code) }),
+            Ok(component) => {
+                self.was_used();
+                Some(CompiledComponent { component, code })
+            }
             Err(error) => {
                 let entry = self.code.display();
                 tracing::warn!("an entry of the compiled-code cache is compiled anew: {entry}: {error:#}");
@@ -162,11 +194,102 @@ impl Entry {
     }
 }
 
+/// Removes entries until those that are left were used lately and have at most `bytes_max`; the last one that was used
+/// stays in any case. What another process removes at the same time is gone all the same.
+fn trim(folder: &Path, bytes_max: u64, now: SystemTime) -> io::Result<()> {
+    let unused_for = |time: SystemTime| now.duration_since(time).unwrap_or_default();
+    let mut entries = Vec::new();
+    for file in fs::read_dir(folder)? {
+        let code = file?.path();
+        if code.extension().is_none_or(|extension| extension != "cwasm") {
+            continue;
+        }
+        let entry = Entry { hash: code.with_extension("sha256"), code };
+        let Ok(metadata) = entry.code.metadata() else { continue };
+        match entry.hash.metadata().and_then(|hash| hash.modified()) {
+            Ok(used) => entries.push((used, metadata.len(), entry)),
+            Err(_) if unused_for(metadata.modified()?) > WRITTEN_WITHIN => entry.remove()?,
+            Err(_) => {}
+        }
+    }
+    entries.sort_by_key(|(used, ..)| std::cmp::Reverse(*used));
+    let mut bytes = 0_u64;
+    for (place, (used, size, entry)) in entries.iter().enumerate() {
+        bytes = bytes.saturating_add(*size);
+        if place > 0 && (bytes > bytes_max || unused_for(*used) > UNUSED_AT_MOST) {
+            entry.remove()?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    /// Compiles it, or takes it from the cache.
+    fn component(cache: &CompiledCodeCache, engine: &Engine) -> wasmtime::Result<CompiledComponent> {
+        let compiled = cache.component(engine, "empty", EMPTY_COMPONENT, CompileLimits::default());
+        compiled.map_err(|error| wasmtime::Error::msg(format!("{error:?}")))
+    }
+
+    #[test]
+    fn what_is_old_or_too_much_is_removed_and_the_last_stays() -> io::Result<()> {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let folder = tempfile::tempdir()?;
+        let now = SystemTime::now();
+        let made = |name: &str, days: u32, bytes: usize| {
+            let entry = Entry::named(folder.path(), name);
+            entry.keep(&vec![0; bytes])?;
+            File::options().write(true).open(&entry.hash)?.set_modified(now - DAY * days)
+        };
+        let left = || -> io::Result<Vec<String>> {
+            let names = fs::read_dir(folder.path())?.map(|file| Ok(file?.file_name().to_string_lossy().into_owned()));
+            let mut names: Vec<String> = names.collect::<io::Result<_>>()?;
+            names.sort();
+            Ok(names)
+        };
+        made("old", 91, 1)?;
+        made("first", 3, 400)?;
+        made("second", 2, 400)?;
+        made("third", 1, 400)?;
+        fs::write(folder.path().join("half.cwasm"), b"code without a hash, which is just being written")?;
+        fs::write(folder.path().join("other.txt"), b"nobody's")?;
+        trim(folder.path(), 1_000, now)?;
+        assert_eq!(
+            left()?,
+            ["half.cwasm", "other.txt", "second.cwasm", "second.sha256", "third.cwasm", "third.sha256"]
+        );
+        // A file that was used is the last one to go; code whose hash never came is removed in the end.
+        Entry::named(folder.path(), "second").was_used();
+        trim(folder.path(), 10, now + 2 * WRITTEN_WITHIN)?;
+        assert_eq!(left()?, ["other.txt", "second.cwasm", "second.sha256"]);
+        Ok(())
+    }
+
+    /// Many at once trim and use the same folder: each finds its component, and none finds an error.
+    #[test]
+    fn processes_that_trim_disturb_nobody() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let folder = private_folder(&folder.path().join("private"))?;
+        let engine = Engine::default();
+        std::thread::scope(|scope| {
+            let works = (0..4).map(|_| {
+                scope.spawn(|| {
+                    let cache = CompiledCodeCache::open(&folder, &engine);
+                    for round in 0..20 {
+                        component(&cache, &engine).expect("it is compiled where it is not found");
+                        Entry::named(&folder, &format!("other-{round}")).keep(&[0; 100]).expect("it is kept");
+                        trim(&folder, 150, SystemTime::now()).expect("it is trimmed");
+                    }
+                })
+            });
+            works.collect::<Vec<_>>().into_iter().for_each(|work| work.join().expect("no panic"));
+        });
+        Ok(())
+    }
 
     #[test]
     fn a_damaged_entry_is_compiled_anew() -> wasmtime::Result<()> {
@@ -175,7 +298,7 @@ mod tests {
         let engine = Engine::default();
         let cache = CompiledCodeCache::open(&folder, &engine);
         let content = ContentHash::of(EMPTY_COMPONENT);
-        cache.component(&engine, EMPTY_COMPONENT)?;
+        component(&cache, &engine)?;
         let entry = Entry::named(&folder, &format!("{content}-{}", cache.engine_key));
         assert!(entry.load(&engine).is_some());
 
@@ -185,7 +308,7 @@ mod tests {
         for wrong in [&damaged[..], &whole[..whole.len() - 1], &whole[..10], b""] {
             write_atomic(&entry.code, wrong)?;
             assert!(entry.load(&engine).is_none());
-            cache.component(&engine, EMPTY_COMPONENT)?;
+            component(&cache, &engine)?;
             assert_eq!(fs::read(&entry.code)?.len(), whole.len());
         }
         fs::write(&entry.hash, b"no hash")?;

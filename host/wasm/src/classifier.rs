@@ -139,8 +139,10 @@ impl DomainClassifier for ComponentClassifier {
     }
 
     fn classify(&self, problems: &[ProblemText]) -> Result<Vec<Classification>, PluginError> {
-        self.plugin.locate(problems, self.classify_batch(problems), |problem| {
-            self.classify_batch(std::slice::from_ref(problem))
+        self.plugin.in_calls(problems, |problems| {
+            self.plugin.locate(problems, self.classify_batch(problems), |problem| {
+                self.classify_batch(std::slice::from_ref(problem))
+            })
         })
     }
 }

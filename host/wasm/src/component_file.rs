@@ -1,6 +1,7 @@
 //! A component's file, read but not yet compiled: its manifest, its kind, what it imports. Nothing of it has run.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use wasmparser::{Encoding, Parser, Payload};
@@ -11,6 +12,9 @@ use hilora_contract::plugin::{Capability, Manifest, PluginError, PluginIdentity,
 
 /// The custom section that carries a manifest.
 pub(super) const MANIFEST_SECTION: &str = "hilora:manifest";
+
+/// The most bytes of a component: eight times the largest that ships with this host.
+const BYTES_MAX: u64 = 256 << 20;
 
 /// The package that every interface of ours belongs to.
 const PACKAGE: &str = "hilora:plugin";
@@ -54,7 +58,18 @@ struct Outline {
 impl ComponentFile {
     /// Reads a component and checks everything that can be checked without compiling it.
     pub(super) fn read(path: &Path) -> Result<Self, PluginError> {
-        let bytes = fs::read(path).map_err(|error| PluginError::Unreadable { path: path.to_owned(), error })?;
+        let unreadable = |error| PluginError::Unreadable { path: path.to_owned(), error };
+        let mut bytes = Vec::new();
+        // A byte more than may be is enough to know.
+        let file = File::open(path).map_err(unreadable)?;
+        file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > BYTES_MAX {
+            return Err(PluginError::NotAPlugin {
+                path: path.to_owned(),
+                expected: format!("a component of at most {} MiB", BYTES_MAX >> 20),
+                got: "a larger file".to_owned(),
+            });
+        }
         Self::of_bytes(path, bytes)
     }
 
@@ -215,7 +230,7 @@ mod tests {
     fn refusal(text: &str) -> String {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let path = folder.path().join("plugin.wasm");
-        fs::write(&path, wat::parse_str(text).expect("the text is a component")).expect("it can be written");
+        std::fs::write(&path, wat::parse_str(text).expect("the text is a component")).expect("it can be written");
         match ComponentFile::read(&path) {
             Err(error) => error.to_string().replace(&path.display().to_string(), "plugin.wasm"),
             Ok(_) => panic!("it has no manifest"),

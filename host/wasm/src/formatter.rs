@@ -11,8 +11,13 @@ use super::classifier::{batch_name, item_name};
 use super::guest::GuestState;
 use super::loaded_plugin::LoadedPlugin;
 use super::messages;
-use hilora_contract::dataset::{ProblemText, Segment, SegmentKind};
+use hilora_contract::dataset::{Action, Message, ProblemText, Segment, SegmentKind};
 use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity, PromptFormatter, Sequence};
+
+/// A sequence may have so many times the text that it is made of.
+const TEXT_FACTOR: usize = 16;
+/// And so many bytes beside it: what is said to a model before each question.
+const TEXT_BYTES_LEAST: usize = 256 << 10;
 
 /// A prompt formatter in a component.
 pub(super) struct ComponentFormatter {
@@ -46,10 +51,11 @@ impl ComponentFormatter {
         let answer = self.plugin.call(call, batch_name(&ids), SEQUENCES_BYTES_MAX, format)?;
         let sequences = answer.map_err(|error| self.refusal(error, &ids))?;
         self.plugin.check_count(call, lessons.len(), sequences.len())?;
-        let checked = |(id, sequence): (&&str, wit::Sequence)| {
-            lesson(sequence).map_err(|message| self.plugin.contract(call, Some(format!("`{id}`")), message))
+        let checked = |(asked, sequence): (&FormatterLesson, wit::Sequence)| {
+            let lesson = check_size(lesson_bytes(asked), &sequence).and_then(|()| lesson(sequence));
+            lesson.map_err(|message| self.plugin.contract(call, Some(format!("`{}`", asked.id())), message))
         };
-        ids.iter().zip(sequences).map(checked).collect()
+        lessons.iter().zip(sequences).map(checked).collect()
     }
 
     fn prompts_batch(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Sequence>, PluginError> {
@@ -63,10 +69,52 @@ impl ComponentFormatter {
         let answer = self.plugin.call(call, batch_name(&ids), SEQUENCES_BYTES_MAX, format)?;
         let prompts = answer.map_err(|error| self.refusal(error, &ids))?;
         self.plugin.check_count(call, problems.len(), prompts.len())?;
-        let checked = |(id, sequence): (&&str, wit::Sequence)| {
-            prompt(sequence).map_err(|message| self.plugin.contract(call, Some(format!("`{id}`")), message))
+        let checked = |(asked, sequence): (&ProblemText, wit::Sequence)| {
+            let prompt = check_size(problem_bytes(asked), &sequence).and_then(|()| prompt(sequence));
+            prompt.map_err(|message| self.plugin.contract(call, Some(format!("`{}`", asked.id)), message))
         };
-        ids.iter().zip(prompts).map(checked).collect()
+        problems.iter().zip(prompts).map(checked).collect()
+    }
+}
+
+/// Refuses a sequence that is out of all proportion to what it is made of: a data set of them would fill any memory.
+fn check_size(asked: usize, sequence: &wit::Sequence) -> Result<(), String> {
+    let bytes_max = asked.saturating_mul(TEXT_FACTOR).saturating_add(TEXT_BYTES_LEAST);
+    // A segment takes memory beside its text.
+    let segments = sequence.segments.iter().map(|segment| segment.text.len() + size_of::<Segment>());
+    let messages = sequence.messages.iter().map(|message| {
+        let calls = message.tool_calls.iter().map(|call| call.name.len() + call.arguments.len());
+        let reasoning = message.reasoning.as_ref().map_or(0, String::len);
+        size_of::<Message>() + message.content.len() + reasoning + calls.sum::<usize>()
+    });
+    match segments.chain(messages).sum::<usize>() {
+        bytes if bytes > bytes_max => {
+            Err(format!("expected a sequence of at most {bytes_max} bytes for {asked} bytes of text, got {bytes}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn problem_bytes(problem: &ProblemText) -> usize {
+    let tags: usize = problem.tags.iter().map(String::len).sum();
+    problem.title.len() + problem.statement.len() + tags
+}
+
+fn lesson_bytes(lesson: &FormatterLesson) -> usize {
+    let actions = |actions: &[Action]| actions.iter().map(|a| a.name.len() + a.arguments.len()).sum::<usize>();
+    match lesson {
+        FormatterLesson::Solved(example) => {
+            let reasoning = example.reasoning.as_ref().map_or(0, String::len);
+            problem_bytes(&example.problem) + reasoning + example.solution.len()
+        }
+        FormatterLesson::Conversation(conversation) => {
+            let said = conversation.messages.iter().flat_map(Message::texts).map(str::len).sum::<usize>();
+            said + conversation.tools.iter().map(String::len).sum::<usize>()
+        }
+        FormatterLesson::Policy(example) => {
+            let outputs = example.outputs.iter().map(String::len).sum::<usize>();
+            example.instruction.len() + example.policy.len() + actions(&example.actions) + outputs
+        }
     }
 }
 
@@ -156,14 +204,18 @@ impl PromptFormatter for ComponentFormatter {
     }
 
     fn format_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Sequence>, PluginError> {
-        self.plugin.locate(lessons, self.lessons_batch(specialist, lessons), |lesson| {
-            self.lessons_batch(specialist, std::slice::from_ref(lesson))
+        self.plugin.in_calls(lessons, |lessons| {
+            self.plugin.locate(lessons, self.lessons_batch(specialist, lessons), |lesson| {
+                self.lessons_batch(specialist, std::slice::from_ref(lesson))
+            })
         })
     }
 
     fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Sequence>, PluginError> {
-        self.plugin.locate(problems, self.prompts_batch(specialist, problems), |problem| {
-            self.prompts_batch(specialist, std::slice::from_ref(problem))
+        self.plugin.in_calls(problems, |problems| {
+            self.plugin.locate(problems, self.prompts_batch(specialist, problems), |problem| {
+                self.prompts_batch(specialist, std::slice::from_ref(problem))
+            })
         })
     }
 

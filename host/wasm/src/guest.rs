@@ -94,15 +94,15 @@ impl Guest {
         Self { store, limits: *limits, stdout, stderr }
     }
 
-    /// Makes one call under the limits, each of which begins anew; memory is the instance's. The host takes over an answer
-    /// of at most `answer_bytes_max`.
+    /// Makes one call under the limits, each of which begins anew: that of output where what was written before is taken,
+    /// and memory is the instance's. The host takes over an answer of at most `answer_bytes_max`.
     pub(super) fn call<T>(
         &mut self,
         stopwatch: &Stopwatch,
         answer_bytes_max: u64,
         call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, Stop> {
-        self.store.data_mut().limiter.allowance.begin(stopwatch);
+        self.store.data_mut().limiter.begin(stopwatch);
         self.store.set_hostcall_fuel(hostcall_fuel(answer_bytes_max, &self.limits));
         let clock = self.store.data().clock.clone();
         match drive(call(&mut self.store), &self.limits, stopwatch, &clock) {
@@ -123,7 +123,7 @@ impl Guest {
         if let Some(I32Exit(code)) = error.downcast_ref() {
             return Stop::Exit(code.to_le_bytes()[0]);
         }
-        if self.memory_denied() {
+        if self.store.data().limiter.refused_lately() {
             return Stop::Limit(LimitKind::Memory);
         }
         Stop::Trap(error.root_cause().to_string())

@@ -1,8 +1,9 @@
 //! The limits of one instance, as the engine asks for them: when a memory or a table grows, which is also how a meter
-//! reports. A refusal of memory is remembered, because a program that sees an allocation fail may end in many ways.
+//! reports. A refusal of memory is remembered for the call, because code that sees an allocation fail may end in many ways.
 
 use wasmtime::ResourceLimiter;
 
+use super::execution::Stopwatch;
 use super::metering::{Allowance, METER_TABLE_MAX};
 use hilora_contract::plugin::RunLimits;
 
@@ -17,6 +18,10 @@ const MEMORIES_MAX: usize = 32;
 /// What an allocator asks for at least, of which the smallest object needs a part: one page, or two.
 const SMALL_GROWTH_BYTES: usize = 2 << 16;
 
+/// After so much more fuel, a quarter of a millisecond of it, code has got over a refusal: whatever ends it then is
+/// something else. To give up takes a panic's message a hundredth of that. It is several reports of a meter.
+const REFUSAL_FUEL: u64 = 4_000_000;
+
 /// Counts an instance's linear memory and what its meters report, and refuses what exceeds a limit.
 pub(super) struct InstanceLimiter {
     pub(super) allowance: Allowance,
@@ -24,6 +29,8 @@ pub(super) struct InstanceLimiter {
     bytes: u64,
     denied: bool,
     exhausted: bool,
+    /// The fuel that had been used when memory was last refused in this call.
+    refused_at: Option<u64>,
     table_elements: usize,
 }
 
@@ -35,8 +42,20 @@ impl InstanceLimiter {
             bytes: 0,
             denied: false,
             exhausted: false,
+            refused_at: None,
             table_elements: 0,
         }
+    }
+
+    /// A call begins: what was refused to earlier ones is nothing to it.
+    pub(super) fn begin(&mut self, stopwatch: &Stopwatch) {
+        self.allowance.begin(stopwatch);
+        self.refused_at = None;
+    }
+
+    /// Whether memory was refused so lately that what ended the call may well be a consequence.
+    pub(super) fn refused_lately(&self) -> bool {
+        self.refused_at.is_some_and(|refused_at| self.allowance.used() - refused_at <= REFUSAL_FUEL)
     }
 
     /// The limit.
@@ -65,6 +84,7 @@ impl ResourceLimiter for InstanceLimiter {
         let bytes = self.bytes + desired.saturating_sub(current) as u64;
         if bytes > self.bytes_max {
             self.denied = true;
+            self.refused_at = Some(self.allowance.used());
             self.exhausted |= desired.saturating_sub(current) <= SMALL_GROWTH_BYTES;
             return Ok(false);
         }
@@ -141,6 +161,21 @@ mod tests {
         assert!(limiter.table_growing(half, half + 9, Some(half))?, "the engine refuses that by itself");
         assert!(limiter.table_growing(0, half, None)?);
         assert!(!limiter.table_growing(0, 1, None)?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_refusal_is_the_cause_for_a_while_and_of_its_call_alone() -> wasmtime::Result<()> {
+        let mut limiter = InstanceLimiter::new(&RunLimits { fuel: u64::MAX, ..LIMITS });
+        assert!(!limiter.refused_lately());
+        assert!(!limiter.memory_growing(0, 1 << 30, None)?);
+        limiter.allowance.report(REFUSAL_FUEL)?;
+        assert!(limiter.refused_lately());
+        limiter.allowance.report(1)?;
+        assert!(!limiter.refused_lately(), "it has done much since");
+        assert!(!limiter.memory_growing(0, 1 << 30, None)?);
+        limiter.begin(&Stopwatch::start());
+        assert!(!limiter.refused_lately() && limiter.denied(), "that was an earlier call");
         Ok(())
     }
 

@@ -2,12 +2,15 @@
 //!
 //! Every call gets an instance of its own, so that no answer depends on what was asked before.
 
+use std::time::Duration;
+
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
 use super::answer::{ending, shortened};
 use super::execution::Stopwatch;
 use super::guest::{Guest, GuestState, Stop};
+use super::plugin_log::log;
 use hilora_contract::plugin::{LimitKind, PluginError, PluginIdentity, RunLimits};
 
 /// A component of a known kind with the limits of its calls.
@@ -16,6 +19,8 @@ pub(super) struct LoadedPlugin {
     pub(super) engine: Engine,
     pub(super) instance: InstancePre<GuestState>,
     pub(super) limits: RunLimits,
+    /// The most items that one call is about.
+    pub(super) items_per_call_max: u32,
 }
 
 impl LoadedPlugin {
@@ -44,11 +49,29 @@ impl LoadedPlugin {
         answer_bytes_max: u64,
         call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, PluginError> {
-        guest.call(&Stopwatch::start(), answer_bytes_max, call).map_err(|stop| self.event(guest, stop, function, row))
+        let called = guest.call(&Stopwatch::start(), answer_bytes_max, call);
+        let (stdout, stderr) = (guest.take_stdout(), guest.take_stderr());
+        log(&self.identity, function, &stdout, &stderr);
+        called.map_err(|stop| self.event(&stderr, stop, function, row))
+    }
+
+    /// The answers of as many calls as these items ask for.
+    pub(super) fn in_calls<I, T>(
+        &self,
+        items: &[I],
+        ask: impl Fn(&[I]) -> Result<Vec<T>, PluginError>,
+    ) -> Result<Vec<T>, PluginError> {
+        let parts = items.chunks(self.items_per_call_max as usize).map(ask);
+        Ok(parts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    /// Whether the item that a batch failed on is still looked for.
+    pub(super) fn is_sought(&self, since: &Stopwatch) -> bool {
+        since.cpu_time() <= Duration::from_millis(self.limits.cpu_time_ms)
     }
 
     /// Names the item that a batch failed on: where the batch as a whole trapped or went over a limit, each item is
-    /// tried alone, and the first that fails alone is the one to tell of.
+    /// tried alone, and the first that fails alone is the one to tell of. That takes no longer than about two calls.
     pub(super) fn locate<I, T>(
         &self,
         items: &[I],
@@ -57,7 +80,9 @@ impl LoadedPlugin {
     ) -> Result<T, PluginError> {
         match batch {
             Err(event @ (PluginError::Trap { .. } | PluginError::Limit { .. })) if items.len() > 1 => {
-                Err(items.iter().find_map(|item| alone(item).err()).unwrap_or(event))
+                let since = Stopwatch::start();
+                let mut tried = items.iter().take_while(|_| self.is_sought(&since));
+                Err(tried.find_map(|item| alone(item).err()).unwrap_or(event))
             }
             answer => answer,
         }
@@ -81,7 +106,7 @@ impl LoadedPlugin {
         Err(self.contract(call, None, format!("expected {expected} answers, got {got}")))
     }
 
-    fn event(&self, guest: &Guest, stop: Stop, call: &'static str, row: Option<String>) -> PluginError {
+    fn event(&self, stderr: &[u8], stop: Stop, call: &'static str, row: Option<String>) -> PluginError {
         let plugin = self.identity.clone();
         let message = match stop {
             Stop::Limit(limit) => {
@@ -102,7 +127,7 @@ impl LoadedPlugin {
             Stop::Trap(message) => shortened(&message),
         };
         // A Rust guest's panic message stands on its standard error.
-        let said = String::from_utf8_lossy(&guest.take_stderr()).trim().to_owned();
+        let said = String::from_utf8_lossy(stderr).trim().to_owned();
         let message = if said.is_empty() { message } else { format!("{message}; it wrote: {}", ending(&said)) };
         PluginError::Trap { plugin, call, row, message }
     }

@@ -11,6 +11,7 @@ use super::answer::{NAME_CHARACTERS_MAX, ROWS_BYTES_MAX, WORDS_BYTES_MAX, shorte
 use super::bindings::dataset_loader::exports::hilora::plugin::loader::{LoadError, LoadedRow as WitRow};
 use super::bindings::dataset_loader::{DatasetLoader as World, DatasetLoaderPre};
 use super::bindings::types;
+use super::execution::Stopwatch;
 use super::guest::{Guest, GuestState};
 use super::loaded_plugin::LoadedPlugin;
 use super::messages::{all_checked, check_object};
@@ -74,27 +75,55 @@ impl DatasetLoader for ComponentLoader {
     }
 
     fn open(&self, files: &[PathBuf], options: &LoaderOptions) -> Result<Box<dyn DatasetReader>, PluginError> {
-        let options = serde_json::Value::Object(options.clone()).to_string();
-        let opened =
-            files.iter().map(|path| SourceFile::open(&self.plugin.identity, path)).collect::<Result<Vec<_>, _>>()?;
+        let source = Source {
+            plugin: self.plugin.clone(),
+            world: self.world.clone(),
+            files: files.to_vec(),
+            options: serde_json::Value::Object(options.clone()).to_string(),
+        };
+        Ok(Box::new(ComponentReader { open: source.open()?, source, finished: false }))
+    }
+}
+
+/// What a reader reads, so that it can be read again.
+struct Source {
+    plugin: Arc<LoadedPlugin>,
+    world: DatasetLoaderPre<GuestState>,
+    files: Vec<PathBuf>,
+    options: String,
+}
+
+impl Source {
+    fn open(&self) -> Result<OpenReader, PluginError> {
+        let files = self.files.iter().map(|path| SourceFile::open(&self.plugin.identity, path));
+        let opened = files.collect::<Result<Vec<_>, _>>()?;
         let mut guest = self.plugin.guest();
         let open = async |store: &mut Store<GuestState>| {
             let handles =
                 opened.into_iter().map(|file| store.data_mut().table.push(file)).collect::<Result<Vec<_>, _>>()?;
             let instance = self.world.instantiate_async(&mut *store).await?;
-            let answer = instance.hilora_plugin_loader().call_open(store, &handles, &options).await?;
+            let answer = instance.hilora_plugin_loader().call_open(store, &handles, &self.options).await?;
             Ok(answer.map(|reader| (instance, reader)))
         };
         let answer = self.plugin.call_in(&mut guest, "open", None, WORDS_BYTES_MAX, open)?;
         let (instance, reader) = answer.map_err(|error| refusal(&self.plugin, error))?;
-        Ok(Box::new(ComponentReader {
-            plugin: self.plugin.clone(),
-            guest,
-            instance,
-            reader,
-            rows_consumed: 0,
-            finished: false,
-        }))
+        Ok(OpenReader { plugin: self.plugin.clone(), guest, instance, reader, rows_consumed: 0 })
+    }
+
+    /// Names the row that a batch after `rows_consumed` failed on: the rows before it are read again, and then one at a
+    /// time. Where that takes too long, or ends otherwise, all that is known is where the batch began.
+    fn locate(&self, rows_consumed: u64, rows_max: u32, event: PluginError) -> PluginError {
+        let since = Stopwatch::start();
+        let Ok(mut again) = self.open() else { return event };
+        while self.plugin.is_sought(&since) && again.rows_consumed < rows_consumed + u64::from(rows_max) {
+            let rows_before = rows_consumed.saturating_sub(again.rows_consumed);
+            match again.next_batch(u32::try_from(rows_before).map_or(rows_max, |rows| rows.clamp(1, rows_max))) {
+                Ok(rows) if !rows.is_empty() => {}
+                Err(at_row) if rows_before == 0 => return at_row,
+                Ok(_) | Err(_) => return event,
+            }
+        }
+        event
     }
 }
 
@@ -131,15 +160,34 @@ fn wrong_options(plugin: &LoadedPlugin, why: &str) -> PluginError {
 
 /// A reader in the middle of its files.
 struct ComponentReader {
+    source: Source,
+    open: OpenReader,
+    finished: bool,
+}
+
+/// The instance that a reader lives in.
+struct OpenReader {
     plugin: Arc<LoadedPlugin>,
     guest: Guest,
     instance: World,
     reader: ResourceAny,
     rows_consumed: u64,
-    finished: bool,
 }
 
-impl ComponentReader {
+impl OpenReader {
+    fn next_batch(&mut self, rows_max: u32) -> Result<Vec<LoadedRow>, PluginError> {
+        let row = Some(self.place(rows_max));
+        let (instance, reader) = (&self.instance, self.reader);
+        let next_batch = async |store: &mut Store<GuestState>| {
+            instance.hilora_plugin_loader().reader().call_next_batch(store, reader, rows_max).await
+        };
+        let answer = self.plugin.call_in(&mut self.guest, "next-batch", row, ROWS_BYTES_MAX, next_batch)?;
+        let rows = answer.map_err(|error| refusal(&self.plugin, error))?;
+        let rows = self.checked(rows, rows_max)?;
+        self.rows_consumed += rows.len() as u64;
+        Ok(rows)
+    }
+
     /// The rows as the host knows them. Refuses what nobody could account for or learn from.
     fn checked(&self, rows: Vec<WitRow>, rows_max: u32) -> Result<Vec<LoadedRow>, PluginError> {
         if rows.len() > rows_max as usize {
@@ -153,8 +201,12 @@ impl ComponentReader {
         self.plugin.contract("next-batch", Some(format!("row {row}")), message)
     }
 
-    fn place(&self) -> String {
-        format!("row {}", self.rows_consumed)
+    /// How messages call the next rows.
+    fn place(&self, rows_max: u32) -> String {
+        match rows_max {
+            0 | 1 => format!("row {}", self.rows_consumed),
+            _ => format!("one of {rows_max} rows from row {}", self.rows_consumed),
+        }
     }
 }
 
@@ -292,24 +344,22 @@ impl DatasetReader for ComponentReader {
         }
         // Whatever goes wrong, an instance that failed is not asked again.
         self.finished = true;
-        let row = Some(self.place());
-        let (instance, reader) = (&self.instance, self.reader);
-        let next_batch = async |store: &mut Store<GuestState>| {
-            instance.hilora_plugin_loader().reader().call_next_batch(store, reader, rows_max).await
-        };
-        let answer = self.plugin.call_in(&mut self.guest, "next-batch", row, ROWS_BYTES_MAX, next_batch)?;
-        let rows = answer.map_err(|error| refusal(&self.plugin, error))?;
-        let rows = self.checked(rows, rows_max)?;
-        self.rows_consumed += rows.len() as u64;
+        let rows_max = rows_max.min(self.source.plugin.items_per_call_max);
+        let rows = self.open.next_batch(rows_max).map_err(|error| match error {
+            PluginError::Trap { .. } | PluginError::Limit { .. } if rows_max > 1 => {
+                self.source.locate(self.open.rows_consumed, rows_max, error)
+            }
+            error => error,
+        })?;
         self.finished = rows.is_empty();
         Ok(rows)
     }
 
     fn rows_total(&mut self) -> Result<Option<u64>, PluginError> {
-        let (instance, reader) = (&self.instance, self.reader);
+        let OpenReader { plugin, guest, instance, reader, .. } = &mut self.open;
         let rows_total = async |store: &mut Store<GuestState>| {
-            instance.hilora_plugin_loader().reader().call_rows_total(store, reader).await
+            instance.hilora_plugin_loader().reader().call_rows_total(store, *reader).await
         };
-        self.plugin.call_in(&mut self.guest, "rows-total", None, WORDS_BYTES_MAX, rows_total)
+        plugin.call_in(guest, "rows-total", None, WORDS_BYTES_MAX, rows_total)
     }
 }

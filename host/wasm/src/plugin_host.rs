@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::Component;
 
+use super::answer::shortened;
 use super::cache::{CompiledCodeCache, CompiledComponent, inherited_component};
 use super::checker::ComponentChecker;
 use super::classifier::ComponentClassifier;
+use super::compiler::{CompileError, CompileLimits};
 use super::component_file::ComponentFile;
 use super::engine::engine;
 use super::formatter::ComponentFormatter;
@@ -27,8 +29,12 @@ use hilora_contract::plugin::{
     PromptFormatter, RunLimits, SolutionRunner,
 };
 
-/// The fuel of a call that takes an answer: so much that a clock is reached before by no machine that is not busy.
-const ANSWER_FUEL_MAX: u64 = 10 * FUEL_PER_SECOND;
+/// The part of a call's processor time that a call has in fuel which takes an answer: ten seconds of a minute. It is so
+/// much that the clock is reached before by no machine that is not busy.
+const ANSWER_FUEL_PART: u64 = 6;
+
+/// No call is about more than a loader is asked for at once.
+const ITEMS_PER_CALL_MAX: u32 = 256;
 
 /// How plugins are run.
 #[derive(Debug, Clone)]
@@ -37,6 +43,10 @@ pub struct HostOptions {
     pub cache_dir: PathBuf,
     /// The limits of one call of a loader, classifier, formatter or checker. A run of a program has limits of its own.
     pub call_limits: RunLimits,
+    /// The most rows, problems or lessons that such a call is about.
+    pub items_per_call_max: u32,
+    /// The limits of compiling a component.
+    pub compile_limits: CompileLimits,
 }
 
 impl Default for HostOptions {
@@ -54,6 +64,8 @@ impl Default for HostOptions {
                 output_bytes_max: 64 << 10,
                 reproducible: false,
             },
+            items_per_call_max: ITEMS_PER_CALL_MAX,
+            compile_limits: CompileLimits::default(),
         }
     }
 }
@@ -82,6 +94,8 @@ pub struct Inspection {
 pub struct PluginHost {
     cache: CompiledCodeCache,
     call_limits: RunLimits,
+    items_per_call_max: u32,
+    compile_limits: CompileLimits,
     components: Mutex<BTreeMap<ContentHash, CompiledComponent>>,
 }
 
@@ -91,6 +105,8 @@ impl PluginHost {
         Ok(Self {
             cache: CompiledCodeCache::open(&options.cache_dir, &engine(None)?),
             call_limits: options.call_limits,
+            items_per_call_max: options.items_per_call_max.max(1),
+            compile_limits: options.compile_limits,
             components: Mutex::default(),
         })
     }
@@ -140,7 +156,7 @@ impl PluginHost {
             what: file.identity.to_string(),
             message: format!("cannot hand it to worker processes: {error}"),
         };
-        let code = self.compiled(&file)?.code().map_err(unsealed)?.file().clone();
+        let code = self.compiled(&file)?.code.file().clone();
         let component = SealedFile::of_bytes("hilora-component", &file.bytes).map_err(unsealed)?.file().clone();
         let runner = ComponentRunner::new(plugin).map_err(|error| other_interface(&file, &error))?;
         Ok((Arc::new(runner), SharedRunner { component, code }))
@@ -159,7 +175,7 @@ impl PluginHost {
             return Err(PluginError::WrongKind { path: file.path, expected, got: file.identity.kind });
         }
         let CompiledComponent { component, .. } = self.compiled(&file)?;
-        let plugin = loaded(&file, &component, self.call_limits)?;
+        let plugin = loaded(&file, &component, self.call_limits, self.items_per_call_max)?;
         Ok((file, plugin))
     }
 
@@ -171,7 +187,8 @@ impl PluginHost {
         }
         let divided = split(&file.bytes).map_err(|error| no_image(file, &error))?;
         let engine = engine(divided.image)?;
-        let component = self.cache.component(&engine, &divided.code).map_err(|error| other_interface(file, &error))?;
+        let compiled = self.cache.component(&engine, &file.identity.name, &divided.code, self.compile_limits);
+        let component = compiled.map_err(|error| not_compiled(file, error))?;
         components.insert(file.identity.content, component.clone());
         Ok(component)
     }
@@ -196,22 +213,32 @@ pub fn inherited_runner(component: RawFd, code: RawFd) -> Result<Arc<dyn Solutio
     let file = ComponentFile::of_bytes(&path, bytes)?;
     let image = split(&file.bytes).map_err(|error| no_image(&file, &error))?.image;
     let component = inherited_component(&engine(image)?, &code).map_err(|error| other_interface(&file, &error))?;
-    let plugin = loaded(&file, &component, HostOptions::default().call_limits)?;
+    let HostOptions { call_limits, items_per_call_max, .. } = HostOptions::default();
+    let plugin = loaded(&file, &component, call_limits, items_per_call_max)?;
     Ok(Arc::new(ComponentRunner::new(plugin).map_err(|error| other_interface(&file, &error))?))
 }
 
 /// A compiled component with everything that its kind is given.
-fn loaded(file: &ComponentFile, component: &Component, limits: RunLimits) -> Result<LoadedPlugin, PluginError> {
+fn loaded(
+    file: &ComponentFile,
+    component: &Component,
+    limits: RunLimits,
+    items_per_call_max: u32,
+) -> Result<LoadedPlugin, PluginError> {
     let engine = component.engine().clone();
     let instance = linker(&engine, file.identity.kind == PluginKind::DatasetLoader)
         .and_then(|linker| linker.instantiate_pre(component))
         .map_err(|error| other_interface(file, &error))?;
     // These take what a model wrote, and what they make of it must not depend on a clock.
     let fuel = match file.identity.kind {
-        PluginKind::PromptFormatter | PluginKind::OutputChecker => limits.fuel.min(ANSWER_FUEL_MAX),
+        PluginKind::PromptFormatter | PluginKind::OutputChecker => {
+            let milliseconds = limits.cpu_time_ms / ANSWER_FUEL_PART;
+            limits.fuel.min(milliseconds.saturating_mul(FUEL_PER_SECOND / 1_000))
+        }
         PluginKind::DatasetLoader | PluginKind::DomainClassifier | PluginKind::SolutionRunner => limits.fuel,
     };
-    Ok(LoadedPlugin { identity: file.identity.clone(), engine, instance, limits: RunLimits { fuel, ..limits } })
+    let limits = RunLimits { fuel, ..limits };
+    Ok(LoadedPlugin { identity: file.identity.clone(), engine, instance, limits, items_per_call_max })
 }
 
 fn no_image(file: &ComponentFile, error: &io::Error) -> PluginError {
@@ -221,11 +248,25 @@ fn no_image(file: &ComponentFile, error: &io::Error) -> PluginError {
     }
 }
 
+fn not_compiled(file: &ComponentFile, error: CompileError) -> PluginError {
+    match error {
+        CompileError::Invalid(message) => invalid(file, message),
+        CompileError::Limit(allowed) => PluginError::CompileLimit { plugin: file.identity.clone(), allowed },
+        CompileError::Failed(message) => {
+            PluginError::Resources { what: format!("compiling {}", file.identity), message }
+        }
+    }
+}
+
 /// The component is valid by its outline, but not in its details: a function of another type, invalid code.
 fn other_interface(file: &ComponentFile, error: &wasmtime::Error) -> PluginError {
+    invalid(file, format!("{error:#}"))
+}
+
+fn invalid(file: &ComponentFile, got: String) -> PluginError {
     PluginError::NotAPlugin {
         path: file.path.clone(),
         expected: format!("a valid {} of this host's WIT package", file.identity.kind),
-        got: format!("{error:#}"),
+        got: shortened(&got),
     }
 }

@@ -91,6 +91,8 @@ impl ComponentRunner {
             Err(Stop::Answer(bytes_max)) => {
                 Termination::Trapped { message: format!("its outcome is larger than {bytes_max} bytes") }
             }
+            // Of a program, which is one call, the host knows no more than that memory was refused to it.
+            Err(Stop::Trap(_)) if guest.memory_denied() => Termination::LimitExceeded(LimitKind::Memory),
             Err(Stop::Trap(message)) => Termination::Trapped { message: shortened(&message) },
         }
     }

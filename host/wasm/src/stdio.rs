@@ -1,4 +1,4 @@
-//! Standard output and standard error of a guest: pipes whose other end the host holds, with a limit.
+//! Standard output and standard error of a guest: pipes whose other end the host holds, with a limit for each call.
 //!
 //! A write past the limit ends the call: what came before is kept, and the guest gets no chance to go on.
 
@@ -29,7 +29,7 @@ impl OutputPipe {
         Self(Arc::new(Mutex::new(Captured { bytes: Vec::new(), bytes_max, exceeded: false })))
     }
 
-    /// What was written, up to the limit.
+    /// What was written, up to the limit, which counts anew from here.
     pub(super) fn take(&self) -> Vec<u8> {
         std::mem::take(&mut self.captured().bytes)
     }
@@ -123,6 +123,16 @@ mod tests {
         assert!(!pipe.push(b"f"));
         assert!(pipe.exceeded());
         assert_eq!(pipe.take(), b"abcde");
+    }
+
+    #[test]
+    fn what_was_taken_makes_room() {
+        let pipe = OutputPipe::new(5);
+        for _ in 0..3 {
+            assert!(pipe.push(b"abcde"));
+            assert_eq!(pipe.take(), b"abcde");
+        }
+        assert!(!pipe.exceeded());
     }
 
     #[test]

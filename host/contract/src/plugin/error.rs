@@ -185,6 +185,14 @@ pub enum PluginError {
         /// The limit with its unit.
         allowed: String,
     },
+    /// Its code takes more to compile than it may.
+    #[error("{plugin} cannot be compiled within its limit: at most {allowed}")]
+    CompileLimit {
+        /// Which plugin.
+        plugin: PluginIdentity,
+        /// The limit with its unit.
+        allowed: String,
+    },
     /// The engine itself failed: a defect of this program, not the plugin's fault.
     #[error("the plugin engine failed on {what}: {message}")]
     Engine {
@@ -227,7 +235,8 @@ impl Fault for PluginError {
             | Self::UnknownImport { .. }
             | Self::Contract { .. }
             | Self::Trap { .. }
-            | Self::Limit { .. } => Blame::Plugin,
+            | Self::Limit { .. }
+            | Self::CompileLimit { .. } => Blame::Plugin,
             Self::Engine { .. } => Blame::Ours,
             Self::Resources { .. } => Blame::Machine,
         }
@@ -260,6 +269,9 @@ impl Fault for PluginError {
             Self::Limit { limit, .. } if limit.is_of_machine() => {
                 "a machine that is busy or stood still lets a call run out of time: run it again".to_owned()
             }
+            Self::CompileLimit { .. } => "`plugins.limits` in the config sets compile_cpu_time_ms and \
+                                          compile_memory_bytes_max; a component of normal size needs neither"
+                .to_owned(),
             Self::Unreadable { .. }
             | Self::CapabilityDenied { .. }
             | Self::UnknownImport { .. }

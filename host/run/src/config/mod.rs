@@ -18,9 +18,11 @@ use hilora_trainer::{TrainingConfig, ValidationConfig};
 
 use super::benchmark_names::wrong_names;
 
+mod plugin_limits;
 mod pretraining;
 mod schema;
 
+pub use plugin_limits::PluginLimitsConfig;
 pub use pretraining::PretrainingConfig;
 pub use schema::run_config_schema;
 
@@ -104,6 +106,9 @@ pub struct PluginsConfig {
     pub formatter: PathBuf,
     /// The solution runner.
     pub runner: PathBuf,
+    /// What their calls may take.
+    #[serde(skip_serializing_if = "PluginLimitsConfig::is_default")]
+    pub limits: PluginLimitsConfig,
 }
 
 impl Default for PluginsConfig {
@@ -113,6 +118,7 @@ impl Default for PluginsConfig {
             classifier: "plugins/keyword-classifier.wasm".into(),
             formatter: "plugins/chatml-formatter.wasm".into(),
             runner: "plugins/python-runner.wasm".into(),
+            limits: PluginLimitsConfig::default(),
         }
     }
 }
@@ -197,6 +203,7 @@ impl RunConfig {
         problems.extend(self.evaluation.validate());
         problems.extend(wrong_names(&self.evaluation.benchmarks));
         problems.extend(self.gate.validate());
+        problems.extend(self.plugins.limits.validate());
         if self.evaluation.generator.is_some() && self.controls.shuffled_answers {
             problems.push(
                 "controls.shuffled_answers: expected false with evaluation.generator: no endpoint serves that adapter"

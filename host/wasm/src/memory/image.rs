@@ -10,16 +10,14 @@ use std::ptr;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::param::page_size;
-use wasm_encoder::{Module, RawSection};
-use wasmparser::{BinaryReaderError, DataKind, Operator, Parser, Payload};
+use wasm_encoder::{ConstExpr, DataSection, Module, RawSection};
+use wasmparser::{BinaryReaderError, DataKind, DataSectionReader, Operator, Parser, Payload};
 
 use crate::component_parts::with_parts;
 use crate::sealed_file::seal;
 
 /// Size of a page of WebAssembly.
 const WASM_PAGE: u64 = 64 << 10;
-/// The section's number in the binary format.
-const DATA_SECTION: u8 = 11;
 
 /// Bytes that a memory begins with, in a file of their own that nothing can change.
 pub(crate) struct MemoryImage {
@@ -92,7 +90,8 @@ pub(crate) struct SplitComponent<'a> {
 /// Takes the data out of a component that has one memory and knows its contents beforehand.
 ///
 /// The memory then holds the data before the instance begins, which no guest can tell from data that is copied while it
-/// begins: nothing of the component runs in between.
+/// begins: nothing of the component runs in between. A segment that is in the image stays in the module without its bytes,
+/// so that code finds the others under their numbers; once it was copied it has none for code in any case.
 pub(crate) fn split(component: &[u8]) -> io::Result<SplitComponent<'_>> {
     let whole = || SplitComponent { code: Cow::Borrowed(component), image: None };
     let Some((module, segments)) = only_memory(component).ok().flatten() else { return Ok(whole()) };
@@ -124,15 +123,17 @@ fn only_memory(component: &[u8]) -> Result<Option<(Range<usize>, Vec<(usize, &[u
                     found = modules.last().cloned();
                 }
             }
-            // It is there where code copies or drops segments.
-            Payload::DataCountSection { .. } => return Ok(None),
             Payload::DataSection(section) => {
                 if found.is_none() || found.as_ref() != modules.last() {
                     return Ok(None);
                 }
                 for segment in section {
                     let segment = segment?;
-                    let DataKind::Active { memory_index: 0, offset_expr } = segment.kind else { return Ok(None) };
+                    // What code copies by itself stays in the module.
+                    let DataKind::Active { memory_index, offset_expr } = segment.kind else { continue };
+                    if memory_index != 0 {
+                        return Ok(None);
+                    }
                     let mut operators = offset_expr.get_operators_reader();
                     let Operator::I32Const { value } = operators.read()? else { return Ok(None) };
                     if !matches!(operators.read()?, Operator::End) {
@@ -162,11 +163,25 @@ fn module_without_data(module: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
     let mut written = Module::new();
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload?;
-        if let Some((id, range)) = payload.as_section()
-            && id != DATA_SECTION
-        {
+        if let Payload::DataSection(section) = payload {
+            written.section(&without_active_bytes(section)?);
+        } else if let Some((id, range)) = payload.as_section() {
             written.section(&RawSection { id, data: &module[range.start..range.end] });
         }
     }
     Ok(written.finish())
+}
+
+/// The segments, of which those that are copied when an instance begins have no bytes.
+fn without_active_bytes(section: DataSectionReader<'_>) -> Result<DataSection, BinaryReaderError> {
+    let mut written = DataSection::new();
+    for segment in section {
+        let segment = segment?;
+        match segment.kind {
+            DataKind::Passive => written.passive(segment.data.iter().copied()),
+            // Its place is inside the memory (see `only_memory`), and so is the beginning.
+            DataKind::Active { .. } => written.active(0, &ConstExpr::i32_const(0), []),
+        };
+    }
+    Ok(written)
 }

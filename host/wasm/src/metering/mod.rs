@@ -21,11 +21,12 @@ mod tests;
 
 use std::borrow::Cow;
 
-use wasmparser::{BinaryReaderError, Validator};
+use wasmparser::BinaryReaderError;
 
 pub(super) use self::allowance::{Allowance, LimitReached};
 pub(super) use self::module::METER_TABLE_MAX;
 use super::component_parts::{Part, with_parts};
+use super::proposals::validate;
 
 /// What decides what is put into a component: code that was compiled under another source is compiled anew.
 pub(super) const METERING_SOURCE: [&str; 2] = [include_str!("code.rs"), include_str!("module.rs")];
@@ -35,7 +36,7 @@ pub(super) const METERING_SOURCE: [&str; 2] = [include_str!("code.rs"), include_
 /// What the meters add has the numbers after those that a module may use, so the component must be valid before: it could
 /// otherwise name its own counter, and set it.
 pub(super) fn metered(component: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
-    Validator::new().validate_all(component)?;
+    validate(component)?;
     with_meters(component)
 }
 

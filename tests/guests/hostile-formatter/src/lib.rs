@@ -35,7 +35,10 @@ impl PromptFormatter for HostileFormatter {
                 "nobody has a role" => vec![message(Role::Other("a b".to_owned())), message(Role::Assistant)],
                 _ => vec![message(Role::User), message(Role::Assistant)],
             },
-            segments: vec![segment(statement != "nothing to learn")],
+            segments: match statement {
+                "far too much" => vec![segment(true); 10_000],
+                _ => vec![segment(statement != "nothing to learn")],
+            },
         };
         let statements = lessons.iter().map(statement).filter(|statement| *statement != "answer too little");
         Ok(statements.map(sequence).collect())
@@ -44,6 +47,10 @@ impl PromptFormatter for HostileFormatter {
     fn format_prompts(_specialist: String, problems: Vec<ProblemText>) -> Result<Vec<Sequence>, FormatError> {
         let prompt = |problem: &ProblemText| match problem.statement.as_str() {
             "trained prompt" => Sequence { messages: Vec::new(), segments: vec![segment(true)] },
+            "far too much" => {
+                let text = "x".repeat(1 << 20);
+                Sequence { messages: Vec::new(), segments: vec![Segment { text, ..segment(false) }] }
+            }
             "empty prompt" => Sequence { messages: Vec::new(), segments: Vec::new() },
             _ => Sequence { messages: Vec::new(), segments: vec![segment(false)] },
         };

@@ -1,5 +1,7 @@
 //! A loader for the host's tests: it does what its file's content says, and most of what it can do is wrong.
 
+use std::io::{self, Write};
+
 use hilora_plugin_sdk::loader::{
     ColumnMismatch, DatasetInfo, DatasetLoader, DatasetReader, LoadError, LoadedRow, MalformedFile, SourceFile,
 };
@@ -12,17 +14,22 @@ pub struct HostileLoader;
 pub struct Reader {
     asked: String,
     batches: u64,
+    rows_read: u64,
 }
+
+/// Clears a screen, rings, goes back to the line's beginning and turns the line around.
+const TERMINAL_COMMANDS: &str = "\u{1b}[2J\u{9b}2J\u{7}\rnothing wrong\u{202e}";
 
 impl DatasetLoader for HostileLoader {
     type Reader = Reader;
 
     fn describe() -> DatasetInfo {
+        writeln!(io::stdout(), "asked what it reads{TERMINAL_COMMANDS}").expect("it is a short line");
         DatasetInfo { source: "hostile".to_owned(), licence: "none".to_owned(), columns: Vec::new() }
     }
 
     fn open(files: Vec<SourceFile>, options: &str) -> Result<Reader, LoadError> {
-        let Some(file) = files.first() else { return Ok(Reader { asked: String::new(), batches: 0 }) };
+        let Some(file) = files.first() else { return Ok(Reader { asked: String::new(), batches: 0, rows_read: 0 }) };
         let length = usize::try_from(file.size()).expect("the file is short");
         let bytes = file.read_at(0, length).map_err(|error| LoadError::Unreadable(error.to_string()))?;
         let asked = String::from_utf8_lossy(&bytes).trim().to_owned();
@@ -47,7 +54,7 @@ impl DatasetLoader for HostileLoader {
                 let opened = std::fs::read("/etc/passwd").map(|bytes| bytes.len());
                 Err(LoadError::Unreadable(format!("{opened:?}")))
             }
-            _ => Ok(Reader { asked, batches: 0 }),
+            _ => Ok(Reader { asked, batches: 0, rows_read: 0 }),
         }
     }
 }
@@ -64,7 +71,23 @@ impl DatasetReader for Reader {
             ("large batch", 1) => vec![large_problem(160)],
             ("long identifier", _) => vec![problem(&"x".repeat(5_000))],
             ("too large a batch", _) => vec![large_problem(513)],
-            ("commands to a terminal", _) => panic!("\u{1b}[2J\u{9b}2J\u{7}\rnothing wrong\u{202e}"),
+            ("commands to a terminal", _) => panic!("{TERMINAL_COMMANDS}"),
+            ("print in each batch", 1..=3) => {
+                eprintln!("{}", "x".repeat(3_000));
+                vec![problem(&self.batches.to_string())]
+            }
+            ("print in each batch", _) => Vec::new(),
+            ("panic long after a refusal", 1) => {
+                assert!(Vec::<u8>::new().try_reserve_exact(2_000_000_000).is_err(), "so much is refused");
+                vec![problem("a")]
+            }
+            ("panic long after a refusal", _) => panic!("the real reason"),
+            ("panic at row 7", _) => {
+                let rows = self.rows_read..self.rows_read + u64::from(rows_max);
+                assert!(!rows.contains(&7), "row 7 is not liked");
+                self.rows_read = rows.end;
+                rows.map(|row| problem(&row.to_string())).collect()
+            }
             ("panic at the second batch", 2) => panic!("the file asked for it"),
             (_, 1) => vec![problem("a"), skipped("no-tests")],
             (_, 2) => vec![problem("b")],
