@@ -143,7 +143,9 @@ fn build_rust_guests(repository: &Path, with_test_guests: bool, lints: Option<&L
     let mut built: Vec<(String, PathBuf)> =
         RUST_PLUGINS.iter().map(|name| ((*name).to_owned(), repository.join("plugins"))).collect();
     if with_test_guests {
-        built.extend(test_guests(repository)?.into_iter().map(|name| (name, target.join("guests"))));
+        // The example is asked the same as those in other languages.
+        let guests = test_guests(repository)?.into_iter().chain(["custom-classifier".to_owned()]);
+        built.extend(guests.map(|name| (name, target.join("guests"))));
     }
     let mut packages: Vec<_> = built.iter().map(|(name, _)| name.clone()).collect();
     packages.push(PYTHON_LIBM.to_owned());

@@ -32,5 +32,6 @@ mod source;
 mod stdio;
 
 pub use checker_folder::CheckerFolder;
+pub use loaded_plugin::CallUsage;
 pub use pack::{PackError, pack};
 pub use plugin_host::{HostOptions, Inspection, PluginHost, SharedRunner, inherited_runner};

@@ -2,6 +2,8 @@
 //!
 //! Every call gets an instance of its own, so that no answer depends on what was asked before.
 
+use std::sync::Arc;
+
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
@@ -10,12 +12,27 @@ use super::execution::Stopwatch;
 use super::guest::{Guest, GuestState, Stop};
 use hilora_contract::plugin::{LimitKind, PluginError, PluginIdentity, RunLimits};
 
+/// What one call used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallUsage {
+    /// Fuel.
+    pub fuel: u64,
+    /// Processor time of the calling thread, in microseconds.
+    pub cpu_time_us: u64,
+    /// The most linear memory of its instance until then, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// Is told of every call.
+pub(super) type CallObserver = Arc<dyn Fn(CallUsage) + Send + Sync>;
+
 /// A component of a known kind with the limits of its calls.
 pub(super) struct LoadedPlugin {
     pub(super) identity: PluginIdentity,
     pub(super) engine: Engine,
     pub(super) instance: InstancePre<GuestState>,
     pub(super) limits: RunLimits,
+    pub(super) observer: Option<CallObserver>,
 }
 
 impl LoadedPlugin {
@@ -44,7 +61,16 @@ impl LoadedPlugin {
         answer_bytes_max: u64,
         call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, PluginError> {
-        guest.call(&Stopwatch::start(), answer_bytes_max, call).map_err(|stop| self.event(guest, stop, function, row))
+        let (fuel_before, stopwatch) = (guest.fuel_used(), Stopwatch::start());
+        let answer = guest.call(&stopwatch, answer_bytes_max, call);
+        if let Some(observer) = &self.observer {
+            observer(CallUsage {
+                fuel: guest.fuel_used().saturating_sub(fuel_before),
+                cpu_time_us: u64::try_from(stopwatch.cpu_time().as_micros()).unwrap_or(u64::MAX),
+                memory_bytes: guest.memory_bytes(),
+            });
+        }
+        answer.map_err(|stop| self.event(guest, stop, function, row))
     }
 
     /// Names the item that a batch failed on: where the batch as a whole trapped or went over a limit, each item is

@@ -16,7 +16,7 @@ use super::component_file::ComponentFile;
 use super::engine::engine;
 use super::formatter::ComponentFormatter;
 use super::linker::linker;
-use super::loaded_plugin::LoadedPlugin;
+use super::loaded_plugin::{CallObserver, CallUsage, LoadedPlugin};
 use super::loader::ComponentLoader;
 use super::memory::split;
 use super::runner::ComponentRunner;
@@ -83,6 +83,7 @@ pub struct PluginHost {
     cache: CompiledCodeCache,
     call_limits: RunLimits,
     components: Mutex<BTreeMap<ContentHash, CompiledComponent>>,
+    observer: Option<CallObserver>,
 }
 
 impl PluginHost {
@@ -92,7 +93,14 @@ impl PluginHost {
             cache: CompiledCodeCache::open(&options.cache_dir, &engine(None)?),
             call_limits: options.call_limits,
             components: Mutex::default(),
+            observer: None,
         })
+    }
+
+    /// The same host, which tells what each call into the plugins that it opens from now on has used. A runner tells that of
+    /// its programs itself.
+    pub fn observed(self, observer: impl Fn(CallUsage) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Arc::new(observer)), ..self }
     }
 
     /// Reads a component's identity, manifest and imports without running any of it.
@@ -160,7 +168,7 @@ impl PluginHost {
         }
         let CompiledComponent { component, .. } = self.compiled(&file)?;
         let plugin = loaded(&file, &component, self.call_limits)?;
-        Ok((file, plugin))
+        Ok((file, LoadedPlugin { observer: self.observer.clone(), ..plugin }))
     }
 
     fn compiled(&self, file: &ComponentFile) -> Result<CompiledComponent, PluginError> {
@@ -211,7 +219,13 @@ fn loaded(file: &ComponentFile, component: &Component, limits: RunLimits) -> Res
         PluginKind::PromptFormatter | PluginKind::OutputChecker => limits.fuel.min(ANSWER_FUEL_MAX),
         PluginKind::DatasetLoader | PluginKind::DomainClassifier | PluginKind::SolutionRunner => limits.fuel,
     };
-    Ok(LoadedPlugin { identity: file.identity.clone(), engine, instance, limits: RunLimits { fuel, ..limits } })
+    Ok(LoadedPlugin {
+        identity: file.identity.clone(),
+        engine,
+        instance,
+        limits: RunLimits { fuel, ..limits },
+        observer: None,
+    })
 }
 
 fn no_image(file: &ComponentFile, error: &io::Error) -> PluginError {

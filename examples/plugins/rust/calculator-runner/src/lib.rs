@@ -47,7 +47,7 @@ hilora_plugin_sdk::manifest!("plugin.toml");
 fn interpret(code: &str, input: &str, output: &mut Vec<u8>) -> Result<(), (&'static str, String)> {
     let mut numbers = input.split_whitespace();
     let mut stack: Vec<i64> = Vec::new();
-    let mut take = |stack: &mut Vec<i64>| stack.pop().ok_or(("StackError", "the stack is empty".to_owned()));
+    let take = |stack: &mut Vec<i64>| stack.pop().ok_or(("StackError", "the stack is empty".to_owned()));
     for word in code.split_whitespace() {
         let number = match word {
             "read" => {
