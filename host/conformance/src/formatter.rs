@@ -32,7 +32,7 @@ pub(crate) fn examine(formatter: &dyn PromptFormatter, meter: &dyn Meter, report
     meter.take();
     for specialist in SPECIALISTS {
         for make in [solved, conversation, policy] {
-            let given: Vec<FormatterLesson> = ordinary.iter().map(|problem| make(problem)).collect();
+            let given: Vec<FormatterLesson> = ordinary.iter().map(make).collect();
             let mut laid_out = Vec::new();
             for lesson in &given {
                 let answer = answered(formatter.format_lessons(specialist, std::slice::from_ref(lesson)));

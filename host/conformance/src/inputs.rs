@@ -51,7 +51,7 @@ pub(crate) fn ordinary() -> Vec<ProblemText> {
             title: words(index % 4),
             statement: format!("{}.\n\nInput: {}.\n", words(5 + index * 3), words(4)),
             tags: (0..index % 3).map(|_| words(1)).collect(),
-            difficulty: (index % 2 == 0).then(|| "easy".to_owned()),
+            difficulty: index.is_multiple_of(2).then(|| "easy".to_owned()),
         }
     };
     (0..ORDINARY).map(problem).collect()
