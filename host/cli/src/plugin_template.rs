@@ -97,73 +97,150 @@ pub(super) const EXAMPLES: &[Example] = &[
         language: Language::Rust,
         kind: PluginKind::DatasetLoader,
         name: "csv-loader",
-        files: &files!["../../../examples/plugins/rust/csv-loader"; "golden.csv", "golden.jsonl", "plugin.toml", "src/csv.rs", "src/lib.rs"],
+        files: &files![
+            "../../../examples/plugins/rust/csv-loader";
+            "golden.csv",
+            "golden.jsonl",
+            "plugin.toml",
+            "src/csv.rs",
+            "src/lib.rs",
+        ],
     },
     Example {
         language: Language::Rust,
         kind: PluginKind::DomainClassifier,
         name: "custom-classifier",
-        files: &files!["../../../examples/plugins/rust/custom-classifier"; "golden.jsonl", "plugin.toml", "src/lib.rs"],
+        files: &files![
+            "../../../examples/plugins/rust/custom-classifier";
+            "golden.jsonl",
+            "plugin.toml",
+            "src/lib.rs",
+        ],
     },
     Example {
         language: Language::Rust,
         kind: PluginKind::PromptFormatter,
         name: "chat-formatter",
-        files: &files!["../../../examples/plugins/rust/chat-formatter"; "golden.jsonl", "plugin.toml", "src/lib.rs"],
+        files: &files![
+            "../../../examples/plugins/rust/chat-formatter";
+            "golden.jsonl",
+            "plugin.toml",
+            "src/lib.rs",
+        ],
     },
     Example {
         language: Language::Rust,
         kind: PluginKind::OutputChecker,
         name: "pair-checker",
-        files: &files!["../../../examples/plugins/rust/pair-checker"; "golden.jsonl", "plugin.toml", "src/lib.rs"],
+        files: &files![
+            "../../../examples/plugins/rust/pair-checker";
+            "golden.jsonl",
+            "plugin.toml",
+            "src/lib.rs",
+        ],
     },
     Example {
         language: Language::Rust,
         kind: PluginKind::SolutionRunner,
         name: "calculator-runner",
-        files: &files!["../../../examples/plugins/rust/calculator-runner"; "golden.jsonl", "plugin.toml", "src/lib.rs"],
+        files: &files![
+            "../../../examples/plugins/rust/calculator-runner";
+            "golden.jsonl",
+            "plugin.toml",
+            "src/lib.rs",
+        ],
     },
     Example {
         language: Language::Python,
         kind: PluginKind::DatasetLoader,
         name: "csv-loader",
-        files: &files!["../../../examples/plugins/python/csv-loader"; "app.py", "golden.csv", "golden.jsonl", "plugin.py", "plugin.toml", "test_plugin.py"],
+        files: &files![
+            "../../../examples/plugins/python/csv-loader";
+            "app.py",
+            "golden.csv",
+            "golden.jsonl",
+            "plugin.py",
+            "plugin.toml",
+            "test_plugin.py",
+        ],
     },
     Example {
         language: Language::Python,
         kind: PluginKind::DomainClassifier,
         name: "custom-classifier",
-        files: &files!["../../../examples/plugins/python/custom-classifier"; "app.py", "golden.jsonl", "plugin.py", "plugin.toml", "test_plugin.py"],
+        files: &files![
+            "../../../examples/plugins/python/custom-classifier";
+            "app.py",
+            "golden.jsonl",
+            "plugin.py",
+            "plugin.toml",
+            "test_plugin.py",
+        ],
     },
     Example {
         language: Language::Python,
         kind: PluginKind::PromptFormatter,
         name: "chat-formatter",
-        files: &files!["../../../examples/plugins/python/chat-formatter"; "app.py", "golden.jsonl", "plugin.py", "plugin.toml", "test_plugin.py"],
+        files: &files![
+            "../../../examples/plugins/python/chat-formatter";
+            "app.py",
+            "golden.jsonl",
+            "plugin.py",
+            "plugin.toml",
+            "test_plugin.py",
+        ],
     },
     Example {
         language: Language::Python,
         kind: PluginKind::OutputChecker,
         name: "pair-checker",
-        files: &files!["../../../examples/plugins/python/pair-checker"; "app.py", "golden.jsonl", "plugin.py", "plugin.toml", "test_plugin.py"],
+        files: &files![
+            "../../../examples/plugins/python/pair-checker";
+            "app.py",
+            "golden.jsonl",
+            "plugin.py",
+            "plugin.toml",
+            "test_plugin.py",
+        ],
     },
     Example {
         language: Language::JavaScript,
         kind: PluginKind::DomainClassifier,
         name: "custom-classifier",
-        files: &files!["../../../examples/plugins/javascript/custom-classifier"; "golden.jsonl", "package.json", "plugin.js", "plugin.test.js", "plugin.toml"],
+        files: &files![
+            "../../../examples/plugins/javascript/custom-classifier";
+            "golden.jsonl",
+            "package.json",
+            "plugin.js",
+            "plugin.test.js",
+            "plugin.toml",
+        ],
     },
     Example {
         language: Language::JavaScript,
         kind: PluginKind::PromptFormatter,
         name: "chat-formatter",
-        files: &files!["../../../examples/plugins/javascript/chat-formatter"; "golden.jsonl", "package.json", "plugin.js", "plugin.test.js", "plugin.toml"],
+        files: &files![
+            "../../../examples/plugins/javascript/chat-formatter";
+            "golden.jsonl",
+            "package.json",
+            "plugin.js",
+            "plugin.test.js",
+            "plugin.toml",
+        ],
     },
     Example {
         language: Language::JavaScript,
         kind: PluginKind::OutputChecker,
         name: "pair-checker",
-        files: &files!["../../../examples/plugins/javascript/pair-checker"; "golden.jsonl", "package.json", "plugin.js", "plugin.test.js", "plugin.toml"],
+        files: &files![
+            "../../../examples/plugins/javascript/pair-checker";
+            "golden.jsonl",
+            "package.json",
+            "plugin.js",
+            "plugin.test.js",
+            "plugin.toml",
+        ],
     },
 ];
 

@@ -11,8 +11,8 @@ use hilora_wasm::{CallUsage, HostOptions, PluginHost};
 use super::console::Console;
 use super::failure::{ExitStatus, Failure, Result};
 
-/// What a call may take on any input of the kit, in milliseconds of processor time: far less than in a run, where a batch may
-/// be large.
+/// What a call may take on any input of the kit, in milliseconds of processor time: far less than in a run, where a
+/// batch may be large.
 const CALL_CPU_TIME_MS: u64 = 20_000;
 
 /// Arguments of `plugin test`.

@@ -1,5 +1,5 @@
-//! What a classifier is asked. That it answers only domains that it lists, and the best first, is checked where answers enter
-//! the host.
+//! What a classifier is asked. That it answers only domains that it lists, and the best first, is checked where
+//! answers enter the host.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What a formatter is asked: every kind of lesson for every specialist. What it refuses of ordinary lessons it does not know,
-//! but something it must know.
+//! What a formatter is asked: every kind of lesson for every specialist. What it refuses of ordinary lessons it does not
+//! know, but something it must know.
 
 use hilora_contract::dataset::{Action, Conversation, Domain, Message, PolicyExample, ProblemText, Role, SegmentKind};
 use hilora_contract::plugin::{FormatterExample, FormatterLesson, PromptFormatter, Sequence};

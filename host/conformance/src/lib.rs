@@ -1,8 +1,8 @@
 //! The conformance kit: what a plugin of each kind is asked, and what it must answer.
 //!
 //! Every kind is asked ordinary and hostile inputs, one at a time and in batches of several sizes and orders, and its golden
-//! cases where there are some. A plugin that refuses an input in its interface's own words has answered; one that traps, goes
-//! over a limit or breaks its contract has not. The kit knows no WebAssembly: it asks the traits of `contract::plugin`, so
+//! cases where there are some. A plugin that refuses an input in its interface's own words has answered; one that traps,
+//! goes over a limit or breaks its contract has not. The kit knows no WebAssembly: it asks the traits of `contract::plugin`, so
 //! that its own tests ask plugins that are written natively and wrong in one way each.
 
 use std::path::Path;
@@ -86,8 +86,8 @@ pub fn examine(plugin: &Plugin, cases: &[Case], meter: &dyn Meter) -> Result<Rep
     Ok(report)
 }
 
-/// What a plugin made of an input: an answer, or a refusal in its interface's own words. Everything else that can go wrong is
-/// told in words.
+/// What a plugin made of an input: an answer, or a refusal in its interface's own words. Everything else that can go wrong
+/// is told in words.
 fn answered<T>(answer: Result<T, PluginError>) -> Result<Option<T>, String> {
     match answer {
         Ok(answer) => Ok(Some(answer)),

@@ -1,5 +1,5 @@
-//! What a runner is asked. What a program means only its cases tell; of the languages that the host ships runners for the kit
-//! knows programs that never end.
+//! What a runner is asked. What a program means only its cases tell; of the languages that the host ships runners for the
+//! kit knows programs that never end.
 
 use hilora_contract::plugin::{FUEL_PER_SECOND, LimitKind, RunLimits, RunReport, SolutionRunner, Termination};
 

@@ -82,12 +82,12 @@ export interface CheckerExport {
   ): { tag: "accepted" } | { tag: "rejected"; val: string };
 }
 
-/** The export of a checker, to be exported as `checker`: null accepts, a text rejects and says why. Throw `Refused` if the test
- * cannot be used, and `WrongOptions` for an option that is not known (`knownOptions` does). */
+/** The export of a checker, to be exported as `checker`: null accepts, a text rejects and says why. Throw `Refused` if the
+ * test cannot be used, and `WrongOptions` for an option that is not known (`knownOptions` does). */
 export function defineChecker(plugin: { check(question: Question): string | null }): CheckerExport;
 
-/** A piece of a sequence. In `control` text special tokens are recognised; in `content`, which somebody else wrote, they stay
- * ordinary text, so that no statement can forge a turn. */
+/** A piece of a sequence. In `control` text special tokens are recognised; in `content`, which somebody else wrote, they
+ * stay ordinary text, so that no statement can forge a turn. */
 export interface Segment {
   readonly text: string;
   readonly kind: "control" | "content";
@@ -137,7 +137,8 @@ export function defineFormatter(plugin: {
   extractSolution(completion: string): string | null;
 }): FormatterExport;
 
-/** What stands in the last closed block of code, between a line of three backticks and the next; null where there is none. */
+/** What stands in the last closed block of code, between a line of three backticks and the next; null where there
+ * is none. */
 export function lastCodeBlock(completion: string): string | null;
 
 /** The options with defaults for those that are not given; refuses unknown keys and values of another type. */

@@ -104,7 +104,8 @@ export function defineFormatter({ stopSequences, lesson, extractSolution }) {
   };
 }
 
-/** What stands in the last closed block of code, between a line of three backticks and the next; null where there is none. */
+/** What stands in the last closed block of code, between a line of three backticks and the next; null where there
+ * is none. */
 export function lastCodeBlock(completion) {
   let opened = null;
   let found = null;

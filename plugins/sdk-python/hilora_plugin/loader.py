@@ -1,4 +1,5 @@
-"""A dataset loader: turns the files of one dataset format into problems. It reads what the host opened and writes nothing."""
+"""A dataset loader: turns the files of one dataset format into problems. It reads what the host opened and
+writes nothing."""
 
 from __future__ import annotations
 

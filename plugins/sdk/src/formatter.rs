@@ -93,8 +93,8 @@ pub trait PromptFormatter: 'static {
     /// The program in a model's completion; nothing where there is none.
     fn extract_solution(completion: String) -> Option<String>;
 
-    /// The prompt for a problem. It must equal the untrained beginning of the problem's lesson, and that is what it is unless
-    /// a formatter writes its own: the lesson of a solution that nobody sees, up to what is trained on.
+    /// The prompt for a problem. It must equal the untrained beginning of the problem's lesson, and that is what it is
+    /// unless a formatter writes its own: the lesson of a solution that nobody sees, up to what is trained on.
     fn prompt(specialist: &str, problem: ProblemText) -> Result<Sequence, Refusal> {
         let example = Example { problem, reasoning: None, solution: "?".to_owned(), domain: String::new() };
         let mut sequence = Self::lesson(specialist, Lesson::Solved(example))?;

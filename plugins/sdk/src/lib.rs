@@ -24,8 +24,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! and `hilora_plugin_sdk::manifest!("plugin.toml");`. `hilora-host plugin new` writes such a project, [`harness`] is what its
-//! tests call, and [`options()`] reads options into a struct of one's own.
+//! and `hilora_plugin_sdk::manifest!("plugin.toml");`. `hilora-host plugin new` writes such a project, [`harness`] is what
+//! its tests call, and [`options()`] reads options into a struct of one's own.
 //!
 //! On a native target both macros export nothing, so that `cargo test` and `cargo clippy --all-targets` work on a
 //! plugin as on any other crate. The SDK gives no access to files, network, clocks or randomness: a plugin has what

@@ -12,7 +12,7 @@ use crate::checker::{CheckError, Decision, OutputChecker};
 use crate::classifier::DomainClassifier;
 use crate::formatter::PromptFormatter;
 use crate::loader::{DatasetLoader, LoadedRow, SourceFile};
-use crate::types::ProblemText;
+use crate::types::{Message, ProblemText};
 
 /// A problem's text as a case has it.
 #[derive(Deserialize)]
@@ -198,7 +198,10 @@ fn row_json(row: &LoadedRow) -> Value {
             }})
         }
         LoadedRow::Conversation(conversation) => {
-            let message = |message: &crate::types::Message| json!({"role": message.role.as_str(), "content": message.content, "trained": message.trained});
+            let message = |it: &Message| {
+                let role = it.role.as_str();
+                json!({"role": role, "content": it.content, "trained": it.trained})
+            };
             let messages: Vec<Value> = conversation.messages.iter().map(message).collect();
             json!({"conversation": {"id": conversation.id, "messages": messages, "tags": conversation.tags}})
         }

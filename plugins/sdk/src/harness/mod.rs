@@ -1,5 +1,5 @@
-//! The native harness: what a plugin's own tests call, so that `cargo test` needs no host. Each function calls the plugin and
-//! panics where it does not keep its interface's contract; [`golden`] holds it against a file of cases, the same file that
+//! The native harness: what a plugin's own tests call, so that `cargo test` needs no host. Each function calls the plugin
+//! and panics where it does not keep its interface's contract; [`golden`] holds it against a file of cases, the same file that
 //! `hilora-host plugin test --vectors` reads.
 //!
 //! It cannot show what only a component has: limits, traps and the memory of a 32-bit machine. `hilora-host plugin test`
