@@ -17,7 +17,7 @@ use crate::{command_line, repository};
 const README_WORDS_MAX: usize = 700;
 
 /// Commands that are parsed and not run, each with the reason. Everything else in a block of `sh` is run.
-const PARSED_ONLY: [(&str, &str); 15] = [
+const PARSED_ONLY: [(&str, &str); 19] = [
     ("cargo xtask quickstart", "builds everything and runs the main job: minutes"),
     ("cargo xtask build", "the tests run on what it has built"),
     ("cargo xtask seeds", "runs the main job three times"),
@@ -39,6 +39,10 @@ const PARSED_ONLY: [(&str, &str); 15] = [
          --output probe.safetensors",
         "needs an adapter of this base; parity::* probes one",
     ),
+    ("hilora-host plugin build words", "compiles; plugin_projects::* runs the walk"),
+    ("hilora-host plugin test words/words.wasm --vectors words/golden.jsonl", "plugin_projects::* runs the walk"),
+    ("hilora-host plugin try words/words.wasm --input row.json", "plugin_projects::* runs the walk"),
+    ("hilora-host prepare --config words.yaml --plugin words/words.wasm", "plugin_projects::* runs the walk"),
     ("hilora-host model pretrain examples/tiny-base/pretrain.yaml", "trains the tiny base anew: minutes"),
 ];
 
@@ -62,7 +66,7 @@ fn documents() -> Result<Vec<PathBuf>, Failed> {
 }
 
 /// The commands of a document's `sh` blocks, one a line; a backslash at the end of a line goes on in the next.
-fn commands_of(document: &Path) -> Result<Vec<String>, Failed> {
+pub(crate) fn commands_of(document: &Path) -> Result<Vec<String>, Failed> {
     let text = fs::read_to_string(document)?.replace("\\\n", "");
     let mut commands = Vec::new();
     let mut is_shell = false;
@@ -132,7 +136,7 @@ fn line(row: &Value) -> String {
 }
 
 /// Runs a command as a shell does, with the binary where a shell finds it.
-fn run(command: &str, folder: &Path) -> Result<Output, Failed> {
+pub(crate) fn run(command: &str, folder: &Path) -> Result<Output, Failed> {
     let binary = Path::new(env!("CARGO_BIN_EXE_hilora-host"));
     let mut path = OsString::from(binary.parent().ok_or("the binary is in a folder")?);
     path.push(":");

@@ -33,6 +33,7 @@ mod main_job;
 mod messages;
 mod models;
 mod parity;
+mod plugin_projects;
 mod plugins;
 mod prepare;
 mod registry;
@@ -116,6 +117,7 @@ fn main() {
     trials.extend(judge::trials());
     trials.extend(main_job::trials());
     trials.extend(messages::trials());
+    trials.extend(plugin_projects::trials());
     trials.extend(prepare::trials());
     trials.extend(registry::trials());
     trials.extend(run::trials());

@@ -41,9 +41,17 @@ const PYTHON_LIBM: &str = "hilora-python-libm";
 /// The custom section that the host reads a manifest from.
 const MANIFEST_SECTION: &str = "hilora:manifest";
 
-/// What plugins share, and the plugin that is an example.
-const SHARED_PACKAGES: [&str; 4] =
-    ["hilora-plugin-sdk", "hilora-dataset-formats", "hilora-chatml", "custom-classifier"];
+/// What plugins share, and the plugins that are examples.
+const SHARED_PACKAGES: [&str; 8] = [
+    "hilora-plugin-sdk",
+    "hilora-dataset-formats",
+    "hilora-chatml",
+    "custom-classifier",
+    "csv-loader",
+    "chat-formatter",
+    "pair-checker",
+    "calculator-runner",
+];
 
 /// The names of the host's crates: the folders under `host/`.
 pub(crate) fn host_crates(repository: &Path) -> Result<Vec<String>> {
@@ -70,7 +78,7 @@ pub(crate) fn native_packages(repository: &Path) -> Result<Vec<String>> {
     Ok(packages)
 }
 
-/// The packages that are built for the guests' target, with those that only tests load and the example.
+/// The packages that are built for the guests' target, with those that only tests load and the examples.
 pub(crate) fn guest_packages(repository: &Path) -> Result<Vec<String>> {
     let mut packages = test_guests(repository)?;
     packages.push(PYTHON_LIBM.to_owned());
@@ -135,7 +143,9 @@ fn build_rust_guests(repository: &Path, with_test_guests: bool, lints: Option<&L
     let mut built: Vec<(String, PathBuf)> =
         RUST_PLUGINS.iter().map(|name| ((*name).to_owned(), repository.join("plugins"))).collect();
     if with_test_guests {
-        built.extend(test_guests(repository)?.into_iter().map(|name| (name, target.join("guests"))));
+        // The example is asked the same as those in other languages.
+        let guests = test_guests(repository)?.into_iter().chain(["custom-classifier".to_owned()]);
+        built.extend(guests.map(|name| (name, target.join("guests"))));
     }
     let mut packages: Vec<_> = built.iter().map(|(name, _)| name.clone()).collect();
     packages.push(PYTHON_LIBM.to_owned());

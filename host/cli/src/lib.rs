@@ -53,6 +53,13 @@ mod model_pretrain;
 mod model_probe;
 mod model_quantize;
 mod plugin;
+mod plugin_build;
+mod plugin_language;
+mod plugin_new;
+mod plugin_template;
+mod plugin_test;
+mod plugin_try;
+mod plugin_watch;
 
 mod checker_argument;
 mod compiling;

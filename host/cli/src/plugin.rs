@@ -1,4 +1,4 @@
-//! `hilora-host plugin`: what a component is, and how one made by another tool becomes a plugin.
+//! `hilora-host plugin`: what a component is, and how one is made, tried and tested.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 use super::compiling::CompileArguments;
 use super::console::Console;
 use super::failure::{ExitStatus, Failure, Result};
+use super::plugin_build::BuildArguments;
+use super::plugin_new::NewArguments;
+use super::plugin_test::TestArguments;
+use super::plugin_try::TryArguments;
+use super::plugin_watch::WatchArguments;
 use hilora_contract::artifact::Output;
 use hilora_contract::plugin::{Capability, PluginError, PluginIdentity, PluginKind};
 use hilora_wasm::{HostOptions, PluginHost, pack};
@@ -16,6 +21,16 @@ use hilora_wasm::{HostOptions, PluginHost, pack};
 /// Look at plugins and make them.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum PluginCommand {
+    /// Begin a plugin of one's own: a project that builds and passes its own tests
+    New(NewArguments),
+    /// Build a project's component, with its manifest in it
+    Build(BuildArguments),
+    /// Build and test a project whenever one of its files changes
+    Watch(WatchArguments),
+    /// Ask a plugin ordinary, hostile and golden inputs, and measure it (exit code 2 where it does not hold)
+    Test(TestArguments),
+    /// Show what a plugin answers to one input
+    Try(TryArguments),
     /// Tell a component's identity, its capabilities, its imports and what it says of itself
     Inspect(InspectArguments),
     /// Embed a manifest into a component, so that it becomes a plugin
@@ -49,10 +64,16 @@ impl PluginCommand {
     /// Does what was asked, and gives the process's exit code.
     pub(super) fn execute(&self, console: &Console) -> Result<u8> {
         match self {
-            Self::Inspect(arguments) => arguments.execute(console).map(ExitStatus::code),
-            Self::Pack(arguments) => arguments.execute().map(ExitStatus::code),
-            Self::Compile(arguments) => arguments.execute(),
+            Self::New(arguments) => arguments.execute(console),
+            Self::Build(arguments) => arguments.execute(console),
+            Self::Watch(arguments) => arguments.execute(console),
+            Self::Test(arguments) => arguments.execute(console),
+            Self::Try(arguments) => arguments.execute(console),
+            Self::Inspect(arguments) => arguments.execute(console),
+            Self::Pack(arguments) => arguments.execute(),
+            Self::Compile(arguments) => return arguments.execute(),
         }
+        .map(ExitStatus::code)
     }
 }
 

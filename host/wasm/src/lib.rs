@@ -39,6 +39,7 @@ mod stdio;
 
 pub use checker_folder::CheckerFolder;
 pub use compiler::{CompileLimits, CompileObserver, CompileRequest, CompilerProcess, set_compiler_process};
+pub use loaded_plugin::CallUsage;
 pub use pack::{PackError, pack};
 pub use plugin_host::{HostOptions, Inspection, PluginHost, SharedRunner, inherited_runner};
 pub use plugin_log::PLUGIN_LOG_TARGET;

@@ -2,6 +2,7 @@
 //!
 //! Every call gets an instance of its own, so that no answer depends on what was asked before.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::InstancePre;
@@ -13,6 +14,20 @@ use super::guest::{Guest, GuestState, Stop};
 use super::plugin_log::log;
 use hilora_contract::plugin::{LimitKind, PluginError, PluginIdentity, RunLimits};
 
+/// What one call used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallUsage {
+    /// Fuel.
+    pub fuel: u64,
+    /// Processor time of the calling thread, in microseconds.
+    pub cpu_time_us: u64,
+    /// The most linear memory of its instance until then, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// Is told of every call.
+pub(super) type CallObserver = Arc<dyn Fn(CallUsage) + Send + Sync>;
+
 /// A component of a known kind with the limits of its calls.
 pub(super) struct LoadedPlugin {
     pub(super) identity: PluginIdentity,
@@ -21,6 +36,7 @@ pub(super) struct LoadedPlugin {
     pub(super) limits: RunLimits,
     /// The most items that one call is about.
     pub(super) items_per_call_max: u32,
+    pub(super) observer: Option<CallObserver>,
 }
 
 impl LoadedPlugin {
@@ -49,7 +65,15 @@ impl LoadedPlugin {
         answer_bytes_max: u64,
         call: impl AsyncFnOnce(&mut Store<GuestState>) -> wasmtime::Result<T>,
     ) -> Result<T, PluginError> {
-        let called = guest.call(&Stopwatch::start(), answer_bytes_max, call);
+        let (fuel_before, stopwatch) = (guest.fuel_used(), Stopwatch::start());
+        let called = guest.call(&stopwatch, answer_bytes_max, call);
+        if let Some(observer) = &self.observer {
+            observer(CallUsage {
+                fuel: guest.fuel_used().saturating_sub(fuel_before),
+                cpu_time_us: u64::try_from(stopwatch.cpu_time().as_micros()).unwrap_or(u64::MAX),
+                memory_bytes: guest.memory_bytes(),
+            });
+        }
         let (stdout, stderr) = (guest.take_stdout(), guest.take_stderr());
         log(&self.identity, function, &stdout, &stderr);
         called.map_err(|stop| self.event(&stderr, stop, function, row))

@@ -18,7 +18,7 @@ use super::component_file::ComponentFile;
 use super::engine::engine;
 use super::formatter::ComponentFormatter;
 use super::linker::linker;
-use super::loaded_plugin::LoadedPlugin;
+use super::loaded_plugin::{CallObserver, CallUsage, LoadedPlugin};
 use super::loader::ComponentLoader;
 use super::memory::split;
 use super::runner::ComponentRunner;
@@ -97,6 +97,7 @@ pub struct PluginHost {
     items_per_call_max: u32,
     compile_limits: CompileLimits,
     components: Mutex<BTreeMap<ContentHash, CompiledComponent>>,
+    observer: Option<CallObserver>,
 }
 
 impl PluginHost {
@@ -108,7 +109,14 @@ impl PluginHost {
             items_per_call_max: options.items_per_call_max.max(1),
             compile_limits: options.compile_limits,
             components: Mutex::default(),
+            observer: None,
         })
+    }
+
+    /// The same host, which tells what each call into the plugins that it opens from now on has used. A runner tells that of
+    /// its programs itself.
+    pub fn observed(self, observer: impl Fn(CallUsage) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Arc::new(observer)), ..self }
     }
 
     /// Reads a component's identity, manifest and imports without running any of it.
@@ -176,7 +184,7 @@ impl PluginHost {
         }
         let CompiledComponent { component, .. } = self.compiled(&file)?;
         let plugin = loaded(&file, &component, self.call_limits, self.items_per_call_max)?;
-        Ok((file, plugin))
+        Ok((file, LoadedPlugin { observer: self.observer.clone(), ..plugin }))
     }
 
     fn compiled(&self, file: &ComponentFile) -> Result<CompiledComponent, PluginError> {
@@ -237,8 +245,8 @@ fn loaded(
         }
         PluginKind::DatasetLoader | PluginKind::DomainClassifier | PluginKind::SolutionRunner => limits.fuel,
     };
-    let limits = RunLimits { fuel, ..limits };
-    Ok(LoadedPlugin { identity: file.identity.clone(), engine, instance, limits, items_per_call_max })
+    let (identity, limits) = (file.identity.clone(), RunLimits { fuel, ..limits });
+    Ok(LoadedPlugin { identity, engine, instance, limits, items_per_call_max, observer: None })
 }
 
 fn no_image(file: &ComponentFile, error: &io::Error) -> PluginError {

@@ -11,7 +11,7 @@ mod solution;
 mod tidy;
 
 use hilora_chatml::{END_OF_TURN, conversation_messages, message};
-use hilora_plugin_sdk::formatter::{Example, FormatError, Lesson, PromptFormatter, Sequence};
+use hilora_plugin_sdk::formatter::{Example, Lesson, PromptFormatter, Refusal, Sequence};
 use hilora_plugin_sdk::types::{Message, ProblemText, Role};
 
 /// What the assistant says where nobody wrote a reasoning.
@@ -25,16 +25,15 @@ impl PromptFormatter for ChatmlFormatter {
         vec![END_OF_TURN.to_owned()]
     }
 
-    fn format_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Sequence>, FormatError> {
+    fn lesson(specialist: &str, lesson: Lesson) -> Result<Sequence, Refusal> {
         // A conversation has its own words; only a problem needs the specialist's.
-        let needs_words = lessons.iter().any(|lesson| matches!(lesson, Lesson::Solved(_)));
-        let system = if needs_words { system_message(&specialist)? } else { String::new() };
-        hilora_chatml::lessons(lessons, |lesson| compose(&system, lesson))
+        let needs_words = matches!(lesson, Lesson::Solved(_));
+        let system = if needs_words { system_message(specialist)? } else { String::new() };
+        Ok(hilora_chatml::sequence(compose(&system, lesson)?)?)
     }
 
-    fn format_prompts(specialist: String, problems: Vec<ProblemText>) -> Result<Vec<Sequence>, FormatError> {
-        let system = system_message(&specialist)?;
-        Ok(problems.iter().map(|problem| hilora_chatml::prompt(&system, &problem.statement)).collect())
+    fn prompt(specialist: &str, problem: ProblemText) -> Result<Sequence, Refusal> {
+        Ok(hilora_chatml::prompt(&system_message(specialist)?, &problem.statement))
     }
 
     fn extract_solution(completion: String) -> Option<String> {
@@ -46,13 +45,13 @@ hilora_plugin_sdk::export_formatter!(ChatmlFormatter);
 hilora_plugin_sdk::manifest!("plugin.toml");
 
 /// The instructions for a specialist.
-fn system_message(specialist: &str) -> Result<String, FormatError> {
+fn system_message(specialist: &str) -> Result<String, Refusal> {
     let field = match specialist {
         "python" => "Python programming",
         "math" => "mathematical reasoning",
         "algorithms" => "algorithm design",
         "data_structures" => "data structure",
-        unknown => return Err(FormatError::UnknownSpecialist(unknown.to_owned())),
+        _ => return Err(Refusal::UnknownSpecialist),
     };
     Ok(format!("You are a {field} specialist. Solve the problem step by step, then provide working code."))
 }
@@ -91,7 +90,7 @@ fn answer(example: &Example) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use hilora_plugin_sdk::formatter::{Segment, SegmentKind};
+    use hilora_plugin_sdk::formatter::{FormatError, Segment, SegmentKind};
 
     use super::*;
 
@@ -147,7 +146,7 @@ mod tests {
         ] {
             assert!(text(&format(specialist, example("s", None, "pass"))).contains(words), "{specialist}");
         }
-        let unknown = ChatmlFormatter::format_prompts("policy".to_owned(), vec![]);
+        let unknown = ChatmlFormatter::format_prompts("policy".to_owned(), vec![problem("s")]);
         assert_eq!(unknown, Err(FormatError::UnknownSpecialist("policy".to_owned())));
     }
 

@@ -28,7 +28,7 @@ mod thoughts;
 mod tools;
 mod turns;
 
-use hilora_plugin_sdk::formatter::{FormatError, Lesson, Sequence};
+use hilora_plugin_sdk::formatter::Sequence;
 use hilora_plugin_sdk::types::{Conversation, Message, Role};
 
 pub use thoughts::answer;
@@ -42,17 +42,9 @@ pub fn message(role: Role, content: impl Into<String>) -> Message {
     Message::new(role, content)
 }
 
-/// The sequence of each lesson: the messages that `compose` makes of it, as turns. An error tells which lesson it is.
-pub fn lessons(
-    lessons: Vec<Lesson>,
-    compose: impl Fn(Lesson) -> Result<Vec<Message>, String>,
-) -> Result<Vec<Sequence>, FormatError> {
-    let lay_out = |(index, lesson): (usize, Lesson)| {
-        let messages = compose(lesson).and_then(|messages| Ok((segments(&messages)?, messages)));
-        let sequence = messages.map(|(segments, messages)| Sequence { messages, segments });
-        sequence.map_err(|why| FormatError::Rejected((index as u32, why)))
-    };
-    lessons.into_iter().enumerate().map(lay_out).collect()
+/// These messages as turns.
+pub fn sequence(messages: Vec<Message>) -> Result<Sequence, String> {
+    Ok(Sequence { segments: segments(&messages)?, messages })
 }
 
 /// Instructions and a question as turns, and the assistant's turn opened. Lessons that begin with these messages begin
@@ -90,15 +82,10 @@ mod tests {
     }
 
     #[test]
-    fn a_lesson_that_cannot_be_laid_out_is_told_by_its_index() {
+    fn messages_that_cannot_be_laid_out_are_refused() {
         let named = Message { name: Some("a\nb".to_owned()), ..message(Role::User, "Hi") };
-        let given = [vec![message(Role::Assistant, "a")], vec![named, message(Role::Assistant, "a")]];
-        let given = given.map(|messages| Lesson::Conversation(conversation(messages))).into();
-        let refused = lessons(given, |lesson| match lesson {
-            Lesson::Conversation(conversation) => conversation_messages(conversation),
-            Lesson::Solved(_) | Lesson::Policy(_) => Err("not asked".to_owned()),
-        });
-        let why = "message 0 has a speaker's name of more than one line, which a turn cannot show".to_owned();
-        assert_eq!(refused, Err(FormatError::Rejected((1, why))));
+        let refused = sequence(vec![named, message(Role::Assistant, "a")]);
+        let why = "message 0 has a speaker's name of more than one line, which a turn cannot show";
+        assert_eq!(refused, Err(why.to_owned()));
     }
 }

@@ -7,7 +7,7 @@ mod words;
 
 use std::sync::LazyLock;
 
-use hilora_plugin_sdk::classifier::{Classification, ClassifyError, DomainClassifier, DomainInfo, Score};
+use hilora_plugin_sdk::classifier::{Classification, DomainClassifier, DomainInfo, Score};
 use hilora_plugin_sdk::types::ProblemText;
 
 use domains::{DEFAULT_DOMAIN, DOMAINS, DomainSignals};
@@ -28,8 +28,8 @@ impl DomainClassifier for KeywordClassifier {
         DOMAINS.iter().map(info).collect()
     }
 
-    fn classify(problems: Vec<ProblemText>) -> Result<Vec<Classification>, ClassifyError> {
-        Ok(problems.iter().map(classify).collect())
+    fn classify(problem: &ProblemText) -> Result<Classification, String> {
+        Ok(classify(problem))
     }
 }
 
@@ -168,10 +168,11 @@ mod tests {
     #[test]
     fn an_answer_does_not_depend_on_its_batch() {
         let problems = vec![problem("a tree", &[]), problem("a heap", &[]), problem("a proof", &["math"])];
-        let together = KeywordClassifier::classify(problems.clone()).expect("it never refuses");
-        for (problem, expected) in problems.into_iter().zip(together) {
-            assert_eq!(KeywordClassifier::classify(vec![problem]).expect("it never refuses"), [expected]);
-        }
+        let domains: Vec<String> = hilora_plugin_sdk::harness::classify::<KeywordClassifier>(&problems)
+            .into_iter()
+            .map(|answer| answer.domain)
+            .collect();
+        assert_eq!(domains, ["algorithms", "data_structures", "math"]);
     }
 
     #[test]

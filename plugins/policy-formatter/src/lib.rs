@@ -7,7 +7,7 @@
 mod answer;
 
 use hilora_chatml::{END_OF_TURN, conversation_messages, message};
-use hilora_plugin_sdk::formatter::{FormatError, Lesson, PromptFormatter, Sequence};
+use hilora_plugin_sdk::formatter::{Lesson, PromptFormatter, Refusal, Sequence};
 use hilora_plugin_sdk::types::{Message, ProblemText, Role};
 
 /// The one specialist that this formatter knows.
@@ -25,15 +25,15 @@ impl PromptFormatter for PolicyFormatter {
         vec![END_OF_TURN.to_owned()]
     }
 
-    fn format_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Sequence>, FormatError> {
-        check(&specialist)?;
-        hilora_chatml::lessons(lessons, compose)
+    fn lesson(specialist: &str, lesson: Lesson) -> Result<Sequence, Refusal> {
+        check(specialist)?;
+        Ok(hilora_chatml::sequence(compose(lesson)?)?)
     }
 
     /// A problem has no policy of its own: its statement is the request.
-    fn format_prompts(specialist: String, problems: Vec<ProblemText>) -> Result<Vec<Sequence>, FormatError> {
-        check(&specialist)?;
-        Ok(problems.iter().map(|problem| hilora_chatml::prompt(SYSTEM, &problem.statement)).collect())
+    fn prompt(specialist: &str, problem: ProblemText) -> Result<Sequence, Refusal> {
+        check(specialist)?;
+        Ok(hilora_chatml::prompt(SYSTEM, &problem.statement))
     }
 
     fn extract_solution(completion: String) -> Option<String> {
@@ -44,10 +44,10 @@ impl PromptFormatter for PolicyFormatter {
 hilora_plugin_sdk::export_formatter!(PolicyFormatter);
 hilora_plugin_sdk::manifest!("plugin.toml");
 
-fn check(specialist: &str) -> Result<(), FormatError> {
+fn check(specialist: &str) -> Result<(), Refusal> {
     match specialist {
         SPECIALIST => Ok(()),
-        unknown => Err(FormatError::UnknownSpecialist(unknown.to_owned())),
+        _ => Err(Refusal::UnknownSpecialist),
     }
 }
 
@@ -72,7 +72,7 @@ fn compose(lesson: Lesson) -> Result<Vec<Message>, String> {
 
 #[cfg(test)]
 mod tests {
-    use hilora_plugin_sdk::formatter::{Segment, SegmentKind};
+    use hilora_plugin_sdk::formatter::{FormatError, Segment, SegmentKind};
     use hilora_plugin_sdk::types::{Action, PolicyExample};
 
     use super::*;
@@ -161,7 +161,7 @@ mod tests {
         );
         assert_eq!(text(&prompts[0].segments), expected);
         assert!(prompts[0].segments.iter().all(|segment| !segment.trained));
-        let unknown = PolicyFormatter::format_prompts("python".to_owned(), vec![]);
+        let unknown = PolicyFormatter::format_prompts("python".to_owned(), vec![problem("x")]);
         assert_eq!(unknown, Err(FormatError::UnknownSpecialist("python".to_owned())));
     }
 

@@ -15,7 +15,7 @@
 /// `world dataset-loader`, and the home of the shared types.
 pub mod dataset_loader {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         world: "dataset-loader",
         additional_derives: [PartialEq],
         pub_export_macro: true,
@@ -26,7 +26,7 @@ pub mod dataset_loader {
 /// `world domain-classifier`.
 pub mod domain_classifier {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         world: "domain-classifier",
         with: { "hilora:plugin/types@0.2.0": crate::bindings::dataset_loader::hilora::plugin::types },
         additional_derives: [PartialEq],
@@ -38,7 +38,7 @@ pub mod domain_classifier {
 /// `world prompt-formatter`.
 pub mod prompt_formatter {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         world: "prompt-formatter",
         with: { "hilora:plugin/types@0.2.0": crate::bindings::dataset_loader::hilora::plugin::types },
         additional_derives: [PartialEq],
@@ -50,7 +50,7 @@ pub mod prompt_formatter {
 /// `world output-checker`.
 pub mod output_checker {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         world: "output-checker",
         additional_derives: [PartialEq],
         pub_export_macro: true,
@@ -61,7 +61,7 @@ pub mod output_checker {
 /// `world solution-runner`.
 pub mod solution_runner {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         world: "solution-runner",
         additional_derives: [PartialEq],
         pub_export_macro: true,

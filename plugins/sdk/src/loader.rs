@@ -19,8 +19,8 @@ pub trait DatasetLoader: 'static {
     fn describe() -> DatasetInfo;
 
     /// Checks the files' headers and makes a reader over all of them, in the order given. `options` is the config's
-    /// `data.options` as one JSON object; a key that the loader does not know must be refused ([`no_options`] refuses
-    /// all).
+    /// `data.options` as one JSON object; a key that the loader does not know must be refused ([`options`] reads them
+    /// into a struct, [`no_options`] refuses all).
     fn open(files: Vec<SourceFile>, options: &str) -> Result<Self::Reader, LoadError>;
 }
 
@@ -32,6 +32,11 @@ pub trait DatasetReader: 'static {
 
     /// How many rows the files hold in all, where the format tells it before reading.
     fn rows_total(&self) -> Option<u64>;
+}
+
+/// The options as a struct of one's own; see [`crate::options()`].
+pub fn options<T: serde::de::DeserializeOwned>(options: &str) -> Result<T, LoadError> {
+    crate::options(options).map_err(LoadError::Options)
 }
 
 /// For a loader that has no options: refuses whatever stands in `options`.

@@ -20,6 +20,38 @@ impl Solution {
     }
 }
 
+impl ProblemText {
+    /// A problem with a statement and nothing else.
+    pub fn new(id: impl Into<String>, statement: impl Into<String>) -> Self {
+        Self { id: id.into(), title: String::new(), statement: statement.into(), tags: Vec::new(), difficulty: None }
+    }
+}
+
+impl Problem {
+    /// A problem with a statement, programs that solve it, and tests of an input and an output each; everything
+    /// else that a dataset can tell is absent.
+    pub fn new(
+        id: impl Into<String>,
+        statement: impl Into<String>,
+        solutions: Vec<Solution>,
+        tests: Vec<TestCase>,
+    ) -> Self {
+        Self {
+            text: ProblemText::new(id, statement),
+            source: String::new(),
+            solutions,
+            incorrect_solutions: Vec::new(),
+            tests,
+            entry_point: None,
+            test_code: None,
+            checker: None,
+            time_limit_ms: None,
+            memory_limit_bytes: None,
+            attributes: Vec::new(),
+        }
+    }
+}
+
 impl Role {
     /// Its name, as datasets and chat templates write it.
     pub fn as_str(&self) -> &str {

@@ -1,6 +1,6 @@
 //! A formatter for the host's tests: it does what a problem's statement says, and most of what it can do is wrong.
 
-use hilora_plugin_sdk::formatter::{FormatError, Lesson, PromptFormatter, Segment, SegmentKind, Sequence};
+use hilora_plugin_sdk::formatter::{FormatError, Lesson, PromptFormatter, Refusal, Segment, SegmentKind, Sequence};
 use hilora_plugin_sdk::types::{Message, ProblemText, Role};
 
 /// The plugin.
@@ -21,6 +21,10 @@ fn statement(lesson: &Lesson) -> &str {
 impl PromptFormatter for HostileFormatter {
     fn stop_sequences() -> Vec<String> {
         vec![String::new()]
+    }
+
+    fn lesson(_: &str, _: Lesson) -> Result<Sequence, Refusal> {
+        Err("this formatter answers whole batches".into())
     }
 
     fn format_lessons(specialist: String, lessons: Vec<Lesson>) -> Result<Vec<Sequence>, FormatError> {

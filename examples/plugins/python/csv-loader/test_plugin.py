@@ -1,0 +1,11 @@
+"""Run with `python3 -m unittest`."""
+
+import unittest
+
+from hilora_plugin.testing import golden
+from plugin import CsvLoader
+
+
+class Golden(unittest.TestCase):
+    def test_answers_the_golden_cases(self) -> None:
+        self.assertGreater(golden(CsvLoader(), "golden.jsonl"), 0)
