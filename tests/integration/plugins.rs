@@ -13,6 +13,7 @@ use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
 
 use crate::repository;
+use crate::run::files_of_run;
 use crate::sandbox::{built, host};
 
 const CLASSIFIER: &str = "plugins/keyword-classifier.wasm";
@@ -47,6 +48,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("plugins::hostile_formatter", hostile_formatter),
         Trial::test("plugins::a_batch_is_as_large_as_memory_allows", a_batch_is_as_large_as_memory_allows),
         Trial::test("plugins::no_command_reaches_a_terminal", no_command_reaches_a_terminal),
+        Trial::test("plugins::a_refused_preparation_rewrites_nothing", a_refused_preparation_rewrites_nothing),
     ]
 }
 
@@ -73,7 +75,7 @@ fn expect_error<T>(answer: Result<T, PluginError>, parts: &[&str]) -> Result<(),
 }
 
 /// A shipped component with some bytes replaced by others of the same length.
-fn altered(folder: &TempDir, component_path: &str, from: &str, to: &str) -> Result<PathBuf, Failed> {
+pub(crate) fn altered(folder: &TempDir, component_path: &str, from: &str, to: &str) -> Result<PathBuf, Failed> {
     assert_eq!(from.len(), to.len(), "a component's sections keep their sizes");
     let mut bytes = fs::read(built(component_path)?)?;
     let places: Vec<usize> =
@@ -332,6 +334,83 @@ fn no_command_reaches_a_terminal() -> Result<(), Failed> {
         let sent = said.chars().find(|c| c.is_control() && !['\n', '\t'].contains(c) || *c == '\u{202e}');
         assert_eq!(sent, None, "{data}: {said:?}");
     }
+    Ok(())
+}
+
+/// A promise that is broken, a domain that nobody knows and a choice of plugins that cannot be: each is one error, and what
+/// was prepared before stays as it was, byte for byte.
+fn a_refused_preparation_rewrites_nothing() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let rows: Vec<String> = ["", " of these", " that you get", " as it comes", " again"]
+        .map(|end| {
+            let statement = format!("count the batch{end}");
+            serde_json::json!({"problem": statement, "solution": "print(1)", "tests": [{"input": "", "output": "1"}]})
+        })
+        .map(|row| row.to_string())
+        .into();
+    fs::write(folder.path().join("rows.jsonl"), rows.join("\n"))?;
+    let prepare = |domains: &str, plugins: &[&str]| -> Result<(Option<i32>, String), Failed> {
+        let (config, rows) = (folder.path().join("run.yaml"), folder.path().join("rows.jsonl"));
+        let text = format!(
+            "adapter_name: python-lora\nbase_model: examples/tiny-base\nlora: {{r: 4, lora_alpha: 8}}\n\
+             training: {{mode: qlora, num_epochs: 1, batch_size: 1, learning_rate: 1e-3, max_seq_length: 64}}\n\
+             data: {{verify: false, domains: [{domains}], source: jsonl, options: {{kind: problem}}, files: [{rows}], \
+             min_examples: 1, eval_fraction: 0}}\n",
+            rows = serde_json::to_string(&rows)?
+        );
+        fs::write(&config, text)?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
+        command.args(["prepare", "--config"]).arg(&config).arg("--run").arg(folder.path().join("run"));
+        for plugin in plugins {
+            command.arg("--plugin").arg(built(plugin)?);
+        }
+        let output = command.current_dir(repository()).output()?;
+        Ok((output.status.code(), String::from_utf8(output.stderr)?))
+    };
+    let (code, said) = prepare("python", &[])?;
+    assert_eq!(code, Some(0), "{said}");
+    let before = files_of_run(&folder.path().join("run"))?;
+    assert!(before.len() >= 4, "{:?}", before.keys());
+    let hostile = "target/guests/hostile-classifier.wasm";
+    let cases: [(&str, &[&str], &[&str]); 4] = [
+        (
+            "python",
+            &[hostile],
+            &[
+                "domain-classifier hostile-classifier 0.0.1 broke a promise of its interface in `classify` at `rows-",
+                "expected the same answer in every batch, `python` of python 5, got `python` of python 3 in another",
+                "hint: a classification may depend on its problem alone",
+            ],
+        ),
+        (
+            "astrology",
+            &[],
+            &["data.domains: expected a domain of `algorithms`", "got `astrology`", "hint: name domains"],
+        ),
+        (
+            "python",
+            &[hostile, CLASSIFIER],
+            &[
+                "two of one kind: expected one domain-classifier, got hostile-classifier 0.0.1 (",
+                "keyword-classifier 0",
+            ],
+        ),
+        (
+            "python",
+            &["target/guests/hostile-formatter.wasm"],
+            &["hostile-formatter 0.0.1 broke its contract in `stop-"],
+        ),
+    ];
+    for (domains, plugins, parts) in cases {
+        let (code, said) = prepare(domains, plugins)?;
+        assert_eq!(code, Some(2), "{plugins:?}: {said}");
+        let missing: Vec<_> = parts.iter().filter(|part| !said.contains(**part)).collect();
+        assert!(missing.is_empty(), "{missing:?} in {said}");
+        assert!(files_of_run(&folder.path().join("run"))? == before, "{plugins:?} changed a file: {said}");
+    }
+    let (code, said) = prepare("python, astrology", &[])?;
+    let note = "data.domains: no row can be of `astrology`: domain-classifier keyword-classifier";
+    assert!(code == Some(0) && said.contains(note), "{said}");
     Ok(())
 }
 

@@ -24,6 +24,10 @@ pub(super) struct EvaluateCommand {
     /// trained]
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
+    /// Measure the run's adapter also with another formatter or chat template than it was trained with; the evaluation says
+    /// so
+    #[arg(long)]
+    other_formatter: bool,
     #[command(flatten)]
     given: CompletionsArguments,
     /// Tell what would be drawn, how long that may take and the smallest difference that it can show; load no model and
@@ -64,7 +68,7 @@ impl EvaluateCommand {
         if self.given.are_given() {
             return self.given.execute(&self.job, console);
         }
-        let run = self.job.open_with_adapter(self.adapter.clone())?;
+        let run = self.job.open_to_measure(self.adapter.clone(), self.other_formatter)?;
         let observer = console.observer()?;
         for result in drive(&run, &[Box::new(EvaluateStage)], &observer)? {
             match &result.state {

@@ -56,6 +56,7 @@ impl JobArguments {
             registry: self.registry.clone(),
             is_unchecked: self.unchecked,
             adapter: None,
+            is_other_formatter: false,
             is_dry: self.dry_run,
             worker: worker_command(),
         })
@@ -76,9 +77,10 @@ impl JobArguments {
         Ok(Run::open(&self.options()?)?)
     }
 
-    /// The same, to measure this adapter, if one is named, in the place of the run's own.
-    pub(crate) fn open_with_adapter(&self, adapter: Option<PathBuf>) -> Result<Run> {
-        Ok(Run::open(&RunOptions { adapter, ..self.options()? })?)
+    /// The same, to measure this adapter, if one is named, in the place of the run's own, and the run's own also with another
+    /// formatter than it was trained with, if that is wanted.
+    pub(crate) fn open_to_measure(&self, adapter: Option<PathBuf>, is_other_formatter: bool) -> Result<Run> {
+        Ok(Run::open(&RunOptions { adapter, is_other_formatter, ..self.options()? })?)
     }
 
     /// Opens the run to look at it: nothing is written and nobody is kept out.

@@ -46,6 +46,7 @@ pub(crate) fn is_of_one_answer(error: &PluginError) -> bool {
         | PluginError::UnknownImport { .. }
         | PluginError::SourceFile { .. }
         | PluginError::Options { .. }
+        | PluginError::Promise { .. }
         | PluginError::Engine { .. }
         | PluginError::Resources { .. } => false,
     }

@@ -37,7 +37,8 @@ pub fn contaminated_rows(
         let rows: Vec<Material> =
             (chunk * ROWS_PER_CHUNK..).zip(lessons).map(|(row, lesson)| material_of(row as u64, lesson)).collect();
         let domain = |lesson: &Lesson| ChosenDomain { domain: lesson.domain().clone(), tied_with: Vec::new() };
-        entries.enter(&rows, lessons.iter().map(domain).collect())?;
+        entries.enter(&rows)?;
+        entries.give_domains(lessons.iter().map(domain).collect());
     }
     for entry in &mut entries.rows {
         entry.decision = Decision::Accepted(Side::Train);

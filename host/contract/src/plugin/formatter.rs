@@ -61,6 +61,11 @@ pub trait PromptFormatter: Send + Sync {
     /// The prompt for each problem; none of it is trained on.
     fn format_prompts(&self, specialist: &str, problems: &[ProblemText]) -> Result<Vec<Sequence>, PluginError>;
 
+    /// Whether the messages are laid out by a chat template of the model, and not by the plugin.
+    fn lays_out_by_template(&self) -> bool {
+        false
+    }
+
     /// The program in a completion; `None` where there is none.
     fn extract_solution(&self, completion: &str) -> Result<Option<String>, PluginError>;
 }
