@@ -341,7 +341,7 @@ fn no_command_reaches_a_terminal() -> Result<(), Failed> {
 /// was prepared before stays as it was, byte for byte.
 fn a_refused_preparation_rewrites_nothing() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    let rows: Vec<String> = ["", " of these", " that you get", " as it comes", " again"]
+    let rows: Vec<String> = ["", " of these", " that you get", " as it comes", " again", " with a heap, greedy"]
         .map(|end| {
             let statement = format!("count the batch{end}");
             serde_json::json!({"problem": statement, "solution": "print(1)", "tests": [{"input": "", "output": "1"}]})
@@ -365,10 +365,11 @@ fn a_refused_preparation_rewrites_nothing() -> Result<(), Failed> {
             command.arg("--plugin").arg(built(plugin)?);
         }
         let output = command.current_dir(repository()).output()?;
-        Ok((output.status.code(), String::from_utf8(output.stderr)?))
+        Ok((output.status.code(), String::from_utf8(output.stderr)? + &String::from_utf8(output.stdout)?))
     };
     let (code, said) = prepare("python", &[])?;
     assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("     1  tie: algorithms was chosen, data_structures scored as high"), "{said}");
     let before = files_of_run(&folder.path().join("run"))?;
     assert!(before.len() >= 4, "{:?}", before.keys());
     let hostile = "target/guests/hostile-classifier.wasm";
@@ -378,7 +379,7 @@ fn a_refused_preparation_rewrites_nothing() -> Result<(), Failed> {
             &[hostile],
             &[
                 "domain-classifier hostile-classifier 0.0.1 broke a promise of its interface in `classify` at `rows-",
-                "expected the same answer in every batch, `python` of python 5, got `python` of python 3 in another",
+                "expected the same answer in every batch, `python` of python 6, got `python` of python 3 in another",
                 "hint: a classification may depend on its problem alone",
             ],
         ),
@@ -449,6 +450,10 @@ fn hostile_formatter() -> Result<(), Failed> {
         [("a byte more", "a part of a completion of 11 bytes, got 12 bytes"), ("megabytes more", "at most 14 bytes")]
     {
         expect_error(formatter.extract_solution(completion), &[broke, "`extract-solution`", part])?;
+    }
+    for _ in 0..3 {
+        let answer = formatter.extract_solution("count the calls")?;
+        assert_eq!(answer.as_deref(), Some("0"), "an instance remembers an earlier call");
     }
     assert_eq!(formatter.extract_solution("the same")?.as_deref(), Some("the same"));
     assert_eq!(formatter.extract_solution("fine")?, None);

@@ -92,7 +92,8 @@ impl<'a> FormatterPromises<'a> {
         }
         if !self.formatter.lays_out_by_template() {
             for (lesson, sequence) in lessons.iter().zip(sequences) {
-                self.lesson(&sequence.segments).map_err(|broken| self.broken(lesson.id(), broken))?;
+                self.lesson(ends_trained(lesson), &sequence.segments)
+                    .map_err(|broken| self.broken(lesson.id(), broken))?;
             }
         }
         self.prompts(specialist, lessons, sequences)
@@ -129,7 +130,7 @@ impl<'a> FormatterPromises<'a> {
     }
 
     /// The mask of a lesson and its control text.
-    fn lesson(&self, segments: &[Segment]) -> Result<(), Broken> {
+    fn lesson(&self, is_end_trained: bool, segments: &[Segment]) -> Result<(), Broken> {
         let broken = |expected: String, got: String, hint| Err(Broken { call: FORMAT_LESSONS, expected, got, hint });
         let mut written = segments.iter().filter(|segment| !segment.text.is_empty());
         if let Some(first) = written.clone().next().filter(|first| first.trained) {
@@ -142,7 +143,7 @@ impl<'a> FormatterPromises<'a> {
             segment.kind == SegmentKind::Control && self.stops.iter().any(|stop| text.ends_with(stop.as_str()))
         };
         match written.rfind(|segment| segment.trained) {
-            Some(last) if ends(last) => {}
+            Some(last) if !is_end_trained || ends(last) => {}
             Some(last) => {
                 let stops: Vec<String> = self.stops.iter().map(|stop| format!("`{stop}`")).collect();
                 let kind = match last.kind {
@@ -182,6 +183,16 @@ impl<'a> FormatterPromises<'a> {
         let Broken { call, expected, got, hint } = broken;
         let (plugin, row) = (self.formatter.identity().clone(), Some(format!("`{id}`")));
         PluginError::Promise { plugin, call, row, expected, got, hint }.into()
+    }
+}
+
+/// Whether the end of a lesson is learned: of a conversation, what somebody says before its last message may be all that is.
+fn ends_trained(lesson: &FormatterLesson) -> bool {
+    match lesson {
+        FormatterLesson::Solved(_) | FormatterLesson::Policy(_) => true,
+        FormatterLesson::Conversation(conversation) => {
+            conversation.messages.last().is_some_and(|message| message.trained)
+        }
     }
 }
 
