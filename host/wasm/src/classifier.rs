@@ -68,7 +68,7 @@ impl ComponentClassifier {
         }
         Ok(listed
             .into_iter()
-            .map(|info| DomainInfo { domain: Domain(info.name), description: shortened(&info.description) })
+            .map(|info| DomainInfo { domain: Domain(info.name), description: shortened_name(&info.description) })
             .collect())
     }
 
