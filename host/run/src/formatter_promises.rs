@@ -56,19 +56,25 @@ impl<'a> FormatterPromises<'a> {
     pub(crate) fn try_out(&self, specialist: &str) -> Result<(), RunError> {
         let mut refusal = None;
         let mut is_tried = false;
+        // A template may refuse what these lessons have and the rows do not.
+        let by_template = self.formatter.lays_out_by_template();
         for lessons in made_up_lessons() {
-            match self.formatter.format_lessons(specialist, &lessons) {
-                Ok(sequences) => {
-                    self.hold(specialist, &lessons, &sequences)?;
-                    is_tried = true;
+            let sequences = match self.formatter.format_lessons(specialist, &lessons) {
+                Ok(sequences) => sequences,
+                Err(error @ PluginError::Refused { .. }) => {
+                    refusal.get_or_insert(error);
+                    continue;
                 }
-                Err(error @ PluginError::Refused { .. }) => _ = refusal.get_or_insert(error),
                 Err(error) => return Err(error.into()),
+            };
+            match self.hold(specialist, &lessons, &sequences) {
+                Err(RunError::Plugin(PluginError::Refused { .. })) if by_template => {}
+                held => held?,
             }
+            is_tried = true;
         }
         match refusal {
-            // A template may refuse what these lessons have and the rows do not.
-            Some(refusal) if !is_tried && !self.formatter.lays_out_by_template() => Err(refusal.into()),
+            Some(refusal) if !is_tried && !by_template => Err(refusal.into()),
             _ => Ok(()),
         }
     }

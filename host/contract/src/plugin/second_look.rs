@@ -1,7 +1,9 @@
 //! A second look: some items of a batch are asked about again, in another order and in other company. What a plugin answers
 //! is promised to depend on the item alone; data that depends on how rows were batched could not be made again.
 //!
-//! It is a sample, chosen by what the items are, so that it costs little and a plugin cannot know which items it holds.
+//! It is a sample, so that it costs little, and one of what the items are, so that the same data is looked at alike.
+
+use std::collections::BTreeSet;
 
 use crate::artifact::ContentHash;
 
@@ -38,15 +40,25 @@ fn second_batch<'a>(length: usize, items_max: usize, ids: impl Iterator<Item = &
         2 => vec![1, 0, 0],
         _ => {
             let batch = ContentHash::of_parts(ids);
-            // Each place has a number that the items decide; those with the smallest are taken.
-            let number = |place: usize| ContentHash::of_parts([batch.as_bytes(), &place.to_le_bytes()]).to_string();
-            let mut places: Vec<usize> = (0..length).collect();
-            places.sort_by_cached_key(|place| number(*place));
-            places.truncate(items_max.min(length.div_ceil(2)));
-            places.sort_by(|one, other| other.cmp(one));
+            let seed = batch.as_bytes().iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+            let mut places: Vec<usize> = distinct_places(seed, length, items_max.min(length.div_ceil(2)));
+            places.reverse();
             places
         }
     }
+}
+
+/// So many different places below a length, in their order. The numbers are those of a linear congruential generator that
+/// comes to all of its 2⁶⁴ states, so that an end is reached.
+fn distinct_places(seed: u64, length: usize, count: usize) -> Vec<usize> {
+    let mut places = BTreeSet::new();
+    let mut state = seed;
+    while places.len() < count.min(length) {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // The high bits are the random ones.
+        places.insert(usize::try_from(state >> 33).unwrap_or(0) % length);
+    }
+    places.into_iter().collect()
 }
 
 #[cfg(test)]
