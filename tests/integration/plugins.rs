@@ -341,13 +341,13 @@ fn no_command_reaches_a_terminal() -> Result<(), Failed> {
 /// was prepared before stays as it was, byte for byte.
 fn a_refused_preparation_rewrites_nothing() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
-    let rows: Vec<String> = ["", " of these", " that you get", " as it comes", " again", " with a heap, greedy"]
-        .map(|end| {
-            let statement = format!("count the batch{end}");
-            serde_json::json!({"problem": statement, "solution": "print(1)", "tests": [{"input": "", "output": "1"}]})
-        })
-        .map(|row| row.to_string())
-        .into();
+    let ends = ["", " of these", " that you get", " as it comes", " again", " with a heap, greedy"];
+    let row = |(number, end): (usize, &&str)| {
+        let (statement, solution) = (format!("count the batch{end}"), format!("print({number})"));
+        let tests = serde_json::json!([{"input": "", "output": number.to_string()}]);
+        serde_json::json!({"problem": statement, "solution": solution, "tests": tests}).to_string()
+    };
+    let rows: Vec<String> = ends.iter().enumerate().map(row).collect();
     fs::write(folder.path().join("rows.jsonl"), rows.join("\n"))?;
     let prepare = |domains: &str, plugins: &[&str]| -> Result<(Option<i32>, String), Failed> {
         let (config, rows) = (folder.path().join("run.yaml"), folder.path().join("rows.jsonl"));
