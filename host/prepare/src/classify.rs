@@ -186,7 +186,7 @@ mod tests {
     fn batches_do_not_depend_on_how_rows_come() {
         let text = |id: usize| {
             let mut text = problem(&id.to_string(), "1").text;
-            if id > 900 && id % 10 == 0 {
+            if id > 900 && id.is_multiple_of(10) {
                 text.statement = "x".repeat(BYTES_PER_CALL / 3);
             }
             text
