@@ -14,6 +14,7 @@ use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
 
 use crate::repository;
+use crate::run::files_of_run;
 use crate::sandbox::{built, host};
 
 const CLASSIFIER: &str = "plugins/keyword-classifier.wasm";
@@ -51,6 +52,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         Trial::test("plugins::no_command_reaches_a_terminal", no_command_reaches_a_terminal),
         Trial::test("plugins::what_a_plugin_prints_is_shown_on_demand", what_a_plugin_prints_is_shown_on_demand),
         Trial::test("plugins::what_takes_long_to_compile_is_refused", what_takes_long_to_compile_is_refused),
+        Trial::test("plugins::a_refused_preparation_rewrites_nothing", a_refused_preparation_rewrites_nothing),
     ]
 }
 
@@ -77,7 +79,7 @@ fn expect_error<T>(answer: Result<T, PluginError>, parts: &[&str]) -> Result<(),
 }
 
 /// A shipped component with some bytes replaced by others of the same length.
-fn altered(folder: &TempDir, component_path: &str, from: &str, to: &str) -> Result<PathBuf, Failed> {
+pub(crate) fn altered(folder: &TempDir, component_path: &str, from: &str, to: &str) -> Result<PathBuf, Failed> {
     assert_eq!(from.len(), to.len(), "a component's sections keep their sizes");
     let mut bytes = fs::read(built(component_path)?)?;
     let places: Vec<usize> =
@@ -406,6 +408,84 @@ fn what_takes_long_to_compile_is_refused() -> Result<(), Failed> {
     Ok(())
 }
 
+/// A promise that is broken, a domain that nobody knows and a choice of plugins that cannot be: each is one error, and what
+/// was prepared before stays as it was, byte for byte.
+fn a_refused_preparation_rewrites_nothing() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let ends = ["", " of these", " that you get", " as it comes", " again", " with a heap, greedy"];
+    let row = |(number, end): (usize, &&str)| {
+        let (statement, solution) = (format!("count the batch{end}"), format!("print({number})"));
+        let tests = serde_json::json!([{"input": "", "output": number.to_string()}]);
+        serde_json::json!({"problem": statement, "solution": solution, "tests": tests}).to_string()
+    };
+    let rows: Vec<String> = ends.iter().enumerate().map(row).collect();
+    fs::write(folder.path().join("rows.jsonl"), rows.join("\n"))?;
+    let prepare = |domains: &str, plugins: &[&str]| -> Result<(Option<i32>, String), Failed> {
+        let (config, rows) = (folder.path().join("run.yaml"), folder.path().join("rows.jsonl"));
+        let text = format!(
+            "adapter_name: python-lora\nbase_model: examples/tiny-base\nlora: {{r: 4, lora_alpha: 8}}\n\
+             training: {{mode: qlora, num_epochs: 1, batch_size: 1, learning_rate: 1e-3, max_seq_length: 64}}\n\
+             data: {{verify: false, domains: [{domains}], source: jsonl, options: {{kind: problem}}, files: [{rows}], \
+             min_examples: 1, eval_fraction: 0}}\n",
+            rows = serde_json::to_string(&rows)?
+        );
+        fs::write(&config, text)?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hilora-host"));
+        command.args(["prepare", "--config"]).arg(&config).arg("--run").arg(folder.path().join("run"));
+        for plugin in plugins {
+            command.arg("--plugin").arg(built(plugin)?);
+        }
+        let output = command.current_dir(repository()).output()?;
+        Ok((output.status.code(), String::from_utf8(output.stderr)? + &String::from_utf8(output.stdout)?))
+    };
+    let (code, said) = prepare("python", &[])?;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("     1  tie: algorithms was chosen, data_structures scored as high"), "{said}");
+    let before = files_of_run(&folder.path().join("run"))?;
+    assert!(before.len() >= 4, "{:?}", before.keys());
+    let hostile = "target/guests/hostile-classifier.wasm";
+    let cases: [(&str, &[&str], &[&str]); 4] = [
+        (
+            "python",
+            &[hostile],
+            &[
+                "domain-classifier hostile-classifier 0.0.1 broke a promise of its interface in `classify` at `rows-",
+                "expected the same answer in every batch, `python` of python 6, got `python` of python 3 in another",
+                "hint: a classification may depend on its problem alone",
+            ],
+        ),
+        (
+            "astrology",
+            &[],
+            &["data.domains: expected a domain of `algorithms`", "got `astrology`", "hint: name domains"],
+        ),
+        (
+            "python",
+            &[hostile, CLASSIFIER],
+            &[
+                "two of one kind: expected one domain-classifier, got hostile-classifier 0.0.1 (",
+                "keyword-classifier 0",
+            ],
+        ),
+        (
+            "python",
+            &["target/guests/hostile-formatter.wasm"],
+            &["hostile-formatter 0.0.1 broke its contract in `stop-"],
+        ),
+    ];
+    for (domains, plugins, parts) in cases {
+        let (code, said) = prepare(domains, plugins)?;
+        assert_eq!(code, Some(2), "{plugins:?}: {said}");
+        let missing: Vec<_> = parts.iter().filter(|part| !said.contains(**part)).collect();
+        assert!(missing.is_empty(), "{missing:?} in {said}");
+        assert!(files_of_run(&folder.path().join("run"))? == before, "{plugins:?} changed a file: {said}");
+    }
+    let (code, said) = prepare("python, astrology", &[])?;
+    let note = "data.domains: no row can be of `astrology`: domain-classifier keyword-classifier";
+    assert!(code == Some(0) && said.contains(note), "{said}");
+    Ok(())
+}
+
 fn hostile_formatter() -> Result<(), Failed> {
     let formatter = strict_host()?.formatter(&built("target/guests/hostile-formatter.wasm")?)?;
     let lesson = |statement: &str| {
@@ -446,6 +526,10 @@ fn hostile_formatter() -> Result<(), Failed> {
         [("a byte more", "a part of a completion of 11 bytes, got 12 bytes"), ("megabytes more", "at most 14 bytes")]
     {
         expect_error(formatter.extract_solution(completion), &[broke, "`extract-solution`", part])?;
+    }
+    for _ in 0..3 {
+        let answer = formatter.extract_solution("count the calls")?;
+        assert_eq!(answer.as_deref(), Some("0"), "an instance remembers an earlier call");
     }
     assert_eq!(formatter.extract_solution("the same")?.as_deref(), Some("the same"));
     assert_eq!(formatter.extract_solution("fine")?, None);

@@ -1,6 +1,7 @@
 //! A run as a library: stages as values under an observer that prints nothing, every check before the first stage, rows
 //! that were prepared elsewhere, and what a signal does to the binary.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
@@ -19,7 +20,9 @@ use hilora_run::{
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
+use crate::plugins::altered;
 use crate::repository;
+use crate::sandbox::built;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -223,7 +226,60 @@ fn given_rows() -> Result<(), Failed> {
     assert_eq!(hash_of_artifact(&bench.path("runs/small/adapter"))?, adapter, "nothing was trained");
     bench.ends_with(GATE_SAYS_NO, &["--unchecked", "--json"])?;
     assert_eq!(record("evaluation.json")?["made_from"]["training data check"], "unchecked");
-    only_the_trained_adapter(&bench)
+    only_the_trained_adapter(&bench)?;
+    only_as_it_was_taught(&bench)
+}
+
+/// The files of a run and what is in them, without its lock and its working records.
+pub(crate) fn files_of_run(run: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, Failed> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![run.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some(".lock" | "stages") => {}
+                _ if path.is_dir() => folders.push(path),
+                _ => _ = files.insert(path.clone(), fs::read(path)?),
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// An adapter is asked in the layout that it learned, unless the user wants another, which is kept. What is refused writes
+/// nothing.
+fn only_as_it_was_taught(bench: &Bench) -> Result<(), Failed> {
+    const TRAINED: &str = "prompt-formatter of the training, which is another";
+    let formatter = "plugins/chatml-formatter.wasm";
+    let other = altered(&bench.folder, formatter, "version = \"0.1.0\"", "version = \"0.1.1\"")?;
+    let (other, run) = (other.display().to_string(), bench.path("runs/small"));
+    let hostile = built("target/guests/hostile-formatter.wasm")?.display().to_string();
+    let before = files_of_run(&run)?;
+    let cases: [(&[&str], &[&str]); 3] = [
+        (
+            &["evaluate", "--unchecked", "--plugin", &other],
+            &[
+                "was trained with another formatter",
+                "expected the prompt-formatter with the hash",
+                "`--other-formatter`",
+            ],
+        ),
+        (
+            &["evaluate", "--plugin", &other, "--plugin", formatter],
+            &["expected one prompt-formatter, got chatml-formatter 0.1.1 (", "and chatml-formatter 0.1.0 (plugins/"],
+        ),
+        (&["train", "--plugin", &hostile], &["hostile-formatter 0.0.1 broke its contract in `stop-sequences`"]),
+    ];
+    for (arguments, parts) in cases {
+        let said = String::from_utf8(bench.ends_with(2, arguments)?.stderr)?;
+        assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+        assert!(files_of_run(&run)? == before, "{arguments:?} changed a file: {said}");
+    }
+    bench.ends_with(0, &["evaluate", "--unchecked", "--other-formatter", "--plugin", &other])?;
+    let record: Value = serde_json::from_slice(&fs::read(run.join("evaluation.json"))?)?;
+    assert!(record["made_from"][TRAINED].is_string(), "{}", record["made_from"]);
+    Ok(())
 }
 
 /// What this run has not trained is measured only if it is named, and then the evaluation says so.

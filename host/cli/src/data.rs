@@ -9,6 +9,7 @@ use hilora_contract::artifact::Output;
 use hilora_contract::dataset::{EvaluationProblem, Lesson, Message, ProblemText, Segment};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{LoaderOptions, PromptFormatter};
+use hilora_contract::terminal::visible_paragraph;
 use hilora_model::Tokenizer;
 use hilora_pages::inspection::{
     Colours, InspectedRow, LaidOutRow, Piece, SideStatistics, rows_page, rows_text, statistics_page, statistics_text,
@@ -286,7 +287,9 @@ fn source_text(view: &SourceView) -> String {
                 lines.push(format!("{}: a case under a policy, {} actions", example.id, example.actions.len()));
                 lines.push(example.instruction.trim_end().to_owned());
             }
-            ViewedRow::Skipped(row) => lines.push(format!("skipped as {}: {}", row.reason, row.detail)),
+            ViewedRow::Skipped(row) => {
+                lines.push(visible_paragraph(&format!("skipped as {}: {}", row.reason, row.detail)));
+            }
         }
     }
     let skipped: Vec<String> = view.skipped.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();

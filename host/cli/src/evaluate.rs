@@ -24,6 +24,10 @@ pub(super) struct EvaluateCommand {
     /// trained]
     #[arg(long, value_name = "FOLDER")]
     adapter: Option<PathBuf>,
+    /// Measure the run's adapter also with another formatter or chat template than it was trained with; the evaluation says
+    /// so
+    #[arg(long)]
+    other_formatter: bool,
     #[command(flatten)]
     given: CompletionsArguments,
     /// Tell what would be drawn, how long that may take and the smallest difference that it can show; load no model and
@@ -65,7 +69,8 @@ impl EvaluateCommand {
         if self.plan {
             return show_plan(&self.job.open_to_plan(self.given.of_run())?, self.wish, &observer, console);
         }
-        let run = self.job.open_to_measure(self.adapter.clone(), self.given.of_run())?;
+        let (adapter, benchmark) = (self.adapter.clone(), self.given.of_run());
+        let run = self.job.open_to_measure(adapter, benchmark, self.other_formatter)?;
         for result in drive(&run, &[Box::new(EvaluateStage)], &observer)? {
             match &result.state {
                 StageState::Unchanged | StageState::Ran(_) => {

@@ -58,6 +58,7 @@ impl JobArguments {
             is_unchecked: self.unchecked,
             adapter: None,
             benchmark: None,
+            is_other_formatter: false,
             is_dry: self.dry_run,
             worker: worker_command(),
         })
@@ -83,9 +84,15 @@ impl JobArguments {
         Ok(Run::open(&self.options()?)?)
     }
 
-    /// The same, to measure this adapter, if one is named, in the place of the run's own, and on this benchmark, too.
-    pub(crate) fn open_to_measure(&self, adapter: Option<PathBuf>, benchmark: Option<BenchmarkConfig>) -> Result<Run> {
-        Ok(Run::open(&RunOptions { adapter, benchmark, ..self.options()? })?)
+    /// The same, to measure this adapter, if one is named, in the place of the run's own, and on this benchmark, too; the run's
+    /// own also with another formatter than it was trained with, if that is wanted.
+    pub(crate) fn open_to_measure(
+        &self,
+        adapter: Option<PathBuf>,
+        benchmark: Option<BenchmarkConfig>,
+        is_other_formatter: bool,
+    ) -> Result<Run> {
+        Ok(Run::open(&RunOptions { adapter, benchmark, is_other_formatter, ..self.options()? })?)
     }
 
     /// Opens the run to look at it, with this benchmark, too.

@@ -19,7 +19,7 @@ use super::judge_worker::WorkerArguments;
 use hilora_contract::artifact::write_standard_output;
 use hilora_contract::dataset::{ProblemChecker, TestCase};
 use hilora_contract::plugin::{Decision, LimitKind, RunReport, SolutionRunner, Termination};
-use hilora_contract::terminal::{visible, visible_json, visible_message};
+use hilora_contract::terminal::{visible, visible_json, visible_paragraph};
 use hilora_judge::{Judge, MEMORY_BYTES_BOUNDS, Mismatch, TIME_LIMIT_MS_BOUNDS, run_limits};
 use hilora_wasm::{CheckerFolder, HostOptions, PluginHost};
 
@@ -131,11 +131,11 @@ impl RunArguments {
             write_standard_output(&shown(&report.stdout, io::stdout().is_terminal()))?;
             let mut said = shown(&report.stderr, io::stderr().is_terminal()).into_owned();
             if let Some(stopped) = stopped(&report.termination) {
-                said.extend_from_slice(format!("stopped by the host: {}\n", visible_message(&stopped)).as_bytes());
+                said.extend_from_slice(format!("stopped by the host: {}\n", visible_paragraph(&stopped)).as_bytes());
             }
             if let Some(decision) = &decision {
                 let (verdict, why) = (verdict_of(decision), why(decision));
-                said.extend_from_slice(format!("{checker:?}: {verdict}{}\n", visible_message(&why)).as_bytes());
+                said.extend_from_slice(format!("{checker:?}: {verdict}{}\n", visible_paragraph(&why)).as_bytes());
             }
             if let Some(mismatch) = &mismatch {
                 said.extend_from_slice(format!("{mismatch}\n").as_bytes());

@@ -14,6 +14,7 @@ use super::progress::{Bar, Progress};
 use super::stages::interrupted;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::ProblemChecker;
+use hilora_contract::terminal::visible_paragraph;
 use hilora_judge::{
     Batch, BatchEnd, BatchFiles, BatchObserver, BatchOptions, Difference, Judge, Refusal, Summary, Verdict,
 };
@@ -191,7 +192,8 @@ fn text(summary: &Summary, output: Option<&Path>) -> String {
             _ => format!("\nthe first {shown} that failed:"),
         });
         for failure in &summary.failures {
-            text.push_str(&format!("\n  {failure}"));
+            // What a checker or a program says may have lines; none of them begins as this program's own.
+            text.push_str(&format!("\n  {}", visible_paragraph(&failure.to_string())));
         }
     }
     match summary.differences.as_deref() {
@@ -199,7 +201,7 @@ fn text(summary: &Summary, output: Option<&Path>) -> String {
         Some([]) => text.push_str("\nevery judgement is the one that was made before"),
         Some(differences) => {
             for Difference { id, what } in differences {
-                text.push_str(&format!("\n`{id}`: {what}"));
+                text.push_str(&format!("\n{}", visible_paragraph(&format!("`{id}`: {what}"))));
             }
         }
     }

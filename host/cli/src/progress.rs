@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use hilora_contract::terminal::{visible, visible_message, visible_paragraph};
+use hilora_contract::terminal::{visible, visible_paragraph};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 /// How often a log gets a line.
@@ -235,7 +235,7 @@ impl Bar {
 
 /// One line on standard error. Nobody may be reading it any more, which is no reason to stop the work.
 fn print_line(text: &str) {
-    let _unread = writeln!(io::stderr(), "{}", visible_message(text));
+    let _unread = writeln!(io::stderr(), "{}", visible_paragraph(text));
 }
 
 /// A bar; as long as nobody knows the total, only a count.

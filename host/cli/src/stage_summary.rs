@@ -1,9 +1,12 @@
 //! What a person is told of a stage.
 
 use hilora_enrich::EnrichReport;
-use hilora_prepare::{PrepareManifest, SourceCounts, WeakTests};
+use hilora_prepare::{PrepareManifest, SourceCounts, TieCount, WeakTests};
 use hilora_run::{StageName, StageReport, StageResult, StageState};
 use hilora_trainer::TrainingOutcome;
+
+/// How many reasons, and how many ties, are listed.
+const LINES_MAX: usize = 20;
 
 /// A few lines; nothing for a stage that speaks through the closing table.
 pub(crate) fn summary(result: &StageResult) -> Option<String> {
@@ -63,12 +66,18 @@ fn prepared(manifest: &PrepareManifest) -> String {
     if !manifest.config.verify {
         text.push_str("\n  data.verify is false: no solution was run, the dataset is believed");
     }
-    for (reason, rows) in &manifest.skipped {
-        text.push_str(&format!("\n  {:>6}  {reason}", rows.count));
-    }
+    text.push_str(&skipped(manifest));
     for (domain, found) in &manifest.domains {
         let note = if found.taken { "" } else { "  (no specialist of this run takes it)" };
         text.push_str(&format!("\n  {:>6}  domain {domain}{note}", found.problems));
+    }
+    for TieCount { chosen, tied_with, problems } in manifest.ties.iter().take(LINES_MAX) {
+        let others: Vec<&str> = tied_with.iter().map(|domain| domain.0.as_str()).collect();
+        text.push_str(&format!("\n  {problems:>6}  tie: {chosen} was chosen, {} scored as high", others.join(", ")));
+    }
+    if let Some(rest) = manifest.ties.get(LINES_MAX..).filter(|rest| !rest.is_empty()) {
+        let problems: usize = rest.iter().map(|tie| tie.problems).sum();
+        text.push_str(&format!("\n  {problems:>6}  more in {} other ties", rest.len()));
     }
     let WeakTests { tests, weak, .. } = &manifest.weak_tests;
     if *weak > 0 {
@@ -83,6 +92,23 @@ fn prepared(manifest: &PrepareManifest) -> String {
             "\n  {:>6}  left out for `{}`{paraphrased} ({} problems; {} more share 10 words, {} share 8)",
             set.removed, set.name, set.problems, set.kept_with_10_words, set.kept_with_8_words
         ));
+    }
+    text
+}
+
+/// The reasons for which rows were skipped, most frequent first where there are more than can be read: a loader may make up
+/// any number.
+fn skipped(manifest: &PrepareManifest) -> String {
+    let mut reasons: Vec<(&String, usize)> =
+        manifest.skipped.iter().map(|(reason, rows)| (reason, rows.count)).collect();
+    if reasons.len() > LINES_MAX {
+        reasons.sort_by(|one, other| other.1.cmp(&one.1).then(one.0.cmp(other.0)));
+    }
+    let rest = reasons.split_off(reasons.len().min(LINES_MAX));
+    let mut text: String = reasons.iter().map(|(reason, rows)| format!("\n  {rows:>6}  {reason}")).collect();
+    if !rest.is_empty() {
+        let rows: usize = rest.iter().map(|(_, rows)| rows).sum();
+        text.push_str(&format!("\n  {rows:>6}  for {} other reasons, which the manifest lists", rest.len()));
     }
     text
 }

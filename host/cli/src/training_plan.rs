@@ -7,7 +7,7 @@ use std::path::Path;
 
 use hilora_model::{ModelConfig, StoredType, Tokenizer, stored_block_bytes};
 use hilora_run::metrics::resident_bytes;
-use hilora_run::{DataFile, Run, memory_bytes, read_rows, tokenize, training_rows};
+use hilora_run::{DataFile, Run, memory_bytes, read_rows, tokenize, training_rows, try_out_formatter};
 use hilora_trainer::{CALIBRATION_PARTS, PlanRequest, TrainingPlan, TrainingSample, Validation, plan};
 use serde::Serialize;
 
@@ -34,10 +34,12 @@ pub(super) fn show_plan(run: &Run, console: &Console) -> Result<ExitStatus> {
     let observer = console.observer()?;
     let base = run.base.description(&observer)?;
     let tokenizer = base.join("tokenizer.json").is_file().then(|| Tokenizer::load(&base)).transpose()?;
+    let formatter = run.plugins.formatter(config.chat_template, || Ok(base.clone()))?;
+    // A plan for a training that would be refused is none.
+    try_out_formatter(&*formatter, tokenizer.as_ref(), config.specialist_type())?;
     let rows_of = |file: &Path, label: &str| -> Result<Option<Vec<TrainingSample>>> {
         let Some(tokenizer) = tokenizer.as_ref().filter(|_| file.is_file()) else { return Ok(None) };
         let lessons = read_rows(file)?;
-        let formatter = run.plugins.formatter(config.chat_template, || Ok(base.clone()))?;
         let samples = tokenize(&*formatter, tokenizer, config.specialist_type(), &lessons, label, &observer)?;
         Ok(Some(samples).filter(|samples| !samples.is_empty()))
     };

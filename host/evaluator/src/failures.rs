@@ -47,6 +47,7 @@ pub(crate) fn is_of_one_answer(error: &PluginError) -> bool {
         | PluginError::SourceFile { .. }
         | PluginError::Options { .. }
         | PluginError::CompileLimit { .. }
+        | PluginError::Promise { .. }
         | PluginError::Engine { .. }
         | PluginError::Resources { .. } => false,
     }

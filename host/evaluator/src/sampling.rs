@@ -16,7 +16,7 @@ use super::latency::ModelDecoder;
 use super::lost_answer::LostAnswer;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::dataset::{ProblemText, Segment};
-use hilora_contract::plugin::{PromptFormatter, Sequence};
+use hilora_contract::plugin::{PluginError, PromptFormatter, Sequence, second_look};
 use hilora_engine::{
     self as engine, Engine, Event, Limits, ModelForward, Request, RequestId, SampleError, SamplingOptions,
 };
@@ -24,6 +24,9 @@ use hilora_model::{Adapter, KeyValueBlocks, Model, Tokenizer};
 
 /// Prompts that one call hands to the formatter.
 const PROMPTS_PER_CALL: usize = 64;
+
+/// Prompts of each call that are asked for twice.
+const PROMPTS_ASKED_TWICE: usize = 2;
 
 /// Tokens of one pass: a prompt is read in pieces of at most so many, beside the samples that decode.
 const STEP_TOKENS_MAX: usize = 1_024;
@@ -220,6 +223,18 @@ pub fn prompts(
             let (formatter, expected, got) = (formatter.identity().clone(), part.len(), formatted.len());
             return Err(EvaluatorError::Prompts { formatter, expected, got });
         }
+        let again = |problems: &[ProblemText]| formatter.format_prompts(specialist, problems);
+        if let Some((place, _)) = second_look(part, &formatted, PROMPTS_ASKED_TWICE, |problem| &problem.id, again)? {
+            return Err(PluginError::Promise {
+                plugin: formatter.identity().clone(),
+                call: "format-prompts",
+                row: Some(format!("`{}`", part[place].id)),
+                expected: "the same prompt in every batch".to_owned(),
+                got: "another one in another batch".to_owned(),
+                hint: "a layout may depend on its item alone: not on its place, its batch or what came before",
+            }
+            .into());
+        }
         prompts.extend(formatted);
     }
     Ok(prompts)
@@ -242,7 +257,7 @@ mod tests {
     use crate::watch::{Subject, Watch};
     use hilora_contract::dataset::SegmentKind;
     use hilora_contract::fault::{Blame, Fault};
-    use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity};
+    use hilora_contract::plugin::{FormatterLesson, PluginIdentity};
     use hilora_judge::Verdict;
     use hilora_model::{ComputeDevice, LoraConfig, ModelConfig, ModuleToSave};
     use serde_json::json;
@@ -560,6 +575,38 @@ mod tests {
         assert!(error.to_string().ends_with("at position 0 of the completion is NaN"), "{error}");
         assert_eq!((error.blame(), error.hints().len()), (Blame::User, 1));
         Ok(())
+    }
+
+    #[test]
+    fn a_prompt_that_depends_on_its_batch_is_refused() {
+        struct CountingFormatter(FakeFormatter);
+        impl PromptFormatter for CountingFormatter {
+            fn identity(&self) -> &PluginIdentity {
+                self.0.identity()
+            }
+            fn stop_sequences(&self) -> Result<Vec<String>, PluginError> {
+                self.0.stop_sequences()
+            }
+            fn format_lessons(&self, _: &str, _: &[FormatterLesson]) -> Result<Vec<Sequence>, PluginError> {
+                Ok(Vec::new())
+            }
+            fn format_prompts(&self, _: &str, problems: &[ProblemText]) -> Result<Vec<Sequence>, PluginError> {
+                let segments = content(&problems.len().to_string());
+                Ok(vec![Sequence { messages: Vec::new(), segments }; problems.len()])
+            }
+            fn extract_solution(&self, _: &str) -> Result<Option<String>, PluginError> {
+                Ok(None)
+            }
+        }
+        let formatter = CountingFormatter(FakeFormatter::new());
+        let problems: Vec<ProblemText> = (0..70).map(|id| doubling_problem(&id.to_string()).text).collect();
+        for problems in [&problems[..1], &problems] {
+            let refused = prompts(&formatter, "python", problems).expect_err("a prompt says how many there are");
+            let said = refused.to_string();
+            assert!(said.contains("broke a promise of its interface in `format-prompts` at `"), "{said}");
+            assert_eq!(refused.hints().len(), 1);
+        }
+        assert!(prompts(&FakeFormatter::new(), "python", &problems).is_ok_and(|prompts| prompts.len() == 70));
     }
 
     #[test]

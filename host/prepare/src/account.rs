@@ -13,6 +13,9 @@ use hilora_contract::terminal::visible_line;
 /// How much of a skipped row an error shows.
 const ROW_CHARACTERS_MAX: usize = 400;
 
+/// How many reasons an error tells.
+const REASONS_SHOWN_MAX: usize = 20;
+
 /// What became of all rows.
 pub(super) struct Account {
     pub(super) counts: Counts,
@@ -72,8 +75,8 @@ pub(super) fn nothing_to_measure(summary: &VerifiedSummary, entries: &[Entry]) -
             first.push(skipped_words(row.row, row.id.as_deref(), reason, detail));
         }
     }
-    let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    let skipped = if reasons.is_empty() { "none skipped".to_owned() } else { reasons.join(", ") };
+    let reasons = reasons.into_iter().map(|(reason, count)| (count, reason)).collect();
+    let skipped = reasons_words(reasons).unwrap_or_else(|| "none skipped".to_owned());
     PrepareError::NothingToMeasure { rows, skipped, first }
 }
 
@@ -82,7 +85,6 @@ pub(super) fn too_few(inputs: &PrepareInputs<'_>, account: &Account) -> PrepareE
     let Account { counts, skipped, .. } = account;
     let mut reasons: Vec<(usize, &str)> = skipped.iter().map(|(reason, rows)| (rows.count, reason.as_str())).collect();
     reasons.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
-    let reasons: Vec<String> = reasons.iter().map(|(count, reason)| format!("{count} {reason}")).collect();
     let first = account.fates.iter().filter_map(|row| match &row.fate {
         Fate::Skipped { reason, detail } => Some(skipped_words(row.row, row.id.as_deref(), reason, detail)),
         Fate::Accepted { .. } => None,
@@ -92,11 +94,22 @@ pub(super) fn too_few(inputs: &PrepareInputs<'_>, account: &Account) -> PrepareE
         found: counts.train_examples,
         expected: inputs.config.min_examples,
         rows: counts.rows,
-        skipped: if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") },
+        skipped: reasons_words(reasons).unwrap_or_else(|| "none".to_owned()),
         first: first.take(SHOWN_MAX).collect(),
         // A row of another domain is as it should be.
         all_skipped: counts.accepted == 0 && !skipped.contains_key("domain-not-taken"),
     }
+}
+
+/// Reasons with their counts. A loader may make up any number of them, and a message holds a few.
+pub(super) fn reasons_words(mut reasons: Vec<(usize, &str)>) -> Option<String> {
+    let rest = reasons.split_off(reasons.len().min(REASONS_SHOWN_MAX));
+    let mut words: Vec<String> = reasons.iter().map(|(count, reason)| format!("{count} {reason}")).collect();
+    if !rest.is_empty() {
+        let rows: usize = rest.iter().map(|(count, _)| count).sum();
+        words.push(format!("{rows} for {} other reasons", rest.len()));
+    }
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// A skipped row for a person. Which row it is, a loader of files of lines says itself, with file, line and field.
@@ -106,4 +119,18 @@ pub(super) fn skipped_words(row: u64, id: Option<&str>, reason: &str, detail: &s
         None => format!("{reason}: {detail} (row {row})"),
     };
     visible_line(&words, ROW_CHARACTERS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_reasons_a_message_holds_a_few() {
+        assert_eq!(reasons_words(Vec::new()), None);
+        assert_eq!(reasons_words(vec![(2, "no-tests"), (1, "bad")]).as_deref(), Some("2 no-tests, 1 bad"));
+        let names: Vec<String> = (0..20_000).map(|place| format!("r{place}")).collect();
+        let words = reasons_words(names.iter().map(|name| (2, name.as_str())).collect()).unwrap_or_default();
+        assert!(words.ends_with("2 r19, 39960 for 19980 other reasons") && words.len() < 300, "{words}");
+    }
 }

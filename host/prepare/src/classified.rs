@@ -2,18 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::classify::{ChosenDomain, Classifier};
+use super::classify::{Batching, ChosenDomain, Classifier, TextBatch};
 use super::error::PrepareError;
 use super::inputs::PrepareInputs;
 use super::material::Material;
 use super::phase_file::{PhaseFile, PhaseFolder, PhaseWriter};
 use super::verified::VerifiedFile;
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::ProblemText;
 use hilora_contract::plugin::PluginError;
-
-/// The most texts that one call of the classifier gets. The same whatever the number of threads.
-const TEXTS_PER_CALL: usize = 128;
 
 /// Gives each row its domain, in the order of the verified rows.
 pub(super) struct Classified<'a> {
@@ -26,7 +22,26 @@ enum Source<'a> {
     /// The classifier was asked before.
     Kept(std::vec::IntoIter<ChosenDomain>),
     /// They are asked now: one for each source.
-    Asked { classifiers: Vec<Classifier<'a>>, writer: Box<PhaseWriter<ChosenDomain>> },
+    Asked(Box<Asking<'a>>),
+}
+
+/// What is being asked.
+struct Asking<'a> {
+    classifiers: Vec<Classifier<'a>>,
+    batching: Batching,
+    writer: PhaseWriter<ChosenDomain>,
+}
+
+impl Asking<'_> {
+    fn ask(&mut self, batches: Vec<TextBatch>) -> Result<Vec<ChosenDomain>, PrepareError> {
+        let Self { classifiers, writer, .. } = self;
+        let calls = batches.par_iter().map(|batch| classifiers[batch.source].choose(batch));
+        // All are waited for, so that of several errors the first by rows is told, whatever the threads.
+        let answers: Vec<Result<Vec<ChosenDomain>, PluginError>> = calls.collect();
+        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+        writer.push(&answers)?;
+        Ok(answers)
+    }
 }
 
 impl<'a> Classified<'a> {
@@ -48,47 +63,45 @@ impl<'a> Classified<'a> {
                 let parts: Vec<Vec<ChosenDomain>> = kept.parts()?.collect::<Result<_, _>>()?;
                 Source::Kept(parts.concat().into_iter())
             }
-            None => Source::Asked {
-                classifiers: sources.iter().map(|source| Classifier::new(source.inputs.classifier)).collect::<Result<
-                    _,
-                    PluginError,
-                >>(
-                )?,
-                writer: Box::new(folder.create("classified")?),
-            },
+            None => {
+                let classifiers = sources.iter().map(|source| Classifier::new(source.inputs.classifier));
+                Source::Asked(Box::new(Asking {
+                    classifiers: classifiers.collect::<Result<_, PluginError>>()?,
+                    batching: Batching::default(),
+                    writer: folder.create("classified")?,
+                }))
+            }
         };
         Ok(Self { decided_by, source })
     }
 
     /// Whether the classifier is asked.
     pub(super) fn asks(&self) -> bool {
-        matches!(self.source, Source::Asked { .. })
+        matches!(self.source, Source::Asked(_))
     }
 
-    /// The domains of the next rows.
+    /// Takes the next rows, and gives the domains of the next of all rows that are not told yet: a batch is asked about
+    /// once it is whole.
     pub(super) fn of(&mut self, rows: &[Material]) -> Result<Vec<ChosenDomain>, PrepareError> {
         match &mut self.source {
             Source::Kept(domains) => Ok(domains.by_ref().take(rows.len()).collect()),
-            Source::Asked { classifiers, writer } => {
-                let of_source = rows.chunk_by(|one, next| one.source == next.source);
-                let parts: Vec<&[Material]> = of_source.flat_map(|rows| rows.chunks(TEXTS_PER_CALL)).collect();
-                let calls = parts.into_par_iter().map(|rows| {
-                    let texts: Vec<ProblemText> = rows.iter().map(|row| row.text.clone()).collect();
-                    classifiers[rows[0].source].choose(&texts)
-                });
-                let answers: Vec<Vec<ChosenDomain>> = calls.collect::<Result<_, PluginError>>()?;
-                let answers = answers.concat();
-                writer.push(&answers)?;
-                Ok(answers)
+            Source::Asked(asking) => {
+                let whole = rows.iter().filter_map(|row| asking.batching.add(row.source, row.text.clone())).collect();
+                asking.ask(whole)
             }
         }
     }
 
-    /// Keeps what was asked for, now that all rows are known.
-    pub(super) fn finish(self, rows: &VerifiedFile) -> Result<(), PrepareError> {
+    /// The domains of the last rows. What was asked is kept, now that all rows are known.
+    pub(super) fn finish(self, rows: &VerifiedFile) -> Result<Vec<ChosenDomain>, PrepareError> {
         match self.source {
-            Source::Kept(_) => Ok(()),
-            Source::Asked { writer, .. } => writer.finish(key(rows, self.decided_by), ()).map(drop),
+            Source::Kept(_) => Ok(Vec::new()),
+            Source::Asked(mut asking) => {
+                let last = asking.batching.end().into_iter().collect();
+                let answers = asking.ask(last)?;
+                asking.writer.finish(key(rows, self.decided_by), ()).map(drop)?;
+                Ok(answers)
+            }
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn decontaminate(
     boilerplate: Boilerplate,
     in_other_words: bool,
 ) -> Result<Decontamination, PrepareError> {
-    let Entries { rows: entries, words } = entries;
+    let Entries { rows: entries, words, .. } = entries;
     let held_out = entries.iter().filter(|entry| entry.decision == Decision::Accepted(Side::Eval));
     let problems = held_out.map(|entry| Measured {
         id: entry.id.clone(),

@@ -26,7 +26,7 @@ use hilora_contract::artifact::ContentHash;
 
 /// Decides against duplicates and groups what resembles each other. Entries are in the dataset's order.
 pub(super) fn deduplicate(entries: &mut Entries) -> Result<Duplicates, PrepareError> {
-    let Entries { rows: entries, words } = entries;
+    let Entries { rows: entries, words, .. } = entries;
     let mut counts = Duplicates::default();
     let mut groups = Groups((0..entries.len()).collect());
     let duplicates = duplicates(entries, words, &mut groups, &mut counts)?;

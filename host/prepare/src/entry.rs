@@ -84,18 +84,20 @@ pub(super) enum Decision {
 pub(super) struct Entries {
     pub(super) rows: Vec<Entry>,
     pub(super) words: WordsFile,
+    /// How many of the rows have their domains.
+    classified: usize,
 }
 
 impl Entries {
     /// None yet.
     pub(super) fn create(folder: &PhaseFolder) -> Result<Self, PrepareError> {
-        Ok(Self { rows: Vec::new(), words: WordsFile::create(folder.path())? })
+        Ok(Self { rows: Vec::new(), words: WordsFile::create(folder.path())?, classified: 0 })
     }
 
-    /// Adds an entry for each row, with its domain.
-    pub(super) fn enter(&mut self, rows: &[Material], domains: Vec<ChosenDomain>) -> Result<(), PrepareError> {
+    /// Adds an entry for each row. Its domain is given afterwards.
+    pub(super) fn enter(&mut self, rows: &[Material]) -> Result<(), PrepareError> {
         let prepared: Vec<Prepared> = rows.par_iter().map(Prepared::new).collect();
-        for ((material, domain), prepared) in rows.iter().zip(domains).zip(prepared) {
+        for (material, prepared) in rows.iter().zip(prepared) {
             let Prepared { statement, opening, policy, answer, programs, text, stems, code, longest } = prepared;
             let code: Vec<Stretch> = code.iter().map(|words| self.words.add(words)).collect();
             let own = self.keep(&text);
@@ -104,7 +106,7 @@ impl Entries {
                 source: material.source,
                 id: material.text.id.clone(),
                 difficulty: material.text.difficulty.clone(),
-                domain,
+                domain: ChosenDomain::pending(),
                 lessons: material.lessons(),
                 tests: material.tests(),
                 statement,
@@ -123,6 +125,15 @@ impl Entries {
             self.rows.push(entry);
         }
         self.words.flush()
+    }
+
+    /// Gives the next of all rows their domains.
+    pub(super) fn give_domains(&mut self, domains: Vec<ChosenDomain>) {
+        let first = self.classified;
+        self.classified += domains.len();
+        for (entry, domain) in self.rows[first..self.classified].iter_mut().zip(domains) {
+            entry.domain = domain;
+        }
     }
 
     /// Tells the data set's boilerplate from what each row asks, now that all rows are there.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::account::skipped_words;
+use super::account::{reasons_words, skipped_words};
 use super::boilerplate::Boilerplate;
 use super::config::EvaluationSetConfig;
 use super::error::{PrepareError, SHOWN_MAX};
@@ -153,8 +153,8 @@ fn evaluation_set(
         words.flush()?;
     }
     if problems.is_empty() {
-        let reasons: Vec<String> = skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        let skipped = if reasons.is_empty() { "none skipped".to_owned() } else { reasons.join(", ") };
+        let reasons = skipped.iter().map(|(reason, count)| (*count, reason.as_str())).collect();
+        let skipped = reasons_words(reasons).unwrap_or_else(|| "none skipped".to_owned());
         let (set, rows) = (set.name.clone(), reader.rows_read());
         return Err(PrepareError::EmptyEvaluationSet { set, rows, skipped, first });
     }

@@ -87,8 +87,8 @@ pub(super) fn policy_examples(rows: &[[&str; 3]]) -> Result<Entries, PrepareErro
 fn entries_of(materials: Vec<Material>) -> Result<Entries, PrepareError> {
     let domain = ChosenDomain { domain: Domain("python".to_owned()), tied_with: Vec::new() };
     let mut entries = Entries::create(&PhaseFolder::new(None)?)?;
-    let domains = vec![domain; materials.len()];
-    entries.enter(&materials, domains)?;
+    entries.enter(&materials)?;
+    entries.give_domains(vec![domain; materials.len()]);
     Ok(entries)
 }
 
@@ -152,6 +152,10 @@ enum Answers {
     Always(Vec<Score>),
     /// As by word, but one too few.
     OneTooFew,
+    /// `python` at even places of a batch, `proofs` at odd ones.
+    ByPlace,
+    /// With a score that is the size of the batch.
+    BySize,
 }
 
 /// A classifier of `python`, `data_structures` and `proofs`.
@@ -176,6 +180,14 @@ impl FakeClassifier {
 
     pub(super) fn dropping_the_last() -> Self {
         Self { answers: Answers::OneTooFew, ..Self::new() }
+    }
+
+    pub(super) fn by_place() -> Self {
+        Self { answers: Answers::ByPlace, ..Self::new() }
+    }
+
+    pub(super) fn by_size() -> Self {
+        Self { answers: Answers::BySize, ..Self::new() }
     }
 }
 
@@ -205,6 +217,16 @@ impl DomainClassifier for FakeClassifier {
             Answers::Always(scores) => {
                 let answer = Classification { domain: scores[0].domain.clone(), scores: scores.clone() };
                 vec![answer; problems.len()]
+            }
+            Answers::ByPlace => {
+                let domains = ["python", "proofs"].into_iter().cycle();
+                let answer = |name: &str| Classification { domain: Domain(name.to_owned()), scores: Vec::new() };
+                domains.take(problems.len()).map(answer).collect()
+            }
+            Answers::BySize => {
+                let domain = Domain("python".to_owned());
+                let score = Score { domain: domain.clone(), score: problems.len() as f32, signals: Vec::new() };
+                vec![Classification { domain, scores: vec![score] }; problems.len()]
             }
         })
     }

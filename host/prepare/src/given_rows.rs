@@ -108,7 +108,8 @@ fn compare(
         let rows: Vec<Material> =
             (chunk * ROWS_PER_CHUNK..).zip(lessons).map(|(row, lesson)| material_of(row as u64, lesson)).collect();
         let domain = |lesson: &Lesson| ChosenDomain { domain: lesson.domain().clone(), tied_with: Vec::new() };
-        entries.enter(&rows, lessons.iter().copied().map(domain).collect())?;
+        entries.enter(&rows)?;
+        entries.give_domains(lessons.iter().copied().map(domain).collect());
     }
     for entry in &mut entries.rows {
         entry.decision = Decision::Accepted(Side::Train);

@@ -65,7 +65,7 @@ pub use given_rows::{ContaminatedRow, SharedProblems, contaminated_rows, shared_
 pub use inputs::{PrepareInputs, SetInputs, SourceFile, SourceInputs, input_files, named_input_files};
 pub use manifest::{
     Counts, DecontaminatedSet, Decontamination, DomainCount, Duplicates, InputFile, OutputFile, PrepareManifest,
-    SideCounts, SkippedReason, SourceCounts, WeakTests,
+    SideCounts, SkippedReason, SourceCounts, TieCount, WeakTests,
 };
 pub use paraphrase::ParaphraseMeasure;
 pub use prepare::{PrepareReport, Prepared, prepare};

@@ -68,6 +68,17 @@ pub struct DomainCount {
     pub taken: bool,
 }
 
+/// Problems of which several domains had the best score, so that the classifier's order decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TieCount {
+    /// The domain that was chosen.
+    pub chosen: Domain,
+    /// Those whose score was as high.
+    pub tied_with: Vec<Domain>,
+    /// How many problems, among those that were left after deduplication.
+    pub problems: usize,
+}
+
 /// How many problems of each kind stand on one side.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SideCounts {
@@ -202,6 +213,9 @@ pub struct PrepareManifest {
     pub counts: Counts,
     /// Every domain that a verified problem had.
     pub domains: BTreeMap<Domain, DomainCount>,
+    /// Choices between domains with the same score.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ties: Vec<TieCount>,
     /// Each side's problems by domain and difficulty.
     pub sides: BTreeMap<Side, SideCounts>,
     /// What was found to be there twice.

@@ -92,7 +92,8 @@ pub fn prepare(
     };
     let mut take = |rows: &[Material], total: Option<u64>| -> Result<(), PrepareError> {
         let domains = classified.of(rows)?;
-        entries.enter(rows, domains)?;
+        entries.enter(rows)?;
+        entries.give_domains(domains);
         compared(entries.rows.len() as u64, total);
         Ok(())
     };
@@ -116,7 +117,7 @@ pub fn prepare(
             verified
         }
     };
-    classified.finish(&verified)?;
+    entries.give_domains(classified.finish(&verified)?);
     let load_seconds = started.elapsed().as_secs_f64();
 
     let boilerplate = entries.find_boilerplate()?;
@@ -127,7 +128,7 @@ pub fn prepare(
     let is_measured = |entry: &Entry| sources[entry.source].is_measured;
     let routed = |entry: &&mut Entry| matches!(entry.decision, Decision::Kept { .. }) && !is_measured(entry);
     for entry in entries.rows.iter_mut().filter(routed) {
-        if let Err(skip) = route.check(&entry.domain.domain) {
+        if let Err(skip) = route.check(&entry.domain) {
             entry.decision = Decision::Skipped(skip);
         }
     }
@@ -159,6 +160,7 @@ pub fn prepare(
     }
 
     let Account { counts, skipped, fates, sides } = account;
+    let (domains, ties) = route.into_counts();
     let manifest = PrepareManifest {
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
         specialist: inputs.specialist.to_owned(),
@@ -173,7 +175,8 @@ pub fn prepare(
             Vec::new()
         },
         counts,
-        domains: route.into_counts(),
+        domains,
+        ties,
         sides,
         duplicates,
         decontamination,

@@ -68,13 +68,16 @@ impl DataCheck {
                 BadInput::with_hint(message, "`hilora-host train` trains it on the rows that stand there").into()
             );
         }
+        if run.data.are_given() {
+            check.keep(run)?;
+        }
         Ok(check)
     }
 
-    /// Checks rows that were prepared elsewhere; what was found is kept for the registry.
+    /// Checks rows that were prepared elsewhere, and writes nothing.
     pub(crate) fn of_given(run: &Run, observer: &dyn RunObserver) -> Result<Self, RunError> {
         let (train, tests) = (run.prepared(DataFile::Train)?, run.prepared(DataFile::Tests)?);
-        let check = if run.is_unchecked {
+        Ok(if run.is_unchecked {
             Self::Unchecked
         } else {
             let lessons: Vec<Lesson> = read_rows_watched(&train, observer)?;
@@ -95,14 +98,19 @@ impl DataCheck {
                 .into());
             }
             Self::Given
-        };
+        })
+    }
+
+    /// Keeps what was found for the registry.
+    fn keep(self, run: &Run) -> Result<(), RunError> {
         if !run.is_dry() {
+            let (train, tests) = (run.prepared(DataFile::Train)?, run.prepared(DataFile::Tests)?);
             let (training_data, evaluation_problems) = (run.hash_of(&train)?, run.hash_of(&tests)?);
-            let record = GivenRecord { check, training_data, evaluation_problems };
+            let record = GivenRecord { check: self, training_data, evaluation_problems };
             let text = serde_json::to_vec_pretty(&record).map_err(|error| RunError::record("the data check", error))?;
             run.folder.write(GIVEN_RECORD, &text)?;
         }
-        Ok(check)
+        Ok(())
     }
 
     /// The file that says how the data was checked.

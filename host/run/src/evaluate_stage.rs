@@ -35,7 +35,8 @@ use super::run::Run;
 use super::stage::{Stage, StageEnd};
 use super::stage_key::{InputName, StageKey, StageName};
 use super::stage_result::StageReport;
-use super::train_stage::Answers;
+use super::tokenization::try_out_formatter;
+use super::train_stage::{Answers, prompt_layout};
 
 const RECORD: &str = "evaluation.json";
 const LATENCY: &str = "latency.json";
@@ -194,6 +195,54 @@ fn adapter_folder(run: &Run, answers: Answers) -> Result<HashedFolder, RunError>
     Err(BadInput::with_hint(message, format!("{again}; {MEASURE_ANY}")).into())
 }
 
+/// Refuses to ask an adapter in another layout than it learned, which measures the layout and not the adapter; where the
+/// user wants that, says what the training's was.
+fn trained_layout(run: &Run) -> Result<Vec<(InputName, ContentHash)>, RunError> {
+    if run.named_adapter.is_some() {
+        return Ok(Vec::new());
+    }
+    let config = &run.config;
+    let formatter = run.plugins.hash(PluginKind::PromptFormatter)?;
+    let layout = prompt_layout(config)?;
+    let mut others = Vec::new();
+    let of_controls = config.controls.shuffled_answers.then_some(Answers::Shuffled);
+    for answers in [Answers::Own].into_iter().chain(of_controls) {
+        let recorded = |name: InputName| run.ledger().recorded_input(answers.stage().as_str(), &name.to_string());
+        let other = |name, here: ContentHash| recorded(name).filter(|trained| *trained != here);
+        let other_formatter = other(InputName::Plugin(PluginKind::PromptFormatter), formatter);
+        let other_layout = other(InputName::PromptLayout, layout);
+        if run.is_other_formatter {
+            others.extend(other_formatter.map(|trained| (InputName::TrainedFormatter, trained)));
+            others.extend(other_layout.map(|trained| (InputName::TrainedLayout, trained)));
+            continue;
+        }
+        let adapter = run.folder.file(answers.adapter());
+        let message = match (other_formatter, other_layout) {
+            (None, None) => continue,
+            (Some(trained), _) => format!(
+                "the adapter {} was trained with another formatter than it is to be measured with: expected the \
+                 prompt-formatter with the hash {trained}, got {} with the hash {formatter}",
+                adapter.display(),
+                run.plugins.formatter_file().display()
+            ),
+            (None, Some(_)) => format!(
+                "the adapter {} was trained with another layout of prompts than it is to be measured with: expected the \
+                 `chat_template` and `specialist.type` of its training, got `{}` and `{}`",
+                adapter.display(),
+                match config.chat_template {
+                    ChatTemplateSource::Formatter => "formatter",
+                    ChatTemplateSource::Model => "model",
+                },
+                config.specialist_type()
+            ),
+        };
+        let hint = "measure with what it was trained with, train it anew, or measure all the same with `--other-formatter`, \
+                    which the evaluation records";
+        return Err(BadInput::with_hint(message, hint).into());
+    }
+    Ok(others)
+}
+
 /// What made the measurement, without the program's own hash: the record is the same bytes for the same inputs.
 fn made_from(
     inputs: &StageInputs,
@@ -258,6 +307,7 @@ impl Stage for EvaluateStage {
         }
         if !of_endpoint && !ahead.contains(&StageName::Train) {
             adapter_folder(run, Answers::Own)?;
+            trained_layout(run)?;
         }
         if run.data.are_given() {
             run.prepared(DataFile::Tests)?;
@@ -269,7 +319,11 @@ impl Stage for EvaluateStage {
         }
         run.plugins.runner()?;
         let template = template(&run.config);
-        run.plugins.formatter(template, || run.base.description(observer))?;
+        let formatter = run.plugins.formatter(template, || run.base.description(observer))?;
+        if !of_endpoint {
+            let tokenizer = Tokenizer::load(&run.base.description(observer)?)?;
+            try_out_formatter(&*formatter, Some(&tokenizer), run.config.specialist_type())?;
+        }
         if run.config.evaluation.benchmarks.is_empty() {
             return Ok(());
         }
@@ -307,6 +361,9 @@ impl Stage for EvaluateStage {
             key.insert(&InputName::Adapter, adapter.hash);
             if config.controls.shuffled_answers {
                 key.insert(&InputName::ShuffledAdapter, adapter_folder(run, Answers::Shuffled)?.hash);
+            }
+            for (name, hash) in trained_layout(run)? {
+                key.insert(&name, hash);
             }
             if run.named_adapter.is_some() {
                 let path = adapter.path.as_os_str().as_encoded_bytes();

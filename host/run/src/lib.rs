@@ -46,6 +46,7 @@ mod stage;
 mod stage_key;
 mod stage_result;
 
+mod formatter_promises;
 mod rows;
 mod tokenization;
 
@@ -103,6 +104,6 @@ pub use source_view::{PlannedFile, SourceView, ViewedRow, load_plan, view_source
 pub use stage::{AnyStage, Stage, StageEnd, drive};
 pub use stage_key::{InputName, StageKey, StageName};
 pub use stage_result::{StageReport, StageResult, StageState};
-pub use tokenization::{formatter_lesson, sample_of, tokenize};
+pub use tokenization::{formatter_lesson, sample_of, tokenize, try_out_formatter};
 pub use train_stage::{Answers, TrainStage, TrainWork};
 pub use training_watch::{WatchFiles, watched_training};

@@ -81,6 +81,10 @@ impl PromptFormatter for ModelTemplateFormatter {
         prompts.iter().map(lay_out).collect()
     }
 
+    fn lays_out_by_template(&self) -> bool {
+        true
+    }
+
     fn extract_solution(&self, completion: &str) -> Result<Option<String>, PluginError> {
         answer_of(completion, self.opens_thought).map_or(Ok(None), |answer| self.formatter.extract_solution(answer))
     }

@@ -1,11 +1,11 @@
 //! The first stage: from the files of a dataset to the rows of a specialist.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use hilora_contract::artifact::ContentHash;
-use hilora_contract::dataset::ProblemChecker;
+use hilora_contract::dataset::{Domain, ProblemChecker};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{DatasetLoader, DomainClassifier, OutputCheckers, PluginKind, SolutionRunner};
 use hilora_prepare::{
@@ -152,6 +152,38 @@ fn left_to_download(run: &Run) -> Result<Option<String>, RunError> {
     if run.is_dry() { download_words(&all_files(&run.config.data)) } else { Ok(None) }
 }
 
+/// Tells of domains in the config that no classifier knows, before programs run: that takes long, and no row would be of
+/// them. Where it knows none of them, there would be nothing to train on.
+fn check_domains(run: &Run, observer: &dyn RunObserver) -> Result<(), RunError> {
+    let mut known: BTreeSet<Domain> = BTreeSet::new();
+    let mut classifiers: BTreeSet<String> = BTreeSet::new();
+    for source in run.config.data.training_sources() {
+        let classifier = run.plugins.source_classifier(&source)?;
+        known.extend(classifier.domains()?.into_iter().map(|info| info.domain));
+        classifiers.insert(classifier.identity().to_string());
+    }
+    let words = |domains: &mut dyn Iterator<Item = &Domain>| {
+        domains.map(|domain| format!("`{domain}`")).collect::<Vec<_>>().join(", ")
+    };
+    let taken = &run.config.data.domains;
+    let unknown = words(&mut taken.iter().filter(|domain| !known.contains(*domain)));
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let classifiers = classifiers.into_iter().collect::<Vec<_>>().join(", ");
+    let known_words = words(&mut known.iter());
+    if taken.iter().any(|domain| known.contains(domain)) {
+        let note = format!("data.domains: no row can be of {unknown}: {classifiers} answers only {known_words}");
+        observer.note(&note);
+        return Ok(());
+    }
+    Err(BadInput::with_hint(
+        format!("data.domains: expected a domain of {known_words}, which {classifiers} answers, got {unknown}"),
+        "name domains of the classifier in `data.domains`, or a classifier of your own in `plugins.classifier`",
+    )
+    .into())
+}
+
 impl Stage for PrepareStage {
     /// Nothing in a dry run whose files are still to be downloaded.
     type Inputs = Option<PrepareWork>;
@@ -164,7 +196,7 @@ impl Stage for PrepareStage {
         Ok(!run.data.are_given())
     }
 
-    fn check(&self, run: &Run, _ahead: &[StageName], _observer: &dyn RunObserver) -> Result<(), RunError> {
+    fn check(&self, run: &Run, _ahead: &[StageName], observer: &dyn RunObserver) -> Result<(), RunError> {
         if run.data.are_given() {
             return Ok(());
         }
@@ -183,7 +215,9 @@ impl Stage for PrepareStage {
             run.plugins.source_classifier(&source)?;
         }
         run.plugins.classifier()?;
+        check_domains(run, observer)?;
         run.plugins.runner()?;
+        run.plugins.try_out_formatter(&run.config)?;
         if let Some(ProblemChecker::Plugin { name, .. }) = &data.checker
             && run.plugins.checkers()?.find(name)?.is_none()
         {

@@ -52,6 +52,9 @@ pub struct RunOptions {
     pub adapter: Option<PathBuf>,
     /// A benchmark that is measured in the place of the config's of the same name, or beside its others.
     pub benchmark: Option<BenchmarkConfig>,
+    /// Whether an adapter may be measured with another formatter or chat template than it was trained with; the evaluation
+    /// says so.
+    pub is_other_formatter: bool,
     /// Whether nothing may be written.
     pub is_dry: bool,
     /// The program that serves as a worker process.
@@ -72,11 +75,20 @@ impl RunOptions {
             is_unchecked: false,
             adapter: None,
             benchmark: None,
+            is_other_formatter: false,
             is_dry: false,
             worker,
         }
     }
 }
+
+/// The resolved config, in the run folder.
+const CONFIG_FILE: &str = "config.yaml";
+/// Where the run is, in the run folder.
+const ENVIRONMENT_FILE: &str = "environment.json";
+
+/// What the files that describe a run were before they were written anew.
+pub(crate) struct EarlierDescription(Vec<(&'static str, Vec<u8>)>);
 
 /// One run, opened; and locked, unless it is dry.
 pub struct Run {
@@ -98,6 +110,8 @@ pub struct Run {
     pub is_unchecked: bool,
     /// The adapter that is measured in the place of the run's own.
     pub named_adapter: Option<PathBuf>,
+    /// Whether an adapter may be measured with another formatter or chat template than it was trained with.
+    pub is_other_formatter: bool,
     is_dry: bool,
     ledger: Mutex<StageLedger>,
     program: ContentHash,
@@ -155,7 +169,7 @@ fn named_files(data: &mut DataConfig) -> impl Iterator<Item = &mut Vec<PathBuf>>
 }
 
 impl Run {
-    /// Reads the config, checks the plugins' kinds and takes the run folder.
+    /// Reads the config, checks the plugins' kinds and takes the run folder, and writes nothing into it.
     pub fn open(options: &RunOptions) -> Result<Self, RunError> {
         let mut config = RunConfig::load(&options.config)?;
         if let Some(seed) = options.seed {
@@ -200,6 +214,7 @@ impl Run {
             registry: options.registry.clone(),
             is_unchecked: options.is_unchecked,
             named_adapter: options.adapter.clone(),
+            is_other_formatter: options.is_other_formatter,
             is_dry: options.is_dry,
             ledger: Mutex::new(ledger),
             program,
@@ -207,13 +222,29 @@ impl Run {
         };
         if !run.is_dry {
             run.folder.remove_partial_files(run.data.written_folders())?;
-            let config = serde_saphyr::to_string(&run.config).map_err(|error| RunError::record("the config", error))?;
-            run.folder.write("config.yaml", config.as_bytes())?;
-            let environment = serde_json::to_vec_pretty(&Environment::of_run(&run.config)?)
-                .map_err(|error| RunError::record("the environment", error))?;
-            run.folder.write("environment.json", &environment)?;
         }
         Ok(run)
+    }
+
+    /// Writes the resolved config and the environment beside what the stages will write: once nothing stands against the
+    /// job, because what a refused command was given says nothing of what the folder holds. Gives what stood there.
+    pub(crate) fn describe(&self) -> Result<EarlierDescription, RunError> {
+        let config = serde_saphyr::to_string(&self.config).map_err(|error| RunError::record("the config", error))?;
+        let environment = serde_json::to_vec_pretty(&Environment::of_run(&self.config)?)
+            .map_err(|error| RunError::record("the environment", error))?;
+        let mut earlier = Vec::new();
+        for (name, text) in [(CONFIG_FILE, config.into_bytes()), (ENVIRONMENT_FILE, environment)] {
+            if let Ok(stood) = std::fs::read(self.folder.file(name)) {
+                earlier.push((name, stood));
+            }
+            self.folder.write(name, &text)?;
+        }
+        Ok(EarlierDescription(earlier))
+    }
+
+    /// Puts back what stood there: the job was refused before it made anything.
+    pub(crate) fn put_back(&self, earlier: EarlierDescription) -> Result<(), RunError> {
+        earlier.0.iter().try_for_each(|(name, text)| self.folder.write(name, text))
     }
 
     /// Opens a run to look at it: nothing is written and nobody is kept out.

@@ -1,21 +1,24 @@
 //! The plugins of a run: which component serves each kind, and the open plugin when a stage asks for it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hilora_contract::artifact::{ContentHash, hash_of_artifact};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{
-    DatasetLoader, DomainClassifier, OutputCheckers, PluginError, PluginKind, PromptFormatter, SolutionRunner,
+    DatasetLoader, DomainClassifier, OutputCheckers, PluginError, PluginIdentity, PluginKind, PromptFormatter,
+    SolutionRunner,
 };
 use hilora_judge::workers::{WorkerCommand, WorkerPool};
-use hilora_model::{ChatTemplate, ChatTemplateSource};
+use hilora_model::{ChatTemplate, ChatTemplateSource, Tokenizer};
 use hilora_prepare::SourceConfig;
 use hilora_wasm::{CheckerFolder, HostOptions, PluginHost, SharedRunner};
 
 use super::config::RunConfig;
 use super::error::RunError;
 use super::model_template::ModelTemplateFormatter;
+use super::tokenization::try_out_formatter;
 
 /// Where the shipped plugins lie.
 const PLUGINS_FOLDER: &str = "plugins";
@@ -41,8 +44,19 @@ impl RunPlugins {
     pub fn place(config: &mut RunConfig, given: &[PathBuf], worker: WorkerCommand) -> Result<Self, RunError> {
         let options = config.plugins.limits.host_options();
         let host = PluginHost::new(&options)?;
+        let mut placed: BTreeMap<PluginKind, (&Path, PluginIdentity)> = BTreeMap::new();
         for path in given {
             let identity = host.inspect(path)?.identity;
+            if let Some((other, one)) = placed.insert(identity.kind, (path, identity.clone())) {
+                let (other, path) = (other.display(), path.display());
+                let PluginIdentity { kind, name, version, .. } = identity;
+                let message = format!(
+                    "`--plugin` was given two of one kind: expected one {kind}, got {} {} ({other}) and {name} {version} \
+                     ({path})",
+                    one.name, one.version
+                );
+                return Err(BadInput::with_hint(message, "a run has one plugin of each kind in its place").into());
+            }
             match identity.kind {
                 PluginKind::DatasetLoader => config.plugins.loader = Some(path.clone()),
                 PluginKind::DomainClassifier => config.plugins.classifier = path.clone(),
@@ -172,6 +186,11 @@ impl RunPlugins {
         if source == self.source { self.loader.clone() } else { shipped_loader(source) }
     }
 
+    /// The run's formatter as a file.
+    pub(crate) fn formatter_file(&self) -> &Path {
+        &self.formatter
+    }
+
     /// The run's domain classifier.
     pub fn classifier(&self) -> Result<Box<dyn DomainClassifier>, RunError> {
         Ok(self.host.classifier(&self.classifier)?)
@@ -191,6 +210,17 @@ impl RunPlugins {
                 Box::new(ModelTemplateFormatter::new(formatter, ChatTemplate::load(&base()?)?))
             }
         })
+    }
+
+    /// Tries the run's own formatter before rows are prepared for it, with the base's tokenizer if that lies in a folder
+    /// already. Who only prepares needs neither: what is not there is not asked for.
+    pub(crate) fn try_out_formatter(&self, config: &RunConfig) -> Result<(), RunError> {
+        if config.chat_template != ChatTemplateSource::Formatter || !self.formatter.exists() {
+            return Ok(());
+        }
+        let has_tokenizer = config.base_model.join("tokenizer.json").is_file();
+        let tokenizer = has_tokenizer.then(|| Tokenizer::load(&config.base_model)).transpose()?;
+        try_out_formatter(&*self.host.formatter(&self.formatter)?, tokenizer.as_ref(), config.specialist_type())
     }
 
     /// The run's solution runner, in worker processes: if the engine dies, the run goes on.

@@ -2,11 +2,12 @@
 //! writes, and does its work on inputs that were resolved before.
 //!
 //! The driver is the only place that knows the states of a stage and the order in which stages run; a dry run is the same
-//! loop. Every stage's check comes before the first stage.
+//! loop. Every stage's check comes before the first stage, and nothing is written before the last check.
 
 use std::collections::BTreeMap;
 
 use hilora_contract::artifact::ContentHash;
+use hilora_contract::fault::{Blame, Fault};
 
 use super::error::RunError;
 use super::observer::RunObserver;
@@ -158,6 +159,7 @@ pub fn drive(
         stage.check(run, &ahead, observer)?;
         ahead.push(stage.name());
     }
+    let mut earlier = if run.is_dry() { None } else { Some(run.describe()?) };
     let mut would_run = Vec::new();
     let mut results = Vec::new();
     for stage in stages {
@@ -165,8 +167,22 @@ pub fn drive(
         let state = if observer.stop_requested() {
             StageState::Interrupted(StageReport::Nothing {})
         } else {
-            stage.drive(run, &would_run, observer)?
+            match stage.drive(run, &would_run, observer) {
+                Ok(state) => state,
+                Err(error) => {
+                    // A stage that refuses what it was given has made nothing, and neither has one before it.
+                    if matches!(error.blame(), Blame::User | Blame::Plugin)
+                        && let Some(earlier) = earlier.take()
+                    {
+                        run.put_back(earlier)?;
+                    }
+                    return Err(error);
+                }
+            }
         };
+        if matches!(state, StageState::Ran(_) | StageState::Interrupted(_)) {
+            earlier = None;
+        }
         match state {
             StageState::WouldRun(_) => would_run.push(name),
             StageState::Unchanged | StageState::NotNeeded | StageState::Ran(_) | StageState::Interrupted(_) => {}

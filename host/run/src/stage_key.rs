@@ -63,6 +63,12 @@ pub enum InputName {
     EvaluationSetLoader(String),
     /// A plugin, by its kind.
     Plugin(PluginKind),
+    /// Whose template lays out prompts, for which kind of specialist.
+    PromptLayout,
+    /// The formatter that the adapter was trained with, where it is measured with another.
+    TrainedFormatter,
+    /// The layout of prompts that the adapter was trained with, where it is measured with another.
+    TrainedLayout,
     /// What an endpoint is asked, and how.
     EnrichSettings,
     /// The rows to learn from.
@@ -100,6 +106,9 @@ impl fmt::Display for InputName {
             Self::EvaluationSet(name, file) => return write!(f, "evaluation set {name} {file}"),
             Self::EvaluationSetLoader(name) => return write!(f, "evaluation set {name} loader"),
             Self::Plugin(kind) => return write!(f, "{kind}"),
+            Self::PromptLayout => "prompt layout",
+            Self::TrainedFormatter => "prompt-formatter of the training, which is another",
+            Self::TrainedLayout => "prompt layout of the training, which is another",
             Self::EnrichSettings => "enrich settings",
             Self::TrainingData => "training data",
             Self::TrainingTests => "training problems' tests",

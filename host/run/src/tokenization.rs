@@ -9,12 +9,13 @@ use hilora_trainer::TrainingSample;
 use rayon::prelude::*;
 
 use super::error::RunError;
+use super::formatter_promises::FormatterPromises;
 use super::observer::{RunObserver, Task};
 
 /// Rows that are formatted and tokenized together; the text of no more is in memory.
 const CHUNK_ROWS: usize = 512;
 
-/// Rows as token ids with the mask that the formatter drew, in their order.
+/// Rows as token ids with the mask that the formatter drew, in their order. What the formatter promises of them is held.
 pub fn tokenize(
     formatter: &dyn PromptFormatter,
     tokenizer: &Tokenizer,
@@ -23,6 +24,7 @@ pub fn tokenize(
     label: &str,
     observer: &dyn RunObserver,
 ) -> Result<Vec<TrainingSample>, RunError> {
+    let promises = FormatterPromises::of(formatter, Some(tokenizer))?;
     let task = observer.begin(Task::counted(label, "rows", lessons.len() as u64));
     let mut samples = Vec::with_capacity(lessons.len());
     for (chunk, lessons) in lessons.chunks(CHUNK_ROWS).enumerate() {
@@ -30,6 +32,7 @@ pub fn tokenize(
         let rows: Vec<FormatterLesson> =
             lessons.iter().enumerate().map(|(row, lesson)| formatter_lesson(id(row), lesson)).collect();
         let sequences = formatter.format_lessons(specialist, &rows)?;
+        promises.hold(specialist, &rows, &sequences)?;
         let tokenized: Vec<TrainingSample> = lessons
             .par_iter()
             .zip(&sequences)
@@ -40,6 +43,16 @@ pub fn tokenize(
     }
     task.finish();
     Ok(samples)
+}
+
+/// Tries a formatter on lessons of our own, before there are rows: what it promises is held. Without a tokenizer, whose base
+/// may not be there yet, its tokens are not looked at.
+pub fn try_out_formatter(
+    formatter: &dyn PromptFormatter,
+    tokenizer: Option<&Tokenizer>,
+    specialist: &str,
+) -> Result<(), RunError> {
+    FormatterPromises::of(formatter, tokenizer)?.try_out(specialist)
 }
 
 /// A row as a formatter takes it.

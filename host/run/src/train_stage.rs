@@ -9,11 +9,12 @@ use hilora_contract::artifact::{ContentHash, write_atomic};
 use hilora_contract::dataset::{Domain, Example, Lesson};
 use hilora_contract::fault::BadInput;
 use hilora_contract::plugin::{PluginKind, PromptFormatter};
-use hilora_evaluator::{ShuffledAnswers, stop_tokens};
+use hilora_evaluator::ShuffledAnswers;
 use hilora_model::{BaseFiles, LoraConfig, ModelConfig, Tokenizer};
 use hilora_prepare::DataConfig;
 use hilora_trainer::{StartingPoint, TrainingConfig, TrainingMode, TrainingOutcome, TrainingRun};
 
+use super::config::RunConfig;
 use super::data_files::DataFile;
 use super::enrich_stage::training_rows;
 use super::error::RunError;
@@ -24,7 +25,7 @@ use super::run::Run;
 use super::stage::{Stage, StageEnd};
 use super::stage_key::{InputName, StageKey, StageName};
 use super::stage_result::StageReport;
-use super::tokenization::tokenize;
+use super::tokenization::{tokenize, try_out_formatter};
 use super::training_watch::{WatchFiles, watched_training};
 
 /// Which answers an adapter learns.
@@ -142,9 +143,7 @@ impl Stage for TrainStage {
         ModelConfig::load(&base)?;
         let tokenizer = Tokenizer::load(&base)?;
         let formatter = run.plugins.formatter(config.chat_template, || Ok(base))?;
-        // What is learned without an end token never ends.
-        stop_tokens(&tokenizer, &*formatter)?;
-        Ok(())
+        try_out_formatter(&*formatter, Some(&tokenizer), config.specialist_type())
     }
 
     fn key(&self, run: &Run, observer: &dyn RunObserver) -> Result<Option<StageKey>, RunError> {
@@ -163,6 +162,7 @@ impl Stage for TrainStage {
         key.insert(&InputName::BaseModel, run.base.hash(observer)?);
         let formatter = PluginKind::PromptFormatter;
         key.insert(&InputName::Plugin(formatter), run.plugins.hash(formatter)?);
+        key.insert(&InputName::PromptLayout, prompt_layout(config)?);
         key.insert(&InputName::Config, ContentHash::of(&recipe));
         if let Some(adapter) = &config.training.init_adapter {
             key.insert(&InputName::InitialAdapter, run.hash_of(adapter)?);
@@ -267,6 +267,13 @@ impl TrainWork {
         };
         watched_training(&run, stage, &self.watch_files, observer)
     }
+}
+
+/// What decides the layout of a prompt beside the formatter: an adapter answers only what is laid out as its lessons were.
+pub(crate) fn prompt_layout(config: &RunConfig) -> Result<ContentHash, RunError> {
+    let layout = serde_json::to_vec(&(config.chat_template, config.specialist_type()))
+        .map_err(|error| RunError::record("the layout of prompts", error))?;
+    Ok(ContentHash::of(&layout))
 }
 
 /// Refuses rows that the config does not ask for, before anything is loaded.

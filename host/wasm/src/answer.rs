@@ -21,6 +21,12 @@ const WRITE_BYTES: u64 = 4 << 10;
 /// The most characters of a guest's own words that an error or a report repeats.
 const WORDS_CHARACTERS_MAX: usize = 2_000;
 
+/// Of longer words, so many characters of the beginning are kept.
+const BEGINNING_CHARACTERS: usize = 500;
+
+/// What says how much was left out takes at most so many.
+const LEFT_OUT_CHARACTERS: usize = 40;
+
 /// The most characters of a name.
 pub(super) const NAME_CHARACTERS_MAX: usize = 200;
 
@@ -36,9 +42,15 @@ pub(super) fn is_too_large(error: &wasmtime::Error) -> bool {
     error.root_cause().to_string().starts_with("too much data is being copied between the host and the guest")
 }
 
-/// The beginning of a guest's words.
+/// A guest's words; of long ones the beginning and the end, because a traceback says at its end what happened.
 pub(super) fn shortened(words: &str) -> String {
-    cut(words, WORDS_CHARACTERS_MAX)
+    let characters = words.chars().count();
+    if characters <= WORDS_CHARACTERS_MAX {
+        return words.to_owned();
+    }
+    let kept = WORDS_CHARACTERS_MAX - BEGINNING_CHARACTERS - LEFT_OUT_CHARACTERS;
+    let left_out = characters - BEGINNING_CHARACTERS - kept;
+    format!("{} […{left_out} characters…] {}", cut(words, BEGINNING_CHARACTERS), last(words, kept))
 }
 
 /// The beginning of a name that a guest gives.
@@ -48,12 +60,16 @@ pub(super) fn shortened_name(name: &str) -> String {
 
 /// The end of what a guest wrote, where a panic and a trace say what happened.
 pub(super) fn ending(words: &str) -> &str {
-    let before = words.chars().count().saturating_sub(WORDS_CHARACTERS_MAX);
-    words.char_indices().nth(before).map_or("", |(start, _)| &words[start..])
+    last(words, WORDS_CHARACTERS_MAX)
 }
 
 fn cut(words: &str, characters_max: usize) -> String {
     words.chars().take(characters_max).collect()
+}
+
+fn last(words: &str, characters_max: usize) -> &str {
+    let before = words.chars().count().saturating_sub(characters_max);
+    words.char_indices().nth(before).map_or("", |(start, _)| &words[start..])
 }
 
 #[cfg(test)]
@@ -61,9 +77,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_long_words_the_beginning_or_the_end_is_kept() {
+    fn of_long_words_both_ends_are_kept_and_of_a_trace_its_end() {
+        let words = format!("begins{}ends ü", "x".repeat(1 << 20));
+        let short = shortened(&words);
+        assert!(short.starts_with("beginsxxx") && short.ends_with("xxxends ü"), "{short}");
+        assert!(short.contains(" […1046624 characters…] ") && short.chars().count() <= WORDS_CHARACTERS_MAX, "{short}");
+        assert_eq!(shortened(&"ü".repeat(WORDS_CHARACTERS_MAX)), "ü".repeat(WORDS_CHARACTERS_MAX));
         let words = format!("{}ü", "x".repeat(WORDS_CHARACTERS_MAX));
-        assert_eq!(shortened(&words), "x".repeat(WORDS_CHARACTERS_MAX));
         assert_eq!(ending(&words), format!("{}ü", "x".repeat(WORDS_CHARACTERS_MAX - 1)));
         assert_eq!((shortened("ü"), ending("ü"), ending("")), ("ü".to_owned(), "ü", ""));
     }

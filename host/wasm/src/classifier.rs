@@ -5,25 +5,36 @@ use std::sync::OnceLock;
 
 use wasmtime::Store;
 
-use super::answer::{CLASSIFIED_BYTES_MAX, WORDS_BYTES_MAX, shortened};
+use super::answer::{CLASSIFIED_BYTES_MAX, WORDS_BYTES_MAX, shortened, shortened_name};
 use super::bindings::domain_classifier::DomainClassifierPre;
 use super::bindings::domain_classifier::exports::hilora::plugin::classifier::{
-    Classification as WitClassification, ClassifyError,
+    Classification as WitClassification, ClassifyError, Score,
 };
 use super::bindings::types;
 use super::guest::GuestState;
 use super::loaded_plugin::LoadedPlugin;
 use hilora_contract::dataset::{Domain, ProblemText};
-use hilora_contract::plugin::{Classification, DomainClassifier, DomainInfo, PluginError, PluginIdentity, Score};
+use hilora_contract::plugin::{
+    Classification, DomainClassifier, DomainInfo, PluginError, PluginIdentity, Score as Answered,
+};
 
 /// A domain's name becomes a file's and a config's word.
 const DOMAIN_CHARACTERS_MAX: usize = 64;
+
+/// The most domains of one classifier: all of them are listed in messages and tables.
+const DOMAINS_MAX: usize = 256;
 
 /// A domain classifier in a component.
 pub(super) struct ComponentClassifier {
     plugin: LoadedPlugin,
     world: DomainClassifierPre<GuestState>,
-    known: OnceLock<Vec<DomainInfo>>,
+    known: OnceLock<Known>,
+}
+
+/// The domains that a classifier lists; it is asked once.
+struct Known {
+    domains: Vec<DomainInfo>,
+    names: BTreeSet<Domain>,
 }
 
 impl ComponentClassifier {
@@ -38,15 +49,18 @@ impl ComponentClassifier {
             instance.hilora_plugin_classifier().call_domains(store).await
         })?;
         let wrong = |message| self.plugin.contract("domains", None, message);
-        if listed.is_empty() {
-            return Err(wrong("expected at least one domain, got none".to_owned()));
+        if !(1..=DOMAINS_MAX).contains(&listed.len()) {
+            return Err(wrong(format!("expected 1 to {DOMAINS_MAX} domains, got {}", listed.len())));
         }
         let mut seen = BTreeSet::new();
         for info in &listed {
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
             let fits = !info.name.is_empty() && info.name.len() <= DOMAIN_CHARACTERS_MAX;
             if !fits || !info.name.chars().all(plain) {
-                return Err(wrong(format!("expected a domain's name in snake case, got `{}`", info.name)));
+                return Err(wrong(format!(
+                    "expected a domain's name in snake case, got `{}`",
+                    shortened_name(&info.name)
+                )));
             }
             if !seen.insert(&info.name) {
                 return Err(wrong(format!("the domain `{}` is listed twice", info.name)));
@@ -54,21 +68,21 @@ impl ComponentClassifier {
         }
         Ok(listed
             .into_iter()
-            .map(|info| DomainInfo { domain: Domain(info.name), description: shortened(&info.description) })
+            .map(|info| DomainInfo { domain: Domain(info.name), description: shortened_name(&info.description) })
             .collect())
     }
 
-    fn known(&self) -> Result<&[DomainInfo], PluginError> {
-        if self.known.get().is_none() {
-            let asked = self.ask_domains()?;
-            // Another thread may have asked at the same time; both got the same answer.
-            let _ = self.known.set(asked);
+    fn known(&self) -> Result<&Known, PluginError> {
+        if let Some(known) = self.known.get() {
+            return Ok(known);
         }
-        Ok(self.known.get().map_or(&[], Vec::as_slice))
+        let domains = self.ask_domains()?;
+        let names = domains.iter().map(|info| info.domain.clone()).collect();
+        // Another thread may have asked at the same time; both got the same answer.
+        Ok(self.known.get_or_init(|| Known { domains, names }))
     }
 
     fn classify_batch(&self, problems: &[ProblemText]) -> Result<Vec<Classification>, PluginError> {
-        let known = self.known()?;
         let texts: Vec<types::ProblemText> = problems.iter().map(types::ProblemText::from).collect();
         let ids: Vec<&str> = problems.iter().map(|problem| problem.id.as_str()).collect();
         let batch = batch_name(&ids);
@@ -78,39 +92,20 @@ impl ComponentClassifier {
         };
         let answer = self.plugin.call("classify", batch, CLASSIFIED_BYTES_MAX, classify)?;
         let classified = answer.map_err(|ClassifyError::Rejected((index, why))| {
-            self.plugin.refused(&format!("{}: {why}", item_name(&ids, index)))
+            self.plugin.refused(&format!("{}: {}", item_name(&ids, index), shortened(&why)))
         })?;
         self.plugin.check_count("classify", problems.len(), classified.len())?;
-        problems.iter().zip(classified).map(|(problem, answer)| self.checked(known, problem, answer)).collect()
+        problems.iter().zip(classified).map(|(problem, answer)| self.checked(problem, answer)).collect()
     }
 
-    fn checked(
-        &self,
-        known: &[DomainInfo],
-        problem: &ProblemText,
-        answer: WitClassification,
-    ) -> Result<Classification, PluginError> {
+    fn checked(&self, problem: &ProblemText, answer: WitClassification) -> Result<Classification, PluginError> {
+        let score =
+            |score: Score| Answered { domain: Domain(score.domain), score: score.score, signals: score.signals };
+        let answer =
+            Classification { domain: Domain(answer.domain), scores: answer.scores.into_iter().map(score).collect() };
         let wrong = |message| self.plugin.contract("classify", Some(format!("`{}`", problem.id)), message);
-        let is_known = |name: &str| known.iter().any(|info| info.domain.0 == name);
-        if let Some(name) =
-            answer.scores.iter().map(|score| &score.domain).chain([&answer.domain]).find(|name| !is_known(name))
-        {
-            return Err(wrong(format!("the domain `{name}` is not one that `domains` lists")));
-        }
-        if let Some(score) = answer.scores.iter().find(|score| !(score.score.is_finite() && score.score > 0.0)) {
-            return Err(wrong(format!("expected scores above 0, got {} for `{}`", score.score, score.domain)));
-        }
-        if !answer.scores.is_sorted_by(|a, b| a.score >= b.score) {
-            return Err(wrong("expected the scores with the best first".to_owned()));
-        }
-        Ok(Classification {
-            domain: Domain(answer.domain),
-            scores: answer
-                .scores
-                .into_iter()
-                .map(|score| Score { domain: Domain(score.domain), score: score.score, signals: score.signals })
-                .collect(),
-        })
+        answer.check(&self.known()?.names).map_err(wrong)?;
+        Ok(answer)
     }
 }
 
@@ -135,7 +130,7 @@ impl DomainClassifier for ComponentClassifier {
     }
 
     fn domains(&self) -> Result<Vec<DomainInfo>, PluginError> {
-        self.known().map(<[DomainInfo]>::to_vec)
+        self.known().map(|known| known.domains.clone())
     }
 
     fn classify(&self, problems: &[ProblemText]) -> Result<Vec<Classification>, PluginError> {

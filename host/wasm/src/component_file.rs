@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use wasmparser::{Encoding, Parser, Payload};
 
+use super::answer::{shortened, shortened_name};
 use super::linker::WASI_INTERFACES;
 use hilora_contract::artifact::ContentHash;
 use hilora_contract::plugin::{Capability, Manifest, PluginError, PluginIdentity, PluginKind};
@@ -102,7 +103,7 @@ impl ComponentFile {
                 continue;
             }
             if *import != source {
-                return Err(PluginError::UnknownImport { plugin: self.identity.clone(), import: import.clone() });
+                return Err(PluginError::UnknownImport { plugin: self.identity.clone(), import: shortened(import) });
             }
             let denied = |denied_by| PluginError::CapabilityDenied {
                 plugin: self.identity.clone(),
@@ -179,7 +180,7 @@ impl Outline {
                 path: path.to_owned(),
                 package: PACKAGE,
                 expected: WIT_VERSION,
-                got: other.to_owned(),
+                got: shortened_name(other),
             }),
         }
     }
@@ -195,15 +196,15 @@ impl Outline {
         let [interface] = ours[..] else {
             let got = match ours.len() {
                 0 if self.exports.is_empty() => "no export".to_owned(),
-                0 => format!("the exports {}", self.exports.join(", ")),
-                _ => format!("several: {}", ours.join(", ")),
+                0 => format!("the exports {}", shortened(&self.exports.join(", "))),
+                _ => format!("several: {}", shortened(&ours.join(", "))),
             };
             return Err(not_a_plugin(got));
         };
         PluginKind::ALL
             .into_iter()
             .find(|kind| interface == format!("{PACKAGE}/{}@{WIT_VERSION}", exported_interface(*kind)))
-            .ok_or_else(|| not_a_plugin((*interface).to_owned()))
+            .ok_or_else(|| not_a_plugin(shortened_name(interface)))
     }
 
     fn manifest(&self, path: &Path) -> Result<Manifest, PluginError> {

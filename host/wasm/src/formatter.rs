@@ -3,7 +3,7 @@
 
 use wasmtime::Store;
 
-use super::answer::{SEQUENCES_BYTES_MAX, WORDS_BYTES_MAX, shortened, shortened_name};
+use super::answer::{NAME_CHARACTERS_MAX, SEQUENCES_BYTES_MAX, WORDS_BYTES_MAX, shortened, shortened_name};
 use super::bindings::prompt_formatter::PromptFormatterPre;
 use super::bindings::prompt_formatter::exports::hilora::plugin::formatter as wit;
 use super::bindings::types;
@@ -18,6 +18,9 @@ use hilora_contract::plugin::{FormatterLesson, PluginError, PluginIdentity, Prom
 const TEXT_FACTOR: usize = 16;
 /// And so many bytes beside it: what is said to a model before each question.
 const TEXT_BYTES_LEAST: usize = 256 << 10;
+
+/// The most texts at which a completion ends. Each is one token of a model; no template has so many.
+const STOPS_MAX: usize = 64;
 
 /// A prompt formatter in a component.
 pub(super) struct ComponentFormatter {
@@ -196,11 +199,17 @@ impl PromptFormatter for ComponentFormatter {
                 let instance = self.world.instantiate_async(&mut *store).await?;
                 instance.hilora_plugin_formatter().call_stop_sequences(store).await
             })?;
-        if stops.is_empty() || stops.iter().any(String::is_empty) {
-            let message = format!("expected texts to stop at, got {stops:?}");
-            return Err(self.plugin.contract("stop-sequences", None, message));
+        let wrong = |message| Err(self.plugin.contract("stop-sequences", None, message));
+        if !(1..=STOPS_MAX).contains(&stops.len()) {
+            return wrong(format!("expected 1 to {STOPS_MAX} texts to stop at, got {}", stops.len()));
         }
-        Ok(stops)
+        match stops.iter().find(|stop| !(1..=NAME_CHARACTERS_MAX).contains(&stop.chars().count())) {
+            None => Ok(stops),
+            Some(stop) => wrong(format!(
+                "expected texts to stop at of 1 to {NAME_CHARACTERS_MAX} characters, got one of {}",
+                stop.chars().count()
+            )),
+        }
     }
 
     fn format_lessons(&self, specialist: &str, lessons: &[FormatterLesson]) -> Result<Vec<Sequence>, PluginError> {

@@ -27,6 +27,9 @@ use hilora_contract::plugin::{
 /// Messages, files and tables repeat a row's identifier.
 const ID_BYTES_MAX: usize = 4_096;
 
+/// The columns that a loader reads are listed for a person.
+const COLUMNS_MAX: usize = 1_000;
+
 /// A reason is counted and printed in tables.
 const REASON_CHARACTERS_MAX: usize = 64;
 
@@ -62,9 +65,12 @@ impl DatasetLoader for ComponentLoader {
                 ));
             }
         }
+        if info.columns.len() > COLUMNS_MAX {
+            return wrong(format!("expected at most {COLUMNS_MAX} columns, got {}", info.columns.len()));
+        }
         let column = |column: super::bindings::dataset_loader::exports::hilora::plugin::loader::Column| Column {
-            name: shortened(&column.name),
-            expected: shortened(&column.expected),
+            name: shortened_name(&column.name),
+            expected: shortened_name(&column.expected),
             required: column.required,
         };
         Ok(DatasetInfo {
@@ -155,7 +161,9 @@ fn wrong_options(plugin: &LoadedPlugin, why: &str) -> PluginError {
         Some((message, hint)) => (message, Some(shortened(hint))),
         None => (why, None),
     };
-    PluginError::Options { plugin: plugin.identity.clone(), message: shortened(message), hint }
+    let message =
+        if message.trim().is_empty() { "they are refused without a reason".to_owned() } else { shortened(message) };
+    PluginError::Options { plugin: plugin.identity.clone(), message, hint }
 }
 
 /// A reader in the middle of its files.

@@ -159,6 +159,23 @@ pub enum PluginError {
         /// Expected and got.
         message: String,
     },
+    /// The plugin answered something that no single answer shows to be wrong: it breaks what the interface promises of
+    /// several answers, or of an answer and the model.
+    #[error("{plugin} broke a promise of its interface in `{call}`{at}: expected {expected}, got {got}", at = place(row))]
+    Promise {
+        /// Which plugin.
+        plugin: PluginIdentity,
+        /// The function that was called.
+        call: &'static str,
+        /// The row or item at fault, where one is.
+        row: Option<String>,
+        /// What is promised.
+        expected: String,
+        /// What was found.
+        got: String,
+        /// What would mend it.
+        hint: &'static str,
+    },
     /// The plugin trapped: an event, not an answer.
     #[error("{plugin} trapped in `{call}`{at}: {message}", at = place(row))]
     Trap {
@@ -234,6 +251,7 @@ impl Fault for PluginError {
             | Self::CapabilityDenied { .. }
             | Self::UnknownImport { .. }
             | Self::Contract { .. }
+            | Self::Promise { .. }
             | Self::Trap { .. }
             | Self::Limit { .. }
             | Self::CompileLimit { .. } => Blame::Plugin,
@@ -272,12 +290,13 @@ impl Fault for PluginError {
             Self::CompileLimit { .. } => "`plugins.limits` in the config sets compile_cpu_time_ms and \
                                           compile_memory_bytes_max; a component of normal size needs neither"
                 .to_owned(),
+            Self::Contract { .. } => "the plugin is at fault: docs/plugins.md says what each kind promises".to_owned(),
+            Self::Promise { hint, .. } => (*hint).to_owned(),
             Self::Unreadable { .. }
             | Self::CapabilityDenied { .. }
             | Self::UnknownImport { .. }
             | Self::SourceFile { .. }
             | Self::Refused { .. }
-            | Self::Contract { .. }
             | Self::Trap { .. }
             | Self::Limit { .. }
             | Self::Engine { .. }

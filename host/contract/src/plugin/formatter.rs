@@ -85,6 +85,11 @@ pub trait PromptFormatter: Send + Sync {
         Ok(sequences.into_iter().map(prompt).collect())
     }
 
+    /// Whether the messages are laid out by a chat template of the model, and not by the plugin.
+    fn lays_out_by_template(&self) -> bool {
+        false
+    }
+
     /// The program in a completion; `None` where there is none.
     fn extract_solution(&self, completion: &str) -> Result<Option<String>, PluginError>;
 }

@@ -4,9 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Capability;
 use crate::fault::{Blame, Fault};
+use crate::terminal::visible_line;
 
 /// The most characters of a name and of a version, which every message about the plugin repeats.
 const NAME_CHARACTERS_MAX: usize = 64;
+
+/// The most characters of what a parser says of a manifest.
+const SYNTAX_CHARACTERS_MAX: usize = 400;
 
 /// Who the plugin is and what it asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,14 +58,16 @@ impl Manifest {
         let manifest: Self = toml::from_str(text).map_err(|error: toml::de::Error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let message = error.message().lines().collect::<Vec<_>>().join(", ");
+            // The parser repeats words of the manifest, which may be of any length.
+            let message = visible_line(&message, SYNTAX_CHARACTERS_MAX);
             ManifestError::Syntax { line: before.matches('\n').count() + 1, message }
         })?;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if !manifest.name.starts_with(|c: char| c.is_ascii_lowercase()) || !manifest.name.chars().all(plain) {
-            return Err(ManifestError::Name(manifest.name));
+            return Err(ManifestError::Name(visible_line(&manifest.name, NAME_CHARACTERS_MAX)));
         }
         if manifest.name.len() > NAME_CHARACTERS_MAX {
-            return Err(ManifestError::Name(manifest.name.chars().take(NAME_CHARACTERS_MAX).collect()));
+            return Err(ManifestError::Name(visible_line(&manifest.name, NAME_CHARACTERS_MAX)));
         }
         let word = |c: char| c.is_ascii_alphanumeric() || ".-+_".contains(c);
         if !(1..=NAME_CHARACTERS_MAX).contains(&manifest.version.len()) || !manifest.version.chars().all(word) {
@@ -94,6 +100,20 @@ mod tests {
             &format!("name = \"{}\"\nversion = \"1\"", "a".repeat(65)),
         ] {
             assert!(Manifest::parse(wrong).is_err(), "accepted {wrong:?}");
+        }
+    }
+
+    #[test]
+    fn no_words_of_a_manifest_are_repeated_raw_or_without_end() {
+        let long = "x".repeat(1 << 20);
+        for wrong in [
+            format!("name = \"\\u001b[2J{long}\"\nversion = \"1\""),
+            format!("name = \"a\"\nversion = \"\\u001b[2J{long}\""),
+            format!("name = \"a\"\nversion = \"1\"\n\"\\u001b[2J{long}\" = 1"),
+            format!("name = \"a\"\nversion = \"1\"\ncapabilities = [\"\\u001b[2J{long}\"]"),
+        ] {
+            let said = Manifest::parse(&wrong).expect_err("it is no manifest").to_string();
+            assert!(said.chars().count() < 600 && !said.contains('\u{1b}'), "{said}");
         }
     }
 }

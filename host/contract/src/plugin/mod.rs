@@ -11,6 +11,7 @@ mod identity;
 mod loader;
 mod manifest;
 mod runner;
+mod second_look;
 
 pub use capability::Capability;
 pub use checker::{CheckerOptions, Decision, OutputChecker, OutputCheckers};
@@ -21,3 +22,4 @@ pub use identity::{PluginIdentity, PluginKind};
 pub use loader::{Column, DatasetInfo, DatasetLoader, DatasetReader, LoadedRow, LoaderOptions};
 pub use manifest::{Manifest, ManifestError};
 pub use runner::{FUEL_PER_SECOND, RunLimits, RunReport, RunnerInfo, SolutionRunner, Termination};
+pub use second_look::second_look;

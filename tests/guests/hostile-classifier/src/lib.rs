@@ -52,6 +52,7 @@ impl DomainClassifier for HostileClassifier {
                 "unknown domain" => domain = "astrology",
                 "negative score" => score = -1.0,
                 "undefined score" => score = f32::NAN,
+                statement if statement.starts_with("count the batch") => score = problems.len() as f32,
                 _ => {}
             }
             let scores = vec![Score { domain: domain.to_owned(), score, signals }];

@@ -1,7 +1,12 @@
 //! A formatter for the host's tests: it does what a problem's statement says, and most of what it can do is wrong.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use hilora_plugin_sdk::formatter::{FormatError, Lesson, PromptFormatter, Refusal, Segment, SegmentKind, Sequence};
 use hilora_plugin_sdk::types::{Message, ProblemText, Role};
+
+/// What an instance would remember of earlier calls, if it had any.
+static CALLS: AtomicU32 = AtomicU32::new(0);
 
 /// The plugin.
 pub struct HostileFormatter;
@@ -67,6 +72,7 @@ impl PromptFormatter for HostileFormatter {
             "a byte more" => Some(completion + "!"),
             "megabytes more" => Some(completion.repeat(1 << 20)),
             "the same" => Some(completion),
+            "count the calls" => Some(CALLS.fetch_add(1, Ordering::Relaxed).to_string()),
             _ => None,
         }
     }
