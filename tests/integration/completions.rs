@@ -227,7 +227,7 @@ fn bad_input() -> Result<(), Failed> {
         (
             &["evaluate", "--config", "configs/quickstart.yaml"],
             vec![("--problems", &problems)],
-            "--problems: expected `--completions` or `--benchmark` beside it",
+            "--output: expected `--completions` beside it",
         ),
         (
             &["evaluate", "--benchmark", "gsm8k"],

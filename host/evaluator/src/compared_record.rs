@@ -4,12 +4,23 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::completions_record::CompletionsRecord;
 use super::error::EvaluatorError;
 use super::evaluation::Evaluation;
 use super::json_file::GIVEN_COMPLETIONS;
 use super::record::EvaluationRecord;
-use super::run_comparison::ComparedSide;
+
+/// Which model of each run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ComparedSide {
+    /// The adapters.
+    Adapter,
+    /// The bases without an adapter.
+    Base,
+}
 
 /// One side of a comparison.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,22 +11,12 @@ use std::fmt;
 use serde::Serialize;
 
 use super::breakdown::{Breakdown, GroupScore};
-use super::compared_record::ComparedRecord;
+use super::compared_record::{ComparedRecord, ComparedSide};
 use super::comparison::Comparison;
 use super::error::EvaluatorError;
 use super::evaluation::{Evaluation, ProblemOutcome, SampleOutcome};
 use super::interval::Estimate;
 use super::report::{fraction, p_value, points};
-
-/// Which model of each run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ComparedSide {
-    /// The adapters.
-    Adapter,
-    /// The bases without an adapter.
-    Base,
-}
 
 /// One of the two runs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -237,6 +227,7 @@ impl fmt::Display for RunComparison {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::benchmark_record::Contamination;
     use crate::completion_file::CompletionLayout;
     use crate::completions_record::CompletionsRecord;
     use crate::config::EvaluationConfig;
@@ -309,7 +300,9 @@ mod tests {
             made_from: BTreeMap::new(),
             skipped_problems: BTreeMap::new(),
             completions: GivenAccount::of(CompletionLayout::Plain, 12, 0),
+            contamination: Contamination::default(),
             evaluation: Evaluation::of_outcomes(outcomes, &[1])?,
+            without_contaminated: None,
         };
         given.write(&path)?;
         let run = record("one", 4, &[("a", 0), ("b", 1), ("x", 0)])?;
