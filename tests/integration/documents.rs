@@ -124,10 +124,10 @@ fn reader_folder() -> Result<tempfile::TempDir, Failed> {
     let sample = json!({"task_id": "HumanEval/1", "completion": "    return text.upper() + '!'"});
     fs::write(folder.path().join("samples.jsonl"), line(&sample))?;
     fs::copy(repository().join("tests/data/benchmarks/humaneval.jsonl"), folder.path().join("humaneval.jsonl"))?;
-    command_line::write_run(&run, 0.05)?;
-    command_line::register(folder.path(), &["weights"])?;
     let adapter = repository().join("tests/data/oracle/llama/adapter").canonicalize()?;
     std::os::unix::fs::symlink(adapter, run.join("adapter"))?;
+    command_line::write_run(&run, 0.05)?;
+    command_line::register(folder.path(), &["weights"])?;
     Ok(folder)
 }
 

@@ -606,7 +606,7 @@ fn bad_input() -> Result<(), Failed> {
             [
                 "line 2",
                 "the checker `guess`, which does not exist",
-                "hint: expected `lines`, `tokens`, `float`, `answer`",
+                "hint: expected `lines`, `tokens`, `float`, `decimals`, `answer`",
             ],
         ),
         (

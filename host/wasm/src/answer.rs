@@ -81,7 +81,7 @@ mod tests {
         let words = format!("begins{}ends ü", "x".repeat(1 << 20));
         let short = shortened(&words);
         assert!(short.starts_with("beginsxxx") && short.ends_with("xxxends ü"), "{short}");
-        assert!(short.contains(" […1046624 characters…] ") && short.chars().count() <= WORDS_CHARACTERS_MAX, "{short}");
+        assert!(short.contains(" […1046628 characters…] ") && short.chars().count() <= WORDS_CHARACTERS_MAX, "{short}");
         assert_eq!(shortened(&"ü".repeat(WORDS_CHARACTERS_MAX)), "ü".repeat(WORDS_CHARACTERS_MAX));
         let words = format!("{}ü", "x".repeat(WORDS_CHARACTERS_MAX));
         assert_eq!(ending(&words), format!("{}ü", "x".repeat(WORDS_CHARACTERS_MAX - 1)));

@@ -14,6 +14,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::measure::Meter;
+use super::processor::{json_with_processor, processor};
 use crate::announce;
 use crate::program::{run, target_folder};
 use crate::python;
@@ -261,9 +262,10 @@ impl Bench<'_> {
 #[expect(clippy::print_stdout, reason = "the figures are the task's result")]
 fn print(report: &Report, as_json: bool) -> Result<()> {
     if as_json {
-        println!("{}", serde_json::to_string(report)?);
+        println!("{}", json_with_processor(report)?);
         return Ok(());
     }
+    println!("{}", processor());
     println!(
         "{:20} {:>5} {:24} {:>12} {:>12} {:>7} {:>12} {:>7}",
         "tokens a second", "batch", "", "ours", "transformers", "ratio", "llama.cpp", "ratio"

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::measure::Meter;
+use super::processor::{json_with_processor, processor};
 use crate::program::{run, target_folder, write_if_changed};
 use crate::{announce, build};
 
@@ -185,9 +186,10 @@ fn number(measured: &Value, name: &str) -> Result<f64> {
 #[expect(clippy::print_stdout, reason = "the figures are the task's result")]
 fn print(report: &Report, as_json: bool) -> Result<()> {
     if as_json {
-        println!("{}", serde_json::to_string(report)?);
+        println!("{}", json_with_processor(report)?);
         return Ok(());
     }
+    println!("{}", processor());
     let Report { trivial_sandbox_ms, trivial_spawn_ms, start_up, .. } = report;
     let row = |name: &str, Costs { native_seconds, sandbox_seconds }: Costs, ratios: &str| {
         println!("{name:20} {native_seconds:>13.3} {sandbox_seconds:>12.3} {ratios}");

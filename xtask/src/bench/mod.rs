@@ -6,3 +6,4 @@ pub(crate) mod prepare;
 pub(crate) mod train;
 
 mod measure;
+mod processor;

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::measure::{Cost, Meter};
+use super::processor::{json_with_processor, processor};
 use crate::program::{run, target_folder, write_if_changed};
 use crate::{announce, build, python};
 
@@ -250,9 +251,10 @@ impl Host<'_> {
 #[expect(clippy::print_stdout, reason = "the figures are the task's result")]
 fn print(report: &Report, as_json: bool) -> Result<()> {
     if as_json {
-        println!("{}", serde_json::to_string(report)?);
+        println!("{}", json_with_processor(report)?);
         return Ok(());
     }
+    println!("{}", processor());
     println!("{} rows, {:.1} MB of Parquet", report.rows, report.bytes as f64 / 1e6);
     println!("{:22} {:>9} {:>9} {:>10} {:>8} {:>10}", "", "seconds", "CPU s", "rows/s", "MB/s", "peak MB");
     for figures in &report.figures {

@@ -15,6 +15,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::measure::Meter;
+use super::processor::{json_with_processor, processor};
 use crate::announce;
 use crate::program::{run, target_folder};
 use crate::python;
@@ -104,6 +105,12 @@ struct PlannedTime {
     step: f64,
 }
 
+/// What is printed.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    figures: &'a [Figures],
+}
+
 #[derive(Debug, Serialize)]
 struct Figures {
     case: &'static str,
@@ -190,9 +197,10 @@ impl Bench {
 #[expect(clippy::print_stdout, reason = "the figures are the task's result")]
 fn print(figures: &[Figures], as_json: bool) -> Result<()> {
     if as_json {
-        println!("{}", serde_json::to_string(figures)?);
+        println!("{}", json_with_processor(&Report { figures })?);
         return Ok(());
     }
+    println!("{}", processor());
     println!(
         "{:24} {:5} {:>12} {:>12} {:>7} {:>8} {:>10} {:>10} {:>7}",
         "tokens a second", "", "PEFT", "ours", "ratio", "(target)", "PEFT MB", "ours MB", "ratio"

@@ -81,8 +81,10 @@ mod tests {
         assert!(OutputClaim::take(&output)?.is_none());
         assert!(OutputClaim::take(&folder.path().join("new/other.json"))?.is_some());
         drop(claim);
-        assert_eq!(fs::read_dir(folder.path().join("new"))?.count(), 0);
+        // Nor is the folder that was made for it.
+        assert_eq!(fs::read_dir(folder.path())?.count(), 0);
         // What a killed process leaves is an empty file that nobody has locked.
+        fs::create_dir(folder.path().join("new"))?;
         fs::write(lock_of(&output), "")?;
         assert!(OutputClaim::take(&output)?.is_some());
         Ok(())
